@@ -1,0 +1,31 @@
+// SPDX-License-Identifier: Apache-2.0
+
+/** How Envoy is run and ended. */
+export interface EnvoyConfig {
+  readonly binaryPath: string;
+  /** Everything after the program name. */
+  readonly args: readonly string[];
+  /** Envoy's whole environment. */
+  readonly env: Readonly<Record<string, string>>;
+  /** Undefined: the agent's own user. */
+  readonly user: { readonly uid: number; readonly gid: number } | undefined;
+  readonly admin: EnvoyAdminAddress;
+  readonly drain: DrainConfig;
+}
+
+export interface EnvoyAdminAddress {
+  /** A loopback address, without brackets. */
+  readonly host: string;
+  readonly port: number;
+}
+
+export interface DrainConfig {
+  /** Which listeners a drain closes: those of a sidecar that are marked inbound, or all of a gateway. */
+  readonly direction: "inbound" | "all";
+  /** From the signal to SIGTERM for Envoy, when connections stay open. ProxyConfig `terminationDrainDuration`. */
+  readonly periodMs: number;
+  /** Not ended before this, even with no connection open. */
+  readonly minimumMs: number;
+  /** From SIGTERM to SIGKILL. */
+  readonly killAfterMs: number;
+}

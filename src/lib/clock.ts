@@ -1,0 +1,89 @@
+// SPDX-License-Identifier: Apache-2.0
+
+/**
+ * The only way to wait or to read the time. Tests replace it by one that they move.
+ */
+export interface Clock {
+  /** Wall clock, milliseconds since the epoch. May jump in both directions. */
+  now(): number;
+  /** Milliseconds since an arbitrary start; never goes back. */
+  monotonicMs(): number;
+  /**
+   * Waits for `ms` milliseconds of running time; 0 or less yields to the event loop once. Any length is allowed.
+   * @throws the signal's reason as soon as it is aborted
+   */
+  delay(ms: number, signal?: AbortSignal): Promise<void>;
+}
+
+/** Node's timers hold 31 bits; a longer delay would fire at once, so long waits are made of several. */
+const longestTimerMs = 2 ** 31 - 1;
+
+export const systemClock: Clock = {
+  now: () => Date.now(),
+  monotonicMs: () => performance.now(),
+  async delay(ms, signal) {
+    let leftMs = ms;
+    do {
+      const stepMs = Math.min(Math.max(leftMs, 0), longestTimerMs);
+      await timer(stepMs, signal);
+      leftMs -= stepMs;
+    } while (leftMs > 0);
+  },
+};
+
+function timer(ms: number, signal: AbortSignal | undefined): Promise<void> {
+  return new Promise((resolve, reject) => {
+    if (signal?.aborted === true) {
+      reject(abortReason(signal));
+      return;
+    }
+    const onAbort = (): void => {
+      clearTimeout(handle);
+      if (signal !== undefined) reject(abortReason(signal));
+    };
+    const handle = setTimeout(() => {
+      signal?.removeEventListener("abort", onAbort);
+      resolve();
+    }, ms);
+    signal?.addEventListener("abort", onAbort, { once: true });
+  });
+}
+
+/** What to throw for an aborted signal: its reason, as an error whatever the aborting side gave. */
+export function abortReason(signal: AbortSignal): Error {
+  return signal.reason instanceof Error ? signal.reason : new Error("aborted", { cause: signal.reason });
+}
+
+/**
+ * A signal that aborts `ms` milliseconds from now by the given clock, or when `parent` does.
+ * Disposing it releases the timer.
+ */
+export function deadline(clock: Clock, ms: number, parent?: AbortSignal): { readonly signal: AbortSignal } & Disposable {
+  const controller = new AbortController();
+  const done = new AbortController();
+  const waits = parent === undefined ? done.signal : AbortSignal.any([parent, done.signal]);
+  clock.delay(ms, waits).then(
+    () => {
+      controller.abort(new DeadlineError(ms));
+    },
+    () => {
+      if (parent?.aborted === true) controller.abort(abortReason(parent));
+    },
+  );
+  return {
+    signal: controller.signal,
+    [Symbol.dispose]: () => {
+      done.abort();
+    },
+  };
+}
+
+/** A wait that ended because its time was over. */
+export class DeadlineError extends Error {
+  override readonly name = "DeadlineError";
+  readonly afterMs: number;
+  constructor(afterMs: number) {
+    super(`no answer within ${String(afterMs)} ms`);
+    this.afterMs = afterMs;
+  }
+}

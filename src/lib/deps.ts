@@ -1,0 +1,13 @@
+// SPDX-License-Identifier: Apache-2.0
+import type { Clock } from "./clock.ts";
+import type { Logger } from "./log.ts";
+
+/** What tests must be able to replace, and nothing else. A room takes what it uses of it. */
+export interface Deps {
+  readonly log: Logger;
+  readonly clock: Clock;
+  /** Uniform in [0, 1). */
+  readonly random: () => number;
+  /** For a part whose server died in mid-run: stops the agent with this error. */
+  readonly fail: (error: unknown) => void;
+}

@@ -1,0 +1,43 @@
+// SPDX-License-Identifier: Apache-2.0
+
+/**
+ * What every error thrown on purpose extends: a stable `code` to branch on, typed facts in the subclass, and the cause.
+ * Messages are lower case, without a full stop, and say what was attempted, where, and what to do about it.
+ */
+export abstract class AgentError extends Error {
+  /** Stable and documented in docs/errors.md; callers branch on it, never on the message. */
+  abstract readonly code: `AGENT_${string}`;
+}
+
+/** Ends a `switch` over a union: a kind added later is a type error here, and a plain fault at run time. */
+export function assertNever(value: never): never {
+  throw new Error(`unexpected value ${JSON.stringify(value)}`);
+}
+
+/**
+ * The text of an error and of its causes, on one line, without stack traces.
+ * A cause whose text the outer message already contains is left out.
+ */
+export function describeError(error: unknown): string {
+  const parts: string[] = [];
+  let current: unknown = error;
+  while (current !== undefined && parts.length < 8) {
+    const text = messageOf(current);
+    if (text !== "" && !parts.some((part) => part.includes(text))) parts.push(text);
+    current = current instanceof Error ? current.cause : undefined;
+  }
+  return parts.join(": ").replaceAll(/\s*\n\s*/g, " ");
+}
+
+/** The system's code of a failed call (`ENOENT`, `EADDRINUSE`), or undefined for any other error. */
+export function systemCode(error: unknown): string | undefined {
+  if (!(error instanceof Error) || !("code" in error)) return undefined;
+  return typeof error.code === "string" ? error.code : undefined;
+}
+
+function messageOf(error: unknown): string {
+  if (error instanceof AggregateError && error.message === "") {
+    return error.errors.map(messageOf).join("; ");
+  }
+  return error instanceof Error ? error.message : String(error);
+}

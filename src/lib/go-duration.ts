@@ -1,0 +1,27 @@
+// SPDX-License-Identifier: Apache-2.0
+
+const unitMs: Readonly<Record<string, number>> = {
+  ns: 1e-6,
+  us: 1e-3,
+  "µs": 1e-3,
+  "μs": 1e-3,
+  ms: 1,
+  s: 1_000,
+  m: 60_000,
+  h: 3_600_000,
+};
+
+/**
+ * Reads a duration in Go's notation: `300ms`, `1h30m`, `-1.5s`, `0`.
+ * @returns milliseconds, with fractions down to nanoseconds; undefined when the text is not a duration
+ * Source: the grammar of the variables in Istio's reference, `SECRET_TTL=24h`
+ */
+export function parseGoDuration(text: string): number | undefined {
+  const match = /^([+-]?)((?:(?:\d+\.?\d*|\.\d+)(?:ns|us|µs|μs|ms|s|m|h))+|0)$/.exec(text);
+  if (match === null) return undefined;
+  let totalMs = 0;
+  for (const part of (match[2] ?? "").matchAll(/(\d+\.?\d*|\.\d+)([a-zµμ]+)/g)) {
+    totalMs += Number(part[1]) * (unitMs[part[2] ?? ""] ?? Number.NaN);
+  }
+  return match[1] === "-" ? -totalMs : totalMs;
+}

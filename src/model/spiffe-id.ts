@@ -1,0 +1,50 @@
+// SPDX-License-Identifier: Apache-2.0
+import { AgentError } from "../lib/errors.ts";
+
+/** A workload's identity, parsed: `spiffe://<trustDomain>/ns/<namespace>/sa/<serviceAccount>`. */
+export interface SpiffeId {
+  readonly trustDomain: string;
+  readonly namespace: string;
+  readonly serviceAccount: string;
+}
+
+export class SpiffeIdError extends AgentError {
+  readonly code = "AGENT_SPIFFE_ID";
+  constructor(text: string, problem: string) {
+    super(`SPIFFE ID ${JSON.stringify(text)}: ${problem}`);
+  }
+}
+
+/** The identity as a URI, as it stands in a certificate's subject alternative name. */
+export function formatSpiffeId(id: SpiffeId): string {
+  return `spiffe://${id.trustDomain}/ns/${id.namespace}/sa/${id.serviceAccount}`;
+}
+
+/**
+ * Reads the URI form.
+ * @throws SpiffeIdError when a part is missing, empty, or has characters that SPIFFE does not allow
+ * Source: SPIFFE-ID specification sections 2.1 and 2.2; Istio's form of the path
+ */
+export function parseSpiffeId(text: string): SpiffeId {
+  const match = /^spiffe:\/\/([^/]*)\/ns\/([^/]*)\/sa\/([^/]*)$/.exec(text);
+  if (match === null) throw new SpiffeIdError(text, "not of the form spiffe://TRUST-DOMAIN/ns/NAMESPACE/sa/ACCOUNT");
+  const [, trustDomain = "", namespace = "", serviceAccount = ""] = match;
+  return checkSpiffeId({ trustDomain, namespace, serviceAccount });
+}
+
+/**
+ * Returns the identity unchanged when each of its parts is one that SPIFFE allows.
+ * @throws SpiffeIdError naming the part
+ */
+export function checkSpiffeId(id: SpiffeId): SpiffeId {
+  const text = formatSpiffeId(id);
+  if (!/^[a-z0-9._-]{1,255}$/.test(id.trustDomain)) {
+    throw new SpiffeIdError(text, "the trust domain must be 1 to 255 of a-z, 0-9, dot, dash and underscore");
+  }
+  for (const [part, value] of [["namespace", id.namespace], ["service account", id.serviceAccount]] as const) {
+    if (!/^[a-zA-Z0-9._-]+$/.test(value) || value === "." || value === "..") {
+      throw new SpiffeIdError(text, `the ${part} must not be empty and may have letters, digits, dot, dash, underscore`);
+    }
+  }
+  return id;
+}
