@@ -1,0 +1,55 @@
+// SPDX-License-Identifier: Apache-2.0
+import { describeError } from "../lib/errors.ts";
+import type { Command, CommandContext } from "./command.ts";
+import { exitCodeOf } from "./error-exit-code.ts";
+
+/** What the process hands in: the words after the program, and the rest of a command's context. */
+export type CliInput = Omit<CommandContext, "args" | "programName"> & { readonly argv: readonly string[] };
+
+type CommandModule = { readonly command: Command };
+
+/** Each command is a module of its own, loaded when it is asked for. */
+const commands: Readonly<Record<string, () => Promise<CommandModule>>> = {
+  proxy: () => import("./commands/proxy.ts"),
+  ca: () => import("./commands/ca.ts"),
+  completion: () => import("./commands/completion.ts"),
+  dev: () => import("./commands/dev.ts"),
+  explain: () => import("./commands/explain.ts"),
+  help: () => import("./commands/help.ts"),
+  request: () => import("./commands/request.ts"),
+  version: () => import("./commands/version.ts"),
+  wait: () => import("./commands/wait.ts"),
+};
+
+/** The name under which the launcher was called; it says so in this variable. */
+const programNameVariable = "ATTACHE_PROGRAM_NAME";
+
+/**
+ * Runs one command.
+ * @returns the exit code of the process; what went wrong has been said on the error output, once, on one line
+ */
+export async function runCli(input: CliInput): Promise<number> {
+  const { argv, ...process } = input;
+  const { [programNameVariable]: programName = "attache", ...env } = process.env;
+  const [name, args] = chooseCommand(argv);
+  try {
+    const load = commands[name] ?? commands["help"];
+    if (load === undefined) throw new Error("the help command is missing");
+    const { command } = await load();
+    return await command.run({ ...process, env, args, programName });
+  } catch (error) {
+    input.printError(`Error: ${describeError(error)}\n`);
+    return exitCodeOf(error);
+  }
+}
+
+/**
+ * The command and its words. Without a command, or where help is asked for, it is `help`, which also answers for
+ * names that do not exist.
+ */
+function chooseCommand(argv: readonly string[]): [string, readonly string[]] {
+  const [first, ...rest] = argv;
+  if (first === undefined || first.startsWith("-")) return ["help", []];
+  if (rest.some((word) => word === "-h" || word === "--help")) return ["help", [first]];
+  return first in commands ? [first, rest] : ["help", argv];
+}

@@ -1,0 +1,23 @@
+// SPDX-License-Identifier: Apache-2.0
+
+/** What a command gets of the process; nothing else of it is used. */
+export interface CommandContext {
+  /** The words after the command's name. */
+  readonly args: readonly string[];
+  readonly env: Readonly<Record<string, string>>;
+  /** The name under which the program was started: `attache` or `pilot-agent`. */
+  readonly programName: string;
+  readonly print: (text: string) => void;
+  readonly printError: (text: string) => void;
+  /** Aborts at the first SIGTERM or SIGINT. */
+  readonly stop: AbortSignal;
+  /** Aborts at the second one: end at once. */
+  readonly force: AbortSignal;
+}
+
+/** One subcommand. Its module is loaded only when it is the one asked for. */
+export interface Command {
+  readonly summary: string;
+  /** @returns the exit code; throws AgentError for what the user must be told */
+  run(context: CommandContext): Promise<number>;
+}
