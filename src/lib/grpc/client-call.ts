@@ -1,0 +1,141 @@
+// SPDX-License-Identifier: Apache-2.0
+import { type ClientHttp2Stream, type IncomingHttpHeaders, constants } from "node:http2";
+import { ChunkSource } from "./chunk-source.ts";
+import { errorOfHttpStatus, errorOfReset, outcomeOf } from "./http2-status.ts";
+import type { IncomingMessage, MessageWriter } from "./message.ts";
+import { MessageReader, type ReaderLimits } from "./message-reader.ts";
+import { MessageSender } from "./message-sender.ts";
+import { GrpcError, GrpcStatus } from "./status.ts";
+
+/** A call in both directions, from the client's side. */
+export interface ClientStream extends MessageWriter, Disposable {
+  /** Ends with OK; throws a `GrpcError` for anything else. Not read means not received: the peer is held back. */
+  readonly responses: AsyncIterable<IncomingMessage>;
+  /** Tells the peer that no more messages come, after those written before. */
+  end(): Promise<void>;
+  /** Gives the call up; harmless when it has ended. Disposing does the same. */
+  cancel(): void;
+}
+
+interface CallOptions {
+  readonly limits: ReaderLimits;
+  /** Where the call goes to, for messages. */
+  readonly target: string;
+  readonly signal: AbortSignal | undefined;
+  /** Whether the connection below is still there. */
+  readonly isConnected: () => boolean;
+}
+
+/** One call on an HTTP/2 stream. */
+export class ClientCall implements ClientStream {
+  readonly responses: AsyncIterable<IncomingMessage>;
+  readonly #stream: ClientHttp2Stream;
+  readonly #options: CallOptions;
+  readonly #sender: MessageSender;
+  readonly #reader: MessageReader;
+  readonly #closed = Promise.withResolvers<undefined>();
+  #outcome: "ok" | GrpcError | undefined;
+
+  constructor(stream: ClientHttp2Stream, options: CallOptions) {
+    this.#stream = stream;
+    this.#options = options;
+    const failure = (): Error => this.#failure();
+    this.#sender = new MessageSender(stream, failure);
+    this.#reader = new MessageReader(new ChunkSource(stream), options.limits, failure);
+    this.responses = this.#read();
+    stream.on("response", (headers) => {
+      this.#onHeaders(headers);
+    });
+    stream.on("trailers", (headers) => {
+      this.#outcome ??= outcomeOf(headers);
+    });
+    stream.on("error", () => undefined);
+    this.#followSignal(options.signal);
+    stream.on("close", () => {
+      this.#closed.resolve(undefined);
+    });
+  }
+
+  write(message: Uint8Array): Promise<void> {
+    return this.#sender.write(message);
+  }
+
+  writeChunks(length: number, chunks: AsyncIterable<Uint8Array>): Promise<void> {
+    return this.#sender.writeChunks(length, chunks);
+  }
+
+  end(): Promise<void> {
+    return this.#sender.end();
+  }
+
+  cancel(): void {
+    this.#giveUp(new GrpcError(GrpcStatus.cancelled, "the call was given up"));
+  }
+
+  [Symbol.dispose](): void {
+    this.cancel();
+  }
+
+  /** Resolves when the stream is gone, however the call ended. */
+  async untilClosed(): Promise<void> {
+    await this.#closed.promise;
+  }
+
+  async *#read(): AsyncGenerator<IncomingMessage, void, undefined> {
+    try {
+      for (let message = await this.#reader.next(); message !== undefined; message = await this.#reader.next()) {
+        yield message;
+      }
+    } catch (error) {
+      if (error instanceof GrpcError) this.#giveUp(error);
+      throw error;
+    }
+    if (this.#outcome === undefined) await this.#closed.promise;
+    if (this.#outcome !== "ok") throw this.#failure();
+  }
+
+  #onHeaders(headers: IncomingHttpHeaders & { readonly ":status"?: number | undefined }): void {
+    this.#outcome ??= outcomeOf(headers);
+    if (this.#outcome !== undefined) return;
+    const httpStatus = headers[":status"] ?? 0;
+    if (httpStatus !== 200) this.#giveUp(errorOfHttpStatus(httpStatus));
+    else if (headers["content-type"]?.startsWith("application/grpc") !== true) {
+      this.#giveUp(new GrpcError(GrpcStatus.unknown, "the peer's answer is not gRPC"));
+    }
+  }
+
+  #followSignal(signal: AbortSignal | undefined): void {
+    if (signal === undefined) return;
+    const onAbort = (): void => {
+      this.#giveUp(errorOfAbort(signal));
+    };
+    signal.addEventListener("abort", onAbort, { once: true });
+    this.#stream.on("close", () => {
+      signal.removeEventListener("abort", onAbort);
+    });
+    if (signal.aborted) onAbort();
+  }
+
+  #giveUp(reason: GrpcError): void {
+    this.#outcome ??= reason;
+    if (!this.#stream.closed && !this.#stream.destroyed) this.#stream.close(constants.NGHTTP2_CANCEL);
+  }
+
+  #failure(): GrpcError {
+    if (this.#outcome !== undefined && this.#outcome !== "ok") return this.#outcome;
+    const { rstCode } = this.#stream;
+    if (!this.#options.isConnected()) return errorOfLostConnection(this.#options.target);
+    if (rstCode !== constants.NGHTTP2_NO_ERROR) return errorOfReset(rstCode);
+    return new GrpcError(GrpcStatus.internal, "the peer ended the call without a status");
+  }
+}
+
+function errorOfLostConnection(target: string): GrpcError {
+  return new GrpcError(GrpcStatus.unavailable, `the connection to ${target} was lost`);
+}
+
+/** A signal's reason as a status: the reason itself when it is one, else CANCELLED. */
+export function errorOfAbort(signal: AbortSignal): GrpcError {
+  if (signal.reason instanceof GrpcError) return signal.reason;
+  return new GrpcError(GrpcStatus.cancelled, "the call was given up", { cause: signal.reason });
+}

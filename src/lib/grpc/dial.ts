@@ -1,0 +1,93 @@
+// SPDX-License-Identifier: Apache-2.0
+import { type Socket, connect as connectPlain } from "node:net";
+import type { Duplex } from "node:stream";
+import type { ConnectionOptions } from "node:tls";
+import { abortReason } from "../clock.ts";
+import { systemCode } from "../errors.ts";
+
+/** Where a channel connects to. */
+export type GrpcTarget =
+  | { readonly kind: "unix"; readonly path: string }
+  | { readonly kind: "tcp"; readonly host: string; readonly port: number; readonly dial?: Dial }
+  | {
+      readonly kind: "tls";
+      readonly host: string;
+      readonly port: number;
+      readonly dial?: Dial;
+      /** Asked for each new connection, so that files replaced meanwhile count. */
+      readonly tlsOptions: () => Promise<ConnectionOptions> | ConnectionOptions;
+    };
+
+/** Makes the TCP connection in another way than directly, for example through a proxy. */
+export type Dial = (host: string, port: number, signal: AbortSignal) => Promise<Socket>;
+
+/** The target in words, for messages. */
+export function formatTarget(target: GrpcTarget): string {
+  return target.kind === "unix" ? target.path : `${target.host}:${String(target.port)}`;
+}
+
+/**
+ * Connects to the target; with TLS, up to the end of the handshake.
+ * @throws the system's or the TLS library's error, or the signal's reason
+ */
+export async function dialTarget(target: GrpcTarget, signal: AbortSignal): Promise<Duplex> {
+  if (target.kind === "unix") return untilConnected(connectPlain(target.path), "connect", signal);
+  const dial = target.dial ?? dialTcp;
+  if (target.kind === "tcp") return dial(target.host, target.port, signal);
+  const { connect: connectTls } = await import("node:tls");
+  const options = await target.tlsOptions();
+  const socket = await dial(target.host, target.port, signal);
+  const secured = connectTls({ host: target.host, ...options, socket, ALPNProtocols: ["h2"] });
+  await untilConnected(secured, "secureConnect", signal);
+  if (secured.alpnProtocol !== "h2") {
+    secured.destroy();
+    throw new Error("the peer speaks TLS but not HTTP/2");
+  }
+  return secured;
+}
+
+/** Connects directly. A name with several addresses is tried address by address. */
+export async function dialTcp(host: string, port: number, signal: AbortSignal): Promise<Socket> {
+  const socket = await untilConnected(connectPlain({ host, port }), "connect", signal);
+  socket.setNoDelay(true);
+  return socket;
+}
+
+/** What a failed connection most likely means, where the error's own words do not tell. */
+export function connectHint(error: unknown, target: GrpcTarget): string | undefined {
+  const code = systemCode(error) ?? "";
+  if (target.kind === "tls" && (code === "ERR_SSL_WRONG_VERSION_NUMBER" || code === "ERR_SSL_PACKET_LENGTH_TOO_LONG")) {
+    return "the peer does not speak TLS; is this a plaintext port?";
+  }
+  return undefined;
+}
+
+async function untilConnected<S extends Socket>(
+  socket: S,
+  event: "connect" | "secureConnect",
+  signal: AbortSignal,
+): Promise<S> {
+  let onAbort: (() => void) | undefined;
+  try {
+    await new Promise<void>((resolve, reject) => {
+      onAbort = () => {
+        reject(abortReason(signal));
+      };
+      if (signal.aborted) onAbort();
+      signal.addEventListener("abort", onAbort, { once: true });
+      socket.once(event, () => {
+        resolve();
+      });
+      socket.on("error", reject);
+      socket.once("close", () => {
+        reject(new Error("the peer closed the connection"));
+      });
+    });
+    return socket;
+  } catch (error) {
+    socket.destroy();
+    throw error;
+  } finally {
+    if (onAbort !== undefined) signal.removeEventListener("abort", onAbort);
+  }
+}

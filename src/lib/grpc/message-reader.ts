@@ -1,0 +1,99 @@
+// SPDX-License-Identifier: Apache-2.0
+import { frameHeaderBytes, parseFrameHeader } from "./framing.ts";
+import type { IncomingMessage } from "./message.ts";
+import { GrpcError, GrpcStatus } from "./status.ts";
+
+/** Where a reader takes its bytes from; `chunk-source.ts` fits it. */
+interface ByteSource {
+  next(): Promise<Uint8Array | "end" | "closed">;
+}
+
+export interface ReaderLimits {
+  /** A longer message is refused with RESOURCE_EXHAUSTED. */
+  readonly maxBytes: number;
+  /** A longer message is handed on in chunks. */
+  readonly chunkAboveBytes: number;
+}
+
+const nothing = new Uint8Array(0);
+
+/** Cuts a stream of bytes into messages. One reader at a time. */
+export class MessageReader {
+  readonly #source: ByteSource;
+  readonly #limits: ReaderLimits;
+  readonly #failure: () => Error;
+  #rest: Uint8Array = nothing;
+  /** Bytes of the current message that nobody has taken yet. */
+  #openBytes = 0;
+
+  /** @param failure what to throw when the stream is gone before its end */
+  constructor(source: ByteSource, limits: ReaderLimits, failure: () => Error) {
+    this.#source = source;
+    this.#limits = limits;
+    this.#failure = failure;
+  }
+
+  /**
+   * The next message. What is left of one in chunks is passed over.
+   * @returns undefined when the peer has finished
+   * @throws GrpcError for a malformed or too long message, and the failure of the stream
+   */
+  async next(): Promise<IncomingMessage | undefined> {
+    while (this.#openBytes > 0) await this.#take();
+    const header = await this.#header();
+    if (header === undefined) return undefined;
+    const length = parseFrameHeader(header, this.#limits.maxBytes);
+    this.#openBytes = length;
+    if (length > this.#limits.chunkAboveBytes) return { kind: "chunks", length, chunks: this.#chunks() };
+    return { kind: "whole", length, bytes: await this.#whole() };
+  }
+
+  async *[Symbol.asyncIterator](): AsyncGenerator<IncomingMessage, void, undefined> {
+    for (let message = await this.next(); message !== undefined; message = await this.next()) yield message;
+  }
+
+  async #header(): Promise<Uint8Array | undefined> {
+    if (this.#rest.length === 0 && !(await this.#more())) return undefined;
+    while (this.#rest.length < frameHeaderBytes) {
+      const before = this.#rest;
+      this.#rest = nothing;
+      if (!(await this.#more())) throw cutOff();
+      this.#rest = Buffer.concat([before, this.#rest]);
+    }
+    const header = this.#rest.subarray(0, frameHeaderBytes);
+    this.#rest = this.#rest.subarray(frameHeaderBytes);
+    return header;
+  }
+
+  async #whole(): Promise<Uint8Array> {
+    const parts: Uint8Array[] = [];
+    while (this.#openBytes > 0) parts.push(await this.#take());
+    return parts.length === 1 ? (parts[0] ?? nothing) : Buffer.concat(parts);
+  }
+
+  async *#chunks(): AsyncGenerator<Uint8Array, void, undefined> {
+    while (this.#openBytes > 0) yield await this.#take();
+  }
+
+  /** Some bytes of the current message, at least one. */
+  async #take(): Promise<Uint8Array> {
+    if (this.#rest.length === 0 && !(await this.#more())) throw cutOff();
+    const part = this.#rest.subarray(0, this.#openBytes);
+    this.#rest = this.#rest.subarray(part.length);
+    this.#openBytes -= part.length;
+    return part;
+  }
+
+  /** Fills the empty rest; false at the end. */
+  async #more(): Promise<boolean> {
+    const chunk = await this.#source.next();
+    if (chunk === "closed") throw this.#failure();
+    if (chunk === "end") return false;
+    this.#rest = chunk;
+    return true;
+  }
+}
+
+function cutOff(): GrpcError {
+  return new GrpcError(GrpcStatus.internal, "the stream ended inside a message");
+}

@@ -1,0 +1,92 @@
+// SPDX-License-Identifier: Apache-2.0
+import { type Http2Stream, constants } from "node:http2";
+import { encodeFrame, encodeFrameHeader } from "./framing.ts";
+import type { MessageWriter } from "./message.ts";
+
+/** Up to here, copying a message behind its prefix costs less than a second write. */
+const copyUpToBytes = 8 * 1024;
+
+/** Writes messages to an HTTP/2 stream, one after the other, as fast as the peer's flow control lets it. */
+export class MessageSender implements MessageWriter {
+  readonly #stream: Http2Stream;
+  readonly #failure: () => Error;
+  #last: Promise<unknown> = Promise.resolve();
+  #wake: (() => void) | undefined;
+
+  /** @param failure what to throw when the stream is gone */
+  constructor(stream: Http2Stream, failure: () => Error) {
+    this.#stream = stream;
+    this.#failure = failure;
+    for (const event of ["drain", "close", "aborted"]) {
+      stream.on(event, () => {
+        this.#wake?.();
+      });
+    }
+  }
+
+  write(message: Uint8Array): Promise<void> {
+    return this.#inTurn(() => {
+      if (message.length <= copyUpToBytes) return this.#put(encodeFrame(message));
+      return this.#put(encodeFrameHeader(message.length), message);
+    });
+  }
+
+  writeChunks(length: number, chunks: AsyncIterable<Uint8Array>): Promise<void> {
+    return this.#inTurn(async () => {
+      try {
+        await this.#putChunks(length, chunks);
+      } catch (error) {
+        // The peer has a part of a message; nothing but a reset can tell it so.
+        this.#stream.close(constants.NGHTTP2_INTERNAL_ERROR);
+        throw error;
+      }
+    });
+  }
+
+  /** Finishes this side after everything that was written before. */
+  end(): Promise<void> {
+    return this.#inTurn(() => {
+      this.#stream.end();
+      return Promise.resolve();
+    });
+  }
+
+  async #putChunks(length: number, chunks: AsyncIterable<Uint8Array>): Promise<void> {
+    let leftBytes = length;
+    let header: Uint8Array | undefined = encodeFrameHeader(length);
+    for await (const chunk of chunks) {
+      leftBytes -= chunk.length;
+      if (leftBytes < 0) break;
+      await (header === undefined ? this.#put(chunk) : this.#put(header, chunk));
+      header = undefined;
+    }
+    if (leftBytes !== 0) throw new Error(`chunks differ from the length of ${String(length)} bytes that was announced`);
+    if (header !== undefined) await this.#put(header);
+  }
+
+  async #put(...parts: readonly Uint8Array[]): Promise<void> {
+    this.#assertOpen();
+    const stream = this.#stream;
+    let hasRoom = true;
+    stream.cork();
+    for (const part of parts) hasRoom = stream.write(part);
+    stream.uncork();
+    while (!hasRoom && stream.writableNeedDrain) {
+      await new Promise<void>((resolve) => {
+        this.#wake = resolve;
+      });
+      this.#wake = undefined;
+      this.#assertOpen();
+    }
+  }
+
+  #assertOpen(): void {
+    if (this.#stream.destroyed || this.#stream.closed || this.#stream.writableEnded) throw this.#failure();
+  }
+
+  #inTurn(work: () => Promise<void>): Promise<void> {
+    const done = this.#last.then(work);
+    this.#last = done.catch(() => undefined);
+    return done;
+  }
+}

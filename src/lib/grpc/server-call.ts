@@ -1,0 +1,118 @@
+// SPDX-License-Identifier: Apache-2.0
+import { type IncomingHttpHeaders, type OutgoingHttpHeaders, type ServerHttp2Stream, constants } from "node:http2";
+import { describeError } from "../errors.ts";
+import { ChunkSource } from "./chunk-source.ts";
+import type { IncomingMessage, MessageWriter } from "./message.ts";
+import { MessageReader, type ReaderLimits } from "./message-reader.ts";
+import { MessageSender } from "./message-sender.ts";
+import { type Metadata, encodeGrpcMessage, metadataOf } from "./metadata.ts";
+import { GrpcError, GrpcStatus } from "./status.ts";
+
+/** What a handler knows of a call. */
+export interface ServerCall {
+  /** `/package.Service/Method`. */
+  readonly path: string;
+  readonly metadata: Metadata;
+  /** Fires when the peer gives up, the deadline passes, or the server is disposed. */
+  readonly signal: AbortSignal;
+}
+
+export interface ServerStreamCall extends ServerCall, MessageWriter {
+  /** Ends when the peer has finished its side. Not read means not received: the peer is held back. */
+  readonly requests: AsyncIterable<IncomingMessage>;
+}
+
+/** One call on the server's side, from its headers to its trailers. */
+export class ServerStream implements ServerStreamCall {
+  readonly path: string;
+  readonly metadata: Metadata;
+  readonly requests: MessageReader;
+  readonly #stream: ServerHttp2Stream;
+  readonly #sender: MessageSender;
+  readonly #abort = new AbortController();
+  #finished = false;
+
+  constructor(stream: ServerHttp2Stream, headers: IncomingHttpHeaders, limits: ReaderLimits) {
+    this.#stream = stream;
+    this.path = headers[":path"] ?? "";
+    this.metadata = metadataOf(headers);
+    const gone = (): Error => this.#goneError();
+    this.requests = new MessageReader(new ChunkSource(stream), limits, gone);
+    this.#sender = new MessageSender(stream, gone);
+    for (const event of ["aborted", "close"]) {
+      stream.on(event, () => {
+        if (!this.#finished) this.#abort.abort(this.#goneError());
+      });
+    }
+  }
+
+  get signal(): AbortSignal {
+    return this.#abort.signal;
+  }
+
+  write(message: Uint8Array): Promise<void> {
+    this.#begin();
+    return this.#sender.write(message);
+  }
+
+  writeChunks(length: number, chunks: AsyncIterable<Uint8Array>): Promise<void> {
+    this.#begin();
+    return this.#sender.writeChunks(length, chunks);
+  }
+
+  /** Ends the call with OK after all that was written. */
+  finish(): Promise<void> {
+    if (this.#finished || this.#stream.destroyed) return Promise.resolve();
+    this.#begin();
+    this.#finished = true;
+    this.#stream.resume();
+    return this.#sender.end();
+  }
+
+  /** Ends the call with a failure; messages not yet on their way are dropped. */
+  fail(error: unknown): void {
+    if (this.#finished) return;
+    this.#finished = true;
+    const failure = error instanceof GrpcError ? error : new GrpcError(GrpcStatus.unknown, describeError(error));
+    this.#abort.abort(failure);
+    if (this.#stream.destroyed || this.#stream.closed) return;
+    const trailers = trailersOf(failure);
+    if (this.#stream.headersSent) {
+      this.#trailers = trailers;
+      this.#stream.end();
+    } else {
+      this.#stream.respond({ ...responseHeaders, ...trailers }, { endStream: true });
+      this.#stream.close(constants.NGHTTP2_NO_ERROR);
+    }
+    this.#stream.resume();
+  }
+
+  #trailers: OutgoingHttpHeaders = { "grpc-status": String(GrpcStatus.ok) };
+
+  /** Headers go out with the first message, so that a call that fails before has its status in them. */
+  #begin(): void {
+    if (this.#stream.headersSent || this.#stream.destroyed || this.#stream.closed) return;
+    this.#stream.respond(responseHeaders, { waitForTrailers: true });
+    this.#stream.on("wantTrailers", () => {
+      this.#stream.sendTrailers(this.#trailers);
+      // Tells a peer that has not finished its side that nothing of it is wanted any more.
+      this.#stream.close(constants.NGHTTP2_NO_ERROR);
+    });
+  }
+
+  #goneError(): GrpcError {
+    return new GrpcError(GrpcStatus.cancelled, "the peer gave up the call");
+  }
+}
+
+const responseHeaders = { ":status": 200, "content-type": "application/grpc" };
+
+function trailersOf(error: GrpcError): OutgoingHttpHeaders {
+  return {
+    "grpc-status": String(error.status),
+    ...(error.detail === "" ? {} : { "grpc-message": encodeGrpcMessage(error.detail) }),
+    ...(error.details === undefined
+      ? {}
+      : { "grpc-status-details-bin": Buffer.from(error.details).toString("base64") }),
+  };
+}

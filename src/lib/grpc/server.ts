@@ -1,0 +1,161 @@
+// SPDX-License-Identifier: Apache-2.0
+import {
+  type Http2Session,
+  type IncomingHttpHeaders,
+  type ServerHttp2Session,
+  type ServerHttp2Stream,
+  createServer,
+} from "node:http2";
+import type { Socket } from "node:net";
+import type { Clock } from "../clock.ts";
+import { untilAborted } from "../tasks.ts";
+import { type KeepaliveOptions, keepAlive } from "./keepalive.ts";
+import { readWhole } from "./message.ts";
+import { parseGrpcTimeout } from "./metadata.ts";
+import { type ServerCall, ServerStream, type ServerStreamCall } from "./server-call.ts";
+import { GrpcError, GrpcStatus } from "./status.ts";
+import { windowSettings } from "./windows.ts";
+
+export type { ServerCall, ServerStreamCall } from "./server-call.ts";
+
+/** What answers a method. Returning is OK; a thrown `GrpcError` is its status; anything else thrown is UNKNOWN. */
+export type GrpcHandler =
+  | { readonly kind: "unary"; handle(request: Uint8Array, call: ServerCall): Promise<Uint8Array> }
+  | { readonly kind: "stream"; handle(call: ServerStreamCall): Promise<void> };
+
+export interface GrpcServerOptions {
+  /** By full path: `/package.Service/Method`. Anything else is UNIMPLEMENTED. */
+  readonly methods: Readonly<Record<string, GrpcHandler>>;
+  /** A longer request is RESOURCE_EXHAUSTED. Default 4 MiB, as gRPC has it. */
+  readonly maxReceiveBytes?: number;
+  /** A longer request is handed to stream handlers in chunks. Default 64 KiB. */
+  readonly chunkAboveBytes?: number;
+  /** On one connection. Default 100000. */
+  readonly maxConcurrentStreams?: number;
+  readonly keepalive?: KeepaliveOptions;
+  /** Sees what a handler threw that was not a `GrpcError`. */
+  readonly onFailure?: (path: string, error: unknown) => void;
+}
+
+/** Serves gRPC on connections that somebody else accepts. Disposing cuts every call and connection. */
+export interface GrpcServer extends AsyncDisposable {
+  accept(socket: Socket): void;
+  /** Takes no more calls; resolves when the open ones have ended, or when the signal fires. */
+  drain(signal: AbortSignal): Promise<void>;
+}
+
+/** A gRPC server without compression. Nothing listens here; give it connections. */
+export function createGrpcServer(options: GrpcServerOptions, deps: { readonly clock: Clock }): GrpcServer {
+  return new Http2GrpcServer(options, deps.clock);
+}
+
+class Http2GrpcServer implements GrpcServer {
+  readonly #options: GrpcServerOptions;
+  readonly #clock: Clock;
+  readonly #methods: ReadonlyMap<string, GrpcHandler>;
+  readonly #sessions = new Set<Http2Session>();
+  readonly #calls = new Set<Promise<void>>();
+  readonly #http2;
+  #disposed = false;
+
+  constructor(options: GrpcServerOptions, clock: Clock) {
+    this.#options = options;
+    this.#clock = clock;
+    this.#methods = new Map(Object.entries(options.methods));
+    this.#http2 = createServer({
+      maxSessionMemory: 64,
+      // Envoy drops many streams at once when its configuration changes; only a peer on this host gets here.
+      streamResetBurst: 100_000,
+      streamResetRate: 10_000,
+      settings: {
+        initialWindowSize: windowSettings.streamBytes,
+        maxConcurrentStreams: options.maxConcurrentStreams ?? 100_000,
+      },
+    });
+    this.#http2.on("session", (session) => {
+      this.#onSession(session);
+    });
+    this.#http2.on("stream", (stream: ServerHttp2Stream, headers) => {
+      this.#onStream(stream, headers);
+    });
+  }
+
+  accept(socket: Socket): void {
+    if (this.#disposed) socket.destroy();
+    else this.#http2.emit("connection", socket);
+  }
+
+  async drain(signal: AbortSignal): Promise<void> {
+    for (const session of this.#sessions) session.close();
+    await Promise.race([Promise.allSettled(this.#calls), untilAborted(signal)]);
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    this.#disposed = true;
+    const closed = [...this.#sessions].map((session) => new Promise((resolve) => session.once("close", resolve)));
+    for (const session of this.#sessions) session.destroy();
+    await Promise.all(closed);
+    await Promise.allSettled(this.#calls);
+  }
+
+  #onSession(session: ServerHttp2Session): void {
+    this.#sessions.add(session);
+    session.on("close", () => this.#sessions.delete(session));
+    session.on("error", () => undefined);
+    session.setLocalWindowSize(windowSettings.connectionBytes);
+    const { keepalive } = this.#options;
+    if (keepalive !== undefined) void keepAlive(session, keepalive, this.#clock, () => true);
+  }
+
+  #onStream(stream: ServerHttp2Stream, headers: IncomingHttpHeaders): void {
+    // What ends a stream early reaches the handler as its signal; the event only must not be without a listener.
+    stream.on("error", () => undefined);
+    if (headers[":method"] !== "POST" || headers["content-type"]?.startsWith("application/grpc") !== true) {
+      stream.respond({ ":status": 415 }, { endStream: true });
+      return;
+    }
+    const call = new ServerStream(stream, headers, {
+      maxBytes: this.#options.maxReceiveBytes ?? 4 * 1024 * 1024,
+      chunkAboveBytes: this.#options.chunkAboveBytes ?? 64 * 1024,
+    });
+    const handler = this.#methods.get(call.path);
+    if (handler === undefined) {
+      call.fail(new GrpcError(GrpcStatus.unimplemented, `nothing is served at ${call.path}`));
+      return;
+    }
+    const run = this.#run(call, handler, new AbortController());
+    this.#calls.add(run);
+    void run.then(() => this.#calls.delete(run));
+  }
+
+  async #run(call: ServerStream, handler: GrpcHandler, done: AbortController): Promise<void> {
+    this.#watchDeadline(call, done.signal);
+    try {
+      if (handler.kind === "stream") await handler.handle(call);
+      else await answerOnce(call, handler);
+      await call.finish();
+    } catch (error) {
+      if (!(error instanceof GrpcError) && !call.signal.aborted) this.#options.onFailure?.(call.path, error);
+      call.fail(error);
+    } finally {
+      done.abort();
+    }
+  }
+
+  #watchDeadline(call: ServerStream, done: AbortSignal): void {
+    const timeoutMs = parseGrpcTimeout(call.metadata["grpc-timeout"] ?? "");
+    if (timeoutMs === undefined) return;
+    this.#clock.delay(timeoutMs, AbortSignal.any([done, call.signal])).then(
+      () => {
+        call.fail(new GrpcError(GrpcStatus.deadlineExceeded, "the call's deadline has passed"));
+      },
+      () => undefined,
+    );
+  }
+}
+
+async function answerOnce(call: ServerStream, handler: GrpcHandler & { readonly kind: "unary" }): Promise<void> {
+  const request = await call.requests.next();
+  if (request === undefined) throw new GrpcError(GrpcStatus.internal, "the call has no request message");
+  await call.write(await handler.handle(await readWhole(request), call));
+}
