@@ -6,6 +6,7 @@
  */
 export function envoyBinary(): string {
   const path = process.env["ENVOY_PATH"];
-  if (path === undefined) throw new Error("ENVOY_PATH is not set; run the tests by npm test, or set it to an Envoy binary");
+  if (path === undefined)
+    throw new Error("ENVOY_PATH is not set; run the tests by npm test, or set it to an Envoy binary");
   return path;
 }

@@ -1,0 +1,120 @@
+// SPDX-License-Identifier: Apache-2.0
+import { defineConfig } from "eslint/config";
+import tseslint from "typescript-eslint";
+
+const timers = ["setTimeout", "setInterval"];
+
+const environment = {
+  selector: "MemberExpression[object.name='process']:matches([property.name='env'], [property.value='env'])",
+  message: "Only main.ts reads the environment; it hands it on to config/.",
+};
+const exit = {
+  selector:
+    "CallExpression[callee.object.name='process']:matches([callee.property.name='exit'], [callee.property.value='exit'])",
+  message: "Set process.exitCode in main.ts and let what is open end; nothing may be cut off.",
+};
+const globalTimer = {
+  selector: "MemberExpression[object.name='globalThis'][property.name=/^set(Timeout|Interval)$/]",
+  message: "Wait through the injected Clock.",
+};
+const assertion = {
+  selector:
+    "TSAsExpression:not([typeAnnotation.typeName.name='const'])" +
+    ":not(FunctionDeclaration[id.name=/^parse/] TSAsExpression)",
+  message: "A type assertion belongs into a parseX function, where what it claims was checked.",
+};
+
+/** @type {(...without: object[]) => import("eslint").Linter.RulesRecord} */
+const syntaxExcept = (...without) => ({
+  "no-restricted-syntax": [
+    "error",
+    ...[environment, exit, globalTimer, assertion].filter((rule) => !without.includes(rule)),
+  ],
+});
+
+/** @type {import("eslint").Linter.RulesRecord} */
+const timersOfNode = {
+  "no-restricted-globals": [
+    "error",
+    ...timers.map((name) => ({ name, message: "Wait through the injected Clock (lib/clock.ts)." })),
+  ],
+  "no-restricted-imports": [
+    "error",
+    ...["node:timers", "node:timers/promises", "timers", "timers/promises"].map((name) => ({
+      name,
+      message: "Wait through the injected Clock (lib/clock.ts).",
+    })),
+    { name: "node:process", message: "Use the global; only main.ts reads the environment." },
+    { name: "process", message: "Use the global; only main.ts reads the environment." },
+  ],
+};
+
+/** A disabled rule says why, after two hyphens on the same line. */
+const reasonedDisable = {
+  /** @param {import("eslint").Rule.RuleContext} context */
+  create: (context) => ({
+    Program() {
+      for (const comment of context.sourceCode.getAllComments()) {
+        const isDisable = /^\s*(eslint-disable|@ts-(expect-error|ignore|nocheck))/.test(comment.value);
+        if (isDisable && comment.loc && !/(--|: ).*\w{3}/.test(comment.value)) {
+          context.report({ loc: comment.loc, message: "Say why on the same line: eslint-disable-... -- reason" });
+        }
+      }
+    },
+  }),
+};
+
+export default defineConfig(
+  { ignores: ["node_modules/", "dist/", "coverage/", ".cache/", "src/gen/", "test/fixtures/", "bin/"] },
+  {
+    files: ["**/*.ts", "**/*.mjs"],
+    extends: [tseslint.configs.strictTypeChecked],
+    linterOptions: { reportUnusedDisableDirectives: "error", reportUnusedInlineConfigs: "error" },
+    languageOptions: { parserOptions: { projectService: true } },
+    plugins: { attache: { rules: { "reasoned-disable": reasonedDisable } } },
+    rules: {
+      ...timersOfNode,
+      ...syntaxExcept(),
+      "@typescript-eslint/consistent-type-imports": ["error", { disallowTypeAnnotations: false }],
+      "@typescript-eslint/no-import-type-side-effects": "error",
+      "@typescript-eslint/only-throw-error": ["error", { allowThrowingUnknown: true }],
+      "@typescript-eslint/switch-exhaustiveness-check": ["error", { considerDefaultExhaustiveForUnions: true }],
+      "attache/reasoned-disable": "error",
+      eqeqeq: "error",
+      "max-lines": ["error", 300],
+      "no-console": "error",
+    },
+  },
+  {
+    files: ["src/**/*.ts"],
+    rules: { "max-lines-per-function": ["error", { max: 50, skipBlankLines: true, skipComments: true }] },
+  },
+  { files: ["src/main.ts"], rules: syntaxExcept(environment) },
+  { files: ["src/lib/clock.ts"], rules: { "no-restricted-globals": "off", "no-restricted-imports": "off" } },
+  {
+    files: ["test/**/*.ts"],
+    rules: {
+      ...syntaxExcept(environment, assertion),
+      "max-lines": ["error", 500],
+      "no-restricted-properties": [
+        "error",
+        ...["mock", "doMock", "stubGlobal"].map((property) => ({
+          object: "vi",
+          property,
+          message: "No mocks of modules: write a fake that speaks the real protocol (test/fakes/).",
+        })),
+      ],
+      "@typescript-eslint/no-non-null-assertion": "error",
+    },
+  },
+  { files: ["test/support/**/*.ts"], rules: { "no-restricted-globals": "off", "no-restricted-imports": "off" } },
+  {
+    files: ["scripts/**", "*.config.*", ".dependency-cruiser.mjs"],
+    rules: {
+      ...syntaxExcept(environment, assertion),
+      "no-console": "off",
+      "no-restricted-globals": "off",
+      "no-restricted-imports": "off",
+    },
+  },
+);
