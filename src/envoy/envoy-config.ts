@@ -19,13 +19,16 @@ export interface EnvoyAdminAddress {
   readonly port: number;
 }
 
+/** The agent is gone `periodMs + killAfterMs` after the signal at the latest, whatever Envoy and its clients do. */
 export interface DrainConfig {
-  /** Which listeners a drain closes: those of a sidecar that are marked inbound, or all of a gateway. */
+  /** Which listeners a drain asks clients to leave: those of a sidecar that are marked inbound, or all of a gateway. */
   readonly direction: "inbound" | "all";
   /** From the signal to SIGTERM for Envoy, when connections stay open. ProxyConfig `terminationDrainDuration`. */
   readonly periodMs: number;
-  /** Not ended before this, even with no connection open. */
+  /** Not ended before this, even with no connection open; never above the period. `MINIMUM_DRAIN_DURATION`. */
   readonly minimumMs: number;
   /** From SIGTERM to SIGKILL. */
   readonly killAfterMs: number;
+  /** Ports of listeners whose connections do not count as open: probes, metrics. */
+  readonly uncountedPorts: readonly number[];
 }

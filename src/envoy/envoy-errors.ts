@@ -1,0 +1,62 @@
+// SPDX-License-Identifier: Apache-2.0
+import { AgentError } from "../lib/errors.ts";
+import { describeExit, type EnvoyExit } from "./envoy-exit.ts";
+
+export type EnvoyMissingReason = "absent" | "not-a-file" | "not-executable" | "exec-failed";
+
+const missingAdvice: Readonly<Record<EnvoyMissingReason, string>> = {
+  absent:
+    "there is no such file; install Envoy there, or name its place with --binaryPath in the ProxyConfig (binaryPath)",
+  "not-a-file": "it is not a file; name the Envoy binary itself as binaryPath in the ProxyConfig",
+  "not-executable":
+    "it is not executable for this user; make it executable (chmod a+rx), also the directories above it",
+  "exec-failed": "the system refuses to execute it; check that it is an Envoy built for this machine and not damaged",
+};
+
+/** There is no Envoy to run. The agent ends with code 69. */
+export class EnvoyMissingError extends AgentError {
+  readonly code = "AGENT_ENVOY_MISSING";
+  readonly binaryPath: string;
+  readonly reason: EnvoyMissingReason;
+  constructor(binaryPath: string, reason: EnvoyMissingReason, cause?: unknown) {
+    super(`run Envoy at ${binaryPath}: ${missingAdvice[reason]}`, { cause });
+    this.binaryPath = binaryPath;
+    this.reason = reason;
+  }
+}
+
+/** Envoy ended while something still waited for it. */
+export class EnvoyExitedError extends AgentError {
+  readonly code = "AGENT_ENVOY_EXITED";
+  readonly exit: EnvoyExit;
+  readonly afterMs: number;
+  constructor(exit: EnvoyExit, afterMs: number) {
+    super(
+      `run Envoy: it ended with ${describeExit(exit)} ${String(Math.round(afterMs))} ms after its start; ` +
+        "the lines above this one are Envoy's own account",
+    );
+    this.exit = exit;
+    this.afterMs = afterMs;
+  }
+}
+
+export type EnvoyAdminFailure = "unreachable" | "timeout" | "status" | "too-large" | "malformed";
+
+/** A call to Envoy's admin interface failed. Retrying is the caller's decision. */
+export class EnvoyAdminError extends AgentError {
+  readonly code = "AGENT_ENVOY_ADMIN";
+  readonly failure: EnvoyAdminFailure;
+  /** Of the answer; undefined when there was none. */
+  readonly status: number | undefined;
+  constructor(
+    failure: EnvoyAdminFailure,
+    call: string,
+    { status, cause }: { readonly status?: number; readonly cause?: unknown } = {},
+  ) {
+    super(`ask Envoy's admin interface ${call}: ${failure}${status === undefined ? "" : ` ${String(status)}`}`, {
+      cause,
+    });
+    this.failure = failure;
+    this.status = status;
+  }
+}

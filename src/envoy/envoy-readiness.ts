@@ -1,0 +1,52 @@
+// SPDX-License-Identifier: Apache-2.0
+import type { EnvoyAdmin } from "./admin-client.ts";
+import { parseStats } from "./stats.ts";
+
+export type EnvoyState = "LIVE" | "DRAINING" | "PRE_INITIALIZING" | "INITIALIZING" | "UNKNOWN";
+
+/** What Envoy itself says about being ready. A stat that Envoy does not show yet is undefined; a missing counter is 0. */
+export interface EnvoyReadiness {
+  readonly cdsUpdates: number;
+  readonly cdsRejected: number;
+  readonly ldsUpdates: number;
+  readonly ldsRejected: number;
+  readonly state: EnvoyState | undefined;
+  readonly workersStarted: boolean | undefined;
+}
+
+/** Filters of the two queries. Source: the reference's readiness prober, observed on the wire. */
+const updatesFilter = String.raw`^(cluster_manager\.cds|listener_manager\.lds)\.(update_success|update_rejected)$`;
+const stateFilter = String.raw`^(server\.state|listener_manager\.workers_started)`;
+const updatesTimeoutMs = 1_000;
+const stateTimeoutMs = 3_000;
+
+/** In the order of Envoy's numbers. Source: envoy.admin.v3.ServerInfo.State */
+const states: readonly EnvoyState[] = ["LIVE", "DRAINING", "PRE_INITIALIZING", "INITIALIZING"];
+
+/**
+ * Asks Envoy for its readiness, both queries at once.
+ * @throws EnvoyAdminError while the admin interface does not answer
+ */
+export async function readEnvoyReadiness(admin: EnvoyAdmin, signal?: AbortSignal): Promise<EnvoyReadiness> {
+  const [updates, state] = await Promise.all([
+    admin.stats(updatesFilter, { timeoutMs: updatesTimeoutMs }, signal),
+    admin.stats(stateFilter, { timeoutMs: stateTimeoutMs }, signal),
+  ]);
+  return parseEnvoyReadiness(updates, state);
+}
+
+/** @param updates answer to the first query @param state answer to the second */
+export function parseEnvoyReadiness(updates: string, state: string): EnvoyReadiness {
+  const counters = parseStats(updates);
+  const gauges = parseStats(state);
+  const stateNumber = gauges.get("server.state");
+  const workers = gauges.get("listener_manager.workers_started");
+  return {
+    cdsUpdates: counters.get("cluster_manager.cds.update_success") ?? 0,
+    cdsRejected: counters.get("cluster_manager.cds.update_rejected") ?? 0,
+    ldsUpdates: counters.get("listener_manager.lds.update_success") ?? 0,
+    ldsRejected: counters.get("listener_manager.lds.update_rejected") ?? 0,
+    state: stateNumber === undefined ? undefined : (states[stateNumber] ?? "UNKNOWN"),
+    workersStarted: workers === undefined ? undefined : workers === 1,
+  };
+}

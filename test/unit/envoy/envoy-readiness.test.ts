@@ -1,0 +1,49 @@
+// SPDX-License-Identifier: Apache-2.0
+import { expect, test } from "vitest";
+import { parseEnvoyReadiness } from "../../../src/envoy/envoy-readiness.ts";
+
+const updates = [
+  "cluster_manager.cds.update_rejected: 1",
+  "cluster_manager.cds.update_success: 3",
+  "listener_manager.lds.update_success: 2",
+].join("\n");
+
+test("updates, state and workers are read from Envoy's stats", () => {
+  expect(parseEnvoyReadiness(updates, "listener_manager.workers_started: 1\nserver.state: 0\n")).toEqual({
+    cdsUpdates: 3,
+    cdsRejected: 1,
+    ldsUpdates: 2,
+    ldsRejected: 0,
+    state: "LIVE",
+    workersStarted: true,
+  });
+});
+
+test.each([
+  ["0", "LIVE"],
+  ["1", "DRAINING"],
+  ["2", "PRE_INITIALIZING"],
+  ["3", "INITIALIZING"],
+  ["9", "UNKNOWN"],
+])("server.state %s is %s", (number, state) => {
+  expect(parseEnvoyReadiness("", `server.state: ${number}`).state).toBe(state);
+});
+
+test("a stat that is not there yet is undefined, a counter 0", () => {
+  expect(parseEnvoyReadiness("", "")).toEqual({
+    cdsUpdates: 0,
+    cdsRejected: 0,
+    ldsUpdates: 0,
+    ldsRejected: 0,
+    state: undefined,
+    workersStarted: undefined,
+  });
+});
+
+test("text that is not a number is not a stat, and the first of two lines counts", () => {
+  const readiness = parseEnvoyReadiness(
+    "cluster_manager.cds.update_success: many\nlistener_manager.lds.update_success: 1\nlistener_manager.lds.update_success: 5",
+    "server.state: LIVE",
+  );
+  expect(readiness).toMatchObject({ cdsUpdates: 0, ldsUpdates: 1, state: undefined });
+});
