@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 import { readFile, writeFile } from "node:fs/promises";
+import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { createEnvoyAdmin, type EnvoyAdmin, type EnvoyConfig } from "../../src/envoy/index.ts";
 import { systemClock } from "../../src/lib/clock.ts";
@@ -32,7 +33,8 @@ export async function staticEnvoy(
       ...["-c", bootstrapPath, "--admin-address-path", addressPath, "--drain-strategy", "immediate"],
       ...["--drain-time-s", "1", "--concurrency", "1", "-l", "error", ...args],
     ],
-    env: {},
+    // the leak guard knows a test's processes by this
+    env: { TMPDIR: tmpdir() },
     user: undefined,
     admin: { host: "127.0.0.1", port: 0 },
     drain: { direction: "inbound", periodMs: 5_000, minimumMs: 0, killAfterMs: 400, uncountedPorts: [], ...drain },

@@ -2,7 +2,7 @@
 import { spawn } from "node:child_process";
 import { once } from "node:events";
 import { chmod, writeFile } from "node:fs/promises";
-import { join } from "node:path";
+import { dirname, join } from "node:path";
 import { afterEach, describe, expect, test } from "vitest";
 import { EnvoyExitedError, EnvoyMissingError, exitCodeFor, startEnvoy } from "../../../src/envoy/index.ts";
 import { type Lifeline, lifelinePlaces } from "../../../src/envoy/lifeline.ts";
@@ -163,7 +163,7 @@ test.runIf(process.getuid?.() === 0)(
   "an agent that is root runs Envoy as the configured user, without its own groups",
   async () => {
     await using directory = await temporaryDirectory();
-    await chmod(directory.path, 0o755);
+    for (const path of [directory.path, dirname(directory.path)]) await chmod(path, 0o711);
     const script = '#!/bin/sh\n[ "$(id -u):$(id -g):$(id -G)" = "1337:1338:1338" ] && exit 4\nexit 1\n';
     const config = await program(directory.path, script);
     const user = { uid: 1337, gid: 1338 };
