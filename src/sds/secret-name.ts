@@ -1,0 +1,100 @@
+// SPDX-License-Identifier: Apache-2.0
+import { resolve, sep } from "node:path";
+import { AgentError } from "../lib/errors.ts";
+
+/** A resource name that this server answers, parsed. `text` is the name as asked, and as answered. */
+export type SecretName =
+  | { readonly kind: "workload-certificate"; readonly text: "default" }
+  | { readonly kind: "trust-bundle"; readonly text: "ROOTCA" }
+  | { readonly kind: "file-certificate"; readonly text: string; readonly chainPath: string; readonly keyPath: string }
+  | { readonly kind: "file-roots"; readonly text: string; readonly path: string }
+  | { readonly kind: "system-roots"; readonly text: "file-root:system" };
+
+/** A name that gets no secret, now or later. */
+export class SecretNameError extends AgentError {
+  readonly code = "AGENT_SECRET_NAME";
+  readonly problem: "unknown" | "malformed" | "forbidden";
+  /** What to ask for instead, or whom. */
+  readonly hint: string;
+  constructor(text: string, problem: SecretNameError["problem"], hint: string) {
+    super(`serve secret ${quoted(text)}: ${problem} name; ${hint}`);
+    this.problem = problem;
+    this.hint = hint;
+  }
+}
+
+const longestNameBytes = 8_192;
+const served = "this server has default, ROOTCA, file-cert:CHAIN~KEY, file-root:PATH and file-root:system";
+const controlPlaneSchemes = ["kubernetes", "kubernetes-gateway", "configmap", "builtin", "sds", "invalid"];
+
+/**
+ * Reads a resource name. The set is closed: whatever is not of one of the five forms is refused, so a misspelt name
+ * never gets the workload's key. Relative paths are resolved from the working directory.
+ * @throws SecretNameError
+ * Source: istio security/pkg/nodeagent/cache and pkg/security (names and their forms)
+ */
+export function parseSecretName(text: string): SecretName {
+  if (text === "default") return { kind: "workload-certificate", text };
+  if (text === "ROOTCA") return { kind: "trust-bundle", text };
+  if (text === "file-root:system") return { kind: "system-roots", text };
+  if (text.length > longestNameBytes) throw new SecretNameError(text, "malformed", "it is too long");
+  if (text.includes("\0")) throw new SecretNameError(text, "malformed", "it has a zero byte");
+  if (text.startsWith("file-cert:")) return parseFileCertificate(text);
+  if (text.startsWith("file-root:")) return parseFileRoots(text);
+  throw new SecretNameError(text, "unknown", hintFor(text));
+}
+
+function parseFileCertificate(text: string): SecretName {
+  const [chain = "", key = "", ...rest] = text.slice("file-cert:".length).split("~");
+  if (chain === "" || key === "" || rest.length > 0) {
+    throw new SecretNameError(text, "malformed", "write file-cert:CHAIN~KEY, two paths with one ~ between them");
+  }
+  return { kind: "file-certificate", text, chainPath: resolve(chain), keyPath: resolve(key) };
+}
+
+function parseFileRoots(text: string): SecretName {
+  const path = text.slice("file-root:".length);
+  if (path === "" || path.includes("~")) {
+    throw new SecretNameError(text, "malformed", "write file-root:PATH, one path without ~");
+  }
+  return { kind: "file-roots", text, path: resolve(path) };
+}
+
+/**
+ * Returns the name unchanged when its files, if it has any, lie below one of the folders. The paths are compared as
+ * they are written; where links inside those folders lead is up to whoever may write there.
+ * @throws SecretNameError
+ */
+export function checkSecretName(name: SecretName, fileDirectories: readonly string[]): SecretName {
+  for (const path of filesOf(name)) {
+    if (!fileDirectories.some((directory) => isBelow(path, directory))) {
+      const allowed =
+        fileDirectories.length === 0 ? "no folder is allowed" : `allowed are ${fileDirectories.join(", ")}`;
+      throw new SecretNameError(name.text, "forbidden", `${path} is not below an allowed folder; ${allowed}`);
+    }
+  }
+  return name;
+}
+
+function filesOf(name: SecretName): readonly string[] {
+  if (name.kind === "file-certificate") return [name.chainPath, name.keyPath];
+  return name.kind === "file-roots" ? [name.path] : [];
+}
+
+function isBelow(path: string, directory: string): boolean {
+  const base = resolve(directory);
+  return path.startsWith(base.endsWith(sep) ? base : base + sep);
+}
+
+function hintFor(text: string): string {
+  const scheme = /^([a-z-]+):\/\//.exec(text)?.[1];
+  if (scheme !== undefined && controlPlaneSchemes.includes(scheme)) {
+    return `${scheme}:// is for the control plane to resolve, ask for it over ADS; ${served}`;
+  }
+  const known = ["default", "ROOTCA"].find((name) => name.toLowerCase() === text.trim().toLowerCase());
+  return known === undefined ? served : `did you mean ${known}? ${served}`;
+}
+
+function quoted(text: string): string {
+  return JSON.stringify(text.length > 200 ? `${text.slice(0, 200)}…` : text);
+}
