@@ -14,11 +14,13 @@ export class ChunkSource {
   #keptBytes = 0;
   #ended = false;
   #closed = false;
+  #discarding = false;
   #wake: (() => void) | undefined;
 
   constructor(stream: Http2Stream) {
     this.#stream = stream;
     stream.on("data", (chunk: Uint8Array) => {
+      if (this.#discarding) return;
       this.#chunks.push(chunk);
       this.#keptBytes += chunk.length;
       if (this.#keptBytes >= readAheadBytes) stream.pause();
@@ -54,6 +56,13 @@ export class ChunkSource {
       this.#stream.resume();
       await promise;
     }
+  }
+
+  /** Reads on and drops everything, so that the stream can come to its end. */
+  discard(): void {
+    this.#discarding = true;
+    this.#chunks.length = 0;
+    this.#stream.resume();
   }
 
   #notify(): void {

@@ -91,6 +91,8 @@ export class ClientCall implements ClientStream {
       throw error;
     }
     if (this.#outcome === undefined) await this.#closed.promise;
+    // The outcome is known; a side of ours that is still open would keep the stream.
+    if (!this.#stream.writableEnded) this.#stream.close(constants.NGHTTP2_CANCEL);
     if (this.#outcome !== "ok") throw this.#failure();
   }
 

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-import { type IncomingHttpHeaders, type OutgoingHttpHeaders, type ServerHttp2Stream, constants } from "node:http2";
+import { type IncomingHttpHeaders, type OutgoingHttpHeaders, type ServerHttp2Stream } from "node:http2";
 import { describeError } from "../errors.ts";
 import { ChunkSource } from "./chunk-source.ts";
 import type { IncomingMessage, MessageWriter } from "./message.ts";
@@ -28,6 +28,7 @@ export class ServerStream implements ServerStreamCall {
   readonly metadata: Metadata;
   readonly requests: MessageReader;
   readonly #stream: ServerHttp2Stream;
+  readonly #source: ChunkSource;
   readonly #sender: MessageSender;
   readonly #abort = new AbortController();
   #finished = false;
@@ -37,7 +38,8 @@ export class ServerStream implements ServerStreamCall {
     this.path = headers[":path"] ?? "";
     this.metadata = metadataOf(headers);
     const gone = (): Error => this.#goneError();
-    this.requests = new MessageReader(new ChunkSource(stream), limits, gone);
+    this.#source = new ChunkSource(stream);
+    this.requests = new MessageReader(this.#source, limits, gone);
     this.#sender = new MessageSender(stream, gone);
     for (const event of ["aborted", "close"]) {
       stream.on(event, () => {
@@ -65,7 +67,7 @@ export class ServerStream implements ServerStreamCall {
     if (this.#finished || this.#stream.destroyed) return Promise.resolve();
     this.#begin();
     this.#finished = true;
-    this.#stream.resume();
+    this.#discardRest();
     return this.#sender.end();
   }
 
@@ -82,12 +84,19 @@ export class ServerStream implements ServerStreamCall {
       this.#stream.end();
     } else {
       this.#stream.respond({ ...responseHeaders, ...trailers }, { endStream: true });
-      this.#stream.close(constants.NGHTTP2_NO_ERROR);
     }
-    this.#stream.resume();
+    this.#discardRest();
   }
 
   #trailers: OutgoingHttpHeaders = { "grpc-status": String(GrpcStatus.ok) };
+
+  /**
+   * What the peer still sends is read and dropped. Resetting the stream would be the shorter way, but Node lets a
+   * reset overtake the trailers (observed with 26.10); peers that see the trailers finish their side themselves.
+   */
+  #discardRest(): void {
+    this.#source.discard();
+  }
 
   /** Headers go out with the first message, so that a call that fails before has its status in them. */
   #begin(): void {
@@ -95,8 +104,6 @@ export class ServerStream implements ServerStreamCall {
     this.#stream.respond(responseHeaders, { waitForTrailers: true });
     this.#stream.on("wantTrailers", () => {
       this.#stream.sendTrailers(this.#trailers);
-      // Tells a peer that has not finished its side that nothing of it is wanted any more.
-      this.#stream.close(constants.NGHTTP2_NO_ERROR);
     });
   }
 

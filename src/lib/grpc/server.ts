@@ -81,8 +81,13 @@ class Http2GrpcServer implements GrpcServer {
   }
 
   accept(socket: Socket): void {
-    if (this.#disposed) socket.destroy();
-    else this.#http2.emit("connection", socket);
+    if (this.#disposed) {
+      socket.destroy();
+      return;
+    }
+    this.#http2.emit("connection", socket);
+    // The session has taken the socket over; one that was accepted paused would stay so.
+    socket.resume();
   }
 
   async drain(signal: AbortSignal): Promise<void> {
