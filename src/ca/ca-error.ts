@@ -1,0 +1,29 @@
+// SPDX-License-Identifier: Apache-2.0
+import { AgentError } from "../lib/errors.ts";
+
+/**
+ * What kind of failure it was: nobody answered; the CA said no; it said something that cannot be understood; or what
+ * is needed for the call is missing on this side.
+ */
+export type CaFailure = "unreachable" | "refused" | "malformed-response" | "misconfigured";
+
+/** A try to have a certificate signed failed. The next may succeed: tokens, roots and CAs change. */
+export class CaError extends AgentError {
+  readonly code = "AGENT_CA";
+  readonly failure: CaFailure;
+  /** The CA as it was addressed. */
+  readonly address: string;
+  /** The least wait that the CA asked for; 0 when it asked for none. */
+  readonly retryAfterMs: number;
+  constructor(
+    failure: CaFailure,
+    address: string,
+    text: string,
+    more: { readonly retryAfterMs?: number; readonly cause?: unknown } = {},
+  ) {
+    super(`have a certificate signed by ${address}: ${text}`, { cause: more.cause });
+    this.failure = failure;
+    this.address = address;
+    this.retryAfterMs = more.retryAfterMs ?? 0;
+  }
+}

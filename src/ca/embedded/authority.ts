@@ -1,0 +1,89 @@
+// SPDX-License-Identifier: Apache-2.0
+import { createPrivateKey, generateKeyPairSync, type KeyObject, X509Certificate } from "node:crypto";
+import { linkSync, mkdirSync, readFileSync, rmSync } from "node:fs";
+import { join } from "node:path";
+import { writeFileAtomicSync } from "../../lib/atomic-file.ts";
+import { AgentError, systemCode } from "../../lib/errors.ts";
+import { splitPem } from "../../lib/pem.ts";
+import { type Issuer, issueRoot } from "./issue.ts";
+
+/** The embedded CA's root with its key, and the key that signs tokens. */
+export interface Authority {
+  readonly issuer: Issuer;
+  readonly rootPem: string;
+  readonly rootNotAfterMs: number;
+  readonly tokenKey: KeyObject;
+}
+
+export class AuthorityError extends AgentError {
+  readonly code = "AGENT_EMBEDDED_CA";
+  constructor(path: string, problem: string, cause?: unknown) {
+    super(`use the embedded CA's root in ${path}: ${problem}`, { cause });
+  }
+}
+
+const rootName = "attache development CA";
+const rootLifeMs = 10 * 365 * 24 * 3_600_000;
+const backdateMs = 60 * 60_000;
+
+/**
+ * Reads the root and the keys from `authority.pem` in the folder, or makes them there: one file of mode 0600, made in
+ * one step, so that two who start at once share one root. `root-cert.pem` beside it has the public part.
+ * @throws AuthorityError
+ */
+export function openAuthority(directory: string, nowMs: number): Authority {
+  const path = join(directory, "authority.pem");
+  try {
+    mkdirSync(directory, { recursive: true, mode: 0o700 });
+    const text = readIfThere(path) ?? createFile(path, nowMs);
+    const authority = parseAuthority(text);
+    writeFileAtomicSync(join(directory, "root-cert.pem"), authority.rootPem, 0o644);
+    return authority;
+  } catch (error) {
+    throw new AuthorityError(path, "it cannot be read or made; remove it for a new one, or name another folder", error);
+  }
+}
+
+function readIfThere(path: string): string | undefined {
+  try {
+    return readFileSync(path, "utf8");
+  } catch (error) {
+    if (systemCode(error) === "ENOENT") return undefined;
+    throw error;
+  }
+}
+
+function createFile(path: string, nowMs: number): string {
+  const draft = `${path}.${String(process.pid)}.draft`;
+  writeFileAtomicSync(draft, renderAuthority(nowMs), 0o600);
+  try {
+    linkSync(draft, path);
+  } catch (error) {
+    if (systemCode(error) !== "EEXIST") throw error;
+  } finally {
+    rmSync(draft, { force: true });
+  }
+  return readFileSync(path, "utf8");
+}
+
+function renderAuthority(nowMs: number): string {
+  const [rootKey, tokenKey] = [0, 1].map(() => generateKeyPairSync("ec", { namedCurve: "P-256" }).privateKey);
+  if (rootKey === undefined || tokenKey === undefined) throw new Error("no keys");
+  const rootPem = issueRoot({ name: rootName, privateKey: rootKey }, nowMs - backdateMs, nowMs + rootLifeMs);
+  const keys = [rootKey, tokenKey].map((key) => key.export({ type: "pkcs8", format: "pem" }));
+  return [rootPem, ...keys].join("");
+}
+
+function parseAuthority(text: string): Authority {
+  const [root, rootKey, tokenKey] = splitPem(text).blocks;
+  if (root === undefined || rootKey === undefined || tokenKey === undefined) throw new Error("it is not complete");
+  const certificate = new X509Certificate(root.der);
+  const issuer: Issuer = { name: rootName, privateKey: createPrivateKey(rootKey.pem) };
+  if (!certificate.checkPrivateKey(issuer.privateKey)) throw new Error("the key is not the certificate's");
+  return {
+    issuer,
+    rootPem: root.pem,
+    rootNotAfterMs: Date.parse(certificate.validTo),
+    tokenKey: createPrivateKey(tokenKey.pem),
+  };
+}

@@ -1,0 +1,48 @@
+// SPDX-License-Identifier: Apache-2.0
+import type { Deps } from "../lib/deps.ts";
+import type { Secret } from "../model/secret.ts";
+
+/** What the store takes of the agent. */
+export interface CertDeps extends Deps {
+  readonly hold: IdentityHold;
+  readonly metrics: CertMetrics;
+}
+
+/** Keeps the workload from being ready while it has no valid certificate. */
+export interface IdentityHold {
+  set(detail: string): void;
+  release(): void;
+}
+
+/** Called as things happen; must not throw. */
+export interface CertMetrics {
+  /** A try ended. @param outcome "ok", or the kind of failure: a small closed set of words */
+  signed(outcome: string, durationMs: number): void;
+}
+
+/** The workload's identity as it changes. Disposing ends renewal; what was handed out stays valid. */
+export interface CertStore extends AsyncDisposable {
+  /** Yields the current secret as soon as there is one, then every other one, until the signal aborts. */
+  watch(name: "default" | "ROOTCA", signal: AbortSignal): AsyncIterable<Secret>;
+  status(): CertStatus;
+}
+
+/** A snapshot for status pages and metrics. Times are milliseconds since the epoch. */
+export interface CertStatus {
+  readonly state: "none" | "valid" | "expired";
+  readonly spiffeId: string;
+  /** Of the certificate in use; undefined before the first. */
+  readonly serial: string | undefined;
+  readonly notBeforeMs: number | undefined;
+  readonly notAfterMs: number | undefined;
+  /** When the next try is due. */
+  readonly rotationDueMs: number | undefined;
+  readonly rootsFirstExpiryMs: number | undefined;
+  readonly attempts: number;
+  readonly failuresInARow: number;
+  /** Why the last try failed; undefined after a good one. */
+  readonly lastError: string | undefined;
+  readonly lastSuccessMs: number | undefined;
+  /** By how much the last certificate began in the future, as a measure of this machine's clock being behind. */
+  readonly clockSkewMs: number;
+}

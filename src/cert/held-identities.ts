@@ -1,0 +1,91 @@
+// SPDX-License-Identifier: Apache-2.0
+import type { Secret, WorkloadCertificate } from "../model/secret.ts";
+import { Watched } from "../lib/watched.ts";
+import type { CheckedAnswer, ReadCertificate } from "./answer.ts";
+import { TrustRoots } from "./trust-roots.ts";
+
+/** A certificate with when it came here. */
+export interface HeldIdentity {
+  readonly certificate: WorkloadCertificate;
+  /** Wall clock at acceptance. */
+  readonly acceptedMs: number;
+}
+
+/**
+ * Every certificate that may still be of use, and the choice among them: the newest that is valid now. One that begins
+ * later waits here for its time; one that was replaced stays until it expires, in case its successor expires first.
+ * What was handed out is never taken back, only replaced.
+ */
+export class HeldIdentities {
+  readonly default = new Watched<Secret>();
+  readonly ROOTCA = new Watched<Secret>();
+  readonly #roots = new TrustRoots();
+  #held: readonly HeldIdentity[] = [];
+  #served: HeldIdentity | undefined;
+
+  /** The certificate in use, valid or not; undefined before the first. */
+  get served(): HeldIdentity | undefined {
+    return this.#served;
+  }
+
+  /** The certificate received last, which may wait for its time. */
+  get newest(): HeldIdentity | undefined {
+    return this.#held.at(-1) ?? this.#served;
+  }
+
+  get roots(): TrustRoots {
+    return this.#roots;
+  }
+
+  /** Whether the certificate in use is valid at this moment. */
+  isValid(nowMs: number): boolean {
+    return this.#served !== undefined && isValid(this.#served, nowMs);
+  }
+
+  /** Trusts the answer's roots from now on. To be done before its certificate is added. */
+  trust(answer: CheckedAnswer, nowMs: number): void {
+    this.#roots.take(answer.roots, answer.leaf.notAfterMs - answer.leaf.notBeforeMs, nowMs);
+    this.#publishRoots();
+  }
+
+  setAnchors(anchors: readonly ReadCertificate[]): void {
+    this.#roots.setAnchors(anchors);
+    this.#publishRoots();
+  }
+
+  add(certificate: WorkloadCertificate, nowMs: number): void {
+    this.#held = [...this.#held, { certificate, acceptedMs: nowMs }];
+    this.refresh(nowMs);
+  }
+
+  /** Makes the choice anew; to be called as time passes. */
+  refresh(nowMs: number): void {
+    this.#roots.prune(nowMs);
+    this.#publishRoots();
+    this.#held = this.#held.filter((one) => one.certificate.notAfterMs > nowMs);
+    const best = this.#held.findLast((one) => isValid(one, nowMs));
+    if (best === undefined || best === this.#served) return;
+    this.#served = best;
+    publish(this.default, { kind: "certificate", ...best.certificate });
+  }
+
+  #publishRoots(): void {
+    const { rootsPem } = this.#roots;
+    if (rootsPem !== "") publish(this.ROOTCA, { kind: "trust-bundle", rootsPem });
+  }
+}
+
+function isValid({ certificate }: HeldIdentity, nowMs: number): boolean {
+  return certificate.notBeforeMs <= nowMs && nowMs < certificate.notAfterMs;
+}
+
+/** Texts here are normalised PEM, so equal text is equal DER. */
+function publish(watched: Watched<Secret>, secret: Secret): void {
+  const { current } = watched;
+  if (current !== undefined && contentOf(current) === contentOf(secret)) return;
+  watched.set(secret);
+}
+
+function contentOf(secret: Secret): string {
+  return secret.kind === "certificate" ? secret.chainPem + secret.keyPem : secret.rootsPem;
+}

@@ -1,0 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+export { createCertStore } from "./cert-store.ts";
+export type { CertDeps, CertMetrics, CertStatus, CertStore, IdentityHold } from "./cert-store-face.ts";
+export type { CertConfig, KeyAlgorithm, RotationPolicy } from "./cert-config.ts";
+export type { CertificateSigner, SignedChain } from "./signer.ts";

@@ -1,0 +1,39 @@
+// SPDX-License-Identifier: Apache-2.0
+
+/** Who signs certificates, as the store needs it; a client of any kind of CA fits. */
+export interface CertificateSigner {
+  /**
+   * Has a signing request signed. One call is one try: repeating is the store's affair.
+   * @param ttlMs the validity to ask for; the answer may have another
+   * @throws any error; the store reads the facts of SigningFailure from it where they are there
+   */
+  sign(csrPem: string, ttlMs: number, signal: AbortSignal): Promise<SignedChain>;
+}
+
+/** A CA's answer, before anything of it was believed. */
+export interface SignedChain {
+  /** Leaf first, then intermediates; self-signed roots among them are dropped. */
+  readonly chainPem: string;
+  /** The roots that the CA hands out with it. */
+  readonly rootsPem: string;
+}
+
+/** What an error of a signer may tell. */
+export interface SigningFailure {
+  /** What kind of failure it was, for metrics: a small closed set of words. */
+  readonly failure: string;
+  /** The least wait before the next try, asked for by the CA; 0 when it asked for none. */
+  readonly retryAfterMs: number;
+}
+
+/** Reads the facts of a failed try from whatever was thrown. */
+export function signingFailure(error: unknown): SigningFailure {
+  let failure = "unknown";
+  let retryAfterMs = 0;
+  if (error instanceof Error) {
+    if ("failure" in error && typeof error.failure === "string") failure = error.failure;
+    if ("retryAfterMs" in error && typeof error.retryAfterMs === "number")
+      retryAfterMs = Math.max(0, error.retryAfterMs);
+  }
+  return { failure, retryAfterMs };
+}

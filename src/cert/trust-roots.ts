@@ -1,0 +1,61 @@
+// SPDX-License-Identifier: Apache-2.0
+import type { ReadCertificate } from "./answer.ts";
+
+interface KeptRoot {
+  readonly pem: string;
+  readonly notAfterMs: number;
+  /** Until when it is trusted although the CA hands it out no more; undefined while the CA does. */
+  readonly untilMs: number | undefined;
+}
+
+/**
+ * The roots trusted now. A root that the CA stops handing out stays until every certificate that may have been issued
+ * under it has expired: peers may still hold one as old as ours was young.
+ */
+export class TrustRoots {
+  readonly #roots = new Map<string, KeptRoot>();
+  #anchors: readonly ReadCertificate[] = [];
+
+  /**
+   * Takes the roots of a new answer.
+   * @param leafLifeMs validity of the certificate that came with them, as the measure of what peers may hold
+   */
+  take(roots: readonly ReadCertificate[], leafLifeMs: number, nowMs: number): void {
+    const given = new Map(roots.map((root) => [fingerprint(root), root]));
+    for (const [key, root] of this.#roots) {
+      if (given.has(key) || root.untilMs !== undefined) continue;
+      this.#roots.set(key, { ...root, untilMs: Math.min(root.notAfterMs, nowMs + leafLifeMs) });
+    }
+    for (const [key, root] of given) {
+      this.#roots.set(key, { pem: root.pem, notAfterMs: root.notAfterMs, untilMs: undefined });
+    }
+  }
+
+  /** Replaces the roots that the mesh's control plane distributes; they are trusted beside the CA's. */
+  setAnchors(anchors: readonly ReadCertificate[]): void {
+    this.#anchors = anchors;
+  }
+
+  /** Forgets the roots that are kept no longer. */
+  prune(nowMs: number): void {
+    for (const [key, root] of this.#roots) {
+      if (root.untilMs !== undefined && root.untilMs <= nowMs) this.#roots.delete(key);
+    }
+  }
+
+  /** Each root once, in an order that depends on the content alone. Empty before the first. */
+  get rootsPem(): string {
+    const pems = new Set([...this.#roots.values(), ...this.#anchors].map((root) => root.pem));
+    return [...pems].sort().join("");
+  }
+
+  /** When the first of the trusted roots expires; undefined when there is none. */
+  get firstExpiryMs(): number | undefined {
+    const ends = [...this.#roots.values(), ...this.#anchors].map((root) => root.notAfterMs);
+    return ends.length === 0 ? undefined : Math.min(...ends);
+  }
+}
+
+function fingerprint(root: ReadCertificate): string {
+  return root.x509.fingerprint256;
+}
