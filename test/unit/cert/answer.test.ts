@@ -1,0 +1,104 @@
+// SPDX-License-Identifier: Apache-2.0
+import { describe, expect, test } from "vitest";
+import { AnswerError, type AnswerProblem, checkAnswer } from "../../../src/cert/answer.ts";
+import type { SignedChain } from "../../../src/cert/signer.ts";
+import { newKey, publicKeyOf, testAuthority, testSpiffeId } from "../../support/test-authority.ts";
+
+const nowMs = Date.parse("2026-06-01T12:00:00Z");
+const minuteMs = 60_000;
+const privateKey = newKey();
+const publicKey = publicKeyOf(privateKey);
+const ca = testAuthority("root A", nowMs);
+const other = testAuthority("root B", nowMs);
+const expected = { privateKey, spiffeId: testSpiffeId, nowMs, maxSkewMs: minuteMs };
+const good = ca.issue({ publicKey }, nowMs);
+
+function problemOf(answer: SignedChain): AnswerProblem | undefined {
+  try {
+    checkAnswer(answer, expected);
+    return undefined;
+  } catch (error) {
+    expect(error).toBeInstanceOf(AnswerError);
+    return error instanceof AnswerError ? error.problem : undefined;
+  }
+}
+
+describe("a CA's answer", () => {
+  test("that is good is taken apart", () => {
+    const checked = checkAnswer({ chainPem: good, rootsPem: ca.rootPem }, expected);
+    expect(checked.leaf.pem).toBe(good);
+    expect(checked.chain.map((one) => one.pem)).toEqual([good]);
+    expect(checked.anchor.pem).toBe(ca.rootPem);
+    expect(checked.leaf.notAfterMs).toBe(nowMs + 60 * minuteMs);
+  });
+
+  test("keeps intermediates and drops roots from the chain", () => {
+    const between = testAuthority("between", nowMs);
+    const betweenPem = ca.issue(
+      { subject: "between", publicKey: publicKeyOf(between.issuer.privateKey), use: "authority", uris: [] },
+      nowMs,
+    );
+    const leaf = between.issue({ publicKey }, nowMs);
+    const chainPem = leaf + betweenPem + ca.rootPem;
+    const checked = checkAnswer({ chainPem, rootsPem: other.rootPem + ca.rootPem }, expected);
+    expect(checked.chain.map((one) => one.pem)).toEqual([leaf, betweenPem]);
+    expect(problemOf({ chainPem: leaf, rootsPem: ca.rootPem })).toBe("untrusted");
+  });
+
+  const rootsPem = ca.rootPem;
+  test.each<[string, SignedChain, AnswerProblem]>([
+    ["without a certificate", { chainPem: "", rootsPem }, "malformed"],
+    ["without a root", { chainPem: good, rootsPem: "" }, "malformed"],
+    ["with text that is no PEM", { chainPem: "nonsense", rootsPem }, "malformed"],
+    [
+      "with a block that is no certificate",
+      { chainPem: good.replaceAll("CERTIFICATE", "OTHER"), rootsPem },
+      "malformed",
+    ],
+    ["with broken DER", { chainPem: good.replace(/MII.{20}/, "AAAA".repeat(5) + "AAA"), rootsPem }, "malformed"],
+    ["for another key", { chainPem: ca.issue({ publicKey: publicKeyOf(newKey()) }, nowMs), rootsPem }, "wrong-key"],
+    [
+      "for another identity",
+      { chainPem: ca.issue({ publicKey, uris: ["spiffe://cluster.local/ns/demo/sa/api"] }, nowMs), rootsPem },
+      "wrong-identity",
+    ],
+    [
+      "for two identities",
+      { chainPem: ca.issue({ publicKey, uris: [testSpiffeId, "spiffe://x/y"] }, nowMs), rootsPem },
+      "wrong-identity",
+    ],
+    ["for no identity", { chainPem: ca.issue({ publicKey, uris: [] }, nowMs), rootsPem }, "wrong-identity"],
+    [
+      "that expired",
+      { chainPem: ca.issue({ publicKey, notBeforeMs: nowMs - 9 * minuteMs, notAfterMs: nowMs }, nowMs), rootsPem },
+      "expired",
+    ],
+    [
+      "that begins too late",
+      { chainPem: ca.issue({ publicKey, notBeforeMs: nowMs + 2 * minuteMs }, nowMs), rootsPem },
+      "not-yet-valid",
+    ],
+    ["under another root", { chainPem: good, rootsPem: other.rootPem }, "untrusted"],
+    ["whose root is the leaf", { chainPem: good, rootsPem: good }, "untrusted"],
+  ])("%s is refused", (_name, answer, problem) => {
+    expect(problemOf(answer)).toBe(problem);
+  });
+
+  test("that begins within the allowed skew is accepted", () => {
+    expect(
+      problemOf({ chainPem: ca.issue({ publicKey, notBeforeMs: nowMs + 50_000 }, nowMs), rootsPem }),
+    ).toBeUndefined();
+  });
+
+  test("under a root of the same name but another key is refused", () => {
+    const impostor = testAuthority("root A", nowMs);
+    expect(problemOf({ chainPem: impostor.issue({ publicKey }, nowMs), rootsPem })).toBe("untrusted");
+  });
+
+  test("says plainly what is wrong", () => {
+    const chainPem = ca.issue({ publicKey, uris: ["spiffe://cluster.local/ns/demo/sa/api"] }, nowMs);
+    expect(() => checkAnswer({ chainPem, rootsPem }, expected)).toThrow(
+      "the certificate names spiffe://cluster.local/ns/demo/sa/api, but spiffe://cluster.local/ns/demo/sa/web was asked for",
+    );
+  });
+});

@@ -1,0 +1,48 @@
+// SPDX-License-Identifier: Apache-2.0
+import { describe, expect, test } from "vitest";
+import type { RotationPolicy } from "../../../src/cert/cert-config.ts";
+import { rotationDelayMs } from "../../../src/cert/rotation.ts";
+
+const minuteMs = 60_000;
+
+function delayMinutes(
+  policy: Partial<RotationPolicy>,
+  { random = 0.5, startMs = 0, endMs = 60 * minuteMs, nowMs = 0 } = {},
+): number {
+  const whole = { gracePeriodRatio: 0.5, gracePeriodRatioJitter: 0, floorMs: 0, ...policy };
+  return rotationDelayMs({ startMs, notAfterMs: endMs }, whole, nowMs, random) / minuteMs;
+}
+
+describe("rotation delay", () => {
+  test.each([
+    [0.5, 30],
+    [0.25, 45],
+    [0.75, 15],
+    [1, 0],
+    [0, 60],
+  ])("B4: an hour with ratio %d rotates after %d minutes", (gracePeriodRatio, minutes) => {
+    expect(delayMinutes({ gracePeriodRatio })).toBe(minutes);
+  });
+
+  test("B4: an expired certificate rotates now; one that begins in 30 minutes, ratio .25, in 75", () => {
+    expect(delayMinutes({}, { endMs: -minuteMs })).toBe(0);
+    expect(delayMinutes({ gracePeriodRatio: 0.25 }, { startMs: 30 * minuteMs, endMs: 90 * minuteMs })).toBe(75);
+  });
+
+  test.each([
+    [1, 0, 30],
+    [0.5, 0, 60],
+    [0, 30, 60],
+  ])("B5: jitter .5 with ratio %d stays within [%d, %d] minutes", (gracePeriodRatio, least, most) => {
+    const delays = [0, 0.1, 0.25, 0.5, 0.75, 0.9, 0.999999].map((random) =>
+      delayMinutes({ gracePeriodRatio, gracePeriodRatioJitter: 0.5 }, { random }),
+    );
+    expect(Math.min(...delays)).toBeGreaterThanOrEqual(least);
+    expect(Math.max(...delays)).toBeLessThanOrEqual(most + 1e-9);
+  });
+
+  test("is never less than the floor", () => {
+    expect(delayMinutes({ gracePeriodRatio: 1, floorMs: minuteMs })).toBe(1);
+    expect(delayMinutes({ floorMs: minuteMs }, { endMs: -minuteMs })).toBe(1);
+  });
+});
