@@ -6,7 +6,7 @@ import type { VersionedSecret } from "./subscription.ts";
 
 /** A secret in the form in which it goes out: the serialised resource, shared by all streams that get it. */
 export interface EncodedSecret extends VersionedSecret {
-  readonly resource: Uint8Array;
+  readonly resource: Buffer;
 }
 
 /** A stream, as the hub sees it. */
@@ -20,7 +20,7 @@ export interface SecretReader {
 
 export interface SecretHubOptions {
   readonly watch: (name: SecretName, signal: AbortSignal) => AsyncIterable<Secret>;
-  readonly render: (name: SecretName, secret: Secret) => Uint8Array;
+  readonly render: (name: SecretName, secret: Secret) => Buffer;
   readonly clock: Clock;
 }
 

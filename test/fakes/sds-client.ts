@@ -1,48 +1,54 @@
 // SPDX-License-Identifier: Apache-2.0
+import { existsSync } from "node:fs";
 import { join } from "node:path";
 import * as grpc from "@grpc/grpc-js";
 import { loadSync } from "@grpc/proto-loader";
+import protobuf from "protobufjs";
 import { eventually } from "../support/eventually.ts";
 
 /** A client of the SDS service made of the full published API and @grpc/grpc-js, so nothing of it is the product's. */
-const deps = join(import.meta.dirname, "../../node_modules/@grpc/grpc-js-xds/deps");
-const definitions = loadSync(
-  ["envoy/service/secret/v3/sds.proto", "envoy/extensions/transport_sockets/tls/v3/secret.proto"],
-  {
-    includeDirs: ["envoy-api", "xds", "googleapis", "protoc-gen-validate", "cel-spec/proto"].map((path) => join(deps, path)),
-    keepCase: true,
-    oneofs: true,
-    defaults: false,
-    longs: Number,
-  },
-);
+const packages = join(import.meta.dirname, "../../node_modules");
+const apis = ["envoy-api", "xds", "googleapis", "protoc-gen-validate"];
+const includeDirs = [...apis.map((api) => join(packages, "@grpc/grpc-js-xds/deps", api)), join(packages, "protobufjs")];
+const definitions = loadSync("envoy/service/secret/v3/sds.proto", { includeDirs, keepCase: true, oneofs: true });
 const SecretService = (
   grpc.loadPackageDefinition(definitions) as unknown as {
     envoy: { service: { secret: { v3: { SecretDiscoveryService: new (...args: unknown[]) => SecretServiceClient } } } };
   }
 ).envoy.service.secret.v3.SecretDiscoveryService;
-const secretType = definitions["envoy.extensions.transport_sockets.tls.v3.Secret"] as {
-  deserialize?: (bytes: Uint8Array) => unknown;
-} & object;
+
+const root = new protobuf.Root();
+root.resolvePath = (_origin, target) => includeDirs.map((path) => join(path, target)).find(existsSync) ?? null;
+root.loadSync("envoy/extensions/transport_sockets/tls/v3/secret.proto", { keepCase: true });
+const secretMessage = root.lookupType("envoy.extensions.transport_sockets.tls.v3.Secret");
 
 interface SecretServiceClient extends grpc.Client {
   StreamSecrets(): grpc.ClientDuplexStream<object, SecretsAnswer>;
   DeltaSecrets(): grpc.ClientDuplexStream<object, DeltaSecretsAnswer>;
-  FetchSecrets(request: object, options: object, callback: (error: grpc.ServiceError | null, answer?: SecretsAnswer) => void): void;
+  FetchSecrets(
+    request: object,
+    options: object,
+    callback: (error: grpc.ServiceError | null, answer?: SecretsAnswer) => void,
+  ): void;
 }
 
 export interface SecretsAnswer {
   readonly version_info: string;
   readonly nonce: string;
   readonly type_url: string;
-  readonly resources: readonly SecretFields[];
+  readonly resources: readonly AnyFields[];
 }
 
 export interface DeltaSecretsAnswer {
   readonly system_version_info: string;
   readonly nonce: string;
-  readonly resources: readonly { readonly name: string; readonly version: string; readonly resource: SecretFields }[];
+  readonly resources: readonly { readonly name: string; readonly version: string; readonly resource: AnyFields }[];
   readonly removed_resources?: readonly string[];
+}
+
+interface AnyFields {
+  readonly type_url: string;
+  readonly value: Buffer;
 }
 
 interface DataSource {
@@ -54,7 +60,11 @@ export interface SecretFields {
   readonly tls_certificate?: {
     readonly certificate_chain: DataSource;
     readonly private_key?: DataSource;
-    readonly private_key_provider?: { readonly provider_name: string; readonly typed_config: Record<string, unknown>; readonly fallback?: boolean };
+    readonly private_key_provider?: {
+      readonly provider_name: string;
+      readonly typed_config: Record<string, unknown>;
+      readonly fallback?: boolean;
+    };
   };
   readonly validation_context?: { readonly trusted_ca: DataSource; readonly crl?: DataSource };
 }
@@ -83,12 +93,21 @@ export class SdsStreamClient<Answer extends { readonly nonce: string }> implemen
     this.#stream.write({ node, type_url: secretTypeUrl, ...facts });
   }
 
+  pause(): void {
+    this.#stream.pause();
+  }
+
+  resume(): void {
+    this.#stream.resume();
+  }
+
   /** The answer number `count`, counted from 1. */
   untilAnswer(count: number): Promise<Answer> {
     return eventually(
       () => {
         const answer = this.answers[count - 1];
-        if (answer === undefined) throw new Error(`${String(this.answers.length)} answers so far: ${JSON.stringify(this.status)}`);
+        if (answer === undefined)
+          throw new Error(`${String(this.answers.length)} answers so far: ${JSON.stringify(this.status)}`);
         return answer;
       },
       { withinMs: 5_000 },
@@ -145,7 +164,14 @@ export class SdsClient implements Disposable {
 }
 
 /** Reads a serialised secret by the full API. */
-export function decodeSecret(bytes: Uint8Array): SecretFields {
-  if (secretType.deserialize === undefined) throw new Error("the loader has no decoder");
-  return secretType.deserialize(bytes) as SecretFields;
+export function decodeSecret(resource: AnyFields | undefined): SecretFields {
+  if (resource?.type_url !== secretTypeUrl) throw new Error(`not a secret: ${String(resource?.type_url)}`);
+  return secretMessage.toObject(secretMessage.decode(resource.value)) as SecretFields;
+}
+
+/** The PEM text of a certificate chain or of a bundle. */
+export function contentOf(resource: AnyFields | undefined): string {
+  const secret = decodeSecret(resource);
+  const source = secret.tls_certificate?.certificate_chain ?? secret.validation_context?.trusted_ca;
+  return String(source?.inline_bytes);
 }

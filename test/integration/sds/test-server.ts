@@ -1,0 +1,81 @@
+// SPDX-License-Identifier: Apache-2.0
+import { join } from "node:path";
+import { systemClock } from "../../../src/lib/clock.ts";
+import type { LogRecord } from "../../../src/lib/log.ts";
+import { listenUnix } from "../../../src/lib/unix-socket.ts";
+import { Watched } from "../../../src/lib/watched.ts";
+import type { Secret } from "../../../src/model/secret.ts";
+import { type SdsConfig, type SdsEvent, type SdsMetrics, createSdsMetrics, serveSds } from "../../../src/sds/index.ts";
+import { SdsClient } from "../../fakes/sds-client.ts";
+import { temporaryDirectory } from "../../support/temporary-directory.ts";
+import { testLog } from "../../support/test-log.ts";
+
+/** The SDS room on a socket of its own, with a source that the test holds. */
+export interface TestServer extends AsyncDisposable {
+  readonly socketPath: string;
+  readonly directory: string;
+  readonly metrics: SdsMetrics;
+  readonly events: SdsEvent[];
+  readonly records: LogRecord[];
+  /** Publishes a secret under a name. */
+  set(name: string, secret: Secret): void;
+  /** From now on the source gives up on this name. */
+  fail(name: string, error: Error): void;
+  /** A new client, on a connection of its own, closed with the server. */
+  client(): SdsClient;
+}
+
+export async function startTestServer(config: Partial<SdsConfig> = {}): Promise<TestServer> {
+  const stack = new AsyncDisposableStack();
+  const directory = stack.use(await temporaryDirectory()).path;
+  const socketPath = join(directory, "socket");
+  const { log, records } = testLog();
+  const metrics = createSdsMetrics();
+  const events: SdsEvent[] = [];
+  const secrets = new Map<string, Watched<Secret>>();
+  const failures = new Map<string, Error>();
+  const secretOf = (name: string): Watched<Secret> => {
+    const watched = secrets.get(name) ?? new Watched<Secret>();
+    secrets.set(name, watched);
+    return watched;
+  };
+  const listener = stack.use(await listenUnix({ path: socketPath, mode: 0o600 }));
+  const server = serveSds(
+    listener,
+    {
+      watch({ text }, signal) {
+        const failure = failures.get(text);
+        if (failure !== undefined) throw failure;
+        return secretOf(text).watch(signal);
+      },
+    },
+    { fileDirectories: ["/certs"], privateKeyProvider: { kind: "none" }, ...config },
+    { log, clock: systemClock, random: Math.random, metrics, onEvent: (event) => events.push(event) },
+  );
+  stack.use(server);
+  return {
+    socketPath,
+    directory,
+    metrics,
+    events,
+    records,
+    set(name, secret) {
+      secretOf(name).set(secret);
+    },
+    fail(name, error) {
+      failures.set(name, error);
+    },
+    client: () => stack.use(new SdsClient(socketPath)),
+    [Symbol.asyncDispose]: () => stack.disposeAsync(),
+  };
+}
+
+/** A certificate in name only, for what does not look into it. */
+export function certificate(text: string): Secret {
+  const keyPem = `key of ${text}`;
+  return { kind: "certificate", chainPem: text, keyPem, spiffeId: "", serial: "1", notBeforeMs: 0, notAfterMs: 1 };
+}
+
+export function bundle(rootsPem: string): Secret {
+  return { kind: "trust-bundle", rootsPem };
+}
