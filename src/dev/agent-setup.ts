@@ -1,0 +1,76 @@
+// SPDX-License-Identifier: Apache-2.0
+import { join } from "node:path";
+import { writeFileAtomicSync } from "../lib/atomic-file.ts";
+import { namespace, trustDomain, type WorkloadName, type WorkloadPorts } from "./mesh.ts";
+
+/** What one agent is started with. */
+export interface AgentSetup {
+  readonly workload: WorkloadName;
+  /** Its working directory: all paths of an agent are relative to it. */
+  readonly directory: string;
+  readonly env: Readonly<Record<string, string>>;
+}
+
+export interface AgentSetupOptions {
+  readonly workload: WorkloadName;
+  /** Where Envoy's resource files are. */
+  readonly resourcesDirectory: string;
+  readonly ports: WorkloadPorts;
+  readonly caPort: number;
+  readonly envoyPath: string;
+  /** Of this process: what every program needs, such as `PATH`, is passed on; nothing else. */
+  readonly env: Readonly<Record<string, string>>;
+}
+
+/** The CA gives less while the proof runs. */
+const requestedLifetime = "1h";
+
+/** Certificates are replaced early in their life, so that the proof need not wait long and none is near its end. */
+const shareLeftAtRotation = 0.95;
+
+/** The environment of one agent, as an injector would set it for a pod. Pure. */
+export function renderAgentEnv(options: AgentSetupOptions): Readonly<Record<string, string>> {
+  const { workload, ports, caPort, envoyPath, resourcesDirectory, env } = options;
+  const proxyConfig = {
+    binaryPath: envoyPath,
+    concurrency: 1,
+    discoveryAddress: `localhost:${String(caPort)}`,
+    proxyAdminPort: ports.admin,
+    statusPort: ports.status,
+    terminationDrainDuration: "1s",
+  };
+  return {
+    ...passedOn(env),
+    ATTACHE_XDS_FILES: resourcesDirectory,
+    CA_ADDR: `localhost:${String(caPort)}`,
+    CLOUD_PLATFORM: "none",
+    ECC_SIGNATURE_ALGORITHM: "ECDSA",
+    ENVOY_PROMETHEUS_PORT: String(ports.metrics),
+    ENVOY_STATUS_PORT: String(ports.readiness),
+    EXIT_ON_ZERO_ACTIVE_CONNECTIONS: "true",
+    INSTANCE_IP: "127.0.0.1",
+    MINIMUM_DRAIN_DURATION: "0s",
+    POD_NAME: `${workload}-1`,
+    POD_NAMESPACE: namespace,
+    PROXY_CONFIG: JSON.stringify(proxyConfig),
+    SECRET_GRACE_PERIOD_RATIO: String(shareLeftAtRotation),
+    SECRET_GRACE_PERIOD_RATIO_JITTER: "0",
+    SECRET_TTL: requestedLifetime,
+    SERVICE_ACCOUNT: workload,
+    TRUST_DOMAIN: trustDomain,
+  };
+}
+
+/** Writes what a pod finds mounted: the token and the root of the CA. */
+export function writeAgentFiles(
+  directory: string,
+  mounted: { readonly token: string; readonly rootsPem: string },
+): void {
+  writeFileAtomicSync(join(directory, "var/run/secrets/tokens/istio-token"), mounted.token, 0o600);
+  writeFileAtomicSync(join(directory, "var/run/secrets/istio/root-cert.pem"), mounted.rootsPem, 0o600);
+}
+
+function passedOn(env: Readonly<Record<string, string>>): Readonly<Record<string, string>> {
+  const kept = ["HOME", "LANG", "PATH", "TMPDIR", "TZ"];
+  return Object.fromEntries(Object.entries(env).filter(([name]) => kept.includes(name)));
+}

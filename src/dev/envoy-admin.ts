@@ -1,0 +1,30 @@
+// SPDX-License-Identifier: Apache-2.0
+import { type EnvoyCertificate, parseCertificatesPage } from "./certificates-page.ts";
+import { askLoopback } from "./loopback-http.ts";
+
+/** What Envoy itself says, on its admin port. */
+export class EnvoyAdmin {
+  readonly #port: number;
+
+  constructor(port: number) {
+    this.#port = port;
+  }
+
+  /** Whether Envoy's process answers at all, in whatever state. */
+  async answers(signal: AbortSignal): Promise<boolean> {
+    const { status } = await askLoopback({ port: this.#port, path: "/server_info" }, signal);
+    return status === 200;
+  }
+
+  /** The certificates that its TLS contexts use now; empty until the first is there. */
+  async certificates(signal: AbortSignal): Promise<readonly EnvoyCertificate[]> {
+    const { body } = await askLoopback({ port: this.#port, path: "/certs" }, signal);
+    return parseCertificatesPage(body);
+  }
+
+  /** Whether any resource of its files is in use with this version. */
+  async usesVersion(version: string, signal: AbortSignal): Promise<boolean> {
+    const { body } = await askLoopback({ port: this.#port, path: "/config_dump" }, signal);
+    return body.includes(JSON.stringify(version));
+  }
+}

@@ -1,0 +1,44 @@
+// SPDX-License-Identifier: Apache-2.0
+import { AgentError } from "../lib/errors.ts";
+
+/** A file of the folder with Envoy's resources cannot be used. */
+export class DevResourceError extends AgentError {
+  readonly code = "AGENT_DEV_RESOURCE";
+  readonly path: string;
+  constructor(path: string, problem: string, cause?: unknown) {
+    super(`read Envoy resources from ${path}: ${problem}`, { cause });
+    this.path = path;
+  }
+}
+
+/** The directory to work in cannot be made, or holds what is not this command's own. */
+export class DevDirectoryError extends AgentError {
+  readonly code = "AGENT_DEV_DIRECTORY";
+  readonly path: string;
+  constructor(path: string, problem: string, cause?: unknown) {
+    super(`work in ${path}: ${problem}`, { cause });
+    this.path = path;
+  }
+}
+
+/** There is no Envoy to run. */
+export class DevEnvoyMissingError extends AgentError {
+  readonly code = "AGENT_ENVOY_MISSING";
+  readonly tried: readonly string[];
+  constructor(tried: readonly string[]) {
+    super(`find Envoy: none at ${tried.join(", ")}; set ENVOY_PATH to an Envoy binary, or run \`npm run envoy\``);
+    this.tried = tried;
+  }
+}
+
+/** An agent of the mesh ended though nobody asked it to. */
+export class DevAgentEndedError extends AgentError {
+  readonly code = "AGENT_DEV_AGENT_ENDED";
+  readonly workload: string;
+  readonly logPath: string;
+  constructor(workload: string, how: string, logPath: string) {
+    super(`run the agent of ${workload}: it ended by itself with ${how}; its log is ${logPath}`);
+    this.workload = workload;
+    this.logPath = logPath;
+  }
+}

@@ -1,0 +1,6 @@
+// SPDX-License-Identifier: Apache-2.0
+export type { DevConfig, DevDeps, DevFault } from "./dev-config.ts";
+export { devFaults } from "./dev-config.ts";
+export { findEnvoy } from "./find-envoy.ts";
+export { screenFor } from "./progress.ts";
+export { runDev } from "./run-dev.ts";

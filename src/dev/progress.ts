@@ -1,0 +1,87 @@
+// SPDX-License-Identifier: Apache-2.0
+
+/** Where progress is shown: a terminal that can be redrawn, or lines one after the other. */
+export interface Screen {
+  readonly write: (text: string) => void;
+  /** False: lines are only ever added. */
+  readonly redraws: boolean;
+  readonly colours: boolean;
+}
+
+export type StepState = "waiting" | "done" | "failed";
+
+interface Step {
+  readonly group: string;
+  readonly name: string;
+  state: StepState;
+  /** What is shown behind it, such as a duration or a reason. */
+  note: string;
+}
+
+const marks: Readonly<Record<StepState, string>> = { waiting: "…", done: "✓", failed: "✗" };
+const paints: Readonly<Record<StepState, string>> = { waiting: "\u001B[2m", done: "\u001B[32m", failed: "\u001B[31m" };
+const plainPaint = "\u001B[0m";
+
+/** Steps in groups, one line for each group; each changes once, from waiting to done or failed. */
+export class Progress {
+  readonly #screen: Screen;
+  #steps: Step[] = [];
+  #linesDrawn = 0;
+
+  constructor(screen: Screen) {
+    this.#screen = screen;
+  }
+
+  /** Text between the steps. It ends the lines that can still change. */
+  say(text: string): void {
+    this.#steps = [];
+    this.#linesDrawn = 0;
+    this.#screen.write(`${text}\n`);
+  }
+
+  /** Announces steps that will come; without a screen that redraws, they show only when they end. */
+  expect(group: string, names: readonly string[]): void {
+    for (const name of names) this.#steps.push({ group, name, state: "waiting", note: "" });
+    this.#draw();
+  }
+
+  end(group: string, name: string, note: string, state: StepState = "done"): void {
+    const step = this.#steps.find((candidate) => candidate.group === group && candidate.name === name);
+    if (step === undefined || step.state !== "waiting") return;
+    step.state = state;
+    step.note = note;
+    if (this.#screen.redraws) this.#draw();
+    else this.#screen.write(`  ${group.padEnd(groupWidth)}${this.#cell(step)}\n`);
+  }
+
+  #draw(): void {
+    if (!this.#screen.redraws) return;
+    const up = this.#linesDrawn === 0 ? "" : `\u001B[${String(this.#linesDrawn)}A`;
+    const lines = [...Map.groupBy(this.#steps, (step) => step.group)].map(
+      ([group, steps]) =>
+        `\u001B[2K  ${group.padEnd(groupWidth)}${steps.map((step) => this.#cell(step)).join("   ")}\n`,
+    );
+    this.#linesDrawn = lines.length;
+    this.#screen.write(up + lines.join(""));
+  }
+
+  #cell(step: Step): string {
+    const text = `${marks[step.state]} ${step.name}${step.note === "" ? "" : ` ${step.note}`}`;
+    return this.#screen.colours ? `${paints[step.state]}${text}${plainPaint}` : text;
+  }
+}
+
+const groupWidth = 8;
+
+/**
+ * How to write to a stream: redrawn only on a terminal that can, in colours unless `NO_COLOR` asks for none.
+ * Source: no-color.org, any value that is not empty
+ */
+export function screenFor(
+  write: (text: string) => void,
+  isTerminal: boolean,
+  env: Readonly<Record<string, string>>,
+): Screen {
+  const redraws = isTerminal && env["TERM"] !== "dumb";
+  return { write, redraws, colours: redraws && (env["NO_COLOR"] ?? "") === "" };
+}

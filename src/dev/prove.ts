@@ -1,0 +1,93 @@
+// SPDX-License-Identifier: Apache-2.0
+import { type Clock, deadline } from "../lib/clock.ts";
+import type { DevConfig } from "./dev-config.ts";
+import { spiffeIdOf, type WorkloadName, workloadNames } from "./mesh.ts";
+import { observeWorkload } from "./observe.ts";
+import { type PhaseName, readPending, untilWorkloadReady } from "./phases.ts";
+import { proveMtls } from "./prove-mtls.ts";
+import { provePlainTextRefused } from "./prove-plain-text.ts";
+import { proveRotation } from "./prove-rotation.ts";
+import type { ProofFailure, ProofName, ProofReport } from "./report.ts";
+import type { RunningMesh } from "./running-mesh.ts";
+
+export interface ProofObserver {
+  readonly onPhase: (workload: WorkloadName, phase: PhaseName) => void;
+  readonly onReady: () => void;
+  readonly onProof: (proof: ProofName, failure: ProofFailure | undefined) => void;
+}
+
+/** What was observed, and what of it is no proof. */
+export interface ProofResult {
+  readonly proof: ProofReport;
+  readonly failures: readonly ProofFailure[];
+}
+
+/** What a run knows that did not come so far. */
+export const nothingProved: ProofReport = {
+  mtlsStatus: null,
+  peerSeenByApi: null,
+  plainTextRefused: null,
+  rotation: null,
+};
+
+/** Waits until both workloads are ready, then proves one thing after the other. A failed proof is a result, no error. */
+export async function runProofs(
+  mesh: RunningMesh,
+  config: Pick<DevConfig, "readyWithinMs" | "rotationWithinMs">,
+  observer: ProofObserver,
+  clock: Clock,
+  signal: AbortSignal,
+): Promise<ProofResult> {
+  const notReady = await untilReady(mesh, config.readyWithinMs, observer, clock, signal);
+  if (notReady !== undefined) return { proof: nothingProved, failures: [notReady] };
+  observer.onReady();
+  const mtls = await proveMtls(mesh.ports.web.app, signal);
+  observer.onProof("mtls", mtls.failure);
+  const plainText = await provePlainTextRefused(mesh.ports.api.envoy, mesh.apps.api, clock, signal);
+  observer.onProof("plain-text", plainText.failure);
+  // Without mTLS there is no traffic under which to rotate.
+  const rotation =
+    mtls.failure === undefined ? await proveRotationOf(mesh, config.rotationWithinMs, clock, signal) : undefined;
+  if (rotation !== undefined) observer.onProof("rotation", rotation.failure);
+  return {
+    proof: { ...mtls.facts, ...plainText.facts, rotation: rotation?.facts ?? null },
+    failures: [mtls.failure, plainText.failure, rotation?.failure].filter((failure) => failure !== undefined),
+  };
+}
+
+/** @returns what is not ready and why, when the time is over */
+async function untilReady(
+  mesh: RunningMesh,
+  withinMs: number,
+  observer: ProofObserver,
+  clock: Clock,
+  signal: AbortSignal,
+): Promise<ProofFailure | undefined> {
+  using limit = deadline(clock, withinMs, signal);
+  const wait = async (workload: WorkloadName): Promise<string> => {
+    try {
+      const isSigned = (): boolean => mesh.hasSigned(workload, spiffeIdOf(workload));
+      const { onPhase } = observer;
+      await untilWorkloadReady({ workload, ports: mesh.ports[workload], isSigned, onPhase }, clock, limit.signal);
+      return "";
+    } catch (error) {
+      signal.throwIfAborted();
+      if (!limit.signal.aborted) throw error;
+      return `${workload} is not ready: ${await readPending(mesh.ports[workload], signal)}`;
+    }
+  };
+  const reasons = (await Promise.all(workloadNames.map(wait))).filter((reason) => reason !== "");
+  if (reasons.length === 0) return undefined;
+  return { proof: "ready", why: `after ${String(withinMs / 1_000)} s ${reasons.join("; ")}` };
+}
+
+function proveRotationOf(
+  mesh: RunningMesh,
+  withinMs: number,
+  clock: Clock,
+  signal: AbortSignal,
+): ReturnType<typeof proveRotation> {
+  const serialOf = async (workload: WorkloadName, until: AbortSignal): Promise<string | undefined> =>
+    (await observeWorkload(workload, mesh.ports[workload], until)).serial ?? undefined;
+  return proveRotation({ webAppPort: mesh.ports.web.app, serialOf, withinMs }, clock, signal);
+}

@@ -1,0 +1,139 @@
+// SPDX-License-Identifier: Apache-2.0
+import { describeError } from "../lib/errors.ts";
+import { exitCode } from "../lib/exit-code.ts";
+import { orAborted, untilAborted } from "../lib/tasks.ts";
+import { readLastLines } from "./agent-process.ts";
+import type { DevConfig, DevDeps } from "./dev-config.ts";
+import { type WorkloadName, workloadNames } from "./mesh.ts";
+import { observeWorkload } from "./observe.ts";
+import { phaseNames } from "./phases.ts";
+import { Progress } from "./progress.ts";
+import { nothingProved, type ProofResult, runProofs } from "./prove.ts";
+import { type DevReport, proofNames, renderJsonReport } from "./report.ts";
+import { startResourceWatch } from "./resource-watch.ts";
+import { startRotationWatch } from "./rotation-watch.ts";
+import { type RunningMesh, startMesh } from "./running-mesh.ts";
+import { Timeline } from "./timeline.ts";
+import { renderHints, renderProof, renderWorkloads } from "./view.ts";
+import { createWorkDirectory, type WorkDirectory } from "./work-directory.ts";
+
+/** What one run has at hand. */
+interface Run {
+  readonly config: DevConfig;
+  readonly deps: DevDeps;
+  readonly directory: WorkDirectory;
+  readonly timeline: Timeline;
+  readonly progress: Progress;
+}
+
+/** What ends a mesh: somebody asked, or an agent ended by itself. */
+interface Ends {
+  readonly stop: AbortSignal;
+  readonly broken: AbortSignal;
+}
+
+/**
+ * Runs the small mesh: starts it, proves what it shows, prints the report, and stays until it is stopped, unless it is
+ * to end after the proof. When it returns or throws, every process, socket and temporary file of it is gone.
+ * @returns the exit code: 0 when everything was proved, 1 when not
+ * @throws AgentError when the mesh cannot be started, or an agent of it ends while it stays up
+ */
+export async function runDev(config: DevConfig, deps: DevDeps, stop: AbortSignal): Promise<number> {
+  const timeline = new Timeline(deps.clock);
+  const progress = new Progress(deps.screen);
+  await using directory = await createWorkDirectory(config.keepDirectory);
+  const run: Run = { config, deps, directory, timeline, progress };
+  progress.say(`attache dev: a small mesh on this machine, in ${directory.path}\n`);
+  progress.expect("CA", ["listens"]);
+  for (const workload of workloadNames) progress.expect(workload, phaseNames);
+  const onCa = (port: number): void => {
+    progress.end("CA", "listens", `${String(timeline.end("ca"))} ms, on 127.0.0.1:${String(port)}`);
+  };
+  await using mesh = await startMesh({ config, directory, onCa }, deps);
+  const broken = new AbortController();
+  void mesh.agentEnded.then((error) => {
+    broken.abort(error);
+  });
+  const ends: Ends = { stop, broken: broken.signal };
+  const report = await prove(run, mesh, ends);
+  if (report === undefined) return exitCode.failed;
+  await show(run, mesh, report);
+  const broke = broken.signal.aborted;
+  if (!config.once && !broke) await stayUp(run, mesh, report, ends);
+  return report.failures.length === 0 ? exitCode.ok : exitCode.failed;
+}
+
+/** @returns undefined when it was stopped before the end */
+async function prove(run: Run, mesh: RunningMesh, { stop, broken }: Ends): Promise<DevReport | undefined> {
+  const signal = AbortSignal.any([stop, broken]);
+  let result: ProofResult;
+  try {
+    result = await orAborted(proveWithProgress(run, mesh, signal), signal);
+  } catch (error) {
+    if (stop.aborted) return undefined;
+    if (!broken.aborted) throw error;
+    result = { proof: nothingProved, failures: [{ proof: "ready", why: describeError(broken.reason) }] };
+  }
+  const workloads = await Promise.all(
+    workloadNames.map((workload) => observeWorkload(workload, mesh.ports[workload], stop)),
+  );
+  run.timeline.end("total");
+  return { workloads, proof: result.proof, phases: run.timeline.phases(), failures: result.failures };
+}
+
+async function proveWithProgress(run: Run, mesh: RunningMesh, signal: AbortSignal): Promise<ProofResult> {
+  const { config, deps, timeline, progress } = run;
+  const observer: Parameters<typeof runProofs>[2] = {
+    onPhase(workload, phase) {
+      const ms = timeline.end(`${workload}${phase.charAt(0).toUpperCase()}${phase.slice(1)}`);
+      progress.end(workload, phase, `${String(ms)} ms`);
+    },
+    onReady() {
+      progress.expect("proof", proofNames.slice(1));
+    },
+    onProof(name, failure) {
+      progress.end("proof", name, `${String(timeline.end(name))} ms`, failure === undefined ? "done" : "failed");
+    },
+  };
+  return await runProofs(mesh, config, observer, deps.clock, signal);
+}
+
+/** The report, for people and, if asked for, for programs. */
+async function show({ config, deps, directory, progress }: Run, mesh: RunningMesh, report: DevReport): Promise<void> {
+  for (const line of ["", ...renderProof(report), "", ...renderWorkloads(report, mesh.ports)]) progress.say(line);
+  if (report.failures.length > 0) {
+    for (const workload of workloadNames) {
+      const { logPath } = mesh.agents[workload];
+      progress.say(`\nThe last lines of ${logPath}:`);
+      for (const line of await readLastLines(logPath, shownLogLines)) progress.say(`  ${line}`);
+    }
+    if (config.keepDirectory === undefined && config.once) {
+      progress.say(`\n${directory.path} is removed now; --keep DIR keeps the logs.`);
+    }
+  }
+  if (config.json) deps.print(renderJsonReport(report));
+}
+
+const shownLogLines = 12;
+
+/**
+ * Until it is stopped: edits are brought to Envoy, rotations are told of.
+ * @throws DevAgentEndedError
+ */
+async function stayUp(run: Run, mesh: RunningMesh, report: DevReport, { stop, broken }: Ends): Promise<void> {
+  const { config, deps, directory, progress } = run;
+  const signal = AbortSignal.any([stop, broken]);
+  mesh.relaxRotation();
+  const say = (text: string): void => {
+    progress.say(`  ${text}`);
+  };
+  const from = config.resourcesDirectory;
+  const to = (workload: WorkloadName): string => directory.resourcesPath(workload);
+  await using watches = new AsyncDisposableStack();
+  watches.use(await startResourceWatch({ from, to, ports: mesh.ports, say }, deps.clock, signal));
+  watches.use(startRotationWatch({ ports: mesh.ports, workloads: report.workloads, say }, deps.clock));
+  for (const line of ["", ...renderHints(mesh.ports, from, directory.path), ""]) progress.say(line);
+  await untilAborted(signal);
+  if (!stop.aborted) broken.throwIfAborted();
+  progress.say("\nending the mesh");
+}

@@ -1,0 +1,13 @@
+// SPDX-License-Identifier: Apache-2.0
+import { expect, test } from "vitest";
+import { parseForwardedClientCert } from "../../../src/dev/forwarded-client-cert.ts";
+
+test("the caller's name and certificate are read from what Envoy forwards", () => {
+  const header =
+    'By=spiffe://cluster.local/ns/demo/sa/api;Hash=abc1;Subject="";URI=spiffe://cluster.local/ns/demo/sa/web';
+  expect(parseForwardedClientCert(header)).toEqual({ uri: "spiffe://cluster.local/ns/demo/sa/web", hash: "abc1" });
+});
+
+test("a request that came past Envoy has no caller", () => {
+  expect(parseForwardedClientCert("")).toEqual({ uri: "", hash: "" });
+});
