@@ -1,0 +1,67 @@
+// SPDX-License-Identifier: Apache-2.0
+// `npm run build`: dist/attache.cjs, one file that needs nothing of node_modules, its source map, and the licences of
+// what it contains. Why it has this form: docs/adr/0003-bundling.md.
+import { execFileSync } from "node:child_process";
+import { mkdirSync, readFileSync, renameSync, rmSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { fileURLToPath } from "node:url";
+import { makeBundle } from "./bundle/bundle.mjs";
+
+const root = fileURLToPath(new URL("..", import.meta.url));
+
+/** @type {{ version: string }} */
+const { version } = JSON.parse(readFileSync(join(root, "package.json"), "utf8"));
+
+/** The commit that is built, or "unknown" outside a work tree of git. */
+function readCommit() {
+  try {
+    return execFileSync("git", ["rev-parse", "--short=12", "HEAD"], {
+      cwd: root,
+      encoding: "utf8",
+      stdio: ["ignore", "pipe", "ignore"],
+    }).trim();
+  } catch {
+    return "unknown";
+  }
+}
+
+/**
+ * A reader finds the old file or the new one, never a part.
+ * @param {string} name
+ * @param {string} text
+ */
+function writeResult(name, text) {
+  const temporary = join(root, "dist", `${name}.${String(process.pid)}.tmp`);
+  try {
+    writeFileSync(temporary, text);
+    renameSync(temporary, join(root, "dist", name));
+  } finally {
+    rmSync(temporary, { force: true });
+  }
+}
+
+const commit = process.env["ATTACHE_COMMIT"] ?? readCommit();
+const { code, map, scripts, licences } = await makeBundle({
+  root,
+  entry: "src/main.ts",
+  agent: "src/cli/commands/proxy.ts",
+  others: /^src\/(cli\/commands\/(?!proxy\.ts)|dev\/|ca\/embedded\/)/,
+  define: {
+    "process.env.ATTACHE_BUILD_VERSION": JSON.stringify(version),
+    "process.env.ATTACHE_BUILD_COMMIT": JSON.stringify(commit),
+  },
+});
+mkdirSync(join(root, "dist"), { recursive: true });
+writeResult("LICENSES.txt", licences);
+writeResult("attache.cjs.map", JSON.stringify(map));
+writeResult("attache.cjs", code);
+
+/** @param {import("./bundle/layout.mjs").Place} place */
+const kilobytes = (place) => {
+  const bytes = scripts.filter((part) => part.place === place).reduce((sum, { script }) => sum + script.length, 0);
+  return `${String(Math.round(bytes / 1_000))} kB`;
+};
+process.stderr.write(
+  `dist/attache.cjs: ${String(Math.round(code.length / 1_000))} kB; scripts: ${kilobytes("function")} parsed at start, ` +
+    `${kilobytes("text")} later, ${kilobytes("packed")} compressed\n`,
+);

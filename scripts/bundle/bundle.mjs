@@ -1,0 +1,40 @@
+// SPDX-License-Identifier: Apache-2.0
+import { build } from "esbuild";
+import { layOut } from "./layout.mjs";
+import { renderLicences } from "./licences.mjs";
+import { renderBundle } from "./render.mjs";
+
+/**
+ * @typedef {object} BundleOptions
+ * @property {string} root
+ * @property {string} entry relative to the root
+ * @property {string} agent the module, asked for by the entry, whose start must be quick
+ * @property {RegExp} others modules whose lazily imported parts the agent never asks for
+ * @property {Readonly<Record<string, string>>} define
+ */
+
+/**
+ * Makes one file of a program with lazily imported parts.
+ * @param {BundleOptions} options
+ */
+export async function makeBundle({ root, entry, agent, others, define }) {
+  const { outputFiles, metafile } = await build({
+    absWorkingDir: root,
+    entryPoints: [entry],
+    outdir: "dist",
+    bundle: true,
+    splitting: true,
+    format: "esm",
+    platform: "node",
+    target: "node24",
+    minifySyntax: true,
+    legalComments: "none",
+    sourcemap: "inline",
+    metafile: true,
+    write: false,
+    logLevel: "warning",
+    define: { ...define, "import.meta.dirname": "__dirname", "import.meta.filename": "__filename" },
+  });
+  const parts = layOut(metafile, outputFiles, { entry, agent, others });
+  return { ...(await renderBundle(parts)), licences: renderLicences(root, metafile) };
+}

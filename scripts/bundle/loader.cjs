@@ -1,0 +1,49 @@
+// SPDX-License-Identifier: Apache-2.0
+// The head of the bundle: a table of modules. Some stand in the file as functions; the others as text in comments,
+// which the engine skips, and are read and compiled when they are first asked for. The file stays open, so that a
+// process goes on with the text it was started with when the file is replaced.
+"use strict";
+const nodeRequire = require;
+const { openSync, readSync } = nodeRequire("node:fs");
+
+/** @typedef {{ exports: unknown }} Module */
+/** @typedef {(module: Module, exports: unknown, load: (name: string) => unknown, file: string, directory: string) => void} Factory */
+/** @typedef {{ readonly line: number, readonly offset: number, readonly length: number, readonly packed: boolean }} Stored */
+
+/** @type {Record<string, Factory | undefined>} */
+const factories = {};
+/** @type {Record<string, Stored | undefined>} */
+// @ts-expect-error: the table is put in its place when the bundle is made
+const stored = BUNDLE_STORED;
+/** @type {Record<string, Module | undefined>} */
+const modules = {};
+const descriptor = openSync(__filename, "r");
+
+/** @param {string} name */
+const load = (name) => {
+  const known = modules[name];
+  if (known !== undefined) return known.exports;
+  const at = stored[name];
+  const factory = factories[name] ?? (at === undefined ? undefined : compile(at));
+  if (factory === undefined) return nodeRequire(name);
+  /** @type {Module} */
+  const module = { exports: {} };
+  modules[name] = module;
+  factory(module, module.exports, load, __filename, __dirname);
+  return module.exports;
+};
+
+/**
+ * @param {Stored} at
+ * @returns {Factory}
+ */
+const compile = ({ line, offset, length, packed }) => {
+  const bytes = Buffer.allocUnsafeSlow(length);
+  readSync(descriptor, bytes, 0, length, offset);
+  const text = bytes.toString("latin1");
+  const code = packed
+    ? nodeRequire("node:zlib").brotliDecompressSync(Buffer.from(text, "base64")).toString("latin1")
+    : text.replaceAll("*\x01/", "*/");
+  const parameters = ["module", "exports", "require", "__filename", "__dirname"];
+  return nodeRequire("node:vm").compileFunction(code, parameters, { filename: __filename, lineOffset: line });
+};

@@ -1,0 +1,106 @@
+// SPDX-License-Identifier: Apache-2.0
+// Parts -> the text of the bundle and its source map.
+import { readFileSync } from "node:fs";
+import { fileURLToPath } from "node:url";
+import { brotliCompressSync } from "node:zlib";
+import { transform } from "esbuild";
+
+/** @typedef {import("./layout.mjs").Part} Part */
+/** @typedef {Part & { readonly script: string, readonly scriptMap: unknown }} Script a part as a CommonJS script */
+/** @typedef {{ line: number, offset: number, length: number, packed: boolean }} Stored where the loader finds a part */
+/** @typedef {{ readonly offset: { readonly line: number, readonly column: 0 }, readonly map: unknown }} Section */
+/** @typedef {{ readonly version: 3, readonly file: string, readonly sections: readonly Section[] }} IndexMap */
+
+const names = ["module", "exports", "require", "__filename", "__dirname"].join();
+
+/**
+ * @param {readonly Part[]} parts
+ * @returns {Promise<{ readonly code: string, readonly map: IndexMap, readonly scripts: readonly Script[] }>}
+ */
+export async function renderBundle(parts) {
+  const scripts = await Promise.all(parts.map(toScript));
+  const loader = await transform(readFileSync(fileURLToPath(new URL("loader.cjs", import.meta.url)), "utf8"), {
+    minify: true,
+    legalComments: "none",
+  });
+  // the table in the head says where the text after it stands; it has the same width whatever its numbers are
+  const draft = assemble(loader.code, scripts, {});
+  const result = assemble(loader.code, scripts, draft.stored);
+  if (result.code.length !== draft.code.length) throw new Error("the table of the bundle changed its width");
+  if (Buffer.byteLength(result.code) !== result.code.length) throw new Error("the bundle must be ASCII");
+  return { code: result.code, map: { version: 3, file: "attache.cjs", sections: result.sections }, scripts };
+}
+
+/**
+ * @param {string} loader
+ * @param {readonly Script[]} scripts
+ * @param {Readonly<Record<string, Stored>>} known where the parts stood in an earlier round
+ */
+function assemble(loader, scripts, known) {
+  const later = scripts.filter(({ place }) => place !== "function");
+  const table = later.map(({ name, place }) => renderStored(name, place, known[name]));
+  /** @type {Section[]} */
+  const sections = [];
+  let code = `${loader.trimEnd().replace("BUNDLE_STORED", () => `{${table.join()}}`)}\n`;
+  for (const { name, script, scriptMap } of scripts.filter(({ place }) => place === "function")) {
+    code += `factories[${JSON.stringify(name)}]=(${names})=>{\n`;
+    sections.push({ offset: { line: lineCount(code), column: 0 }, map: scriptMap });
+    code += `${script}\n};\n`;
+  }
+  code += `load(${JSON.stringify(scripts.find(({ isEntry }) => isEntry)?.name)});\n/*\n`;
+  /** @type {Record<string, Stored>} */
+  const stored = {};
+  const texts = later.filter(({ place }) => place === "text");
+  for (const { name, script, scriptMap } of texts) {
+    const text = script.replaceAll("*/", "*\x01/");
+    const line = lineCount(code);
+    stored[name] = { line, offset: code.length, length: text.length, packed: false };
+    sections.push({ offset: { line, column: 0 }, map: scriptMap });
+    code += `${text}\n`;
+  }
+  const packed = later.filter(({ place }) => place === "packed");
+  // compressed text has no lines of its own: its positions come after the last line of the file
+  let line = lineCount(code) + packed.length + 2;
+  for (const { name, script, scriptMap } of packed) {
+    const text = brotliCompressSync(script).toString("base64");
+    stored[name] = { line, offset: code.length, length: text.length, packed: true };
+    sections.push({ offset: { line, column: 0 }, map: scriptMap });
+    code += `${text}\n`;
+    line += lineCount(script) + 1;
+  }
+  return { code: `${code}*/\n//# sourceMappingURL=attache.cjs.map\n`, stored, sections };
+}
+
+/**
+ * @param {string} name
+ * @param {import("./layout.mjs").Place} place
+ * @param {Stored} [at]
+ */
+function renderStored(name, place, { line, offset, length } = { line: 0, offset: 0, length: 0, packed: false }) {
+  const fields = Object.entries({ line, offset, length }).map(([key, value]) => `${key}:${String(value).padStart(8)}`);
+  return `${JSON.stringify(name)}:{${fields.join()},packed:${String(place === "packed")}}`;
+}
+
+/**
+ * @param {Part} part
+ * @returns {Promise<Script>}
+ */
+async function toScript(part) {
+  const { code, map } = await transform(part.code, {
+    format: "cjs",
+    platform: "node",
+    target: "node24",
+    // import() becomes a call of the loader
+    supported: { "dynamic-import": false },
+    minify: true,
+    legalComments: "none",
+    sourcemap: "external",
+    sourcefile: part.name,
+  });
+  return { ...part, script: code.trimEnd(), scriptMap: JSON.parse(map) };
+}
+
+/** @param {string} text */
+function lineCount(text) {
+  return text.split("\n").length - 1;
+}
