@@ -11,6 +11,27 @@ export interface EnvoyConfig {
   readonly user: { readonly uid: number; readonly gid: number } | undefined;
   readonly admin: EnvoyAdminAddress;
   readonly drain: DrainConfig;
+  /** Undefined: Envoy's end is the agent's end. `ATTACHE_ENVOY_RESTARTS`. */
+  readonly restarts: RestartConfig | undefined;
+  /** Undefined: Envoy runs as one epoch only. `ATTACHE_HOT_RESTART`. */
+  readonly hotRestart: HotRestartConfig | undefined;
+}
+
+/** How often an Envoy that ended by itself is started again. */
+export interface RestartConfig {
+  /** Starts again at most this often within the window; the next end is the agent's. */
+  readonly budget: number;
+  readonly windowMs: number;
+}
+
+/** How a new Envoy takes over from the running one. */
+export interface HotRestartConfig {
+  /** Envoy's base id: the same for all epochs, another one for each agent of a machine. 0 to 4,294,967,295. */
+  readonly baseId: number;
+  /** A new epoch that is not live by then is ended, and the old one goes on. */
+  readonly liveWithinMs: number;
+  /** The old epoch drains its connections for this long, then ends. */
+  readonly parentShutdownMs: number;
 }
 
 export interface EnvoyAdminAddress {

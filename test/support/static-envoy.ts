@@ -38,6 +38,8 @@ export async function staticEnvoy(
     user: undefined,
     admin: { host: "127.0.0.1", port: 0 },
     drain: { direction: "inbound", periodMs: 5_000, minimumMs: 0, killAfterMs: 400, uncountedPorts: [], ...drain },
+    restarts: undefined,
+    hotRestart: undefined,
   };
   const untilAdmin = async (): Promise<EnvoyAdmin> => {
     const [host, port] = await eventually(

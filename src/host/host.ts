@@ -1,0 +1,81 @@
+// SPDX-License-Identifier: Apache-2.0
+import { readFile } from "node:fs/promises";
+import type { Clock } from "../lib/clock.ts";
+import type { Logger } from "../lib/log.ts";
+import type { HostConfig } from "./host-config.ts";
+import { parseLimits, type ProcessLimits } from "./limits.ts";
+import { type MemoryEvents, readMemoryEvents } from "./memory-events.ts";
+import { startReaping } from "./orphans.ts";
+import { loadSystemCalls, type SystemCalls } from "./system-calls.ts";
+
+export interface HostDeps {
+  readonly log: Logger;
+  readonly clock: Clock;
+  /** Children that the runtime waits for. */
+  readonly isOwnChild: (pid: number) => boolean;
+  /** Whether orphans come to this process: it is process 1, or a subreaper. */
+  readonly adoptsOrphans: boolean;
+}
+
+/** The machine's side of the agent's life. Disposing it ends the reaping of orphans. */
+export interface Host extends AsyncDisposable {
+  /** Processes that the memory controller has killed since the start; 0 where it does not tell. */
+  oomKillsSinceStart(): Promise<number>;
+  /** Undefined where the system does not tell. */
+  readMemoryEvents(): Promise<MemoryEvents | undefined>;
+}
+
+/**
+ * Looks after what the machine allows and brings: file limits told, core files forbidden, orphans reaped, kills for
+ * lack of memory counted. To be started after Envoy's exec; nothing here is needed for it.
+ * @param envoyPid whose limits to look after besides the agent's own
+ */
+export async function startHost(config: HostConfig, envoyPid: number, deps: HostDeps): Promise<Host> {
+  const log = deps.log.scope("host");
+  const before = await readMemoryEvents();
+  const limits = await readLimits(envoyPid);
+  if (limits !== undefined)
+    log.info("limits", { openFiles: limits.openFiles.soft, openFilesHard: limits.openFiles.hard });
+  const exposed = config.coreDumps ? [] : await withCoreFiles([process.pid, envoyPid]);
+  const calls = exposed.length > 0 || deps.adoptsOrphans ? await loadSystemCalls() : undefined;
+  forbidCoreFiles(exposed, calls, log);
+  const reaping = deps.adoptsOrphans ? reapWith(calls, deps, log) : undefined;
+  return {
+    async oomKillsSinceStart() {
+      return Math.max(0, ((await readMemoryEvents())?.oomKills ?? 0) - (before?.oomKills ?? 0));
+    },
+    readMemoryEvents: () => readMemoryEvents(),
+    async [Symbol.asyncDispose]() {
+      await reaping?.[Symbol.asyncDispose]();
+    },
+  };
+}
+
+/** The runtime raises the soft limit of open files to the hard one by itself when it starts; Envoy inherits that. */
+async function readLimits(pid: number): Promise<ProcessLimits | undefined> {
+  const text = await readFile(`/proc/${String(pid)}/limits`, "utf8").catch(() => undefined);
+  return text === undefined ? undefined : parseLimits(text);
+}
+
+/** Those of the processes of which the system may write core files. */
+async function withCoreFiles(pids: readonly number[]): Promise<readonly number[]> {
+  const limits = await Promise.all(pids.map(readLimits));
+  return pids.filter((_pid, index) => limits[index]?.coreFileBytes.soft !== 0);
+}
+
+function forbidCoreFiles(pids: readonly number[], calls: SystemCalls | undefined, log: Logger): void {
+  const allowed = pids.filter((pid) => calls?.forbidCoreFiles(pid) !== true);
+  if (allowed.length > 0) {
+    log.warn("core files of these processes may hold private keys; set the limit on core files to 0", {
+      pids: allowed,
+    });
+  }
+}
+
+function reapWith(calls: SystemCalls | undefined, deps: HostDeps, log: Logger): AsyncDisposable | undefined {
+  if (calls === undefined) {
+    log.info("this runtime cannot reap adopted processes; they stay zombies until the container ends");
+    return undefined;
+  }
+  return startReaping({ log, clock: deps.clock, calls, isOwnChild: deps.isOwnChild, signals: process });
+}
