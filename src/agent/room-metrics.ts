@@ -1,0 +1,57 @@
+// SPDX-License-Identifier: Apache-2.0
+import { buildInfo } from "../lib/build-info.ts";
+import type { Clock } from "../lib/clock.ts";
+import type { Logger } from "../lib/log.ts";
+import type { AgentMetrics, MergedScrape, MergedScrapeConfig } from "../metrics/index.ts";
+import type { SdsEvent, SdsMetrics } from "../sds/index.ts";
+
+/** The counters of every room, and the scrape that shows them. */
+export interface RoomMetrics {
+  readonly agent: AgentMetrics;
+  readonly cert: { signed(outcome: string, durationMs: number): void };
+  readonly sds: SdsMetrics;
+  /** Counts under the names that pilot-agent has. */
+  readonly onSdsEvent: (event: SdsEvent) => void;
+  scrape(config: MergedScrapeConfig, deps: { readonly log: Logger; readonly clock: Clock }): MergedScrape;
+}
+
+interface HeldCertificate {
+  readonly notAfterMs: number | undefined;
+}
+
+/** @param held the workload certificate as it stands; asked at each scrape */
+export async function createRoomMetrics(held: () => HeldCertificate, clock: Clock): Promise<RoomMetrics> {
+  const { createAgentMetrics, lazyMergedScrape } = await import("../metrics/index.ts");
+  const { createSdsMetrics } = await import("../sds/index.ts");
+  const agent = createAgentMetrics({
+    version: buildInfo.version,
+    now: () => clock.now(),
+    certificates: () => {
+      const { notAfterMs } = held();
+      return notAfterMs === undefined ? [] : [{ resourceName: "default", notAfterMs }];
+    },
+  });
+  return {
+    agent,
+    cert: joinCertMetrics(agent.csr),
+    sds: createSdsMetrics(),
+    onSdsEvent: (event) => {
+      if (event.kind === "rejected") agent.sds.rejects.inc("sds");
+    },
+    scrape: (config, deps) => lazyMergedScrape(config, agent, [], deps),
+  };
+}
+
+function joinCertMetrics(csr: AgentMetrics["csr"]): RoomMetrics["cert"] {
+  let failedBefore = false;
+  return {
+    signed(outcome, durationMs) {
+      csr.requests.inc("csr");
+      if (failedBefore) csr.retries.inc("csr");
+      failedBefore = outcome !== "ok";
+      if (failedBefore) csr.failures.inc("csr");
+      csr.latencyMs.add(Math.round(durationMs), "csr");
+      csr.duration.observeMs(durationMs);
+    },
+  };
+}

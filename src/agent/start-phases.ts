@@ -1,0 +1,36 @@
+// SPDX-License-Identifier: Apache-2.0
+import type { Clock } from "../lib/clock.ts";
+import type { Logger } from "../lib/log.ts";
+
+/** A step of the start that has ended. */
+export interface StartPhase {
+  readonly name: string;
+  /** From the agent's first line to the end of the step. */
+  readonly atMs: number;
+}
+
+/** The steps of the start as they end: one log line for each, with the time since the agent's first line. */
+export class StartPhases {
+  readonly #log: Logger;
+  readonly #clock: Clock;
+  readonly #startMs: number;
+  readonly #ended: StartPhase[] = [];
+
+  constructor(log: Logger, clock: Clock) {
+    this.#log = log;
+    this.#clock = clock;
+    this.#startMs = clock.monotonicMs();
+  }
+
+  /** Notes that a step has ended; the same step a second time changes nothing. */
+  end(name: string): void {
+    if (this.#ended.some((phase) => phase.name === name)) return;
+    const atMs = Math.round((this.#clock.monotonicMs() - this.#startMs) * 10) / 10;
+    this.#ended.push({ name, atMs });
+    this.#log.info("start phase ended", { phase: name, sinceStartMs: atMs });
+  }
+
+  get ended(): readonly StartPhase[] {
+    return this.#ended;
+  }
+}
