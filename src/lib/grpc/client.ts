@@ -158,7 +158,7 @@ class Http2GrpcChannel implements GrpcChannel {
     try {
       return await orAborted(this.#connecting, signal);
     } catch (error) {
-      throw signal.aborted ? errorOfAbort(signal) : error;
+      throw error instanceof GrpcError ? error : errorOfAbort(signal);
     }
   }
 

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-import { type IncomingHttpHeaders, type OutgoingHttpHeaders, type ServerHttp2Stream } from "node:http2";
+import type { IncomingHttpHeaders, OutgoingHttpHeaders, ServerHttp2Stream } from "node:http2";
 import { describeError } from "../errors.ts";
 import { ChunkSource } from "./chunk-source.ts";
 import type { IncomingMessage, MessageWriter } from "./message.ts";
