@@ -1,0 +1,110 @@
+// SPDX-License-Identifier: Apache-2.0
+
+/** What the reader hands on. */
+export interface ResponseHandler {
+  head(status: number, headers: ReadonlyMap<string, string>): void;
+  /** @returns false to ask for a pause */
+  piece(bytes: Uint8Array): boolean;
+}
+
+type State = "head" | "counted" | "until-close" | "chunk-size" | "chunk-data" | "chunk-end" | "trailer" | "complete";
+
+const maxHeadBytes = 64 * 1024;
+
+/** Takes an HTTP/1.1 response apart as its bytes come; body bytes are handed on without a copy. */
+export class ResponseReader {
+  readonly #handler: ResponseHandler;
+  #state: State = "head";
+  /** What has come of the head, or of the current line between chunks. */
+  #text = "";
+  #leftBytes = 0;
+
+  constructor(handler: ResponseHandler) {
+    this.#handler = handler;
+  }
+
+  get complete(): boolean {
+    return this.#state === "complete";
+  }
+
+  /**
+   * @returns false when the handler asked for a pause
+   * @throws Error when this is no HTTP response
+   */
+  feed(bytes: Uint8Array): boolean {
+    let flowing = true;
+    let rest = bytes;
+    while (rest.byteLength > 0 && this.#state !== "complete") {
+      if (this.#state === "counted" || this.#state === "chunk-data" || this.#state === "until-close") {
+        const limit = this.#state === "until-close" ? rest.byteLength : Math.min(this.#leftBytes, rest.byteLength);
+        if (!this.#handler.piece(rest.subarray(0, limit))) flowing = false;
+        rest = rest.subarray(limit);
+        this.#taken(limit);
+      } else {
+        rest = this.#line(rest);
+      }
+    }
+    return flowing;
+  }
+
+  /** The peer closed its side: the end of a body that has no length. */
+  end(): void {
+    if (this.#state === "until-close") this.#state = "complete";
+  }
+
+  #taken(bytes: number): void {
+    if (this.#state === "until-close") return;
+    this.#leftBytes -= bytes;
+    if (this.#leftBytes > 0) return;
+    this.#state = this.#state === "counted" ? "complete" : "chunk-end";
+  }
+
+  /** Takes bytes up to the end of the head or line, and what is left over. */
+  #line(bytes: Uint8Array): Uint8Array {
+    const end = bytes.indexOf(0x0a);
+    const taken = end < 0 ? bytes : bytes.subarray(0, end + 1);
+    this.#text += Buffer.from(taken.buffer, taken.byteOffset, taken.byteLength).toString("latin1");
+    if (this.#text.length > maxHeadBytes) throw new Error("the answer's header is too long");
+    if (end >= 0) this.#lineEnded();
+    return bytes.subarray(taken.byteLength);
+  }
+
+  #lineEnded(): void {
+    if (this.#state === "head") {
+      if (!/(^|\n)\r?\n$/.test(this.#text)) return;
+      this.#headEnded(this.#text);
+    } else if (this.#state === "chunk-size") {
+      const size = /^([0-9a-f]{1,12})\s*(;.*)?\r?\n$/i.exec(this.#text)?.[1];
+      if (size === undefined) throw new Error("the answer has a chunk without a size");
+      this.#leftBytes = Number.parseInt(size, 16);
+      this.#state = this.#leftBytes === 0 ? "trailer" : "chunk-data";
+    } else if (this.#state === "chunk-end") {
+      this.#state = "chunk-size";
+    } else if (this.#text.trim() === "") {
+      this.#state = "complete";
+    }
+    this.#text = "";
+  }
+
+  #headEnded(text: string): void {
+    const [statusLine = "", ...lines] = text.split(/\r?\n/);
+    const status = Number(/^HTTP\/1\.[01] (\d{3})/.exec(statusLine)?.[1]);
+    if (Number.isNaN(status)) throw new Error("the answer is not HTTP/1.1");
+    const headers = new Map<string, string>();
+    for (const line of lines) {
+      const colon = line.indexOf(":");
+      if (colon > 0) headers.set(line.slice(0, colon).trim().toLowerCase(), line.slice(colon + 1).trim());
+    }
+    if (status >= 100 && status < 200) return;
+    this.#handler.head(status, headers);
+    const length = headers.get("content-length");
+    if (status === 204 || status === 304) this.#state = "complete";
+    else if (/\bchunked\b/i.test(headers.get("transfer-encoding") ?? "")) this.#state = "chunk-size";
+    else if (length === undefined) this.#state = "until-close";
+    else if (!/^\d{1,15}$/.test(length)) throw new Error("the answer has no usable length");
+    else {
+      this.#leftBytes = Number(length);
+      this.#state = this.#leftBytes === 0 ? "complete" : "counted";
+    }
+  }
+}

@@ -1,0 +1,37 @@
+// SPDX-License-Identifier: Apache-2.0
+import { assertNever } from "../lib/errors.ts";
+import type { ProbeOutcome, ProbeRequest, ProbeSettings } from "./probe-outcome.ts";
+import type { AppProbe } from "./status-config.ts";
+
+/** Makes one kind of probe; connections that are kept between probes are closed when it is disposed. */
+export interface AppProber extends Disposable {
+  probe(probe: AppProbe, request: ProbeRequest, signal: AbortSignal): Promise<ProbeOutcome>;
+}
+
+/** Makes the probes of an application. What a kind of probe needs is loaded at its first use. */
+export function createAppProber(settings: ProbeSettings): AppProber {
+  let http: Promise<import("./http-probe.ts").HttpProber> | undefined;
+  return {
+    async probe({ handler, timeoutMs }, request, signal) {
+      const limit = AbortSignal.any([signal, AbortSignal.timeout(timeoutMs)]);
+      switch (handler.kind) {
+        case "http":
+          http ??= import("./http-probe.ts").then(({ createHttpProber }) => createHttpProber(settings));
+          return await (await http).probe(handler, request, limit);
+        case "tcp": {
+          const { probeTcp } = await import("./tcp-probe.ts");
+          return await probeTcp(settings, handler.port, limit);
+        }
+        case "grpc":
+          return { kind: "failed", side: "agent", reason: "gRPC probes are not made yet" };
+        default:
+          return assertNever(handler);
+      }
+    },
+    [Symbol.dispose]() {
+      void http?.then((prober) => {
+        prober[Symbol.dispose]();
+      });
+    },
+  };
+}

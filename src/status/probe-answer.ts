@@ -1,0 +1,40 @@
+// SPDX-License-Identifier: Apache-2.0
+import type { ClientRequest, IncomingMessage } from "node:http";
+
+/** The application's answer to one request. */
+export interface ProbeAnswer {
+  readonly status: number;
+  readonly location: string | undefined;
+  readonly body: Uint8Array;
+}
+
+/** More of a body is of no interest to the kubelet. Source: kubernetes pkg/probe/http */
+const maxBodyBytes = 10_240;
+/** Waits for the answer and takes as much of its body as the kubelet would see. */
+export function readAnswer(asked: ClientRequest): Promise<ProbeAnswer> {
+  return new Promise((resolve, reject) => {
+    asked.on("error", reject);
+    asked.on("upgrade", (response, socket) => {
+      socket.destroy();
+      resolve({ status: response.statusCode ?? 101, location: undefined, body: new Uint8Array() });
+    });
+    asked.on("response", (response) => {
+      readBody(response).then((body) => {
+        resolve({ status: response.statusCode ?? 0, location: response.headers.location, body });
+      }, reject);
+    });
+    asked.end();
+  });
+}
+
+async function readBody(response: IncomingMessage): Promise<Uint8Array> {
+  const chunks: Buffer[] = [];
+  let bytes = 0;
+  for await (const chunk of response) {
+    if (!Buffer.isBuffer(chunk)) continue;
+    chunks.push(chunk);
+    bytes += chunk.byteLength;
+    if (bytes >= maxBodyBytes) break;
+  }
+  return Buffer.concat(chunks).subarray(0, maxBodyBytes);
+}

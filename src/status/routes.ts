@@ -1,0 +1,118 @@
+// SPDX-License-Identifier: Apache-2.0
+import type { IncomingMessage, RequestListener, ServerResponse } from "node:http";
+import { describeError } from "../lib/errors.ts";
+import { answerAppProbe } from "./app-probe-route.ts";
+import type { Call, RouteContext } from "./call.ts";
+import { isLoopback } from "./caller.ts";
+import { answerMetrics } from "./metrics-route.ts";
+import { renderObstacles } from "./readiness-judge.ts";
+import { methodNotAllowed, notFound, onlyLocalhost, type Reply, sendReply, textReply } from "./reply.ts";
+import { parseRequestTarget } from "./request-path.ts";
+
+type Handler = (call: Call) => Promise<void>;
+
+/** Answers every request; nothing that a caller sends, and no handler that throws, gets past this function. */
+export function createRoutes(context: RouteContext): RequestListener {
+  const find = createFinder(context);
+  return (request, response) => {
+    const gone = new AbortController();
+    response.once("close", () => {
+      gone.abort(new Error("the caller has gone"));
+    });
+    response.on("error", () => undefined);
+    const target = parseRequestTarget(request.url ?? "");
+    if (target.kind === "malformed") {
+      sendReply(response, textReply(400, "400 Bad Request"));
+      return;
+    }
+    if (target.kind === "unclean") {
+      sendReply(response, redirect(request, target.location));
+      return;
+    }
+    const call = { request, response, path: target.path, query: target.query, signal: gone.signal };
+    find(call)(call).catch((error: unknown) => {
+      context.log.error("a status request failed", { path: target.path, reason: describeError(error) });
+      if (response.headersSent) response.destroy();
+      else sendReply(response, textReply(500, "500 Internal Server Error"));
+    });
+  };
+}
+
+function createFinder(context: RouteContext): (call: Call) => Handler {
+  const { config, sources, log } = context;
+  const exact = new Map<string, Handler>([
+    ["/healthz/ready", (call) => answerReadiness(context, call)],
+    ["/stats/prometheus", (call) => answerMetrics(context, call)],
+    ["/metrics", (call) => answerMetrics(context, call)],
+    [
+      "/quitquitquit",
+      control(() => {
+        log.info("quit requested");
+        sources.quit();
+      }),
+    ],
+    [
+      "/drain",
+      control(() => {
+        log.info("drain requested");
+        sources.drain();
+      }),
+    ],
+  ]);
+  const probes = new Map(Object.entries(config.appProbes));
+  return ({ path }) => {
+    const found = exact.get(path);
+    if (found !== undefined) return found;
+    for (const root of ["/app-health", "/app-lifecycle"]) {
+      if (path === root) return (call) => reply(call, redirect(call.request, `${root}/`));
+      if (path.startsWith(`${root}/`)) return (call) => answerAppProbe(context, probes.get(path), call);
+    }
+    return (call) => reply(call, notFound);
+  };
+}
+
+async function answerReadiness({ judge }: RouteContext, call: Call): Promise<void> {
+  const verdict = await judge.judge();
+  if (verdict.ready) await reply(call, { status: 200 });
+  else {
+    const headers = { "Content-Type": "text/plain; charset=utf-8" };
+    await reply(call, { status: 503, headers, body: renderObstacles(verdict.obstacles) });
+  }
+}
+
+/** For a POST from loopback. The answer leaves before the thing that was asked for begins. */
+function control(act: () => void): Handler {
+  return async (call) => {
+    const { request, response } = call;
+    if (!isLoopback(request.socket.remoteAddress)) await reply(call, onlyLocalhost);
+    else if (request.method !== "POST") await reply(call, methodNotAllowed);
+    else {
+      await reply(call, { status: 200, headers: { "Content-Type": "text/plain; charset=utf-8" }, body: "OK" });
+      await sent(response);
+      act();
+    }
+  };
+}
+
+function sent(response: ServerResponse): Promise<void> {
+  return new Promise((resolve) => {
+    if (response.writableFinished || response.destroyed) resolve();
+    else {
+      response.once("finish", resolve);
+      response.once("close", resolve);
+    }
+  });
+}
+
+function reply(call: Call, answer: Reply): Promise<void> {
+  sendReply(call.response, answer);
+  return Promise.resolve();
+}
+
+/** 307 keeps the method, so that a POST does not arrive as a GET. */
+function redirect(request: IncomingMessage, location: string): Reply {
+  const hasBody = request.method === "GET" || request.method === "HEAD";
+  const headers = { Location: location, "Content-Type": "text/html; charset=utf-8" };
+  const link = `<a href="${location.replaceAll(/[&<>"']/g, (char) => `&#${String(char.charCodeAt(0))};`)}">Temporary Redirect</a>.\n`;
+  return hasBody ? { status: 307, headers, body: link } : { status: 307, headers: { Location: location } };
+}

@@ -1,0 +1,81 @@
+// SPDX-License-Identifier: Apache-2.0
+import { createServer, type Server } from "node:http";
+import type { Deps } from "../lib/deps.ts";
+import { systemCode } from "../lib/errors.ts";
+import { createAppProber } from "./app-probe.ts";
+import { readPortHolder } from "./port-holder.ts";
+import { ReadinessJudge } from "./readiness-judge.ts";
+import { createRoutes } from "./routes.ts";
+import type { StatusConfig } from "./status-config.ts";
+import { StatusPortError } from "./status-errors.ts";
+import type { StatusSources } from "./status-sources.ts";
+
+export interface StatusServer extends AsyncDisposable {
+  /** The port that is listened on; 0 when the server is turned off. */
+  readonly port: number;
+}
+
+/** Envoy keeps connections to this server for up to an hour; to close one first would lose a probe now and then. */
+const keepAliveMs = 65 * 60_000;
+const headersTimeoutMs = 10_000;
+const requestTimeoutMs = 30_000;
+const maxConnections = 4_096;
+
+/** Listens and serves. Requests that are being answered when it is disposed are cut off. */
+export async function startStatusServer(
+  config: StatusConfig,
+  sources: StatusSources,
+  deps: Pick<Deps, "log" | "clock" | "fail">,
+): Promise<StatusServer> {
+  const log = deps.log.scope("status");
+  if (config.port === 0) {
+    log.warn("status server is turned off, so nothing can see this pod as ready");
+    return { port: 0, [Symbol.asyncDispose]: () => Promise.resolve() };
+  }
+  using stack = new DisposableStack();
+  const judge = new ReadinessJudge(sources, "compatible", { clock: deps.clock, log });
+  const prober = stack.use(createAppProber(config));
+  const handle = createRoutes({ config, sources, judge, prober, log });
+  const server = createServer({
+    keepAliveTimeout: keepAliveMs,
+    headersTimeout: headersTimeoutMs,
+    requestTimeout: requestTimeoutMs,
+    connectionsCheckingInterval: 5_000,
+  });
+  server.maxConnections = maxConnections;
+  server.on("request", handle);
+  const port = await listen(server, config.port);
+  server.on("error", deps.fail);
+  const close = stack.move();
+  return {
+    port,
+    async [Symbol.asyncDispose]() {
+      close.dispose();
+      if (!server.listening) return;
+      await new Promise<void>((resolve) => {
+        server.close(() => {
+          resolve();
+        });
+        server.closeAllConnections();
+      });
+    },
+  };
+}
+
+/** All addresses, IPv4 and IPv6 on one socket where the machine has both. */
+async function listen(server: Server, port: number): Promise<number> {
+  try {
+    await new Promise<void>((resolve, reject) => {
+      server.once("error", reject);
+      server.listen({ port }, () => {
+        server.removeListener("error", reject);
+        resolve();
+      });
+    });
+  } catch (error) {
+    const holder = systemCode(error) === "EADDRINUSE" ? await readPortHolder(port) : undefined;
+    throw new StatusPortError(port, holder, error);
+  }
+  const address = server.address();
+  return typeof address === "object" && address !== null ? address.port : port;
+}

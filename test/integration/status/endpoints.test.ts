@@ -1,0 +1,80 @@
+// SPDX-License-Identifier: Apache-2.0
+import { networkInterfaces } from "node:os";
+import { expect, test } from "vitest";
+import { StatusPortError } from "../../../src/status/index.ts";
+import { rawHttp } from "../../support/raw-http.ts";
+import { startStatus } from "./status-fixture.ts";
+
+/** An address of this machine that is not loopback; undefined where there is none. */
+const outsideAddress = Object.values(networkInterfaces())
+  .flat()
+  .find((address) => address?.family === "IPv4" && !address.internal)?.address;
+
+test("C1 quit and drain from loopback answer OK and are passed on, over IPv4 and IPv6", async () => {
+  await using status = await startStatus();
+  for (const host of ["127.0.0.1", "::1"]) {
+    const answer = await rawHttp(status.port, { method: "POST", target: "/quitquitquit", host });
+    expect([answer.status, answer.body]).toEqual([200, "OK"]);
+  }
+  const drained = await rawHttp(status.port, { method: "POST", target: "/drain", body: "now" });
+  expect([drained.status, drained.body]).toEqual([200, "OK"]);
+  expect(status.asked).toEqual(["quit", "quit", "drain"]);
+});
+
+test("C2 quit refuses other methods, and refuses callers from elsewhere before it looks at the method", async () => {
+  await using status = await startStatus();
+  const get = await rawHttp(status.port, { target: "/quitquitquit" });
+  expect([get.status, get.body]).toEqual([405, "Method Not Allowed\n"]);
+  if (outsideAddress !== undefined) {
+    for (const method of ["GET", "POST"]) {
+      const headers = ["X-Forwarded-For: 127.0.0.1"];
+      const answer = await rawHttp(status.port, { method, target: "/drain", host: outsideAddress, headers });
+      expect([answer.status, answer.body]).toEqual([403, "Only requests from localhost are allowed\n"]);
+    }
+  }
+  expect(status.asked).toEqual([]);
+});
+
+test("a path with dot segments never reaches the handler that it would fold to", async () => {
+  await using status = await startStatus();
+  const folded = await rawHttp(status.port, { method: "POST", target: "/healthz/ready/../../quitquitquit" });
+  expect([folded.status, folded.headers.get("location")]).toEqual([307, "/quitquitquit"]);
+  for (const target of ["/healthz/ready/%2e%2e/%2e%2e/quitquitquit", "/healthz/..%2f..%2fquitquitquit"]) {
+    expect((await rawHttp(status.port, { method: "POST", target })).status).toBe(404);
+  }
+  expect(status.asked).toEqual([]);
+});
+
+test("an unknown path is a plain 404 that varies by encoding, as all answers do", async () => {
+  await using status = await startStatus();
+  const answer = await rawHttp(status.port, { target: "/healthz/readyFOO" });
+  expect([answer.status, answer.body]).toEqual([404, "404 page not found\n"]);
+  expect(answer.headers.get("x-content-type-options")).toBe("nosniff");
+  expect(answer.headers.get("vary")).toBe("Accept-Encoding");
+});
+
+test("garbage on the connection is answered with 400, and the server lives", async () => {
+  await using status = await startStatus();
+  expect((await rawHttp(status.port, { target: "/%zz" })).status).toBe(400);
+  expect((await rawHttp(status.port, { method: "?? ", target: "\u0000" })).status).toBe(400);
+  expect((await rawHttp(status.port, { target: "/healthz/ready" })).status).toBe(200);
+});
+
+test("a taken port is fatal, and the error names the port and the process that has it", async () => {
+  await using first = await startStatus();
+  const error = await startStatus({ port: first.port }).then(
+    () => undefined,
+    (thrown: unknown) => thrown,
+  );
+  expect(error).toBeInstanceOf(StatusPortError);
+  expect(String(error)).toContain(`listen on status port ${String(first.port)}: `);
+  expect(String(error)).toContain(`(process ${String(process.pid)})`);
+});
+
+test("disposing twice is harmless, and open connections do not hold it up", async () => {
+  const status = await startStatus();
+  await fetch(status.url("/healthz/ready"));
+  await status[Symbol.asyncDispose]();
+  await status[Symbol.asyncDispose]();
+  await expect(fetch(status.url("/healthz/ready"))).rejects.toThrow();
+});

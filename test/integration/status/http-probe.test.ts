@@ -1,0 +1,126 @@
+// SPDX-License-Identifier: Apache-2.0
+import { expect, test } from "vitest";
+import type { AppProbe, AppProbeHandler } from "../../../src/status/status-config.ts";
+import { answer, routes, startFakeApp } from "../../fakes/fake-app.ts";
+import { rawHttp } from "../../support/raw-http.ts";
+import { startStatus } from "./status-fixture.ts";
+
+function probes(handler: AppProbeHandler, timeoutMs = 2_000): Readonly<Record<string, AppProbe>> {
+  return { "/app-health/app/livez": { handler, timeoutMs } };
+}
+
+function http(port: number, path: string): AppProbeHandler {
+  return { kind: "http", scheme: "http", port, path };
+}
+
+const live = "/app-health/app/livez";
+
+test("P10 a path that no probe has is not found", async () => {
+  await using status = await startStatus();
+  for (const target of ["/app-health/none/livez", "/app-lifecycle/none/prestopz", "/nowhere"]) {
+    expect((await rawHttp(status.port, { target })).status).toBe(404);
+  }
+});
+
+test("P12 P19 P20 the application sees the kubelet's headers, its own port in Host, and a close", async () => {
+  await using app = await startFakeApp(answer(203, "fine"));
+  await using status = await startStatus({ appProbes: probes(http(app.port, "ok?x=1")) });
+  const port = String(status.port);
+  const headers = [`Host: pod:${port}`, "X-Custom: a", "X-Custom: b", "User-Agent: kube-probe/1.34", "Accept: */*"];
+  const made = await rawHttp(status.port, { target: `${live}?ignored=1`, method: "POST", headers, body: "ignored" });
+  expect([made.status, made.body]).toEqual([203, "fine"]);
+  const [seen] = app.requests;
+  expect([seen?.method, seen?.url, seen?.remoteAddress]).toEqual(["GET", "/ok?x=1", "127.0.0.6"]);
+  expect(pairs(seen?.rawHeaders ?? [])).toEqual([
+    `Host: pod:${String(app.port)}`,
+    "X-Custom: a",
+    "X-Custom: b",
+    "User-Agent: kube-probe/1.34",
+    "Accept: */*",
+    "Connection: close",
+  ]);
+});
+
+test("a Host that names the status port gets the application's port instead", async () => {
+  await using app = await startFakeApp(answer(200));
+  await using status = await startStatus({ appProbes: probes(http(app.port, "/")) });
+  await fetch(status.url(live));
+  expect(pairs(app.requests[0]?.rawHeaders ?? [])[0]).toBe(`Host: 127.0.0.1:${String(app.port)}`);
+});
+
+test("P15 redirects on the same host are followed, loops fail, other hosts count as a success", async () => {
+  await using app = await startFakeApp(
+    routes({
+      "/": answer(204),
+      "/home": answer(302, "", { Location: "/" }),
+      "/loop": answer(302, "", { Location: "/loop" }),
+      "/away": answer(302, "", { Location: "http://elsewhere.example/" }),
+      "/nowhere": answer(301),
+      "/closed": answer(302, "", { Location: "http://127.0.0.1:1/" }),
+    }),
+  );
+  const expected = { "/home": 204, "/loop": 500, "/away": 200, "/nowhere": 200, "/closed": 500 };
+  for (const [path, code] of Object.entries(expected)) {
+    await using status = await startStatus({ appProbes: probes(http(app.port, path)) });
+    expect([path, (await fetch(status.url(live))).status]).toEqual([path, code]);
+  }
+  expect(app.requests.filter(({ url }) => url === "/loop")).toHaveLength(10);
+});
+
+test("P16 every final status is passed through with the first 10 KiB of its body", async () => {
+  let code = 200;
+  await using app = await startFakeApp((request, response) => {
+    response.writeHead(code).end("x".repeat(20_000));
+    request.resume();
+  });
+  await using status = await startStatus({ appProbes: probes(http(app.port, "/")) });
+  for (code of [200, 201, 404, 418, 429, 500, 503, 511]) {
+    const made = await fetch(status.url(live));
+    expect([made.status, (await made.text()).length]).toEqual([code, 10_240]);
+  }
+  for (code of [300, 304]) expect((await fetch(status.url(live))).status).toBe(200);
+});
+
+test("what the application does wrong is told apart from what the agent cannot do", async () => {
+  await using slow = await startFakeApp(() => undefined);
+  await using reset = await startFakeApp((request) => request.socket.destroy());
+  const cases = [
+    { handler: http(1, "/"), config: {}, fault: "app", reason: /ECONNREFUSED/ },
+    { handler: http(slow.port, "/"), config: {}, fault: "app", reason: /no answer within the probe's timeout/ },
+    { handler: http(reset.port, "/"), config: {}, fault: "app", reason: /socket hang up|ECONNRESET/ },
+    {
+      handler: http(slow.port, "/"),
+      config: { probeSourceAddress: "192.0.2.1" },
+      fault: "agent",
+      reason: /EADDRNOTAVAIL/,
+    },
+    { handler: { kind: "tcp", port: 1 } as const, config: {}, fault: "app", reason: /ECONNREFUSED/ },
+  ];
+  for (const { handler, config, fault, reason } of cases) {
+    await using status = await startStatus({ ...config, appProbes: probes(handler, 300) });
+    const made = await fetch(status.url(live));
+    expect([made.status, await made.text()]).toEqual([500, ""]);
+    expect(made.headers.get("x-attache-probe-fault")).toBe(fault);
+    expect(made.headers.get("x-attache-probe-reason")).toMatch(reason);
+    expect(status.records.filter(({ level }) => level !== "debug" && level !== "info")).toEqual([]);
+  }
+});
+
+test("P14 a TCP probe connects and closes; a bracketed host does not resolve", async () => {
+  await using app = await startFakeApp(answer(200), "::");
+  const hosts = { "127.0.0.1": 200, localhost: 200, "": 200, "[::1]": 500 };
+  for (const [appHost, code] of Object.entries(hosts)) {
+    await using status = await startStatus({ appHost, appProbes: probes({ kind: "tcp", port: app.port }) });
+    expect([appHost, (await fetch(status.url(live))).status]).toEqual([appHost, code]);
+  }
+  await using six = await startStatus({
+    appHost: "::1",
+    probeSourceAddress: "::1",
+    appProbes: probes({ kind: "tcp", port: app.port }),
+  });
+  expect((await fetch(six.url(live))).status).toBe(200);
+});
+
+function pairs(raw: readonly string[]): readonly string[] {
+  return raw.flatMap((name, index) => (index % 2 === 0 ? [`${name}: ${raw[index + 1] ?? ""}`] : []));
+}

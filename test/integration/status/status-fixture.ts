@@ -1,0 +1,83 @@
+// SPDX-License-Identifier: Apache-2.0
+import { systemClock } from "../../../src/lib/clock.ts";
+import type { LogRecord } from "../../../src/lib/log.ts";
+import { createAgentMetrics, lazyMergedScrape } from "../../../src/metrics/index.ts";
+import { Readiness } from "../../../src/model/readiness.ts";
+import { type EnvoyReadiness, listenStatus, type StatusConfig, type StatusSources } from "../../../src/status/index.ts";
+import { testLog } from "../../support/test-log.ts";
+
+export const liveEnvoy: EnvoyReadiness = {
+  cdsUpdates: 1,
+  cdsRejected: 0,
+  ldsUpdates: 1,
+  ldsRejected: 0,
+  state: "LIVE",
+  workersStarted: true,
+};
+
+export interface StatusFixture extends AsyncDisposable {
+  readonly port: number;
+  readonly url: (path: string) => string;
+  readonly readiness: Readiness;
+  readonly records: readonly LogRecord[];
+  /** What was asked of the agent, in order. */
+  readonly asked: string[];
+}
+
+/** A status server on a free port, joined to plain sources that the test can set. */
+export async function startStatus(
+  config: Partial<StatusConfig> = {},
+  sources: Partial<StatusSources> = {},
+): Promise<StatusFixture> {
+  const { log, records } = testLog();
+  const asked: string[] = [];
+  const readiness = new Readiness(() => Date.now());
+  const full: StatusConfig = {
+    port: await freePort(),
+    appProbes: {},
+    appHost: "127.0.0.1",
+    probeSourceAddress: "127.0.0.6",
+    probeKeepalive: false,
+    probeHttp2: true,
+    metricsLocalhostOnly: false,
+    scrape: { envoyPort: undefined, targets: [] },
+    ...config,
+  };
+  const metrics = createAgentMetrics({ version: "test", now: () => Date.now(), certificates: () => [] });
+  const deps = { log, clock: systemClock };
+  const server = await listenStatus(
+    full,
+    {
+      holds: readiness,
+      envoy: { read: () => Promise.resolve(liveEnvoy) },
+      terminating: () => undefined,
+      onFirstReady: () => asked.push("first ready"),
+      metrics: lazyMergedScrape(full.scrape, metrics, [], deps),
+      quit: () => asked.push("quit"),
+      drain: () => asked.push("drain"),
+      ...sources,
+    },
+    { ...deps, fail: (error) => asked.push(`fail: ${String(error)}`) },
+  );
+  return {
+    port: server.port,
+    url: (path) => `http://127.0.0.1:${String(server.port)}${path}`,
+    readiness,
+    records,
+    asked,
+    [Symbol.asyncDispose]: () => server[Symbol.asyncDispose](),
+  };
+}
+
+/** A port that was free a moment ago: 0 turns the status server off, so it cannot be asked for one. */
+async function freePort(): Promise<number> {
+  const { createServer } = await import("node:net");
+  return await new Promise((resolve) => {
+    const server = createServer().listen(0, () => {
+      const address = server.address();
+      server.close(() => {
+        resolve(typeof address === "object" && address !== null ? address.port : 0);
+      });
+    });
+  });
+}
