@@ -29,14 +29,14 @@ const programNameVariable = "ATTACHE_PROGRAM_NAME";
  * @returns the exit code of the process; what went wrong has been said on the error output, once, on one line
  */
 export async function runCli(input: CliInput): Promise<number> {
-  const { argv, ...process } = input;
-  const { [programNameVariable]: programName = "attache", ...env } = process.env;
+  const { argv, ...context } = input;
+  const { [programNameVariable]: programName = "attache", ...env } = context.env;
   const [name, args] = chooseCommand(argv);
   try {
     const load = commands[name] ?? commands["help"];
     if (load === undefined) throw new Error("the help command is missing");
     const { command } = await load();
-    return await command.run({ ...process, env, args, programName });
+    return await command.run({ ...context, env, args, programName });
   } catch (error) {
     input.printError(`Error: ${describeError(error)}\n`);
     return exitCodeOf(error);

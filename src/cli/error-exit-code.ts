@@ -12,6 +12,10 @@ const exitCodes: Readonly<Record<string, number>> = {
   AGENT_SOCKET_UNAVAILABLE: exitCode.unavailable,
   AGENT_STATUS_PORT: exitCode.unavailable,
   AGENT_CA_REFUSED: exitCode.refused,
+  AGENT_DEV_AGENT_ENDED: exitCode.failed,
+  AGENT_DEV_DIRECTORY: exitCode.unavailable,
+  AGENT_DEV_RESOURCE: exitCode.configuration,
+  AGENT_EMBEDDED_CA: exitCode.unavailable,
   AGENT_REQUEST: exitCode.failed,
   AGENT_WAIT: exitCode.failed,
 };
