@@ -79,5 +79,6 @@ function portOf(url: URL): number {
 /** The configured path as it can stand on a request line: nothing folded, what is not allowed there encoded. */
 function requestPath(path: string): string {
   const [beforeFragment = ""] = path.split("#");
-  return beforeFragment.replaceAll(/[^\x21-\x7e]+/g, encodeURI);
+  const absolute = beforeFragment.startsWith("/") ? beforeFragment : `/${beforeFragment}`;
+  return absolute.replaceAll(/[^\x21-\x7e]+/g, encodeURI);
 }
