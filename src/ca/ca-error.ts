@@ -15,15 +15,18 @@ export class CaError extends AgentError {
   readonly address: string;
   /** The least wait that the CA asked for; 0 when it asked for none. */
   readonly retryAfterMs: number;
+  /** The CA knows who asks and will not sign for it: repeating alone will not help. */
+  readonly permanent: boolean;
   constructor(
     failure: CaFailure,
     address: string,
     text: string,
-    more: { readonly retryAfterMs?: number; readonly cause?: unknown } = {},
+    more: { readonly retryAfterMs?: number; readonly permanent?: boolean; readonly cause?: unknown } = {},
   ) {
     super(`have a certificate signed by ${address}: ${text}`, { cause: more.cause });
     this.failure = failure;
     this.address = address;
     this.retryAfterMs = more.retryAfterMs ?? 0;
+    this.permanent = more.permanent ?? false;
   }
 }

@@ -22,7 +22,8 @@ export function failureOf(error: unknown, address: string): CaError {
     case GrpcStatus.unauthenticated:
     case GrpcStatus.permissionDenied: {
       const text = `it refused, with ${grpcStatusName(error.status)}: ${error.detail}; check token, audience and identity`;
-      return new CaError("refused", address, text, { retryAfterMs });
+      const permanent = error.status === GrpcStatus.permissionDenied;
+      return new CaError("refused", address, text, { retryAfterMs, permanent });
     }
     case GrpcStatus.unimplemented:
       return new CaError("refused", address, "it has no certificate service; is this the address of a CA?");

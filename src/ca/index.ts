@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 import type { EmbeddedCa, EmbeddedCaOptions } from "./embedded/embedded-ca-face.ts";
 import type { CaConfig } from "./ca-config.ts";
-import { type CaClient, type CaDeps, createIstioCaClient } from "./istio-ca.ts";
+import { type CaDeps, type CaClient, createIstioCaClient } from "./istio-ca.ts";
 
 export type { CaConfig, CaSecurity, IstioCaConfig, TlsPolicy } from "./ca-config.ts";
 export { CaError, type CaFailure } from "./ca-error.ts";
 export type { DevelopmentTokenRequest, EmbeddedCa, EmbeddedCaOptions } from "./embedded/embedded-ca-face.ts";
-export type { CaAnswer, CaClient, CaDeps } from "./istio-ca.ts";
+export type { CaAnswer, CaDeps, CaClient } from "./istio-ca.ts";
 
 /** A client of the CA that the configuration chose. */
 export function createCaClient(config: CaConfig, deps: CaDeps): CaClient {

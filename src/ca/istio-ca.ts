@@ -21,8 +21,8 @@ export interface CaAnswer {
   readonly rootsPem: string;
 }
 
-/** A client of one CA. Each call is one try over a connection of its own: files replaced since the last count. */
-export interface CaClient {
+/** A client of one CA. One call is one try. */
+export interface CaClient extends AsyncDisposable {
   /** @throws CaError, or the signal's reason */
   sign(csrPem: string, ttlMs: number, signal: AbortSignal): Promise<CaAnswer>;
 }
@@ -30,12 +30,14 @@ export interface CaClient {
 const createCertificate = "/istio.v1.auth.IstioCertificateService/CreateCertificate";
 
 /**
- * A client of Istio's certificate service, as istiod, istio-csr and the embedded CA serve it.
+ * A client of Istio's certificate service, as istiod, istio-csr and the embedded CA serve it. Each try is made over a
+ * connection of its own: hours lie between two, and files replaced since the last one count.
  * Source: the service's messages and metadata as observed with Istio 1.31
  */
 export function createIstioCaClient(config: IstioCaConfig, deps: CaDeps): CaClient {
   return {
     sign: (csrPem, ttlMs, signal) => signOnce(config, deps, { csrPem, ttlMs, signal }),
+    [Symbol.asyncDispose]: () => Promise.resolve(),
   };
 }
 

@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 
-/** Tries are never closer than this. */
-const leastGapMs = 1_000;
-/** And never more than this many within the window, however they fail. */
+/** Tries are never closer than this: at most one a second also where the CA counts them. */
+const leastGapMs = 1_050;
+/** And never more than this many a minute, however they fail. */
 const mostInWindow = 10;
-const windowMs = 60_000;
+const windowMs = 61_000;
 /** While nothing is served, this many tries follow each other at most `urgentMaxMs` apart. */
 const urgentTries = 8;
 const urgentMaxMs = 2_000;
@@ -23,7 +23,7 @@ export interface FailedTries {
 
 /**
  * How long to wait after a failed try, with full jitter above the least gap, or above what the CA asked for.
- * @returns milliseconds: 1 to 2 s for the first tries of a workload that has nothing; up to 10 s later; up to a minute
+ * @returns milliseconds: one to two seconds for the first tries of a workload that has nothing; up to 10 s later; up to a minute
  * for one whose certificate is still valid
  */
 export function retryDelayMs({ failures, urgent, retryAfterMs, random }: FailedTries): number {

@@ -13,6 +13,11 @@ export interface CertConfig {
   /** Validity asked from the CA. */
   readonly ttlMs: number;
   readonly rotation: RotationPolicy;
+  /**
+   * With no valid certificate, and every try refused with PERMISSION_DENIED for this long, the agent gives up; 0 never
+   * does. Ten minutes unless set (`ATTACHE_CA_REFUSED_EXIT_AFTER`).
+   */
+  readonly refusedExitAfterMs: number;
 }
 
 export interface RotationPolicy {

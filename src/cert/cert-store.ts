@@ -6,6 +6,7 @@ import { formatSpiffeId } from "../model/spiffe-id.ts";
 import { AttemptPace, retryDelayMs } from "./attempt-pace.ts";
 import { AnswerError, type CheckedAnswer, checkAnswer } from "./answer.ts";
 import type { CertConfig } from "./cert-config.ts";
+import { CaRefusedForGoodError } from "./ca-refused-error.ts";
 import type { CertDeps, CertStatus, CertStore } from "./cert-store-face.ts";
 import { createKeyAndRequest, type KeyAndRequest, renderPrivateKey } from "./csr.ts";
 import { HeldIdentities } from "./held-identities.ts";
@@ -45,6 +46,8 @@ class SigningStore implements CertStore {
   #skewMs = 0;
   #nextTryMs: number | undefined;
   #lastDetail: string | undefined;
+  /** Since when every try was refused for good. */
+  #refusedSinceMs: number | undefined;
 
   constructor(config: CertConfig, signer: CertificateSigner, deps: CertDeps) {
     this.#config = config;
@@ -159,6 +162,7 @@ class SigningStore implements CertStore {
       metrics.signed("ok", clock.monotonicMs() - startMs);
       this.#failures = 0;
       this.#lastError = undefined;
+      this.#refusedSinceMs = undefined;
       return undefined;
     } catch (error) {
       signal.throwIfAborted();
@@ -173,9 +177,26 @@ class SigningStore implements CertStore {
         failuresInARow: this.#failures,
         certificateInUse: this.status().state,
       });
+      this.#countRefusal(failed, error);
       return failed;
     } finally {
       this.#refresh();
+    }
+  }
+
+  /** Gives up when there is nothing to lose and the CA has said no for long enough. */
+  #countRefusal({ permanent }: SigningFailure, error: unknown): void {
+    const { clock, fail } = this.#deps;
+    if (!permanent || this.#held.isValid(clock.now())) {
+      this.#refusedSinceMs = undefined;
+      return;
+    }
+    const nowMs = clock.monotonicMs();
+    this.#refusedSinceMs ??= nowMs;
+    const { refusedExitAfterMs } = this.#config;
+    const refusedMs = nowMs - this.#refusedSinceMs;
+    if (refusedExitAfterMs > 0 && refusedMs >= refusedExitAfterMs) {
+      fail(new CaRefusedForGoodError(this.#spiffeId, refusedMs, error));
     }
   }
 

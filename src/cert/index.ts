@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+export { CaRefusedForGoodError } from "./ca-refused-error.ts";
 export { createCertStore } from "./cert-store.ts";
 export type { CertDeps, CertMetrics, CertStatus, CertStore, IdentityHold } from "./cert-store-face.ts";
 export type { CertConfig, KeyAlgorithm, RotationPolicy } from "./cert-config.ts";

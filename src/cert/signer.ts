@@ -24,16 +24,20 @@ export interface SigningFailure {
   readonly failure: string;
   /** The least wait before the next try, asked for by the CA; 0 when it asked for none. */
   readonly retryAfterMs: number;
+  /** The CA said that it will not sign this, now or later. */
+  readonly permanent: boolean;
 }
 
 /** Reads the facts of a failed try from whatever was thrown. */
 export function signingFailure(error: unknown): SigningFailure {
   let failure = "unknown";
   let retryAfterMs = 0;
+  let permanent = false;
   if (error instanceof Error) {
     if ("failure" in error && typeof error.failure === "string") failure = error.failure;
+    if ("permanent" in error) permanent = error.permanent === true;
     if ("retryAfterMs" in error && typeof error.retryAfterMs === "number")
       retryAfterMs = Math.max(0, error.retryAfterMs);
   }
-  return { failure, retryAfterMs };
+  return { failure, retryAfterMs, permanent };
 }

@@ -37,8 +37,8 @@ export interface FakeCaOptions {
   /** The one bearer token accepted; any when not given. */
   readonly token?: string;
   readonly port?: number;
-  /** Client certificates are asked for and recorded. */
-  readonly askClientCertificate?: boolean;
+  /** Client certificates under this root are asked for, accepted instead of a token, and recorded. */
+  readonly clientRootPem?: string;
 }
 
 /** One call as it came in. */
@@ -145,11 +145,14 @@ class RunningFakeCa implements FakeCa {
       notAfterMs: Date.now() + 24 * hourMs,
     });
     const key = Buffer.from(privateKey.export({ type: "pkcs8", format: "pem" }));
-    const credentials = ServerCredentials.createSsl(
-      this.#options.askClientCertificate === true ? Buffer.from(this.serverRootPem) : null,
-      [{ private_key: key, cert_chain: Buffer.from(certificate) }],
-      false,
-    );
+    const pairs = [{ private_key: key, cert_chain: Buffer.from(certificate) }];
+    const { clientRootPem } = this.#options;
+    const clientRoot = clientRootPem === undefined ? null : Buffer.from(clientRootPem);
+    const credentials = ServerCredentials.createSsl(clientRoot, pairs, clientRoot !== null);
+    if (clientRoot !== null) {
+      // The library can demand a client certificate, but not take one that may be missing, as real CAs do.
+      Object.assign(Reflect.get(credentials, "serverConstructorOptions") as object, { rejectUnauthorized: false });
+    }
     const bytes = { serialize: (value: Uint8Array) => Buffer.from(value), deserialize: (value: Buffer) => value };
     this.#server.addService(
       {

@@ -15,7 +15,7 @@ export interface EmbeddedCaOptions {
   readonly audience: string;
   /** For requests that ask for none; an hour is meant. */
   readonly defaultTtlMs: number;
-  /** The most that a request gets; a day is meant. */
+  /** The most that a request gets; a day is meant. Read at each request, so that a getter may change it. */
   readonly maxTtlMs: number;
   /** How long before now certificates begin; two minutes are meant. */
   readonly backdateMs: number;

@@ -2,8 +2,10 @@
 import { createPublicKey, generateKeyPairSync } from "node:crypto";
 import { BlockList, isIP, isIPv4 } from "node:net";
 import {
+  logVerbosity,
   Server,
   ServerCredentials,
+  setLogVerbosity,
   type sendUnaryData,
   type ServerUnaryCall,
   status as grpcStatus,
@@ -18,20 +20,19 @@ import { SigningRefusedError, type SigningPolicy, signRequest } from "./signing-
 import { issueToken } from "./token-issuer.ts";
 
 const serverCertificateLifeMs = 365 * 24 * 3_600_000;
+const serverBackdateMs = 60 * 60_000;
 const path = "/istio.v1.auth.IstioCertificateService/CreateCertificate";
 
 /** Serves certificates over TLS, and issues the tokens it accepts. See `EmbeddedCaOptions`. */
 export async function startServing(options: EmbeddedCaOptions, deps: CaDeps): Promise<EmbeddedCa> {
   const log = deps.log.scope("ca");
   const authority = openAuthority(options.directory, deps.clock.now());
-  const policy: SigningPolicy = {
-    ...options,
-    tokenKeys: [authority.tokenKey, ...options.trustedTokenKeysPem.map((pem) => createPublicKey(pem))],
-  };
+  const tokenKeys = [authority.tokenKey, ...options.trustedTokenKeysPem.map((pem) => createPublicKey(pem))];
+  setLogVerbosity(logVerbosity.NONE); // the library would write to stderr past our log
   const server = new Server();
   server.addService(
     { createCertificate: { path, requestStream: false, responseStream: false, ...codecs } },
-    { createCertificate: answerWith(authority, policy, { ...deps, log }) },
+    { createCertificate: answerWith(authority, () => ({ ...options, tokenKeys }), { ...deps, log }) },
   );
   const port = await bind(server, options, authority, deps.clock.now());
   const url = isIP(options.host) === 6 ? `[${options.host}]` : options.host;
@@ -61,12 +62,13 @@ const codecs = {
   responseDeserialize: (bytes: Buffer): Uint8Array => bytes,
 };
 
-function answerWith(authority: Authority, policy: SigningPolicy, { log, clock }: CaDeps) {
+/** @param policy asked for each request: its limits may change while the CA runs */
+function answerWith(authority: Authority, policy: () => SigningPolicy, { log, clock }: CaDeps) {
   return (call: ServerUnaryCall<Uint8Array, Uint8Array>, done: sendUnaryData<Uint8Array>): void => {
     try {
       const { csrPem, ttlMs } = parseCertificateRequest(call.request);
       const authorization = call.metadata.get("authorization")[0]?.toString();
-      const issued = signRequest(authority, policy, { csrPem, ttlMs, authorization }, clock.now());
+      const issued = signRequest(authority, policy(), { csrPem, ttlMs, authorization }, clock.now());
       const { spiffeId, serial, notAfterMs } = issued;
       log.info("certificate signed", { spiffeId, serial, notAfter: new Date(notAfterMs).toISOString() });
       done(null, renderCertificateResponse(issued.chain));
@@ -87,7 +89,7 @@ function bind(server: Server, options: EmbeddedCaOptions, authority: Authority, 
     use: "server",
     dnsNames: [...names].filter((name) => isIP(name) === 0),
     ips: [...names].filter((name) => isIP(name) !== 0).map(ipBytes),
-    notBeforeMs: nowMs - policyBackdateMs,
+    notBeforeMs: nowMs - serverBackdateMs,
     notAfterMs: Math.min(nowMs + serverCertificateLifeMs, authority.rootNotAfterMs),
   });
   const keyPem = privateKey.export({ type: "pkcs8", format: "pem" });
@@ -100,8 +102,6 @@ function bind(server: Server, options: EmbeddedCaOptions, authority: Authority, 
     });
   });
 }
-
-const policyBackdateMs = 60 * 60_000;
 
 function ipBytes(ip: string): Uint8Array {
   if (isIPv4(ip)) return Uint8Array.from(ip.split(".").map(Number));

@@ -1,0 +1,127 @@
+// SPDX-License-Identifier: Apache-2.0
+import { writeFile } from "node:fs/promises";
+import { join } from "node:path";
+import { describe, expect, test } from "vitest";
+import { createCaClient } from "../../../src/ca/index.ts";
+import { systemClock } from "../../../src/lib/clock.ts";
+import { type FakeCa, type FakeCaMode, type FakeCaOptions, startFakeCa } from "../../fakes/fake-ca.ts";
+import { eventually } from "../../support/eventually.ts";
+import { temporaryDirectory } from "../../support/temporary-directory.ts";
+import { testLog } from "../../support/test-log.ts";
+import { type TestStore, testStore } from "../../support/test-store.ts";
+
+interface Pod extends AsyncDisposable {
+  readonly ca: FakeCa;
+  readonly store: TestStore;
+}
+
+async function startPod(mode: FakeCaMode, options: FakeCaOptions = {}): Promise<Pod> {
+  const directory = await temporaryDirectory();
+  const ca = await startFakeCa(options);
+  ca.set(mode);
+  const path = join(directory.path, "root.pem");
+  await writeFile(path, ca.serverRootPem);
+  const client = createCaClient(
+    {
+      kind: "istio",
+      host: ca.host,
+      port: ca.port,
+      security: {
+        kind: "tls",
+        serverName: "localhost",
+        roots: { kind: "file", path },
+        client: undefined,
+        policy: "default",
+      },
+      tokenPath: undefined,
+      clusterId: "Kubernetes",
+      certSigner: "",
+      headers: {},
+      timeoutPerTryMs: 500,
+      keepalive: { intervalMs: 30_000, timeoutMs: 10_000 },
+    },
+    { log: testLog().log, clock: systemClock },
+  );
+  const store = testStore(client);
+  return {
+    ca,
+    store,
+    async [Symbol.asyncDispose]() {
+      await store[Symbol.asyncDispose]();
+      await ca[Symbol.asyncDispose]();
+      await directory[Symbol.asyncDispose]();
+    },
+  };
+}
+
+describe("beside a CA that misbehaves", () => {
+  test.each<[FakeCaMode, RegExp]>([
+    [{ kind: "refuse", status: 7 }, /refused, with PERMISSION_DENIED: refused on demand/],
+    [{ kind: "refuse", status: 14 }, /refused on demand/],
+    [{ kind: "hang" }, /no answer within 500 ms/],
+    [{ kind: "garbage" }, /not a certificate response/],
+    [{ kind: "garbage-pem" }, /there is no certificate in it/],
+    [{ kind: "empty-chain" }, /invalid empty CertChain/],
+    [{ kind: "wrong-key" }, /for another key/],
+    [{ kind: "wrong-identity" }, /names spiffe:\/\/cluster.local\/ns\/other\/sa\/other/],
+    [{ kind: "expired" }, /expired .* s ago/],
+    [{ kind: "not-yet-valid", byMs: 3_600_000 }, /begins in/],
+    [{ kind: "other-root" }, /does not lead to any of the given roots/],
+    [{ kind: "leaf-as-root" }, /does not lead to any of the given roots/],
+  ])(
+    "C10: $0.kind: nothing reaches Envoy, readiness says why, and within 2 s of its recovery all is well",
+    async (mode, why) => {
+      await using pod = await startPod(mode);
+      const secrets = [pod.store.collect("default"), pod.store.collect("ROOTCA")];
+      await eventually(
+        () => {
+          expect(pod.store.pending()).toMatch(why);
+        },
+        { withinMs: 2_000 },
+      );
+      expect(secrets).toEqual([[], []]);
+      pod.ca.recover();
+      await eventually(
+        () => {
+          expect(pod.store.store.status().state).toBe("valid");
+        },
+        { withinMs: 2_600 },
+      );
+      expect(pod.store.pending()).toBeUndefined();
+      await eventually(
+        () => {
+          expect(secrets.map((list) => list.length)).toEqual([1, 1]);
+        },
+        { withinMs: 500 },
+      );
+    },
+  );
+});
+
+describe("the whole way with short certificates", () => {
+  test("B6, B10: it rotates by itself, and what it serves is always valid", async () => {
+    await using pod = await startPod({ kind: "good" }, { lifetimeMs: 2_400, intermediate: true });
+    const certificates = pod.store.collect("default");
+    await eventually(
+      () => {
+        expect(certificates.length).toBeGreaterThanOrEqual(3);
+      },
+      { withinMs: 10_000 },
+    );
+    const status = pod.store.store.status();
+    expect(status.state).toBe("valid");
+    expect((status.notAfterMs ?? 0) - Date.now()).toBeLessThan(2_400);
+    expect(pod.store.collect("ROOTCA")).toHaveLength(0);
+  });
+
+  test("a slow CA is only slow", async () => {
+    await using pod = await startPod({ kind: "slow", byMs: 300 });
+    await eventually(
+      () => {
+        expect(pod.store.store.status().state).toBe("valid");
+      },
+      { withinMs: 2_000 },
+    );
+    expect(pod.ca.calls).toHaveLength(1);
+  });
+});

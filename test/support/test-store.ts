@@ -1,0 +1,77 @@
+// SPDX-License-Identifier: Apache-2.0
+import type { CertConfig, CertDeps, CertificateSigner, CertStore } from "../../src/cert/index.ts";
+import { createCertStore } from "../../src/cert/index.ts";
+import type { Clock } from "../../src/lib/clock.ts";
+import { systemClock } from "../../src/lib/clock.ts";
+import type { Secret } from "../../src/model/secret.ts";
+import { testLog } from "./test-log.ts";
+
+export const testCertConfig: CertConfig = {
+  identity: { trustDomain: "cluster.local", namespace: "demo", serviceAccount: "web" },
+  key: { kind: "ec", curve: "P-256" },
+  pkcs8: false,
+  ttlMs: 3_600_000,
+  rotation: { gracePeriodRatio: 0.5, gracePeriodRatioJitter: 0, floorMs: 1_000 },
+  refusedExitAfterMs: 600_000,
+};
+
+/** A store with everything around it recorded. */
+export interface TestStore extends AsyncDisposable {
+  readonly store: CertStore;
+  /** What keeps the workload from being ready; undefined when nothing does. */
+  pending(): string | undefined;
+  readonly outcomes: readonly string[];
+  readonly failures: readonly unknown[];
+  readonly records: ReturnType<typeof testLog>["records"];
+  /** Everything that `watch` yielded for the name, from now on. */
+  collect(name: "default" | "ROOTCA"): readonly Secret[];
+}
+
+export function testStore(
+  signer: CertificateSigner,
+  {
+    config = {},
+    clock = systemClock,
+    random = () => 0.5,
+  }: { config?: Partial<CertConfig>; clock?: Clock; random?: () => number } = {},
+): TestStore {
+  const { log, records } = testLog();
+  const outcomes: string[] = [];
+  const failures: unknown[] = [];
+  const stop = new AbortController();
+  let pending: string | undefined = "not looked at yet";
+  const deps: CertDeps = {
+    log,
+    clock,
+    random,
+    fail: (error) => failures.push(error),
+    hold: {
+      set: (detail) => {
+        pending = detail;
+      },
+      release: () => {
+        pending = undefined;
+      },
+    },
+    metrics: { signed: (outcome) => outcomes.push(outcome) },
+  };
+  const store = createCertStore({ ...testCertConfig, ...config }, signer, deps);
+  return {
+    store,
+    pending: () => pending,
+    outcomes,
+    failures,
+    records,
+    collect(name) {
+      const secrets: Secret[] = [];
+      void (async () => {
+        for await (const secret of store.watch(name, stop.signal)) secrets.push(secret);
+      })();
+      return secrets;
+    },
+    async [Symbol.asyncDispose]() {
+      stop.abort();
+      await store[Symbol.asyncDispose]();
+    },
+  };
+}
