@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-import { setTimeout as pause } from "node:timers/promises";
 import { status } from "@grpc/grpc-js";
 import { describe, expect, test } from "vitest";
+import { systemClock } from "../../../src/lib/clock.ts";
 import { contentOf, decodeSecret, secretTypeUrl } from "../../fakes/sds-client.ts";
 import { eventually } from "../../support/eventually.ts";
 import { bundle, certificate, startTestServer } from "./test-server.ts";
@@ -56,7 +56,12 @@ describe("StreamSecrets", () => {
     first[Symbol.dispose]();
     server.set("default", certificate("next"));
     expect(contentOf((await third.untilAnswer(2)).resources[0])).toBe("next");
-    await eventually(() => expect(server.metrics.streams.value()).toBe(2), { withinMs: 2_000 });
+    await eventually(
+      () => {
+        expect(server.metrics.streams.value()).toBe(2);
+      },
+      { withinMs: 2_000 },
+    );
     expect(server.metrics.subscribers.value("default")).toBe(1);
   });
 
@@ -64,7 +69,12 @@ describe("StreamSecrets", () => {
     await using server = await startTestServer();
     using stream = server.client().stream();
     stream.ask({ resource_names: ["default"] });
-    await eventually(() => expect(server.metrics.subscribers.value("default")).toBe(1), { withinMs: 2_000 });
+    await eventually(
+      () => {
+        expect(server.metrics.subscribers.value("default")).toBe(1);
+      },
+      { withinMs: 2_000 },
+    );
     expect(stream.answers).toEqual([]);
     server.set("default", certificate("late"));
     expect(contentOf((await stream.untilAnswer(1)).resources[0])).toBe("late");
@@ -91,7 +101,12 @@ describe("StreamSecrets", () => {
     const { nonce } = await stream.untilAnswer(1);
     const error_detail = { code: 13, message: "Failed to load certificate chain" };
     stream.ask({ resource_names: ["default"], response_nonce: nonce, error_detail });
-    await eventually(() => expect(server.metrics.nacks.value("default")).toBe(1), { withinMs: 2_000 });
+    await eventually(
+      () => {
+        expect(server.metrics.nacks.value("default")).toBe(1);
+      },
+      { withinMs: 2_000 },
+    );
     expect(server.events).toContainEqual(
       expect.objectContaining({ kind: "rejected", resource: "default", reason: error_detail.message }),
     );
@@ -106,7 +121,7 @@ describe("StreamSecrets", () => {
     stream.ask({ node: undefined, resource_names: ["default"] });
     expect(await stream.untilStatus()).toEqual({
       code: status.INVALID_ARGUMENT,
-      details: expect.stringMatching(/node\.id/),
+      details: expect.stringMatching(/node\.id/) as string,
     });
   });
 
@@ -122,7 +137,7 @@ describe("StreamSecrets", () => {
     server.set("default", certificate("leaf"));
     using stream = server.client().stream();
     stream.ask({ resource_names: ["default", name] });
-    expect(await stream.untilStatus()).toEqual({ code, details: expect.stringMatching(hint) });
+    expect(await stream.untilStatus()).toEqual({ code, details: expect.stringMatching(hint) as string });
     expect(stream.answers).toEqual([]);
     expect(server.metrics.refusals.value(String(code))).toBe(1);
   });
@@ -137,12 +152,17 @@ describe("StreamSecrets", () => {
     stream.pause();
     for (let index = 1; index <= 60; index++) {
       server.set("ROOTCA", big(String(index)));
-      await pause(1);
+      await systemClock.delay(1);
     }
     stream.resume();
-    await eventually(() => expect(contentOf(stream.answers.at(-1)?.resources[0]).slice(0, 2)).toBe("60"), {
-      withinMs: 5_000,
-    });
+    await eventually(
+      () => {
+        expect(contentOf(stream.answers.at(-1)?.resources[0]).slice(0, 2)).toBe("60");
+      },
+      {
+        withinMs: 5_000,
+      },
+    );
     expect(stream.answers.length).toBeLessThan(55);
   });
 });
@@ -185,7 +205,12 @@ describe("FetchSecrets", () => {
     await using server = await startTestServer();
     server.set("default", certificate("leaf"));
     const fetched = server.client().fetch(["default", "ROOTCA"]);
-    await eventually(() => expect(server.metrics.sent.value("default")).toBe(0), { withinMs: 100 });
+    await eventually(
+      () => {
+        expect(server.metrics.sent.value("default")).toBe(0);
+      },
+      { withinMs: 100 },
+    );
     server.set("ROOTCA", bundle("root"));
     expect((await fetched).resources.map(contentOf)).toEqual(["leaf", "root"]);
   });

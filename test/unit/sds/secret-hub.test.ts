@@ -34,7 +34,7 @@ const certificate = (chainPem: string): Secret => ({
   notAfterMs: 1,
 });
 
-function setup() {
+function setupHub() {
   const clock = new FakeClock();
   const sources = { default: new Watched<Secret>(), ROOTCA: new Watched<Secret>() };
   const watches: string[] = [];
@@ -47,12 +47,12 @@ function setup() {
     },
     render: (_name, secret) => Buffer.from(secret.kind === "certificate" ? secret.chainPem : secret.rootsPem),
   });
-  return { clock, hub, sources, watches };
+  return { clock, hub, sources, watches, [Symbol.asyncDispose]: () => hub[Symbol.asyncDispose]() };
 }
 
 test("one watch serves all readers; the last to leave ends it", async () => {
-  const { clock, hub, sources, watches } = setup();
-  await using _ = hub;
+  await using setup = setupHub();
+  const { clock, hub, sources, watches } = setup;
   const [first, second] = [new FakeReader(), new FakeReader()];
   const lease = hub.subscribe(leaf, first);
   sources.default.set(certificate("a"));
@@ -73,8 +73,8 @@ test("one watch serves all readers; the last to leave ends it", async () => {
 });
 
 test("content that is the same as before is not passed on", async () => {
-  const { clock, hub, sources } = setup();
-  await using _ = hub;
+  await using setup = setupHub();
+  const { clock, hub, sources } = setup;
   const reader = new FakeReader();
   hub.subscribe(roots, reader);
   for (const pem of ["a", "a", "b"]) {
@@ -85,8 +85,8 @@ test("content that is the same as before is not passed on", async () => {
 });
 
 test("a new leaf waits until every stream has taken the roots that came before it", async () => {
-  const { clock, hub, sources } = setup();
-  await using _ = hub;
+  await using setup = setupHub();
+  const { clock, hub, sources } = setup;
   const [trusting, presenting] = [new FakeReader(), new FakeReader()];
   hub.subscribe(roots, trusting);
   hub.subscribe(leaf, presenting);
@@ -107,8 +107,8 @@ test("a new leaf waits until every stream has taken the roots that came before i
 });
 
 test.each(["stays silent", "leaves"])("a stream that %s does not hold the new leaf back for long", async (what) => {
-  const { clock, hub, sources } = setup();
-  await using _ = hub;
+  await using setup = setupHub();
+  const { clock, hub, sources } = setup;
   const [trusting, presenting] = [new FakeReader(), new FakeReader()];
   trusting.settled = false;
   const lease = hub.subscribe(roots, trusting);
@@ -133,8 +133,8 @@ test.each(["stays silent", "leaves"])("a stream that %s does not hold the new le
 });
 
 test("many readers are served in several turns, so that the event loop stays free", async () => {
-  const { clock, hub, sources } = setup();
-  await using _ = hub;
+  await using setup = setupHub();
+  const { clock, hub, sources } = setup;
   const readers = Array.from({ length: 100 }, () => new FakeReader());
   for (const reader of readers) hub.subscribe(roots, reader);
   sources.ROOTCA.set(bundle("a"));
@@ -143,8 +143,8 @@ test("many readers are served in several turns, so that the event loop stays fre
 });
 
 test("A6: a source that gives up on a name refuses it to its readers; a later reader makes it try again", async () => {
-  const { clock, hub, watches } = setup();
-  await using _ = hub;
+  await using setup = setupHub();
+  const { clock, hub, watches } = setup;
   const reader = new FakeReader();
   const file = parseSecretName("file-root:/certs/gone.pem");
   hub.subscribe(file, reader);

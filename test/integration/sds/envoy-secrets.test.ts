@@ -1,0 +1,102 @@
+// SPDX-License-Identifier: Apache-2.0
+import { X509Certificate } from "node:crypto";
+import { expect, test } from "vitest";
+import type { Secret } from "../../../src/model/secret.ts";
+import { eventually } from "../../support/eventually.ts";
+import { newKey, publicKeyOf, type TestAuthority, testAuthority, testSpiffeId } from "../../support/test-authority.ts";
+import { startMutualEnvoy } from "./mutual-envoy.ts";
+import { bundle, certificate, startTestServer } from "./test-server.ts";
+
+interface Issued {
+  readonly secret: Secret;
+  readonly serial: string;
+}
+
+function issue(authority: TestAuthority): Issued {
+  const key = newKey();
+  const chainPem = authority.issue({ publicKey: publicKeyOf(key) }, Date.now());
+  const keyPem = key.export({ format: "pem", type: "sec1" });
+  const serial = new X509Certificate(chainPem).serialNumber;
+  return {
+    serial,
+    secret: { kind: "certificate", chainPem, keyPem, spiffeId: testSpiffeId, serial, notBeforeMs: 0, notAfterMs: 1 },
+  };
+}
+
+test("Envoy waits for its certificate, takes it, and takes the next one on the open stream", async () => {
+  await using server = await startTestServer();
+  const authority = testAuthority("root", Date.now());
+  await using envoy = await startMutualEnvoy(server.directory, server.socketPath);
+  await eventually(
+    () => {
+      expect(server.metrics.subscribers.value("default")).toBeGreaterThan(0);
+    },
+    { withinMs: 5_000 },
+  );
+  expect(await envoy.leafSerials()).toEqual([]);
+  const first = issue(authority);
+  server.set("ROOTCA", bundle(authority.rootPem));
+  server.set("default", first.secret);
+  await eventually(
+    async () => {
+      expect(await envoy.leafSerials()).toEqual([first.serial]);
+    },
+    { withinMs: 5_000 },
+  );
+  await eventually(
+    async () => {
+      expect(await envoy.get()).toBe(200);
+    },
+    { withinMs: 5_000 },
+  );
+
+  const streams = server.metrics.streams.value();
+  // Envoy counts a failure for each subscription that it makes before its own cluster is ready.
+  const failures = await envoy.counter("update_failure");
+  const second = issue(authority);
+  server.set("default", second.secret);
+  await eventually(
+    async () => {
+      expect(await envoy.leafSerials()).toEqual([second.serial]);
+    },
+    { withinMs: 5_000 },
+  );
+  expect(await envoy.get()).toBe(200);
+  expect(server.metrics.streams.value()).toBe(streams);
+  expect(await envoy.counter("update_rejected")).toBe(0);
+  expect(await envoy.counter("update_failure")).toBe(failures);
+  expect(server.metrics.nacks.value("default")).toBe(0);
+});
+
+test("A12: what Envoy cannot use it rejects, keeps what it has, and takes the next", async () => {
+  await using server = await startTestServer();
+  const authority = testAuthority("root", Date.now());
+  const good = issue(authority);
+  server.set("ROOTCA", bundle(authority.rootPem));
+  server.set("default", good.secret);
+  await using envoy = await startMutualEnvoy(server.directory, server.socketPath);
+  await eventually(
+    async () => {
+      expect(await envoy.leafSerials()).toEqual([good.serial]);
+    },
+    { withinMs: 5_000 },
+  );
+  server.set("default", certificate("no certificate at all"));
+  await eventually(
+    () => {
+      expect(server.metrics.nacks.value("default")).toBeGreaterThan(0);
+    },
+    { withinMs: 5_000 },
+  );
+  const rejected = server.events.find((event) => event.kind === "rejected");
+  expect(rejected).toMatchObject({ resource: "default", reason: expect.stringMatching(/certificate/i) as string });
+  expect(await envoy.leafSerials()).toEqual([good.serial]);
+  const next = issue(authority);
+  server.set("default", next.secret);
+  await eventually(
+    async () => {
+      expect(await envoy.leafSerials()).toEqual([next.serial]);
+    },
+    { withinMs: 5_000 },
+  );
+});
