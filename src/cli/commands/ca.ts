@@ -1,0 +1,88 @@
+// SPDX-License-Identifier: Apache-2.0
+import { type EmbeddedCa, type EmbeddedCaOptions, startEmbeddedCa } from "../../ca/index.ts";
+import { systemClock } from "../../lib/clock.ts";
+import { type FlagSpecs, parseFlags } from "../../lib/flags.ts";
+import { parseGoDuration } from "../../lib/go-duration.ts";
+import { createLogger } from "../../lib/log.ts";
+import { createLogWriter } from "../../lib/log-writer.ts";
+import { writeFileAtomicSync } from "../../lib/atomic-file.ts";
+import { untilAborted } from "../../lib/tasks.ts";
+import type { Command, CommandContext } from "../command.ts";
+import { UsageError } from "../usage-error.ts";
+
+export const command: Command = {
+  summary: "the embedded CA alone, for development and tests: Istio's certificate service over TLS",
+  run,
+};
+
+export const caFlags = {
+  listen: { type: "string", default: "127.0.0.1:15012", meaning: "address and port; port 0 takes any free one" },
+  directory: { type: "string", default: "./attache-ca", meaning: "keeps the root and the keys, mode 0700" },
+  "trust-domain": { type: "string", default: "cluster.local", meaning: "of the identities that are signed" },
+  audience: { type: "string", default: "istio-ca", meaning: "of the tokens that are accepted and issued" },
+  "default-ttl": { type: "string", default: "1h", meaning: "lifetime of certificates that ask for none" },
+  "max-ttl": { type: "string", default: "24h", meaning: "the longest lifetime that is given" },
+  "server-name": { type: "string", default: "", meaning: "one more name of the server's certificate" },
+  "token-for": { type: "string", default: "", meaning: "NAMESPACE/ACCOUNT to issue a token for" },
+  "token-ttl": { type: "string", default: "12h", meaning: "lifetime of that token" },
+  "token-file": { type: "string", default: "./istio-token", meaning: "where that token is written, mode 0600" },
+} as const satisfies FlagSpecs;
+
+type CaFlags = ReturnType<typeof parseFlags<typeof caFlags>>["values"];
+
+async function run({ args, print, stop }: CommandContext): Promise<number> {
+  const { values, unknown, problems, positionals } = parseFlags(args, caFlags);
+  const wrong = [...unknown, ...problems].map(({ message }) => message);
+  if (positionals.length > 0) wrong.push(`unexpected ${positionals.join(" ")}`);
+  if (wrong.length > 0) throw new UsageError("ca", wrong.join("; "), Object.keys(caFlags));
+
+  const writer = createLogWriter({ format: "text", targets: ["stderr"] });
+  const log = createLogger(
+    writer.sink,
+    () => systemClock.now(),
+    () => new Map(),
+  );
+  await writer.load();
+  await using ca = await startEmbeddedCa(parseOptions(values), { log, clock: systemClock });
+  writeToken(ca, values);
+  print(`listening on ${ca.host}:${String(ca.port)}, root in ${values.directory}/root-cert.pem\n`);
+  await untilAborted(stop);
+  return 0;
+}
+
+function parseOptions(values: CaFlags): EmbeddedCaOptions {
+  const listen = /^\[?([^\]]+)\]?:(\d{1,5})$/.exec(values.listen);
+  const port = Number(listen?.[2]);
+  if (listen?.[1] === undefined || port > 65_535) {
+    throw new UsageError("ca", `--listen is HOST:PORT, not ${values.listen}`);
+  }
+  return {
+    directory: values.directory,
+    host: listen[1],
+    port,
+    serverNames: values["server-name"] === "" ? [] : [values["server-name"]],
+    trustDomain: values["trust-domain"],
+    audience: values.audience,
+    defaultTtlMs: parseTtl(values, "default-ttl"),
+    maxTtlMs: parseTtl(values, "max-ttl"),
+    backdateMs: 120_000,
+    trustedTokenKeysPem: [],
+  };
+}
+
+function writeToken(ca: EmbeddedCa, values: CaFlags): void {
+  if (values["token-for"] === "") return;
+  const [namespace = "", serviceAccount = "", ...rest] = values["token-for"].split("/");
+  if (namespace === "" || serviceAccount === "" || rest.length > 0) {
+    throw new UsageError("ca", `--token-for is NAMESPACE/ACCOUNT, not ${values["token-for"]}`);
+  }
+  const token = ca.issueToken({ namespace, serviceAccount, ttlMs: parseTtl(values, "token-ttl") });
+  writeFileAtomicSync(values["token-file"], token, 0o600);
+}
+
+function parseTtl(values: CaFlags, name: "default-ttl" | "max-ttl" | "token-ttl"): number {
+  const ms = parseGoDuration(values[name]);
+  if (ms === undefined || ms <= 0)
+    throw new UsageError("ca", `--${name} is a duration such as 1h, not ${values[name]}`);
+  return ms;
+}
