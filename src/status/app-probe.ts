@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
+import type { Clock } from "../lib/clock.ts";
 import { assertNever } from "../lib/errors.ts";
 import type { ProbeOutcome, ProbeRequest, ProbeSettings } from "./probe-outcome.ts";
-import type { AppProbe } from "./status-config.ts";
+import type { AppProbe, AppProbeHandler } from "./status-config.ts";
 
 /** Makes one kind of probe; connections that are kept between probes are closed when it is disposed. */
 export interface AppProber extends Disposable {
@@ -9,7 +10,21 @@ export interface AppProber extends Disposable {
 }
 
 /** Makes the probes of an application. What a kind of probe needs is loaded at its first use. */
-export function createAppProber(settings: ProbeSettings): AppProber {
+export function createAppProber(settings: ProbeSettings, deps: { readonly clock: Clock }): AppProber {
+  async function askGrpc(
+    { port, service }: Extract<AppProbeHandler, { kind: "grpc" }>,
+    request: ProbeRequest,
+    timeoutMs: number,
+    signal: AbortSignal,
+  ): Promise<ProbeOutcome> {
+    const [{ probeGrpc }, { probeAddress }] = await Promise.all([
+      import("./grpc-probe.ts"),
+      import("./probe-address.ts"),
+    ]);
+    const userAgent = request.headers["user-agent"];
+    return await probeGrpc({ address: probeAddress(settings), port, service, timeoutMs, userAgent }, deps, signal);
+  }
+
   let http: Promise<import("./http-probe.ts").HttpProber> | undefined;
   return {
     async probe({ handler, timeoutMs }, request, signal) {
@@ -23,7 +38,7 @@ export function createAppProber(settings: ProbeSettings): AppProber {
           return await probeTcp(settings, handler.port, limit);
         }
         case "grpc":
-          return { kind: "failed", side: "agent", reason: "gRPC probes are not made yet" };
+          return await askGrpc(handler, request, timeoutMs, limit);
         default:
           return assertNever(handler);
       }

@@ -25,10 +25,12 @@ export function createHttpProber(settings: ProbeSettings): HttpProber {
 
   async function ask(url: URL, path: string, headers: readonly string[], signal: AbortSignal): Promise<ProbeAnswer> {
     const address = { ...probeAddress(settings), port: portOf(url) };
-    const options = { ...address, method: "GET", path, headers, signal, insecureHTTPParser: true, maxHeaderSize };
-    if (url.protocol === "http:") return await readAnswer(request({ ...options, agent: keep ?? false }));
+    if (url.protocol === "http:") {
+      const options = { ...address, method: "GET", path, headers, signal, insecureHTTPParser: true, maxHeaderSize };
+      return await readAnswer(request({ ...options, agent: keep ?? false }));
+    }
     https ??= import("./https-probe.ts").then(({ createHttpsRequester }) => createHttpsRequester(settings));
-    return await (await https).ask(options);
+    return await (await https).ask({ address, path, headers, signal });
   }
 
   async function follow(handler: HttpHandler, kubelet: ProbeRequest, signal: AbortSignal): Promise<ProbeOutcome> {

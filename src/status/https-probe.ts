@@ -1,20 +1,141 @@
 // SPDX-License-Identifier: Apache-2.0
-import { Agent, type RequestOptions, request } from "node:https";
-import { type ProbeAnswer, readAnswer } from "./probe-answer.ts";
+import { request, type RequestOptions } from "node:http";
+import { type ClientHttp2Session, connect as connectHttp2, type OutgoingHttpHeaders } from "node:http2";
+import { Agent } from "node:https";
+import { isIP } from "node:net";
+import { type ConnectionOptions, connect as connectTls, type TLSSocket } from "node:tls";
+import { type ProbeAnswer, readAnswer, readBody } from "./probe-answer.ts";
+import type { ProbeAddress } from "./probe-address.ts";
 import type { ProbeSettings } from "./probe-outcome.ts";
 
-export interface HttpsRequester extends Disposable {
-  ask(options: RequestOptions): Promise<ProbeAnswer>;
+/** One request over TLS. */
+export interface HttpsAsk {
+  readonly address: ProbeAddress & { readonly port: number };
+  readonly path: string;
+  /** Names and values in turn, Host first. */
+  readonly headers: readonly string[];
+  readonly signal: AbortSignal;
 }
 
-/** Asks over TLS. The certificate is not verified: the kubelet does not verify it either. */
-export function createHttpsRequester(settings: Pick<ProbeSettings, "probeKeepalive">): HttpsRequester {
-  const tls = { rejectUnauthorized: false, minVersion: "TLSv1.2", ALPNProtocols: ["http/1.1"] } as const;
-  const keep = settings.probeKeepalive ? new Agent({ keepAlive: true, timeout: 90_000, ...tls }) : undefined;
+export interface HttpsRequester extends Disposable {
+  ask(ask: HttpsAsk): Promise<ProbeAnswer>;
+}
+
+/** How long a connection is kept for the next probe. */
+const keepMs = 90_000;
+
+/**
+ * Asks over TLS, in HTTP/2 where the application chooses it. The certificate is not verified and old ciphers will do:
+ * the kubelet is content with them too.
+ */
+export function createHttpsRequester(settings: Pick<ProbeSettings, "probeKeepalive" | "probeHttp2">): HttpsRequester {
+  const tls: ConnectionOptions = { rejectUnauthorized: false, minVersion: "TLSv1.2", ciphers: "DEFAULT:@SECLEVEL=0" };
+  const protocols = settings.probeHttp2 ? ["h2", "http/1.1"] : ["http/1.1"];
+  const agent = new Agent({ ...tls, ALPNProtocols: ["http/1.1"], keepAlive: true, timeout: keepMs });
+  const sessions = new Map<number, ClientHttp2Session>();
+  const withoutHttp2 = new Set<number>();
+
+  async function connectAndAsk(ask: HttpsAsk): Promise<ProbeAnswer> {
+    const { port } = ask.address;
+    const socket = await handshake({ ...tls, ...ask.address, ALPNProtocols: protocols }, ask.signal);
+    if (socket.alpnProtocol !== "h2") {
+      if (settings.probeKeepalive) withoutHttp2.add(port);
+      return await readAnswer(request({ ...http1Options(ask), createConnection: () => socket }));
+    }
+    const session = openSession(socket);
+    if (!settings.probeKeepalive)
+      return await askSession(session, ask).finally(() => {
+        session.destroy();
+      });
+    sessions.set(port, session);
+    session.setTimeout(keepMs, () => {
+      session.close();
+    });
+    session.once("close", () => sessions.delete(port));
+    return await askSession(session, ask);
+  }
+
   return {
-    ask: (options) => readAnswer(request({ ...options, ...tls, agent: keep ?? false })),
+    async ask(ask) {
+      const { port } = ask.address;
+      const session = sessions.get(port);
+      if (session !== undefined && !session.closed) return await askSession(session, ask);
+      if (withoutHttp2.has(port)) return await readAnswer(agentRequest(agent, ask));
+      return await connectAndAsk(ask);
+    },
     [Symbol.dispose]() {
-      keep?.destroy();
+      agent.destroy();
+      for (const session of sessions.values()) session.destroy();
     },
   };
+}
+
+function http1Options({ address, path, headers, signal }: HttpsAsk): RequestOptions {
+  return { host: address.host, port: address.port, method: "GET", path, headers, signal, insecureHTTPParser: true };
+}
+
+function agentRequest(agent: Agent, ask: HttpsAsk): ReturnType<typeof request> {
+  return request({ ...ask.address, ...http1Options(ask), protocol: "https:", agent });
+}
+
+function handshake(options: ConnectionOptions & { readonly host: string }, signal: AbortSignal): Promise<TLSSocket> {
+  return new Promise((resolve, reject) => {
+    const named = isIP(options.host) === 0 ? { servername: options.host } : undefined;
+    const socket = connectTls({ ...options, ...named });
+    const onAbort = (): void => {
+      socket.destroy(new Error("aborted"));
+    };
+    signal.addEventListener("abort", onAbort, { once: true });
+    socket.once("error", reject);
+    socket.once("close", () => {
+      reject(new Error("the connection closed during the TLS handshake"));
+    });
+    socket.once("secureConnect", () => {
+      signal.removeEventListener("abort", onAbort);
+      socket.removeListener("error", reject);
+      socket.on("error", () => undefined);
+      resolve(socket);
+    });
+    if (signal.aborted) onAbort();
+  });
+}
+
+function openSession(socket: TLSSocket): ClientHttp2Session {
+  const session = connectHttp2("https://application", { createConnection: () => socket });
+  session.on("error", () => undefined);
+  return session;
+}
+
+function askSession(session: ClientHttp2Session, { path, headers, signal }: HttpsAsk): Promise<ProbeAnswer> {
+  return new Promise((resolve, reject) => {
+    const stream = session.request(
+      { ...http2Headers(headers), ":path": path, ":scheme": "https" },
+      { signal, endStream: true },
+    );
+    stream.on("error", reject);
+    stream.once("response", (received) => {
+      const location = received.location;
+      readBody(stream).then((body) => {
+        resolve({ status: received[":status"] ?? 0, location, body });
+      }, reject);
+    });
+    stream.once("close", () => {
+      reject(new Error("the application closed the stream without an answer"));
+    });
+  });
+}
+
+/** Headers of HTTP/1.1 that HTTP/2 forbids. Source: RFC 9113 section 8.2.2 */
+const connectionHeaders = new Set(["connection", "keep-alive", "proxy-connection", "upgrade", "te", "http2-settings"]);
+
+function http2Headers(raw: readonly string[]): OutgoingHttpHeaders {
+  const headers: Record<string, string[]> = {};
+  let authority = "";
+  for (let index = 0; index + 1 < raw.length; index += 2) {
+    const name = (raw[index] ?? "").toLowerCase();
+    const value = raw[index + 1] ?? "";
+    if (name === "host") authority = value;
+    else if (!connectionHeaders.has(name)) headers[name] = [...(headers[name] ?? []), value];
+  }
+  return { ...headers, ":authority": authority };
 }

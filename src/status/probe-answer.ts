@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-import type { ClientRequest, IncomingMessage } from "node:http";
+import type { ClientRequest } from "node:http";
 
 /** The application's answer to one request. */
 export interface ProbeAnswer {
@@ -27,7 +27,8 @@ export function readAnswer(asked: ClientRequest): Promise<ProbeAnswer> {
   });
 }
 
-async function readBody(response: IncomingMessage): Promise<Uint8Array> {
+/** As much of a body as the kubelet would look at. */
+export async function readBody(response: AsyncIterable<unknown>): Promise<Uint8Array> {
   const chunks: Buffer[] = [];
   let bytes = 0;
   for await (const chunk of response) {

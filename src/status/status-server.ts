@@ -34,7 +34,7 @@ export async function startStatusServer(
   }
   using stack = new DisposableStack();
   const judge = new ReadinessJudge(sources, "compatible", { clock: deps.clock, log });
-  const prober = stack.use(createAppProber(config));
+  const prober = stack.use(createAppProber(config, deps));
   const handle = createRoutes({ config, sources, judge, prober, log });
   const server = createServer({
     keepAliveTimeout: keepAliveMs,

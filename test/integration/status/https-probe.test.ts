@@ -1,0 +1,82 @@
+// SPDX-License-Identifier: Apache-2.0
+import { createSecureServer } from "node:http2";
+import { createServer } from "node:https";
+import { createServer as createTlsServer } from "node:tls";
+import { expect, test } from "vitest";
+import { listening } from "../../support/listening.ts";
+import { createOpensslPki } from "../../support/openssl-pki.ts";
+import { temporaryDirectory } from "../../support/temporary-directory.ts";
+import { startStatus } from "./status-fixture.ts";
+
+const live = "/app-health/app/livez";
+
+async function certificate(): Promise<{ readonly cert: string; readonly key: string }> {
+  await using directory = await temporaryDirectory();
+  const pki = await createOpensslPki(directory.path);
+  const { chainPem, keyPem } = await pki.issue("spiffe://cluster.local/ns/demo/sa/app");
+  return { cert: chainPem, key: keyPem };
+}
+
+async function probe(port: number, config = {}): Promise<{ readonly status: number; readonly body: string }> {
+  const handler = { kind: "http", scheme: "https", path: "/ok?x=1", port } as const;
+  await using status = await startStatus({ appProbes: { [live]: { handler, timeoutMs: 2_000 } }, ...config });
+  const made = await fetch(status.url(live), { headers: { "User-Agent": "kube-probe/1.34" } });
+  return { status: made.status, body: await made.text() };
+}
+
+test("P17 without ALPN and with http/1.1 the probe speaks HTTP/1.1, and no certificate is verified", async () => {
+  const tls = await certificate();
+  for (const ALPNProtocols of [undefined, ["http/1.1"]]) {
+    const alpn = ALPNProtocols === undefined ? {} : { ALPNProtocols };
+    const server = createServer({ ...tls, ...alpn }, (request, response) => {
+      response.end(`${request.httpVersion} ${request.url ?? ""} ${request.headers["user-agent"] ?? ""}`);
+    });
+    await using bound = await listening(server);
+    const { port } = bound;
+    expect(await probe(port)).toEqual({ status: 200, body: "1.1 /ok?x=1 kube-probe/1.34" });
+  }
+});
+
+test.each([true, false])("P17 where the application offers h2 the probe speaks HTTP/2, keepalive %s", async (keep) => {
+  const server = createSecureServer({ ...(await certificate()), allowHTTP1: true }, (request, response) => {
+    response.end(`${request.httpVersion} ${request.url} ${request.headers["user-agent"] ?? ""}`);
+  });
+  let connections = 0;
+  server.on("secureConnection", () => connections++);
+  await using bound = await listening(server);
+  const { port } = bound;
+  const handler = { kind: "http", scheme: "https", path: "/ok?x=1", port } as const;
+  await using status = await startStatus({
+    probeKeepalive: keep,
+    appProbes: { [live]: { handler, timeoutMs: 2_000 } },
+  });
+  for (let time = 0; time < 3; time++) {
+    const made = await fetch(status.url(live), { headers: { "User-Agent": "kube-probe/1.34" } });
+    expect([made.status, await made.text()]).toEqual([200, "2.0 /ok?x=1 kube-probe/1.34"]);
+  }
+  expect(connections).toBe(keep ? 1 : 3);
+  expect(await probe(port, { probeHttp2: false })).toEqual({ status: 200, body: "1.1 /ok?x=1 kube-probe/1.34" });
+});
+
+test("P17 a server that speaks another protocol only, or an old TLS, fails the probe", async () => {
+  const tls = await certificate();
+  for (const options of [{ ALPNProtocols: ["foo"] }, { maxVersion: "TLSv1.1", minVersion: "TLSv1.1" } as const]) {
+    const server = createTlsServer({ ...tls, ...options }, (socket) => socket.end());
+    server.on("tlsClientError", () => undefined);
+    await using bound = await listening(server);
+    const { port } = bound;
+    expect((await probe(port)).status).toBe(500);
+  }
+});
+
+test("a redirect to another port with TLS is followed without a look at the certificate", async () => {
+  const server = createServer(await certificate(), (_request, response) => response.end("secured"));
+  await using bound = await listening(server);
+  const { port } = bound;
+  const { answer, startFakeApp } = await import("../../fakes/fake-app.ts");
+  await using app = await startFakeApp(answer(301, "", { Location: `https://127.0.0.1:${String(port)}/` }));
+  const handler = { kind: "http", scheme: "http", path: "/", port: app.port } as const;
+  await using status = await startStatus({ appProbes: { [live]: { handler, timeoutMs: 2_000 } } });
+  const made = await fetch(status.url(live));
+  expect([made.status, await made.text()]).toEqual([200, "secured"]);
+});
