@@ -26,7 +26,9 @@ export class DevEnvoyMissingError extends AgentError {
   readonly code = "AGENT_ENVOY_MISSING";
   readonly tried: readonly string[];
   constructor(tried: readonly string[]) {
-    super(`find Envoy: none at ${tried.join(", ")}; set ENVOY_PATH to an Envoy binary, or run \`npm run envoy\``);
+    super(
+      `find Envoy: none at ${tried.join(", ")}; set ENVOY_PATH to an Envoy binary; in a clone, \`npm start\` installs one`,
+    );
     this.tried = tried;
   }
 }

@@ -40,7 +40,8 @@ async function versionsIn(cache: string): Promise<readonly string[]> {
     .map((version) => join(cache, version, "envoy"));
 }
 
-async function isProgram(path: string): Promise<boolean> {
+/** Whether a path names something that this user may execute. */
+export async function isProgram(path: string): Promise<boolean> {
   try {
     await access(path, constants.X_OK);
     return true;

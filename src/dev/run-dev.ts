@@ -100,7 +100,9 @@ async function proveWithProgress(run: Run, mesh: RunningMesh, signal: AbortSigna
 
 /** The report, for people and, if asked for, for programs. */
 async function show({ config, deps, directory, progress }: Run, mesh: RunningMesh, report: DevReport): Promise<void> {
-  for (const line of ["", ...renderProof(report), "", ...renderWorkloads(report, mesh.ports)]) progress.say(line);
+  const started = report.workloads.some(({ serial }) => serial !== null);
+  const table = started ? ["", ...renderWorkloads(report, mesh.ports)] : [];
+  for (const line of ["", ...renderProof(report), ...table]) progress.say(line);
   if (report.failures.length > 0) {
     for (const workload of workloadNames) {
       const { logPath } = mesh.agents[workload];

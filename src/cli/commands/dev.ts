@@ -2,7 +2,15 @@
 import { realpathSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { parseArgs } from "node:util";
-import { type DevFault, devFaults, findEnvoy, runDev, screenFor } from "../../dev/index.ts";
+import {
+  type DevFault,
+  devFaults,
+  findEnvoy,
+  isProgram,
+  type ProgramCommand,
+  runDev,
+  screenFor,
+} from "../../dev/index.ts";
 import { systemClock } from "../../lib/clock.ts";
 import { describeError } from "../../lib/errors.ts";
 import { parseGoDuration } from "../../lib/go-duration.ts";
@@ -25,8 +33,7 @@ const flags = {
 
 async function run({ args, env, print, printError, stop }: CommandContext): Promise<number> {
   const values = parseFlags(args);
-  const [file = "", ...words] = process.argv;
-  const program = words[0] ?? "";
+  const program = process.argv[1] ?? "";
   const root = dirname(dirname(realpathSync(program)));
   const screen = values.json ? process.stderr : process.stdout;
   const config = {
@@ -36,13 +43,20 @@ async function run({ args, env, print, printError, stop }: CommandContext): Prom
     fault: parseFault(values.fault),
     resourcesDirectory: values.resources ?? join(root, "examples/dev"),
     envoyPath: await findEnvoy(env, root),
-    program: { file, args: [...process.execArgv, program] },
+    program: await agentProgram(program, root),
     env,
     readyWithinMs: parseTimeout(values.timeout),
     rotationWithinMs: parseTimeout(values.timeout),
   };
   const write = values.json ? printError : print;
   return await runDev(config, { clock: systemClock, print, screen: screenFor(write, screen.isTTY, env) }, stop);
+}
+
+/** Agents are started as everybody starts them, by the launcher; where there is none, as this very process was. */
+async function agentProgram(program: string, root: string): Promise<ProgramCommand> {
+  const launcher = join(root, "bin/attache");
+  if (program.endsWith("attache.cjs") && (await isProgram(launcher))) return { file: launcher, args: [] };
+  return { file: process.execPath, args: [...process.execArgv, program] };
 }
 
 /** The flags of `attache dev`; docs/dev.md describes them. */

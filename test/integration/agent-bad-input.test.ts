@@ -1,0 +1,153 @@
+// SPDX-License-Identifier: Apache-2.0
+import { existsSync, mkdirSync, readdirSync, writeFileSync } from "node:fs";
+import { createServer } from "node:net";
+import { join } from "node:path";
+import { describe, expect, test } from "vitest";
+import { startFakeCa } from "../fakes/fake-ca.ts";
+import { eventually } from "../support/eventually.ts";
+import { type Pod, type PodOptions, startPod } from "../support/pod.ts";
+
+type Case = Omit<PodOptions, "ca"> & { readonly title: string; readonly code: number; readonly said: RegExp };
+
+const fatal: readonly Case[] = [
+  {
+    title: "Envoy missing",
+    proxyConfig: { binaryPath: "/nowhere/envoy" },
+    code: 69,
+    said: /\/nowhere\/envoy/,
+  },
+  {
+    title: "Envoy not executable",
+    proxyConfig: { binaryPath: "not-executable" },
+    prepare({ directory }) {
+      writeFileSync(join(directory, "not-executable"), "text", { mode: 0o644 });
+    },
+    code: 69,
+    said: /not-executable/,
+  },
+  { title: "PROXY_CONFIG is not YAML", env: { PROXY_CONFIG: "{" }, code: 64, said: /PROXY_CONFIG/ },
+  {
+    title: "PROXY_CONFIG has a port out of range",
+    proxyConfig: { statusPort: 70_000 },
+    code: 64,
+    said: /status ?port/i,
+  },
+  {
+    title: "the directory of the bootstrap cannot be written",
+    proxyConfig: { configPath: "a-file/etc" },
+    prepare({ directory }) {
+      writeFileSync(join(directory, "a-file"), "");
+    },
+    code: 69,
+    said: /a-file\/etc/,
+  },
+  {
+    title: "the directory of the socket cannot be written",
+    prepare({ directory }) {
+      writeFileSync(join(directory, "var/run/secrets/workload-spiffe-uds"), "");
+    },
+    code: 69,
+    said: /workload-spiffe-uds/,
+  },
+];
+
+/** Temporary files that a write in steps leaves behind when it is cut off. */
+function leftovers(directory: string): readonly string[] {
+  return readdirSync(directory, { recursive: true, encoding: "utf8" }).filter((name) => name.endsWith(".tmp"));
+}
+
+/** Lines that tell of an error; the log of Envoy aside. */
+function errorLines(pod: Pod): readonly string[] {
+  return pod
+    .log()
+    .split("\n")
+    .filter((line) => /^Error: |\terror\t|"level":"error"/.test(line) && !line.includes("envoy "));
+}
+
+describe("what is fatal ends the agent with its code, one line, and nothing left behind", () => {
+  test.each(fatal)("$title", async ({ code, said, ...options }) => {
+    await using ca = await startFakeCa();
+    await using pod = await startPod({ ca, ...options });
+    expect((await pod.exited).code).toBe(code);
+    expect(pod.envoyPids()).toEqual([]);
+    const lines = errorLines(pod);
+    expect(lines, pod.log()).toHaveLength(1);
+    expect(lines[0]).toMatch(said);
+    expect(leftovers(pod.directory)).toEqual([]);
+  });
+
+  test("the status port is taken", async () => {
+    await using ca = await startFakeCa();
+    const holder = createServer();
+    await using pod = await startPod({
+      ca,
+      prepare: ({ ports }) => new Promise((resolve) => holder.listen(ports.status, "127.0.0.1", resolve)),
+    });
+    const exit = await pod.exited;
+    holder.close();
+    expect(exit.code).toBe(69);
+    expect(errorLines(pod), pod.log()).toHaveLength(1);
+    expect(pod.log()).toContain(String(pod.ports.status));
+    expect(pod.envoyPids()).toEqual([]);
+  });
+
+  test("a live process serves on the socket's path", async () => {
+    await using ca = await startFakeCa();
+    const holder = createServer();
+    await using pod = await startPod({
+      ca,
+      async prepare({ directory }) {
+        mkdirSync(join(directory, "var/run/secrets/workload-spiffe-uds"), { recursive: true });
+        const path = join(directory, "var/run/secrets/workload-spiffe-uds/socket");
+        await new Promise<void>((resolve) => holder.listen(path, resolve));
+      },
+    });
+    const exit = await pod.exited;
+    holder.close();
+    expect(exit.code).toBe(69);
+    expect(pod.log()).toMatch(/workload-spiffe-uds\/socket: a live process already serves there/);
+    expect(existsSync(join(pod.directory, "etc/istio/proxy/envoy-rev.json"))).toBe(false);
+  });
+});
+
+/** What a pod without it waits for, and what makes it come up. */
+const holds: readonly (Omit<PodOptions, "ca"> & {
+  readonly title: string;
+  readonly said: RegExp;
+  readonly noRoot?: true;
+})[] = [
+  { title: "missing token", token: "", said: /^identity: .*istio-token/m },
+  { title: "expired token", token: expiredToken(), said: /^identity: .*expired/m },
+  { title: "missing root", noRoot: true, said: /^identity: .*root-cert\.pem/m },
+];
+
+describe("what may come right is a named hold of readiness, and the agent waits", () => {
+  test.each(holds)("$title", async ({ said, noRoot, ...options }) => {
+    await using ca = await startFakeCa({ token: "a good token" });
+    const serverRootPem = noRoot === true ? undefined : ca.serverRootPem;
+    await using pod = await startPod({ ca: { port: ca.port, serverRootPem }, token: "a good token", ...options });
+    await eventually(
+      async () => {
+        const { status, body } = await pod.readiness();
+        expect(status).toBe(503);
+        expect(body).toMatch(said);
+      },
+      { withinMs: 8_000 },
+    );
+    expect(await pod.serials()).toEqual([]);
+    for (const [name, text] of [
+      ["tokens/istio-token", "a good token"],
+      ["istio/root-cert.pem", ca.serverRootPem],
+    ] as const) {
+      const path = join(pod.directory, "var/run/secrets", name);
+      writeFileSync(path, text);
+    }
+    await pod.untilReady();
+  });
+});
+
+function expiredToken(): string {
+  const part = (claims: object): string => Buffer.from(JSON.stringify(claims)).toString("base64url");
+  const expired = { sub: "system:serviceaccount:demo:web", aud: ["istio-ca"], exp: 1_600_000_000 };
+  return `${part({ alg: "RS256" })}.${part(expired)}.c2lnbmF0dXJl`;
+}

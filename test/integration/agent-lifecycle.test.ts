@@ -1,0 +1,56 @@
+// SPDX-License-Identifier: Apache-2.0
+import { describe, expect, test } from "vitest";
+import { systemClock } from "../../src/lib/clock.ts";
+import { startFakeCa } from "../fakes/fake-ca.ts";
+import { eventually } from "../support/eventually.ts";
+import { startPod } from "../support/pod.ts";
+
+test("Envoy killed: the agent ends with 137 within a second", async () => {
+  await using ca = await startFakeCa();
+  await using pod = await startPod({ ca });
+  await pod.untilReady();
+  const killedMs = performance.now();
+  for (const pid of pod.envoyPids()) process.kill(pid, "SIGKILL");
+  expect(await pod.exited).toEqual({ code: 137, signal: null });
+  expect(performance.now() - killedMs).toBeLessThan(1_000);
+});
+
+test("the agent killed: Envoy is gone within two seconds", async () => {
+  await using ca = await startFakeCa();
+  await using pod = await startPod({ ca });
+  await pod.untilReady();
+  expect(pod.envoyPids()).not.toEqual([]);
+  pod.kill("SIGKILL");
+  await pod.exited;
+  await eventually(
+    () => {
+      expect(pod.envoyPids()).toEqual([]);
+    },
+    { withinMs: 2_000 },
+  );
+});
+
+describe("SIGTERM at any moment of the start ends everything within a second", () => {
+  const momentsMs = [0, 5, 15, 25, 35, 50, 70, 100, 150, 220, 300];
+  test.each(momentsMs)("after %d ms", async (momentMs) => {
+    await using ca = await startFakeCa();
+    await using pod = await startPod({ ca });
+    await systemClock.delay(momentMs + Math.random() * 5);
+    const askedMs = performance.now();
+    pod.kill("SIGTERM");
+    const exit = await pod.exited;
+    expect(performance.now() - askedMs).toBeLessThan(1_000);
+    // Before its first instruction a process cannot do better than its signal's default.
+    if (exit.signal !== "SIGTERM") expect(exit.code).toBe(0);
+    expect(pod.envoyPids()).toEqual([]);
+  });
+});
+
+test("SIGTERM once ready: a drain, then the end with 0", async () => {
+  await using ca = await startFakeCa();
+  await using pod = await startPod({ ca });
+  await pod.untilReady();
+  pod.kill("SIGTERM");
+  expect(await pod.exited).toEqual({ code: 0, signal: null });
+  expect(pod.envoyPids()).toEqual([]);
+});

@@ -1,0 +1,181 @@
+// SPDX-License-Identifier: Apache-2.0
+import { cp, mkdir, readdir, readFile, writeFile } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { describe, expect, test } from "vitest";
+import type { DevReport } from "../../../src/dev/report.ts";
+import { askLoopback } from "../../../src/dev/loopback-http.ts";
+import { systemClock } from "../../../src/lib/clock.ts";
+import { eventually } from "../../support/eventually.ts";
+import { type RunningProgram, startProgram } from "../../support/program.ts";
+import { temporaryDirectory } from "../../support/temporary-directory.ts";
+import { resources } from "./mesh-without-agents.ts";
+
+const signal = AbortSignal.timeout(300_000);
+
+/** The one JSON object that was printed. */
+function reportOf(stdout: string): DevReport {
+  expect(stdout.trimEnd().split("\n")).toHaveLength(1);
+  return JSON.parse(stdout) as DevReport;
+}
+
+/** Folders of runs that are still there. */
+async function workDirectories(): Promise<readonly string[]> {
+  return (await readdir(tmpdir())).filter((name) => name.startsWith("attache-dev-"));
+}
+
+async function untilSaid(program: RunningProgram, text: RegExp, withinMs = 25_000): Promise<RegExpExecArray> {
+  return await eventually(
+    () => {
+      const match = text.exec(program.output().stdout);
+      if (match === null) throw new Error(`${String(text)} was not said:\n${program.output().stdout}`);
+      return match;
+    },
+    { withinMs, everyMs: 50 },
+  );
+}
+
+describe("attache dev --once --json", () => {
+  test("proves mTLS, the refusal of plain text and a rotation under traffic, and leaves nothing", async () => {
+    await using program = startProgram(["dev", "--once", "--json"]);
+    const { code, stdout, stderr } = await program.exited;
+    expect(code, stderr).toBe(0);
+    const report = reportOf(stdout);
+    expect(report.workloads).toEqual(
+      (["web", "api"] as const).map((name) => ({
+        name,
+        spiffeId: `spiffe://cluster.local/ns/demo/sa/${name}`,
+        serial: expect.stringMatching(/^[0-9a-f]{8,}$/) as string,
+        notAfter: expect.stringMatching(/^\d{4}-\d\d-\d\dT/) as string,
+        ready: true,
+      })),
+    );
+    expect(report.proof).toMatchObject({
+      mtlsStatus: 200,
+      peerSeenByApi: "spiffe://cluster.local/ns/demo/sa/web",
+      plainTextRefused: true,
+    });
+    expect(report.proof.rotation).toMatchObject({ failed: 0 });
+    expect(report.proof.rotation?.rotations).toBeGreaterThanOrEqual(2);
+    expect(report.proof.rotation?.requests).toBeGreaterThanOrEqual(20);
+    expect(report.failures).toEqual([]);
+    for (const ms of Object.values(report.phases)) expect(ms).toBeGreaterThanOrEqual(0);
+    expect(Object.keys(report.phases)).toEqual(
+      expect.arrayContaining(["ca", "webEnvoy", "webCSR", "webSDS", "webReady", "apiReady", "rotation", "total"]),
+    );
+    expect(await workDirectories()).toEqual([]);
+  });
+
+  test("with the CA stopped it exits 1, and says that the workloads are not ready and why", async () => {
+    await using program = startProgram(["dev", "--once", "--json", "--fault", "ca-down", "--timeout", "4s"]);
+    const { code, stdout } = await program.exited;
+    expect(code).toBe(1);
+    const report = reportOf(stdout);
+    expect(report.failures).toHaveLength(1);
+    expect(report.failures[0]).toMatchObject({
+      proof: "ready",
+      why: expect.stringMatching(/web is not ready: .*identity/) as string,
+    });
+    expect(report.proof).toEqual({ mtlsStatus: null, peerSeenByApi: null, plainTextRefused: null, rotation: null });
+    expect(report.workloads.map(({ serial, ready }) => ({ serial, ready }))).toEqual(
+      Array(2).fill({ serial: null, ready: false }),
+    );
+  });
+
+  test("with api's Envoy given another CA it exits 1, and says that mTLS failed", async () => {
+    await using program = startProgram(["dev", "--once", "--json", "--fault", "foreign-ca"]);
+    const { code, stdout } = await program.exited;
+    expect(code).toBe(1);
+    const report = reportOf(stdout);
+    expect(report.failures.map(({ proof }) => proof)).toEqual(["mtls"]);
+    expect(report.proof).toMatchObject({
+      mtlsStatus: 503,
+      peerSeenByApi: null,
+      plainTextRefused: true,
+      rotation: null,
+    });
+  });
+});
+
+describe("attache dev", () => {
+  test("stays up, takes edits of the resources, and ends everything at Ctrl-C", async () => {
+    await using folder = await temporaryDirectory();
+    const copy = join(folder.path, "resources");
+    await cp(resources, copy, { recursive: true });
+    await using program = startProgram(["dev", "--resources", copy, "--keep", join(folder.path, "work")]);
+    const [, port] = await untilSaid(program, /curl http:\/\/127\.0\.0\.1:(\d+)\/ +web asks api/);
+    const routes = join(copy, "web/rds.yaml");
+    const text = await readFile(routes, "utf8");
+    await writeFile(routes, text.replace("numerator: 0", "numerator: 100"));
+    await untilSaid(program, /web\/rds\.yaml: in use by Envoy after \d+ ms/);
+    expect((await askLoopback({ port: Number(port), path: "/" }, signal)).status).toBe(503);
+
+    await writeFile(routes, text.replace("weight: 100", "weight: heavy"));
+    await untilSaid(program, /web\/rds\.yaml: not taken by Envoy/);
+    await writeFile(routes, text.replace("weight: 100", "${WEIGHT}"));
+    await untilSaid(program, /web\/rds\.yaml: not used: .*no placeholder \$\{WEIGHT\}/);
+    await writeFile(routes, text);
+    await untilSaid(program, /(in use by Envoy[^]*){2}/);
+    expect((await askLoopback({ port: Number(port), path: "/" }, signal)).status).toBe(200);
+
+    program.kill("SIGINT");
+    const { code, stderr } = await program.exited;
+    expect({ code, stderr }).toEqual({ code: 0, stderr: "" });
+    const left = await readdir(join(folder.path, "work"), { recursive: true, withFileTypes: true });
+    expect(left.filter((entry) => entry.isSocket())).toEqual([]);
+    expect(left.map((entry) => entry.name)).toContain("agent.log");
+  });
+
+  test.each([0, 100, 250, 500, 800, 1_500])("Ctrl-C after %d ms of the start leaves nothing", async (momentMs) => {
+    await using program = startProgram(["dev"]);
+    await systemClock.delay(momentMs);
+    program.kill("SIGINT");
+    const { code, signal: endedBy } = await program.exited;
+    expect(endedBy === "SIGINT" || code === 0 || code === 1).toBe(true);
+    expect(await workDirectories()).toEqual([]);
+  });
+
+  test("an agent that dies ends the mesh with 1 and the end of its log", async () => {
+    await using folder = await temporaryDirectory();
+    const work = join(folder.path, "work");
+    await using program = startProgram(["dev", "--keep", work]);
+    await untilSaid(program, /Ctrl-C ends all of it/);
+    const agents = (await readdir("/proc")).filter((name) => /^\d+$/.test(name));
+    for (const pid of agents) {
+      const parent = await readFile(`/proc/${pid}/stat`, "utf8").catch(() => "");
+      if (parent.replace(/^.*\) /s, "").split(" ")[1] === String(program.pid)) process.kill(Number(pid), "SIGKILL");
+    }
+    const { code, stderr } = await program.exited;
+    expect(code).toBe(1);
+    expect(stderr).toMatch(
+      /^Error: run the agent of (web|api): it ended by itself with SIGKILL; its log is .*agent\.log\n$/,
+    );
+  });
+
+  test("a directory with other files is refused, and left as it is", async () => {
+    await using folder = await temporaryDirectory();
+    await mkdir(join(folder.path, "documents"));
+    await using program = startProgram(["dev", "--once", "--keep", folder.path]);
+    const { code, stderr } = await program.exited;
+    expect({ code, stderr }).toEqual({
+      code: 69,
+      stderr: `Error: work in ${folder.path}: it holds other files; name a new or an empty directory\n`,
+    });
+    expect(await readdir(folder.path)).toEqual(["documents"]);
+  });
+
+  test.each([
+    { args: ["--nope"], env: {}, code: 64, said: /--nope.*--once/ },
+    { args: ["--timeout", "soon"], env: {}, code: 64, said: /--timeout is a duration such as 30s/ },
+    { args: ["--fault", "x"], env: {}, code: 64, said: /ca-down/ },
+    { args: ["--resources", "/nowhere"], env: {}, code: 64, said: /\/nowhere\/web: it is not a readable folder/ },
+    { args: [], env: { ENVOY_PATH: "/nowhere/envoy" }, code: 69, said: /none at \/nowhere\/envoy; set ENVOY_PATH/ },
+  ])("wrong input is said in one line: $args $env", async ({ args, env, code, said }) => {
+    await using program = startProgram(["dev", "--once", ...args], env);
+    const exit = await program.exited;
+    expect(exit.code).toBe(code);
+    expect(exit.stderr).toMatch(said);
+    expect(exit.stderr.trimEnd().split("\n")).toHaveLength(1);
+    expect(await workDirectories()).toEqual([]);
+  });
+});

@@ -1,0 +1,203 @@
+// SPDX-License-Identifier: Apache-2.0
+import { type ChildProcess, spawn } from "node:child_process";
+import { mkdirSync, openSync, closeSync, readdirSync, readFileSync, readlinkSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { dirname, join } from "node:path";
+import { EnvoyAdmin } from "../../src/dev/envoy-admin.ts";
+import { findFreePorts } from "../../src/dev/free-ports.ts";
+import { askLoopback } from "../../src/dev/loopback-http.ts";
+import { envoyBinary } from "./envoy-binary.ts";
+import { eventually } from "./eventually.ts";
+import { isRunning } from "./process-state.ts";
+import { temporaryDirectory } from "./temporary-directory.ts";
+
+export interface PodOptions {
+  /** The CA that the agent is sent to, and the root by which it verifies its server; undefined mounts no root. */
+  readonly ca: { readonly port: number; readonly serverRootPem: string | undefined };
+  /** What is mounted as token; undefined mounts none. */
+  readonly token?: string | undefined;
+  /** Added to the environment of a plain pod, or replacing parts of it. */
+  readonly env?: Readonly<Record<string, string>>;
+  /** Fields of PROXY_CONFIG on top of the ports. */
+  readonly proxyConfig?: Readonly<Record<string, unknown>>;
+  /** Words after `proxy sidecar`. */
+  readonly args?: readonly string[];
+  /** Runs before the agent starts. */
+  readonly prepare?: (pod: { readonly directory: string; readonly ports: PodPorts }) => void | Promise<void>;
+}
+
+export interface PodPorts {
+  readonly admin: number;
+  readonly status: number;
+  /** Readiness through Envoy. */
+  readonly readiness: number;
+  readonly metrics: number;
+  /** An mTLS listener of Envoy, with the workload's certificate. */
+  readonly inbound: number;
+}
+
+export interface PodExit {
+  readonly code: number | null;
+  readonly signal: NodeJS.Signals | null;
+}
+
+/** The built agent as a child process with a real Envoy, in a directory of its own. Disposing it kills both. */
+export interface Pod extends AsyncDisposable {
+  readonly directory: string;
+  readonly ports: PodPorts;
+  readonly pid: number;
+  readonly exited: Promise<PodExit>;
+  readonly envoyAdmin: EnvoyAdmin;
+  kill(signal: NodeJS.Signals): void;
+  /** What agent and Envoy have written so far. */
+  log(): string;
+  /** The processes below this one that work in the pod's directory, the agent aside. */
+  envoyPids(): readonly number[];
+  /** The answer of the agent's status server. */
+  readiness(): Promise<{ readonly status: number; readonly body: string }>;
+  /** Serials of the certificates that Envoy uses; empty while it has none or does not answer. */
+  serials(): Promise<readonly string[]>;
+  untilReady(withinMs?: number): Promise<void>;
+}
+
+const root = join(import.meta.dirname, "../..");
+
+export async function startPod(options: PodOptions): Promise<Pod> {
+  await using stack = new AsyncDisposableStack();
+  const { path: directory } = stack.use(await temporaryDirectory());
+  const [admin = 0, status = 0, readiness = 0, metrics = 0, inbound = 0] = await findFreePorts(5);
+  const ports: PodPorts = { admin, status, readiness, metrics, inbound };
+  writeMounts(directory, options);
+  writeResources(directory, inbound);
+  await options.prepare?.({ directory, ports });
+  const child = spawnAgent(directory, options, ports);
+  const exited = new Promise<PodExit>((resolve) => {
+    child.once("exit", (code, signal) => {
+      resolve({ code, signal });
+    });
+  });
+  stack.defer(async () => {
+    child.kill("SIGKILL");
+    await exited;
+    for (const pid of processesIn(directory)) endProcess(pid);
+    await eventually(
+      () => {
+        assertNone(processesIn(directory));
+      },
+      { withinMs: 3_000 },
+    );
+  });
+  const owned = stack.move();
+  const signal = new AbortController().signal;
+  const envoyAdmin = new EnvoyAdmin(admin);
+  const askReadiness = (): ReturnType<Pod["readiness"]> =>
+    askLoopback({ port: status, path: "/healthz/ready" }, signal);
+  return {
+    directory,
+    ports,
+    pid: child.pid ?? 0,
+    exited,
+    envoyAdmin,
+    kill: (name) => child.kill(name),
+    log: () => readFileSync(join(directory, "log"), "utf8"),
+    envoyPids: () => processesIn(directory).filter((pid) => pid !== child.pid),
+    readiness: askReadiness,
+    serials: async () =>
+      (await envoyAdmin.certificates(signal).catch(() => [])).map((certificate) => certificate.serial),
+    untilReady: async (withinMs = 10_000) => {
+      await eventually(
+        async () => {
+          const answer = await askReadiness();
+          if (answer.status !== 200) throw new Error(`not ready: ${answer.body}`);
+        },
+        { withinMs },
+      );
+    },
+    [Symbol.asyncDispose]: () => owned.disposeAsync(),
+  };
+}
+
+function writeMounts(directory: string, { ca, token = "a token" }: PodOptions): void {
+  const mount = (name: string, text: string | undefined): void => {
+    const path = join(directory, name);
+    mkdirSync(dirname(path), { recursive: true });
+    if (text !== undefined) writeFileSync(path, text);
+  };
+  mount("var/run/secrets/tokens/istio-token", token === "" ? undefined : token);
+  mount("var/run/secrets/istio/root-cert.pem", ca.serverRootPem);
+}
+
+function spawnAgent(directory: string, options: PodOptions, ports: PodPorts): ChildProcess {
+  const { ca, env = {}, proxyConfig = {}, args = [] } = options;
+  const log = openSync(join(directory, "log"), "w");
+  const child = spawn(join(root, "bin/attache"), ["proxy", "sidecar", ...args], {
+    cwd: directory,
+    stdio: ["ignore", log, log],
+    env: {
+      PATH: process.env["PATH"],
+      TMPDIR: tmpdir(),
+      ATTACHE_XDS_FILES: join(directory, "resources"),
+      CA_ADDR: `localhost:${String(ca.port)}`,
+      CLOUD_PLATFORM: "none",
+      ECC_SIGNATURE_ALGORITHM: "ECDSA",
+      ENVOY_PROMETHEUS_PORT: String(ports.metrics),
+      ENVOY_STATUS_PORT: String(ports.readiness),
+      EXIT_ON_ZERO_ACTIVE_CONNECTIONS: "true",
+      INSTANCE_IP: "127.0.0.1",
+      MINIMUM_DRAIN_DURATION: "0s",
+      POD_NAME: "pod-1",
+      POD_NAMESPACE: "demo",
+      PROXY_CONFIG: JSON.stringify({
+        binaryPath: envoyBinary(),
+        concurrency: 1,
+        discoveryAddress: `localhost:${String(ca.port)}`,
+        proxyAdminPort: ports.admin,
+        statusPort: ports.status,
+        terminationDrainDuration: "1s",
+        ...proxyConfig,
+      }),
+      SERVICE_ACCOUNT: "web",
+      TRUST_DOMAIN: "cluster.local",
+      ...env,
+    },
+  });
+  closeSync(log);
+  return child;
+}
+
+/** One mTLS listener that answers by itself, so that Envoy asks for the workload's certificate. */
+function writeResources(directory: string, inboundPort: number): void {
+  const folder = join(directory, "resources");
+  mkdirSync(folder);
+  const template = readFileSync(join(import.meta.dirname, "../fixtures/pod/lds.yaml"), "utf8");
+  writeFileSync(join(folder, "lds.yaml"), template.replace("${INBOUND_PORT}", String(inboundPort)));
+  writeFileSync(join(folder, "cds.yaml"), "resources: []\n");
+}
+
+/** Everything that was started in the pod: a process keeps its working directory. */
+function processesIn(directory: string): readonly number[] {
+  return readdirSync("/proc")
+    .filter((name) => /^\d+$/.test(name) && workingDirectory(name) === directory)
+    .map(Number)
+    .filter(isRunning);
+}
+
+function workingDirectory(pid: string): string {
+  try {
+    return readlinkSync(`/proc/${pid}/cwd`);
+  } catch {
+    return "";
+  }
+}
+
+function assertNone(pids: readonly number[]): void {
+  if (pids.length > 0) throw new Error(`processes of the pod still run: ${pids.join(", ")}`);
+}
+
+function endProcess(pid: number): void {
+  try {
+    process.kill(pid, "SIGKILL");
+  } catch {
+    // It has ended by itself.
+  }
+}
