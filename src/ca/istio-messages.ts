@@ -27,7 +27,7 @@ export function decodeRetryDelayMs(status: Uint8Array): number {
     for (const { typeUrl, value } of Status.decode(status).details) {
       if (!typeUrl.endsWith("/google.rpc.RetryInfo")) continue;
       const { retryDelay } = RetryInfo.decode(value);
-      if (retryDelay !== undefined) return Math.max(0, Number(retryDelay.seconds) * 1_000 + retryDelay.nanos / 1e6);
+      if (retryDelay !== undefined) return Math.max(0, retryDelay.seconds * 1_000 + retryDelay.nanos / 1e6);
     }
   } catch {
     return 0;

@@ -1,13 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 import { createPublicKey, generateKeyPairSync, type KeyObject } from "node:crypto";
-import {
-  Metadata,
-  Server,
-  ServerCredentials,
-  type sendUnaryData,
-  type ServerUnaryCall,
-  type status,
-} from "@grpc/grpc-js";
+import { Metadata, Server, ServerCredentials, type sendUnaryData, type ServerUnaryCall, status } from "@grpc/grpc-js";
 import { type CertificateFacts, type Issuer, issueCertificate, issueRoot } from "../../src/ca/embedded/issue.ts";
 import { systemClock } from "../../src/lib/clock.ts";
 import { parseCertificateRequest, renderCertificateResponse } from "../../src/ca/embedded/service-messages.ts";
@@ -16,7 +9,7 @@ import { readRequest } from "../../src/ca/embedded/csr-reader.ts";
 /** How the CA behaves from now on. */
 export type FakeCaMode =
   | { readonly kind: "good" }
-  | { readonly kind: "refuse"; readonly status: status; readonly retryAfterMs?: number }
+  | { readonly kind: "refuse"; readonly status: keyof typeof status; readonly retryAfterMs?: number }
   | { readonly kind: "hang" }
   | { readonly kind: "garbage" }
   | { readonly kind: "garbage-pem" }
@@ -209,11 +202,11 @@ class RunningFakeCa implements FakeCa {
 
   #answer(mode: FakeCaMode, asked: Asked, done: sendUnaryData<Uint8Array>): void {
     if (mode.kind === "refuse")
-      done({ code: mode.status, details: "refused on demand", metadata: retryInfo(mode.retryAfterMs) });
+      done({ code: status[mode.status], details: "refused on demand", metadata: retryInfo(mode.retryAfterMs) });
     else if (mode.kind === "garbage") done(null, Uint8Array.of(0xff, 0xff, 0xff, 0x07));
     else if (mode.kind === "empty-chain") done(null, renderCertificateResponse([]));
     else if (mode.kind === "garbage-pem") done(null, renderCertificateResponse(["nonsense", this.rootPem]));
-    else if (!asked.authorized) done({ code: 16, details: "unknown token" });
+    else if (!asked.authorized) done({ code: status.UNAUTHENTICATED, details: "unknown token" });
     else done(null, renderCertificateResponse(this.#chainFor(mode, asked)));
   }
 

@@ -57,7 +57,7 @@ function parseRequest(der: Uint8Array): ReadRequest {
     throw new CsrError("its signature is not by the key that it names");
   }
   const names = alternativeNames(attributes);
-  const uris = names.filter((name) => Number(name.type) === 6).map((name) => text(name));
+  const uris = names.filter((name) => tagOf(name) === 6).map((name) => text(name));
   return { publicKey, uris, otherNames: names.length - uris.length };
 }
 
@@ -72,6 +72,10 @@ function alternativeNames(attributes: forge.asn1.Asn1 | undefined): readonly for
   return extensions
     .filter((extension) => isObject(extension, oid.subjectAltName))
     .flatMap((extension) => children(parseDer(text(children(extension).at(-1)))));
+}
+
+function tagOf(value: { readonly type: number }): number {
+  return value.type;
 }
 
 function isObject(sequence: forge.asn1.Asn1, id: string): boolean {

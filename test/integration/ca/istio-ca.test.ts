@@ -164,11 +164,11 @@ describe("the client of Istio's certificate service", () => {
   });
 
   test.each<[string, FakeCaMode, Partial<CaError>]>([
-    ["C1: an unknown error", { kind: "refuse", status: 2 }, { failure: "refused", retryAfterMs: 0 }],
-    ["C2: unavailable", { kind: "refuse", status: 14 }, { failure: "unreachable" }],
+    ["C1: an unknown error", { kind: "refuse", status: "UNKNOWN" }, { failure: "refused", retryAfterMs: 0 }],
+    ["C2: unavailable", { kind: "refuse", status: "UNAVAILABLE" }, { failure: "unreachable" }],
     [
       "a wait asked for",
-      { kind: "refuse", status: 14, retryAfterMs: 7_000 },
+      { kind: "refuse", status: "UNAVAILABLE", retryAfterMs: 7_000 },
       { failure: "unreachable", retryAfterMs: 7_000 },
     ],
     ["C3: an empty chain", { kind: "empty-chain" }, { failure: "malformed-response" }],

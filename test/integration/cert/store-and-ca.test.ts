@@ -56,8 +56,8 @@ async function startPod(mode: FakeCaMode, options: FakeCaOptions = {}): Promise<
 
 describe("beside a CA that misbehaves", () => {
   test.each<[FakeCaMode, RegExp]>([
-    [{ kind: "refuse", status: 7 }, /refused, with PERMISSION_DENIED: refused on demand/],
-    [{ kind: "refuse", status: 14 }, /refused on demand/],
+    [{ kind: "refuse", status: "PERMISSION_DENIED" }, /refused, with PERMISSION_DENIED: refused on demand/],
+    [{ kind: "refuse", status: "UNAVAILABLE" }, /refused on demand/],
     [{ kind: "hang" }, /no answer within 500 ms/],
     [{ kind: "garbage" }, /not a certificate response/],
     [{ kind: "garbage-pem" }, /there is no certificate in it/],

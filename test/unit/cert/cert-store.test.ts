@@ -13,7 +13,7 @@ const minuteMs = 60_000;
 class TestSigner implements CertificateSigner {
   readonly #clock: FakeClock;
   ca: ReturnType<typeof testAuthority>;
-  error: unknown;
+  error: Error | undefined;
   lifetimeMs = 60 * minuteMs;
   /** Of certificates issued from now on, relative to now. */
   beginsInMs = -2 * minuteMs;
@@ -28,7 +28,7 @@ class TestSigner implements CertificateSigner {
   sign(csrPem: string): Promise<{ chainPem: string; rootsPem: string }> {
     const nowMs = this.#clock.now();
     this.callsMs.push(this.#clock.monotonicMs());
-    if (this.error !== undefined) return Promise.reject(this.error as Error);
+    if (this.error !== undefined) return Promise.reject(this.error);
     const chainPem = this.ca.sign(csrPem, this.lifetimeMs, nowMs + this.beginsInMs + 2 * minuteMs);
     return Promise.resolve({ chainPem, rootsPem: this.roots ?? this.ca.rootPem });
   }
