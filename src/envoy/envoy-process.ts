@@ -7,7 +7,7 @@ import type { Logger } from "../lib/log.ts";
 import type { EnvoyConfig } from "./envoy-config.ts";
 import { EnvoyExitedError, EnvoyMissingError } from "./envoy-errors.ts";
 import type { EnvoyExit } from "./envoy-exit.ts";
-import { findLifeline, type Lifeline, startGuardian } from "./lifeline.ts";
+import { findLifeline, type Guardian, type Lifeline, startGuardian } from "./lifeline.ts";
 
 export interface EnvoyDeps {
   readonly log: Logger;
@@ -22,7 +22,7 @@ export interface EnvoyProcess extends AsyncDisposable {
   readonly pid: number;
   /** Resolves when Envoy has ended, whatever ended it; never rejects. */
   readonly exited: Promise<EnvoyExit>;
-  /** How it ended; undefined while it runs. */
+  /** How it ended for good; undefined while it runs. */
   readonly exit: EnvoyExit | undefined;
   /** Sends SIGTERM; SIGKILL after `killAfterMs` or as soon as `force` aborts. Resolves when Envoy is gone. */
   terminate(killAfterMs: number, force?: AbortSignal): Promise<EnvoyExit>;
@@ -33,14 +33,16 @@ export interface EnvoyProcess extends AsyncDisposable {
    * @throws EnvoyExitedError
    */
   orExited<T>(work: Promise<T>): Promise<T>;
+  /** Whether this is Envoy or its helper, a child whose end this room waits for. */
+  owns(pid: number): boolean;
 }
 
 /**
- * Starts Envoy, at once: nothing is loaded or awaited before its exec. It shares standard output and standard error
+ * Starts one Envoy, at once: nothing is loaded or awaited before its exec. It shares standard output and standard error
  * with the agent, so that nobody stands between it and the log (its access logs open /dev/stdout themselves).
  * @throws EnvoyMissingError when the binary is not there or cannot be executed
  */
-export function startEnvoy(config: EnvoyConfig, deps: EnvoyDeps): EnvoyProcess {
+export function startEnvoyProcess(config: EnvoyConfig, deps: EnvoyDeps): EnvoyProcess {
   const log = deps.log.scope("envoy");
   const startedMs = deps.clock.monotonicMs();
   const binaryPath = checkBinary(config);
@@ -61,7 +63,7 @@ export function startEnvoy(config: EnvoyConfig, deps: EnvoyDeps): EnvoyProcess {
 interface Supervised {
   readonly child: ChildProcess;
   readonly pid: number;
-  readonly guardian: AsyncDisposable | undefined;
+  readonly guardian: Guardian | undefined;
   readonly startedMs: number;
   readonly clock: Clock;
 }
@@ -98,6 +100,7 @@ function superviseChild({ child, pid, guardian, startedMs, clock }: Supervised):
       return exit ?? (await kill());
     },
     kill,
+    owns: (other) => other === pid || other === guardian?.pid,
     async orExited(work) {
       const failed = exited.then((how) => {
         throw new EnvoyExitedError(how, clock.monotonicMs() - startedMs);

@@ -2,9 +2,10 @@
 export type { EnvoyCertificate, EnvoyCertificates, EnvoyServerInfo } from "./admin-answers.ts";
 export { createEnvoyAdmin, type EnvoyAdmin } from "./admin-client.ts";
 export { type DrainReport, drainAndStop, type StopOrder, type StopOutcome } from "./drain.ts";
-export type { DrainConfig, EnvoyAdminAddress, EnvoyConfig } from "./envoy-config.ts";
+export type { DrainConfig, EnvoyAdminAddress, EnvoyConfig, HotRestartConfig, RestartConfig } from "./envoy-config.ts";
 export { EnvoyAdminError, EnvoyExitedError, EnvoyMissingError } from "./envoy-errors.ts";
 export { describeExit, type EnvoyExit, exitCodeFor } from "./envoy-exit.ts";
-export { type EnvoyProcess, startEnvoy } from "./envoy-process.ts";
+export type { EnvoyProcess } from "./envoy-process.ts";
 export { type EnvoyReadiness, type EnvoyState, readEnvoyReadiness } from "./envoy-readiness.ts";
+export { type SupervisedEnvoy, startEnvoy, type SwapOutcome } from "./envoy-supervisor.ts";
 export type { OpenConnections } from "./open-connections.ts";

@@ -44,11 +44,16 @@ const guardianScript = `trap '' HUP INT QUIT TERM
 read -r word
 [ -n "$word" ] || kill -9 "$1" 2>/dev/null`;
 
+/** The shell of a lifeline. */
+export interface Guardian extends AsyncDisposable {
+  readonly pid: number | undefined;
+}
+
 /**
  * A shell that kills process `pid` as soon as this process is gone. Only this process holds the other end of its
  * input, so the system closes it whatever ends the agent. Disposing it lets `pid` live.
  */
-export function startGuardian(shellPath: string, pid: number): AsyncDisposable {
+export function startGuardian(shellPath: string, pid: number): Guardian {
   const guardian = spawn(shellPath, ["-c", guardianScript, "attache-guardian", String(pid)], {
     stdio: ["pipe", "ignore", "ignore"],
     env: {},
@@ -57,6 +62,7 @@ export function startGuardian(shellPath: string, pid: number): AsyncDisposable {
   guardian.stdin.on("error", () => undefined);
   guardian.unref();
   return {
+    pid: guardian.pid,
     async [Symbol.asyncDispose]() {
       guardian.ref();
       guardian.stdin.end("release\n");

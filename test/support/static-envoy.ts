@@ -18,25 +18,25 @@ export interface StaticEnvoy {
   readonly listenerPort: () => Promise<number>;
 }
 
-/** Writes the bootstrap into `directory`. @param drain replaces parts of the drain settings (period 5 s, no minimum) */
+/** Writes the bootstrap into `directory`; ports 0 let Envoy choose. @param drain replaces parts of the drain settings (period 5 s, no minimum) */
 export async function staticEnvoy(
   directory: string,
   drain: Partial<EnvoyConfig["drain"]> = {},
-  args: readonly string[] = ["--disable-hot-restart"],
+  ports: { readonly admin: number; readonly listener: number } = { admin: 0, listener: 0 },
 ): Promise<StaticEnvoy> {
   const bootstrapPath = join(directory, "bootstrap.json");
   const addressPath = join(directory, "admin-address");
-  await writeFile(bootstrapPath, JSON.stringify(bootstrap));
+  await writeFile(bootstrapPath, JSON.stringify(renderStaticBootstrap(ports)));
   const config: EnvoyConfig = {
     binaryPath: envoyBinary(),
     args: [
       ...["-c", bootstrapPath, "--admin-address-path", addressPath, "--drain-strategy", "immediate"],
-      ...["--drain-time-s", "1", "--concurrency", "1", "-l", "error", ...args],
+      ...["--drain-time-s", "1", "--concurrency", "1", "-l", "error", "--disable-hot-restart"],
     ],
     // the leak guard knows a test's processes by this
     env: { TMPDIR: tmpdir() },
     user: undefined,
-    admin: { host: "127.0.0.1", port: 0 },
+    admin: { host: "127.0.0.1", port: ports.admin },
     drain: { direction: "inbound", periodMs: 5_000, minimumMs: 0, killAfterMs: 400, uncountedPorts: [], ...drain },
     restarts: undefined,
     hotRestart: undefined,
@@ -95,32 +95,35 @@ const httpConnectionManager = {
   ],
 };
 
-const bootstrap = {
-  admin: { address: { socket_address: { address: "127.0.0.1", port_value: 0 } } },
-  overload_manager: {
-    resource_monitors: [
-      {
-        name: "envoy.resource_monitors.global_downstream_max_connections",
-        typed_config: {
-          "@type":
-            "type.googleapis.com/envoy.extensions.resource_monitors.downstream_connections.v3.DownstreamConnectionsConfig",
-          max_active_downstream_connections: 10_000,
-        },
-      },
-    ],
-  },
-  static_resources: {
-    listeners: [
-      {
-        name: "inbound",
-        traffic_direction: "INBOUND",
-        address: { socket_address: { address: "127.0.0.1", port_value: 0 } },
-        filter_chains: [
-          {
-            filters: [{ name: "envoy.filters.network.http_connection_manager", typed_config: httpConnectionManager }],
+/** @param ports of the admin interface and of the one listener; 0 lets Envoy choose */
+export function renderStaticBootstrap(ports: { readonly admin: number; readonly listener: number }): object {
+  return {
+    admin: { address: { socket_address: { address: "127.0.0.1", port_value: ports.admin } } },
+    overload_manager: {
+      resource_monitors: [
+        {
+          name: "envoy.resource_monitors.global_downstream_max_connections",
+          typed_config: {
+            "@type":
+              "type.googleapis.com/envoy.extensions.resource_monitors.downstream_connections.v3.DownstreamConnectionsConfig",
+            max_active_downstream_connections: 10_000,
           },
-        ],
-      },
-    ],
-  },
-};
+        },
+      ],
+    },
+    static_resources: {
+      listeners: [
+        {
+          name: "inbound",
+          traffic_direction: "INBOUND",
+          address: { socket_address: { address: "127.0.0.1", port_value: ports.listener } },
+          filter_chains: [
+            {
+              filters: [{ name: "envoy.filters.network.http_connection_manager", typed_config: httpConnectionManager }],
+            },
+          ],
+        },
+      ],
+    },
+  };
+}

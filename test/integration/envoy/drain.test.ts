@@ -33,7 +33,7 @@ async function stopLive(
 ) {
   await using directory = await temporaryDirectory();
   const fixture = await staticEnvoy(directory.path, drain);
-  const deps = { log: testLog().log, clock: systemClock };
+  const deps = { log: testLog().log, clock: systemClock, random: Math.random };
   await using envoy = startEnvoy(fixture.config, deps);
   const admin = await fixture.untilLive();
   const held = hold ? await openConnection(await fixture.listenerPort()) : undefined;
@@ -83,7 +83,7 @@ describe("drain of a real Envoy", () => {
   test("draining listeners go on to serve after Envoy's own drain time", async () => {
     await using directory = await temporaryDirectory();
     const fixture = await staticEnvoy(directory.path);
-    await using envoy = startEnvoy(fixture.config, { log: testLog().log, clock: systemClock });
+    await using envoy = startEnvoy(fixture.config, { log: testLog().log, clock: systemClock, random: Math.random });
     const admin = await fixture.untilLive();
     const port = await fixture.listenerPort();
     await admin.drainListeners("inbound");
@@ -99,7 +99,7 @@ test("stopped at twenty moments of its start, Envoy is gone within a second and 
   for (let moment = 0; moment < 20; moment++) {
     await using directory = await temporaryDirectory();
     const { config } = await staticEnvoy(directory.path);
-    const deps = { log: testLog().log, clock: systemClock };
+    const deps = { log: testLog().log, clock: systemClock, random: Math.random };
     await using envoy = startEnvoy(config, deps);
     await systemClock.delay(moment * 5);
     const startMs = performance.now();
@@ -143,7 +143,7 @@ describe("admin client", () => {
   test("readiness, version, refusals and oversized answers are told apart", async () => {
     await using directory = await temporaryDirectory();
     const fixture = await staticEnvoy(directory.path);
-    await using envoy = startEnvoy(fixture.config, { log: testLog().log, clock: systemClock });
+    await using envoy = startEnvoy(fixture.config, { log: testLog().log, clock: systemClock, random: Math.random });
     const admin = await envoy.orExited(fixture.untilLive());
     expect(await readEnvoyReadiness(admin)).toEqual({
       cdsUpdates: 0,

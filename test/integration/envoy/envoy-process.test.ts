@@ -15,7 +15,12 @@ import { testLog } from "../../support/test-log.ts";
 
 const setpriv: Lifeline = { kind: "setpriv", path: lifelinePlaces.setpriv[0] };
 const shell: Lifeline = { kind: "shell", path: lifelinePlaces.shell[0] };
-const deps = (lifeline: Lifeline = setpriv) => ({ log: testLog().log, clock: systemClock, lifeline });
+const deps = (lifeline: Lifeline = setpriv) => ({
+  log: testLog().log,
+  clock: systemClock,
+  random: Math.random,
+  lifeline,
+});
 
 /** An Envoy configuration for a program that is not Envoy. */
 async function program(directory: string, script: string, mode = 0o755) {

@@ -1,0 +1,134 @@
+// SPDX-License-Identifier: Apache-2.0
+import { existsSync } from "node:fs";
+import { chmod, writeFile } from "node:fs/promises";
+import { join } from "node:path";
+import { describe, expect, test } from "vitest";
+import { createEnvoyAdmin, type EnvoyConfig, exitCodeFor, startEnvoy } from "../../../src/envoy/index.ts";
+import { systemClock } from "../../../src/lib/clock.ts";
+import { envoyBinary } from "../../support/envoy-binary.ts";
+import { eventually } from "../../support/eventually.ts";
+import { freePorts } from "../../support/free-ports.ts";
+import { isRunning } from "../../support/process-state.ts";
+import { renderStaticBootstrap, staticEnvoy } from "../../support/static-envoy.ts";
+import { temporaryDirectory } from "../../support/temporary-directory.ts";
+import { testLog } from "../../support/test-log.ts";
+
+async function hotEnvoy(directory: string) {
+  const [admin = 0, listener = 0] = await freePorts(2);
+  const ports = { admin, listener };
+  const fixture = await staticEnvoy(directory, {}, ports);
+  const hotRestart = { baseId: 100_000 + admin, liveWithinMs: 2_000, parentShutdownMs: 1_500 };
+  const config: EnvoyConfig = { ...fixture.config, hotRestart };
+  const binaryPath = join(directory, "envoy");
+  await writeFile(binaryPath, `#!/bin/sh\nexec ${envoyBinary()} "$@"\n`);
+  await chmod(binaryPath, 0o755);
+  const { log, records } = testLog();
+  const deps = { log, clock: systemClock, random: Math.random };
+  const client = createEnvoyAdmin(config.admin, deps);
+  const bootstrapPath = join(directory, "bootstrap.json");
+  return {
+    ...fixture,
+    binaryPath,
+    bootstrapPath,
+    ports,
+    records,
+    memory: `/dev/shm/envoy_shared_memory_${String(hotRestart.baseId * 10)}`,
+    start: () => startEnvoy({ ...config, binaryPath }, deps),
+    epoch: async () => (await client.serverInfo()).restartEpoch,
+    serves: async () => (await fetch(`http://127.0.0.1:${String(listener)}/`)).status,
+  };
+}
+
+describe("hot restart", () => {
+  test("a new Envoy takes over, the old one ends by itself, and nothing is left at the end", async () => {
+    await using directory = await temporaryDirectory();
+    const fixture = await hotEnvoy(directory.path);
+    await using envoy = fixture.start();
+    await fixture.untilLive();
+    const first = envoy.pid;
+    const outcome = await envoy.swap();
+    expect(outcome).toEqual({ kind: "swapped", epoch: 1, pid: envoy.pid });
+    expect([await fixture.epoch(), await fixture.serves(), envoy.pid !== first]).toEqual([1, 200, true]);
+    await eventually(
+      () => {
+        expect(isRunning(first)).toBe(false);
+      },
+      { withinMs: 4_000 },
+    );
+    expect(envoy.exit).toBeUndefined();
+    expect((await envoy.swap()).kind).toBe("swapped");
+    const exit = await envoy.terminate(400);
+    expect(exitCodeFor(exit)).toBe(0);
+    expect(envoy.counts).toEqual({ restarts: 0, swaps: 2, refusedSwaps: 0 });
+    expect(existsSync(fixture.memory)).toBe(false);
+  });
+
+  test("a bootstrap that would be refused never reaches the running Envoy, and the refusal says why", async () => {
+    await using directory = await temporaryDirectory();
+    const fixture = await hotEnvoy(directory.path);
+    await using envoy = fixture.start();
+    await fixture.untilLive();
+    const first = envoy.pid;
+    await writeFile(fixture.bootstrapPath, '{"static_resources": {"listeners": 5}}');
+    const outcome = await envoy.swap();
+    expect(outcome).toMatchObject({ kind: "refused" });
+    expect(outcome.kind === "refused" && outcome.reason).toMatch(
+      /its bootstrap is refused: .*static_resources.listeners/,
+    );
+    expect([envoy.pid, await fixture.epoch(), await fixture.serves()]).toEqual([first, 0, 200]);
+    expect(fixture.records.filter(({ level }) => level === "error")).toHaveLength(1);
+  });
+
+  test("a broken binary leaves the old epoch serving; a good one then takes over", async () => {
+    await using directory = await temporaryDirectory();
+    const fixture = await hotEnvoy(directory.path);
+    await using envoy = fixture.start();
+    await fixture.untilLive();
+    await writeFile(fixture.binaryPath, "not a program");
+    expect(await envoy.swap()).toMatchObject({ kind: "refused" });
+    expect([await fixture.epoch(), await fixture.serves(), envoy.counts.refusedSwaps]).toEqual([0, 200, 1]);
+    await writeFile(fixture.binaryPath, `#!/bin/sh\nexec ${envoyBinary()} "$@"\n`);
+    expect(await envoy.swap()).toMatchObject({ kind: "swapped", epoch: 1 });
+    expect(await fixture.serves()).toBe(200);
+  });
+
+  test("an epoch that does not become live in time is ended, and does not stand in the way of the next", async () => {
+    await using directory = await temporaryDirectory();
+    const fixture = await hotEnvoy(directory.path);
+    await using envoy = fixture.start();
+    await fixture.untilLive();
+    const waiting = { ...renderStaticBootstrap(fixture.ports), ...waitsForListeners };
+    await writeFile(fixture.bootstrapPath, JSON.stringify(waiting));
+    const outcome = await envoy.swap();
+    expect(outcome).toEqual({ kind: "refused", reason: "no answer within 2000 ms" });
+    expect(await fixture.serves()).toBe(200);
+    await writeFile(fixture.bootstrapPath, JSON.stringify(renderStaticBootstrap(fixture.ports)));
+    expect(await envoy.swap()).toMatchObject({ kind: "swapped", epoch: 1 });
+    expect([await fixture.epoch(), await fixture.serves()]).toEqual([1, 200]);
+  });
+
+  test("it is off unless asked for", async () => {
+    await using directory = await temporaryDirectory();
+    const { config, untilLive } = await staticEnvoy(directory.path);
+    await using envoy = startEnvoy(config, { log: testLog().log, clock: systemClock, random: Math.random });
+    await untilLive();
+    expect(await envoy.swap()).toMatchObject({ kind: "refused" });
+    expect(envoy.exit).toBeUndefined();
+  });
+});
+
+/** Listeners are to come from a folder's file that does not exist, and Envoy waits for them without end. */
+const waitsForListeners = {
+  node: { id: "waiting", cluster: "waiting" },
+  dynamic_resources: {
+    lds_config: {
+      initial_fetch_timeout: "0s",
+      resource_api_version: "V3",
+      api_config_source: {
+        api_type: "GRPC",
+        transport_api_version: "V3",
+        grpc_services: [{ google_grpc: { target_uri: "127.0.0.1:1", stat_prefix: "xds" } }],
+      },
+    },
+  },
+};

@@ -1,0 +1,32 @@
+// SPDX-License-Identifier: Apache-2.0
+import { expect, test } from "vitest";
+import { epochArgs, validationArgs } from "../../../src/envoy/epoch-args.ts";
+import { lastComplaint } from "../../../src/envoy/validation.ts";
+
+const args = ["-c", "envoy.json", "--disable-hot-restart", "--concurrency", "2"];
+
+test("an epoch's arguments name it and its family", () => {
+  expect(epochArgs(args, { baseId: 7, liveWithinMs: 10_000, parentShutdownMs: 1_500 }, 3)).toEqual([
+    ...["-c", "envoy.json", "--concurrency", "2"],
+    ...["--restart-epoch", "3", "--base-id", "7", "--parent-shutdown-time-s", "2"],
+  ]);
+});
+
+test("a check of the bootstrap is never an epoch", () => {
+  const check = ["--disable-hot-restart", "--mode", "validate"];
+  expect(validationArgs(args)).toEqual(["-c", "envoy.json", "--concurrency", "2", ...check]);
+});
+
+test.each([
+  [
+    "the last critical line",
+    "[2026-11-21 12:16:05.478][4872][critical][main] [source/server/server.cc:449] no such cluster\nbye\n",
+    "no such cluster",
+  ],
+  ["the last line, when none is critical", "starting\nunknown argument --foo\n\n", "unknown argument --foo"],
+  ["a line in the text form of the mesh", "2026-11-21T12:00:00Z\tcritical\tenvoy main\tboom\tthread=1\n", undefined],
+  ["nothing", "\n", undefined],
+])("the complaint is %s", (_name, output, complaint) => {
+  if (complaint !== undefined) expect(lastComplaint(output)).toBe(complaint);
+  else expect(lastComplaint(output) ?? "boom").toContain("boom");
+});
