@@ -3,4 +3,4 @@ export { serveSds, type SdsDeps } from "./serve-sds.ts";
 export { createSdsMetrics, type SdsEvent, type SdsMetrics } from "./sds-metrics.ts";
 export type { SdsConfig, PrivateKeyProvider } from "./sds-config.ts";
 export { SecretNameError, type SecretName } from "./secret-name.ts";
-export type { SecretSource } from "./secret-source.ts";
+export type { CrlSource, SecretSource } from "./secret-source.ts";

@@ -1,6 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
 import { type Clock, abortReason, deadline } from "../lib/clock.ts";
-import type { Secret } from "../model/secret.ts";
 import type { SecretName } from "./secret-name.ts";
 import type { VersionedSecret } from "./subscription.ts";
 
@@ -19,8 +18,8 @@ export interface SecretReader {
 }
 
 export interface SecretHubOptions {
-  readonly watch: (name: SecretName, signal: AbortSignal) => AsyncIterable<Secret>;
-  readonly render: (name: SecretName, secret: Secret) => Buffer;
+  /** The serialised resource of a name as it is now, and each time that it may have changed. */
+  readonly watch: (name: SecretName, signal: AbortSignal) => AsyncIterable<Buffer>;
   readonly clock: Clock;
 }
 
@@ -102,8 +101,7 @@ export class SecretHub implements AsyncDisposable {
   async #follow(channel: Channel): Promise<void> {
     const { signal } = channel.stop;
     try {
-      for await (const secret of this.#options.watch(channel.name, signal)) {
-        const resource = this.#options.render(channel.name, secret);
+      for await (const resource of this.#options.watch(channel.name, signal)) {
         if (channel.current !== undefined && Buffer.compare(channel.current.resource, resource) === 0) continue;
         if (channel.current !== undefined && channel.name.kind === "workload-certificate") {
           await this.#untilRootsSettled(signal);

@@ -2,20 +2,24 @@
 import type { Deps } from "../lib/deps.ts";
 import { createGrpcServer } from "../lib/grpc/server.ts";
 import type { UnixListener } from "../lib/unix-socket.ts";
+import type { Secret } from "../model/secret.ts";
+import { withCrl } from "./crl.ts";
 import { delta } from "./delta.ts";
 import { fetchSecrets } from "./fetch-secrets.ts";
-import type { SdsConfig } from "./sds-config.ts";
+import type { PrivateKeyProvider, SdsConfig } from "./sds-config.ts";
 import type { SdsEvent, SdsMetrics } from "./sds-metrics.ts";
 import { SdsObserver } from "./sds-observer.ts";
 import { serveSdsStream } from "./sds-stream.ts";
 import { SecretHub } from "./secret-hub.ts";
 import { type SecretName, checkSecretName, parseSecretName } from "./secret-name.ts";
 import { renderSecret } from "./secret-resource.ts";
-import type { SecretSource } from "./secret-source.ts";
+import type { CrlSource, SecretSource } from "./secret-source.ts";
 import { stateOfTheWorld } from "./state-of-the-world.ts";
 
 export interface SdsDeps extends Pick<Deps, "log" | "clock" | "random"> {
   readonly metrics: SdsMetrics;
+  /** Left out: no revocation list goes with `ROOTCA`. */
+  readonly crl?: CrlSource | undefined;
   /** Sees each moment of a secret's delivery; default: nobody. */
   readonly onEvent?: (event: SdsEvent) => void;
 }
@@ -37,9 +41,8 @@ export function serveSds(
   const observer = new SdsObserver({ metrics: deps.metrics, log, onEvent: deps.onEvent ?? (() => undefined) });
   const hub = new SecretHub({
     clock: deps.clock,
-    watch: (name, signal) => source.watch(name, signal),
-    render: (name, secret) =>
-      renderSecret(name.text, secret, { privateKeyProvider: config.privateKeyProvider, crlPem: undefined }),
+    watch: (name, signal) =>
+      watchResource(name, signal, { source, crl: deps.crl, provider: config.privateKeyProvider }),
   });
   const parseName = (text: string): SecretName => checkSecretName(parseSecretName(text), config.fileDirectories);
   const nonces = nonceSeries(deps);
@@ -75,6 +78,29 @@ export function serveSds(
       await hub[Symbol.asyncDispose]();
     },
   };
+}
+
+interface ResourceSources {
+  readonly source: SecretSource;
+  readonly crl: CrlSource | undefined;
+  readonly provider: PrivateKeyProvider;
+}
+
+async function* watchResource(
+  name: SecretName,
+  signal: AbortSignal,
+  { source, crl, provider }: ResourceSources,
+): AsyncGenerator<Buffer, void, undefined> {
+  const watch = (stop: AbortSignal): AsyncIterable<Secret> => source.watch(name, stop);
+  if (crl !== undefined && name.kind === "trust-bundle") {
+    for await (const { secret, crlPem } of withCrl(watch, crl, signal)) {
+      yield renderSecret(name.text, secret, { privateKeyProvider: provider, crlPem });
+    }
+    return;
+  }
+  for await (const secret of watch(signal)) {
+    yield renderSecret(name.text, secret, { privateKeyProvider: provider, crlPem: undefined });
+  }
 }
 
 /** Nonces that no other answer of this process has, and that those of an earlier process do not look like. */

@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 import { expect, test } from "vitest";
 import { Watched } from "../../../src/lib/watched.ts";
-import type { Secret } from "../../../src/model/secret.ts";
 import { type EncodedSecret, SecretHub, type SecretReader } from "../../../src/sds/secret-hub.ts";
 import { type SecretName, parseSecretName } from "../../../src/sds/secret-name.ts";
 import { FakeClock } from "../../support/fake-clock.ts";
@@ -23,20 +22,12 @@ class FakeReader implements SecretReader {
 
 const leaf = parseSecretName("default");
 const roots = parseSecretName("ROOTCA");
-const bundle = (rootsPem: string): Secret => ({ kind: "trust-bundle", rootsPem });
-const certificate = (chainPem: string): Secret => ({
-  kind: "certificate",
-  chainPem,
-  keyPem: "k",
-  spiffeId: "s",
-  serial: "1",
-  notBeforeMs: 0,
-  notAfterMs: 1,
-});
+const bundle = (text: string): Buffer => Buffer.from(text);
+const certificate = bundle;
 
 function setupHub() {
   const clock = new FakeClock();
-  const sources = { default: new Watched<Secret>(), ROOTCA: new Watched<Secret>() };
+  const sources = { default: new Watched<Buffer>(), ROOTCA: new Watched<Buffer>() };
   const watches: string[] = [];
   const hub = new SecretHub({
     clock,
@@ -45,7 +36,6 @@ function setupHub() {
       if (name.text !== "default" && name.text !== "ROOTCA") throw new Error("no such file");
       return sources[name.text].watch(signal);
     },
-    render: (_name, secret) => Buffer.from(secret.kind === "certificate" ? secret.chainPem : secret.rootsPem),
   });
   return { clock, hub, sources, watches, [Symbol.asyncDispose]: () => hub[Symbol.asyncDispose]() };
 }
