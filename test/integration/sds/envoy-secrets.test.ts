@@ -1,27 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
-import { X509Certificate } from "node:crypto";
 import { expect, test } from "vitest";
-import type { Secret } from "../../../src/model/secret.ts";
 import { eventually } from "../../support/eventually.ts";
-import { newKey, publicKeyOf, type TestAuthority, testAuthority, testSpiffeId } from "../../support/test-authority.ts";
+import { testAuthority } from "../../support/test-authority.ts";
+import { issue } from "./issued.ts";
 import { startMutualEnvoy } from "./mutual-envoy.ts";
 import { bundle, certificate, startTestServer } from "./test-server.ts";
-
-interface Issued {
-  readonly secret: Secret;
-  readonly serial: string;
-}
-
-function issue(authority: TestAuthority): Issued {
-  const key = newKey();
-  const chainPem = authority.issue({ publicKey: publicKeyOf(key) }, Date.now());
-  const keyPem = key.export({ format: "pem", type: "sec1" });
-  const serial = new X509Certificate(chainPem).serialNumber;
-  return {
-    serial,
-    secret: { kind: "certificate", chainPem, keyPem, spiffeId: testSpiffeId, serial, notBeforeMs: 0, notAfterMs: 1 },
-  };
-}
 
 test("Envoy waits for its certificate, takes it, and takes the next one on the open stream", async () => {
   await using server = await startTestServer();
