@@ -3,6 +3,7 @@ export type { EnvoyCertificate, EnvoyCertificates, EnvoyServerInfo } from "./adm
 export { createEnvoyAdmin, type EnvoyAdmin } from "./admin-client.ts";
 export { type DrainReport, drainAndStop, type StopOrder, type StopOutcome } from "./drain.ts";
 export type { DrainConfig, EnvoyAdminAddress, EnvoyConfig, HotRestartConfig, RestartConfig } from "./envoy-config.ts";
+export { type EnvoyEnd, explainEnd } from "./envoy-end.ts";
 export { EnvoyAdminError, EnvoyExitedError, EnvoyMissingError } from "./envoy-errors.ts";
 export { describeExit, type EnvoyExit, exitCodeFor } from "./envoy-exit.ts";
 export type { EnvoyProcess } from "./envoy-process.ts";

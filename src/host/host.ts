@@ -2,6 +2,7 @@
 import { readFile } from "node:fs/promises";
 import type { Clock } from "../lib/clock.ts";
 import type { Logger } from "../lib/log.ts";
+import { startTask } from "../lib/tasks.ts";
 import type { HostConfig } from "./host-config.ts";
 import { parseLimits, type ProcessLimits } from "./limits.ts";
 import { type MemoryEvents, readMemoryEvents } from "./memory-events.ts";
@@ -39,16 +40,38 @@ export async function startHost(config: HostConfig, envoyPid: number, deps: Host
   const exposed = config.coreDumps ? [] : await withCoreFiles([process.pid, envoyPid]);
   const calls = exposed.length > 0 || deps.adoptsOrphans ? await loadSystemCalls() : undefined;
   forbidCoreFiles(exposed, calls, log);
-  const reaping = deps.adoptsOrphans ? reapWith(calls, deps, log) : undefined;
+  await using started = new AsyncDisposableStack();
+  if (deps.adoptsOrphans) started.use(reapWith(calls, deps, log));
+  started.use(watchMemory(before, deps.clock, log));
+  const running = started.move();
   return {
     async oomKillsSinceStart() {
       return Math.max(0, ((await readMemoryEvents())?.oomKills ?? 0) - (before?.oomKills ?? 0));
     },
     readMemoryEvents: () => readMemoryEvents(),
     async [Symbol.asyncDispose]() {
-      await reaping?.[Symbol.asyncDispose]();
+      await running.disposeAsync();
     },
   };
+}
+
+const memoryLookEveryMs = 10_000;
+
+/** Says when the memory limit is hit, which comes before a kill. */
+function watchMemory(before: MemoryEvents | undefined, clock: Clock, log: Logger): AsyncDisposable {
+  return startTask(
+    async (stop) => {
+      for (let last = before; last !== undefined && !stop.aborted; ) {
+        await clock.delay(memoryLookEveryMs, stop);
+        const events = await readMemoryEvents();
+        const limitHits = (events?.limitHits ?? 0) - last.limitHits;
+        const oomKills = (events?.oomKills ?? 0) - last.oomKills;
+        if (limitHits > 0 || oomKills > 0) log.warn("the memory limit was hit; raise it", { limitHits, oomKills });
+        last = events ?? last;
+      }
+    },
+    () => undefined,
+  );
 }
 
 /** The runtime raises the soft limit of open files to the hard one by itself when it starts; Envoy inherits that. */

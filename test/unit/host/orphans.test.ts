@@ -22,7 +22,8 @@ function reaping(ended: number[], own: readonly number[] = []) {
 
 test("what was adopted before the start is reaped at once, later ends after the runtime has looked at its own", async () => {
   const { clock, signals, reaped, ended, start } = reaping([11]);
-  await using _reaping = start();
+  await using running = start();
+  expect(running).toBeDefined();
   await clock.advance(0);
   expect(reaped).toEqual([11]);
   ended.push(12, 13);
@@ -35,7 +36,8 @@ test("what was adopted before the start is reaped at once, later ends after the 
 
 test("a child of the runtime's own is left to it", async () => {
   const { clock, signals, reaped, ended, start } = reaping([], [7]);
-  await using _reaping = start();
+  await using running = start();
+  expect(running).toBeDefined();
   await clock.advance(0);
   ended.push(7, 14);
   signals.emit("SIGCHLD");
@@ -49,7 +51,8 @@ test("a child of the runtime's own is left to it", async () => {
 
 test("an end whose signal was lost is found within half a minute", async () => {
   const { clock, reaped, ended, start } = reaping([]);
-  await using _reaping = start();
+  await using running = start();
+  expect(running).toBeDefined();
   await clock.advance(0);
   ended.push(15);
   await clock.advance(30_050);

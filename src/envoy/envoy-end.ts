@@ -1,0 +1,71 @@
+// SPDX-License-Identifier: Apache-2.0
+import { assertNever } from "../lib/errors.ts";
+import type { EnvoyConfig } from "./envoy-config.ts";
+import { describeExit, type EnvoyExit, exitCodeFor } from "./envoy-exit.ts";
+import { validateBootstrap } from "./validation.ts";
+
+export interface EnvoyEndFacts {
+  readonly exit: EnvoyExit;
+  /** Processes of the container that were killed for lack of memory while Envoy ran. */
+  readonly oomKills: number;
+  /** Whether Envoy was ever ready. */
+  readonly wasReady: boolean;
+}
+
+/** Envoy's end, explained. */
+export interface EnvoyEnd {
+  readonly cause: "asked" | "clean" | "failed" | "start-failed" | "crashed" | "killed" | "out-of-memory" | "not-run";
+  /** The agent's exit code. */
+  readonly code: number;
+  /** One line: what happened, and what to do about it. */
+  readonly reason: string;
+}
+
+/** So that the whole end stays within a second of Envoy's. */
+const diagnoseWithinMs = 700;
+
+/** Explains Envoy's end; of one that never came up, it has Envoy itself say what is wrong with its bootstrap. */
+export async function explainEnd(facts: EnvoyEndFacts, config: EnvoyConfig): Promise<EnvoyEnd> {
+  if (causeOf(facts) !== "start-failed") return judgeEnd(facts, undefined);
+  const validation = await validateBootstrap(config, diagnoseWithinMs);
+  return judgeEnd(facts, validation.kind === "refused" ? validation.detail : undefined);
+}
+
+/** @param complaint what Envoy says about its bootstrap, if it was asked */
+export function judgeEnd(facts: EnvoyEndFacts, complaint: string | undefined): EnvoyEnd {
+  const cause = causeOf(facts);
+  return { cause, code: exitCodeFor(facts.exit), reason: reasonFor(cause, describeExit(facts.exit), complaint) };
+}
+
+function causeOf({ exit, oomKills, wasReady }: EnvoyEndFacts): EnvoyEnd["cause"] {
+  if (exitCodeFor(exit) === 0) return exit.asked ? "asked" : "clean";
+  if (exit.kind === "not-run") return "not-run";
+  if (exit.kind === "code") return wasReady ? "failed" : "start-failed";
+  if (exit.signal === "SIGKILL" && oomKills > 0) return "out-of-memory";
+  return exit.signal === "SIGKILL" || exit.signal === "SIGTERM" || exit.signal === "SIGINT" ? "killed" : "crashed";
+}
+
+function reasonFor(cause: EnvoyEnd["cause"], exit: string, complaint: string | undefined): string {
+  switch (cause) {
+    case "asked":
+      return "Envoy was ended as asked";
+    case "clean":
+      return "Envoy ended by itself, without an error";
+    case "failed":
+      return `Envoy gave up with ${exit}; its last lines in the log say why`;
+    case "start-failed":
+      return complaint === undefined
+        ? `Envoy did not come up: ${exit}; its lines in the log say why`
+        : `Envoy did not come up: ${exit}: ${complaint}`;
+    case "crashed":
+      return `Envoy crashed with ${exit}; its lines in the log may have the backtrace`;
+    case "killed":
+      return `Envoy was killed by ${exit}, not by this agent; look for who did it`;
+    case "out-of-memory":
+      return `Envoy was killed for lack of memory (${exit}); raise the container's memory limit, or send it less configuration`;
+    case "not-run":
+      return "Envoy could not be executed; check that binaryPath names an Envoy built for this machine";
+    default:
+      return assertNever(cause);
+  }
+}

@@ -1,0 +1,120 @@
+// SPDX-License-Identifier: Apache-2.0
+import { mkdir, readdir, readFile, writeFile } from "node:fs/promises";
+import { join } from "node:path";
+import { describe, expect, test } from "vitest";
+import { renderTerminationMessage } from "../../../src/recorder/account.ts";
+import { EventRing, renderEvent } from "../../../src/recorder/event-ring.ts";
+import { createRecorder } from "../../../src/recorder/index.ts";
+import { temporaryDirectory } from "../../support/temporary-directory.ts";
+import { testLog } from "../../support/test-log.ts";
+
+const startMs = Date.parse("2026-01-01T00:00:00Z");
+const killed = { code: 137, reason: "Envoy was killed by signal SIGKILL (9)" };
+
+describe("event ring", () => {
+  test("keeps the last events in their order, and counts what it forgot", () => {
+    const ring = new EventRing(3);
+    for (const text of ["a", "b", "c", "d", "e"]) ring.add({ timeMs: 0, level: "info", text });
+    expect(ring.events().map(({ text }) => text)).toEqual(["c", "d", "e"]);
+    expect(ring.forgotten).toBe(2);
+  });
+
+  test("an event is one line of bounded length, whatever its facts are", () => {
+    const circular: Record<string, unknown> = {};
+    circular["self"] = circular;
+    expect(renderEvent("sds", "secret sent", { name: "default", count: 2 })).toBe(
+      "sds: secret sent name=default count=2",
+    );
+    expect(renderEvent("", "odd", { circular, none: undefined, text: "a\n  b" })).toBe(
+      "odd circular=? none=undefined text=a b",
+    );
+    expect(renderEvent("", "long", { text: "x".repeat(10_000) })).toHaveLength(400);
+  });
+});
+
+describe("termination message", () => {
+  const events = Array.from({ length: 300 }, (_, index) => ({
+    timeMs: startMs + index * 10,
+    level: "info" as const,
+    text: `event ${String(index)} ${"é".repeat(20)}`,
+  }));
+
+  test("begins with the cause and holds the newest events that fit into 4,096 bytes", () => {
+    const message = renderTerminationMessage(killed, events, startMs + 3_000);
+    const lines = message.trimEnd().split("\n");
+    expect(Buffer.byteLength(message)).toBeLessThanOrEqual(4_096);
+    expect(lines[0]).toBe("attache ended with code 137: Envoy was killed by signal SIGKILL (9)");
+    expect(lines.at(-1)).toMatch(/^-0\.010s info event 299 /);
+    expect(lines.length).toBeGreaterThan(20);
+  });
+
+  test("a reason that is too long alone is cut at a character's border", () => {
+    const message = renderTerminationMessage({ code: 70, reason: "ü".repeat(5_000) }, events, startMs);
+    expect(Buffer.byteLength(message)).toBeLessThanOrEqual(4_096);
+    expect(message).not.toContain("\uFFFD");
+  });
+});
+
+describe("recorder", () => {
+  test("passes the log on and keeps what is of level info or above, with its scope", async () => {
+    await using directory = await temporaryDirectory();
+    const path = join(directory.path, "termination-log");
+    const recorder = createRecorder({ terminationMessagePath: path, directory: undefined }, () => startMs);
+    const { log, records } = testLog();
+    const recording = recorder.logger(log);
+    recording.scope("xds").warn("configuration refused", { type: "cluster" });
+    recording.debug("noise");
+    recorder.record("signal", { name: "SIGTERM" });
+    expect(records.map(({ scope, message }) => [scope, message])).toEqual([
+      ["xds", "configuration refused"],
+      ["", "noise"],
+    ]);
+    expect(recorder.leaveAccount(killed)).toEqual([]);
+    expect(await readFile(path, "utf8")).toBe(
+      "attache ended with code 137: Envoy was killed by signal SIGKILL (9)\n" +
+        "-0.000s warn xds: configuration refused type=cluster\n" +
+        "-0.000s info signal name=SIGTERM\n",
+    );
+  });
+
+  test("a good end leaves no account, and what was in the file stays", async () => {
+    await using directory = await temporaryDirectory();
+    const path = join(directory.path, "termination-log");
+    await writeFile(path, "before");
+    const recorder = createRecorder({ terminationMessagePath: path, directory: directory.path }, () => startMs);
+    expect(recorder.leaveAccount({ code: 0, reason: "asked" })).toEqual([]);
+    expect(await readFile(path, "utf8")).toBe("before");
+    expect(await readdir(directory.path)).toEqual(["termination-log"]);
+  });
+
+  test("a folder keeps whole accounts, of the last ten ends", async () => {
+    await using directory = await temporaryDirectory();
+    const folder = join(directory.path, "flights");
+    let nowMs = startMs;
+    const recorder = createRecorder({ terminationMessagePath: undefined, directory: folder }, () => nowMs);
+    recorder.record("first");
+    for (let end = 0; end < 12; end++) {
+      nowMs += 1_000;
+      expect(recorder.leaveAccount(killed)).toEqual([]);
+    }
+    const files = (await readdir(folder)).sort();
+    expect(files).toHaveLength(10);
+    const account: unknown = JSON.parse(await readFile(join(folder, files[9] ?? ""), "utf8"));
+    expect(account).toMatchObject({ code: 137, forgottenEvents: 0, events: [{ level: "info", text: "first" }] });
+  });
+
+  test("what cannot be written is told, and does not keep the rest from being written", async () => {
+    await using directory = await temporaryDirectory();
+    const path = join(directory.path, "a-directory");
+    await mkdir(path);
+    const folder = join(directory.path, "flights");
+    const recorder = createRecorder({ terminationMessagePath: path, directory: folder }, () => startMs);
+    expect(recorder.leaveAccount(killed)).toEqual([expect.stringContaining(path)]);
+    expect(await readdir(folder)).toHaveLength(1);
+  });
+
+  test("below /dev no file is made where Kubernetes has mounted none", () => {
+    const config = { terminationMessagePath: "/dev/no-termination-log-here", directory: undefined };
+    expect(createRecorder(config, () => startMs).leaveAccount(killed)).toEqual([]);
+  });
+});
