@@ -83,5 +83,12 @@ export function screenFor(
   env: Readonly<Record<string, string>>,
 ): Screen {
   const redraws = isTerminal && env["TERM"] !== "dumb";
-  return { write, redraws, colours: redraws && (env["NO_COLOR"] ?? "") === "" };
+  const writeIfPossible = (text: string): void => {
+    try {
+      write(text);
+    } catch {
+      // Nobody looks any more: the terminal was closed, or the reader of a pipe has ended.
+    }
+  };
+  return { write: writeIfPossible, redraws, colours: redraws && (env["NO_COLOR"] ?? "") === "" };
 }

@@ -5,6 +5,7 @@ import { type App, startApiApp, startWebApp } from "./apps.ts";
 import type { DevConfig, DevDeps } from "./dev-config.ts";
 import type { DevAgentEndedError } from "./errors.ts";
 import { findFreePorts } from "./free-ports.ts";
+import { startGuardian } from "./guardian.ts";
 import { assignPorts, type MeshPorts, portCount, type WorkloadName, workloadNames } from "./mesh.ts";
 import { type MeshCa, startMeshCa } from "./mesh-ca.ts";
 import { installResources, placeholdersOf } from "./resources.ts";
@@ -57,6 +58,7 @@ export async function startMesh(start: MeshStart, { clock }: DevDeps): Promise<R
     startAgentProcess(config.program, renderAgentSetup(start, workload, ports, cas[workload].port), clock);
   const web = stack.use(await startAgent("web"));
   const api = stack.use(await startAgent("api"));
+  stack.use(await startGuardian([web.pid, api.pid]));
   const owned = stack.move();
   return {
     ports,

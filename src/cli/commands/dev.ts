@@ -49,7 +49,17 @@ async function run({ args, env, print, printError, stop }: CommandContext): Prom
     rotationWithinMs: parseTimeout(values.timeout),
   };
   const write = values.json ? printError : print;
-  return await runDev(config, { clock: systemClock, print, screen: screenFor(write, screen.isTTY, env) }, stop);
+  const deps = { clock: systemClock, print, screen: screenFor(write, screen.isTTY, env) };
+  return await runDev(config, deps, AbortSignal.any([stop, terminalClosed()]));
+}
+
+/** Who closes the terminal has ended the demo. An agent, in contrast, does not care. */
+function terminalClosed(): AbortSignal {
+  const closed = new AbortController();
+  process.once("SIGHUP", () => {
+    closed.abort(new Error("the terminal was closed"));
+  });
+  return closed.signal;
 }
 
 /** Agents are started as everybody starts them, by the launcher; where there is none, as this very process was. */
