@@ -9,7 +9,10 @@ import { transform } from "esbuild";
 /** @typedef {Part & { readonly script: string, readonly scriptMap: unknown }} Script a part as a CommonJS script */
 /** @typedef {{ line: number, offset: number, length: number, packed: boolean }} Stored where the loader finds a part */
 /** @typedef {{ readonly offset: { readonly line: number, readonly column: 0 }, readonly map: unknown }} Section */
-/** @typedef {{ readonly version: 3, readonly file: string, readonly sections: readonly Section[] }} IndexMap */
+/** @typedef {typeof indexMap & { readonly sections: readonly Section[] }} IndexMap */
+
+/** The flat form's empty list of sources is for Node, which reads it before it looks for sections. */
+const indexMap = /** @type {const} */ ({ version: 3, file: "attache.cjs", sources: [] });
 
 const names = ["module", "exports", "require", "__filename", "__dirname"].join();
 
@@ -28,7 +31,7 @@ export async function renderBundle(parts) {
   const result = assemble(loader.code, scripts, draft.stored);
   if (result.code.length !== draft.code.length) throw new Error("the table of the bundle changed its width");
   if (Buffer.byteLength(result.code) !== result.code.length) throw new Error("the bundle must be ASCII");
-  return { code: result.code, map: { version: 3, file: "attache.cjs", sections: result.sections }, scripts };
+  return { code: result.code, map: { ...indexMap, sections: result.sections }, scripts };
 }
 
 /**

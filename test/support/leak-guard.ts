@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-import { mkdirSync, readdirSync, readFileSync, rmSync } from "node:fs";
+import { mkdirSync, readdirSync, readFileSync, readlinkSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll } from "vitest";
@@ -12,21 +12,24 @@ import { eventually } from "./eventually.ts";
  */
 const original = tmpdir();
 const own = join(original, `at-${String(process.pid)}`);
-let before: ReadonlyMap<string, number>;
+let socketsBefore: ReadonlySet<string>;
 
-/** What may stay open: output streams, and what the engine itself holds. */
-const harmless = new Set(["TTYWrap", "PipeWrap", "FSReqCallback", "FSReqPromise", "CloseReq", "Immediate"]);
+/** Timers made by the product and its tests; the runner has taken the real functions before. */
+const timers = new Set<{ readonly handle: NodeJS.Timeout; readonly madeAt: string }>();
+const undo = [watchTimers("setTimeout"), watchTimers("setInterval")];
 
 beforeAll(() => {
   mkdirSync(own, { mode: 0o700, recursive: true });
   process.env["TMPDIR"] = own;
-  before = openResources();
+  timers.clear();
+  socketsBefore = new Set(openSockets());
 });
 
 afterAll(async () => {
   try {
     await eventually(assertNothingLeft, { withinMs: 2_000, everyMs: 20 });
   } finally {
+    for (const restore of undo) restore();
     for (const { pid } of descendants()) end(pid);
     rmSync(own, { recursive: true, force: true });
     process.env["TMPDIR"] = original;
@@ -36,25 +39,54 @@ afterAll(async () => {
 function assertNothingLeft(): void {
   const left = [
     ...descendants().map(({ pid, command }) => `process ${String(pid)} (${command})`),
-    ...newResources().map((name) => `open ${name}`),
+    ...openSockets().filter((socket) => !socketsBefore.has(socket)),
+    ...openTimers(),
+    ...openServersAndWatchers(),
     ...readdirSync(own).map((name) => `temporary file or directory ${join(own, name)}`),
   ];
   if (left.length > 0) throw new Error(`this test file leaves behind: ${left.join(", ")}`);
 }
 
-function openResources(): ReadonlyMap<string, number> {
-  const counts = new Map<string, number>();
-  for (const name of process.getActiveResourcesInfo()) counts.set(name, (counts.get(name) ?? 0) + 1);
-  return counts;
+/** Also those that do not keep the process alive. */
+function openSockets(): readonly string[] {
+  return readdirSync("/proc/self/fd")
+    .map(targetOf)
+    .filter((target) => target.startsWith("socket:"));
 }
 
-function newResources(): readonly string[] {
-  return (
-    [...openResources()]
-      .filter(([name, count]) => count > (before.get(name) ?? 0) && !harmless.has(name))
-      // the wait in `eventually` is itself one timer, which has ended when this runs
-      .map(([name, count]) => `${name} (${String(count - (before.get(name) ?? 0))})`)
-  );
+/** Replaces a global function by one that also remembers the timer; returns what undoes it. */
+function watchTimers(name: "setTimeout" | "setInterval"): () => void {
+  const original = Object.getOwnPropertyDescriptor(globalThis, name) ?? {};
+  const make = globalThis[name] as (...args: unknown[]) => NodeJS.Timeout;
+  const watched = (...args: unknown[]): NodeJS.Timeout => {
+    const handle = make(...args);
+    timers.add({ handle, madeAt: new Error().stack?.split("\n")[2]?.trim() ?? "" });
+    return handle;
+  };
+  Object.defineProperties(watched, Object.getOwnPropertyDescriptors(make));
+  Object.defineProperty(globalThis, name, { ...original, value: watched });
+  return () => {
+    Object.defineProperty(globalThis, name, original);
+  };
+}
+
+function openTimers(): readonly string[] {
+  return [...timers]
+    .filter(({ handle }) => !(handle as NodeJS.Timeout & { readonly _destroyed: boolean })._destroyed)
+    .map(({ madeAt }) => `timer made ${madeAt}`);
+}
+
+function openServersAndWatchers(): readonly string[] {
+  return process.getActiveResourcesInfo().filter((name) => /Server|Watcher|FSEvent|StatWatcher|DNS|Worker/.test(name));
+}
+
+/** A descriptor that is closed while it is looked at has no target. */
+function targetOf(descriptor: string): string {
+  try {
+    return readlinkSync(`/proc/self/fd/${descriptor}`);
+  } catch {
+    return "";
+  }
 }
 
 function descendants(): readonly { readonly pid: number; readonly command: string }[] {

@@ -1,0 +1,105 @@
+// SPDX-License-Identifier: Apache-2.0
+import { chmod, cp, mkdir, symlink, writeFile } from "node:fs/promises";
+import { join } from "node:path";
+import { expect, test } from "vitest";
+import { projectRoot, runProgram } from "../../support/run-program.ts";
+import { temporaryDirectory } from "../../support/temporary-directory.ts";
+
+interface Started {
+  readonly node: string;
+  readonly flags: readonly string[];
+  readonly args: readonly string[];
+  readonly env: Readonly<Record<string, string | undefined>>;
+}
+
+const report = `
+  const { execPath, execArgv, argv, env } = process;
+  process.stdout.write(JSON.stringify({ node: execPath, flags: execArgv, args: argv.slice(2), env }));
+`;
+
+/** An installation whose bundle tells how it was started. */
+async function install(root: string): Promise<string> {
+  await mkdir(join(root, "app", "dist"), { recursive: true });
+  await cp(join(projectRoot, "bin"), join(root, "app", "bin"), { recursive: true });
+  await writeFile(join(root, "app", "dist", "attache.cjs"), report);
+  await symlink(join(projectRoot, "node_modules"), join(root, "app", "node_modules"));
+  return join(root, "app", "bin", "attache");
+}
+
+async function start(launcher: string, args: readonly string[], env = {}): Promise<Started> {
+  const { stdout, stderr, code } = await runProgram(launcher, args, { env });
+  expect({ stderr, code }).toEqual({ stderr: "", code: 0 });
+  return JSON.parse(stdout) as Started;
+}
+
+test("the pinned Node runs the bundle with the words as they were given", async () => {
+  await using root = await temporaryDirectory();
+  const started = await start(await install(root.path), ["version", "a b", "*", ""]);
+  expect(started.node).toMatch(/node_modules\/node-linux-\w+\/bin\/node$/);
+  expect(started.args).toEqual(["version", "a b", "*", ""]);
+  expect(started.flags).toEqual([]);
+  expect(started.env["ATTACHE_LAUNCHER_ENV"]).toBeUndefined();
+});
+
+test("only the agent is kept small, and learns what was set for it", async () => {
+  await using root = await temporaryDirectory();
+  const launcher = await install(root.path);
+  const started = await start(launcher, ["proxy", "sidecar"]);
+  expect(started.flags).toContain("--max-old-space-size=48");
+  const names = started.env["ATTACHE_LAUNCHER_ENV"]?.split(" ") ?? [];
+  expect(names).toContain("UV_THREADPOOL_SIZE");
+  for (const name of names) expect(started.env[name], name).not.toBe("");
+});
+
+test("what the user has set stays as it is", async () => {
+  await using root = await temporaryDirectory();
+  const env = { UV_THREADPOOL_SIZE: "7", NODE_OPTIONS: "--max-old-space-size=100" };
+  const started = await start(await install(root.path), ["proxy"], env);
+  expect(started.env["UV_THREADPOOL_SIZE"]).toBe("7");
+  expect(started.env["ATTACHE_LAUNCHER_ENV"]).not.toContain("UV_THREADPOOL_SIZE");
+  expect(started.flags.join(" ")).not.toContain("max-old-space-size");
+});
+
+test("links lead to the program, which learns the name it was called by", async () => {
+  await using root = await temporaryDirectory();
+  const launcher = await install(root.path);
+  await symlink("app/bin/attache", join(root.path, "relative"));
+  await symlink(join(root.path, "relative"), join(root.path, "pilot-agent"));
+  expect((await start(launcher, [])).env["ATTACHE_PROGRAM_NAME"]).toBe("attache");
+  expect((await start(join(root.path, "pilot-agent"), [])).env["ATTACHE_PROGRAM_NAME"]).toBe("pilot-agent");
+});
+
+test("a Node that is new enough serves where none is pinned; an old one or none is named in one line", async () => {
+  await using root = await temporaryDirectory();
+  const launcher = await install(root.path);
+  await mkdir(join(root.path, "system"));
+  const system = join(root.path, "system", "node");
+  const setVersion = async (version: string): Promise<void> => {
+    await writeFile(system, `#!/bin/sh\n[ "$1" = --version ] && echo ${version} || echo "system \${0##*/}"\n`);
+    await chmod(system, 0o755);
+  };
+  const bare = join(root.path, "bare");
+  await mkdir(bare);
+  for (const part of ["bin", "dist"]) await cp(join(root.path, "app", part), join(bare, part), { recursive: true });
+  const env = { PATH: join(root.path, "system") };
+  await setVersion("v24.1.0");
+  expect((await runProgram(join(bare, "bin", "attache"), ["version"], { env })).stdout).toBe("system node\n");
+  await setVersion("v20.11.1");
+  expect(await runProgram(join(bare, "bin", "attache"), ["version"], { env })).toMatchObject({
+    code: 69,
+    stderr: "attache: needs Node.js 24 or newer, and found v20.11.1; install one, or run: npm ci\n",
+  });
+  expect(await runProgram(join(bare, "bin", "attache"), ["version"], { env: { PATH: bare } })).toMatchObject({
+    code: 69,
+    stderr: "attache: needs Node.js 24 or newer, and found none; install one, or run: npm ci\n",
+  });
+  expect(launcher).toContain("attache");
+});
+
+test("a missing bundle is named, with the command that makes it", async () => {
+  await using root = await temporaryDirectory();
+  await cp(join(projectRoot, "bin"), join(root.path, "bin"), { recursive: true });
+  const { code, stderr } = await runProgram(join(root.path, "bin", "attache"), ["version"]);
+  expect(code).toBe(69);
+  expect(stderr).toMatch(/^attache: \S+dist\/attache\.cjs is missing; make it by: npm run build\n$/);
+});
