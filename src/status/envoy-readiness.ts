@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+import type { ReadinessCheck } from "./readiness-report.ts";
 
 /** What Envoy says about itself. A stat that Envoy does not show yet is undefined; a missing counter is 0. */
 export interface EnvoyReadiness {
@@ -22,7 +23,31 @@ export interface EnvoyReadinessSource {
  * Source: istio pkg/status/ready, observed with Envoy 1.40
  */
 export function envoyObstacle(envoy: EnvoyReadiness): string | undefined {
-  return configObstacle(envoy) ?? stateObstacle(envoy);
+  return configObstacle(envoy) ?? stateObstacle(envoy) ?? workersObstacle(envoy);
+}
+
+/** The same, condition by condition. */
+export function envoyChecks(envoy: EnvoyReadiness): readonly ReadinessCheck[] {
+  const { cdsUpdates, cdsRejected, ldsUpdates, ldsRejected, state } = envoy;
+  return [
+    { name: "admin interface", state: "passed" },
+    updateCheck("clusters (CDS)", cdsUpdates, cdsRejected),
+    updateCheck("listeners (LDS)", ldsUpdates, ldsRejected),
+    check("server state", stateObstacle(envoy), state),
+    check("workers", workersObstacle(envoy)),
+  ];
+}
+
+function updateCheck(name: string, accepted: number, rejected: number): ReadinessCheck {
+  const counts = `${String(accepted)} accepted, ${String(rejected)} rejected`;
+  if (accepted > 0) return { name, state: "passed", detail: counts };
+  const why = rejected > 0 ? "every update was rejected" : "no update was received";
+  return { name, state: "failed", detail: `${why} (${counts})` };
+}
+
+function check(name: string, obstacle: string | undefined, detail?: string): ReadinessCheck {
+  if (obstacle !== undefined) return { name, state: "failed", detail: obstacle };
+  return detail === undefined ? { name, state: "passed" } : { name, state: "passed", detail };
 }
 
 function configObstacle(envoy: EnvoyReadiness): string | undefined {
@@ -37,11 +62,13 @@ function configObstacle(envoy: EnvoyReadiness): string | undefined {
   return `config not received from XDS server (is Istiod running?): ${counts}`;
 }
 
-function stateObstacle({ state, workersStarted }: EnvoyReadiness): string | undefined {
+function stateObstacle({ state }: EnvoyReadiness): string | undefined {
   if (state === undefined) return "failed to get readiness stats: server.state is not yet updated";
-  if (workersStarted === undefined) {
-    return "failed to get readiness stats: listener_manager.workers_started is not yet updated";
-  }
-  if (state !== "LIVE") return `server is not live, current state is: ${state}`;
-  return workersStarted ? undefined : "workers have not yet started";
+  return state === "LIVE" ? undefined : `server is not live, current state is: ${state}`;
+}
+
+function workersObstacle({ workersStarted }: EnvoyReadiness): string | undefined {
+  if (workersStarted === true) return undefined;
+  if (workersStarted === false) return "workers have not yet started";
+  return "failed to get readiness stats: listener_manager.workers_started is not yet updated";
 }

@@ -3,7 +3,9 @@ import type { Clock } from "../lib/clock.ts";
 import { describeError } from "../lib/errors.ts";
 import type { Logger } from "../lib/log.ts";
 import type { PendingHold } from "../model/readiness.ts";
-import { type EnvoyReadinessSource, envoyObstacle } from "./envoy-readiness.ts";
+import { envoyChecks, envoyObstacle, type EnvoyReadinessSource } from "./envoy-readiness.ts";
+import { type EndedPhase, type ReadinessCheck, type ReadinessReport, waterfall } from "./readiness-report.ts";
+import type { ReadinessMode } from "./status-config.ts";
 
 /** What readiness is judged by; `agent/` fits each part to the room that knows. */
 export interface ReadinessSources {
@@ -15,13 +17,9 @@ export interface ReadinessSources {
   readonly terminating: () => string | undefined;
   /** Called once, when the pod is ready for the first time. */
   readonly onFirstReady: () => void;
+  /** The steps of the start that have ended so far. */
+  readonly startPhases?: () => readonly EndedPhase[];
 }
-
-/**
- * `compatible`: once Envoy has been live, its state is not held against the pod, as with pilot-agent. `strict`: every
- * answer tells Envoy's state of now. Holds and the end of the agent always count.
- */
-export type ReadinessMode = "compatible" | "strict";
 
 export interface ReadinessVerdict {
   readonly ready: boolean;
@@ -34,6 +32,12 @@ export interface Obstacle {
   /** One line. */
   readonly detail: string;
   readonly sinceMs: number;
+}
+
+/** Envoy as it stands: what is wrong with it, if anything, and the conditions one by one. */
+interface EnvoyStanding {
+  readonly obstacle: string | undefined;
+  readonly checks: readonly ReadinessCheck[];
 }
 
 /** An unready pod is told about again after this long, though nothing changed. */
@@ -49,7 +53,7 @@ export class ReadinessJudge {
   readonly #log: Logger;
   readonly #since = new Map<string, number>();
   #envoyWasLive = false;
-  #underway: Promise<ReadinessVerdict> | undefined;
+  #underway: Promise<EnvoyStanding> | undefined;
   #told: string | undefined;
   #toldAtMs = 0;
   #wasReady = false;
@@ -61,16 +65,34 @@ export class ReadinessJudge {
     this.#log = deps.log;
   }
 
-  judge(): Promise<ReadinessVerdict> {
-    this.#underway ??= this.#judge().finally(() => {
-      this.#underway = undefined;
-    });
-    return this.#underway;
+  /** What the kubelet is told. Envoy is not asked where its answer could change nothing. */
+  async judge(): Promise<ReadinessVerdict> {
+    const ask = this.#sources.envoy !== undefined && !(this.#envoyWasLive && this.#mode === "compatible");
+    return this.#verdict(ask ? (await this.#envoy()).obstacle : undefined);
   }
 
-  async #judge(): Promise<ReadinessVerdict> {
+  /** What a person is told: every condition as it is now, and how the start went. */
+  async report(): Promise<ReadinessReport> {
+    const envoy = this.#sources.envoy === undefined ? undefined : await this.#envoy();
+    const latched = this.#envoyWasLive && this.#mode === "compatible";
+    const { ready, obstacles } = this.#verdict(latched ? undefined : envoy?.obstacle);
+    const checks = obstacles
+      .filter(({ name }) => name !== "envoy")
+      .map(({ name, detail, sinceMs }): ReadinessCheck => ({ name, state: "failed", detail, sinceMs }));
+    if (envoy !== undefined) checks.unshift(this.#envoyCheck(envoy, latched, obstacles));
+    return { ready, checks, phases: waterfall(this.#sources.startPhases?.() ?? []) };
+  }
+
+  #envoyCheck(envoy: EnvoyStanding, latched: boolean, obstacles: readonly Obstacle[]): ReadinessCheck {
+    const { checks: children, obstacle } = envoy;
+    if (obstacle === undefined) return { name: "envoy", state: "passed", children };
+    if (latched) return { name: "envoy", state: "latched", detail: obstacle, children };
+    const sinceMs = obstacles.find(({ name }) => name === "envoy")?.sinceMs ?? this.#clock.now();
+    return { name: "envoy", state: "failed", detail: obstacle, sinceMs, children };
+  }
+
+  #verdict(envoy: string | undefined): ReadinessVerdict {
     const found: { name: string; detail: string; sinceMs?: number }[] = [];
-    const envoy = await this.#envoyObstacle();
     const cause = this.#sources.terminating();
     if (cause !== undefined) found.push({ name: "termination", detail: `server is terminated: ${cause}` });
     if (envoy !== undefined) found.push({ name: "envoy", detail: envoy });
@@ -82,15 +104,23 @@ export class ReadinessJudge {
     return { ready: obstacles.length === 0, obstacles };
   }
 
-  async #envoyObstacle(): Promise<string | undefined> {
-    const { envoy } = this.#sources;
-    if (envoy === undefined || (this.#envoyWasLive && this.#mode === "compatible")) return undefined;
+  #envoy(): Promise<EnvoyStanding> {
+    this.#underway ??= this.#askEnvoy().finally(() => {
+      this.#underway = undefined;
+    });
+    return this.#underway;
+  }
+
+  async #askEnvoy(): Promise<EnvoyStanding> {
     try {
-      const obstacle = envoyObstacle(await envoy.read(AbortSignal.timeout(envoyTimeoutMs)));
+      const envoy = await this.#sources.envoy?.read(AbortSignal.timeout(envoyTimeoutMs));
+      if (envoy === undefined) return { obstacle: undefined, checks: [] };
+      const obstacle = envoyObstacle(envoy);
       if (obstacle === undefined) this.#envoyWasLive = true;
-      return obstacle;
+      return { obstacle, checks: envoyChecks(envoy) };
     } catch (error) {
-      return describeError(error);
+      const detail = describeError(error);
+      return { obstacle: detail, checks: [{ name: "admin interface", state: "failed", detail }] };
     }
   }
 
@@ -122,7 +152,7 @@ export class ReadinessJudge {
   }
 }
 
-/** The body of a 503: one line for each thing that is pending, oldest first where that is known. */
+/** The body of a 503: one line for each thing that is pending. */
 export function renderObstacles(obstacles: readonly Obstacle[]): string {
   return obstacles
     .map(({ name, detail, sinceMs }) => `${name}: ${detail} (since ${new Date(sinceMs).toISOString()})\n`)

@@ -5,7 +5,7 @@ import { answerAppProbe } from "./app-probe-route.ts";
 import type { Call, RouteContext } from "./call.ts";
 import { isLoopback } from "./caller.ts";
 import { answerMetrics } from "./metrics-route.ts";
-import { renderObstacles } from "./readiness-judge.ts";
+import { answerReadiness } from "./readiness-route.ts";
 import { methodNotAllowed, notFound, onlyLocalhost, type Reply, sendReply, textReply } from "./reply.ts";
 import { parseRequestTarget } from "./request-path.ts";
 
@@ -69,15 +69,6 @@ function createFinder(context: RouteContext): (call: Call) => Handler {
     }
     return (call) => reply(call, notFound);
   };
-}
-
-async function answerReadiness({ judge }: RouteContext, call: Call): Promise<void> {
-  const verdict = await judge.judge();
-  if (verdict.ready) await reply(call, { status: 200 });
-  else {
-    const headers = { "Content-Type": "text/plain; charset=utf-8" };
-    await reply(call, { status: 503, headers, body: renderObstacles(verdict.obstacles) });
-  }
 }
 
 /** For a POST from loopback. The answer leaves before the thing that was asked for begins. */

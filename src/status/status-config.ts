@@ -14,7 +14,16 @@ export interface StatusConfig {
   /** Metrics only for callers on loopback. */
   readonly metricsLocalhostOnly: boolean;
   readonly scrape: ScrapeConfig;
+  readonly readiness: ReadinessMode;
+  /** Serves `/debug/...` and the status page to callers on loopback. */
+  readonly debug: boolean;
 }
+
+/**
+ * `compatible`: once Envoy has been live, its state is not held against the pod, as with pilot-agent. `strict`: every
+ * answer tells Envoy's state of now. Holds, such as an expired certificate, and the end of the agent always count.
+ */
+export type ReadinessMode = "compatible" | "strict";
 
 export interface AppProbe {
   readonly handler: AppProbeHandler;
@@ -29,5 +38,14 @@ export type AppProbeHandler =
 export interface ScrapeConfig {
   /** Envoy's own metrics; undefined leaves them out. */
   readonly envoyPort: number | undefined;
-  readonly targets: readonly { readonly port: number; readonly path: string }[];
+  readonly targets: readonly ScrapeTarget[];
+}
+
+export interface ScrapeTarget {
+  /** `localhost` unless the application listens elsewhere. */
+  readonly host: string;
+  readonly scheme: "http" | "https";
+  readonly port: number;
+  /** With its query. */
+  readonly path: string;
 }

@@ -33,7 +33,7 @@ export async function startStatusServer(
     return { port: 0, [Symbol.asyncDispose]: () => Promise.resolve() };
   }
   using stack = new DisposableStack();
-  const judge = new ReadinessJudge(sources, "compatible", { clock: deps.clock, log });
+  const judge = new ReadinessJudge(sources, config.readiness, { clock: deps.clock, log });
   const prober = stack.use(createAppProber(config, deps));
   const handle = createRoutes({ config, sources, judge, prober, log });
   const server = createServer({

@@ -13,7 +13,7 @@ function family(name: string, value = 1): string {
 test("M1 M2 agent, Envoy and application are merged, in this order, and the scrape counts itself", async () => {
   await using envoy = await startFakeApp(answer(200, family("envoy_up"), text));
   await using app = await startFakeApp(answer(200, family("app_up", 7), text));
-  const targets = [{ port: app.port, path: "/prom" }];
+  const targets = [{ host: "localhost", scheme: "http" as const, port: app.port, path: "/prom" }];
   await using status = await startStatus({ scrape: { envoyPort: envoy.port, targets } });
   const headers = { Accept: "text/plain", "User-Agent": "Prometheus/3" };
   const scrape = await fetch(status.url("/stats/prometheus?filter=x"), { headers });
@@ -29,7 +29,12 @@ test("M1 M2 agent, Envoy and application are merged, in this order, and the scra
 test("M10 a failed target costs only itself, and shows", async () => {
   await using good = await startFakeApp(answer(200, family("good_up"), text));
   await using bad = await startFakeApp(answer(500, "no"));
-  const targets = [bad.port, good.port, 1].map((port) => ({ port, path: "/metrics" }));
+  const targets = [bad.port, good.port, 1].map((port) => ({
+    host: "localhost",
+    scheme: "http" as const,
+    port,
+    path: "/metrics",
+  }));
   await using status = await startStatus({ scrape: { envoyPort: undefined, targets } });
   const body = await (await fetch(status.url("/metrics"))).text();
   expect(body).toContain("good_up 1");
@@ -42,7 +47,12 @@ test("M10 a failed target costs only itself, and shows", async () => {
 test("a target that hangs costs the scraper's time minus a margin, and the rest arrives", async () => {
   await using hanging = await startFakeApp(() => undefined);
   await using good = await startFakeApp(answer(200, family("good_up"), text));
-  const targets = [hanging.port, good.port].map((port) => ({ port, path: "/metrics" }));
+  const targets = [hanging.port, good.port].map((port) => ({
+    host: "localhost",
+    scheme: "http" as const,
+    port,
+    path: "/metrics",
+  }));
   await using status = await startStatus({ scrape: { envoyPort: undefined, targets } });
   const start = performance.now();
   const scrape = await fetch(status.url("/metrics"), { headers: { "X-Prometheus-Scrape-Timeout-Seconds": "0.5" } });
@@ -55,7 +65,12 @@ test("a target that hangs costs the scraper's time minus a margin, and the rest 
 test("M9 two OpenMetrics targets end in exactly one # EOF", async () => {
   await using one = await startFakeApp(answer(200, `${family("one")}# EOF\n`, openMetrics));
   await using two = await startFakeApp(answer(200, `${family("two").replaceAll("\n", "\r\n")}# EOF\r\n`, openMetrics));
-  const targets = [one.port, two.port].map((port) => ({ port, path: "/metrics" }));
+  const targets = [one.port, two.port].map((port) => ({
+    host: "localhost",
+    scheme: "http" as const,
+    port,
+    path: "/metrics",
+  }));
   await using status = await startStatus({ scrape: { envoyPort: undefined, targets } });
   const headers = { Accept: "application/openmetrics-text;version=1.0.0,text/plain;q=0.5" };
   const scrape = await fetch(status.url("/metrics"), { headers });
@@ -68,7 +83,12 @@ test("M9 two OpenMetrics targets end in exactly one # EOF", async () => {
 test("M13 a family of two targets keeps both samples under one type line", async () => {
   await using one = await startFakeApp(answer(200, '# TYPE f gauge\nf{a="1"} 1\n', text));
   await using two = await startFakeApp(answer(200, '# TYPE f gauge\nf{a="2"} 2\n', text));
-  const targets = [one.port, two.port].map((port) => ({ port, path: "/metrics" }));
+  const targets = [one.port, two.port].map((port) => ({
+    host: "localhost",
+    scheme: "http" as const,
+    port,
+    path: "/metrics",
+  }));
   await using status = await startStatus({ scrape: { envoyPort: undefined, targets } });
   const body = await (await fetch(status.url("/metrics"))).text();
   expect(body).toContain('# TYPE f gauge\nf{a="1"} 1\nf{a="2"} 2\n');
@@ -79,7 +99,10 @@ test("a large body streams through whole", async () => {
   const body = `# TYPE big gauge\n${lines.join("")}`;
   await using app = await startFakeApp(answer(200, body, text));
   await using status = await startStatus({
-    scrape: { envoyPort: undefined, targets: [{ port: app.port, path: "/" }] },
+    scrape: {
+      envoyPort: undefined,
+      targets: [{ host: "localhost", scheme: "http" as const, port: app.port, path: "/" }],
+    },
   });
   const scraped = await (await fetch(status.url("/metrics"))).text();
   expect(scraped.includes(body)).toBe(true);

@@ -41,6 +41,8 @@ export async function startStatus(
     probeHttp2: true,
     metricsLocalhostOnly: false,
     scrape: { envoyPort: undefined, targets: [] },
+    readiness: "compatible",
+    debug: true,
     ...config,
   };
   const metrics = createAgentMetrics({ version: "test", now: () => Date.now(), certificates: () => [] });

@@ -1,0 +1,45 @@
+// SPDX-License-Identifier: Apache-2.0
+import { open } from "node:fs/promises";
+import { describeError } from "../lib/errors.ts";
+import type { PendingHold } from "../model/readiness.ts";
+import { type EndedPhase, type ReadinessCheck, renderReport, waterfall } from "./readiness-report.ts";
+
+/** What is known when the agent dies before it was ready. */
+export interface FatalEnd {
+  readonly cause: unknown;
+  readonly pending: readonly PendingHold[];
+  readonly phases: readonly EndedPhase[];
+}
+
+/** Kubernetes shows this much of a container's termination message. */
+const maxBytes = 4_096;
+
+/** The readiness tree of an agent that never became ready, the fatal cause first; cut to what Kubernetes shows. */
+export function renderTermination({ cause, pending, phases }: FatalEnd): string {
+  const code = cause instanceof Error && "code" in cause ? String(cause.code) : "fatal";
+  const fatal: ReadinessCheck = { name: code, state: "failed", detail: describeError(cause) };
+  const holds = pending.map(({ name, detail, sinceMs }): ReadinessCheck => {
+    return { name, state: "failed", detail: detail ?? "pending", sinceMs };
+  });
+  const text = renderReport({ ready: false, checks: [fatal, ...holds], phases: waterfall(phases) });
+  return Buffer.from(text)
+    .subarray(0, maxBytes)
+    .toString()
+    .replace(/\uFFFD$/, "");
+}
+
+/**
+ * Writes the message where the kubelet reads it. The file is made by the container runtime; where it does not exist
+ * there is nobody to read it, and nothing is written.
+ * @returns whether it was written
+ */
+export async function writeTerminationLog(message: string, path = "/dev/termination-log"): Promise<boolean> {
+  try {
+    await using file = await open(path, "r+");
+    await file.truncate(0);
+    await file.writeFile(message);
+    return true;
+  } catch {
+    return false;
+  }
+}

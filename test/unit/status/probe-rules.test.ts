@@ -1,0 +1,59 @@
+// SPDX-License-Identifier: Apache-2.0
+import { expect, test } from "vitest";
+import { listeningInodes } from "../../../src/status/port-holder.ts";
+import { probeAddress } from "../../../src/status/probe-address.ts";
+import { appAuthority, copiedHeaders } from "../../../src/status/probe-headers.ts";
+import { nextRedirect } from "../../../src/status/probe-redirect.ts";
+
+test.each([
+  ["pod:15020", "pod:8080"],
+  ["[fd00::7]:15020", "[fd00::7]:8080"],
+  ["test.com:9999", "test.com:9999"],
+  ["test.com", "test.com"],
+  ["", "10.0.0.1:8080"],
+  [undefined, "10.0.0.1:8080"],
+])("the kubelet's Host %s becomes %s", (host, expected) => {
+  expect(appAuthority(host, { statusPort: 15_020, appPort: 8_080, authority: "10.0.0.1:8080" })).toBe(expected);
+});
+
+test("what belongs to the connection is not copied; a close is added unless connections are kept", () => {
+  const rawHeaders = ["Host", "a", "X-A", "1", "x-a", "2", "Connection", "x", "Content-Length", "3", "Te", "trailers"];
+  const request = { rawHeaders, headers: { "user-agent": "kube-probe/1.34" } };
+  expect(copiedHeaders(request, false)).toEqual(["X-A", "1", "x-a", "2", "Te", "trailers", "Connection", "close"]);
+  expect(copiedHeaders({ rawHeaders: [], headers: {} }, true)).toEqual(["User-Agent", "attache-probe"]);
+});
+
+test.each([
+  [302, "/next", 1, { kind: "follow", absolute: false }],
+  [307, "https://10.0.0.1:8443/x", 9, { kind: "follow", absolute: true }],
+  [301, "//10.0.0.1/x", 1, { kind: "follow" }],
+  [302, "/next", 10, { kind: "refuse" }],
+  [302, "http://other/", 1, { kind: "stop" }],
+  [302, "http://10.0.0.1.evil/", 1, { kind: "stop" }],
+  [302, undefined, 1, { kind: "stop" }],
+  [304, "/next", 1, { kind: "stop" }],
+  [300, "/next", 1, { kind: "stop" }],
+  [302, "http://[", 1, { kind: "refuse" }],
+  [302, "ftp://10.0.0.1/", 1, { kind: "refuse" }],
+])("a %s to %s after %s requests", (status, location, made, expected) => {
+  expect(nextRedirect(status, location, new URL("http://10.0.0.1:8080/start"), made)).toMatchObject(expected);
+});
+
+test.each([
+  ["10.0.0.1", "127.0.0.6", { host: "10.0.0.1", localAddress: "127.0.0.6", family: 4 }],
+  ["fd00::7", "::6", { host: "fd00::7", localAddress: "::6", family: 6 }],
+  ["localhost", "127.0.0.6", { host: "localhost", localAddress: "127.0.0.6", family: 4 }],
+  ["", "127.0.0.6", { host: "localhost", localAddress: "127.0.0.6", family: 4 }],
+  ["::1", "127.0.0.6", { host: "::1" }],
+])("a probe of %j from %s", (appHost, probeSourceAddress, expected) => {
+  const settings = { port: 15_020, appHost, probeSourceAddress, probeKeepalive: false, probeHttp2: true };
+  expect(probeAddress(settings)).toEqual(expected);
+});
+
+test("the sockets that listen on a port are told from those that are connected to it", () => {
+  const table = `  sl  local_address rem_address   st tx_queue rx_queue tr tm->when retrnsmt   uid  timeout inode
+   0: 00000000:3AAC 00000000:0000 0A 00000000:00000000 00:00000000 00000000     0        0 4711 1 0000 100 0 0 10 0
+   1: 0100007F:3AAC 0100007F:D431 01 00000000:00000000 00:00000000 00000000     0        0 4712 1 0000 20 4 30 10 -1
+   2: 00000000:1F90 00000000:0000 0A 00000000:00000000 00:00000000 00000000     0        0 4713 1 0000 100 0 0 10 0`;
+  expect(listeningInodes(table, 15_020)).toEqual(["4711"]);
+});

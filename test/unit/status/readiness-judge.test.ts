@@ -1,0 +1,175 @@
+// SPDX-License-Identifier: Apache-2.0
+import { expect, test } from "vitest";
+import { Readiness } from "../../../src/model/readiness.ts";
+import { type EnvoyReadiness, envoyObstacle } from "../../../src/status/envoy-readiness.ts";
+import { ReadinessJudge, type ReadinessSources } from "../../../src/status/readiness-judge.ts";
+import { renderReport, reportJson } from "../../../src/status/readiness-report.ts";
+import { FakeClock } from "../../support/fake-clock.ts";
+import { testLog } from "../../support/test-log.ts";
+
+const live: EnvoyReadiness = {
+  cdsUpdates: 1,
+  cdsRejected: 0,
+  ldsUpdates: 1,
+  ldsRejected: 0,
+  state: "LIVE",
+  workersStarted: true,
+};
+const empty: EnvoyReadiness = { ...live, cdsUpdates: 0, ldsUpdates: 0, state: undefined, workersStarted: undefined };
+
+/** A judge whose Envoy answers what the test last put there; an error is thrown. */
+function fixture(sources: Partial<ReadinessSources> = {}, mode: "compatible" | "strict" = "compatible") {
+  const clock = new FakeClock();
+  const { log, records } = testLog();
+  const holds = new Readiness(() => clock.now());
+  const envoy: { says: EnvoyReadiness | Error; asked: number } = { says: live, asked: 0 };
+  let firstReady = 0;
+  const all: ReadinessSources = {
+    holds,
+    envoy: {
+      read: () => {
+        envoy.asked++;
+        return envoy.says instanceof Error ? Promise.reject(envoy.says) : Promise.resolve(envoy.says);
+      },
+    },
+    terminating: () => undefined,
+    onFirstReady: () => firstReady++,
+    ...sources,
+  };
+  const judge = new ReadinessJudge(all, mode, { clock, log });
+  return { judge, clock, holds, envoy, records, firstReady: () => firstReady };
+}
+
+test.each([
+  ["R1 one update of each kind, LIVE, workers", live, undefined],
+  [
+    "R2 only listeners",
+    { ...live, cdsUpdates: 0 },
+    "config not fully received from XDS server: cds updates: 0 successful, 0 rejected; lds updates: 1 successful, 0 rejected",
+  ],
+  [
+    "R3 only clusters",
+    { ...live, ldsUpdates: 0 },
+    "config not fully received from XDS server: cds updates: 1 successful, 0 rejected; lds updates: 0 successful, 0 rejected",
+  ],
+  [
+    "R4 clusters rejected",
+    { ...live, cdsUpdates: 0, cdsRejected: 1 },
+    "config received from XDS server, but was rejected: cds updates: 0 successful, 1 rejected; lds updates: 1 successful, 0 rejected",
+  ],
+  [
+    "R5 nothing yet",
+    empty,
+    "config not received from XDS server (is Istiod running?): cds updates: 0 successful, 0 rejected; lds updates: 0 successful, 0 rejected",
+  ],
+  ["R6 no workers", { ...live, workersStarted: false }, "workers have not yet started"],
+  [
+    "R7 initializing, no workers stat",
+    { ...live, state: "PRE_INITIALIZING", workersStarted: undefined },
+    "server is not live, current state is: PRE_INITIALIZING",
+  ],
+  [
+    "R8 only the server state",
+    { ...live, workersStarted: undefined },
+    "failed to get readiness stats: listener_manager.workers_started is not yet updated",
+  ],
+  ["draining", { ...live, state: "DRAINING" }, "server is not live, current state is: DRAINING"],
+  ["rejections after a success do no harm", { ...live, cdsRejected: 3, ldsRejected: 1 }, undefined],
+])("%s", (_name, envoy, obstacle) => {
+  expect(envoyObstacle(envoy)).toBe(obstacle);
+});
+
+test("R9 a pod that ends is not ready, whatever Envoy says", async () => {
+  const { judge } = fixture({ terminating: () => "received signal: terminated" });
+  const { ready, obstacles } = await judge.judge();
+  expect([ready, obstacles[0]?.detail]).toEqual([false, "server is terminated: received signal: terminated"]);
+});
+
+test("R10 Envoy's state counts until it was live once, and not after", async () => {
+  const { judge, envoy, firstReady } = fixture();
+  const answers = [];
+  for (envoy.says of [empty, { ...live, workersStarted: false }, live, empty, new Error("admin is gone")]) {
+    answers.push((await judge.judge()).ready);
+  }
+  expect(answers).toEqual([false, false, true, true, true]);
+  expect([envoy.asked, firstReady()]).toEqual([3, 1]);
+});
+
+test("in strict mode every answer tells Envoy's state of now", async () => {
+  const { judge, envoy } = fixture({}, "strict");
+  const answers = [];
+  for (envoy.says of [live, { ...live, state: "DRAINING" }, live, new Error("admin is gone"), live]) {
+    answers.push((await judge.judge()).ready);
+  }
+  expect(answers).toEqual([true, false, true, false, true]);
+});
+
+test("R11 a hold keeps the pod unready with its own words, alone or beside a live Envoy", async () => {
+  for (const sources of [{}, { envoy: undefined }]) {
+    const { judge, holds } = fixture(sources);
+    const hold = holds.hold("DNS", "not ready");
+    expect(await judge.judge()).toMatchObject({ ready: false, obstacles: [{ name: "DNS", detail: "not ready" }] });
+    hold.release();
+    expect((await judge.judge()).ready).toBe(true);
+    hold.set("expired");
+    expect((await judge.judge()).ready).toBe(false);
+  }
+});
+
+test("being unready is told once, again when the reason changes, and once a minute", async () => {
+  const { judge, clock, envoy, records } = fixture();
+  const warnings = () => records.filter(({ level }) => level === "warn").length;
+  envoy.says = empty;
+  for (let probe = 0; probe < 50; probe++) {
+    await judge.judge();
+    await clock.advance(1_000);
+  }
+  expect(warnings()).toBe(1);
+  envoy.says = { ...live, workersStarted: false };
+  await judge.judge();
+  expect(warnings()).toBe(2);
+  await clock.advance(60_000);
+  await judge.judge();
+  expect(warnings()).toBe(3);
+});
+
+test("callers at the same time share one question to Envoy", async () => {
+  const { judge, envoy } = fixture();
+  await Promise.all(Array.from({ length: 20 }, () => judge.judge()));
+  expect(envoy.asked).toBe(1);
+});
+
+test("the tree shows every condition, also those that do not count any more, and the waterfall adds up", async () => {
+  const phases = [
+    { name: "Envoy started", atMs: 20.4 },
+    { name: "certificate in Envoy", atMs: 131.9 },
+    { name: "SDS served", atMs: 31.2 },
+  ];
+  const { judge, envoy, holds } = fixture({ startPhases: () => phases });
+  await judge.judge();
+  envoy.says = { ...live, state: "DRAINING", ldsRejected: 2 };
+  holds.hold("identity", "sign CSR at istiod:15012: unreachable");
+  const report = await judge.report();
+  expect(renderReport(report)).toBe(`ready: no
+[~] envoy: server is not live, current state is: DRAINING
+  [+] admin interface
+  [+] clusters (CDS): 1 accepted, 0 rejected
+  [+] listeners (LDS): 1 accepted, 2 rejected
+  [-] server state: server is not live, current state is: DRAINING
+  [+] workers
+[-] identity: sign CSR at istiod:15012: unreachable (since 2026-01-01T00:00:00.000Z)
+
+start:
+  Envoy started               0.0 ms  +20.4 ms
+  SDS served                 20.4 ms  +10.8 ms
+  certificate in Envoy       31.2 ms  +100.7 ms
+`);
+  expect(report.phases.reduce((sum, { durationMs }) => sum + durationMs, 0)).toBeCloseTo(131.9);
+  expect(reportJson(report)).toMatchObject({
+    ready: false,
+    checks: [
+      { name: "envoy", state: "latched", checks: [{}, {}, {}, { name: "server state", state: "failed" }, {}] },
+      { name: "identity", since: "2026-01-01T00:00:00.000Z" },
+    ],
+  });
+});
