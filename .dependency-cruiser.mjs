@@ -13,6 +13,7 @@ const rooms = [
   "dns",
   "interception",
   "recorder",
+  "host",
 ];
 const room = `^src/(${rooms.join("|")})/`;
 const roomWithGen = "^src/(ca|sds|xds|status)/";

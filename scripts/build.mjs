@@ -13,7 +13,7 @@ const root = fileURLToPath(new URL("..", import.meta.url));
 const { version } = JSON.parse(readFileSync(join(root, "package.json"), "utf8"));
 
 /** The commit that is built, or "unknown" outside a work tree of git. */
-function readCommit() {
+function readRevision() {
   try {
     return execFileSync("git", ["rev-parse", "--short=12", "HEAD"], {
       cwd: root,
@@ -40,16 +40,13 @@ function writeResult(name, text) {
   }
 }
 
-const commit = process.env["ATTACHE_COMMIT"] ?? readCommit();
+const revision = process.env["ATTACHE_REVISION"] ?? readRevision();
 const { code, map, scripts, licences } = await makeBundle({
   root,
   entry: "src/main.ts",
   agent: "src/cli/commands/proxy.ts",
   others: /^src\/(cli\/commands\/(?!proxy\.ts)|dev\/|ca\/embedded\/)/,
-  define: {
-    "process.env.ATTACHE_BUILD_VERSION": JSON.stringify(version),
-    "process.env.ATTACHE_BUILD_COMMIT": JSON.stringify(commit),
-  },
+  define: { ATTACHE_BUILD: JSON.stringify({ version, revision }) },
 });
 mkdirSync(join(root, "dist"), { recursive: true });
 writeResult("LICENSES.txt", licences);

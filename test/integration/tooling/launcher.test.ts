@@ -37,7 +37,7 @@ test("the pinned Node runs the bundle with the words as they were given", async 
   const started = await start(await install(root.path), ["version", "a b", "*", ""]);
   expect(started.node).toMatch(/node_modules\/node-linux-\w+\/bin\/node$/);
   expect(started.args).toEqual(["version", "a b", "*", ""]);
-  expect(started.flags).toEqual([]);
+  expect(started.flags.join(" ")).not.toContain("--max-");
   expect(started.env["ATTACHE_LAUNCHER_ENV"]).toBeUndefined();
 });
 
@@ -65,7 +65,7 @@ test("links lead to the program, which learns the name it was called by", async 
   const launcher = await install(root.path);
   await symlink("app/bin/attache", join(root.path, "relative"));
   await symlink(join(root.path, "relative"), join(root.path, "pilot-agent"));
-  expect((await start(launcher, [])).env["ATTACHE_PROGRAM_NAME"]).toBe("attache");
+  expect((await start(launcher, [])).env["ATTACHE_PROGRAM_NAME"]).toBeUndefined();
   expect((await start(join(root.path, "pilot-agent"), [])).env["ATTACHE_PROGRAM_NAME"]).toBe("pilot-agent");
 });
 
