@@ -41,7 +41,7 @@ export async function startAgentProcess(
   // A stream over an open file: the child gets the file itself, and goes on writing whatever becomes of this process.
   const log = createWriteStream(logPath, { mode: 0o600 });
   await once(log, "open");
-  const args = [...program.args, "proxy", "sidecar", "--proxyLogLevel=warning"];
+  const args = [...program.args, "proxy", "sidecar", "--proxyLogLevel=warning", "--proxyComponentLogLevel=misc:error"];
   const child = execa(program.file, args, {
     cwd: setup.directory,
     env: { ...setup.env },

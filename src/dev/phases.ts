@@ -45,14 +45,14 @@ export async function isReady(ports: WorkloadPorts, signal: AbortSignal): Promis
   return status === 200;
 }
 
-/** What an agent says it waits for, on one line. Never throws. */
-export async function readPending(ports: WorkloadPorts, signal: AbortSignal): Promise<string> {
+/** What an agent says it waits for, one thing a line. Never throws. */
+export async function readPending(ports: WorkloadPorts, signal: AbortSignal): Promise<readonly string[]> {
   try {
     const answer = await askLoopback({ port: ports.status, path: "/healthz/ready" }, signal);
-    const text = answer.body.trim().replaceAll(/\s*\n\s*/g, "; ");
-    return answer.status === 200 ? "the agent is ready, Envoy does not answer for it" : text;
+    if (answer.status === 200) return ["the agent is ready, but Envoy does not answer for it"];
+    return answer.body.trim().split("\n");
   } catch (error) {
-    return `the agent does not answer: ${describeError(error)}`;
+    return [`the agent does not answer: ${describeError(error)}`];
   }
 }
 

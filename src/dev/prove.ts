@@ -64,21 +64,21 @@ async function untilReady(
   signal: AbortSignal,
 ): Promise<ProofFailure | undefined> {
   using limit = deadline(clock, withinMs, signal);
-  const wait = async (workload: WorkloadName): Promise<string> => {
+  const wait = async (workload: WorkloadName): Promise<readonly string[]> => {
     try {
       const isSigned = (): boolean => mesh.hasSigned(workload, spiffeIdOf(workload));
       const { onPhase } = observer;
       await untilWorkloadReady({ workload, ports: mesh.ports[workload], isSigned, onPhase }, clock, limit.signal);
-      return "";
+      return [];
     } catch (error) {
       signal.throwIfAborted();
       if (!limit.signal.aborted) throw error;
-      return `${workload} is not ready: ${await readPending(mesh.ports[workload], signal)}`;
+      return (await readPending(mesh.ports[workload], signal)).map((reason) => `${workload}: ${reason}`);
     }
   };
-  const reasons = (await Promise.all(workloadNames.map(wait))).filter((reason) => reason !== "");
-  if (reasons.length === 0) return undefined;
-  return { proof: "ready", why: `after ${String(withinMs / 1_000)} s ${reasons.join("; ")}` };
+  const details = (await Promise.all(workloadNames.map(wait))).flat();
+  if (details.length === 0) return undefined;
+  return { proof: "ready", why: `not ready after ${String(withinMs / 1_000)} s: ${details.join("; ")}`, details };
 }
 
 function proveRotationOf(

@@ -48,6 +48,8 @@ export interface ProofFailure {
   readonly proof: ProofName;
   /** One line: what was observed instead. */
   readonly why: string;
+  /** The same for people, where it is more than one thing. */
+  readonly details?: readonly string[];
 }
 
 /** What one proof brought: the facts observed, and why they do not prove it, if so. */

@@ -50,13 +50,14 @@ export async function runDev(config: DevConfig, deps: DevDeps, stop: AbortSignal
     progress.end("CA", "listens", `${String(timeline.end("ca"))} ms, on 127.0.0.1:${String(port)}`);
   };
   await using mesh = await startMesh({ config, directory, onCa }, deps);
+  timeline.end("agents");
   const broken = new AbortController();
   void mesh.agentEnded.then((error) => {
     broken.abort(error);
   });
   const ends: Ends = { stop, broken: broken.signal };
   const report = await prove(run, mesh, ends);
-  if (report === undefined) return exitCode.failed;
+  if (report === undefined) return config.once ? exitCode.failed : exitCode.ok;
   await show(run, mesh, report);
   const broke = broken.signal.aborted;
   if (!config.once && !broke) await stayUp(run, mesh, report, ends);
@@ -83,16 +84,20 @@ async function prove(run: Run, mesh: RunningMesh, { stop, broken }: Ends): Promi
 
 async function proveWithProgress(run: Run, mesh: RunningMesh, signal: AbortSignal): Promise<ProofResult> {
   const { config, deps, timeline, progress } = run;
+  let last = "ready";
   const observer: Parameters<typeof runProofs>[2] = {
     onPhase(workload, phase) {
-      const ms = timeline.end(`${workload}${phase.charAt(0).toUpperCase()}${phase.slice(1)}`);
+      const ms = timeline.end(`${workload}${phase.charAt(0).toUpperCase()}${phase.slice(1)}`, "agents");
       progress.end(workload, phase, `${String(ms)} ms`);
     },
     onReady() {
+      timeline.end(last);
       progress.expect("proof", proofNames.slice(1));
     },
     onProof(name, failure) {
-      progress.end("proof", name, `${String(timeline.end(name))} ms`, failure === undefined ? "done" : "failed");
+      const ms = timeline.end(name, last);
+      last = name;
+      progress.end("proof", name, `${String(ms)} ms`, failure === undefined ? "done" : "failed");
     },
   };
   return await runProofs(mesh, config, observer, deps.clock, signal);
@@ -107,7 +112,8 @@ async function show({ config, deps, directory, progress }: Run, mesh: RunningMes
     for (const workload of workloadNames) {
       const { logPath } = mesh.agents[workload];
       progress.say(`\nThe last lines of ${logPath}:`);
-      for (const line of await readLastLines(logPath, shownLogLines)) progress.say(`  ${line}`);
+      for (const line of await readLastLines(logPath, shownLogLines))
+        progress.say(`  ${line.slice(0, shownLogColumns)}`);
     }
     if (config.keepDirectory === undefined && config.once) {
       progress.say(`\n${directory.path} is removed now; --keep DIR keeps the logs.`);
@@ -116,7 +122,8 @@ async function show({ config, deps, directory, progress }: Run, mesh: RunningMes
   if (config.json) deps.print(renderJsonReport(report));
 }
 
-const shownLogLines = 12;
+const shownLogLines = 8;
+const shownLogColumns = 220;
 
 /**
  * Until it is stopped: edits are brought to Envoy, rotations are told of.

@@ -32,7 +32,7 @@ export interface MeshStart {
 }
 
 /** While the proof waits for a rotation, and afterwards. Agents replace a certificate when 5 % of this is over. */
-const lifetimesMs = { proof: 2 * 60_000, later: 3_600_000 };
+const lifetimesMs = { proof: 60_000, later: 3_600_000 };
 
 /** Starts the CA, then the applications, then both agents, which start their Envoys. */
 export async function startMesh(start: MeshStart, { clock }: DevDeps): Promise<RunningMesh> {

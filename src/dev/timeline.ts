@@ -12,11 +12,11 @@ export class Timeline {
     this.#startMs = clock.monotonicMs();
   }
 
-  /** Notes the end of a step. @returns its time from the start */
-  end(step: string): number {
+  /** Notes the end of a step. @returns milliseconds from the end of another step to this one, or from the start */
+  end(step: string, from?: string): number {
     const ms = Math.round(this.#clock.monotonicMs() - this.#startMs);
     this.#ends.set(step, ms);
-    return ms;
+    return ms - (from === undefined ? 0 : (this.#ends.get(from) ?? 0));
   }
 
   /** Steps in the order in which they ended. */

@@ -26,12 +26,14 @@ export function renderProof({ proof, failures }: DevReport): readonly string[] {
         ? undefined
         : `${String(proof.rotation.rotations)} rotations, ${String(proof.rotation.requests)} requests, ${String(proof.rotation.failed)} failed`,
   };
-  const lines = proofNames.map((name) => {
-    const failure = failures.find((candidate) => candidate.proof === name);
-    if (failure !== undefined) return [`  ✗ ${proofTitles[name]}`, failure.why];
-    return facts[name] === undefined ? [] : [`  ✓ ${proofTitles[name]}`, facts[name]];
-  });
-  return ["Proof", ...renderTable(lines.filter((line) => line.length > 0))];
+  const proved = proofNames
+    .filter((name) => failures.every(({ proof: failed }) => failed !== name))
+    .flatMap((name) => (facts[name] === undefined ? [] : [[`  ✓ ${proofTitles[name]}`, facts[name]]]));
+  const failed = failures.flatMap(({ proof: name, why, details }) => [
+    `  ✗ ${proofTitles[name]}`,
+    ...(details ?? [why]).map((reason) => `      ${reason}`),
+  ]);
+  return ["Proof", ...renderTable(proved), ...failed];
 }
 
 /** Who runs where, with which certificate. */

@@ -74,7 +74,7 @@ describe("attache dev --once --json", () => {
     expect(report.failures).toHaveLength(1);
     expect(report.failures[0]).toMatchObject({
       proof: "ready",
-      why: expect.stringMatching(/web is not ready: .*identity/) as string,
+      why: expect.stringMatching(/^not ready after 4 s: web: .*web: identity: /) as string,
     });
     expect(report.proof).toEqual({ mtlsStatus: null, peerSeenByApi: null, plainTextRefused: null, rotation: null });
     expect(report.workloads.map(({ serial, ready }) => ({ serial, ready }))).toEqual(

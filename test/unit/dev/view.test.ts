@@ -42,7 +42,8 @@ test("a proof that failed is shown with its reason, and what was not tried is no
   const failures = [{ proof: "ready", why: "web waits for its certificate" } as const];
   expect(renderProof({ ...proved, proof, failures })).toEqual([
     "Proof",
-    "  ✗ both workloads become ready  web waits for its certificate",
+    "  ✗ both workloads become ready",
+    "      web waits for its certificate",
   ]);
 });
 
