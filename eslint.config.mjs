@@ -65,7 +65,7 @@ const reasonedDisable = {
 };
 
 export default defineConfig(
-  { ignores: ["node_modules/", "dist/", "coverage/", ".cache/", "src/gen/", "test/fixtures/", "bin/"] },
+  { ignores: ["node_modules/", "dist/", "coverage/", ".cache/", "src/gen/", "bin/"] },
   {
     files: ["**/*.ts", "**/*.mjs"],
     extends: [tseslint.configs.strictTypeChecked],

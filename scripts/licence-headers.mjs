@@ -10,7 +10,7 @@ const comment = { ts: "//", mts: "//", mjs: "//", cjs: "//", proto: "//", sh: "#
 
 const files = execFileSync("git", ["ls-files", "--cached", "--others", "--exclude-standard"], { encoding: "utf8" })
   .split("\n")
-  .filter((path) => path !== "" && !path.startsWith("src/gen/") && !path.startsWith("test/fixtures/"));
+  .filter((path) => path !== "" && !path.startsWith("src/gen/"));
 
 for (const path of files) {
   const sign = path.startsWith("bin/")
