@@ -34,7 +34,7 @@ export async function fetchSecrets(bytes: Uint8Array, options: FetchOptions): Pr
     throw options.observer.refused(new GrpcError(GrpcStatus.invalidArgument, "the request names no secret"));
   }
   const answer = await untilAnswered(subscription, step.added, options);
-  options.observer.sent(answer);
+  options.observer.sent(answer, 0);
   return stateOfTheWorld.renderAnswer(answer);
 }
 

@@ -55,6 +55,8 @@ export function resourceLabel(name: SecretName): string {
 /** A moment in a secret's delivery, for the record of what happened. Holds no secret. */
 export type SdsEvent =
   | { readonly kind: "subscribed" | "unsubscribed"; readonly resource: string }
-  | { readonly kind: "sent" | "accepted"; readonly resource: string; readonly version: string }
+  | { readonly kind: "sent"; readonly resource: string; readonly version: string; readonly durationMs: number }
+  | { readonly kind: "accepted"; readonly resource: string; readonly version: string }
   | { readonly kind: "rejected"; readonly resource: string; readonly version: string; readonly reason: string }
-  | { readonly kind: "refused"; readonly reason: string };
+  | { readonly kind: "stale-nonce" }
+  | { readonly kind: "refused" | "failed"; readonly reason: string };

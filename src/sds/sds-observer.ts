@@ -43,18 +43,26 @@ export class SdsObserver {
     this.#onEvent({ kind: "unsubscribed", resource: name.text });
   }
 
-  sent({ deliveries }: SubscriptionAnswer<VersionedSecret>): void {
+  /** @param durationMs until the client's flow control had room for the whole answer */
+  sent({ deliveries }: SubscriptionAnswer<VersionedSecret>, durationMs: number): void {
     for (const { name, secret } of deliveries) {
       this.#metrics.sent.inc(resourceLabel(name));
       this.#log.debug("secret sent", { resource: name.text, version: secret.version });
-      this.#onEvent({ kind: "sent", resource: name.text, version: secret.version });
+      this.#onEvent({ kind: "sent", resource: name.text, version: secret.version, durationMs });
     }
+  }
+
+  /** A fault of this server, not of a client. */
+  failed(path: string, error: unknown): void {
+    this.#log.error("secret request failed", { path, error: describeError(error) });
+    this.#onEvent({ kind: "failed", reason: describeError(error) });
   }
 
   report(report: SubscriptionReport<VersionedSecret>): void {
     switch (report.kind) {
       case "stale-nonce":
         this.#metrics.staleNonces.inc();
+        this.#onEvent({ kind: "stale-nonce" });
         return;
       case "accepted":
         for (const { name, secret } of report.deliveries) {

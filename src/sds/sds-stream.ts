@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+import type { Clock } from "../lib/clock.ts";
 import type { ServerStreamCall } from "../lib/grpc/server.ts";
 import { GrpcError, GrpcStatus } from "../lib/grpc/status.ts";
 import { readWhole } from "../lib/grpc/message.ts";
@@ -26,6 +27,7 @@ export interface SdsStreamOptions {
   readonly parseName: (text: string) => SecretName;
   readonly nextNonce: () => string;
   readonly observer: SdsObserver;
+  readonly clock: Clock;
 }
 
 /**
@@ -114,12 +116,14 @@ class SdsStream implements SecretReader {
   }
 
   async #sendAll(): Promise<void> {
+    const { protocol, observer, clock } = this.#options;
     try {
       // Secrets that change in the same turn go in one message.
       await Promise.resolve();
       for (let answer = this.#subscription.take(); answer !== undefined; answer = this.#subscription.take()) {
-        this.#options.observer.sent(answer);
-        await this.#call.write(this.#options.protocol.renderAnswer(answer));
+        const startMs = clock.monotonicMs();
+        await this.#call.write(protocol.renderAnswer(answer));
+        observer.sent(answer, clock.monotonicMs() - startMs);
       }
     } finally {
       this.#sending = undefined;

@@ -45,8 +45,7 @@ export function serveSds(
       watchResource(name, signal, { source, crl: deps.crl, provider: config.privateKeyProvider }),
   });
   const parseName = (text: string): SecretName => checkSecretName(parseSecretName(text), config.fileDirectories);
-  const nonces = nonceSeries(deps);
-  const options = { hub, parseName, nextNonce: nonces, observer };
+  const options = { hub, parseName, nextNonce: nonceSeries(deps), observer, clock: deps.clock };
   const server = createGrpcServer(
     {
       methods: {
@@ -60,11 +59,11 @@ export function serveSds(
         },
         [`${service}FetchSecrets`]: {
           kind: "unary",
-          handle: (request, call) => fetchSecrets(request, { ...options, clock: deps.clock, signal: call.signal }),
+          handle: (request, call) => fetchSecrets(request, { ...options, signal: call.signal }),
         },
       },
       onFailure: (path, error) => {
-        log.error("secret request failed", { path, error });
+        observer.failed(path, error);
       },
     },
     deps,

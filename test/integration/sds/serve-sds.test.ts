@@ -2,7 +2,7 @@
 import { status } from "@grpc/grpc-js";
 import { describe, expect, test } from "vitest";
 import { systemClock } from "../../../src/lib/clock.ts";
-import { contentOf, decodeSecret, secretTypeUrl } from "../../fakes/sds-client.ts";
+import { contentOf, decodeSecret, type SecretsAnswer, secretTypeUrl } from "../../fakes/sds-client.ts";
 import { eventually } from "../../support/eventually.ts";
 import { bundle, certificate, startTestServer } from "./test-server.ts";
 
@@ -167,6 +167,27 @@ describe("StreamSecrets", () => {
   });
 });
 
+describe("the revocation list", () => {
+  test("goes with ROOTCA alone, and a change of it is pushed", async () => {
+    await using server = await startTestServer({}, true);
+    server.set("ROOTCA", bundle("root"));
+    server.set("file-root:/certs/r", bundle("other root"));
+    using stream = server.client().stream();
+    stream.ask({ resource_names: ["file-root:/certs/r"] });
+    const first = await stream.untilAnswer(1);
+    expect(decodeSecret(first.resources[0]).validation_context).toEqual({
+      trusted_ca: { inline_bytes: Buffer.from("other root") },
+    });
+    stream.ask({ resource_names: ["file-root:/certs/r", "ROOTCA"], response_nonce: first.nonce });
+    server.setCrl("list");
+    const crlOf = (answer: SecretsAnswer): string =>
+      String(decodeSecret(answer.resources[0]).validation_context?.crl?.inline_bytes);
+    expect(crlOf(await stream.untilAnswer(2))).toBe("list");
+    server.setCrl("longer list");
+    expect(crlOf(await stream.untilAnswer(3))).toBe("longer list");
+  });
+});
+
 describe("DeltaSecrets", () => {
   test("names come and go; a version the client has is not sent again", async () => {
     await using server = await startTestServer();
@@ -219,6 +240,8 @@ describe("FetchSecrets", () => {
     await using server = await startTestServer();
     const client = server.client();
     await expect(client.fetch(["defualt"])).rejects.toMatchObject({ code: status.NOT_FOUND });
+    server.fail("file-root:/certs/r", new Error("no usable certificate in it"));
+    await expect(client.fetch(["file-root:/certs/r"])).rejects.toMatchObject({ code: status.FAILED_PRECONDITION });
     await expect(client.fetch([])).rejects.toMatchObject({ code: status.INVALID_ARGUMENT });
     await expect(client.fetch(["default"], 200)).rejects.toMatchObject({ code: status.DEADLINE_EXCEEDED });
   });

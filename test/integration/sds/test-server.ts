@@ -21,11 +21,13 @@ export interface TestServer extends AsyncDisposable {
   set(name: string, secret: Secret): void;
   /** From now on the source gives up on this name. */
   fail(name: string, error: Error): void;
+  /** The revocation list; a server started with one waits for it. */
+  setCrl(crlPem: string | undefined): void;
   /** A new client, on a connection of its own, closed with the server. */
   client(): SdsClient;
 }
 
-export async function startTestServer(config: Partial<SdsConfig> = {}): Promise<TestServer> {
+export async function startTestServer(config: Partial<SdsConfig> = {}, withCrl = false): Promise<TestServer> {
   const stack = new AsyncDisposableStack();
   const directory = stack.use(await temporaryDirectory()).path;
   const socketPath = join(directory, "socket");
@@ -39,6 +41,12 @@ export async function startTestServer(config: Partial<SdsConfig> = {}): Promise<
     secrets.set(name, watched);
     return watched;
   };
+  const lists = new Watched<{ readonly crlPem: string | undefined }>();
+  const crl = {
+    async *watch(signal: AbortSignal) {
+      for await (const { crlPem } of lists.watch(signal)) yield crlPem;
+    },
+  };
   const listener = stack.use(await listenUnix({ path: socketPath, mode: 0o600 }));
   const server = serveSds(
     listener,
@@ -50,7 +58,14 @@ export async function startTestServer(config: Partial<SdsConfig> = {}): Promise<
       },
     },
     { fileDirectories: ["/certs"], privateKeyProvider: { kind: "none" }, ...config },
-    { log, clock: systemClock, random: Math.random, metrics, onEvent: (event) => events.push(event) },
+    {
+      log,
+      clock: systemClock,
+      random: Math.random,
+      metrics,
+      onEvent: (event) => events.push(event),
+      ...(withCrl ? { crl } : {}),
+    },
   );
   stack.use(server);
   return {
@@ -64,6 +79,9 @@ export async function startTestServer(config: Partial<SdsConfig> = {}): Promise<
     },
     fail(name, error) {
       failures.set(name, error);
+    },
+    setCrl(crlPem) {
+      lists.set({ crlPem });
     },
     client: () => stack.use(new SdsClient(socketPath)),
     [Symbol.asyncDispose]: () => stack.disposeAsync(),
