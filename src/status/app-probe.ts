@@ -4,6 +4,9 @@ import { assertNever } from "../lib/errors.ts";
 import type { ProbeOutcome, ProbeRequest, ProbeSettings } from "./probe-outcome.ts";
 import type { AppProbe, AppProbeHandler } from "./status-config.ts";
 
+/** Of a probe that has none, as Kubernetes does it. */
+const defaultTimeoutMs = 1_000;
+
 /** Makes one kind of probe; connections that are kept between probes are closed when it is disposed. */
 export interface AppProber extends Disposable {
   probe(probe: AppProbe, request: ProbeRequest, signal: AbortSignal): Promise<ProbeOutcome>;
@@ -28,7 +31,8 @@ export function createAppProber(settings: ProbeSettings, deps: { readonly clock:
   let http: Promise<import("./http-probe.ts").HttpProber> | undefined;
   return {
     async probe({ handler, timeoutMs }, request, signal) {
-      const limit = AbortSignal.any([signal, AbortSignal.timeout(timeoutMs)]);
+      const limitMs = timeoutMs > 0 ? timeoutMs : defaultTimeoutMs;
+      const limit = AbortSignal.any([signal, AbortSignal.timeout(limitMs)]);
       switch (handler.kind) {
         case "http":
           http ??= import("./http-probe.ts").then(({ createHttpProber }) => createHttpProber(settings));
@@ -38,7 +42,7 @@ export function createAppProber(settings: ProbeSettings, deps: { readonly clock:
           return await probeTcp(settings, handler.port, limit);
         }
         case "grpc":
-          return await askGrpc(handler, request, timeoutMs, limit);
+          return await askGrpc(handler, request, limitMs, limit);
         default:
           return assertNever(handler);
       }

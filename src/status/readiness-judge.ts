@@ -23,7 +23,7 @@ export interface ReadinessSources {
 
 export interface ReadinessVerdict {
   readonly ready: boolean;
-  /** Empty when ready. */
+  /** What is pending; when ready, only such as do not count. */
   readonly obstacles: readonly Obstacle[];
 }
 
@@ -32,7 +32,12 @@ export interface Obstacle {
   /** One line. */
   readonly detail: string;
   readonly sinceMs: number;
+  /** Whether the pod is unready because of it. */
+  readonly gates: boolean;
 }
+
+/** An obstacle as it is found, before its time is looked up. */
+type Finding = Omit<Obstacle, "sinceMs"> & { readonly sinceMs?: number };
 
 /** Envoy as it stands: what is wrong with it, if anything, and the conditions one by one. */
 interface EnvoyStanding {
@@ -78,7 +83,9 @@ export class ReadinessJudge {
     const { ready, obstacles } = this.#verdict(latched ? undefined : envoy?.obstacle);
     const checks = obstacles
       .filter(({ name }) => name !== "envoy")
-      .map(({ name, detail, sinceMs }): ReadinessCheck => ({ name, state: "failed", detail, sinceMs }));
+      .map(({ name, detail, sinceMs, gates }): ReadinessCheck => {
+        return { name, state: gates ? "failed" : "not-counted", detail, sinceMs };
+      });
     if (envoy !== undefined) checks.unshift(this.#envoyCheck(envoy, latched, obstacles));
     return { ready, checks, phases: waterfall(this.#sources.startPhases?.() ?? []) };
   }
@@ -86,22 +93,22 @@ export class ReadinessJudge {
   #envoyCheck(envoy: EnvoyStanding, latched: boolean, obstacles: readonly Obstacle[]): ReadinessCheck {
     const { checks: children, obstacle } = envoy;
     if (obstacle === undefined) return { name: "envoy", state: "passed", children };
-    if (latched) return { name: "envoy", state: "latched", detail: obstacle, children };
+    if (latched) return { name: "envoy", state: "not-counted", detail: obstacle, children };
     const sinceMs = obstacles.find(({ name }) => name === "envoy")?.sinceMs ?? this.#clock.now();
     return { name: "envoy", state: "failed", detail: obstacle, sinceMs, children };
   }
 
   #verdict(envoy: string | undefined): ReadinessVerdict {
-    const found: { name: string; detail: string; sinceMs?: number }[] = [];
+    const found: Finding[] = [];
     const cause = this.#sources.terminating();
-    if (cause !== undefined) found.push({ name: "termination", detail: `server is terminated: ${cause}` });
-    if (envoy !== undefined) found.push({ name: "envoy", detail: envoy });
-    for (const hold of this.#sources.holds.pending()) {
-      found.push({ name: hold.name, detail: hold.detail ?? "pending", sinceMs: hold.sinceMs });
+    if (cause !== undefined) found.push({ name: "termination", detail: `server is terminated: ${cause}`, gates: true });
+    if (envoy !== undefined) found.push({ name: "envoy", detail: envoy, gates: true });
+    for (const { name, detail = "pending", sinceMs, gates } of this.#sources.holds.pending()) {
+      found.push({ name, detail, sinceMs, gates: gates || this.#mode === "strict" });
     }
     const obstacles = this.#dated(found);
-    this.#tell(obstacles);
-    return { ready: obstacles.length === 0, obstacles };
+    this.#tell(obstacles.filter(({ gates }) => gates));
+    return { ready: obstacles.every(({ gates }) => !gates), obstacles };
   }
 
   #envoy(): Promise<EnvoyStanding> {
@@ -125,13 +132,13 @@ export class ReadinessJudge {
   }
 
   /** Gives each obstacle the time at which its name first appeared in a row. */
-  #dated(found: readonly { name: string; detail: string; sinceMs?: number }[]): readonly Obstacle[] {
+  #dated(found: readonly Finding[]): readonly Obstacle[] {
     const names = new Set(found.map(({ name }) => name));
     for (const name of this.#since.keys()) if (!names.has(name)) this.#since.delete(name);
-    return found.map(({ name, detail, sinceMs }) => {
-      const since = sinceMs ?? this.#since.get(name) ?? this.#clock.now();
-      this.#since.set(name, since);
-      return { name, detail, sinceMs: since };
+    return found.map((finding) => {
+      const since = finding.sinceMs ?? this.#since.get(finding.name) ?? this.#clock.now();
+      this.#since.set(finding.name, since);
+      return { ...finding, sinceMs: since };
     });
   }
 

@@ -3,8 +3,8 @@
 /** One condition of readiness as it stands, with the conditions that it is made of. */
 export interface ReadinessCheck {
   readonly name: string;
-  /** `latched`: it fails now, but passed once, and that is what counts. */
-  readonly state: "passed" | "failed" | "latched";
+  /** `not-counted`: it fails now, but the pod is not unready because of it. */
+  readonly state: "passed" | "failed" | "not-counted";
   /** What is wrong, or what is there; one line. */
   readonly detail?: string;
   /** Since when it fails, milliseconds since the epoch. */
@@ -62,7 +62,7 @@ export function reportJson(report: ReadinessReport): unknown {
   return { ready: report.ready, checks: report.checks.map(checkJson), phases: report.phases };
 }
 
-const marks = { passed: "[+]", failed: "[-]", latched: "[~]" } as const;
+const marks = { passed: "[+]", failed: "[-]", "not-counted": "[~]" } as const;
 
 function renderCheck(check: ReadinessCheck, depth: number, lines: string[]): void {
   const detail = check.detail === undefined ? "" : `: ${check.detail}`;

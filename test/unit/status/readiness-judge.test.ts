@@ -168,7 +168,7 @@ start:
   expect(reportJson(report)).toMatchObject({
     ready: false,
     checks: [
-      { name: "envoy", state: "latched", checks: [{}, {}, {}, { name: "server state", state: "failed" }, {}] },
+      { name: "envoy", state: "not-counted", checks: [{}, {}, {}, { name: "server state", state: "failed" }, {}] },
       { name: "identity", since: "2026-01-01T00:00:00.000Z" },
     ],
   });
