@@ -115,7 +115,10 @@ export default defineConfig(
       "@typescript-eslint/no-non-null-assertion": "error",
     },
   },
-  { files: ["test/support/**/*.ts"], rules: { "no-restricted-globals": "off", "no-restricted-imports": "off" } },
+  {
+    files: ["test/support/**/*.ts", "test/fixtures/**/*.ts"],
+    rules: { "no-restricted-globals": "off", "no-restricted-imports": "off" },
+  },
   {
     files: ["scripts/**", "*.config.*", ".dependency-cruiser.mjs"],
     rules: {

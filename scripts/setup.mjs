@@ -6,6 +6,7 @@ import { existsSync, readdirSync, readFileSync, statSync } from "node:fs";
 import { delimiter, join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { provideEnvoy } from "./envoy.mjs";
+import { provideTestTools } from "./test-tools.mjs";
 
 const root = fileURLToPath(new URL("..", import.meta.url));
 
@@ -63,17 +64,17 @@ function run(what, program, args) {
   });
 }
 
-/** @param {readonly string[]} wanted of `packages`, `bundle` and `envoy`, made in this order */
+/** @param {readonly string[]} wanted of `packages`, `bundle`, `envoy` and `test-tools`, made in this order */
 async function setup(wanted) {
   if (!packagesAreInstalled()) await run("installing packages", "npm", ["ci", "--no-audit", "--no-fund"]);
   if (wanted.includes("bundle") && !bundleIsFresh())
     await run("building dist/attache.cjs", "node", ["scripts/build.mjs"]);
   if (wanted.includes("envoy")) await provideEnvoy();
+  if (wanted.includes("test-tools")) await provideTestTools(root);
 }
 
-const wanted = process.argv.slice(2);
 try {
-  await setup(wanted.length > 0 ? wanted : ["packages", "bundle", "envoy"]);
+  await setup(process.argv.slice(2));
 } catch (error) {
   process.stderr.write(`setup: ${error instanceof Error ? error.message : String(error)}\n`);
   process.exitCode = 1;
