@@ -52,7 +52,8 @@ class Http2GrpcChannel implements GrpcChannel {
   readonly #options: GrpcChannelOptions;
   readonly #clock: Clock;
   readonly #disposed = new AbortController();
-  readonly #sessions = new Set<ClientHttp2Session>();
+  /** With what resolves when the session's connection is gone. */
+  readonly #sessions = new Map<ClientHttp2Session, Promise<void>>();
   #current: ClientHttp2Session | undefined;
   #connecting: Promise<ClientHttp2Session> | undefined;
   #openCalls = 0;
@@ -96,8 +97,8 @@ class Http2GrpcChannel implements GrpcChannel {
   async [Symbol.asyncDispose](): Promise<void> {
     this.#disposed.abort(new GrpcError(GrpcStatus.cancelled, "the channel was closed"));
     await this.#connecting?.catch(() => undefined);
-    const closed = [...this.#sessions].map((session) => new Promise((resolve) => session.once("close", resolve)));
-    for (const session of this.#sessions) session.destroy();
+    const closed = [...this.#sessions.values()];
+    for (const session of this.#sessions.keys()) session.destroy();
     await Promise.all(closed);
   }
 
@@ -182,13 +183,22 @@ class Http2GrpcChannel implements GrpcChannel {
   async #greet(signal: AbortSignal): Promise<ClientHttp2Session> {
     const { target, authority } = this.#options;
     const socket = await dialTarget(target, signal);
+    const greeted = Promise.withResolvers<undefined>();
+    // The session is silent about a connection that is lost around its creation, as by a TLS alert after the handshake.
+    const gone = new Promise<void>((resolve) => {
+      socket.once("error", greeted.reject);
+      socket.once("close", () => {
+        greeted.reject(new Error(`the peer closed the connection before it spoke ${expected(target)}`));
+        resolve();
+      });
+      if (socket.destroyed) socket.emit("close");
+    });
     const session = connect(`${target.kind === "tls" ? "https" : "http"}://${authority}`, {
       createConnection: () => socket,
       maxSessionMemory: 64,
       settings: { enablePush: false, initialWindowSize: windowSettings.streamBytes },
     });
-    this.#sessions.add(session);
-    const greeted = Promise.withResolvers<undefined>();
+    this.#sessions.set(session, gone);
     session.once("remoteSettings", () => {
       greeted.resolve(undefined);
     });
@@ -196,9 +206,9 @@ class Http2GrpcChannel implements GrpcChannel {
       session.setLocalWindowSize(windowSettings.connectionBytes);
     });
     session.on("error", greeted.reject);
-    session.on("close", () => {
+    void gone.then(() => {
       this.#sessions.delete(session);
-      greeted.reject(new Error(`the peer closed the connection before it spoke ${expected(target)}`));
+      if (!session.destroyed) session.destroy();
     });
     try {
       await orAborted(greeted.promise, signal);

@@ -6,7 +6,7 @@
  */
 export type IncomingMessage =
   | { readonly kind: "whole"; readonly length: number; readonly bytes: Uint8Array }
-  | { readonly kind: "chunks"; readonly length: number; readonly chunks: AsyncIterable<Uint8Array> };
+  | { readonly kind: "chunks"; readonly length: number; readonly chunks: AsyncIterable<Uint8Array, void, undefined> };
 
 /** What a stream of messages can be written to. Calls are carried out in order; each waits for its turn. */
 export interface MessageWriter {

@@ -234,6 +234,21 @@ test("TLS verifies the peer; options are asked for each connection; plaintext is
   await expect(encrypted).rejects.toMatchObject({ detail: stringContaining("TLS") });
 });
 
+test("a peer that wants a certificate and gets none is unavailable at once, and can be disposed of", async () => {
+  await using directory = await temporaryDirectory();
+  const pki = await createOpensslPki(directory.path);
+  const { chainPem, keyPem } = await pki.issue("spiffe://cluster.local/ns/a/sa/b");
+  const pair = { cert_chain: Buffer.from(chainPem), private_key: Buffer.from(keyPem) };
+  const credentials = grpc.ServerCredentials.createSsl(Buffer.from(pki.rootPem), [pair], true);
+  await using peer = await startGrpcJsServer({ [path]: answer }, "127.0.0.1:0", credentials);
+  const tlsOptions = () => ({ ca: pki.rootPem, checkServerIdentity: () => undefined });
+  const target: GrpcTarget = { kind: "tls", host: "127.0.0.1", port: peer.port, tlsOptions };
+  const channel = createGrpcChannel({ target, authority: "b.example" }, { clock });
+  const calling = channel.unary(path, Buffer.from("x"), { timeoutMs: 3_000 });
+  await expect(calling).rejects.toMatchObject({ status: GrpcStatus.unavailable });
+  await channel[Symbol.asyncDispose]();
+});
+
 function stringContaining(text: string): unknown {
   return expect.stringContaining(text);
 }

@@ -1,0 +1,6 @@
+// SPDX-License-Identifier: Apache-2.0
+export type { WorkloadHealth } from "./health-state.ts";
+export type { OwnType } from "./own-type.ts";
+export type { Refusal } from "./refusals.ts";
+export { createXdsMetrics, type XdsMetrics } from "./xds-metrics.ts";
+export { serveXdsProxy, type XdsDeps, type XdsProxy, type XdsStatus, type XdsStreamStatus } from "./xds-proxy.ts";

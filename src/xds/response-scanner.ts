@@ -1,0 +1,168 @@
+// SPDX-License-Identifier: Apache-2.0
+import type { XdsProtocol } from "./request.ts";
+import { WireError, wireType } from "./wire.ts";
+
+/** A resource of a delta response, without its content. */
+export interface ResourceVersion {
+  readonly name: string;
+  readonly version: string;
+}
+
+type Nested = "resource" | "any";
+type Message = XdsProtocol | Nested;
+type Text = "version" | "typeUrl" | "resourceTypeUrl" | "nonce" | "removed" | "resourceVersion" | "resourceName";
+
+/** What is looked into, and what is kept. Source: Envoy API, discovery.proto; protobuf's any.proto */
+const fieldsOf: Readonly<Record<Message, Readonly<Record<number, Nested | Text>>>> = {
+  sotw: { 1: "version", 2: "any", 4: "typeUrl", 5: "nonce" },
+  delta: { 1: "version", 2: "resource", 4: "typeUrl", 5: "nonce", 6: "removed" },
+  resource: { 1: "resourceVersion", 2: "any", 3: "resourceName" },
+  any: { 1: "resourceTypeUrl" },
+};
+
+const longestTextBytes = 64 * 1024;
+
+/**
+ * Reads a DiscoveryResponse or DeltaDiscoveryResponse while it passes, in chunks cut anywhere: type, version, nonce,
+ * and for delta the names and versions. Contents of resources are passed over, not kept.
+ */
+export class ResponseScanner {
+  version = "";
+  nonce = "";
+  /** Of the response itself, which may come after its resources. */
+  typeUrl = "";
+  /** Of the first resource; the same type, known sooner. */
+  resourceTypeUrl = "";
+  resourceCount = 0;
+  readonly resources: ResourceVersion[] = [];
+  readonly removed: string[] = [];
+  readonly #open: { readonly message: Message; readonly end: number }[];
+  #at = 0;
+  #resource = { name: "", version: "" };
+  #step: "tag" | "varint" | "length" | "skip" | "text" = "tag";
+  #number = 0;
+  #value = 0;
+  #scale = 1;
+  #left = 0;
+  #text: Text = "version";
+  #textParts: Uint8Array[] = [];
+
+  /** @param length of the whole message, in bytes */
+  constructor(protocol: XdsProtocol, length: number) {
+    this.#open = [{ message: protocol, end: length }];
+  }
+
+  /** The type as far as it is known by now; empty when it is not. */
+  get knownTypeUrl(): string {
+    return this.typeUrl === "" ? this.resourceTypeUrl : this.typeUrl;
+  }
+
+  /** @throws WireError when this is no such message; nothing can be read after that */
+  push(chunk: Uint8Array): void {
+    for (let i = 0; i < chunk.length; ) {
+      if (this.#step === "skip" || this.#step === "text") i += this.#pass(chunk, i);
+      else this.#takeByte(chunk[i++] ?? 0);
+    }
+  }
+
+  #pass(chunk: Uint8Array, from: number): number {
+    const part = chunk.subarray(from, from + this.#left);
+    if (this.#step === "text") this.#textParts.push(part.slice());
+    this.#left -= part.length;
+    this.#at += part.length;
+    if (this.#left === 0) this.#endValue();
+    return part.length;
+  }
+
+  #takeByte(byte: number): void {
+    this.#at++;
+    if (this.#scale > 2 ** 63) throw new WireError("a number of more than ten bytes");
+    this.#value += (byte % 0x80) * this.#scale;
+    this.#scale *= 0x80;
+    if (byte >= 0x80) return;
+    const value = this.#value;
+    this.#value = 0;
+    this.#scale = 1;
+    if (this.#step === "tag") this.#onTag(value);
+    else if (this.#step === "length") this.#onLength(value);
+    else this.#endField();
+  }
+
+  #onTag(tag: number): void {
+    this.#number = Math.floor(tag / 8);
+    const type = tag % 8;
+    if (this.#number === 0) throw new WireError("field number 0");
+    if (type === wireType.varint) this.#step = "varint";
+    else if (type === wireType.bytes) this.#step = "length";
+    else if (type === wireType.fixed64) this.#skip(8);
+    else if (type === wireType.fixed32) this.#skip(4);
+    else throw new WireError(`wire type ${String(type)}`);
+  }
+
+  #onLength(length: number): void {
+    const { message, end } = this.#inner();
+    if (this.#at + length > end) throw new WireError("a field is longer than what it is part of");
+    const field = fieldsOf[message][this.#number];
+    if (field === "resource" || field === "any") this.#enter(field, length);
+    else if (field === undefined) this.#skip(length);
+    else this.#startText(field, length);
+  }
+
+  #enter(message: Nested, length: number): void {
+    if (this.#open.length === 1) this.resourceCount++;
+    this.#open.push({ message, end: this.#at + length });
+    this.#step = "tag";
+    this.#endMessages();
+  }
+
+  #startText(field: Text, length: number): void {
+    if (field === "resourceTypeUrl" && this.resourceTypeUrl !== "") {
+      this.#skip(length);
+      return;
+    }
+    if (length > longestTextBytes) throw new WireError(`a text of ${String(length)} bytes`);
+    this.#step = "text";
+    this.#text = field;
+    this.#left = length;
+    if (length === 0) this.#endValue();
+  }
+
+  #skip(length: number): void {
+    this.#step = "skip";
+    this.#left = length;
+    if (length === 0) this.#endField();
+  }
+
+  #endValue(): void {
+    if (this.#step === "text") this.#keep(this.#text, Buffer.concat(this.#textParts.splice(0)).toString("utf8"));
+    this.#endField();
+  }
+
+  #keep(field: Text, text: string): void {
+    if (field === "removed") this.removed.push(text);
+    else if (field === "resourceName") this.#resource.name = text;
+    else if (field === "resourceVersion") this.#resource.version = text;
+    else this[field] = text;
+  }
+
+  #endField(): void {
+    this.#step = "tag";
+    this.#endMessages();
+  }
+
+  #endMessages(): void {
+    for (let inner = this.#inner(); this.#at >= inner.end && this.#open.length > 1; inner = this.#inner()) {
+      if (this.#at > inner.end) throw new WireError("a field is longer than what it is part of");
+      this.#open.pop();
+      if (inner.message !== "resource") continue;
+      this.resources.push(this.#resource);
+      this.#resource = { name: "", version: "" };
+    }
+  }
+
+  #inner(): { readonly message: Message; readonly end: number } {
+    const inner = this.#open.at(-1);
+    if (inner === undefined) throw new WireError("no message is open");
+    return inner;
+  }
+}

@@ -1,0 +1,87 @@
+// SPDX-License-Identifier: Apache-2.0
+import type { XdsProtocol } from "./request.ts";
+import { bytesField, firstText, textField, textOf, valueOf, wireFields, wireType } from "./wire.ts";
+
+/** One resource, not decoded. */
+export interface XdsResource {
+  readonly name: string;
+  /** Of delta; empty for state of the world. */
+  readonly version: string;
+  /** The `google.protobuf.Any` as it came. */
+  readonly any: Uint8Array;
+}
+
+/** A response taken apart, its resources not decoded. */
+export interface XdsResponse {
+  readonly typeUrl: string;
+  readonly version: string;
+  readonly nonce: string;
+  readonly resources: readonly XdsResource[];
+  /** Of delta. */
+  readonly removed: readonly string[];
+}
+
+/**
+ * Takes a whole response apart. Without names of its own, as in state of the world, a resource's name is its first
+ * field: so it is in every type of Envoy's that has a name.
+ * @throws WireError
+ */
+export function parseResponse(bytes: Uint8Array, protocol: XdsProtocol): XdsResponse {
+  const found = { typeUrl: "", version: "", nonce: "" };
+  const resources: XdsResource[] = [];
+  const removed: string[] = [];
+  for (const field of wireFields(bytes)) {
+    if (field.type !== wireType.bytes) continue;
+    const value = valueOf(bytes, field);
+    if (field.number === 1) found.version = textOf(bytes, field);
+    else if (field.number === 2) resources.push(protocol === "sotw" ? parseAny(value) : parseDeltaResource(value));
+    else if (field.number === 4) found.typeUrl = textOf(bytes, field);
+    else if (field.number === 5) found.nonce = textOf(bytes, field);
+    else if (field.number === 6 && protocol === "delta") removed.push(textOf(bytes, field));
+  }
+  return { ...found, resources, removed };
+}
+
+/** The bytes of a response. */
+export function renderResponse(response: XdsResponse, protocol: XdsProtocol): Uint8Array {
+  const resources = response.resources.map(({ name, version, any }) => {
+    if (protocol === "sotw") return bytesField(2, any);
+    return bytesField(2, Buffer.concat([textField(1, version), bytesField(2, any), textField(3, name)]));
+  });
+  return Buffer.concat([
+    textField(1, response.version),
+    ...resources,
+    textField(4, response.typeUrl),
+    textField(5, response.nonce),
+    ...(protocol === "sotw" ? [] : response.removed.map((name) => bytesField(6, Buffer.from(name)))),
+  ]);
+}
+
+/** The serialised message inside an Any. */
+export function contentOf(any: Uint8Array): Uint8Array {
+  for (const field of wireFields(any)) {
+    if (field.number === 2 && field.type === wireType.bytes) return valueOf(any, field);
+  }
+  return new Uint8Array(0);
+}
+
+function parseAny(any: Uint8Array): XdsResource {
+  return { name: nameOf(contentOf(any)), version: "", any };
+}
+
+/** Of a type whose first field is no name, the content may look like anything. */
+function nameOf(content: Uint8Array): string {
+  try {
+    return firstText(content, 1);
+  } catch {
+    return "";
+  }
+}
+
+function parseDeltaResource(bytes: Uint8Array): XdsResource {
+  let any: Uint8Array = new Uint8Array(0);
+  for (const field of wireFields(bytes)) {
+    if (field.number === 2 && field.type === wireType.bytes) any = valueOf(bytes, field);
+  }
+  return { name: firstText(bytes, 3), version: firstText(bytes, 1), any };
+}

@@ -1,0 +1,33 @@
+// SPDX-License-Identifier: Apache-2.0
+
+const prefix = "type.googleapis.com/";
+
+/** Types that the proxy treats in a way of their own. */
+export const typeUrls = {
+  listener: `${prefix}envoy.config.listener.v3.Listener`,
+  cluster: `${prefix}envoy.config.cluster.v3.Cluster`,
+  secret: `${prefix}envoy.extensions.transport_sockets.tls.v3.Secret`,
+  nameTable: `${prefix}istio.networking.nds.v1.NameTable`,
+  proxyConfig: `${prefix}istio.mesh.v1alpha1.ProxyConfig`,
+  health: `${prefix}istio.v1.HealthInformation`,
+} as const;
+
+/** Short names as Istio and Envoy use them; for metrics and logs. */
+const shortNames: Readonly<Record<string, string>> = {
+  [typeUrls.listener]: "lds",
+  [typeUrls.cluster]: "cds",
+  [`${prefix}envoy.config.route.v3.RouteConfiguration`]: "rds",
+  [`${prefix}envoy.config.route.v3.ScopedRouteConfiguration`]: "srds",
+  [`${prefix}envoy.config.route.v3.VirtualHost`]: "vhds",
+  [`${prefix}envoy.config.endpoint.v3.ClusterLoadAssignment`]: "eds",
+  [typeUrls.secret]: "sds",
+  [`${prefix}envoy.service.runtime.v3.Runtime`]: "rtds",
+  [`${prefix}envoy.config.core.v3.TypedExtensionConfig`]: "ecds",
+  [typeUrls.nameTable]: "nds",
+  [typeUrls.proxyConfig]: "pcds",
+};
+
+/** A short name for a type; one of a closed set, so that it can be a label. */
+export function shortTypeName(typeUrl: string): string {
+  return shortNames[typeUrl] ?? "other";
+}

@@ -1,0 +1,128 @@
+// SPDX-License-Identifier: Apache-2.0
+import type { ClientStream } from "../lib/grpc/client.ts";
+import type { IncomingMessage } from "../lib/grpc/message.ts";
+import { GrpcStatus } from "../lib/grpc/status.ts";
+import { describeError } from "../lib/errors.ts";
+import { orAborted } from "../lib/tasks.ts";
+import { renderHealthReport, type WorkloadHealth } from "./health-state.ts";
+import { OwnTypeFeed } from "./own-type-feed.ts";
+import type { ProxiedStream } from "./proxied-stream.ts";
+import { renderRequest } from "./request.ts";
+import { parseResponse } from "./response.ts";
+import { readScanned, type ScannedMessage, scanMessage } from "./scanned-message.ts";
+import type { SentAnswer } from "./subscriptions.ts";
+import { shortTypeName, typeUrls } from "./type-url.ts";
+import { WireError } from "./wire.ts";
+
+/** One stream to the control plane: requests out, answers to Envoy or to the agent itself. */
+export class UpstreamLink {
+  readonly #client: ProxiedStream;
+  readonly #stream: ClientStream;
+  readonly #signal: AbortSignal;
+  readonly #feeds: ReadonlyMap<string, OwnTypeFeed>;
+  #isTriggered = false;
+
+  constructor(client: ProxiedStream, stream: ClientStream, signal: AbortSignal) {
+    this.#client = client;
+    this.#stream = stream;
+    this.#signal = signal;
+    const { context, protocol } = client;
+    const reply = (request: Uint8Array): void => {
+      void this.#write(request);
+    };
+    const { log, metrics } = context;
+    this.#feeds = new Map(
+      context.ownTypes.map((type) => [type.typeUrl, new OwnTypeFeed(type, { protocol, log, metrics, reply, signal })]),
+    );
+  }
+
+  /**
+   * Sends a request of the client's. Directly after the first one for listeners come the agent's own.
+   * Resolves when there is room for more, or when the stream is gone: then the next one is told of it anyway.
+   */
+  async send(typeUrl: string, request: Uint8Array): Promise<void> {
+    const written = this.#write(request);
+    if (typeUrl === typeUrls.listener && !this.#isTriggered) this.#trigger();
+    await written;
+  }
+
+  /** Reports a change of the workload's health, unless it is too early for it. */
+  report(health: WorkloadHealth): void {
+    if (this.#isTriggered) void this.#write(renderHealthReport(health, this.#client.protocol));
+  }
+
+  cancel(): void {
+    this.#stream.cancel();
+  }
+
+  /** Hands on answers until the stream ends. @throws GrpcError unless it ends with OK */
+  async run(): Promise<void> {
+    for await (const message of this.#stream.responses) {
+      this.#client.context.metrics.responses.inc();
+      await this.#onResponse(message);
+    }
+  }
+
+  #trigger(): void {
+    this.#isTriggered = true;
+    for (const typeUrl of this.#feeds.keys()) void this.#write(renderRequest({ typeUrl }, this.#client.protocol));
+    const health = this.#client.context.health();
+    if (health !== undefined) this.report(health);
+  }
+
+  async #write(request: Uint8Array): Promise<void> {
+    this.#client.context.metrics.requests.inc();
+    await this.#stream.write(request).catch(() => undefined);
+  }
+
+  async #onResponse(message: IncomingMessage): Promise<void> {
+    let scanned: ScannedMessage;
+    try {
+      scanned = await scanMessage(message, this.#client.protocol);
+    } catch (error) {
+      if (!(error instanceof WireError)) throw error;
+      const { length } = message;
+      this.#client.context.log.warn("dropped an answer of the control plane", { length, reason: describeError(error) });
+      return;
+    }
+    if (this.#client.subscriptions.has(scanned.typeUrl)) await this.#forward(scanned);
+    else await this.#consume(scanned);
+  }
+
+  /** A slow client holds this stream back, and nothing else. */
+  async #forward(message: ScannedMessage): Promise<void> {
+    const { call, subscriptions, context } = this.#client;
+    this.#client.isAnswered = true;
+    const recording = context.cache?.record(this.#client, message.typeUrl);
+    const chunks = message.chunks(() => {
+      const answer = answerOf(message);
+      subscriptions.sent(answer, true);
+      recording?.complete(answer);
+    });
+    const teed = recording === undefined ? chunks : recording.tee(chunks);
+    await orAborted(call.writeChunks(message.length, teed), this.#signal);
+  }
+
+  async #consume(message: ScannedMessage): Promise<void> {
+    const feed = this.#feeds.get(message.typeUrl);
+    if (feed !== undefined) {
+      feed.receive(parseResponse(await readScanned(message), this.#client.protocol));
+      return;
+    }
+    for await (const _chunk of message.chunks(() => undefined));
+    this.#refuse(message);
+  }
+
+  #refuse({ typeUrl, scanner }: ScannedMessage): void {
+    const { context, protocol } = this.#client;
+    context.metrics.rejections.inc(shortTypeName(typeUrl));
+    context.log.warn("refused a type that nobody here asked for", { typeUrl, version: scanner.version });
+    const error = { code: GrpcStatus.invalidArgument, message: `${typeUrl}: nobody here asked for this type` };
+    void this.#write(renderRequest({ typeUrl, nonce: scanner.nonce, error }, protocol));
+  }
+}
+
+function answerOf({ typeUrl, scanner }: ScannedMessage): SentAnswer {
+  const { version, nonce, resources, removed } = scanner;
+  return { typeUrl, version, nonce, resources, removed };
+}

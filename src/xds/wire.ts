@@ -1,0 +1,106 @@
+// SPDX-License-Identifier: Apache-2.0
+import { AgentError } from "../lib/errors.ts";
+
+/** Bytes that are no protobuf message. Source of the format: protobuf.dev, Encoding */
+export class WireError extends AgentError {
+  readonly code = "AGENT_XDS_WIRE";
+  constructor(problem: string) {
+    super(`read a protobuf message: ${problem}`);
+  }
+}
+
+export const wireType = { varint: 0, fixed64: 1, bytes: 2, fixed32: 5 } as const;
+
+/** One field of a message, by the positions of its bytes. */
+export interface WireField {
+  readonly number: number;
+  readonly type: number;
+  /** Where the field's tag is. */
+  readonly start: number;
+  /** Where the value is; for `bytes`, after the length. */
+  readonly valueStart: number;
+  readonly end: number;
+}
+
+/**
+ * The fields of a message, in order, without looking into them.
+ * @throws WireError
+ */
+export function* wireFields(bytes: Uint8Array): Generator<WireField, void, undefined> {
+  for (let at = 0; at < bytes.length; ) {
+    const start = at;
+    const tag = readVarint(bytes, at);
+    at = tag.end;
+    const type = tag.value % 8;
+    const number = Math.floor(tag.value / 8);
+    let valueStart = at;
+    if (type === wireType.varint) at = readVarint(bytes, at).end;
+    else if (type === wireType.fixed64) at += 8;
+    else if (type === wireType.fixed32) at += 4;
+    else if (type === wireType.bytes) {
+      const length = readVarint(bytes, at);
+      valueStart = length.end;
+      at = length.end + length.value;
+    } else throw new WireError(`wire type ${String(type)}`);
+    if (number === 0) throw new WireError("field number 0");
+    if (at > bytes.length) throw new WireError("it ends inside a field");
+    yield { number, type, start, valueStart, end: at };
+  }
+}
+
+/** The value of a field of type `string`. */
+export function textOf(bytes: Uint8Array, field: WireField): string {
+  return Buffer.from(bytes.buffer, bytes.byteOffset + field.valueStart, field.end - field.valueStart).toString("utf8");
+}
+
+/** The bytes of a field's value, not copied. */
+export function valueOf(bytes: Uint8Array, field: WireField): Uint8Array {
+  return bytes.subarray(field.valueStart, field.end);
+}
+
+/** The first text in field `number`; empty when there is none. */
+export function firstText(bytes: Uint8Array, number: number): string {
+  for (const field of wireFields(bytes)) {
+    if (field.number === number && field.type === wireType.bytes) return textOf(bytes, field);
+  }
+  return "";
+}
+
+/** A field of type `string`; nothing when it is empty, as proto3 has it. */
+export function textField(number: number, text: string): Uint8Array {
+  return text === "" ? new Uint8Array(0) : bytesField(number, Buffer.from(text));
+}
+
+/** A field of type `string`, `bytes` or message, also when it is empty. */
+export function bytesField(number: number, value: Uint8Array): Uint8Array {
+  return Buffer.concat([varint(number * 8 + wireType.bytes), varint(value.length), value]);
+}
+
+/** A field of an integer type that is not negative; nothing when it is 0. */
+export function integerField(number: number, value: number): Uint8Array {
+  return value === 0 ? new Uint8Array(0) : Buffer.concat([varint(number * 8), varint(value)]);
+}
+
+function varint(value: number): Uint8Array {
+  const bytes: number[] = [];
+  let left = value;
+  while (left >= 0x80) {
+    bytes.push((left % 0x80) + 0x80);
+    left = Math.floor(left / 0x80);
+  }
+  bytes.push(left);
+  return Uint8Array.from(bytes);
+}
+
+function readVarint(bytes: Uint8Array, from: number): { readonly value: number; readonly end: number } {
+  let value = 0;
+  let scale = 1;
+  for (let at = from; at < from + 10; at++) {
+    const byte = bytes[at];
+    if (byte === undefined) throw new WireError("it ends inside a number");
+    value += (byte % 0x80) * scale;
+    if (byte < 0x80) return { value, end: at + 1 };
+    scale *= 0x80;
+  }
+  throw new WireError("a number of more than ten bytes");
+}

@@ -1,0 +1,40 @@
+// SPDX-License-Identifier: Apache-2.0
+import { Measure } from "../lib/measures.ts";
+
+/** What the proxy counts. Names in an exposition are the metrics room's affair. */
+export interface XdsMetrics {
+  /** Sent to the control plane, Envoy's and the agent's own. */
+  readonly requests: Measure;
+  readonly responses: Measure;
+  /** Connections to the control plane that could not be made. */
+  readonly connectionFailures: Measure;
+  /** Streams to the control plane that ended. By type: `cancelled` or `error`. */
+  readonly upstreamTerminations: Measure;
+  /** Envoy's streams that ended. By type: `cancelled` or `error`. */
+  readonly envoyTerminations: Measure;
+  readonly lastRequestBytes: Measure;
+  readonly largestRequestBytes: Measure;
+  /** Answers that Envoy, or the agent itself, refused. By short type name. */
+  readonly rejections: Measure;
+  /** 1 while what Envoy refused last has not been followed by something it accepted. By short type name. */
+  readonly rejected: Measure;
+  /** Seconds since the control plane was last heard of, while the cache serves Envoy; else 0. */
+  readonly cacheStalenessSeconds: Measure;
+}
+
+const endings = [["cancelled"], ["error"]] as const;
+
+export function createXdsMetrics(): XdsMetrics {
+  return {
+    requests: new Measure(),
+    responses: new Measure(),
+    connectionFailures: new Measure(),
+    upstreamTerminations: new Measure(["type"], endings),
+    envoyTerminations: new Measure(["type"], endings),
+    lastRequestBytes: new Measure(),
+    largestRequestBytes: new Measure(),
+    rejections: new Measure(["type"]),
+    rejected: new Measure(["type"]),
+    cacheStalenessSeconds: new Measure(),
+  };
+}

@@ -1,0 +1,123 @@
+// SPDX-License-Identifier: Apache-2.0
+import type { Clock } from "../lib/clock.ts";
+import { createGrpcServer, type GrpcHandler } from "../lib/grpc/server.ts";
+import type { Logger } from "../lib/log.ts";
+import type { UnixListener } from "../lib/unix-socket.ts";
+import { EnvoyStream } from "./envoy-stream.ts";
+import type { WorkloadHealth } from "./health-state.ts";
+import type { OwnType } from "./own-type.ts";
+import type { StreamContext } from "./proxied-stream.ts";
+import { type Refusal, Refusals } from "./refusals.ts";
+import type { XdsProtocol } from "./request.ts";
+import { adsMethods } from "./upstream.ts";
+import type { XdsConfig } from "./xds-config.ts";
+import type { XdsMetrics } from "./xds-metrics.ts";
+
+export interface XdsDeps {
+  readonly log: Logger;
+  readonly clock: Clock;
+  /** Uniform in [0, 1). */
+  readonly random: () => number;
+  readonly metrics: XdsMetrics;
+  /** Types that the agent asks for itself. */
+  readonly ownTypes: readonly OwnType[];
+}
+
+/** What goes on between Envoy and the control plane, for the status page. */
+export interface XdsStatus {
+  readonly streams: readonly XdsStreamStatus[];
+  /** Types whose last answer Envoy refused. */
+  readonly refused: readonly Refusal[];
+}
+
+export interface XdsStreamStatus {
+  readonly protocol: XdsProtocol;
+  readonly isEnvoy: boolean;
+  /** Whether a stream to a control plane is open. */
+  readonly isConnected: boolean;
+  readonly types: readonly { readonly typeUrl: string; readonly version: string }[];
+}
+
+/** Disposing cuts all streams; it is for after Envoy's end. */
+export interface XdsProxy extends AsyncDisposable {
+  status(): XdsStatus;
+  /** Tells the control plane how the workload is, now and on each later stream. */
+  reportHealth(health: WorkloadHealth): void;
+}
+
+/**
+ * Serves ADS on the socket and passes it on to the control plane, as bytes. Both protocols at any time; several
+ * streams at once, of which Envoy has one.
+ */
+export function serveXdsProxy(listener: UnixListener, config: XdsConfig, deps: XdsDeps): XdsProxy {
+  const streams = new Set<EnvoyStream>();
+  const refusals = new Refusals(deps);
+  let health: WorkloadHealth | undefined;
+  const context: StreamContext = {
+    ...deps,
+    config,
+    refusals,
+    health: () => health,
+    claim: (stream) => {
+      for (const other of streams) {
+        if (other === stream || !other.isEnvoy) continue;
+        deps.log.info("Envoy opened another stream; the older one is closed");
+        other.end();
+      }
+    },
+    cache: undefined,
+  };
+  const server = createGrpcServer(
+    {
+      methods: {
+        [adsMethods.sotw]: handler("sotw", streams, context),
+        [adsMethods.delta]: handler("delta", streams, context),
+      },
+      maxReceiveBytes: config.maxReceiveBytes,
+      chunkAboveBytes: Number.POSITIVE_INFINITY,
+      maxConcurrentStreams: config.maxStreams,
+      keepalive: config.keepalive,
+      onFailure: (path, error) => {
+        deps.log.error("an xDS stream failed", { path, reason: String(error) });
+      },
+    },
+    deps,
+  );
+  listener.serve((socket) => {
+    server.accept(socket);
+  });
+  return {
+    status: () => ({ streams: [...streams].map(statusOf), refused: refusals.current() }),
+    reportHealth(next) {
+      health = next;
+      for (const stream of streams) stream.link?.report(next);
+    },
+    [Symbol.asyncDispose]: () => server[Symbol.asyncDispose](),
+  };
+}
+
+function handler(protocol: XdsProtocol, streams: Set<EnvoyStream>, context: StreamContext): GrpcHandler {
+  return {
+    kind: "stream",
+    async handle(call) {
+      const stream = new EnvoyStream(call, protocol, context);
+      streams.add(stream);
+      let ending = "cancelled";
+      try {
+        await stream.run();
+      } catch (error) {
+        ending = "error";
+        throw error;
+      } finally {
+        streams.delete(stream);
+        context.metrics.envoyTerminations.inc(ending);
+      }
+    },
+  };
+}
+
+function statusOf(stream: EnvoyStream): XdsStreamStatus {
+  const { protocol, isEnvoy, subscriptions } = stream;
+  const types = subscriptions.typeUrls.map((typeUrl) => ({ typeUrl, version: subscriptions.versionInUse(typeUrl) }));
+  return { protocol, isEnvoy, isConnected: stream.link !== undefined, types };
+}
