@@ -186,7 +186,11 @@ class Http2GrpcChannel implements GrpcChannel {
     const greeted = Promise.withResolvers<undefined>();
     // The session is silent about a connection that is lost around its creation, as by a TLS alert after the handshake.
     const gone = new Promise<void>((resolve) => {
-      socket.once("error", greeted.reject);
+      socket.once("error", (error) => {
+        greeted.reject(error);
+        socket.destroy();
+        resolve();
+      });
       socket.once("close", () => {
         greeted.reject(new Error(`the peer closed the connection before it spoke ${expected(target)}`));
         resolve();
