@@ -1,27 +1,35 @@
 // SPDX-License-Identifier: Apache-2.0
 
-/** What becomes of a comment line: passed on, left out, or replaced by another. */
-export type CommentVerdict = "keep" | "drop" | { readonly line: string };
+/** What becomes of a comment line: passed on, left out, or replaced by other lines. */
+export type CommentVerdict = "keep" | "drop" | { readonly lines: readonly string[] };
+
+/** How the lines of one body are treated. */
+export interface LineRules {
+  /** @param line without its end */
+  comment(line: string): CommentVerdict;
+  /** @param lines whole sample lines up to the next comment @returns what takes their place; undefined keeps them */
+  samples(lines: Buffer): Buffer | undefined;
+}
 
 const newline = 0x0a;
 const hash = 0x23;
+const nothing = new Uint8Array();
 /** A line of a scrape is not longer than this; what is longer is passed on in parts. */
 const maxLineBytes = 256 * 1024;
 
 /**
- * Cuts a body into pieces that end at line ends, and lets every comment line be judged. Sample lines are passed on as
- * they are, without being looked at, so that 100,000 of them cost hardly more than a copy.
+ * Cuts a body into pieces that end at line ends, and applies rules to them. Sample lines that the rules keep are passed
+ * on without being looked at, so that 100,000 of them cost hardly more than a copy.
  */
 export class BodyFilter {
-  readonly #judge: (line: string) => CommentVerdict;
+  readonly #rules: LineRules;
   #carry = Buffer.alloc(0);
 
-  /** @param judge gets a comment line without its end */
-  constructor(judge: (line: string) => CommentVerdict) {
-    this.#judge = judge;
+  constructor(rules: LineRules) {
+    this.#rules = rules;
   }
 
-  /** @returns pieces that share memory with `bytes` */
+  /** @returns pieces that may share memory with `bytes` */
   feed(bytes: Uint8Array): readonly Uint8Array[] {
     const buffer = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength);
     const last = buffer.lastIndexOf(newline);
@@ -50,19 +58,26 @@ export class BodyFilter {
 
   /** @param block whole lines */
   #block(block: Buffer, pieces: Uint8Array[]): void {
-    let from = 0;
-    let comment = block[0] === hash ? 0 : nextComment(block, 0);
-    while (comment >= 0) {
-      const end = block.indexOf(newline, comment);
-      const verdict = this.#judge(block.toString("utf8", comment, end).trimEnd());
-      if (verdict !== "keep") {
-        if (comment > from) pieces.push(block.subarray(from, comment));
-        if (verdict !== "drop") pieces.push(Buffer.from(`${verdict.line}\n`));
-        from = end + 1;
-      }
-      comment = block[end + 1] === hash ? end + 1 : nextComment(block, end);
+    /** Where the lines begin that are passed on as they are. */
+    let run = 0;
+    const replace = (start: number, end: number, lines: Uint8Array): void => {
+      if (start > run) pieces.push(block.subarray(run, start));
+      if (lines.byteLength > 0) pieces.push(lines);
+      run = end;
+    };
+    let at = 0;
+    while (at < block.byteLength) {
+      const comment = block[at] === hash ? at : nextComment(block, at);
+      const samplesEnd = comment < 0 ? block.byteLength : comment;
+      const samples = at < samplesEnd ? this.#rules.samples(block.subarray(at, samplesEnd)) : undefined;
+      if (samples !== undefined) replace(at, samplesEnd, samples);
+      if (comment < 0) break;
+      at = block.indexOf(newline, comment) + 1;
+      const verdict = this.#rules.comment(block.toString("utf8", comment, at).trimEnd());
+      if (verdict === "drop") replace(comment, at, nothing);
+      else if (verdict !== "keep") replace(comment, at, Buffer.from(verdict.lines.map((line) => `${line}\n`).join("")));
     }
-    if (from < block.byteLength) pieces.push(block.subarray(from));
+    if (run < block.byteLength) pieces.push(block.subarray(run));
   }
 }
 

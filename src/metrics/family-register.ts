@@ -1,14 +1,16 @@
 // SPDX-License-Identifier: Apache-2.0
 import type { Logger } from "../lib/log.ts";
 import type { Measure } from "../lib/measures.ts";
-import { BodyFilter, type CommentVerdict } from "./body-filter.ts";
+
+/** `repeated`: another part declared it with the same type; `conflicting`: with another type. */
+export type Declaration = "first" | "repeated" | "conflicting";
 
 /**
- * The families that an answer has declared so far. A family that a second part declares too keeps its first type and
- * help lines alone, or no parser would take the answer; its samples stay.
+ * The families that an answer has declared so far. Two parts that declare the same one would make the whole answer
+ * unreadable, so this is counted and told, and the second declaration is left out.
  */
 export class FamilyRegister {
-  readonly #declaredBy = new Map<string, string>();
+  readonly #declared = new Map<string, { readonly type: string; readonly label: string }>();
   readonly #duplicates: Measure;
   readonly #log: Logger;
 
@@ -17,24 +19,20 @@ export class FamilyRegister {
     this.#log = log;
   }
 
-  /** A filter for one part of the answer, in the order of the parts. */
-  part(label: string): BodyFilter {
-    const reported = new Set<string>();
-    return new BodyFilter((line): CommentVerdict => {
-      const [, word, family = ""] = line.split(/\s+/, 3);
-      if (word === "EOF") return "drop";
-      if (word !== "TYPE" && word !== "HELP" && word !== "UNIT") return "keep";
-      const owner = this.#declaredBy.get(family);
-      if (owner === undefined || owner === label) {
-        this.#declaredBy.set(family, label);
-        return "keep";
-      }
-      if (!reported.has(family)) {
-        reported.add(family);
-        this.#duplicates.inc();
-        this.#log.warn("metric family is declared by two parts of a scrape", { family, first: owner, second: label });
-      }
-      return "drop";
-    });
+  /** @param label of the part that declares */
+  declare(family: string, type: string, label: string): Declaration {
+    const first = this.#declared.get(family);
+    if (first === undefined) {
+      this.#declared.set(family, { type, label });
+      return "first";
+    }
+    this.#duplicates.inc();
+    const fields = { family, first: first.label, firstType: first.type, second: label, secondType: type };
+    if (first.type === type) {
+      this.#log.debug("metric family is declared by two parts of a scrape", fields);
+      return "repeated";
+    }
+    this.#log.warn("metric family is declared with two types, the second is left out of the scrape", fields);
+    return "conflicting";
   }
 }

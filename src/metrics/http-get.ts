@@ -1,11 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
-import { connect, type Socket } from "node:net";
+import { connect, type OnReadOpts, type Socket } from "node:net";
+import { connect as connectTls } from "node:tls";
 import { AgentError } from "../lib/errors.ts";
 import { ResponseReader } from "./response-reader.ts";
 
 /** Where metrics are fetched. */
 export interface FetchTarget {
   readonly host: string;
+  /** Certificates are not verified: the target is in the same pod. */
+  readonly scheme: "http" | "https";
   readonly port: number;
   /** With its query. */
   readonly path: string;
@@ -31,7 +34,7 @@ export interface Fetch {
 export class FetchError extends AgentError {
   readonly code = "AGENT_SCRAPE";
   constructor(target: FetchTarget, problem: string, cause?: unknown) {
-    super(`scrape http://${target.host}:${String(target.port)}${target.path}: ${problem}`, { cause });
+    super(`scrape ${target.scheme}://${target.host}:${String(target.port)}${target.path}: ${problem}`, { cause });
   }
 }
 
@@ -63,8 +66,7 @@ export function startFetch(target: FetchTarget, headers: Readonly<Record<string,
       }
     },
   };
-  const socket: Socket = connect({ host: target.host, port: target.port, onread, autoSelectFamilyAttemptTimeout: 250 });
-  socket.once("connect", () => {
+  const socket = open(target, onread, () => {
     socket.write(renderRequest(target, headers));
   });
   socket.on("error", (error) => {
@@ -89,6 +91,14 @@ export function startFetch(target: FetchTarget, headers: Readonly<Record<string,
       fail(cause.message);
     },
   };
+}
+
+function open(target: FetchTarget, onread: OnReadOpts, onOpen: () => void): Socket {
+  const { host, port } = target;
+  if (target.scheme === "http") return connect({ host, port, onread }, onOpen);
+  // the buffer is an option of every socket, though the types of TLS connections leave it out
+  const options = { host, port, onread, rejectUnauthorized: false };
+  return connectTls(options, onOpen);
 }
 
 function renderRequest(target: FetchTarget, headers: Readonly<Record<string, string>>): string {

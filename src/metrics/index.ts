@@ -1,10 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 import type { AgentMetrics } from "./agent-metrics.ts";
-import type { MergedScrape, MergedScrapeConfig, MergedScrapeDeps } from "./merged-scrape.ts";
+import type { MergedScrape, MergedScrapeDeps } from "./merged-scrape.ts";
 import type { MetricFamily } from "./metric-family.ts";
+import type { MergedScrapeConfig } from "./scrape-parts.ts";
 
 export { type AgentMetrics, type AgentMetricsOptions, createAgentMetrics } from "./agent-metrics.ts";
-export type { MergedScrape, MergedScrapeConfig } from "./merged-scrape.ts";
+export type { MergedScrape } from "./merged-scrape.ts";
+export type { MergedScrapeConfig } from "./scrape-parts.ts";
 export type { MetricFamily } from "./metric-family.ts";
 
 /**

@@ -15,15 +15,20 @@ export interface TargetLimits {
   readonly wholeBytes: number;
 }
 
+const maxRedirects = 5;
+
 /** Takes bytes; resolves when their memory may be used again. */
 export type PieceWriter = (bytes: Uint8Array) => Promise<void>;
 
 /** One target's body on its way into the answer. */
 export class TargetFetch {
-  readonly target: FetchTarget;
   readonly decided: Promise<TargetDecision>;
   readonly #limits: TargetLimits;
-  readonly #fetch: Fetch;
+  readonly #headers: Readonly<Record<string, string>>;
+  #target: FetchTarget;
+  #fetch: Fetch;
+  #redirect: FetchTarget | undefined;
+  #redirects = 0;
   readonly #kept: Uint8Array[] = [];
   #receivedBytes = 0;
   #format: ScrapeFormat = { kind: "text" };
@@ -31,25 +36,36 @@ export class TargetFetch {
   #write: PieceWriter | undefined;
 
   constructor(target: FetchTarget, headers: Readonly<Record<string, string>>, limits: TargetLimits) {
-    this.target = target;
+    this.#target = target;
+    this.#headers = headers;
     this.#limits = limits;
     const { promise, resolve } = Promise.withResolvers<TargetDecision>();
     this.decided = promise;
     this.#decide = resolve;
-    this.#fetch = startFetch(target, headers, {
+    this.#fetch = this.#start();
+  }
+
+  #start(): Fetch {
+    const fetch = startFetch(this.#target, this.#headers, {
       head: (status, received) => {
         this.#head(status, received);
       },
       piece: (bytes) => this.#piece(bytes),
     });
-    this.#fetch.done.then(
+    fetch.done.then(
       () => {
         this.#decide({ kind: "usable", format: this.#format });
       },
       (reason: unknown) => {
-        this.#decide({ kind: "failed", reason: reason instanceof Error ? reason : new Error(String(reason)) });
+        if (this.#redirect === undefined) this.#decide({ kind: "failed", reason: toError(reason) });
+        else {
+          this.#target = this.#redirect;
+          this.#redirect = undefined;
+          this.#fetch = this.#start();
+        }
       },
     );
+    return fetch;
   }
 
   /**
@@ -64,11 +80,18 @@ export class TargetFetch {
   }
 
   cancel(cause: Error): void {
+    this.#redirect = undefined;
+    this.#redirects = maxRedirects;
     this.#fetch.cancel(cause);
   }
 
   #head(status: number, headers: ReadonlyMap<string, string>): void {
-    if (status !== 200) throw new Error(`status code ${String(status)}`);
+    if (status !== 200) {
+      const location = status >= 300 && status < 400 ? headers.get("location") : undefined;
+      if (location !== undefined && this.#redirects++ < maxRedirects)
+        this.#redirect = redirected(this.#target, location);
+      throw new Error(`status code ${String(status)}`);
+    }
     const encoding = headers.get("content-encoding") ?? "identity";
     if (encoding !== "identity") throw new Error(`the body is encoded as ${encoding}, which was not asked for`);
     if (Number(headers.get("content-length") ?? 0) > this.#limits.maxBytes) throw this.#tooLarge();
@@ -84,7 +107,7 @@ export class TargetFetch {
         this.#fetch.resume();
       },
       (error: unknown) => {
-        this.cancel(error instanceof Error ? error : new Error(String(error)));
+        this.cancel(toError(error));
       },
     );
     return false;
@@ -100,4 +123,19 @@ export class TargetFetch {
   #tooLarge(): Error {
     return new Error(`response exceeds ${String(this.#limits.maxBytes)} bytes`);
   }
+}
+
+/** Where a redirect leads, as long as that is on the same host; undefined otherwise. */
+function redirected(from: FetchTarget, location: string): FetchTarget | undefined {
+  const base = `${from.scheme}://${from.host.includes(":") ? `[${from.host}]` : from.host}:${String(from.port)}${from.path}`;
+  if (!URL.canParse(location, base)) return undefined;
+  const url = new URL(location, base);
+  const scheme = url.protocol === "https:" ? "https" : "http";
+  if (url.hostname !== new URL(base).hostname || !url.protocol.startsWith("http")) return undefined;
+  const port = url.port === "" ? (scheme === "https" ? 443 : 80) : Number(url.port);
+  return { host: from.host, scheme, port, path: `${url.pathname}${url.search}` };
+}
+
+function toError(reason: unknown): Error {
+  return reason instanceof Error ? reason : new Error(String(reason));
 }

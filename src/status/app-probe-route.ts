@@ -16,12 +16,13 @@ const reasonHeader = "X-Attache-Probe-Reason";
 export async function answerAppProbe(
   { prober, log }: Pick<RouteContext, "prober" | "log">,
   probe: AppProbe | undefined,
-  { request, response, path, signal }: Call,
+  call: Call,
 ): Promise<void> {
+  const { request, path, signal } = call;
   if (probe === undefined) {
     log.debug("there is no such application probe", { path });
     const unknown = textReply(404, `no application probe is configured for ${path}`);
-    sendReply(response, { ...unknown, headers: { ...unknown.headers, [faultHeader]: "config" } });
+    sendReply(call, { ...unknown, headers: { ...unknown.headers, [faultHeader]: "config" } });
     return;
   }
   const outcome = await prober.probe(probe, request, signal);
@@ -33,7 +34,7 @@ export async function answerAppProbe(
       reason: outcome.reason,
     });
   }
-  sendReply(response, replyTo(outcome));
+  sendReply(call, replyTo(outcome));
 }
 
 function replyTo(outcome: ProbeOutcome): Reply {

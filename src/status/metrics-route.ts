@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 import type { ServerResponse } from "node:http";
+import type { Writable } from "node:stream";
+import type { Call, RouteContext } from "./call.ts";
 import { isLoopback } from "./caller.ts";
 import { onlyLocalhost, sendReply } from "./reply.ts";
-import type { Call, RouteContext } from "./call.ts";
 import type { ScrapeSink } from "./status-sources.ts";
 
 /** A scraper that takes nothing for this long is let go. */
@@ -12,40 +13,81 @@ const stalledAfterMs = 10_000;
 export async function answerMetrics({ config, sources }: RouteContext, call: Call): Promise<void> {
   const { request, response, query, signal } = call;
   if (config.metricsLocalhostOnly && !isLoopback(request.socket.remoteAddress)) {
-    sendReply(response, onlyLocalhost);
+    sendReply(call, onlyLocalhost);
     return;
   }
   const { accept, "user-agent": userAgent, "x-prometheus-scrape-timeout-seconds": timeout } = request.headers;
   const timeoutSeconds = typeof timeout === "string" ? timeout : undefined;
-  await sources.metrics.scrape({ accept, userAgent, timeoutSeconds, query }, scrapeSink(response, signal), signal);
-  response.end();
+  const output = new ScrapeOutput(response, await encoderFor(call));
+  try {
+    await sources.metrics.scrape({ accept, userAgent, timeoutSeconds, query }, output, signal);
+  } finally {
+    output.end();
+  }
 }
 
-function scrapeSink(response: ServerResponse, signal: AbortSignal): ScrapeSink {
-  return {
-    begin(contentType) {
-      response.writeHead(200, { "Content-Type": contentType, Vary: "Accept-Encoding" });
-    },
-    write: (piece) => written(response, piece, signal),
-  };
+/** zlib is loaded for the first scraper that wants it. */
+async function encoderFor({ request }: Call): Promise<Encoder | undefined> {
+  const header = request.headers["accept-encoding"];
+  if (typeof header !== "string") return undefined;
+  const { chooseCoding, createEncoder } = await import("./content-coding.ts");
+  const coding = chooseCoding(header);
+  return coding === undefined ? undefined : { coding, stream: createEncoder(coding) };
 }
 
-/** Resolves when the piece has left this process, so that its memory can be used for the next. */
-function written(response: ServerResponse, piece: Uint8Array, signal: AbortSignal): Promise<void> {
-  return new Promise((resolve, reject) => {
-    const limit = AbortSignal.any([signal, AbortSignal.timeout(stalledAfterMs)]);
-    const onAbort = (): void => {
-      response.destroy();
-      reject(new Error("the scraper does not take the answer"));
-    };
-    limit.addEventListener("abort", onAbort, { once: true });
-    if (limit.aborted) onAbort();
-    else {
-      response.write(piece, (error) => {
-        limit.removeEventListener("abort", onAbort);
+interface Encoder {
+  readonly coding: string;
+  readonly stream: Writable & { pipe(destination: ServerResponse): unknown };
+}
+
+/** The answer of a scrape on its way out, compressed where the scraper likes that. */
+class ScrapeOutput implements ScrapeSink {
+  readonly #response: ServerResponse;
+  readonly #encoder: Encoder | undefined;
+  readonly #target: Writable;
+
+  constructor(response: ServerResponse, encoder: Encoder | undefined) {
+    this.#response = response;
+    this.#encoder = encoder;
+    this.#target = encoder?.stream ?? response;
+    encoder?.stream.pipe(response);
+    response.once("close", () => encoder?.stream.destroy());
+    this.#target.on("error", () => undefined);
+  }
+
+  begin(contentType: string): void {
+    const headers = { "Content-Type": contentType, Vary: "Accept-Encoding" };
+    const coding = this.#encoder?.coding;
+    this.#response.writeHead(200, coding === undefined ? headers : { ...headers, "Content-Encoding": coding });
+  }
+
+  /** Resolves when the piece has left this process, so that its memory can be used for the next. */
+  write(piece: Uint8Array): Promise<void> {
+    return new Promise((resolve, reject) => {
+      const response = this.#response;
+      if (response.destroyed) {
+        reject(new Error("the scraper has gone"));
+        return;
+      }
+      const onStalled = (): void => {
+        response.destroy();
+      };
+      const onClosed = (): void => {
+        reject(new Error("the scraper has gone or does not take the answer"));
+      };
+      response.setTimeout(stalledAfterMs, onStalled);
+      response.once("close", onClosed);
+      this.#target.write(piece, (error) => {
+        response.setTimeout(0);
+        response.removeListener("timeout", onStalled);
+        response.removeListener("close", onClosed);
         if (error instanceof Error) reject(error);
         else resolve();
       });
-    }
-  });
+    });
+  }
+
+  end(): void {
+    this.#target.end();
+  }
 }

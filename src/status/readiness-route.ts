@@ -16,13 +16,13 @@ export async function answerReadiness({ judge }: Pick<RouteContext, "judge">, ca
   if (wantsJson || hasQueryFlag(call.query, "verbose")) {
     const report = await judge.report();
     const status = report.ready ? 200 : 503;
-    if (!wantsJson) sendReply(call.response, { status, headers: text, body: renderReport(report) });
+    if (!wantsJson) sendReply(call, { status, headers: text, body: renderReport(report) });
     else {
       const body = `${JSON.stringify(reportJson(report), undefined, 2)}\n`;
-      sendReply(call.response, { status, headers: { "Content-Type": "application/json" }, body });
+      sendReply(call, { status, headers: { "Content-Type": "application/json" }, body });
     }
     return;
   }
   const { ready, obstacles } = await judge.judge();
-  sendReply(call.response, ready ? { status: 200 } : { status: 503, headers: text, body: renderObstacles(obstacles) });
+  sendReply(call, ready ? { status: 200 } : { status: 503, headers: text, body: renderObstacles(obstacles) });
 }

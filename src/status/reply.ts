@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-import type { ServerResponse } from "node:http";
+import type { IncomingMessage, ServerResponse } from "node:http";
 
 /** A whole answer, small enough to be held. */
 export interface Reply {
@@ -8,7 +8,17 @@ export interface Reply {
   readonly body?: string | Uint8Array;
 }
 
+/** Where a reply goes, and what was asked. */
+export interface ReplyTo {
+  readonly request: IncomingMessage;
+  readonly response: ServerResponse;
+}
+
 const plainText = { "Content-Type": "text/plain; charset=utf-8", "X-Content-Type-Options": "nosniff" };
+/** Shorter bodies are sent plain. */
+const minCodedBytes = 1_024;
+/** A caller that has not taken its answer by then is let go. */
+const takenWithinMs = 30_000;
 
 /** A short text for a person, as servers written in Go give it. */
 export function textReply(status: number, text: string): Reply {
@@ -19,10 +29,32 @@ export const notFound = textReply(404, "404 page not found");
 export const onlyLocalhost = textReply(403, "Only requests from localhost are allowed");
 export const methodNotAllowed = textReply(405, "Method Not Allowed");
 
-/** Sends a reply; a caller that has gone is no fault. */
-export function sendReply(response: ServerResponse, reply: Reply): void {
+/** Sends a reply, compressed where it is long and the caller likes that; a caller that has gone is no fault. */
+export function sendReply({ request, response }: ReplyTo, reply: Reply): void {
   if (response.destroyed || response.headersSent) return;
   const body = typeof reply.body === "string" ? Buffer.from(reply.body) : (reply.body ?? Buffer.alloc(0));
+  const accepted = request.headers["accept-encoding"];
+  if (body.byteLength >= minCodedBytes && typeof accepted === "string" && request.method !== "HEAD") {
+    sendCoded(response, reply, body, accepted).catch(() => response.destroy());
+    return;
+  }
+  response.setTimeout(takenWithinMs, () => response.destroy());
   response.writeHead(reply.status, { ...reply.headers, Vary: "Accept-Encoding", "Content-Length": body.byteLength });
   response.end(body);
+}
+
+async function sendCoded(response: ServerResponse, reply: Reply, body: Uint8Array, accepted: string): Promise<void> {
+  const { chooseCoding, createEncoder } = await import("./content-coding.ts");
+  const coding = chooseCoding(accepted);
+  const headers = { ...reply.headers, Vary: "Accept-Encoding" };
+  if (coding === undefined) {
+    response.writeHead(reply.status, { ...headers, "Content-Length": body.byteLength });
+    response.end(body);
+    return;
+  }
+  response.writeHead(reply.status, { ...headers, "Content-Encoding": coding });
+  const encoder = createEncoder(coding);
+  encoder.on("error", () => response.destroy());
+  encoder.pipe(response);
+  encoder.end(body);
 }

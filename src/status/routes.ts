@@ -22,18 +22,18 @@ export function createRoutes(context: RouteContext): RequestListener {
     response.on("error", () => undefined);
     const target = parseRequestTarget(request.url ?? "");
     if (target.kind === "malformed") {
-      sendReply(response, textReply(400, "400 Bad Request"));
+      sendReply({ request, response }, textReply(400, "400 Bad Request"));
       return;
     }
     if (target.kind === "unclean") {
-      sendReply(response, redirect(request, target.location));
+      sendReply({ request, response }, redirect(request, target.location));
       return;
     }
     const call = { request, response, path: target.path, query: target.query, signal: gone.signal };
     find(call)(call).catch((error: unknown) => {
       context.log.error("a status request failed", { path: target.path, reason: describeError(error) });
       if (response.headersSent) response.destroy();
-      else sendReply(response, textReply(500, "500 Internal Server Error"));
+      else sendReply(call, textReply(500, "500 Internal Server Error"));
     });
   };
 }
@@ -96,7 +96,7 @@ function sent(response: ServerResponse): Promise<void> {
 }
 
 function reply(call: Call, answer: Reply): Promise<void> {
-  sendReply(call.response, answer);
+  sendReply(call, answer);
   return Promise.resolve();
 }
 

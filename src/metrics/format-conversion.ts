@@ -1,0 +1,86 @@
+// SPDX-License-Identifier: Apache-2.0
+
+/** A declaration as its TYPE line has it. */
+export interface FamilyDeclaration {
+  readonly family: string;
+  readonly type: string;
+}
+
+/**
+ * A family of the text format as OpenMetrics has it. A counter's samples must end in `_total` there; one whose samples
+ * do not is of unknown type, because to rename it would break every dashboard that has it.
+ * Source: OpenMetrics 1.0, section on counters
+ */
+export function openMetricsFamily(family: string, type: string): FamilyDeclaration {
+  if (type === "counter" && family.endsWith("_total")) return { family: family.slice(0, -"_total".length), type };
+  return { family, type: type === "counter" || type === "untyped" ? "unknown" : type };
+}
+
+/** A family of OpenMetrics as the text format has it: the type goes with the name that the samples have. */
+export function textFamily(family: string, type: string): FamilyDeclaration {
+  switch (type) {
+    case "counter":
+      return { family: `${family}_total`, type };
+    case "info":
+      return { family: `${family}_info`, type: "gauge" };
+    case "stateset":
+      return { family, type: "gauge" };
+    case "gauge":
+    case "histogram":
+    case "summary":
+      return { family, type };
+    default:
+      return { family, type: "untyped" };
+  }
+}
+
+/**
+ * Sample lines of the text format as OpenMetrics has them: no empty lines, and numbers in `le` and `quantile` as floats.
+ * @param type of their family
+ * @returns undefined when they can stay as they are
+ */
+export function openMetricsSamples(lines: Buffer, type: string): Buffer | undefined {
+  const hasEmpty = lines[0] === 0x0a || lines.includes("\n\n");
+  const hasBounds = type === "histogram" || type === "summary";
+  if (!hasEmpty && !hasBounds) return undefined;
+  const text = lines.toString("utf8").replaceAll(/^\s*\n/gm, "");
+  if (!hasBounds) return Buffer.from(text);
+  return Buffer.from(
+    text.replaceAll(/\b(le|quantile)="([^"]*)"/g, (_match, name: string, value: string) => {
+      return `${name}="${canonicalFloat(value)}"`;
+    }),
+  );
+}
+
+/** Sample lines of OpenMetrics as the text format has them: no exemplars, and times in milliseconds. */
+export function textSamples(lines: Buffer): Buffer {
+  const converted = lines
+    .toString("utf8")
+    .split("\n")
+    .map((line) => {
+      const match = /^([^\s{]+(?:\{(?:[^"}]|"(?:[^"\\]|\\.)*")*\})?) (\S+)(?: ([^\s#]\S*))?/.exec(line);
+      if (match === null) return line;
+      const [, series = "", value = "", seconds] = match;
+      const time = seconds === undefined ? "" : ` ${String(Math.round(Number(seconds) * 1_000))}`;
+      return `${series} ${value}${time}`;
+    });
+  return Buffer.from(converted.join("\n"));
+}
+
+/**
+ * A number as OpenMetrics writes the bounds of buckets: always as a float, from a million on with an exponent.
+ * Source: OpenMetrics 1.0, canonical numbers; Go's strconv with the format g
+ */
+export function canonicalFloat(text: string): string {
+  const value = Number(text);
+  if (text === "" || Number.isNaN(value)) return text;
+  if (!Number.isFinite(value)) return value > 0 ? "+Inf" : "-Inf";
+  const magnitude = Math.abs(value);
+  if (magnitude >= 1e6 || (magnitude !== 0 && magnitude < 1e-4)) {
+    const [mantissa = "", exponent = "0"] = value.toExponential().split("e");
+    const sign = exponent.startsWith("-") ? "-" : "+";
+    return `${mantissa}e${sign}${exponent.replace(/^[+-]/, "").padStart(2, "0")}`;
+  }
+  const plain = String(value);
+  return plain.includes(".") ? plain : `${plain}.0`;
+}

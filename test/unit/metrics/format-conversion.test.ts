@@ -1,0 +1,151 @@
+// SPDX-License-Identifier: Apache-2.0
+import fc from "fast-check";
+import { expect, test } from "vitest";
+import { Measure } from "../../../src/lib/measures.ts";
+import { BodyFilter } from "../../../src/metrics/body-filter.ts";
+import { FamilyRegister } from "../../../src/metrics/family-register.ts";
+import { canonicalFloat } from "../../../src/metrics/format-conversion.ts";
+import { type PartFormats, PartRules } from "../../../src/metrics/part-rules.ts";
+import { testLog } from "../../support/test-log.ts";
+
+/** Runs parts, each a label with its text, through the rules of one answer; each part arrives in chunks of `size`. */
+function filtered(parts: readonly (readonly [string, string])[], formats: PartFormats, size = 1_000_000): string {
+  const { log } = testLog();
+  const register = new FamilyRegister(new Measure(), log);
+  const out: string[] = [];
+  for (const [label, text] of parts) {
+    const filter = new BodyFilter(new PartRules(register, label, formats));
+    const bytes = Buffer.from(text);
+    for (let at = 0; at < bytes.byteLength; at += size) {
+      for (const piece of filter.feed(bytes.subarray(at, at + size))) out.push(Buffer.from(piece).toString());
+    }
+    for (const piece of filter.end()) out.push(Buffer.from(piece).toString());
+  }
+  return out.join("");
+}
+
+const text = { from: "text", to: "text" } as const;
+const toOpen = { from: "text", to: "openmetrics" } as const;
+const toText = { from: "openmetrics", to: "text" } as const;
+const open = { from: "openmetrics", to: "openmetrics" } as const;
+
+test("text in text stays as it is, byte for byte, and gets its last line end", () => {
+  const body = '# HELP a Help of a.\n# TYPE a counter\na 1\n\n# a remark\n# TYPE b gauge\nb{x="#"} 2 1700';
+  expect(filtered([["one", body]], text)).toBe(`${body}\n`);
+});
+
+test("what comes out does not depend on how the body was cut", () => {
+  const body =
+    '# HELP a A.\n# TYPE a counter\na 1\na{b="# TYPE"} 2\n# TYPE h histogram\nh_bucket{le="1"} 1\n\n# TYPE c gauge\nc 3\n';
+  for (const formats of [text, toOpen]) {
+    const whole = filtered([["one", body]], formats);
+    for (let size = 1; size < body.length; size++) expect(filtered([["one", body]], formats, size)).toBe(whole);
+  }
+});
+
+test("M13 a family of two parts is declared once and keeps the samples of both", () => {
+  const parts = [
+    ["one", "# HELP f F.\n# TYPE f gauge\nf 1\n"],
+    ["two", '# HELP f Other.\n# TYPE f gauge\nf{a="b"} 2\n'],
+  ] as const;
+  expect(filtered(parts, text)).toBe('# HELP f F.\n# TYPE f gauge\nf 1\nf{a="b"} 2\n');
+});
+
+test("a family with another type in a second part is left out there, and only it", () => {
+  const parts = [
+    ["one", "# TYPE f gauge\nf 1\n"],
+    ["two", '# TYPE f histogram\nf_bucket{le="1"} 2\nf_sum 1\n# TYPE g gauge\ng 3\n'],
+  ] as const;
+  expect(filtered(parts, text)).toBe("# TYPE f gauge\nf 1\n# TYPE g gauge\ng 3\n");
+});
+
+test("text becomes OpenMetrics: counters, bounds, empty lines, remarks", () => {
+  const body = `# HELP a_total A.
+# TYPE a_total counter
+a_total 1
+# remark
+
+# TYPE b counter
+b 2
+# TYPE u untyped
+u 3
+
+# TYPE h histogram
+h_bucket{x="le",le="0.5"} 1
+h_bucket{le="5"} 1
+h_bucket{le="3600000"} 1
+h_bucket{le="+Inf"} 1
+h_sum 1
+h_count 1
+`;
+  expect(filtered([["one", body]], toOpen)).toBe(`# HELP a A.
+# TYPE a counter
+a_total 1
+# TYPE b unknown
+b 2
+# TYPE u unknown
+u 3
+# TYPE h histogram
+h_bucket{x="le",le="0.5"} 1
+h_bucket{le="5.0"} 1
+h_bucket{le="3.6e+06"} 1
+h_bucket{le="+Inf"} 1
+h_sum 1
+h_count 1
+`);
+});
+
+test("M12 OpenMetrics becomes text: names, exemplars, seconds, no unit and no end", () => {
+  const body = `# TYPE c counter
+# UNIT c seconds
+# HELP c C.
+c_total{p="a # {b} \\"} 7"} 1 1700000000.5 # {trace="x"} 0.5
+# TYPE i info
+i_info{v="1"} 1
+# TYPE u unknown
+u 2 # {} 1
+# EOF
+`;
+  expect(filtered([["one", body]], toText)).toBe(`# TYPE c_total counter
+c_total{p="a # {b} \\"} 7"} 1 1700000000500
+# TYPE i_info gauge
+i_info{v="1"} 1
+# TYPE u untyped
+u 2
+`);
+});
+
+test("M9 the end of each OpenMetrics part is cut, whatever line end it has", () => {
+  for (const end of ["# EOF", "# EOF\n", "# EOF\r\n", "# EOF  \n"]) {
+    expect(filtered([["one", `# TYPE a gauge\na 1\n${end}`]], open)).toBe("# TYPE a gauge\na 1\n");
+  }
+});
+
+test.each([
+  ["1", "1.0"],
+  ["0.005", "0.005"],
+  ["10", "10.0"],
+  ["1000000", "1e+06"],
+  ["3600000", "3.6e+06"],
+  ["0.00001", "1e-05"],
+  ["+Inf", "+Inf"],
+  ["Inf", "Inf"],
+  ["", ""],
+])("the bound %s is %s", (given, expected) => {
+  expect(canonicalFloat(given)).toBe(expected);
+});
+
+test("no body, however broken, makes the filter throw, and each line out ends", () => {
+  fc.assert(
+    fc.property(
+      fc.array(fc.oneof(fc.string(), fc.constantFrom("\n", "# TYPE a counter\n", "# HELP", "a{", "# EOF\n"))),
+      (lines) => {
+        for (const formats of [text, toOpen, toText, open]) {
+          const out = filtered([["one", lines.join("")]], formats, 7);
+          expect(out === "" || out.endsWith("\n")).toBe(true);
+        }
+      },
+    ),
+    { numRuns: 300 },
+  );
+});

@@ -1,0 +1,54 @@
+// SPDX-License-Identifier: Apache-2.0
+import { expect, test } from "vitest";
+import { ResponseReader } from "../../../src/metrics/response-reader.ts";
+
+interface Read {
+  readonly status: number;
+  readonly body: string;
+  readonly complete: boolean;
+}
+
+function read(text: string, size: number, ended = false): Read {
+  let status = 0;
+  let body = "";
+  const reader = new ResponseReader({
+    head: (code) => {
+      status = code;
+    },
+    piece: (bytes) => {
+      body += Buffer.from(bytes).toString();
+      return true;
+    },
+  });
+  const bytes = Buffer.from(text);
+  for (let at = 0; at < bytes.byteLength; at += size) reader.feed(bytes.subarray(at, at + size));
+  if (ended) reader.end();
+  return { status, body, complete: reader.complete };
+}
+
+test.each([1, 2, 3, 7, 1_000])("a response is read the same in pieces of %s bytes", (size) => {
+  const counted = "HTTP/1.1 200 OK\r\nContent-Length: 5\r\nX: y\r\n\r\nhello";
+  expect(read(counted, size)).toEqual({ status: 200, body: "hello", complete: true });
+  const chunked =
+    "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\nb;x=y\r\n, long text\r\n0\r\nTrailer: a\r\n\r\n";
+  expect(read(chunked, size)).toEqual({ status: 200, body: "hello, long text", complete: true });
+  const continued = `HTTP/1.1 100 Continue\r\n\r\n${counted}`;
+  expect(read(continued, size)).toEqual({ status: 200, body: "hello", complete: true });
+  const untilClose = "HTTP/1.0 200 OK\nServer: old\n\nhello";
+  expect(read(untilClose, size)).toEqual({ status: 200, body: "hello", complete: false });
+  expect(read(untilClose, size, true).complete).toBe(true);
+});
+
+test("an answer that was cut is not complete", () => {
+  expect(read("HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nhello", 9, true).complete).toBe(false);
+  expect(read("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n", 9, true).complete).toBe(false);
+});
+
+test.each([
+  "SSH-2.0-OpenSSH\r\n\r\n",
+  "HTTP/1.1 200 OK\r\nContent-Length: -1\r\n\r\n",
+  "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n",
+  `HTTP/1.1 200 OK\r\nX: ${"x".repeat(70_000)}\r\n\r\n`,
+])("what is no HTTP is refused: %.40j", (text) => {
+  expect(() => read(text, 1_000)).toThrow(/answer/);
+});
