@@ -6,8 +6,9 @@ import type { StatusSources } from "./status-sources.ts";
 
 export type { EnvoyReadiness, EnvoyReadinessSource } from "./envoy-readiness.ts";
 export type { StatusConfig } from "./status-config.ts";
-export { type FatalEnd, renderTermination, writeTerminationLog } from "./termination-log.ts";
+export { type FatalEnd, renderTermination } from "./termination-report.ts";
 export { StatusPortError } from "./status-errors.ts";
+export type { Obstacle, ReadinessVerdict } from "./readiness-judge.ts";
 export type { StatusServer } from "./status-server.ts";
 export type { MetricsSource, ScrapeRequest, ScrapeSink, StatusSources } from "./status-sources.ts";
 

@@ -1,10 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 import { createServer, type Server } from "node:http";
+import type { Clock } from "../lib/clock.ts";
 import type { Deps } from "../lib/deps.ts";
 import { systemCode } from "../lib/errors.ts";
 import { createAppProber } from "./app-probe.ts";
 import { readPortHolder } from "./port-holder.ts";
-import { ReadinessJudge } from "./readiness-judge.ts";
+import { ReadinessJudge, type ReadinessVerdict } from "./readiness-judge.ts";
 import { createRoutes } from "./routes.ts";
 import type { StatusConfig } from "./status-config.ts";
 import { StatusPortError } from "./status-errors.ts";
@@ -13,6 +14,10 @@ import type { StatusSources } from "./status-sources.ts";
 export interface StatusServer extends AsyncDisposable {
   /** The port that is listened on; 0 when the server is turned off. */
   readonly port: number;
+  /** What the kubelet would be told now. */
+  verdict(): Promise<ReadinessVerdict>;
+  /** Looks again and again until the pod is ready for the first time. @throws the signal's reason */
+  untilReady(signal: AbortSignal): Promise<void>;
 }
 
 /** Envoy keeps connections to this server for up to an hour; to close one first would lose a probe now and then. */
@@ -28,12 +33,16 @@ export async function startStatusServer(
   deps: Pick<Deps, "log" | "clock" | "fail">,
 ): Promise<StatusServer> {
   const log = deps.log.scope("status");
+  const judge = new ReadinessJudge(sources, config.readiness, { clock: deps.clock, log });
+  const look: Pick<StatusServer, "verdict" | "untilReady"> = {
+    verdict: () => judge.judge(),
+    untilReady: (signal) => untilReady(judge, deps.clock, signal),
+  };
   if (config.port === 0) {
     log.warn("status server is turned off, so nothing can see this pod as ready");
-    return { port: 0, [Symbol.asyncDispose]: () => Promise.resolve() };
+    return { ...look, port: 0, [Symbol.asyncDispose]: () => Promise.resolve() };
   }
   using stack = new DisposableStack();
-  const judge = new ReadinessJudge(sources, config.readiness, { clock: deps.clock, log });
   const prober = stack.use(createAppProber(config, deps));
   const handle = createRoutes({ config, sources, judge, prober, log });
   const server = createServer({
@@ -48,6 +57,7 @@ export async function startStatusServer(
   server.on("error", deps.fail);
   const close = stack.move();
   return {
+    ...look,
     port,
     async [Symbol.asyncDispose]() {
       close.dispose();
@@ -60,6 +70,13 @@ export async function startStatusServer(
       });
     },
   };
+}
+
+/** Faster than any kubelet, so that the time of being ready is known whoever asks. */
+const lookEveryMs = 100;
+
+async function untilReady(judge: ReadinessJudge, clock: Clock, signal: AbortSignal): Promise<void> {
+  while (!(await judge.judge()).ready) await clock.delay(lookEveryMs, signal);
 }
 
 /** All addresses, IPv4 and IPv6 on one socket where the machine has both. */

@@ -1,5 +1,4 @@
 // SPDX-License-Identifier: Apache-2.0
-import { open } from "node:fs/promises";
 import { describeError } from "../lib/errors.ts";
 import type { PendingHold } from "../model/readiness.ts";
 import { type EndedPhase, type ReadinessCheck, renderReport, waterfall } from "./readiness-report.ts";
@@ -26,20 +25,4 @@ export function renderTermination({ cause, pending, phases }: FatalEnd): string 
     .subarray(0, maxBytes)
     .toString()
     .replace(/\uFFFD$/, "");
-}
-
-/**
- * Writes the message where the kubelet reads it. The file is made by the container runtime; where it does not exist
- * there is nobody to read it, and nothing is written.
- * @returns whether it was written
- */
-export async function writeTerminationLog(message: string, path = "/dev/termination-log"): Promise<boolean> {
-  try {
-    await using file = await open(path, "r+");
-    await file.truncate(0);
-    await file.writeFile(message);
-    return true;
-  } catch {
-    return false;
-  }
 }

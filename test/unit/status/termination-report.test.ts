@@ -1,9 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-import { readFile, writeFile } from "node:fs/promises";
-import { join } from "node:path";
 import { expect, test } from "vitest";
-import { renderTermination, StatusPortError, writeTerminationLog } from "../../../src/status/index.ts";
-import { temporaryDirectory } from "../../support/temporary-directory.ts";
+import { renderTermination, StatusPortError } from "../../../src/status/index.ts";
 
 test("the message of an agent that dies unready names the cause, what was pending, and how far the start got", () => {
   const cause = new StatusPortError(
@@ -25,13 +22,4 @@ test("the message is cut to what Kubernetes shows, at a whole character", () => 
   const text = renderTermination({ cause: new Error("é".repeat(5_000)), pending: [], phases: [] });
   expect(Buffer.byteLength(text)).toBeLessThanOrEqual(4_096);
   expect(text).not.toContain("\uFFFD");
-});
-
-test("it is written over the file that the runtime made, and never makes one", async () => {
-  await using directory = await temporaryDirectory();
-  const path = join(directory.path, "termination-log");
-  expect(await writeTerminationLog("first", path)).toBe(false);
-  await writeFile(path, "a longer text of an earlier start");
-  expect(await writeTerminationLog("second", path)).toBe(true);
-  expect(await readFile(path, "utf8")).toBe("second");
 });
