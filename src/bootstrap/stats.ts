@@ -1,0 +1,45 @@
+// SPDX-License-Identifier: Apache-2.0
+import base from "../../bootstrap/stats.json" with { type: "json" };
+import type { JsonObject } from "../model/node.ts";
+import type { BootstrapConfig } from "./bootstrap-config.ts";
+
+/** Tags taken out of metric names: Envoy's and Istio's own, with the extra ones between. */
+export function renderStatsTags(extraTags: readonly string[]): readonly JsonObject[] {
+  const extra = extraTags.map((tag) => ({ tag_name: tag, regex: `(${tag}=\\.=(.*?);\\.;)` }));
+  return [...base.tags, ...extra, ...base.tagsAfterExtra];
+}
+
+/** Which metrics Envoy keeps. `{pod_ip}` in a pattern stands for each of the pod's addresses. */
+export function renderStatsInclusion(config: BootstrapConfig): readonly JsonObject[] {
+  const { stats, node } = config;
+  const perIp = (patterns: readonly string[]): readonly string[] =>
+    patterns.flatMap((pattern) =>
+      pattern.includes("{pod_ip}") ? node.ips.map((ip) => pattern.replaceAll("{pod_ip}", ip)) : [pattern],
+    );
+  const prefixes = perIp([...stats.inclusion.prefixes, ...base.prefixes]);
+  const active = stats.countActiveConnections ? [base.activeConnectionsSuffix] : [];
+  const suffixes = perIp([...stats.inclusion.suffixes, ...base.suffixes, ...active]);
+  const regexes = perIp([...stats.inclusion.regexes, ...base.regexes]);
+  const first = config.metadataDiscovery ? [base.firstPrefix, base.workloadDiscoveryPrefix] : [base.firstPrefix];
+  return [
+    ...[...first, ...prefixes].map((prefix) => ({ prefix })),
+    ...suffixes.map((suffix) => ({ suffix })),
+    ...regexes.map((regex) => ({ safe_regex: { regex } })),
+    ...base.lastPrefixes.map((prefix) => ({ prefix })),
+  ];
+}
+
+/** One entry for each metric prefix, sorted; undefined when there is none. */
+export function renderHistogramBuckets(
+  buckets: Readonly<Record<string, readonly number[]>>,
+): readonly JsonObject[] | undefined {
+  const entries = Object.entries(buckets).sort(([a], [b]) => (a < b ? -1 : 1));
+  return entries.length === 0 ? undefined : entries.map(([prefix, bounds]) => ({ match: { prefix }, buckets: bounds }));
+}
+
+/** A duration in protobuf's JSON form: seconds, with decimals where there are any. */
+export function renderDuration(ms: number | undefined): string | undefined {
+  if (ms === undefined) return undefined;
+  const seconds = (ms / 1_000).toFixed(9).replace(/\.?0+$/, "");
+  return `${seconds}s`;
+}

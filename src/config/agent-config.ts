@@ -1,0 +1,144 @@
+// SPDX-License-Identifier: Apache-2.0
+import type { BootstrapConfig } from "../bootstrap/bootstrap-config.ts";
+import type { CaConfig, TlsPolicy } from "../ca/ca-config.ts";
+import type { CertConfig } from "../cert/cert-config.ts";
+import type { EnvoyConfig } from "../envoy/envoy-config.ts";
+import type { LogLevels } from "../lib/log.ts";
+import type { JsonObject, NodeIdentity, ProxyRole } from "../model/node.ts";
+import type { SdsConfig } from "../sds/sds-config.ts";
+import type { StatusConfig } from "../status/status-config.ts";
+
+/** Everything that `attache proxy` does, decided once. Nobody changes it afterwards. */
+export interface AgentConfig {
+  readonly role: ProxyRole;
+  readonly node: NodeIdentity;
+  readonly log: LogConfig;
+  /** What Envoy starts from. */
+  readonly bootstrap: BootstrapSource;
+  readonly grpcBootstrap: GrpcBootstrapConfig | undefined;
+  readonly envoy: EnvoyConfig;
+  /** True: no bootstrap and no Envoy; the agent waits for its signal. */
+  readonly disableEnvoy: boolean;
+  readonly identity: IdentitySource;
+  readonly ca: CaConfig;
+  readonly cert: CertConfig;
+  readonly certFiles: CertFilesConfig;
+  readonly sds: SdsConfig;
+  readonly status: StatusConfig;
+  readonly xds: DiscoverySource;
+  readonly dns: DnsConfig;
+  readonly platform: PlatformConfig;
+  readonly host: { readonly coreDumps: boolean };
+  readonly recorder: { readonly terminationMessagePath: string; readonly directory: string | undefined };
+  /** The end of Envoy is awaited until no connection is open, instead of for a period. */
+  readonly exitOnZeroActiveConnections: boolean;
+  /** Of Node's heap, in MiB; undefined when nothing limits it. */
+  readonly heapLimitMib: number | undefined;
+  /** The effective ProxyConfig, for the log: without secrets. */
+  readonly proxyConfig: JsonObject;
+  /** To be logged once the log is up, in this order. */
+  readonly warnings: readonly ConfigWarning[];
+}
+
+export interface ConfigWarning {
+  /** The flag, variable, annotation or file it comes from. */
+  readonly source: string;
+  readonly message: string;
+}
+
+export interface LogConfig {
+  readonly format: "text" | "json";
+  readonly levels: LogLevels;
+  /** Paths, or `stdout` and `stderr`. */
+  readonly targets: readonly string[];
+  /** Scopes whose lines carry the place in the code; `all` means each. */
+  readonly callerScopes: readonly string[];
+  /** The least level that carries a stack trace, per scope. */
+  readonly stackLevels: LogLevels;
+}
+
+/** A document made by the agent, or a file that Envoy takes as it is. */
+export type BootstrapSource =
+  | { readonly kind: "generated"; readonly path: string; readonly config: BootstrapConfig }
+  | { readonly kind: "file"; readonly path: string };
+
+export interface GrpcBootstrapConfig {
+  readonly path: string;
+  readonly document: JsonObject;
+}
+
+/** Where the workload certificate comes from. */
+export type IdentitySource =
+  | { readonly kind: "ca" }
+  /** Another process serves Envoy's certificate on the workload socket. */
+  | { readonly kind: "external-sds" }
+  | {
+      readonly kind: "mounted-files";
+      readonly chainPath: string;
+      readonly keyPath: string;
+      readonly rootsPath: string;
+    };
+
+export interface CertFilesConfig {
+  /** `PROV_CERT`: client certificate for the first contact. */
+  readonly provisionedDirectory: string | undefined;
+  readonly debounceMs: number;
+  /** File name of the workload socket under its fixed folder; another name than the default requires a foreign server. */
+  readonly socketFile: string;
+  readonly foreignSocketRequired: boolean;
+}
+
+/** Where Envoy's listeners and clusters come from. */
+export type DiscoverySource =
+  | {
+      readonly kind: "ads";
+      /** The agent's own socket, that Envoy talks to. */
+      readonly socketPath: string;
+      readonly socketMode: number;
+      readonly upstream: XdsUpstream;
+      readonly delta: boolean;
+    }
+  | { readonly kind: "files"; readonly directory: string };
+
+export interface XdsUpstream {
+  readonly host: string;
+  readonly port: number;
+  readonly security: XdsSecurity;
+  readonly tokenPath: string | undefined;
+  readonly clusterId: string;
+  readonly headers: Readonly<Record<string, string>>;
+  readonly keepalive: { readonly intervalMs: number; readonly timeoutMs: number };
+  readonly maxReceiveBytes: number;
+  readonly maxStreams: number;
+  /** Also asks for ProxyConfig over xDS, for trust roots. */
+  readonly subscribeProxyConfig: boolean;
+}
+
+export type XdsSecurity =
+  | { readonly kind: "plaintext" }
+  | {
+      readonly kind: "tls";
+      readonly serverName: string;
+      readonly roots: { readonly kind: "system" } | { readonly kind: "file"; readonly path: string };
+      readonly client: { readonly chainPath: string; readonly keyPath: string } | undefined;
+      readonly policy: TlsPolicy;
+    };
+
+export interface DnsConfig {
+  readonly enabled: boolean;
+  /** `host:port` as given in `DNS_PROXY_ADDR`. */
+  readonly address: string;
+  readonly forwardParallel: boolean;
+  readonly forwardTimeoutMs: number;
+}
+
+/** Facts about the machine from its cloud's metadata server. */
+export interface PlatformConfig {
+  readonly kind: "detect" | "aws" | "azure" | "gcp" | "none";
+  /** True when the node's locality waits for the answer. */
+  readonly localityNeeded: boolean;
+  readonly waitMs: number;
+  readonly gceMetadataHost: string;
+  readonly ipv6: boolean;
+  readonly onKubernetes: boolean;
+}

@@ -1,0 +1,193 @@
+// SPDX-License-Identifier: Apache-2.0
+import runtimeBase from "../../bootstrap/runtime.json" with { type: "json" };
+import { isIPv4, isIPv6 } from "node:net";
+import { join } from "node:path";
+import type {
+  BootstrapAddresses,
+  BootstrapClusterManager,
+  BootstrapConfig,
+  ClientTls,
+  KeepaliveConfig,
+  RemoteServiceConfig,
+  TracerConfig,
+} from "../bootstrap/bootstrap-config.ts";
+import type { JsonValue } from "../model/node.ts";
+import type { DiscoverySource } from "./agent-config.ts";
+import { parseInteger } from "./environment.ts";
+import { resolveHostPort } from "./host-port.ts";
+import { type RemoteService, type TlsSettings, isJsonObject, protoDurationMs } from "./proxy-config.ts";
+import { plain } from "./proxy-config-reader.ts";
+import { type Sources, places } from "./sources.ts";
+import { bootstrapStats } from "./stats-slice.ts";
+import { compliancePolicy } from "./trust-slice.ts";
+
+/** What Envoy's bootstrap is made of. */
+export function bootstrapConfig(sources: Sources, discovery: DiscoverySource, foreignSds: boolean): BootstrapConfig {
+  const { env, proxy, node, flags, role, findings } = sources;
+  const usesAds = discovery.kind === "ads";
+  const apiType = usesAds && discovery.delta ? "DELTA_GRPC" : "GRPC";
+  const wantsMetadata = node.metadata["METADATA_DISCOVERY"] === "true" || role === "waypoint";
+  if (wantsMetadata && usesAds && apiType === "GRPC") {
+    findings.warn("ISTIO_DELTA_XDS", "metadata discovery needs delta xDS; it is switched off");
+  }
+  const socketFile = env.string("WORKLOAD_IDENTITY_SOCKET_FILE");
+  return {
+    node,
+    logAsJson: flags.log_as_json,
+    addresses: bootstrapAddresses(node.ips, env.bool("ISTIO_DUAL_STACK")),
+    ports: {
+      admin: proxy.proxyAdminPort,
+      agentStatus: proxy.statusPort,
+      status: env.int("ENVOY_STATUS_PORT"),
+      prometheus: env.int("ENVOY_PROMETHEUS_PORT"),
+      secureMetrics: env.int("ENVOY_SECURE_METRICS_PORT"),
+      secureMergedMetrics: env.int("ENVOY_SECURE_MERGED_METRICS_PORT"),
+    },
+    discovery: usesAds ? { kind: "ads", socketPath: discovery.socketPath, apiType } : discovery,
+    sds: {
+      socketPath: `${places.workloadSockets}/${socketFile}`,
+      filesSocketPath: foreignSds ? places.filesSocket : undefined,
+    },
+    metadataDiscovery: wantsMetadata && usesAds && apiType === "DELTA_GRPC",
+    runtime: runtimeFlags(sources),
+    stats: bootstrapStats(sources),
+    statusProxyProtocol: env.bool("ENVOY_STATUS_PORT_ENABLE_PROXY_PROTOCOL"),
+    downstreamConnectionLimit: connectionLimit(sources),
+    clusterManager: clusterManager(sources),
+    selfDiscovery: node.metadata["ENABLE_SELF_DISCOVERY"] === "true",
+    tracer: tracer(sources),
+    metricsService: remoteService(sources, proxy.envoyMetricsService),
+    accessLogService: remoteService(sources, proxy.envoyAccessLogService),
+    statsdAddress: proxy.statsdUdpAddress ? resolveHostPort(proxy.statsdUdpAddress, env.string("HOST_IP")) : undefined,
+  };
+}
+
+const v4 = { local: "127.0.0.1", wildcard: "0.0.0.0" } as const;
+const v6 = { local: "::1", wildcard: "::" } as const;
+
+/** Which family Envoy's own listeners use. The first address decides; both are used when dual stack is switched on. */
+export function bootstrapAddresses(ips: readonly string[], dualStack: boolean): BootstrapAddresses {
+  if (ips.every((ip) => isIPv6(ip))) return { ...v6, additional: undefined, dnsLookupFamily: "V6_ONLY" };
+  if (ips.every((ip) => isIPv4(ip)) || !dualStack) return { ...v4, additional: undefined, dnsLookupFamily: "V4_ONLY" };
+  const first = ips[0] ?? "";
+  return isIPv6(first) && !/^fe[89ab]/i.test(first)
+    ? { ...v6, additional: v4, dnsLookupFamily: "ALL" }
+    : { ...v4, additional: v6, dnsLookupFamily: "ALL" };
+}
+
+function runtimeFlags(sources: Sources): Readonly<Record<string, JsonValue>> {
+  const { env, proxy } = sources;
+  const flags = new Map<string, JsonValue>(Object.entries(runtimeBase.always));
+  const add = (more: Readonly<Record<string, JsonValue>>): void => {
+    for (const [key, value] of Object.entries(more)) flags.set(key, value);
+  };
+  if (compliancePolicy(sources) === "fips-140-2") add(runtimeBase.fips1402);
+  if (!env.bool("HTTP_STRIP_FRAGMENT_FROM_PATH_UNSAFE_IF_DISABLED")) add(runtimeBase.keepFragments);
+  for (const [key, text] of Object.entries(proxy.runtimeValues ?? {})) {
+    if (text === "") flags.delete(key);
+    else flags.set(key, text === "true" ? true : text === "false" ? false : text);
+  }
+  return Object.fromEntries(flags);
+}
+
+/** The largest number of connections that Envoy's field holds. */
+const unlimitedConnections = 2_147_483_647;
+
+function connectionLimit({ proxy, findings }: Sources): number {
+  const settings = proxy.connectionSettings ?? {};
+  const setting = settings["globalDownstreamConnectionLimit"] ?? settings["global_downstream_connection_limit"];
+  if (Number(setting) > 0) return Number(setting);
+  const named = [
+    [
+      "proxyMetadata.ISTIO_META_GLOBAL_DOWNSTREAM_MAX_CONNECTIONS",
+      proxy.proxyMetadata?.["ISTIO_META_GLOBAL_DOWNSTREAM_MAX_CONNECTIONS"],
+    ],
+    [
+      "runtimeValues.overload.global_downstream_max_connections",
+      proxy.runtimeValues?.["overload.global_downstream_max_connections"],
+    ],
+  ] as const;
+  for (const [source, text] of named) {
+    if (text === undefined || text === "") continue;
+    const limit = parseInteger(text);
+    if (limit !== undefined && limit > 0) return limit;
+    findings.warn(source, `${JSON.stringify(text)} is not a number above 0; it is ignored`);
+  }
+  return unlimitedConnections;
+}
+
+function clusterManager({ flags, node, findings }: Sources): BootstrapClusterManager {
+  const text = node.metadata["LOAD_STATS_CONFIG_JSON"];
+  const outlierLogPath = flags.outlierLogPath === "" ? undefined : flags.outlierLogPath;
+  if (typeof text !== "string" || text === "") return { outlierLogPath, loadStatsConfig: undefined };
+  const value = parseJson(text);
+  if (!isJsonObject(value)) findings.problem("ISTIO_META_LOAD_STATS_CONFIG_JSON", "is not a JSON object");
+  return { outlierLogPath, loadStatsConfig: isJsonObject(value) ? value : undefined };
+}
+
+function parseJson(text: string): JsonValue | undefined {
+  try {
+    const value: unknown = JSON.parse(text);
+    return plain(value);
+  } catch {
+    return undefined;
+  }
+}
+
+function tracer(sources: Sources): TracerConfig | undefined {
+  const { env, findings } = sources;
+  const { tracing, configPath } = sources.proxy;
+  if (tracing === undefined) return undefined;
+  const hostIp = env.string("HOST_IP");
+  for (const kind of ["zipkin", "datadog", "lightstep"] as const) {
+    const address = resolveHostPort(tracing[kind]?.address ?? "", hostIp);
+    if (tracing[kind] === undefined || address === undefined) continue;
+    const tls = clientTls(sources, tracing.tlsSettings);
+    if (kind !== "lightstep") return { kind, address, tls };
+    return {
+      kind,
+      address,
+      tls,
+      accessTokenPath: join(configPath, "lightstep_access_token.txt"),
+      accessToken: tracing.lightstep?.accessToken ?? "",
+    };
+  }
+  for (const kind of ["stackdriver", "openCensusAgent"] as const) {
+    if (tracing[kind] !== undefined)
+      findings.warn(`tracing.${kind}`, "Envoy has no such tracer any more; it is ignored");
+  }
+  return undefined;
+}
+
+function remoteService(sources: Sources, service: RemoteService | undefined): RemoteServiceConfig | undefined {
+  const address = resolveHostPort(service?.address ?? "", sources.env.string("HOST_IP"));
+  if (service === undefined || address === undefined) return undefined;
+  return { address, tls: clientTls(sources, service.tlsSettings), keepalive: keepalive(service) };
+}
+
+function keepalive({ tcpKeepalive }: RemoteService): KeepaliveConfig | undefined {
+  if (tcpKeepalive === undefined) return undefined;
+  const seconds = (text: string | undefined): number => Math.trunc(protoDurationMs(text) / 1_000);
+  return {
+    probes: tcpKeepalive.probes ?? 0,
+    timeSeconds: seconds(tcpKeepalive.time),
+    intervalSeconds: seconds(tcpKeepalive.interval),
+  };
+}
+
+/** Paths in the node's metadata come before those of the settings. */
+function clientTls({ node }: Sources, tls: TlsSettings | undefined): ClientTls | undefined {
+  if (tls?.mode === undefined || tls.mode === "DISABLE") return undefined;
+  const path = (key: string, setting: string | undefined): string => {
+    const value = node.metadata[key];
+    return typeof value === "string" && value !== "" ? value : (setting ?? "");
+  };
+  return {
+    mode: tls.mode,
+    sni: tls.sni ?? "",
+    subjectAltNames: tls.subjectAltNames ?? [],
+    caPath: path("TLS_CLIENT_ROOT_CERT", tls.caCertificates),
+    chainPath: path("TLS_CLIENT_CERT_CHAIN", tls.clientCertificate),
+    keyPath: path("TLS_CLIENT_KEY", tls.privateKey),
+  };
+}

@@ -1,0 +1,43 @@
+// SPDX-License-Identifier: Apache-2.0
+import { AgentError } from "../lib/errors.ts";
+import type { ConfigWarning } from "./agent-config.ts";
+
+/** One thing that is wrong, and where it was given. */
+export interface ConfigProblem {
+  /** The flag, variable, annotation or file, with the path of the field in it. */
+  readonly source: string;
+  readonly message: string;
+}
+
+/** The agent cannot start with what it was given. Holds every problem that was found, not only the first. */
+export class ConfigError extends AgentError {
+  readonly code = "AGENT_CONFIG";
+  readonly problems: readonly ConfigProblem[];
+  constructor(problems: readonly ConfigProblem[]) {
+    super(`configuration: ${problems.map(({ source, message }) => `${source}: ${message}`).join("; ")}`);
+    this.problems = problems;
+  }
+}
+
+/** Collects what is wrong or doubtful, so that all of it is told at once. */
+export class Findings {
+  readonly #problems: ConfigProblem[] = [];
+  readonly #warnings: ConfigWarning[] = [];
+
+  problem(source: string, message: string): void {
+    this.#problems.push({ source, message });
+  }
+
+  warn(source: string, message: string): void {
+    this.#warnings.push({ source, message });
+  }
+
+  get warnings(): readonly ConfigWarning[] {
+    return this.#warnings;
+  }
+
+  /** @throws ConfigError with every problem, when there is one */
+  assertValid(): void {
+    if (this.#problems.length > 0) throw new ConfigError(this.#problems);
+  }
+}

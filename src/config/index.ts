@@ -1,0 +1,6 @@
+// SPDX-License-Identifier: Apache-2.0
+export type { AgentConfig } from "./agent-config.ts";
+export { ConfigError } from "./config-error.ts";
+export type { ConfigInput } from "./config-input.ts";
+export { parseConfig } from "./parse-config.ts";
+export { readConfigInput } from "./read-config-input.ts";

@@ -1,0 +1,107 @@
+// SPDX-License-Identifier: Apache-2.0
+import { type JsonObject, type ProxyRole, proxyRoles } from "../model/node.ts";
+import type { AgentConfig } from "./agent-config.ts";
+import { bootstrapSource } from "./bootstrap-source.ts";
+import { bootstrapConfig } from "./bootstrap-slice.ts";
+import { certConfig, certFilesConfig, sdsConfig } from "./cert-slice.ts";
+import { Findings } from "./config-error.ts";
+import type { ConfigInput } from "./config-input.ts";
+import { parseDownwardApi } from "./downward-api.ts";
+import { envoyConfig } from "./envoy-slice.ts";
+import { effectiveProxyConfig } from "./effective-proxy-config.ts";
+import { Environment } from "./environment.ts";
+import { grpcBootstrap } from "./grpc-bootstrap.ts";
+import { logConfig } from "./log-slice.ts";
+import { nodeIdentity } from "./node-slice.ts";
+import { dnsConfig, heapLimitMib, platformConfig } from "./machine-slices.ts";
+import { parseProxyConfigFields, renderProxyConfig } from "./proxy-config.ts";
+import { parseProxyFlags } from "./proxy-flags.ts";
+import { type Sources, places } from "./sources.ts";
+import { statusConfig } from "./status-slice.ts";
+import { caConfig, discoverySource, identitySource } from "./trust-slice.ts";
+import { variables } from "./variables.ts";
+
+/**
+ * The whole configuration of `attache proxy`. Pure: it reads nothing but its input.
+ * @throws ConfigError with every problem of the input, each under its source
+ */
+export function parseConfig(input: ConfigInput): AgentConfig {
+  const findings = new Findings();
+  const env = new Environment(input.env, findings);
+  const { values: flags, positionals, unknown, problems } = parseProxyFlags(input.args);
+  for (const { flag, message } of unknown) findings.warn(flag, message);
+  for (const { flag, message } of problems) findings.problem(flag, message);
+  const role = parseRole(positionals[0], findings);
+  const annotations = readDownward(input, places.annotations, findings);
+  const labels = readDownward(input, places.labels, findings);
+  const merged = effectiveProxyConfig({ input, env, flags, annotations, findings });
+  const proxy = parseProxyConfigFields(merged.fields);
+  const foreignSds = input.system.servedSockets.has(
+    `${places.workloadSockets}/${env.string("WORKLOAD_IDENTITY_SOCKET_FILE")}`,
+  );
+  const parts = { input, env, flags, role, proxy, annotations, findings };
+  const node = nodeIdentity(parts, labels, { proxyFields: merged.fields, foreignSds });
+  const sources: Sources = { ...parts, node };
+  warnOfDeadSettings(sources, input.env);
+  const config = agentConfig(sources, merged.fields, foreignSds);
+  findings.assertValid();
+  return { ...config, warnings: findings.warnings };
+}
+
+function agentConfig(sources: Sources, fields: JsonObject, foreignSds: boolean): AgentConfig {
+  const { env, flags, role, node, findings } = sources;
+  const identity = identitySource(sources);
+  const xds = discoverySource(sources);
+  const generated = bootstrapConfig(sources, xds, foreignSds);
+  const bootstrap = bootstrapSource(sources, generated);
+  const envoy = envoyConfig(sources, bootstrap.path, generated.addresses.local);
+  return {
+    role,
+    node,
+    log: logConfig(flags, findings),
+    bootstrap,
+    grpcBootstrap: grpcBootstrap(sources),
+    envoy,
+    disableEnvoy: env.bool("DISABLE_ENVOY"),
+    identity: foreignSds ? { kind: "external-sds" } : identity,
+    ca: caConfig(sources, foreignSds ? { kind: "external-sds" } : identity),
+    cert: certConfig(sources),
+    certFiles: certFilesConfig(sources),
+    sds: sdsConfig(sources, foreignSds),
+    status: statusConfig(sources),
+    xds,
+    dns: dnsConfig(sources),
+    platform: platformConfig(sources),
+    host: { coreDumps: env.bool("ISTIO_ENVOY_ENABLE_CORE_DUMP") },
+    recorder: {
+      terminationMessagePath: env.string("ATTACHE_TERMINATION_MESSAGE_PATH"),
+      directory: env.string("ATTACHE_FLIGHT_RECORDER_DIR") || undefined,
+    },
+    exitOnZeroActiveConnections: env.bool("EXIT_ON_ZERO_ACTIVE_CONNECTIONS"),
+    heapLimitMib: heapLimitMib(sources),
+    proxyConfig: renderProxyConfig(fields),
+    warnings: [],
+  };
+}
+
+function parseRole(text: string | undefined, findings: Findings): ProxyRole {
+  const role = proxyRoles.find((known) => known === (text ?? "sidecar"));
+  if (role === undefined)
+    findings.problem("role", `invalid proxy type: ${text ?? ""}; it is one of ${proxyRoles.join(", ")}`);
+  return role ?? "sidecar";
+}
+
+function readDownward(input: ConfigInput, path: string, findings: Findings): ReadonlyMap<string, string> {
+  const file = input.readFile(path);
+  if (file.kind === "unreadable") findings.warn(path, file.problem);
+  return file.kind === "text" ? parseDownwardApi(file.text, path, findings) : new Map();
+}
+
+function warnOfDeadSettings({ flags, findings }: Sources, env: Readonly<Record<string, string>>): void {
+  for (const [name, spec] of Object.entries(variables)) {
+    if ("dead" in spec && env[name] !== undefined) findings.warn(name, "is accepted, but has no effect");
+  }
+  if (flags.tokenManagerPlugin !== "") findings.warn("--tokenManagerPlugin", "is accepted, but has no effect");
+  if (flags.stsPort !== 0)
+    findings.warn("--stsPort", "there is no token exchange service any more; nothing listens there");
+}

@@ -1,0 +1,138 @@
+// SPDX-License-Identifier: Apache-2.0
+import type { Findings } from "./config-error.ts";
+import { hostPortProblem } from "./host-port.ts";
+import { type ProxyConfig, type TlsSettings, isJsonObject, protoDurationMs } from "./proxy-config.ts";
+
+/**
+ * Everything that makes a ProxyConfig unusable, told under the source of the field.
+ * Source: the checks of Istio's agent on its ProxyConfig
+ */
+export function checkProxyConfig(
+  config: ProxyConfig,
+  originOf: (field: keyof ProxyConfig) => string,
+  findings: Findings,
+): void {
+  const report = (field: keyof ProxyConfig, message: string | undefined): void => {
+    if (message !== undefined) findings.problem(`${originOf(field)}, field ${field}`, message);
+  };
+  const address = (field: keyof ProxyConfig, name: string, text: string): void => {
+    const problem = hostPortProblem(text);
+    if (problem !== undefined) report(field, `invalid ${name} ${JSON.stringify(text)}: ${problem}`);
+  };
+  if (config.configPath === "") report("configPath", "config path must be set");
+  if (config.binaryPath === "") report("binaryPath", "binary path must be set");
+  if (config.serviceCluster === "") report("serviceCluster", "service cluster must be specified");
+  report("drainDuration", drainProblem(config.drainDuration));
+  if (config.discoveryAddress === "") {
+    report("discoveryAddress", "discovery address must be set to the proxy discovery service");
+  } else {
+    const problem = hostPortProblem(config.discoveryAddress);
+    if (problem !== undefined) report("discoveryAddress", `invalid discovery address: ${problem}`);
+  }
+  report("proxyAdminPort", portProblem("proxy admin port", config.proxyAdminPort));
+  report("statusPort", portProblem("status port", config.statusPort));
+  if (config.controlPlaneAuthPolicy === "INHERIT") {
+    report("controlPlaneAuthPolicy", "invalid authentication policy: unrecognized control plane auth policy INHERIT");
+  }
+  if (config.envoyMetricsServiceAddress) {
+    address("envoyMetricsServiceAddress", "envoy metrics service address", config.envoyMetricsServiceAddress);
+  }
+  for (const [field, name] of [
+    ["envoyMetricsService", "envoy metrics service address"],
+    ["envoyAccessLogService", "envoy access log service address"],
+  ] as const) {
+    const service = config[field];
+    if (service?.address) address(field, name, service.address);
+    report(field, tlsProblem(service?.tlsSettings));
+  }
+  checkTracing(config, (message) => {
+    report("tracing", message);
+  });
+  report("privateKeyProvider", keyProviderProblem(config));
+  for (const problem of connectionProblems(config))
+    report("connectionSettings", `invalid connection settings: ${problem}`);
+}
+
+function drainProblem(text: string): string | undefined {
+  const ms = protoDurationMs(text);
+  if (ms < 1) return "invalid drain duration: duration must be greater than 1ms";
+  if (!isWhole(ms)) return "invalid drain duration: only durations to ms precision are supported";
+  return isWhole(ms / 1_000) ? undefined : "drain time only supports durations to seconds precision";
+}
+
+function isWhole(value: number): boolean {
+  return Math.abs(value - Math.round(value)) < 1e-6;
+}
+
+function portProblem(name: string, port: number): string | undefined {
+  const valid = port >= 1 && port <= 65_535;
+  return valid ? undefined : `invalid ${name}: port number ${String(port)} must be in the range 1..65535`;
+}
+
+function checkTracing({ tracing }: ProxyConfig, report: (message: string) => void): void {
+  if (tracing === undefined) return;
+  if (tracing.lightstep !== undefined) {
+    const { address = "", accessToken = "" } = tracing.lightstep;
+    const problem = hostPortProblem(address);
+    if (problem !== undefined) report(`invalid lightstep config: invalid lightstep address: ${problem}`);
+    if (accessToken === "") report("invalid lightstep config: access token is required");
+  }
+  for (const kind of ["zipkin", "datadog"] as const) {
+    const tracer = tracing[kind];
+    const problem = tracer === undefined ? undefined : hostPortProblem(tracer.address ?? "");
+    if (problem !== undefined) report(`invalid ${kind} config: invalid ${kind} address: ${problem}`);
+  }
+  const tls = tlsProblem(tracing.tlsSettings);
+  if (tls !== undefined) report(`invalid tracing TLS config: ${tls}`);
+  for (const [name, tag] of Object.entries(tracing.customTags ?? {})) {
+    const kinds = Object.keys(tag);
+    const [kind] = kinds;
+    if (kind === undefined || kinds.length > 1) {
+      report(`invalid tracing custom tags: tag ${name} needs exactly one of literal, environment, header`);
+      continue;
+    }
+    const body = tag[kind];
+    const needed = kind === "literal" ? "value" : "name";
+    if (kind !== "formatter" && (!isJsonObject(body) || !body[needed])) {
+      report(`invalid tracing custom tags: tag ${name} needs a ${needed} in ${kind}`);
+    }
+  }
+}
+
+function tlsProblem(tls: TlsSettings | undefined): string | undefined {
+  if (tls === undefined) return undefined;
+  const { mode, clientCertificate = "", privateKey = "", caCertificates = "", credentialName = "" } = tls;
+  const files = clientCertificate !== "" || privateKey !== "" || caCertificates !== "";
+  if ((mode === "SIMPLE" || mode === "MUTUAL") && credentialName !== "" && files) {
+    return "credentialName excludes clientCertificate, privateKey and caCertificates";
+  }
+  if (mode === "MUTUAL" && credentialName === "") {
+    if (clientCertificate === "") return "client certificate required for mutual tls";
+    if (privateKey === "") return "private key required for mutual tls";
+  }
+  return undefined;
+}
+
+function keyProviderProblem({ privateKeyProvider }: ProxyConfig): string | undefined {
+  if (privateKeyProvider === undefined) return undefined;
+  const provider = privateKeyProvider.cryptomb ?? privateKeyProvider.qat;
+  const prefix = "invalid private key provider configuration";
+  if (provider === undefined) return `${prefix}: a provider is required: cryptomb or qat`;
+  if (provider.pollDelay === undefined) return `${prefix}: pollDelay is required`;
+  return protoDurationMs(provider.pollDelay) > 0 ? undefined : `${prefix}: pollDelay must be above 0`;
+}
+
+/** Source: the bounds of Istio's check; window sizes are HTTP/2's (RFC 9113 section 6.9.2). */
+function* connectionProblems({ connectionSettings: settings }: ProxyConfig): Generator<string> {
+  for (const [given, value] of Object.entries(settings ?? {})) {
+    const name = given.replaceAll(/_([a-z])/g, (_, letter: string) => letter.toUpperCase());
+    const number = Number(value);
+    if (/^(httpMaxConcurrentStreams|listenerConnectionLimit|globalDownstreamConnectionLimit)$/.test(name)) {
+      if (!(number > 0)) yield `${name} must be above 0`;
+    } else if (/WindowSize$/.test(name)) {
+      if (!(number >= 65_535)) yield `${name} must be 65535 or more`;
+    } else if (/(Timeout|Interval|Duration|Limit|Bytes)$/.test(name) && String(value).startsWith("-")) {
+      yield `${name} must not be negative`;
+    }
+  }
+}

@@ -1,0 +1,65 @@
+// SPDX-License-Identifier: Apache-2.0
+import type { ScrapeTarget } from "../status/status-config.ts";
+import type { Findings } from "./config-error.ts";
+import { parseInteger } from "./environment.ts";
+import { member, parseJson, shown } from "./json-members.ts";
+import { isRecord } from "./proxy-config-reader.ts";
+
+const variable = "ISTIO_PROMETHEUS_ANNOTATIONS";
+
+/** Ports that are the proxy's own. Source: Istio's list of reserved ports */
+const reservedPorts: ReadonlyMap<number, string> = new Map([
+  [15000, "Envoy admin"],
+  [15001, "Envoy outbound"],
+  [15004, "debug interface"],
+  [15006, "Envoy inbound"],
+  [15008, "HBONE tunnel"],
+  [15020, "agent metrics"],
+  [15021, "health checks"],
+  [15053, "DNS proxy"],
+  [15090, "Envoy metrics"],
+]);
+
+type Members = Readonly<Record<string, unknown>>;
+
+/**
+ * The application's metrics endpoints. Members `host` and `scheme` are this agent's own.
+ * @param text JSON, as the injector writes it from the pod's annotations; all values are texts
+ */
+export function parseScrapeTargets(text: string, statusPort: number, findings: Findings): readonly ScrapeTarget[] {
+  const value = parseJson(text);
+  if (!isRecord(value)) {
+    findings.problem(variable, `${shown(text)} is not a JSON object`);
+    return [];
+  }
+  const textOf = (members: Members, name: string): string => {
+    const given = member(members, name) ?? "";
+    if (typeof given === "string") return given;
+    findings.problem(variable, `${name} must be a text, not ${shown(JSON.stringify(given))}`);
+    return "";
+  };
+  if (textOf(value, "scrape") === "false") return [];
+  const list: unknown = member(value, "targets");
+  const given: readonly Members[] = Array.isArray(list) ? list.filter(isRecord) : [];
+  const targets = given.length > 0 ? given : [{ port: textOf(value, "port") || "80", path: textOf(value, "path") }];
+  return targets.flatMap((target) => {
+    const port = readPort(textOf(target, "port"), statusPort, findings);
+    const path = textOf(target, "path") || "/metrics";
+    const scheme = textOf(target, "scheme") || textOf(value, "scheme");
+    const host = textOf(target, "host") || textOf(value, "host") || "localhost";
+    const whole = path.startsWith("/") ? path : `/${path}`;
+    return port === undefined ? [] : [{ host, scheme: /^https$/i.test(scheme) ? "https" : "http", port, path: whole }];
+  });
+}
+
+function readPort(text: string, statusPort: number, findings: Findings): number | undefined {
+  const port = parseInteger(text);
+  if (port === undefined || port < 1 || port > 65_535) {
+    findings.problem(variable, `port ${shown(text)} must be a number from 1 to 65535`);
+    return undefined;
+  }
+  const purpose = port === statusPort ? "the agent's status server" : reservedPorts.get(port);
+  if (purpose === undefined) return port;
+  findings.problem(variable, `port ${String(port)} is reserved for ${purpose}; name one of the application's`);
+  return undefined;
+}

@@ -1,0 +1,30 @@
+// SPDX-License-Identifier: Apache-2.0
+import { lstatSync } from "node:fs";
+import { connect } from "node:net";
+
+const answerTimeoutMs = 1_000;
+
+/** HTTP/2's connection preface and an empty SETTINGS frame (RFC 9113 section 3.4). */
+const preface = Buffer.from("505249202a20485454502f322e300d0a0d0a534d0d0a0d0a000000040000000000", "hex");
+
+/** Those of the paths at which a gRPC server answers. Costs nothing where there is no socket. */
+export async function servedSockets(paths: readonly string[]): Promise<ReadonlySet<string>> {
+  const present = paths.filter((path) => lstatSync(path, { throwIfNoEntry: false })?.isFile() === false);
+  const answers = await Promise.all(present.map(async (path) => ((await answersHttp2(path)) ? [path] : [])));
+  return new Set(answers.flat());
+}
+
+function answersHttp2(path: string): Promise<boolean> {
+  return new Promise((resolve) => {
+    const socket = connect(path);
+    const end = (served: boolean) => () => {
+      socket.destroy();
+      resolve(served);
+    };
+    socket.setTimeout(answerTimeoutMs, end(false));
+    socket.once("data", end(true));
+    socket.once("error", end(false));
+    socket.once("close", end(false));
+    socket.write(preface);
+  });
+}

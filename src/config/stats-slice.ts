@@ -1,0 +1,84 @@
+// SPDX-License-Identifier: Apache-2.0
+import type { BootstrapStats } from "../bootstrap/bootstrap-config.ts";
+import { parseGoDuration } from "../lib/go-duration.ts";
+import { isRecord } from "./proxy-config-reader.ts";
+import type { Sources } from "./sources.ts";
+
+const prefix = "sidecar.istio.io/";
+
+/** Envoy's interval when none is set. */
+const defaultFlushMs = 5_000;
+
+/** What Envoy counts, how it names it and how often it writes it down. */
+export function bootstrapStats(sources: Sources): BootstrapStats {
+  const { env, proxy, annotations } = sources;
+  const matcher = proxy.proxyStatsMatcher ?? {};
+  const inclusion = (name: string, lower: readonly string[] | undefined): readonly string[] => {
+    const given = listOf(annotations.get(`${prefix}${name}`));
+    return given.length > 0 ? given : (lower ?? []).filter((item) => item !== "");
+  };
+  const extraTags = [...(proxy.extraStatTags ?? []), ...listOf(annotations.get(`${prefix}extraStatTags`))];
+  const flushIntervalMs = durationOf(sources, "statsFlushInterval");
+  return {
+    flushIntervalMs,
+    evictionIntervalMs: evictionInterval(sources, flushIntervalMs ?? defaultFlushMs),
+    extraTags: [...new Set(extraTags.filter((tag) => tag !== ""))],
+    inclusion: {
+      prefixes: inclusion("statsInclusionPrefixes", matcher.inclusionPrefixes),
+      suffixes: inclusion("statsInclusionSuffixes", matcher.inclusionSuffixes),
+      regexes: inclusion("statsInclusionRegexps", matcher.inclusionRegexps),
+    },
+    histogramBuckets: histogramBuckets(sources),
+    compression: proxy.statsCompression ?? true,
+    localhostOnly: proxy.proxyMetadata?.["METRICS_LOCALHOST_ACCESS_ONLY"] === "true",
+    countActiveConnections: env.bool("EXIT_ON_ZERO_ACTIVE_CONNECTIONS"),
+  };
+}
+
+function listOf(text: string | undefined): readonly string[] {
+  return (text ?? "").split(",").filter((item) => item !== "");
+}
+
+function durationOf({ annotations, findings }: Sources, name: string): number | undefined {
+  const text = annotations.get(`${prefix}${name}`);
+  if (text === undefined || text === "") return undefined;
+  const ms = parseGoDuration(text);
+  if (ms === undefined) findings.warn(`${prefix}${name}`, `${JSON.stringify(text)} is not a duration; it is ignored`);
+  if (ms !== undefined && ms < 1) {
+    findings.warn(`${prefix}${name}`, `${JSON.stringify(text)} is less than a millisecond; it is ignored`);
+    return undefined;
+  }
+  return ms;
+}
+
+function evictionInterval(sources: Sources, flushMs: number): number | undefined {
+  const ms = durationOf(sources, "statsEvictionInterval");
+  if (ms === undefined || ms % flushMs === 0) return ms;
+  sources.findings.warn(`${prefix}statsEvictionInterval`, "is not a multiple of the flush interval; it is ignored");
+  return undefined;
+}
+
+function histogramBuckets({ annotations, findings }: Sources): Readonly<Record<string, readonly number[]>> {
+  const name = `${prefix}statsHistogramBuckets`;
+  const text = annotations.get(name);
+  if (text === undefined || text === "") return {};
+  const value = parseJson(text);
+  if (!isRecord(value) || !Object.values(value).every(isBuckets)) {
+    findings.warn(name, "is not a JSON object of metric prefix to bucket bounds; it is ignored");
+    return {};
+  }
+  const entries = Object.entries(value).map(([key, bounds]) => [key, isBuckets(bounds) ? bounds : []] as const);
+  return Object.fromEntries(entries);
+}
+
+function isBuckets(value: unknown): value is readonly number[] {
+  return Array.isArray(value) && value.every((bound) => typeof bound === "number");
+}
+
+function parseJson(text: string): unknown {
+  try {
+    return JSON.parse(text);
+  } catch {
+    return undefined;
+  }
+}

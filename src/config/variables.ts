@@ -1,0 +1,243 @@
+// SPDX-License-Identifier: Apache-2.0
+
+/** The forms of a variable's text. `dead` is accepted, warned about and without effect. */
+export type VariableType = "string" | "bool" | "int" | "float" | "duration";
+
+export interface VariableSpec {
+  readonly type: VariableType;
+  /** In the notation in which it is set. */
+  readonly default: string;
+  readonly unit: string;
+  readonly meaning: string;
+  /** Where the name and its meaning come from. */
+  readonly source: "istio" | "kubernetes" | "attache" | "go" | "cloud";
+  readonly dead?: true;
+}
+
+type Row<T extends VariableType> = VariableSpec & { readonly type: T };
+
+function row<T extends VariableType>(
+  type: T,
+  fallback: string,
+  meaning: string,
+  more: { readonly unit?: string; readonly source?: VariableSpec["source"] } = {},
+): Row<T> {
+  return { type, default: fallback, meaning, unit: more.unit ?? "", source: more.source ?? "istio" };
+}
+
+function dead<T extends VariableType>(type: T, fallback: string, meaning: string): Row<T> & { readonly dead: true } {
+  return { ...row(type, fallback, meaning), dead: true };
+}
+
+const own = { source: "attache" } as const;
+
+/**
+ * Every variable that the agent reads, in the order in which they are documented.
+ * Source: Istio's reference of pilot-agent's environment; names starting with ATTACHE_ are this agent's own.
+ */
+export const variables = {
+  PROXY_CONFIG: row("string", "", "ProxyConfig, as YAML or JSON, over the mesh file's"),
+  POD_NAME: row("string", "", "name of the pod or machine: node ID, metadata NAME"),
+  POD_NAMESPACE: row("string", "", "namespace: node ID, domain, cluster name, identity"),
+  INSTANCE_IP: row("string", "", "the pod's IP; first address of the node; target of application probes"),
+  SERVICE_ACCOUNT: row("string", "", "service account: identity, metadata SERVICE_ACCOUNT"),
+  HOST_IP: row("string", "", "replaces $(HOST_IP) in tracer and service addresses and in the bootstrap override"),
+  ISTIO_CPU_LIMIT: row("int", "0", "Envoy's worker threads, when ProxyConfig does not say; 0 is not set", {
+    unit: "CPUs",
+  }),
+  ISTIO_META_CLUSTER_ID: row("string", "", "the cluster's name, told to CA and control plane"),
+  ISTIO_META_CERT_SIGNER: row("string", "", "signer that the CA is asked to use"),
+  ISTIO_META_DNS_CAPTURE: row("bool", "false", "DNS proxy, for sidecars"),
+  ISTIO_META_ENABLE_DNS_SERVER: row("bool", "false", "DNS proxy, for every role"),
+  CLOUD_PLATFORM: row("string", "", "aws, azure, gcp or none; otherwise detected"),
+  GCP_METADATA: row("string", "", "PROJECT|NUMBER|CLUSTER|LOCATION; no metadata server is asked then"),
+  GCP_QUOTA_PROJECT: row("string", "", "with GCP_METADATA: the quota project"),
+  GCP_ZONE: row("string", "", "with GCP_METADATA: the zone"),
+  GCE_METADATA_HOST: row("string", "169.254.169.254", "Google's metadata server", { source: "cloud" }),
+  KUBERNETES_SERVICE_HOST: row(
+    "string",
+    "",
+    "set by Kubernetes; makes written certificates readable for others (0644)",
+    {
+      source: "kubernetes",
+    },
+  ),
+  DNS_PROXY_ADDR: row(
+    "string",
+    "localhost:15053",
+    "where the DNS proxy listens; also told to the control plane when set",
+  ),
+  DNS_FORWARD_PARALLEL: row("bool", "false", "asks all upstream resolvers at once"),
+  DNS_FORWARD_TIMEOUT: row("duration", "5s", "limit of a forwarded DNS request"),
+  ISTIO_BOOTSTRAP: row("string", "", "custom bootstrap template"),
+  ISTIO_BOOTSTRAP_OVERRIDE: row("string", "", "file, YAML or JSON, that Envoy merges over its bootstrap"),
+  ISTIO_ENVOY_ENABLE_CORE_DUMP: row("bool", "false", "starts Envoy with --enable-core-dump"),
+  ENVOY_SKIP_DEPRECATED_LOGS: row("bool", "true", "starts Envoy with --skip-deprecated-logs"),
+  ENVOY_STATUS_PORT: row("int", "15021", "Envoy's readiness listener", { unit: "port" }),
+  ENVOY_PROMETHEUS_PORT: row("int", "15090", "Envoy's metrics listener", { unit: "port" }),
+  ENVOY_SECURE_METRICS_PORT: row("int", "0", "Envoy's metrics over mutual TLS; 0 is off", { unit: "port" }),
+  ENVOY_SECURE_MERGED_METRICS_PORT: row("int", "0", "merged metrics over mutual TLS; 0 is off", { unit: "port" }),
+  ENVOY_STATUS_PORT_ENABLE_PROXY_PROTOCOL: row("bool", "false", "PROXY protocol on the readiness listener"),
+  ISTIO_DUAL_STACK: row("bool", "false", "listens on both address families when the pod has both"),
+  ISTIO_DELTA_XDS: row("bool", "true", "delta xDS between Envoy and the agent"),
+  PEER_METADATA_DISCOVERY: row("string", "", "true or false; when empty as ENABLE_HBONE in the metadata"),
+  HTTP_STRIP_FRAGMENT_FROM_PATH_UNSAFE_IF_DISABLED: row("bool", "true", "false keeps fragments in request paths"),
+  COMPLIANCE_POLICY: row("string", "", "fips-140-2, fips-140-3 or pqc: limits of TLS"),
+  DISABLE_ENVOY: row("bool", "false", "no bootstrap and no Envoy; for applications that speak xDS themselves"),
+  GRPC_XDS_BOOTSTRAP: row(
+    "string",
+    "etc/istio/proxy/grpc-bootstrap.json",
+    "bootstrap for gRPC applications; empty writes none",
+  ),
+  WORKLOAD_IDENTITY_SOCKET_FILE: row(
+    "string",
+    "socket",
+    "file name of the SDS socket under ./var/run/secrets/workload-spiffe-uds",
+  ),
+  EXIT_ON_ZERO_ACTIVE_CONNECTIONS: row("bool", "false", "on SIGTERM waits until no connection is open"),
+  MINIMUM_DRAIN_DURATION: row("duration", "5s", "least time from SIGTERM to the end of Envoy, in that mode"),
+  CA_PROVIDER: row("string", "Citadel", "Citadel, or GkeWorkloadCertificate for mounted files"),
+  CA_ADDR: row("string", "", "host:port of the CA; when empty that of the control plane"),
+  CA_ROOT_CA: row("string", "", "root certificate file for the CA; SYSTEM for the system's"),
+  XDS_ROOT_CA: row("string", "", "root certificate file for the control plane; SYSTEM for the system's"),
+  PILOT_CERT_PROVIDER: row("string", "istiod", "istiod, custom, none or k8s.io/SIGNER: which root certificate is used"),
+  ISTIOD_SAN: row("string", "", "server name of the control plane, and of the CA when CA_ADDR is empty"),
+  TRUST_DOMAIN: row("string", "cluster.local", "trust domain of the identity"),
+  JWT_POLICY: row("string", "third-party-jwt", "kept for compatibility; the token file is always the same"),
+  PROV_CERT: row("string", "", "directory with cert-chain.pem, key.pem and root-cert.pem for the first contact"),
+  OUTPUT_CERTS: row("string", "", "directory into which key, chain and root are written"),
+  FILE_MOUNTED_CERTS: row("bool", "false", "certificates come from mounted files; no CA is asked"),
+  SECRET_TTL: row("duration", "24h", "validity asked from the CA"),
+  SECRET_GRACE_PERIOD_RATIO: row("float", "0.5", "share of the lifetime left at which to rotate", { unit: "0 to 1" }),
+  SECRET_GRACE_PERIOD_RATIO_JITTER: row("float", "0.01", "random part added to or taken from the ratio", {
+    unit: "0 to 1",
+  }),
+  FILE_DEBOUNCE_DURATION: row("duration", "100ms", "first wait when mounted files do not parse yet"),
+  WORKLOAD_RSA_KEY_SIZE: row("int", "2048", "size of an RSA key; 2048 or more", { unit: "bits" }),
+  PKCS8_KEY: row("bool", "false", "keys in PKCS#8 form"),
+  ECC_SIGNATURE_ALGORITHM: row("string", "", "ECDSA for elliptic-curve keys; empty for RSA"),
+  ECC_CURVE: row("string", "P256", "P256 or P384, with ECC_SIGNATURE_ALGORITHM=ECDSA"),
+  CREDENTIAL_FETCHER_TYPE: row("string", "JWT", "JWT, GoogleComputeEngine or Mock: where the token comes from"),
+  CREDENTIAL_IDENTITY_PROVIDER: dead("string", "GoogleComputeEngine", "not used"),
+  XDS_AUTH_PROVIDER: dead("string", "", "not used"),
+  GRPC_KEEPALIVE_INTERVAL: row("duration", "30s", "keepalive pings to CA and control plane"),
+  GRPC_KEEPALIVE_TIMEOUT: row("duration", "10s", "limit of the answer to a keepalive ping"),
+  ISTIO_GPRC_MAXRECVMSGSIZE: row("int", "4194304", "largest message taken from Envoy", { unit: "bytes" }),
+  ISTIO_GPRC_MAXSTREAMS: row("int", "100000", "streams on one connection of the xDS socket"),
+  PROXY_CONFIG_XDS_AGENT: row("bool", "false", "asks the control plane for ProxyConfig, for trust roots"),
+  PILOT_ENABLE_CA_CRL: row("bool", "true", "certificate revocation lists in the trust bundle"),
+  ENABLE_VTPROTOBUF: dead("bool", "true", "not used"),
+  ISTIO_AGENT_ENABLE_WASM_REMOTE_LOAD_CONVERSION: row("bool", "true", "fetches Wasm modules for Envoy"),
+  WASM_INSECURE_REGISTRIES: row("string", "", "registries asked without TLS verification, comma separated"),
+  WASM_MODULE_EXPIRY: row("duration", "24h", "time after which an unused Wasm module is dropped"),
+  WASM_PURGE_INTERVAL: row("duration", "1h", "time between looks for unused Wasm modules"),
+  WASM_HTTP_REQUEST_TIMEOUT: row("duration", "15s", "limit of a Wasm download"),
+  WASM_HTTP_REQUEST_MAX_RETRIES: row("int", "5", "tries of a Wasm download"),
+  ISTIO_WASM_MAX_BINARY_SIZE_BYTES: row("int", "268435456", "largest Wasm module", { unit: "bytes" }),
+  BLOCKED_CIDRS_IN_WASM_FETCH: row("string", "", "networks that Wasm modules are not fetched from, comma separated"),
+  PILOT_AGENT_MERGE_ENVOY_STATS: row("bool", "true", "Envoy's metrics in the merged scrape"),
+  METRICS_LOCALHOST_ACCESS_ONLY: row("bool", "false", "metrics of the agent for loopback callers only"),
+  ISTIO_ENABLE_HTTP2_PROBING: row("bool", "true", "HTTP/2 for HTTPS probes"),
+  ENABLE_PROBE_KEEPALIVE_CONNECTIONS: row("bool", "false", "keeps connections of application probes"),
+  ENABLE_PROBE_KEEPALIVE_CONNECTION: row("bool", "false", "other spelling of ENABLE_PROBE_KEEPALIVE_CONNECTIONS", own),
+  REWRITE_PROBE_LEGACY_LOCALHOST_DESTINATION: row("bool", "false", "application probes go to localhost"),
+  ISTIO_KUBE_APP_PROBERS: row("string", "", "the application's probes, as JSON"),
+  ISTIO_PROMETHEUS_ANNOTATIONS: row("string", "", "the application's metrics endpoints, as JSON; sidecars only"),
+  GOMEMLIMIT: row("string", "", "memory limit of the container", { unit: "bytes", source: "go" }),
+  AUTOMEMLIMIT: row("string", "0.9", "share of the cgroup's memory limit to use, or off", {
+    unit: "0 to 1",
+    source: "go",
+  }),
+  ATTACHE_XDS_FILES: row(
+    "string",
+    "",
+    "directory with lds.yaml and cds.yaml; Envoy reads them, no control plane is asked",
+    own,
+  ),
+  ATTACHE_CA_TIMEOUT: row("duration", "10s", "limit of one try at the CA", own),
+  ATTACHE_CA_SERVER_NAME: row("string", "", "server name of the CA, where it is not the host of its address", own),
+  ATTACHE_CA_REFUSED_EXIT_AFTER: row(
+    "duration",
+    "10m",
+    "without a certificate and refused for this long, the agent ends; 0 never",
+    own,
+  ),
+  ATTACHE_ROTATION_FLOOR: row("duration", "1s", "least time between two rotations of the certificate", own),
+  ATTACHE_IDENTITY_CACHE: row(
+    "string",
+    "",
+    "directory, best in memory, that keeps the certificate over a restart of the agent",
+    own,
+  ),
+  ATTACHE_OUTPUT_CERTS_KEY_MODE: row("string", "0600", "mode of the key that is written into OUTPUT_CERTS, octal", own),
+  ATTACHE_READINESS: row(
+    "string",
+    "compatible",
+    "strict lets every answer tell Envoy's state; compatible only until it was live once",
+    own,
+  ),
+  ATTACHE_TERMINATION_GRACE: row(
+    "int",
+    "0",
+    "the pod's terminationGracePeriodSeconds; Envoy is ended a second before; 0 is not set",
+    {
+      unit: "seconds",
+      source: "attache",
+    },
+  ),
+  ATTACHE_SDS_SOCKET_MODE: row(
+    "string",
+    "",
+    "mode of the SDS and xDS sockets, octal; when empty 0600, or 0666 if Envoy runs as another user",
+    own,
+  ),
+  ATTACHE_SDS_FILE_DIRECTORIES: row(
+    "string",
+    "",
+    "more directories, colon separated, from which file secrets are served",
+    own,
+  ),
+  ATTACHE_PLATFORM_WAIT: row(
+    "duration",
+    "250ms",
+    "how long Envoy waits for the cloud's locality, where the node needs it",
+    own,
+  ),
+  ATTACHE_ENVOY_RESTARTS: row("int", "0", "how often within a minute an Envoy that ended is started again", own),
+  ATTACHE_HOT_RESTART: row("bool", "false", "a new Envoy takes over from the running one", own),
+  ATTACHE_HOT_RESTART_BASE_ID: row(
+    "int",
+    "-1",
+    "Envoy's base id; when negative derived from the configuration path",
+    own,
+  ),
+  ATTACHE_HOT_RESTART_TIMEOUT: row("duration", "10s", "time for a new Envoy to be live", own),
+  ATTACHE_TERMINATION_MESSAGE_PATH: row(
+    "string",
+    "/dev/termination-log",
+    "file for the reason of the end, where it exists",
+    own,
+  ),
+  ATTACHE_FLIGHT_RECORDER_DIR: row(
+    "string",
+    "",
+    "directory for what was known when Envoy crashed; empty writes nothing",
+    own,
+  ),
+} as const satisfies Readonly<Record<string, VariableSpec>>;
+
+export type VariableName = keyof typeof variables;
+export type VariableNameOf<T extends VariableType> = {
+  [N in VariableName]: (typeof variables)[N]["type"] extends T ? N : never;
+}[VariableName];
+
+/** Groups of variables whose names only share a beginning. */
+export const variablePrefixes: readonly { readonly prefix: string; readonly meaning: string }[] = [
+  { prefix: "ISTIO_META_", meaning: "one value of the node's metadata" },
+  {
+    prefix: "ISTIO_METAJSON_",
+    meaning: "a JSON object whose members become metadata; ISTIO_METAJSON_LABELS also labels",
+  },
+  { prefix: "XDS_HEADER_", meaning: "request metadata for the control plane" },
+  { prefix: "CA_HEADER_", meaning: "request metadata for the CA" },
+];
