@@ -89,7 +89,9 @@ function renderStored(name, place, { line, offset, length } = { line: 0, offset:
  * @returns {Promise<Script>}
  */
 async function toScript(part) {
-  const { code, map } = await transform(part.code, {
+  // esbuild escapes what is not ASCII everywhere but in regular expressions
+  const ascii = part.code.replaceAll(/[^\0-\x7f]/g, (unit) => `\\u${unit.charCodeAt(0).toString(16).padStart(4, "0")}`);
+  const { code, map } = await transform(ascii, {
     format: "cjs",
     platform: "node",
     target: "node24",
