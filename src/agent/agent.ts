@@ -1,10 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
-import type { AgentConfig } from "../config/agent-config.ts";
 import { renderBootstrap, writeBootstrap } from "../bootstrap/index.ts";
+import type { AgentConfig } from "../config/agent-config.ts";
 import { startEnvoy } from "../envoy/index.ts";
 import type { Clock } from "../lib/clock.ts";
+import { AgentError, describeError } from "../lib/errors.ts";
 import type { Logger } from "../lib/log.ts";
 import { listenUnix } from "../lib/unix-socket.ts";
+import { createRecorder } from "../recorder/index.ts";
+import { exitCodeOf } from "./error-exit-code.ts";
 import { StartPhases } from "./start-phases.ts";
 
 export interface AgentDeps {
@@ -20,15 +23,35 @@ export interface AgentSignals {
   readonly stop: AbortSignal;
   /** Ends it at once. */
   readonly force: AbortSignal;
+  /** What stopped it, where that was a fault that nobody caught. */
+  readonly fault: () => unknown;
+  /** Has a hang-up, the request to take up new files, call the listener. */
+  readonly onHangup: (listener: () => void) => void;
+}
+
+/** How the agent ended. */
+export interface AgentEnd {
+  /** Envoy's exit code, 128 and the signal that killed it, or 0 after an orderly stop. docs/exit-codes.md */
+  readonly code: number;
+  /** One line: what ended Envoy or the agent, and what to do about it. */
+  readonly reason: string;
+}
+
+/** Runs the agent until Envoy is gone. Whatever ends it is in the log, once, and in the account of an abnormal end. */
+export async function runAgent(config: AgentConfig, deps: AgentDeps, signals: AgentSignals): Promise<AgentEnd> {
+  const recorder = createRecorder(config.recorder, () => deps.clock.now());
+  const log = recorder.logger(deps.log);
+  const end = await endOf(startAndServe(config, { ...deps, log }, signals), signals);
+  if (end.code !== 0) log.error(end.reason, { exitCode: end.code, errorCode: end.errorCode });
+  for (const failure of recorder.leaveAccount(end)) log.warn("the account of the end cannot be left", { failure });
+  return end;
 }
 
 /**
- * Runs the agent until Envoy is gone. The order of the lines is the order of the start; nothing that can wait stands
- * before Envoy's exec, and what serves Envoy is loaded after it, while Envoy starts.
- * @returns the exit code: Envoy's, or 0 after an orderly stop
- * @throws AgentError when the start fails or a room's server dies; Envoy is gone by then
+ * The order of the lines is the order of the start; nothing that can wait stands before Envoy's exec, and what serves
+ * Envoy is loaded after it, while Envoy starts.
  */
-export async function runAgent(config: AgentConfig, deps: AgentDeps, signals: AgentSignals): Promise<number> {
+async function startAndServe(config: AgentConfig, deps: AgentDeps, signals: AgentSignals): Promise<AgentEnd> {
   const phases = new StartPhases(deps.log, deps.clock);
   await using sdsSocket = await listenUnix({ path: config.sds.socketPath, mode: config.sds.socketMode });
   if (config.bootstrap.kind === "generated") {
@@ -38,4 +61,22 @@ export async function runAgent(config: AgentConfig, deps: AgentDeps, signals: Ag
   phases.end("envoy started");
   const { serveEnvoy } = await import("./serve-envoy.ts");
   return await serveEnvoy({ config, envoy, sdsSocket, phases }, deps, signals);
+}
+
+type FailedEnd = AgentEnd & { readonly errorCode?: string };
+
+/** A fault that nobody caught ends the agent in order, and is what it ends with. */
+async function endOf(run: Promise<AgentEnd>, { fault }: AgentSignals): Promise<FailedEnd> {
+  try {
+    const end = await run;
+    const uncaught = fault();
+    return uncaught === undefined ? end : failedEnd(uncaught);
+  } catch (error) {
+    return failedEnd(error);
+  }
+}
+
+function failedEnd(error: unknown): FailedEnd {
+  const errorCode = error instanceof AgentError ? error.code : "AGENT_FAULT";
+  return { code: exitCodeOf(error), reason: describeError(error), errorCode };
 }

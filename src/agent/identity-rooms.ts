@@ -12,11 +12,13 @@ export interface IdentityStart {
   readonly socket: UnixListener;
   readonly hold: ReadinessHold;
   readonly phases: StartPhases;
+  /** Called when somebody asks for a certificate or for roots over SDS. */
+  readonly onAsked: () => void;
 }
 
 /** Starts to obtain the workload's certificate, and serves it over SDS. What is started goes to `rooms`. */
 export async function startIdentity(
-  { config, socket, hold, phases }: IdentityStart,
+  { config, socket, hold, phases, onAsked }: IdentityStart,
   rooms: AsyncDisposableStack,
   deps: Deps,
 ): Promise<RoomMetrics> {
@@ -32,6 +34,7 @@ export async function startIdentity(
       metrics: metrics.sds,
       onEvent: (event) => {
         metrics.onSdsEvent(event);
+        if (event.kind === "subscribed") onAsked();
         if (event.kind === "accepted" && event.resource === "default") phases.end("certificate in Envoy");
       },
     }),

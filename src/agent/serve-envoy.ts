@@ -1,18 +1,18 @@
 // SPDX-License-Identifier: Apache-2.0
 import type { AgentConfig } from "../config/agent-config.ts";
-import type { EnvoyAdmin, EnvoyProcess } from "../envoy/index.ts";
+import type { EnvoyAdmin, SupervisedEnvoy } from "../envoy/index.ts";
 import { describeError } from "../lib/errors.ts";
 import type { UnixListener } from "../lib/unix-socket.ts";
 import { Readiness } from "../model/readiness.ts";
 import type { StatusSources } from "../status/index.ts";
-import type { AgentDeps, AgentSignals } from "./agent.ts";
+import type { AgentDeps, AgentEnd, AgentSignals } from "./agent.ts";
 import { Ending } from "./ending.ts";
 import { startIdentity } from "./identity-rooms.ts";
 import type { StartPhases } from "./start-phases.ts";
 
 export interface StartedEnvoy {
   readonly config: AgentConfig;
-  readonly envoy: EnvoyProcess;
+  readonly envoy: SupervisedEnvoy;
   readonly sdsSocket: UnixListener;
   readonly phases: StartPhases;
 }
@@ -21,16 +21,21 @@ export interface StartedEnvoy {
  * Builds the rooms that serve Envoy, which starts meanwhile, and runs until Envoy is gone. Each room's module is loaded
  * when its turn comes. Rooms close in reverse, after Envoy.
  */
-export async function serveEnvoy(start: StartedEnvoy, deps: AgentDeps, signals: AgentSignals): Promise<number> {
+export async function serveEnvoy(start: StartedEnvoy, deps: AgentDeps, signals: AgentSignals): Promise<AgentEnd> {
   const { config, envoy, phases } = start;
   using ending = new Ending(signals.stop);
   const roomDeps = { ...deps, fail: ending.fail.bind(ending) };
   const holds = new Readiness(() => deps.clock.now());
-  using hold = holds.hold("identity", "no certificate asked for yet");
+  let certificateAsked = false;
+  using hold = holds.hold("identity", "no certificate asked for yet", () => certificateAsked);
   await using rooms = new AsyncDisposableStack();
 
-  const metrics = await startIdentity({ config, socket: start.sdsSocket, hold, phases }, rooms, roomDeps);
-  const { createEnvoyAdmin, drainAndStop, exitCodeFor, readEnvoyReadiness } = await import("../envoy/index.ts");
+  const onAsked = (): void => {
+    certificateAsked = true;
+  };
+  const identity = { config, socket: start.sdsSocket, hold, phases, onAsked };
+  const metrics = await startIdentity(identity, rooms, roomDeps);
+  const { createEnvoyAdmin, drainAndStop, explainEnd, readEnvoyReadiness } = await import("../envoy/index.ts");
   const admin = createEnvoyAdmin(config.envoy.admin, deps);
   let wasReady = false;
   const { listenStatus } = await import("../status/index.ts");
@@ -52,13 +57,22 @@ export async function serveEnvoy(start: StartedEnvoy, deps: AgentDeps, signals: 
   };
   rooms.use(await listenStatus(config.status, sources, roomDeps));
   phases.end("status served");
+  const { startHost } = await import("../host/index.ts");
+  const isOwnChild = (pid: number): boolean => envoy.owns(pid);
+  const host = rooms.use(
+    await startHost(config.host, envoy.pid, { ...deps, isOwnChild, adoptsOrphans: process.pid === 1 }),
+  );
+  signals.onHangup(() => {
+    void envoy.swap();
+  });
   await deps.loadLog();
 
   await ending.until(envoy.exited);
   const drain = wasReady && ending.wantsDrain;
-  await drainAndStop({ process: envoy, admin, config: config.envoy.drain, drain, force: signals.force }, deps);
+  const order = { process: envoy, admin, config: config.envoy.drain, drain, force: signals.force };
+  const { exit } = await drainAndStop(order, deps);
   if (ending.failure !== undefined) throw ending.failure;
-  return exitCodeFor(await envoy.exited);
+  return await explainEnd({ exit, oomKills: await host.oomKillsSinceStart(), wasReady }, config.envoy);
 }
 
 /** The preStop hook of a native sidecar: the drain begins before the signal comes. */

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 import { describeError } from "../lib/errors.ts";
 import type { Command, CommandContext } from "./command.ts";
-import { exitCodeOf } from "./error-exit-code.ts";
+import { exitCodeOf } from "../agent/error-exit-code.ts";
 
 /** What the process hands in: the words after the program, and the rest of a command's context. */
 export type CliInput = Omit<CommandContext, "args" | "programName"> & { readonly argv: readonly string[] };
@@ -14,6 +14,7 @@ const commands: Readonly<Record<string, () => Promise<CommandModule>>> = {
   ca: () => import("./commands/ca.ts"),
   completion: () => import("./commands/completion.ts"),
   dev: () => import("./commands/dev.ts"),
+  exec: () => import("./commands/exec.ts"),
   explain: () => import("./commands/explain.ts"),
   help: () => import("./commands/help.ts"),
   request: () => import("./commands/request.ts"),
@@ -21,8 +22,8 @@ const commands: Readonly<Record<string, () => Promise<CommandModule>>> = {
   wait: () => import("./commands/wait.ts"),
 };
 
-/** The name under which the launcher was called; it says so in this variable. */
-const programNameVariable = "ATTACHE_PROGRAM_NAME";
+/** What the launcher tells: the name under which it was called, and which variables are its own. */
+const launcherVariables = { programName: "ATTACHE_PROGRAM_NAME", added: "ATTACHE_LAUNCHER_ENV" } as const;
 
 /**
  * Runs one command.
@@ -30,7 +31,7 @@ const programNameVariable = "ATTACHE_PROGRAM_NAME";
  */
 export async function runCli(input: CliInput): Promise<number> {
   const { argv, ...context } = input;
-  const { [programNameVariable]: programName = "attache", ...env } = context.env;
+  const { programName, env } = withoutLauncher(context.env);
   const [name, args] = chooseCommand(argv);
   try {
     const load = commands[name] ?? commands["help"];
@@ -50,6 +51,18 @@ export async function runCli(input: CliInput): Promise<number> {
 function chooseCommand(argv: readonly string[]): [string, readonly string[]] {
   const [first, ...rest] = argv;
   if (first === undefined || first.startsWith("-")) return ["help", []];
-  if (rest.some((word) => word === "-h" || word === "--help")) return ["help", [first]];
+  const end = rest.indexOf("--");
+  const ours = end < 0 ? rest : rest.slice(0, end);
+  if (ours.some((word) => word === "-h" || word === "--help")) return ["help", [first]];
   return first in commands ? [first, rest] : ["help", argv];
+}
+
+/** The environment as the user gave it: without what the launcher put in for this process alone. */
+function withoutLauncher(env: Readonly<Record<string, string>>): Pick<CommandContext, "programName" | "env"> {
+  const added = env[launcherVariables.added]?.split(" ") ?? [];
+  const ours = new Set<string>([...Object.values(launcherVariables), ...added]);
+  return {
+    programName: env[launcherVariables.programName] ?? "attache",
+    env: Object.fromEntries(Object.entries(env).filter(([name]) => !ours.has(name))),
+  };
 }

@@ -13,6 +13,10 @@ export interface CommandContext {
   readonly stop: AbortSignal;
   /** Aborts at the second one: end at once. */
   readonly force: AbortSignal;
+  /** What stopped the process, where that was a fault that nobody caught; else undefined. */
+  readonly fault: () => unknown;
+  /** Has SIGHUP call the listener; before, it does nothing. */
+  readonly onHangup: (listener: () => void) => void;
 }
 
 /** One subcommand. Its module is loaded only when it is the one asked for. */

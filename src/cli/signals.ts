@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+import type { CommandContext } from "./command.ts";
 
 /** Why the process is asked to stop; its text is what readiness shows while it ends. */
 export class StopRequest extends Error {
@@ -20,7 +21,7 @@ export interface SignalSource {
  * The first SIGTERM, SIGINT or SIGQUIT asks to stop; the second forces the end. A fault that nobody caught asks to
  * stop as well, with that fault as the reason, so that Envoy is ended in order.
  */
-export function listenSignals(source: SignalSource): { readonly stop: AbortSignal; readonly force: AbortSignal } {
+export function listenSignals(source: SignalSource): Pick<CommandContext, "stop" | "force" | "fault" | "onHangup"> {
   const stop = new AbortController();
   const force = new AbortController();
   const ask = (reason: unknown): void => {
@@ -32,8 +33,18 @@ export function listenSignals(source: SignalSource): { readonly stop: AbortSigna
       ask(new StopRequest(signal));
     });
   }
-  source.on("SIGHUP", () => undefined);
+  let hangup = (): void => undefined;
+  source.on("SIGHUP", () => {
+    hangup();
+  });
   source.on("uncaughtException", ask);
   source.on("unhandledRejection", ask);
-  return { stop: stop.signal, force: force.signal };
+  return {
+    stop: stop.signal,
+    force: force.signal,
+    fault: () => (stop.signal.reason instanceof StopRequest ? undefined : stop.signal.reason),
+    onHangup: (listener) => {
+      hangup = listener;
+    },
+  };
 }

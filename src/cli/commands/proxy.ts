@@ -2,12 +2,9 @@
 import { runAgent } from "../../agent/agent.ts";
 import { parseConfig, readConfigInput } from "../../config/index.ts";
 import { systemClock } from "../../lib/clock.ts";
-import { describeError } from "../../lib/errors.ts";
 import { createLogger } from "../../lib/log.ts";
 import { createLogWriter } from "../../lib/log-writer.ts";
 import type { Command, CommandContext } from "../command.ts";
-import { exitCodeOf } from "../error-exit-code.ts";
-import { StopRequest } from "../signals.ts";
 
 export const command: Command = {
   summary: "run the agent in front of Envoy",
@@ -15,7 +12,7 @@ export const command: Command = {
 };
 
 /** Errors of the configuration are thrown; from then on what ends the agent is said in its log. */
-async function runProxy({ args, env, stop, force }: CommandContext): Promise<number> {
+async function runProxy({ args, env, ...signals }: CommandContext): Promise<number> {
   const config = parseConfig(await readConfigInput({ env, args }));
   const writer = createLogWriter(config.log);
   const log = createLogger(
@@ -25,18 +22,7 @@ async function runProxy({ args, env, stop, force }: CommandContext): Promise<num
   );
   for (const { source, message } of config.warnings) log.warn(message, { source });
   const deps = { log, clock: systemClock, random: Math.random, loadLog: () => writer.load() };
-  try {
-    const code = await runAgent(config, deps, { stop, force });
-    if (!stop.aborted || stop.reason instanceof StopRequest) return code;
-    throw stop.reason;
-  } catch (error) {
-    log.error(describeError(error), { errorCode: errorCodeOf(error) });
-    return exitCodeOf(error);
-  } finally {
-    await writer.load();
-  }
-}
-
-function errorCodeOf(error: unknown): unknown {
-  return error instanceof Error && "code" in error ? error.code : "AGENT_FAULT";
+  const { code } = await runAgent(config, deps, signals);
+  await writer.load();
+  return code;
 }
