@@ -34,6 +34,7 @@ export class TargetFetch {
   #format: ScrapeFormat = { kind: "text" };
   #decide: (decision: TargetDecision) => void;
   #write: PieceWriter | undefined;
+  #last: Promise<void> = Promise.resolve();
 
   constructor(target: FetchTarget, headers: Readonly<Record<string, string>>, limits: TargetLimits) {
     this.#target = target;
@@ -77,6 +78,7 @@ export class TargetFetch {
     this.#write = write;
     this.#fetch.resume();
     await this.#fetch.done;
+    await this.#last;
   }
 
   cancel(cause: Error): void {
@@ -102,9 +104,13 @@ export class TargetFetch {
     this.#receivedBytes += bytes.byteLength;
     if (this.#receivedBytes > this.#limits.maxBytes) throw this.#tooLarge();
     if (this.#write === undefined) return this.#keep(bytes);
-    this.#write(bytes).then(
+    // one read may hold many chunks: each waits for the one before it, and the next read for all
+    const write = this.#write;
+    const turn = this.#last.then(() => write(bytes));
+    this.#last = turn;
+    turn.then(
       () => {
-        this.#fetch.resume();
+        if (this.#last === turn) this.#fetch.resume();
       },
       (error: unknown) => {
         this.cancel(toError(error));

@@ -4,6 +4,7 @@ import type { LogRecord } from "../../../src/lib/log.ts";
 import { createAgentMetrics, lazyMergedScrape } from "../../../src/metrics/index.ts";
 import { Readiness } from "../../../src/model/readiness.ts";
 import { type EnvoyReadiness, listenStatus, type StatusConfig, type StatusSources } from "../../../src/status/index.ts";
+import { freePorts } from "../../support/free-ports.ts";
 import { testLog } from "../../support/test-log.ts";
 
 export const liveEnvoy: EnvoyReadiness = {
@@ -32,8 +33,9 @@ export async function startStatus(
   const { log, records } = testLog();
   const asked: string[] = [];
   const readiness = new Readiness(() => Date.now());
+  const [port = 0] = await freePorts(1);
   const full: StatusConfig = {
-    port: await freePort(),
+    port,
     appProbes: {},
     appHost: "127.0.0.1",
     probeSourceAddress: "127.0.0.6",
@@ -69,17 +71,4 @@ export async function startStatus(
     asked,
     [Symbol.asyncDispose]: () => server[Symbol.asyncDispose](),
   };
-}
-
-/** A port that was free a moment ago: 0 turns the status server off, so it cannot be asked for one. */
-async function freePort(): Promise<number> {
-  const { createServer } = await import("node:net");
-  return await new Promise((resolve) => {
-    const server = createServer().listen(0, () => {
-      const address = server.address();
-      server.close(() => {
-        resolve(typeof address === "object" && address !== null ? address.port : 0);
-      });
-    });
-  });
 }

@@ -1,0 +1,51 @@
+// SPDX-License-Identifier: Apache-2.0
+import { systemClock } from "../../src/lib/clock.ts";
+import { createLogger } from "../../src/lib/log.ts";
+import { createAgentMetrics, lazyMergedScrape } from "../../src/metrics/index.ts";
+import { Readiness } from "../../src/model/readiness.ts";
+import { listenStatus, type StatusConfig } from "../../src/status/index.ts";
+import { freePorts } from "./free-ports.ts";
+
+const [port = 0] = await freePorts(1);
+/** Serves until the parent disconnects. */
+const config: StatusConfig = {
+  port,
+  appProbes: {},
+  appHost: "127.0.0.1",
+  probeSourceAddress: "127.0.0.6",
+  probeKeepalive: false,
+  probeHttp2: true,
+  metricsLocalhostOnly: false,
+  scrape: { envoyPort: undefined, targets: [] },
+  readiness: "compatible",
+  debug: true,
+  ...(JSON.parse(process.argv[2] ?? "{}") as Partial<StatusConfig>),
+};
+const log = createLogger(
+  () => undefined,
+  () => Date.now(),
+  () => new Map(),
+);
+const deps = { log, clock: systemClock };
+const metrics = createAgentMetrics({ version: "test", now: () => Date.now(), certificates: () => [] });
+const live = { cdsUpdates: 1, cdsRejected: 0, ldsUpdates: 1, ldsRejected: 0, state: "LIVE", workersStarted: true };
+const server = await listenStatus(
+  config,
+  {
+    holds: new Readiness(() => Date.now()),
+    envoy: { read: () => Promise.resolve(live) },
+    terminating: () => undefined,
+    onFirstReady: () => undefined,
+    metrics: lazyMergedScrape(config.scrape, metrics, [], deps),
+    quit: () => undefined,
+    drain: () => undefined,
+  },
+  {
+    ...deps,
+    fail: (error) => {
+      throw error;
+    },
+  },
+);
+process.once("disconnect", () => void server[Symbol.asyncDispose]());
+process.send?.(server.port);

@@ -1,0 +1,54 @@
+// SPDX-License-Identifier: Apache-2.0
+import { fork } from "node:child_process";
+import { once } from "node:events";
+import { readFileSync } from "node:fs";
+import { fileURLToPath } from "node:url";
+import type { StatusConfig } from "../../src/status/index.ts";
+
+/** A status server in a process of its own, started with the product's flags, so that its memory can be measured. */
+export interface StatusChild extends AsyncDisposable {
+  readonly port: number;
+  readonly pid: number;
+  /** Private memory in bytes. */
+  privateBytes(): number;
+  /** Processor time used so far, of all its threads. */
+  cpuMs(): number;
+}
+
+const program = fileURLToPath(new URL("./status-child-program.ts", import.meta.url));
+const flags = ["--max-semi-space-size=1", "--max-old-space-size=48", "--v8-pool-size=0"];
+
+export async function startStatusChild(config: Partial<StatusConfig> = {}): Promise<StatusChild> {
+  const child = fork(program, [JSON.stringify(config)], {
+    execArgv: [...flags, "--disable-warning=ExperimentalWarning"],
+    env: { ...process.env, UV_THREADPOOL_SIZE: "2", MALLOC_ARENA_MAX: "1", MALLOC_TRIM_THRESHOLD_: "65536" },
+    stdio: ["ignore", "ignore", "inherit", "ipc"],
+  });
+  const [port] = (await once(child, "message")) as [number];
+  const pid = child.pid ?? 0;
+  return {
+    port,
+    pid,
+    privateBytes: () => privateBytes(pid),
+    cpuMs: () => cpuMs(pid),
+    async [Symbol.asyncDispose]() {
+      if (child.exitCode !== null || child.signalCode !== null) return;
+      const gone = once(child, "exit");
+      child.disconnect();
+      await gone;
+    },
+  };
+}
+
+/** Source: proc_pid_status(5), RssAnon */
+export function privateBytes(pid: number): number {
+  const status = readFileSync(`/proc/${String(pid)}/status`, "utf8");
+  return Number(/^RssAnon:\s+(\d+) kB$/m.exec(status)?.[1]) * 1_024;
+}
+
+/** User and system time used so far. Source: proc_pid_stat(5), fields 14 and 15 in ticks of 10 ms */
+export function cpuMs(pid: number): number {
+  const stat = readFileSync(`/proc/${String(pid)}/stat`, "utf8");
+  const fields = stat.slice(stat.lastIndexOf(")") + 2).split(" ");
+  return (Number(fields[11]) + Number(fields[12])) * 10;
+}
