@@ -1,0 +1,164 @@
+// SPDX-License-Identifier: Apache-2.0
+import { describe, expect, test } from "vitest";
+import type { OwnType } from "../../../src/xds/index.ts";
+import { textField } from "../../../src/xds/wire.ts";
+import { typeUrls } from "../../../src/xds/type-url.ts";
+import { type FakeControlPlane, type FakeResource, startFakeControlPlane } from "../../fakes/fake-control-plane.ts";
+import { eventually } from "../../support/eventually.ts";
+import { envoyNode, type ProxyUnderTest, startProxy, type XdsClient } from "../../support/xds-proxy-pair.ts";
+
+const { cluster, listener, nameTable, health } = typeUrls;
+
+function named(name: string, version = "1"): FakeResource {
+  return { name, version, value: textField(1, name) };
+}
+
+/** A name table handler that keeps what it was given. */
+function keeper(): OwnType & { readonly applied: string[][]; refuse: string | undefined; gate: Promise<void> } {
+  return {
+    typeUrl: nameTable,
+    applied: [],
+    refuse: undefined,
+    gate: Promise.resolve(),
+    async apply(resources) {
+      await this.gate;
+      if (this.refuse !== undefined) throw new Error(this.refuse);
+      this.applied.push([...resources.values()].map((bytes) => Buffer.from(bytes.subarray(2)).toString()));
+    },
+  };
+}
+
+async function openTriggered(under: ProxyUnderTest, protocol: "sotw" | "delta"): Promise<XdsClient> {
+  const client = await under.open(protocol);
+  await client.send({ typeUrl: cluster, node: envoyNode });
+  await client.send({ typeUrl: listener });
+  return client;
+}
+
+async function untilSeen(controlPlane: FakeControlPlane, typeUrl: string, count: number): Promise<void> {
+  await eventually(
+    () => {
+      expect(controlPlane.seen(typeUrl)).toHaveLength(count);
+    },
+    { withinMs: 1_000 },
+  );
+}
+
+describe.each(["sotw", "delta"] as const)("%s", (protocol) => {
+  test("the agent's own requests follow the first for listeners, with a type and nothing else", async () => {
+    await using controlPlane = await startFakeControlPlane();
+    await using under = await startProxy([controlPlane.port], { ownTypes: [keeper()] });
+    under.proxy.reportHealth({ kind: "healthy" });
+    const client = await under.open(protocol);
+    await client.send({ typeUrl: cluster, node: envoyNode });
+    await untilSeen(controlPlane, cluster, 1);
+    await client.send({ typeUrl: listener });
+    await untilSeen(controlPlane, health, 1);
+    expect(controlPlane.requests.map(({ request }) => request.typeUrl)).toEqual([cluster, listener, nameTable, health]);
+    expect(controlPlane.seen(nameTable)[0]?.bytes).toHaveLength(nameTable.length + 2);
+  });
+
+  test("an own type is applied and accepted, also when it is empty; the client sees nothing of it", async () => {
+    await using controlPlane = await startFakeControlPlane();
+    const handler = keeper();
+    controlPlane.set(nameTable, [named("t1")]);
+    await using under = await startProxy([controlPlane.port], { ownTypes: [handler] });
+    const client = await openTriggered(under, protocol);
+    await untilSeen(controlPlane, nameTable, 2);
+    controlPlane.set(nameTable, []);
+    await untilSeen(controlPlane, nameTable, 3);
+    expect(handler.applied).toEqual([["t1"], []]);
+    const [, first, second] = controlPlane.seen(nameTable).map(({ request }) => request);
+    expect(first).toMatchObject({ errorDetail: undefined, responseNonce: expect.stringMatching(/^n/) as unknown });
+    expect(second).toMatchObject({ errorDetail: undefined });
+    controlPlane.set(cluster, [named("a")]);
+    await expect(client.next()).resolves.toMatchObject({ typeUrl: cluster });
+  });
+
+  test("a refused own type is a NACK with the reason and the version last accepted", async () => {
+    await using controlPlane = await startFakeControlPlane();
+    const handler = keeper();
+    controlPlane.set(nameTable, [named("good")]);
+    await using under = await startProxy([controlPlane.port], { ownTypes: [handler] });
+    await openTriggered(under, protocol);
+    await untilSeen(controlPlane, nameTable, 2);
+    handler.refuse = "a table of nonsense";
+    controlPlane.set(nameTable, [named("bad")]);
+    await untilSeen(controlPlane, nameTable, 3);
+    const [, accepted, refused] = controlPlane.seen(nameTable).map(({ request }) => request);
+    expect(refused).toMatchObject({ errorDetail: { code: 13, message: "a table of nonsense" } });
+    if (accepted !== undefined && "versionInfo" in accepted)
+      expect(refused).toMatchObject({ versionInfo: accepted.versionInfo });
+  });
+
+  test("a handler that hangs does not hold back the client; it sees the newest afterwards", async () => {
+    await using controlPlane = await startFakeControlPlane();
+    const handler = keeper();
+    const gate = Promise.withResolvers<undefined>();
+    handler.gate = gate.promise;
+    controlPlane.set(nameTable, [named("t1")]);
+    await using under = await startProxy([controlPlane.port], { ownTypes: [handler] });
+    const client = await openTriggered(under, protocol);
+    await untilSeen(controlPlane, nameTable, 1);
+    for (const name of ["t2", "t3"]) controlPlane.set(nameTable, [named(name)]);
+    controlPlane.set(cluster, [named("a")]);
+    await expect(client.next()).resolves.toMatchObject({ typeUrl: cluster });
+    gate.resolve(undefined);
+    await untilSeen(controlPlane, nameTable, 4);
+    expect(handler.applied.at(-1)).toEqual(["t3"]);
+    expect(handler.applied.length).toBeLessThanOrEqual(2);
+  });
+
+  test("health: nothing before listeners are asked for, each change after, the last again on a new stream", async () => {
+    await using controlPlane = await startFakeControlPlane();
+    await using under = await startProxy([controlPlane.port]);
+    const client = await under.open(protocol);
+    await client.send({ typeUrl: cluster, node: envoyNode });
+    await untilSeen(controlPlane, cluster, 1);
+    under.proxy.reportHealth({ kind: "unhealthy", reason: "status 500" });
+    await client.send({ typeUrl: listener });
+    await untilSeen(controlPlane, health, 1);
+    under.proxy.reportHealth({ kind: "healthy" });
+    await untilSeen(controlPlane, health, 2);
+    await controlPlane.kill();
+    under.proxy.reportHealth({ kind: "unhealthy", reason: "gone" });
+    await controlPlane.listen(controlPlane.port);
+    await untilSeen(controlPlane, health, 3);
+    const reports = controlPlane.seen(health).map(({ request }) => request.errorDetail?.message);
+    expect(reports).toEqual(["status 500", undefined, "gone"]);
+  });
+
+  test("what the client refuses is told once: log, metric, status; and cleared when it accepts", async () => {
+    await using controlPlane = await startFakeControlPlane();
+    controlPlane.set(cluster, [named("good")]);
+    await using under = await startProxy([controlPlane.port]);
+    const client = await under.open(protocol);
+    await client.send({ typeUrl: cluster, node: envoyNode });
+    const first = await client.next();
+    await client.ack(first);
+    controlPlane.set(cluster, [named("good"), named("bad", "2")]);
+    const second = await client.next();
+    await client.nack(second, first.version, "Error adding/updating cluster(s) bad: no such luck");
+    await eventually(
+      () => {
+        expect(under.proxy.status().refused).toHaveLength(1);
+      },
+      { withinMs: 1_000 },
+    );
+    expect(under.proxy.status().refused).toMatchObject([
+      { typeUrl: cluster, resources: ["bad"], versionRefused: second.version },
+    ]);
+    expect(under.metrics.rejections.value("cds")).toBe(1);
+    expect(under.metrics.rejected.value("cds")).toBe(1);
+    expect(under.records.filter(({ level }) => level === "warn")).toMatchObject([{ fields: { resources: ["bad"] } }]);
+    controlPlane.set(cluster, [named("good"), named("bad", "3")]);
+    await client.ack(await client.next());
+    await eventually(
+      () => {
+        expect(under.proxy.status().refused).toEqual([]);
+      },
+      { withinMs: 1_000 },
+    );
+    expect(under.metrics.rejected.value("cds")).toBe(0);
+  });
+});
