@@ -1,7 +1,19 @@
 // SPDX-License-Identifier: Apache-2.0
+import type { TlsClientConfig, TlsClientPolicy } from "../lib/tls-client.ts";
 
-/** Where certificates are signed; one kind for each protocol. */
-export type CaConfig = IstioCaConfig;
+/** Where certificates are signed. */
+export type CaConfig = SingleCaConfig | FailoverCaConfig;
+
+/** One CA; one kind for each protocol. */
+export type SingleCaConfig = IstioCaConfig | VaultCaConfig | StepCaConfig | KubernetesCsrConfig | EmbeddedCaConfig;
+
+/** Several CAs in order of preference: the next one signs while those before it fail. */
+export interface FailoverCaConfig {
+  readonly kind: "failover";
+  readonly sources: readonly SingleCaConfig[];
+  /** For how long a CA must fail before the next is asked. `ATTACHE_CA_FAILOVER_AFTER`, 30 s unless set. */
+  readonly switchAfterMs: number;
+}
 
 /** `istio.v1.auth.IstioCertificateService`: istiod, istio-csr, or the embedded CA. */
 export interface IstioCaConfig {
@@ -21,17 +33,63 @@ export interface IstioCaConfig {
   readonly keepalive: { readonly intervalMs: number; readonly timeoutMs: number };
 }
 
-export type CaSecurity =
-  | { readonly kind: "plaintext" }
-  | {
-      readonly kind: "tls";
-      /** For SNI, verification and `:authority`. */
-      readonly serverName: string;
-      readonly roots: { readonly kind: "system" } | { readonly kind: "file"; readonly path: string };
-      /** Presented when both files are there and usable. */
-      readonly client: { readonly chainPath: string; readonly keyPath: string } | undefined;
-      /** Limits of `COMPLIANCE_POLICY`. */
-      readonly policy: TlsPolicy;
-    };
+/** HashiCorp Vault's or OpenBao's PKI secrets engine. */
+export interface VaultCaConfig {
+  readonly kind: "vault";
+  readonly server: HttpServer;
+  /** `X-Vault-Namespace`; empty sends none. */
+  readonly namespace: string;
+  /** What is posted to below `/v1/`, such as `pki/sign/mesh` or `pki/issuer/blue/sign/mesh`. */
+  readonly signPath: string;
+  readonly auth: VaultAuth;
+  readonly timeoutPerTryMs: number;
+}
 
-export type TlsPolicy = "default" | "fips-140-2" | "fips-140-3" | "pqc";
+export type VaultAuth =
+  | { readonly kind: "token-file"; readonly path: string }
+  /** The Kubernetes or JWT method: a service-account token is given for a login. */
+  | { readonly kind: "kubernetes"; readonly mount: string; readonly role: string; readonly tokenPath: string }
+  | { readonly kind: "approle"; readonly mount: string; readonly roleIdPath: string; readonly secretIdPath: string };
+
+/** Smallstep's step-ca. */
+export interface StepCaConfig {
+  readonly kind: "step";
+  readonly server: HttpServer;
+  readonly auth: StepAuth;
+  readonly timeoutPerTryMs: number;
+}
+
+export type StepAuth =
+  /** The K8sSA provisioner: the service-account token itself. */
+  | { readonly kind: "kubernetes"; readonly tokenPath: string }
+  /** A JWK provisioner: a one-time token is made for each try. The key is a PEM file: EC P-256, or RSA. */
+  | { readonly kind: "jwk"; readonly provisioner: string; readonly keyId: string; readonly keyPath: string };
+
+/** The API `certificates.k8s.io/v1`; somebody else approves. */
+export interface KubernetesCsrConfig {
+  readonly kind: "kubernetes-csr";
+  readonly server: HttpServer;
+  readonly tokenPath: string;
+  readonly signerName: string;
+  /** The signer's roots, which the API does not hand out. */
+  readonly rootsPath: string;
+  /** For the request, its approval and its signing together. */
+  readonly timeoutPerTryMs: number;
+}
+
+/** Signs in this process with a root kept in a folder; agents that share the folder trust each other. */
+export interface EmbeddedCaConfig {
+  readonly kind: "embedded";
+  readonly directory: string;
+}
+
+/** An HTTP server, addressed and verified. */
+export interface HttpServer {
+  readonly host: string;
+  readonly port: number;
+  readonly security: CaSecurity;
+}
+
+export type CaSecurity = { readonly kind: "plaintext" } | ({ readonly kind: "tls" } & TlsClientConfig);
+
+export type TlsPolicy = TlsClientPolicy;

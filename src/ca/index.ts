@@ -1,16 +1,42 @@
 // SPDX-License-Identifier: Apache-2.0
+import { assertNever } from "../lib/errors.ts";
+import type { CaClient, CaDeps } from "./ca-client.ts";
+import type { CaConfig, SingleCaConfig } from "./ca-config.ts";
 import type { EmbeddedCa, EmbeddedCaOptions } from "./embedded/embedded-ca-face.ts";
-import type { CaConfig } from "./ca-config.ts";
-import { type CaDeps, type CaClient, createIstioCaClient } from "./istio-ca.ts";
+import { createFailoverClient } from "./failover.ts";
+import { createLazyClient } from "./lazy-client.ts";
 
-export type { CaConfig, CaSecurity, IstioCaConfig, TlsPolicy } from "./ca-config.ts";
+export type { CaAnswer, CaClient, CaDeps, CaRequest } from "./ca-client.ts";
+export type * from "./ca-config.ts";
 export { CaError, type CaFailure } from "./ca-error.ts";
 export type { DevelopmentTokenRequest, EmbeddedCa, EmbeddedCaOptions } from "./embedded/embedded-ca-face.ts";
-export type { CaAnswer, CaDeps, CaClient } from "./istio-ca.ts";
 
-/** A client of the CA that the configuration chose. */
+/** A client of the CA, or of the CAs in order, that the configuration chose. Only what was chosen is loaded. */
 export function createCaClient(config: CaConfig, deps: CaDeps): CaClient {
-  return createIstioCaClient(config, { ...deps, log: deps.log.scope("ca") });
+  const roomDeps = { ...deps, log: deps.log.scope("ca") };
+  if (config.kind !== "failover") return createLazyClient(() => loadClient(config, roomDeps));
+  const members = config.sources.map((source) => ({
+    name: source.kind,
+    client: createLazyClient(() => loadClient(source, roomDeps)),
+  }));
+  return createFailoverClient(members, config.switchAfterMs, roomDeps);
+}
+
+async function loadClient(config: SingleCaConfig, deps: CaDeps): Promise<CaClient> {
+  switch (config.kind) {
+    case "istio":
+      return (await import("./istio-ca.ts")).createIstioCaClient(config, deps);
+    case "vault":
+      return (await import("./vault-ca.ts")).createVaultClient(config, deps);
+    case "step":
+      return (await import("./step-ca.ts")).createStepClient(config, deps);
+    case "kubernetes-csr":
+      return (await import("./kubernetes-csr.ts")).createKubernetesCsrClient(config, deps);
+    case "embedded":
+      return (await import("./embedded/in-process.ts")).createInProcessClient(config, deps);
+    default:
+      return assertNever(config);
+  }
 }
 
 /**

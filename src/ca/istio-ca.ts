@@ -1,31 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
-import type { Clock } from "../lib/clock.ts";
 import type { GrpcTarget } from "../lib/grpc/client.ts";
 import type { Metadata } from "../lib/grpc/metadata.ts";
+import { readTlsClientOptions, readTlsClientPair } from "../lib/tls-client.ts";
 import { joinPem } from "../lib/pem.ts";
-import type { Logger } from "../lib/log.ts";
+import type { CaAnswer, CaClient, CaDeps, CaRequest } from "./ca-client.ts";
 import type { IstioCaConfig } from "./ca-config.ts";
 import { CaError } from "./ca-error.ts";
-import { type ClientPair, readClientPair, readTlsOptions } from "./tls-options.ts";
+import { tlsFilesOf, untilFilesChange } from "./changed-files.ts";
 import { readToken } from "./token.ts";
-
-export interface CaDeps {
-  readonly log: Logger;
-  readonly clock: Clock;
-}
-
-/** A signed certificate as the CA gave it, taken apart but not checked. */
-export interface CaAnswer {
-  /** Leaf first, then intermediates. */
-  readonly chainPem: string;
-  readonly rootsPem: string;
-}
-
-/** A client of one CA. One call is one try. */
-export interface CaClient extends AsyncDisposable {
-  /** @throws CaError, or the signal's reason */
-  sign(csrPem: string, ttlMs: number, signal: AbortSignal): Promise<CaAnswer>;
-}
 
 const createCertificate = "/istio.v1.auth.IstioCertificateService/CreateCertificate";
 
@@ -36,22 +18,26 @@ const createCertificate = "/istio.v1.auth.IstioCertificateService/CreateCertific
  */
 export function createIstioCaClient(config: IstioCaConfig, deps: CaDeps): CaClient {
   return {
-    sign: (csrPem, ttlMs, signal) => signOnce(config, deps, { csrPem, ttlMs, signal }),
+    sign: (request, signal) => signOnce(config, deps, request, signal),
+    untilChanged: (signal) => untilFilesChange(filesOf(config), deps.clock, signal),
     [Symbol.asyncDispose]: () => Promise.resolve(),
   };
 }
 
-interface SignRequest {
-  readonly csrPem: string;
-  readonly ttlMs: number;
-  readonly signal: AbortSignal;
+/** The files that decide whether a call can succeed. */
+function filesOf({ tokenPath, security }: IstioCaConfig): readonly string[] {
+  return [tokenPath, ...tlsFilesOf(security)].filter((path) => path !== undefined);
 }
 
-async function signOnce(config: IstioCaConfig, deps: CaDeps, request: SignRequest): Promise<CaAnswer> {
+async function signOnce(
+  config: IstioCaConfig,
+  deps: CaDeps,
+  request: CaRequest,
+  signal: AbortSignal,
+): Promise<CaAnswer> {
   const address = formatAddress(config);
-  const client = await readClientPair(config.security, deps.clock.now());
-  const metadata = await metadataFor(config, deps, client);
-  const target = await targetFor(config, client);
+  const metadata = await metadataFor(config, deps);
+  const target = await targetFor(config, deps.clock.now());
   const [{ createGrpcChannel }, { failureOf }, messages] = await Promise.all([
     import("../lib/grpc/client.ts"),
     import("./grpc-failure.ts"),
@@ -63,10 +49,10 @@ async function signOnce(config: IstioCaConfig, deps: CaDeps, request: SignReques
   const message = messages.encodeRequest(request.csrPem, request.ttlMs, config.certSigner);
   let answer: Uint8Array;
   try {
-    const options = { metadata, timeoutMs: config.timeoutPerTryMs, signal: request.signal };
+    const options = { metadata, timeoutMs: config.timeoutPerTryMs, signal };
     answer = await channel.unary(createCertificate, message, options);
   } catch (error) {
-    request.signal.throwIfAborted();
+    signal.throwIfAborted();
     throw failureOf(error, address);
   }
   return splitAnswer(messages.decodeChain(answer), address);
@@ -87,11 +73,11 @@ function splitAnswer(elements: readonly string[] | undefined, address: string): 
   return { chainPem: joinPem(elements.slice(0, -1)), rootsPem: elements.at(-1) ?? "" };
 }
 
-async function targetFor(config: IstioCaConfig, client: ClientPair | undefined): Promise<GrpcTarget> {
+async function targetFor(config: IstioCaConfig, nowMs: number): Promise<GrpcTarget> {
   const { host, port, security } = config;
   if (security.kind === "plaintext") return { kind: "tcp", host, port };
   try {
-    const tlsOptions = await readTlsOptions(security, client);
+    const tlsOptions = await readTlsClientOptions(security, nowMs);
     return { kind: "tls", host, port, tlsOptions: () => tlsOptions };
   } catch (cause) {
     throw new CaError("misconfigured", formatAddress(config), "there is no root to verify it by", { cause });
@@ -99,16 +85,21 @@ async function targetFor(config: IstioCaConfig, client: ClientPair | undefined):
 }
 
 /** Without a usable token the call is made only when there is a client certificate to vouch for us instead. */
-async function metadataFor(config: IstioCaConfig, deps: CaDeps, client: ClientPair | undefined): Promise<Metadata> {
+async function metadataFor(config: IstioCaConfig, deps: CaDeps): Promise<Metadata> {
   const metadata = { ...config.headers, clusterid: config.clusterId };
   if (config.tokenPath === undefined) return metadata;
   const token = await readToken(config.tokenPath, deps.clock.now());
   if (token.kind === "usable") return { ...metadata, authorization: `Bearer ${token.text}` };
-  if (client === undefined) {
+  if (!(await hasClientCertificate(config, deps.clock.now()))) {
     throw new CaError("misconfigured", formatAddress(config), token.problem, { cause: token.cause });
   }
   deps.log.warn("no usable token; the CA is called with the client certificate alone", { problem: token.problem });
   return metadata;
+}
+
+async function hasClientCertificate({ security }: IstioCaConfig, nowMs: number): Promise<boolean> {
+  if (security.kind === "plaintext" || security.client === undefined) return false;
+  return (await readTlsClientPair(security.client, nowMs)) !== undefined;
 }
 
 function formatAddress({ host, port }: IstioCaConfig): string {

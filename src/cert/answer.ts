@@ -48,6 +48,9 @@ export interface AnswerExpectation {
   readonly maxSkewMs: number;
 }
 
+/** What two clocks may differ by before a certificate that begins later is refused rather than held. */
+export const maxSkewMs = 10 * 60_000;
+
 /** No real chain is longer; a loop of issuers ends here. */
 const longestChain = 10;
 

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 import type { Secret, WorkloadCertificate } from "../model/secret.ts";
 import { Watched } from "../lib/watched.ts";
-import type { CheckedAnswer, ReadCertificate } from "./answer.ts";
+import type { ReadCertificate } from "./answer.ts";
 import { TrustRoots } from "./trust-roots.ts";
 
 /** A certificate with when it came here. */
@@ -42,9 +42,13 @@ export class HeldIdentities {
     return this.#served !== undefined && isValid(this.#served, nowMs);
   }
 
-  /** Trusts the answer's roots from now on. To be done before its certificate is added. */
-  trust(answer: CheckedAnswer, nowMs: number): void {
-    this.#roots.take(answer.roots, answer.leaf.notAfterMs - answer.leaf.notBeforeMs, nowMs);
+  /**
+   * Trusts these roots from now on. To be done before a certificate under them is added.
+   * @param keepMs how long those that are no longer given stay trusted
+   */
+  trust(roots: readonly ReadCertificate[], keepMs: number, nowMs: number): void {
+    this.#roots.take(roots, keepMs, nowMs);
+    this.#roots.prune(nowMs);
     this.#publishRoots();
   }
 
@@ -53,8 +57,9 @@ export class HeldIdentities {
     this.#publishRoots();
   }
 
-  add(certificate: WorkloadCertificate, nowMs: number): void {
-    this.#held = [...this.#held, { certificate, acceptedMs: nowMs }];
+  /** @param acceptedMs when it came here first */
+  add(certificate: WorkloadCertificate, acceptedMs: number, nowMs: number): void {
+    this.#held = [...this.#held, { certificate, acceptedMs }];
     this.refresh(nowMs);
   }
 

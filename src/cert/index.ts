@@ -2,5 +2,6 @@
 export { CaRefusedForGoodError } from "./ca-refused-error.ts";
 export { createCertStore } from "./cert-store.ts";
 export type { CertDeps, CertMetrics, CertStatus, CertStore, IdentityHold } from "./cert-store-face.ts";
-export type { CertConfig, KeyAlgorithm, RotationPolicy } from "./cert-config.ts";
-export type { CertificateSigner, SignedChain } from "./signer.ts";
+export type { CertConfig, CertOutputConfig, KeyAlgorithm, RotationPolicy } from "./cert-config.ts";
+export type { IdentityProvider, Provided, ProvidedIdentity } from "./identity-provider.ts";
+export type { CertificateSigner, SignedChain, SigningRequest } from "./signer.ts";

@@ -19,6 +19,16 @@ export function rotationDelayMs(validity: Validity, policy: RotationPolicy, nowM
   const shift = (2 * random - 1) * policy.gracePeriodRatioJitter;
   const ratioLeft = Math.min(1, Math.max(0, policy.gracePeriodRatio + shift));
   const lifeMs = Math.max(0, validity.notAfterMs - validity.startMs);
-  const dueMs = validity.notAfterMs - ratioLeft * lifeMs;
-  return Math.max(policy.floorMs, dueMs - nowMs);
+  const plainMs = validity.notAfterMs - ratioLeft * lifeMs - nowMs;
+  const jitterMs = Math.abs(shift) * lifeMs;
+  const spreadMs = (2 * random - 1) * Math.max(0, policy.leastSpread * plainMs - jitterMs);
+  return Math.max(policy.floorMs, plainMs + spreadMs);
+}
+
+/**
+ * The policy for a workload's first certificate: spread over a wide part of its life, because workloads start together
+ * far more often than they renew together. Operators who chose the spread keep it.
+ */
+export function firstRotationPolicy(policy: RotationPolicy): RotationPolicy {
+  return policy.leastSpread === 0 ? policy : { ...policy, leastSpread: Math.max(policy.leastSpread, 0.6) };
 }

@@ -4,10 +4,23 @@
 export interface CertificateSigner {
   /**
    * Has a signing request signed. One call is one try: repeating is the store's affair.
-   * @param ttlMs the validity to ask for; the answer may have another
    * @throws any error; the store reads the facts of SigningFailure from it where they are there
    */
-  sign(csrPem: string, ttlMs: number, signal: AbortSignal): Promise<SignedChain>;
+  sign(request: SigningRequest, signal: AbortSignal): Promise<SignedChain>;
+  /** Resolves when something that made a try fail may be different now, such as a token's file. */
+  untilChanged?(signal: AbortSignal): Promise<void>;
+}
+
+export interface SigningRequest {
+  readonly csrPem: string;
+  /** The identity that the request names. */
+  readonly spiffeId: string;
+  /** The validity to ask for; the answer may have another. */
+  readonly ttlMs: number;
+  /** The certificate in use, for signers that renew by it; undefined before the first, and when it has expired. */
+  readonly current: { readonly chainPem: string; readonly keyPem: string } | undefined;
+  /** Throws when the answer is of no use; for signers that can ask elsewhere then. The store checks anyway. */
+  readonly check: (answer: SignedChain) => void;
 }
 
 /** A CA's answer, before anything of it was believed. */

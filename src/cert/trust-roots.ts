@@ -15,18 +15,20 @@ interface KeptRoot {
 export class TrustRoots {
   readonly #roots = new Map<string, KeptRoot>();
   #anchors: readonly ReadCertificate[] = [];
+  #changedMs: number | undefined;
 
   /**
    * Takes the roots of a new answer.
-   * @param leafLifeMs validity of the certificate that came with them, as the measure of what peers may hold
+   * @param keepMs how long those that are no longer among them stay: the longest that a peer's certificate may last
    */
-  take(roots: readonly ReadCertificate[], leafLifeMs: number, nowMs: number): void {
+  take(roots: readonly ReadCertificate[], keepMs: number, nowMs: number): void {
     const given = new Map(roots.map((root) => [fingerprint(root), root]));
     for (const [key, root] of this.#roots) {
       if (given.has(key) || root.untilMs !== undefined) continue;
-      this.#roots.set(key, { ...root, untilMs: Math.min(root.notAfterMs, nowMs + leafLifeMs) });
+      this.#roots.set(key, { ...root, untilMs: Math.min(root.notAfterMs, nowMs + keepMs) });
     }
     for (const [key, root] of given) {
+      if (!this.#roots.has(key)) this.#changedMs = nowMs;
       this.#roots.set(key, { pem: root.pem, notAfterMs: root.notAfterMs, untilMs: undefined });
     }
   }
@@ -47,6 +49,11 @@ export class TrustRoots {
   get rootsPem(): string {
     const pems = new Set([...this.#roots.values(), ...this.#anchors].map((root) => root.pem));
     return [...pems].sort().join("");
+  }
+
+  /** When a root came that was not there before; undefined before the first. */
+  get changedMs(): number | undefined {
+    return this.#changedMs;
   }
 
   /** When the first of the trusted roots expires; undefined when there is none. */

@@ -9,7 +9,7 @@ import { readRequest } from "../../src/ca/embedded/csr-reader.ts";
 /** How the CA behaves from now on. */
 export type FakeCaMode =
   | { readonly kind: "good" }
-  | { readonly kind: "refuse"; readonly status: keyof typeof status; readonly retryAfterMs?: number }
+  | { readonly kind: "refuse"; readonly status: keyof typeof status | status; readonly retryAfterMs?: number }
   | { readonly kind: "hang" }
   | { readonly kind: "garbage" }
   | { readonly kind: "garbage-pem" }
@@ -202,7 +202,11 @@ class RunningFakeCa implements FakeCa {
 
   #answer(mode: FakeCaMode, asked: Asked, done: sendUnaryData<Uint8Array>): void {
     if (mode.kind === "refuse")
-      done({ code: status[mode.status], details: "refused on demand", metadata: retryInfo(mode.retryAfterMs) });
+      done({
+        code: typeof mode.status === "string" ? status[mode.status] : mode.status,
+        details: "refused on demand",
+        metadata: retryInfo(mode.retryAfterMs),
+      });
     else if (mode.kind === "garbage") done(null, Uint8Array.of(0xff, 0xff, 0xff, 0x07));
     else if (mode.kind === "empty-chain") done(null, renderCertificateResponse([]));
     else if (mode.kind === "garbage-pem") done(null, renderCertificateResponse(["nonsense", this.rootPem]));

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-import type { CertConfig, CertDeps, CertificateSigner, CertStore } from "../../src/cert/index.ts";
+import type { CertConfig, CertDeps, CertificateSigner, CertStore, IdentityProvider } from "../../src/cert/index.ts";
 import { createCertStore } from "../../src/cert/index.ts";
 import type { Clock } from "../../src/lib/clock.ts";
 import { systemClock } from "../../src/lib/clock.ts";
@@ -11,8 +11,11 @@ export const testCertConfig: CertConfig = {
   key: { kind: "ec", curve: "P-256" },
   pkcs8: false,
   ttlMs: 3_600_000,
-  rotation: { gracePeriodRatio: 0.5, gracePeriodRatioJitter: 0, floorMs: 1_000 },
+  rotation: { gracePeriodRatio: 0.5, gracePeriodRatioJitter: 0, leastSpread: 0, floorMs: 1_000 },
   refusedExitAfterMs: 600_000,
+  cacheDirectory: undefined,
+  output: undefined,
+  extraRootsPem: [],
 };
 
 /** A store with everything around it recorded. */
@@ -28,7 +31,7 @@ export interface TestStore extends AsyncDisposable {
 }
 
 export function testStore(
-  signer: CertificateSigner,
+  source: CertificateSigner | IdentityProvider,
   {
     config = {},
     clock = systemClock,
@@ -55,7 +58,7 @@ export function testStore(
     },
     metrics: { signed: (outcome) => outcomes.push(outcome) },
   };
-  const store = createCertStore({ ...testCertConfig, ...config }, signer, deps);
+  const store = createCertStore({ ...testCertConfig, ...config }, source, deps);
   return {
     store,
     pending: () => pending,

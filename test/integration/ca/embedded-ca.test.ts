@@ -15,6 +15,7 @@ import { createKeyAndRequest } from "../../../src/cert/csr.ts";
 import { systemClock } from "../../../src/lib/clock.ts";
 import { temporaryDirectory } from "../../support/temporary-directory.ts";
 import { testSpiffeId } from "../../support/test-authority.ts";
+import { caRequest } from "../../support/ca-request.ts";
 import { testLog } from "../../support/test-log.ts";
 
 const never = new AbortController().signal;
@@ -75,7 +76,7 @@ describe("the embedded CA", () => {
     await using client = await clientOf(ca, directory.path, ca.issueToken(web));
     const { csrPem, privateKey } = await createKeyAndRequest(algorithm, testSpiffeId);
     const nowMs = Date.now();
-    const answer = await client.sign(csrPem, 2 * hourMs, never);
+    const answer = await client.sign(caRequest(csrPem, 2 * hourMs), never);
     const { leaf } = checkAnswer(answer, { privateKey, spiffeId: testSpiffeId, nowMs, maxSkewMs: 0 });
     expect(leaf.notAfterMs - nowMs).toBeGreaterThan(2 * hourMs - 5_000);
     expect(nowMs - leaf.notBeforeMs).toBeGreaterThanOrEqual(119_000);
@@ -102,7 +103,7 @@ describe("the embedded CA", () => {
     await using client = await clientOf(ca, directory.path, ca.issueToken(web));
     const { csrPem, privateKey } = await createKeyAndRequest({ kind: "ec", curve: "P-256" }, testSpiffeId);
     const leftMs = async (): Promise<number> => {
-      const answer = await client.sign(csrPem, hourMs, never);
+      const answer = await client.sign(caRequest(csrPem, hourMs), never);
       const nowMs = Date.now();
       return checkAnswer(answer, { privateKey, spiffeId: testSpiffeId, nowMs, maxSkewMs: 0 }).leaf.notAfterMs - nowMs;
     };
@@ -131,7 +132,7 @@ describe("the embedded CA", () => {
       text.startsWith("UNAUTHENTICATED: check the token") && token(ca) === undefined
         ? "there is no bearer token"
         : text;
-    await expect(client.sign(csrPem, hourMs, never)).rejects.toThrow(expected);
+    await expect(client.sign(caRequest(csrPem, hourMs), never)).rejects.toThrow(expected);
     expect(records.map((record) => record.message)).toContain("request refused");
   });
 
@@ -142,8 +143,10 @@ describe("the embedded CA", () => {
     const { csrPem } = await createKeyAndRequest({ kind: "ec", curve: "P-256" }, testSpiffeId);
     const lines = csrPem.split("\n");
     const broken = [...lines.slice(0, 2), lines[2]?.replace(/^...../, "AAAAA"), ...lines.slice(3)].join("\n");
-    await expect(client.sign(broken, hourMs, never)).rejects.toThrow("INVALID_ARGUMENT: read the signing request");
-    await expect(client.sign("nonsense", hourMs, never)).rejects.toThrow("it is not a PEM request");
+    await expect(client.sign(caRequest(broken, hourMs), never)).rejects.toThrow(
+      "INVALID_ARGUMENT: read the signing request",
+    );
+    await expect(client.sign(caRequest("nonsense", hourMs), never)).rejects.toThrow("it is not a PEM request");
   });
 
   test("accepts tokens of others whose keys it was given, by RS256", async () => {
@@ -160,7 +163,7 @@ describe("the embedded CA", () => {
     const token = `${signed}.${sign("sha256", Buffer.from(signed), privateKey).toString("base64url")}`;
     await using client = await clientOf(ca, directory.path, token);
     const { csrPem } = await createKeyAndRequest({ kind: "ec", curve: "P-256" }, testSpiffeId);
-    await client.sign(csrPem, hourMs, never);
+    await client.sign(caRequest(csrPem, hourMs), never);
   });
 
   test("warns when it listens beyond this machine", async () => {

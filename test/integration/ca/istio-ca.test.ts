@@ -8,6 +8,7 @@ import { systemClock } from "../../../src/lib/clock.ts";
 import { type FakeCa, type FakeCaMode, startFakeCa } from "../../fakes/fake-ca.ts";
 import { temporaryDirectory } from "../../support/temporary-directory.ts";
 import { newKey, publicKeyOf, testAuthority, testSpiffeId } from "../../support/test-authority.ts";
+import { caRequest } from "../../support/ca-request.ts";
 import { testLog } from "../../support/test-log.ts";
 
 const never = new AbortController().signal;
@@ -52,7 +53,7 @@ async function setUp(options: Parameters<typeof startFakeCa>[0] = {}): Promise<S
         ...config,
       },
       { log, clock: systemClock },
-    ).sign(csrPem, 3_600_000, signal);
+    ).sign(caRequest(csrPem), signal);
   return {
     directory: directory.path,
     ca,

@@ -9,7 +9,7 @@ function delayMinutes(
   policy: Partial<RotationPolicy>,
   { random = 0.5, startMs = 0, endMs = 60 * minuteMs, nowMs = 0 } = {},
 ): number {
-  const whole = { gracePeriodRatio: 0.5, gracePeriodRatioJitter: 0, floorMs: 0, ...policy };
+  const whole = { gracePeriodRatio: 0.5, gracePeriodRatioJitter: 0, leastSpread: 0, floorMs: 0, ...policy };
   return rotationDelayMs({ startMs, notAfterMs: endMs }, whole, nowMs, random) / minuteMs;
 }
 
@@ -39,6 +39,15 @@ describe("rotation delay", () => {
     );
     expect(Math.min(...delays)).toBeGreaterThanOrEqual(least);
     expect(Math.max(...delays)).toBeLessThanOrEqual(most + 1e-9);
+  });
+
+  test("has a spread of ten percent around the delay, unless the jitter gives more", () => {
+    const at = (random: number, jitter: number): number =>
+      delayMinutes({ leastSpread: 0.1, gracePeriodRatioJitter: jitter }, { random });
+    expect([at(0, 0), at(0.5, 0), at(1, 0)]).toEqual([27, 30, 33]);
+    expect(at(1, 0.01) - at(0, 0.01)).toBeLessThan(6.7);
+    expect(at(1, 0.25)).toBe(15);
+    expect(at(0, 0.25)).toBe(45);
   });
 
   test("is never less than the floor", () => {

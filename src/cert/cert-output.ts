@@ -1,0 +1,115 @@
+// SPDX-License-Identifier: Apache-2.0
+import {
+  chmod,
+  lstat,
+  mkdir,
+  mkdtemp,
+  readdir,
+  readlink,
+  rename,
+  rm,
+  symlink,
+  unlink,
+  writeFile,
+} from "node:fs/promises";
+import { join } from "node:path";
+import { describeError } from "../lib/errors.ts";
+import { runTasks } from "../lib/tasks.ts";
+import type { Secret } from "../model/secret.ts";
+import type { CertOutputConfig } from "./cert-config.ts";
+import type { CertDeps } from "./cert-store-face.ts";
+import type { HeldIdentities } from "./held-identities.ts";
+
+/** File names as others know them. Source: `OUTPUT_CERTS` as observed with Istio 1.31 */
+const names = { key: "key.pem", chain: "cert-chain.pem", roots: "root-cert.pem" };
+/** The link that all the files lie behind; swapping it swaps them together. */
+const current = "..data";
+const versionPrefix = "..version-";
+
+/**
+ * Writes key, chain and roots into a folder whenever one of them changes, until the signal aborts. A reader sees all of
+ * one version or all of the next: the files are links into a versioned folder that is swapped in one step.
+ */
+export async function runOutput(
+  config: CertOutputConfig,
+  held: HeldIdentities,
+  { log }: CertDeps,
+  stop: AbortSignal,
+): Promise<void> {
+  const write = async (): Promise<void> => {
+    const certificate = held.default.current;
+    const roots = held.ROOTCA.current;
+    if (certificate === undefined || roots === undefined) return;
+    try {
+      await writeVersion(config, contentOf(certificate, roots));
+      log.debug("certificate files written", { directory: config.directory });
+    } catch (error) {
+      log.error("certificate files cannot be written", { directory: config.directory, error: describeError(error) });
+    }
+  };
+  let writing = Promise.resolve();
+  const follow = async (name: "default" | "ROOTCA", signal: AbortSignal): Promise<void> => {
+    for await (const _ of held[name].watch(signal)) {
+      writing = writing.then(write);
+      await writing;
+    }
+  };
+  await runTasks(stop, [(signal) => follow("default", signal), (signal) => follow("ROOTCA", signal)]);
+}
+
+interface OutputContent {
+  readonly key: string;
+  readonly chain: string;
+  readonly roots: string;
+}
+
+function contentOf(certificate: Secret, roots: Secret): OutputContent {
+  if (certificate.kind !== "certificate" || roots.kind !== "trust-bundle")
+    throw new Error("secrets of the wrong kinds");
+  return { key: certificate.keyPem, chain: certificate.chainPem, roots: roots.rootsPem };
+}
+
+async function writeVersion(config: CertOutputConfig, content: OutputContent): Promise<void> {
+  const { directory, keyMode, certificateMode } = config;
+  await mkdir(directory, { recursive: true, mode: 0o755 });
+  const version = await mkdtemp(join(directory, versionPrefix));
+  try {
+    await chmod(version, 0o755);
+    await writeWithMode(join(version, names.key), content.key, keyMode);
+    await writeWithMode(join(version, names.chain), content.chain, certificateMode);
+    await writeWithMode(join(version, names.roots), content.roots, certificateMode);
+    await swapLink(directory, current, version.slice(directory.length).replace(/^\/+/, ""));
+  } catch (error) {
+    await rm(version, { recursive: true, force: true });
+    throw error;
+  }
+  for (const name of Object.values(names)) await ensureLink(directory, name);
+  await removeOldVersions(directory);
+}
+
+async function writeWithMode(path: string, text: string, mode: number): Promise<void> {
+  await writeFile(path, text, { mode: 0o600, flag: "wx" });
+  await chmod(path, mode);
+}
+
+/** Puts the link behind which the file lies in its place; a plain file of an earlier set-up is replaced. */
+async function ensureLink(directory: string, name: string): Promise<void> {
+  const target = `${current}/${name}`;
+  const found = await readlink(join(directory, name)).catch(() => undefined);
+  if (found !== target) await swapLink(directory, name, target);
+}
+
+async function swapLink(directory: string, name: string, target: string): Promise<void> {
+  const draft = join(directory, `..draft-${name}`);
+  await unlink(draft).catch(() => undefined);
+  await symlink(target, draft);
+  await rename(draft, join(directory, name));
+}
+
+async function removeOldVersions(directory: string): Promise<void> {
+  const kept = await readlink(join(directory, current));
+  for (const name of await readdir(directory)) {
+    if (!name.startsWith(versionPrefix) || name === kept) continue;
+    if ((await lstat(join(directory, name))).isDirectory()) await rm(join(directory, name), { recursive: true });
+  }
+}

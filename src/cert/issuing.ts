@@ -1,0 +1,164 @@
+// SPDX-License-Identifier: Apache-2.0
+import { orAborted } from "../lib/tasks.ts";
+import { formatSpiffeId } from "../model/spiffe-id.ts";
+import { AnswerError, checkAnswer, maxSkewMs } from "./answer.ts";
+import { AttemptPace, retryDelayMs } from "./attempt-pace.ts";
+import { CaRefusedForGoodError } from "./ca-refused-error.ts";
+import type { CertConfig } from "./cert-config.ts";
+import type { CertDeps } from "./cert-store-face.ts";
+import { createKeyAndRequest, type KeyAndRequest, renderPrivateKey } from "./csr.ts";
+import type { IdentityBook } from "./identity-book.ts";
+import { firstRotationPolicy, rotationDelayMs } from "./rotation.ts";
+import { type CertificateSigner, type SigningFailure, signingFailure } from "./signer.ts";
+import { untilWallClock } from "./wall-clock.ts";
+
+/** Gets certificates from a signer, each in time before the last one ends. */
+export class Issuing {
+  readonly #config: CertConfig;
+  readonly #signer: CertificateSigner;
+  readonly #book: IdentityBook;
+  readonly #deps: CertDeps;
+  readonly #spiffeId: string;
+  readonly #pace = new AttemptPace();
+  /** Kept over failed tries, so that a CA that is down costs no keys. */
+  #request: KeyAndRequest | undefined;
+  /** Drawn once for each certificate, so that planning anew after a clock jump gives the same share of its life. */
+  #draw: number;
+  #isFirst = true;
+  /** Since when every try was refused for good. Monotonic clock. */
+  #refusedSinceMs: number | undefined;
+
+  constructor(config: CertConfig, signer: CertificateSigner, book: IdentityBook, deps: CertDeps) {
+    this.#config = config;
+    this.#signer = signer;
+    this.#book = book;
+    this.#deps = deps;
+    this.#spiffeId = formatSpiffeId(config.identity);
+    this.#draw = deps.random();
+  }
+
+  /** Tries when a renewal or a repeated try is due, for ever. */
+  async run(signal: AbortSignal): Promise<void> {
+    const { clock, log } = this.#deps;
+    let retryAtMs: number | undefined;
+    while (!signal.aborted) {
+      const paceMs = clock.now() + this.#pace.earliestMs - clock.monotonicMs();
+      const dueMs = Math.max(retryAtMs ?? this.#renewalDueMs(), paceMs);
+      this.#book.planned(dueMs);
+      switch (await this.#untilDue(dueMs, retryAtMs !== undefined, signal)) {
+        case "due": {
+          const failed = await this.#try(signal);
+          retryAtMs = failed === undefined ? undefined : clock.now() + this.#retryDelayMs(failed);
+          break;
+        }
+        case "jumped":
+          log.warn("the clock was set or the process slept; planning anew", { state: this.#book.status().state });
+          this.#book.forgetFailures();
+          retryAtMs = undefined;
+          break;
+        case "changed":
+          retryAtMs = clock.now();
+          break;
+      }
+    }
+  }
+
+  /** After a failure, a change in what made it fail ends the wait. */
+  async #untilDue(dueMs: number, failed: boolean, signal: AbortSignal): Promise<"due" | "jumped" | "changed"> {
+    const over = new AbortController();
+    const both = AbortSignal.any([signal, over.signal]);
+    const changed = failed ? this.#signer.untilChanged?.(both).then(() => "changed" as const) : undefined;
+    try {
+      const due = untilWallClock(this.#deps.clock, dueMs, both);
+      due.catch(() => undefined);
+      return await (changed === undefined ? due : Promise.race([due, changed]));
+    } finally {
+      over.abort();
+      await changed?.catch(() => undefined);
+      signal.throwIfAborted();
+    }
+  }
+
+  #renewalDueMs(): number {
+    const { newest } = this.#book.held;
+    if (newest === undefined) return Number.NEGATIVE_INFINITY;
+    const { notBeforeMs, notAfterMs } = newest.certificate;
+    const acceptedMs = Math.min(newest.acceptedMs, this.#deps.clock.now());
+    const validity = { startMs: Math.max(notBeforeMs, acceptedMs), notAfterMs };
+    const policy = this.#isFirst ? firstRotationPolicy(this.#config.rotation) : this.#config.rotation;
+    return acceptedMs + rotationDelayMs(validity, policy, acceptedMs, this.#draw);
+  }
+
+  #retryDelayMs({ retryAfterMs }: SigningFailure): number {
+    const urgent = !this.#book.isValid;
+    return retryDelayMs({ failures: this.#book.failures, urgent, retryAfterMs, random: this.#deps.random() });
+  }
+
+  /** One try. A failure is told to the book and returned; only an abort is thrown. */
+  async #try(signal: AbortSignal): Promise<SigningFailure | undefined> {
+    const { clock, metrics } = this.#deps;
+    const startMs = clock.monotonicMs();
+    this.#pace.begin(startMs);
+    this.#book.tryBegins();
+    try {
+      await this.#issue(signal);
+      metrics.signed("ok", clock.monotonicMs() - startMs);
+      this.#refusedSinceMs = undefined;
+      return undefined;
+    } catch (error) {
+      signal.throwIfAborted();
+      const failed = signingFailure(error);
+      metrics.signed(failed.failure, clock.monotonicMs() - startMs);
+      if (error instanceof AnswerError) this.#request = undefined;
+      this.#book.failed(error, "no certificate from the CA; trying again", { failure: failed.failure });
+      this.#countRefusal(failed, error);
+      return failed;
+    }
+  }
+
+  async #issue(signal: AbortSignal): Promise<void> {
+    const { clock, random } = this.#deps;
+    const { key, ttlMs, pkcs8 } = this.#config;
+    const spiffeId = this.#spiffeId;
+    this.#request ??= await orAborted(createKeyAndRequest(key, spiffeId), signal);
+    const { privateKey, csrPem } = this.#request;
+    const check = (answer: Parameters<typeof checkAnswer>[0]): ReturnType<typeof checkAnswer> =>
+      checkAnswer(answer, { privateKey, spiffeId, nowMs: clock.now(), maxSkewMs });
+    const current = this.#book.isValid ? this.#book.held.served?.certificate : undefined;
+    const answer = await this.#signer.sign({ csrPem, spiffeId, ttlMs, current, check }, signal);
+    signal.throwIfAborted();
+    const { leaf, chain, roots } = check(answer);
+    this.#request = undefined;
+    this.#draw = random();
+    this.#isFirst = this.#book.held.newest === undefined;
+    this.#book.accept({
+      certificate: {
+        chainPem: chain.map((one) => one.pem).join(""),
+        keyPem: renderPrivateKey(privateKey, pkcs8),
+        spiffeId,
+        serial: leaf.x509.serialNumber,
+        notBeforeMs: leaf.notBeforeMs,
+        notAfterMs: leaf.notAfterMs,
+      },
+      roots,
+      keepRootsMs: leaf.notAfterMs - leaf.notBeforeMs,
+      acceptedMs: clock.now(),
+    });
+  }
+
+  /** Gives up when there is nothing to lose and the CA has said no for long enough. */
+  #countRefusal({ permanent }: SigningFailure, error: unknown): void {
+    const { clock, fail } = this.#deps;
+    if (!permanent || this.#book.isValid) {
+      this.#refusedSinceMs = undefined;
+      return;
+    }
+    const nowMs = clock.monotonicMs();
+    this.#refusedSinceMs ??= nowMs;
+    const { refusedExitAfterMs } = this.#config;
+    const refusedMs = nowMs - this.#refusedSinceMs;
+    if (refusedExitAfterMs > 0 && refusedMs >= refusedExitAfterMs) {
+      fail(new CaRefusedForGoodError(this.#spiffeId, refusedMs, error));
+    }
+  }
+}

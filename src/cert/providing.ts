@@ -1,0 +1,102 @@
+// SPDX-License-Identifier: Apache-2.0
+import { createPrivateKey } from "node:crypto";
+import { splitPem } from "../lib/pem.ts";
+import { AnswerError, maxSkewMs, type ReadCertificate, readCertificate } from "./answer.ts";
+import type { CertDeps } from "./cert-store-face.ts";
+import type { IdentityBook, Offer } from "./identity-book.ts";
+import type { IdentityProvider, ProvidedIdentity } from "./identity-provider.ts";
+
+/** Takes what a provider hands out, for ever. What is unusable is complained about; the last good one stays in use. */
+export async function runProviding(
+  provider: IdentityProvider,
+  book: IdentityBook,
+  deps: CertDeps,
+  signal: AbortSignal,
+): Promise<void> {
+  for await (const provided of provider.watch(signal)) {
+    if (signal.aborted) return;
+    book.tryBegins();
+    try {
+      if (provided.kind === "problem") throw provided.error;
+      takeIdentity(provided.identity, book, deps);
+      deps.metrics.signed("ok", 0);
+    } catch (error) {
+      deps.metrics.signed("unusable", 0);
+      book.failed(error, "the identity provided cannot be used", { source: provider.name });
+    }
+  }
+}
+
+function takeIdentity(identity: ProvidedIdentity, book: IdentityBook, deps: CertDeps): void {
+  const offer = checkProvided(identity, deps.clock.now());
+  const { chainPem, keyPem } = offer.certificate;
+  const newest = book.held.newest?.certificate;
+  if (newest?.chainPem === chainPem && newest.keyPem === keyPem) {
+    book.held.trust(offer.roots, 0, deps.clock.now());
+    book.refresh();
+  } else book.accept(offer);
+}
+
+/**
+ * Checks what is provided as far as its owner may not have: readable, a pair, valid now. Whose roots they are is theirs
+ * to say; what they drop is dropped at once.
+ * @throws AnswerError
+ */
+export function checkProvided({ chainPem, keyPem, rootsPem }: ProvidedIdentity, nowMs: number): Offer {
+  const chain = splitPem(chainPem);
+  const leafBlock = chain.blocks[0];
+  if (leafBlock === undefined || chain.problem !== undefined) {
+    throw new AnswerError("malformed", `the certificate chain: ${chain.problem ?? "there is no certificate in it"}`);
+  }
+  const leaf = readOrThrow(leafBlock.der, leafBlock.pem);
+  if (!isPair(leaf, keyPem)) throw new AnswerError("wrong-key", "certificate and key do not belong together");
+  if (leaf.notAfterMs <= nowMs) {
+    throw new AnswerError("expired", `the certificate expired at ${new Date(leaf.notAfterMs).toISOString()}`);
+  }
+  if (leaf.notBeforeMs > nowMs + maxSkewMs) {
+    throw new AnswerError("not-yet-valid", `the certificate begins at ${new Date(leaf.notBeforeMs).toISOString()}`);
+  }
+  const roots = readRoots(rootsPem);
+  if (roots.length === 0) throw new AnswerError("malformed", "there is no root certificate that can be read");
+  return {
+    certificate: {
+      chainPem,
+      keyPem,
+      spiffeId: /(?:^|, )URI:(spiffe:[^,]*)/.exec(leaf.x509.subjectAltName ?? "")?.[1] ?? "",
+      serial: leaf.x509.serialNumber,
+      notBeforeMs: leaf.notBeforeMs,
+      notAfterMs: leaf.notAfterMs,
+    },
+    roots,
+    keepRootsMs: 0,
+    acceptedMs: nowMs,
+  };
+}
+
+/** The blocks that are certificates; others, and those after a break in the text, are dropped. */
+export function readRoots(pem: string): readonly ReadCertificate[] {
+  return splitPem(pem).blocks.flatMap((block) => {
+    try {
+      return block.label === "CERTIFICATE" ? [readCertificate(block.der, block.pem)] : [];
+    } catch {
+      return [];
+    }
+  });
+}
+
+function readOrThrow(der: Uint8Array, pem: string): ReadCertificate {
+  try {
+    return readCertificate(der, pem);
+  } catch (cause) {
+    throw new AnswerError("malformed", "the certificate cannot be read", cause);
+  }
+}
+
+function isPair(leaf: ReadCertificate, keyPem: string): boolean {
+  try {
+    return leaf.x509.checkPrivateKey(createPrivateKey(keyPem));
+  } catch {
+    // The library's error may quote the key.
+    throw new AnswerError("malformed", "the private key cannot be read");
+  }
+}
