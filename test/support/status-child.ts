@@ -11,6 +11,8 @@ export interface StatusChild extends AsyncDisposable {
   readonly pid: number;
   /** Private memory in bytes. */
   privateBytes(): number;
+  /** The most private memory seen until it is disposed, looked at every few milliseconds. */
+  watchPeak(): { readonly bytes: () => number } & Disposable;
   /** Processor time used so far, of all its threads. */
   cpuMs(): number;
 }
@@ -30,6 +32,18 @@ export async function startStatusChild(config: Partial<StatusConfig> = {}): Prom
     port,
     pid,
     privateBytes: () => privateBytes(pid),
+    watchPeak() {
+      let peak = privateBytes(pid);
+      const timer = setInterval(() => {
+        peak = Math.max(peak, privateBytes(pid));
+      }, 5);
+      return {
+        bytes: () => peak,
+        [Symbol.dispose]: () => {
+          clearInterval(timer);
+        },
+      };
+    },
     cpuMs: () => cpuMs(pid),
     async [Symbol.asyncDispose]() {
       if (child.exitCode !== null || child.signalCode !== null) return;

@@ -60,12 +60,8 @@ test("a large, a hanging and an endless target: the answer is in time, in its me
   // what the first scrape loads is there at rest too
   await scrape(status.port, "0.3");
   const atRest = status.privateBytes();
-  let peak = atRest;
-  const watch = setInterval(() => {
-    peak = Math.max(peak, status.privateBytes());
-  }, 5);
+  using peak = status.watchPeak();
   const { body, ms } = await scrape(status.port, undefined);
-  clearInterval(watch);
   expect(ms).toBeLessThan(3_200);
   expect(body.includes(manySeries)).toBe(true);
   expect(body.includes("envoy_up 1\n")).toBe(true);
@@ -74,7 +70,7 @@ test("a large, a hanging and an endless target: the answer is in time, in its me
     body.includes(`target_up{target="localhost:${String(port)}/m"} 1`),
   );
   expect(up).toEqual([true, false, false]);
-  expect(peak - atRest).toBeLessThan(16 * 1024 * 1024);
+  expect(peak.bytes() - atRest).toBeLessThan(16 * 1024 * 1024);
   await eventually(
     () => {
       expect(status.privateBytes() - atRest).toBeLessThan(8 * 1024 * 1024);
