@@ -16,8 +16,8 @@ const exitCodes: Readonly<Record<string, number>> = {
   AGENT_DEV_DIRECTORY: exitCode.unavailable,
   AGENT_DEV_RESOURCE: exitCode.configuration,
   AGENT_EMBEDDED_CA: exitCode.unavailable,
-  AGENT_REQUEST: exitCode.failed,
-  AGENT_WAIT: exitCode.failed,
+  AGENT_REQUEST: exitCode.unsuccessful,
+  AGENT_WAIT: exitCode.unsuccessful,
 };
 
 /** The exit code for an error that ends a command. */

@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+import type { FlagSpecs } from "../lib/flags.ts";
 
 /** What a command gets of the process; nothing else of it is used. */
 export interface CommandContext {
@@ -22,6 +23,10 @@ export interface CommandContext {
 /** One subcommand. Its module is loaded only when it is the one asked for. */
 export interface Command {
   readonly summary: string;
+  /** What follows the name, for the help: `METHOD PATH [BODY]`. */
+  readonly usage?: string;
+  /** For the help and for completion. */
+  readonly flags?: FlagSpecs;
   /** @returns the exit code; throws AgentError for what the user must be told */
   run(context: CommandContext): Promise<number>;
 }

@@ -1,12 +1,15 @@
 // SPDX-License-Identifier: Apache-2.0
 import type { BootstrapConfig } from "../bootstrap/bootstrap-config.ts";
-import type { CaConfig, TlsPolicy } from "../ca/ca-config.ts";
+import type { CaConfig } from "../ca/ca-config.ts";
 import type { CertConfig } from "../cert/cert-config.ts";
 import type { EnvoyConfig } from "../envoy/envoy-config.ts";
+import type { HostConfig } from "../host/host-config.ts";
 import type { LogLevels } from "../lib/log.ts";
 import type { JsonObject, NodeIdentity, ProxyRole } from "../model/node.ts";
+import type { RecorderConfig } from "../recorder/recorder-config.ts";
 import type { SdsConfig } from "../sds/sds-config.ts";
 import type { StatusConfig } from "../status/status-config.ts";
+import type { XdsConfig } from "../xds/xds-config.ts";
 
 /** Everything that `attache proxy` does, decided once. Nobody changes it afterwards. */
 export interface AgentConfig {
@@ -28,8 +31,8 @@ export interface AgentConfig {
   readonly xds: DiscoverySource;
   readonly dns: DnsConfig;
   readonly platform: PlatformConfig;
-  readonly host: { readonly coreDumps: boolean };
-  readonly recorder: { readonly terminationMessagePath: string; readonly directory: string | undefined };
+  readonly host: HostConfig;
+  readonly recorder: RecorderConfig;
   /** The end of Envoy is awaited until no connection is open, instead of for a period. */
   readonly exitOnZeroActiveConnections: boolean;
   /** Of Node's heap, in MiB; undefined when nothing limits it. */
@@ -92,37 +95,13 @@ export interface CertFilesConfig {
 export type DiscoverySource =
   | {
       readonly kind: "ads";
-      /** The agent's own socket, that Envoy talks to. */
-      readonly socketPath: string;
-      readonly socketMode: number;
-      readonly upstream: XdsUpstream;
+      readonly proxy: XdsConfig;
+      /** Between Envoy and the agent. */
       readonly delta: boolean;
+      /** Also asks for ProxyConfig, for trust roots. */
+      readonly proxyConfigOverXds: boolean;
     }
   | { readonly kind: "files"; readonly directory: string };
-
-export interface XdsUpstream {
-  readonly host: string;
-  readonly port: number;
-  readonly security: XdsSecurity;
-  readonly tokenPath: string | undefined;
-  readonly clusterId: string;
-  readonly headers: Readonly<Record<string, string>>;
-  readonly keepalive: { readonly intervalMs: number; readonly timeoutMs: number };
-  readonly maxReceiveBytes: number;
-  readonly maxStreams: number;
-  /** Also asks for ProxyConfig over xDS, for trust roots. */
-  readonly subscribeProxyConfig: boolean;
-}
-
-export type XdsSecurity =
-  | { readonly kind: "plaintext" }
-  | {
-      readonly kind: "tls";
-      readonly serverName: string;
-      readonly roots: { readonly kind: "system" } | { readonly kind: "file"; readonly path: string };
-      readonly client: { readonly chainPath: string; readonly keyPath: string } | undefined;
-      readonly policy: TlsPolicy;
-    };
 
 export interface DnsConfig {
   readonly enabled: boolean;

@@ -43,7 +43,7 @@ export function bootstrapConfig(sources: Sources, discovery: DiscoverySource, fo
       secureMetrics: env.int("ENVOY_SECURE_METRICS_PORT"),
       secureMergedMetrics: env.int("ENVOY_SECURE_MERGED_METRICS_PORT"),
     },
-    discovery: usesAds ? { kind: "ads", socketPath: discovery.socketPath, apiType } : discovery,
+    discovery: usesAds ? { kind: "ads", socketPath: discovery.proxy.socketPath, apiType } : discovery,
     sds: {
       socketPath: `${places.workloadSockets}/${socketFile}`,
       filesSocketPath: foreignSds ? places.filesSocket : undefined,

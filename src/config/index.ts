@@ -4,3 +4,4 @@ export { ConfigError } from "./config-error.ts";
 export type { ConfigInput } from "./config-input.ts";
 export { parseConfig } from "./parse-config.ts";
 export { readConfigInput } from "./read-config-input.ts";
+export { proxyFlags } from "./proxy-flags.ts";

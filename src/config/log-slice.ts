@@ -3,7 +3,7 @@ import type { FlagValues } from "../lib/flags.ts";
 import type { LogLevels, LogThreshold } from "../lib/log.ts";
 import type { LogConfig } from "./agent-config.ts";
 import type { Findings } from "./config-error.ts";
-import type { globalFlags } from "./proxy-flags.ts";
+import type { globalFlags } from "./global-flags.ts";
 
 const levels: ReadonlyMap<string, LogThreshold> = new Map([
   ["debug", "debug"],

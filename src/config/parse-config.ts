@@ -18,8 +18,9 @@ import { parseProxyConfigFields, renderProxyConfig } from "./proxy-config.ts";
 import { parseProxyFlags } from "./proxy-flags.ts";
 import { type Sources, places } from "./sources.ts";
 import { statusConfig } from "./status-slice.ts";
-import { caConfig, discoverySource, identitySource } from "./trust-slice.ts";
+import { caConfig, identitySource } from "./trust-slice.ts";
 import { variables } from "./variables.ts";
+import { discoverySource } from "./xds-slice.ts";
 
 /**
  * The whole configuration of `attache proxy`. Pure: it reads nothing but its input.
@@ -74,7 +75,7 @@ function agentConfig(sources: Sources, fields: JsonObject, foreignSds: boolean):
     platform: platformConfig(sources),
     host: { coreDumps: env.bool("ISTIO_ENVOY_ENABLE_CORE_DUMP") },
     recorder: {
-      terminationMessagePath: env.string("ATTACHE_TERMINATION_MESSAGE_PATH"),
+      terminationMessagePath: env.string("ATTACHE_TERMINATION_MESSAGE_PATH") || undefined,
       directory: env.string("ATTACHE_FLIGHT_RECORDER_DIR") || undefined,
     },
     exitOnZeroActiveConnections: env.bool("EXIT_ON_ZERO_ACTIVE_CONNECTIONS"),

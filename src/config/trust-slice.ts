@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 import type { CaConfig, CaSecurity, TlsPolicy } from "../ca/ca-config.ts";
-import type { DiscoverySource, IdentitySource, XdsSecurity } from "./agent-config.ts";
+import type { IdentitySource } from "./agent-config.ts";
 import { parseMode } from "./environment.ts";
 import { parseHostPort } from "./host-port.ts";
 import { type Sources, places } from "./sources.ts";
 
-type Roots = { readonly kind: "system" } | { readonly kind: "file"; readonly path: string };
+export type Roots = { readonly kind: "system" } | { readonly kind: "file"; readonly path: string };
 
 /** Whether certificates come from files that something else keeps fresh. */
 export function identitySource({ env, proxy, findings }: Sources): IdentitySource {
@@ -91,11 +91,13 @@ function caSecurity(sources: Sources, { host, port, given, used }: CaPeer): CaSe
   };
 }
 
-function serverNameOf(host: string): string {
+export function serverNameOf(host: string): string {
   return host.includes("localhost") ? "istiod.istio-system.svc" : host;
 }
 
-function clientCertificate({ env }: Sources): { readonly chainPath: string; readonly keyPath: string } | undefined {
+export function clientCertificate({
+  env,
+}: Sources): { readonly chainPath: string; readonly keyPath: string } | undefined {
   const directory = env.string("PROV_CERT");
   return directory === "" ? undefined : { chainPath: `${directory}/cert-chain.pem`, keyPath: `${directory}/key.pem` };
 }
@@ -119,29 +121,7 @@ function caRoots(sources: Sources): Roots {
   return existing(sources, "CA", "CA_ROOT_CA", places.root);
 }
 
-/** Source: the order in which Istio's agent looks for the control plane's root */
-function xdsRoots(sources: Sources): Roots {
-  const { env, input, findings, proxy } = sources;
-  const given = env.string("XDS_ROOT_CA");
-  if (given === "SYSTEM") return { kind: "system" };
-  if (given !== "") return existing(sources, "XDS", "XDS_ROOT_CA", given);
-  if (input.readFile(places.certificatesRoot).kind !== "absent") return { kind: "file", path: places.certificatesRoot };
-  const provisioned = env.string("PROV_CERT");
-  if (provisioned !== "") return { kind: "file", path: `${provisioned}/root-cert.pem` };
-  if (env.bool("FILE_MOUNTED_CERTS")) {
-    const path = proxy.proxyMetadata?.["ISTIO_META_TLS_CLIENT_ROOT_CERT"] ?? "";
-    return existing(sources, "XDS", "proxyMetadata.ISTIO_META_TLS_CLIENT_ROOT_CERT", path);
-  }
-  if (env.string("PILOT_CERT_PROVIDER") === "none") {
-    findings.problem(
-      "PILOT_CERT_PROVIDER",
-      "there is no root certificate for XDS with the provider none; set XDS_ROOT_CA",
-    );
-  }
-  return existing(sources, "XDS", "XDS_ROOT_CA", places.root);
-}
-
-function existing({ input, findings }: Sources, peer: "CA" | "XDS", variable: string, path: string): Roots {
+export function existing({ input, findings }: Sources, peer: "CA" | "XDS", variable: string, path: string): Roots {
   if (path === "" || input.readFile(path).kind !== "text") {
     const shown = path.replace(/^\.\//, "");
     findings.problem(
@@ -152,50 +132,7 @@ function existing({ input, findings }: Sources, peer: "CA" | "XDS", variable: st
   return { kind: "file", path };
 }
 
-/** Where Envoy's listeners and clusters come from. */
-export function discoverySource(sources: Sources): DiscoverySource {
-  const { env, proxy, role } = sources;
-  const directory = env.string("ATTACHE_XDS_FILES");
-  if (directory !== "") return { kind: "files", directory: directory.replace(/(.)\/+$/, "$1") };
-  const address = parseHostPort(proxy.discoveryAddress);
-  const { host, port } = typeof address === "string" ? { host: "", port: 0 } : address;
-  return {
-    kind: "ads",
-    socketPath: `${proxy.configPath}/XDS`,
-    socketMode: socketMode(sources),
-    upstream: {
-      host,
-      port,
-      security: xdsSecurity(sources, host),
-      tokenPath: tokenPath(sources),
-      clusterId: env.string("ISTIO_META_CLUSTER_ID"),
-      headers: headersOf(env.all, "XDS_HEADER_"),
-      keepalive: keepaliveOf(sources),
-      maxReceiveBytes: env.int("ISTIO_GPRC_MAXRECVMSGSIZE"),
-      maxStreams: env.int("ISTIO_GPRC_MAXSTREAMS"),
-      subscribeProxyConfig: env.bool("PROXY_CONFIG_XDS_AGENT"),
-    },
-    delta: usesDelta(env.bool("ISTIO_DELTA_XDS"), role),
-  };
-}
-
-/** A waypoint always speaks delta xDS. */
-export function usesDelta(enabled: boolean, role: string): boolean {
-  return enabled || role === "waypoint";
-}
-
-function xdsSecurity(sources: Sources, host: string): XdsSecurity {
-  if (sources.proxy.controlPlaneAuthPolicy === "NONE") return { kind: "plaintext" };
-  return {
-    kind: "tls",
-    serverName: sources.env.string("ISTIOD_SAN") || serverNameOf(host),
-    roots: xdsRoots(sources),
-    client: clientCertificate(sources),
-    policy: compliancePolicy(sources),
-  };
-}
-
-function tokenPath({ env, findings }: Sources): string | undefined {
+export function tokenPath({ env, findings }: Sources): string | undefined {
   const kind = env.string("CREDENTIAL_FETCHER_TYPE");
   if (!["JWT", "GoogleComputeEngine", "Mock", ""].includes(kind)) {
     findings.problem("CREDENTIAL_FETCHER_TYPE", `invalid credential fetcher type ${kind}; use JWT or leave it unset`);
@@ -224,12 +161,12 @@ export function compliancePolicy({ env, findings }: Sources): TlsPolicy {
   return "default";
 }
 
-function headersOf(env: Readonly<Record<string, string>>, prefix: string): Readonly<Record<string, string>> {
+export function headersOf(env: Readonly<Record<string, string>>, prefix: string): Readonly<Record<string, string>> {
   const entries = Object.entries(env).filter(([name]) => name.startsWith(prefix) && name !== prefix);
   return Object.fromEntries(entries.map(([name, value]) => [name.slice(prefix.length).toLowerCase(), value]));
 }
 
-function keepaliveOf({ env }: Sources): { readonly intervalMs: number; readonly timeoutMs: number } {
+export function keepaliveOf({ env }: Sources): { readonly intervalMs: number; readonly timeoutMs: number } {
   return { intervalMs: env.durationMs("GRPC_KEEPALIVE_INTERVAL"), timeoutMs: env.durationMs("GRPC_KEEPALIVE_TIMEOUT") };
 }
 

@@ -1,35 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-
-/** The forms of a variable's text. `dead` is accepted, warned about and without effect. */
-export type VariableType = "string" | "bool" | "int" | "float" | "duration";
-
-export interface VariableSpec {
-  readonly type: VariableType;
-  /** In the notation in which it is set. */
-  readonly default: string;
-  readonly unit: string;
-  readonly meaning: string;
-  /** Where the name and its meaning come from. */
-  readonly source: "istio" | "kubernetes" | "attache" | "go" | "cloud";
-  readonly dead?: true;
-}
-
-type Row<T extends VariableType> = VariableSpec & { readonly type: T };
-
-function row<T extends VariableType>(
-  type: T,
-  fallback: string,
-  meaning: string,
-  more: { readonly unit?: string; readonly source?: VariableSpec["source"] } = {},
-): Row<T> {
-  return { type, default: fallback, meaning, unit: more.unit ?? "", source: more.source ?? "istio" };
-}
-
-function dead<T extends VariableType>(type: T, fallback: string, meaning: string): Row<T> & { readonly dead: true } {
-  return { ...row(type, fallback, meaning), dead: true };
-}
-
-const own = { source: "attache" } as const;
+import { ownVariables } from "./own-variables.ts";
+import { type VariableSpec, type VariableType, dead, row } from "./variable-spec.ts";
 
 /**
  * Every variable that the agent reads, in the order in which they are documented.
@@ -124,6 +95,11 @@ export const variables = {
   GRPC_KEEPALIVE_TIMEOUT: row("duration", "10s", "limit of the answer to a keepalive ping"),
   ISTIO_GPRC_MAXRECVMSGSIZE: row("int", "4194304", "largest message taken from Envoy", { unit: "bytes" }),
   ISTIO_GPRC_MAXSTREAMS: row("int", "100000", "streams on one connection of the xDS socket"),
+  ISTIO_GRPC_MAXRECVMSGSIZE: row("int", "4194304", "other spelling of ISTIO_GPRC_MAXRECVMSGSIZE", {
+    source: "attache",
+    unit: "bytes",
+  }),
+  ISTIO_GRPC_MAXSTREAMS: row("int", "100000", "other spelling of ISTIO_GPRC_MAXSTREAMS", { source: "attache" }),
   PROXY_CONFIG_XDS_AGENT: row("bool", "false", "asks the control plane for ProxyConfig, for trust roots"),
   PILOT_ENABLE_CA_CRL: row("bool", "true", "certificate revocation lists in the trust bundle"),
   ENABLE_VTPROTOBUF: dead("bool", "true", "not used"),
@@ -139,7 +115,9 @@ export const variables = {
   METRICS_LOCALHOST_ACCESS_ONLY: row("bool", "false", "metrics of the agent for loopback callers only"),
   ISTIO_ENABLE_HTTP2_PROBING: row("bool", "true", "HTTP/2 for HTTPS probes"),
   ENABLE_PROBE_KEEPALIVE_CONNECTIONS: row("bool", "false", "keeps connections of application probes"),
-  ENABLE_PROBE_KEEPALIVE_CONNECTION: row("bool", "false", "other spelling of ENABLE_PROBE_KEEPALIVE_CONNECTIONS", own),
+  ENABLE_PROBE_KEEPALIVE_CONNECTION: row("bool", "false", "other spelling of ENABLE_PROBE_KEEPALIVE_CONNECTIONS", {
+    source: "attache",
+  }),
   REWRITE_PROBE_LEGACY_LOCALHOST_DESTINATION: row("bool", "false", "application probes go to localhost"),
   ISTIO_KUBE_APP_PROBERS: row("string", "", "the application's probes, as JSON"),
   ISTIO_PROMETHEUS_ANNOTATIONS: row("string", "", "the application's metrics endpoints, as JSON; sidecars only"),
@@ -148,82 +126,7 @@ export const variables = {
     unit: "0 to 1",
     source: "go",
   }),
-  ATTACHE_XDS_FILES: row(
-    "string",
-    "",
-    "directory with lds.yaml and cds.yaml; Envoy reads them, no control plane is asked",
-    own,
-  ),
-  ATTACHE_CA_TIMEOUT: row("duration", "10s", "limit of one try at the CA", own),
-  ATTACHE_CA_SERVER_NAME: row("string", "", "server name of the CA, where it is not the host of its address", own),
-  ATTACHE_CA_REFUSED_EXIT_AFTER: row(
-    "duration",
-    "10m",
-    "without a certificate and refused for this long, the agent ends; 0 never",
-    own,
-  ),
-  ATTACHE_ROTATION_FLOOR: row("duration", "1s", "least time between two rotations of the certificate", own),
-  ATTACHE_IDENTITY_CACHE: row(
-    "string",
-    "",
-    "directory, best in memory, that keeps the certificate over a restart of the agent",
-    own,
-  ),
-  ATTACHE_OUTPUT_CERTS_KEY_MODE: row("string", "0600", "mode of the key that is written into OUTPUT_CERTS, octal", own),
-  ATTACHE_READINESS: row(
-    "string",
-    "compatible",
-    "strict lets every answer tell Envoy's state; compatible only until it was live once",
-    own,
-  ),
-  ATTACHE_TERMINATION_GRACE: row(
-    "int",
-    "0",
-    "the pod's terminationGracePeriodSeconds; Envoy is ended a second before; 0 is not set",
-    {
-      unit: "seconds",
-      source: "attache",
-    },
-  ),
-  ATTACHE_SDS_SOCKET_MODE: row(
-    "string",
-    "",
-    "mode of the SDS and xDS sockets, octal; when empty 0600, or 0666 if Envoy runs as another user",
-    own,
-  ),
-  ATTACHE_SDS_FILE_DIRECTORIES: row(
-    "string",
-    "",
-    "more directories, colon separated, from which file secrets are served",
-    own,
-  ),
-  ATTACHE_PLATFORM_WAIT: row(
-    "duration",
-    "250ms",
-    "how long Envoy waits for the cloud's locality, where the node needs it",
-    own,
-  ),
-  ATTACHE_ENVOY_RESTARTS: row("int", "0", "how often within a minute an Envoy that ended is started again", own),
-  ATTACHE_HOT_RESTART: row("bool", "false", "a new Envoy takes over from the running one", own),
-  ATTACHE_HOT_RESTART_BASE_ID: row(
-    "int",
-    "-1",
-    "Envoy's base id; when negative derived from the configuration path",
-    own,
-  ),
-  ATTACHE_HOT_RESTART_TIMEOUT: row("duration", "10s", "time for a new Envoy to be live", own),
-  ATTACHE_TERMINATION_MESSAGE_PATH: row(
-    "string",
-    "/dev/termination-log",
-    "file for the reason of the end, where it exists",
-    own,
-  ),
-  ATTACHE_FLIGHT_RECORDER_DIR: row(
-    "string",
-    "",
-    "directory for what was known when Envoy crashed; empty writes nothing",
-    own,
-  ),
+  ...ownVariables,
 } as const satisfies Readonly<Record<string, VariableSpec>>;
 
 export type VariableName = keyof typeof variables;

@@ -6,8 +6,10 @@
  */
 export const exitCode = {
   ok: 0,
-  /** A wait that timed out, a request that was refused, a proof that failed. */
+  /** A proof that failed. */
   failed: 1,
+  /** A `wait` that timed out, a `request` that was refused: the code that hooks and scripts know from pilot-agent. */
+  unsuccessful: 255,
   /** Wrong flags, variables or files. */
   configuration: 64,
   /** Something this machine must provide is not there or is taken: Envoy's binary, a port, a socket, a directory. */

@@ -12,6 +12,9 @@ import { UsageError } from "../usage-error.ts";
 
 export const command: Command = {
   summary: "the embedded CA alone, for development and tests: Istio's certificate service over TLS",
+  get flags() {
+    return caFlags;
+  },
   run,
 };
 

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 import { runAgent } from "../../agent/agent.ts";
-import { parseConfig, readConfigInput } from "../../config/index.ts";
+import { parseConfig, proxyFlags, readConfigInput } from "../../config/index.ts";
 import { systemClock } from "../../lib/clock.ts";
 import { createLogger } from "../../lib/log.ts";
 import { createLogWriter } from "../../lib/log-writer.ts";
@@ -8,6 +8,10 @@ import type { Command, CommandContext } from "../command.ts";
 
 export const command: Command = {
   summary: "run the agent in front of Envoy",
+  usage: "[sidecar|router|waypoint]",
+  get flags() {
+    return proxyFlags;
+  },
   run: runProxy,
 };
 

@@ -1,0 +1,45 @@
+// SPDX-License-Identifier: Apache-2.0
+import { globalFlags } from "../../config/global-flags.ts";
+import { exitCode } from "../../lib/exit-code.ts";
+import type { FlagSpecs } from "../../lib/flags.ts";
+import { suggestion } from "../../lib/nearest-name.ts";
+import type { Command, CommandContext } from "../command.ts";
+import { parseCommandFlags } from "../command-flags.ts";
+import { readCommands } from "../command-table.ts";
+import { type CompletionTree, renderers } from "../completion-scripts.ts";
+import { UsageError } from "../usage-error.ts";
+
+const flags = {
+  ...globalFlags,
+  "no-descriptions": { type: "bool", default: "false", meaning: "without the descriptions" },
+} as const satisfies FlagSpecs;
+
+const shells = Object.keys(renderers);
+
+export const command: Command = {
+  summary: "print a completion script for a shell",
+  usage: shells.join("|"),
+  flags,
+  run,
+};
+
+async function run({ args, print, programName }: CommandContext): Promise<number> {
+  const { values, positionals } = parseCommandFlags("completion", args, flags);
+  const [shell] = positionals;
+  const render = shell !== undefined && Object.hasOwn(renderers, shell) ? renderers[shell] : undefined;
+  if (render === undefined) {
+    const hint = shell === undefined ? "" : ` ${JSON.stringify(shell)} is none${suggestion(shell, shells)}`;
+    throw new UsageError("completion", `name a shell: ${shells.join(", ")};${hint}`.replace(/;$/, ""));
+  }
+  print(render(programName, await readTree(!values["no-descriptions"])));
+  return exitCode.ok;
+}
+
+async function readTree(described: boolean): Promise<CompletionTree> {
+  const commands = [...(await readCommands())];
+  return commands.map(([name, { summary, flags: own = globalFlags }]) => ({
+    name,
+    meaning: described ? summary : "",
+    flags: Object.entries(own).map(([flag, { meaning }]) => ({ name: `--${flag}`, meaning: described ? meaning : "" })),
+  }));
+}

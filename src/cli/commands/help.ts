@@ -1,0 +1,66 @@
+// SPDX-License-Identifier: Apache-2.0
+import { exitCode } from "../../lib/exit-code.ts";
+import type { FlagSpecs } from "../../lib/flags.ts";
+import { suggestion } from "../../lib/nearest-name.ts";
+import type { Command, CommandContext } from "../command.ts";
+import { commandNames, findCommand, readCommands } from "../command-table.ts";
+import { UsageError } from "../usage-error.ts";
+
+export const command: Command = { summary: "help about a command", usage: "[COMMAND]", run };
+
+async function run({ args, print, programName }: CommandContext): Promise<number> {
+  const [name] = args;
+  const found = name === undefined ? undefined : await findCommand(name);
+  if (name !== undefined && found === undefined) {
+    const hint = suggestion(name, commandNames);
+    throw new UsageError(
+      "help",
+      `unknown command ${JSON.stringify(name)} for ${JSON.stringify(programName)}${hint}; run '${programName} --help' for usage`,
+    );
+  }
+  print(
+    found === undefined || name === undefined
+      ? await renderOverview(programName)
+      : renderCommand(programName, name, found),
+  );
+  return exitCode.ok;
+}
+
+async function renderOverview(programName: string): Promise<string> {
+  const { globalFlags } = await import("../../config/global-flags.ts");
+  const commands = [...(await readCommands())].map(([name, { summary }]): [string, string] => [name, summary]);
+  commands.push([
+    "istio-iptables",
+    "traffic redirection; not in this version: keep the init container that sets it up",
+  ]);
+  return [
+    "The agent beside Envoy: bootstrap, certificates over SDS, probes, metrics and an end without lost requests.\n",
+    `Usage:\n  ${programName} COMMAND [FLAGS]\n`,
+    `Commands:\n${columns(commands.sort(([a], [b]) => (a < b ? -1 : 1)))}`,
+    `Flags of every command:\n${flagLines(globalFlags)}`,
+    `'${programName} COMMAND --help' tells more about a command.\n`,
+  ].join("\n");
+}
+
+function renderCommand(programName: string, name: string, { summary, usage, flags }: Command): string {
+  const words = [programName, name, usage, flags === undefined ? undefined : "[FLAGS]"].filter(
+    (word) => word !== undefined,
+  );
+  const parts = [`${summary}\n`, `Usage:\n  ${words.join(" ")}\n`];
+  if (flags !== undefined) parts.push(`Flags:\n${flagLines(flags)}`);
+  return parts.join("\n");
+}
+
+function flagLines(flags: FlagSpecs): string {
+  return columns(
+    Object.entries(flags).map(([name, { type, short, meaning, default: fallback }]) => [
+      `${short === undefined ? "    " : `-${short}, `}--${name}${type === "bool" ? "" : ` ${type}`}`,
+      fallback === "" || fallback === "false" ? meaning : `${meaning} (default ${fallback})`,
+    ]),
+  );
+}
+
+function columns(rows: readonly (readonly [string, string])[]): string {
+  const width = Math.max(...rows.map(([left]) => left.length));
+  return rows.map(([left, right]) => `  ${left.padEnd(width)}  ${right}\n`).join("");
+}

@@ -1,0 +1,60 @@
+// SPDX-License-Identifier: Apache-2.0
+import { globalFlags } from "../../config/global-flags.ts";
+import { deadline, systemClock } from "../../lib/clock.ts";
+import { AgentError, describeError } from "../../lib/errors.ts";
+import { exitCode } from "../../lib/exit-code.ts";
+import type { FlagSpecs } from "../../lib/flags.ts";
+import type { Command, CommandContext } from "../command.ts";
+import { parseCommandFlags } from "../command-flags.ts";
+import { requestHttp } from "../http-client.ts";
+import { UsageError } from "../usage-error.ts";
+
+const flags = {
+  ...globalFlags,
+  "debug-port": { type: "int", default: "15000", meaning: "local port that is asked: 15000, 15004, 15020 or 15021" },
+} as const satisfies FlagSpecs;
+
+export const command: Command = {
+  summary: "make one HTTP request to Envoy's or the agent's local port",
+  usage: "METHOD PATH [BODY]",
+  flags,
+  run,
+};
+
+const allowedPorts = [15_000, 15_004, 15_020, 15_021];
+const timeoutMs = 60_000;
+
+/** The request was answered with an error status, or not at all. */
+export class RequestError extends AgentError {
+  readonly code = "AGENT_REQUEST";
+}
+
+/** Source: pilot-agent's request command, which tools parse the output of: the body and one newline, nothing else */
+async function run({ args, print, stop }: CommandContext): Promise<number> {
+  const { values, positionals } = parseCommandFlags("request", args, flags);
+  const [method, path, body = ""] = positionals;
+  if (method === undefined || path === undefined) throw new UsageError("request", "needs a method and a path");
+  const port = values["debug-port"];
+  if (!allowedPorts.includes(port)) {
+    throw new UsageError("request", `debug port ${String(port)} is not in allowed list [${allowedPorts.join(" ")}]`);
+  }
+  const address = `http://localhost:${String(port)}`;
+  using limit = deadline(systemClock, timeoutMs, stop);
+  const answer = await ask({ method, url: new URL(`${address}/${path.replace(/^\//, "")}`), body }, limit.signal);
+  if (answer.status >= 400 && answer.status !== 404) {
+    throw new RequestError(`received unsuccessful status code ${String(answer.status)}: ${answer.body}`);
+  }
+  print(`${answer.body}\n`);
+  return exitCode.ok;
+}
+
+async function ask(request: Parameters<typeof requestHttp>[0], signal: AbortSignal): ReturnType<typeof requestHttp> {
+  try {
+    return await requestHttp(request, signal);
+  } catch (error) {
+    const what = `${request.method} ${request.url.href}`;
+    throw new RequestError(`${what}: ${describeError(error)}; is the proxy running in this container?`, {
+      cause: error,
+    });
+  }
+}
