@@ -16,14 +16,15 @@ export function assertNever(value: never): never {
 
 /**
  * The text of an error and of its causes, on one line, without stack traces.
- * A cause whose text the outer message already contains is left out.
+ * A cause whose text the outer message already contains, with or without a leading code, is left out.
  */
 export function describeError(error: unknown): string {
   const parts: string[] = [];
   let current: unknown = error;
   while (current !== undefined && parts.length < 8) {
     const text = messageOf(current);
-    if (text !== "" && !parts.some((part) => part.includes(text))) parts.push(text);
+    const core = text.replace(/^[A-Z_]+: /, "");
+    if (core !== "" && !parts.some((part) => part.includes(core))) parts.push(text);
     current = current instanceof Error ? current.cause : undefined;
   }
   return parts.join(": ").replaceAll(/\s*\n\s*/g, " ");
