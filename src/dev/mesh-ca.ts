@@ -35,7 +35,8 @@ export async function startMeshCa(directory: string, lifetimeMs: () => number, c
     directory,
     host: "127.0.0.1",
     port: 0,
-    serverNames: [],
+    // The name under which agents verify a CA on this machine.
+    serverNames: ["istiod.istio-system.svc"],
     trustDomain,
     audience: "istio-ca",
     defaultTtlMs: dayMs,

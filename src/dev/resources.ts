@@ -2,6 +2,7 @@
 import { createHash } from "node:crypto";
 import { readdir, readFile } from "node:fs/promises";
 import { join } from "node:path";
+import { parse } from "yaml";
 import { writeFileAtomicSync } from "../lib/atomic-file.ts";
 import { describeError } from "../lib/errors.ts";
 import { DevResourceError } from "./errors.ts";
@@ -55,7 +56,6 @@ export async function installResource(from: string, to: string, placeholders: Pl
   });
   const version = createHash("sha256").update(template).digest("hex").slice(0, 12);
   const text = renderResource(from, template, { ...placeholders, VERSION: version });
-  const { parse } = await import("yaml");
   try {
     parse(text);
   } catch (error) {

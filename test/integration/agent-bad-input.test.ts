@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 import { existsSync, mkdirSync, readdirSync, writeFileSync } from "node:fs";
-import { createServer } from "node:net";
+import { createServer, type ListenOptions } from "node:net";
 import { join } from "node:path";
 import { describe, expect, test } from "vitest";
 import { startFakeCa } from "../fakes/fake-ca.ts";
@@ -51,6 +51,17 @@ const fatal: readonly Case[] = [
   },
 ];
 
+/** A server that takes connections and does nothing with them. */
+async function holdListening(where: ListenOptions): Promise<AsyncDisposable> {
+  const server = createServer((socket) => socket.destroy());
+  await new Promise<void>((resolve) => server.listen(where, resolve));
+  return {
+    async [Symbol.asyncDispose]() {
+      await new Promise((resolve) => server.close(resolve));
+    },
+  };
+}
+
 /** Temporary files that a write in steps leaves behind when it is cut off. */
 function leftovers(directory: string): readonly string[] {
   return readdirSync(directory, { recursive: true, encoding: "utf8" }).filter((name) => name.endsWith(".tmp"));
@@ -68,7 +79,7 @@ describe("what is fatal ends the agent with its code, one line, and nothing left
   test.each(fatal)("$title", async ({ code, said, ...options }) => {
     await using ca = await startFakeCa();
     await using pod = await startPod({ ca, ...options });
-    expect((await pod.exited).code).toBe(code);
+    expect((await pod.exited).code, pod.log()).toBe(code);
     expect(pod.envoyPids()).toEqual([]);
     const lines = errorLines(pod);
     expect(lines, pod.log()).toHaveLength(1);
@@ -76,15 +87,24 @@ describe("what is fatal ends the agent with its code, one line, and nothing left
     expect(leftovers(pod.directory)).toEqual([]);
   });
 
+  test("the root is missing", async () => {
+    await using ca = await startFakeCa();
+    await using pod = await startPod({ ca: { port: ca.port, serverRootPem: undefined } });
+    expect((await pod.exited).code, pod.log()).toBe(64);
+    expect(errorLines(pod), pod.log()).toHaveLength(1);
+    expect(pod.log()).toContain("var/run/secrets/istio/root-cert.pem");
+  });
+
   test("the status port is taken", async () => {
     await using ca = await startFakeCa();
-    const holder = createServer();
+    await using holders = new AsyncDisposableStack();
     await using pod = await startPod({
       ca,
-      prepare: ({ ports }) => new Promise((resolve) => holder.listen(ports.status, "127.0.0.1", resolve)),
+      async prepare({ ports }) {
+        holders.use(await holdListening({ port: ports.status, host: "127.0.0.1" }));
+      },
     });
     const exit = await pod.exited;
-    holder.close();
     expect(exit.code).toBe(69);
     expect(errorLines(pod), pod.log()).toHaveLength(1);
     expect(pod.log()).toContain(String(pod.ports.status));
@@ -93,17 +113,16 @@ describe("what is fatal ends the agent with its code, one line, and nothing left
 
   test("a live process serves on the socket's path", async () => {
     await using ca = await startFakeCa();
-    const holder = createServer();
+    await using holders = new AsyncDisposableStack();
     await using pod = await startPod({
       ca,
       async prepare({ directory }) {
         mkdirSync(join(directory, "var/run/secrets/workload-spiffe-uds"), { recursive: true });
         const path = join(directory, "var/run/secrets/workload-spiffe-uds/socket");
-        await new Promise<void>((resolve) => holder.listen(path, resolve));
+        holders.use(await holdListening({ path }));
       },
     });
     const exit = await pod.exited;
-    holder.close();
     expect(exit.code).toBe(69);
     expect(pod.log()).toMatch(/workload-spiffe-uds\/socket: a live process already serves there/);
     expect(existsSync(join(pod.directory, "etc/istio/proxy/envoy-rev.json"))).toBe(false);
@@ -114,18 +133,15 @@ describe("what is fatal ends the agent with its code, one line, and nothing left
 const holds: readonly (Omit<PodOptions, "ca"> & {
   readonly title: string;
   readonly said: RegExp;
-  readonly noRoot?: true;
 })[] = [
   { title: "missing token", token: "", said: /^identity: .*istio-token/m },
   { title: "expired token", token: expiredToken(), said: /^identity: .*expired/m },
-  { title: "missing root", noRoot: true, said: /^identity: .*root-cert\.pem/m },
 ];
 
 describe("what may come right is a named hold of readiness, and the agent waits", () => {
-  test.each(holds)("$title", async ({ said, noRoot, ...options }) => {
-    await using ca = await startFakeCa({ token: "a good token" });
-    const serverRootPem = noRoot === true ? undefined : ca.serverRootPem;
-    await using pod = await startPod({ ca: { port: ca.port, serverRootPem }, token: "a good token", ...options });
+  test.each(holds)("$title", async ({ said, ...options }) => {
+    await using ca = await startFakeCa({ token: "a-good-token" });
+    await using pod = await startPod({ ca, token: "a-good-token", ...options });
     await eventually(
       async () => {
         const { status, body } = await pod.readiness();
@@ -135,13 +151,7 @@ describe("what may come right is a named hold of readiness, and the agent waits"
       { withinMs: 8_000 },
     );
     expect(await pod.serials()).toEqual([]);
-    for (const [name, text] of [
-      ["tokens/istio-token", "a good token"],
-      ["istio/root-cert.pem", ca.serverRootPem],
-    ] as const) {
-      const path = join(pod.directory, "var/run/secrets", name);
-      writeFileSync(path, text);
-    }
+    writeFileSync(join(pod.directory, "var/run/secrets/tokens/istio-token"), "a-good-token");
     await pod.untilReady();
   });
 });

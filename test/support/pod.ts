@@ -90,6 +90,7 @@ export async function startPod(options: PodOptions): Promise<Pod> {
   const owned = stack.move();
   const signal = new AbortController().signal;
   const envoyAdmin = new EnvoyAdmin(admin);
+  const log = (): string => readFileSync(join(directory, "log"), "utf8");
   const askReadiness = (): ReturnType<Pod["readiness"]> =>
     askLoopback({ port: status, path: "/healthz/ready" }, signal);
   return {
@@ -99,25 +100,29 @@ export async function startPod(options: PodOptions): Promise<Pod> {
     exited,
     envoyAdmin,
     kill: (name) => child.kill(name),
-    log: () => readFileSync(join(directory, "log"), "utf8"),
+    log,
     envoyPids: () => processesIn(directory).filter((pid) => pid !== child.pid),
     readiness: askReadiness,
     serials: async () =>
       (await envoyAdmin.certificates(signal).catch(() => [])).map((certificate) => certificate.serial),
     untilReady: async (withinMs = 10_000) => {
-      await eventually(
+      const ended = exited.then((exit) => {
+        throw new Error(`the agent ended before it was ready: ${JSON.stringify(exit)}\n${log()}`);
+      });
+      const ready = eventually(
         async () => {
           const answer = await askReadiness();
-          if (answer.status !== 200) throw new Error(`not ready: ${answer.body}`);
+          if (answer.status !== 200) throw new Error(`not ready: ${answer.body}\n${log()}`);
         },
         { withinMs },
       );
+      await Promise.race([ready, ended]);
     },
     [Symbol.asyncDispose]: () => owned.disposeAsync(),
   };
 }
 
-function writeMounts(directory: string, { ca, token = "a token" }: PodOptions): void {
+function writeMounts(directory: string, { ca, token = "a-token" }: PodOptions): void {
   const mount = (name: string, text: string | undefined): void => {
     const path = join(directory, name);
     mkdirSync(dirname(path), { recursive: true });
