@@ -14,7 +14,7 @@ const reasonHeader = "X-Attache-Probe-Reason";
 
 /** Makes the probe of this path and answers as the application did. */
 export async function answerAppProbe(
-  { prober, log }: Pick<RouteContext, "prober" | "log">,
+  { prober, probeRecord, clock, log }: Pick<RouteContext, "prober" | "probeRecord" | "clock" | "log">,
   probe: AppProbe | undefined,
   call: Call,
 ): Promise<void> {
@@ -25,6 +25,7 @@ export async function answerAppProbe(
     sendReply(call, { ...unknown, headers: { ...unknown.headers, [faultHeader]: "config" } });
     return;
   }
+  const startMs = clock.monotonicMs();
   const outcome = await prober.probe(probe, request, signal);
   if (outcome.kind === "failed") {
     log.debug("application probe failed", {
@@ -34,7 +35,16 @@ export async function answerAppProbe(
       reason: outcome.reason,
     });
   }
-  sendReply(call, replyTo(outcome));
+  const reply = replyTo(outcome);
+  probeRecord.note({
+    path,
+    kind: probe.handler.kind,
+    atMs: clock.now(),
+    durationMs: Math.round(clock.monotonicMs() - startMs),
+    status: reply.status,
+    reason: outcome.kind === "failed" ? outcome.reason : undefined,
+  });
+  sendReply(call, reply);
 }
 
 function replyTo(outcome: ProbeOutcome): Reply {

@@ -1,7 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 import type { IncomingMessage, ServerResponse } from "node:http";
+import type { Clock } from "../lib/clock.ts";
 import type { Logger } from "../lib/log.ts";
 import type { AppProber } from "./app-probe.ts";
+import type { ProbeRecord } from "./probe-record.ts";
 import type { ReadinessJudge } from "./readiness-judge.ts";
 import type { StatusConfig } from "./status-config.ts";
 import type { StatusSources } from "./status-sources.ts";
@@ -12,6 +14,8 @@ export interface RouteContext {
   readonly sources: StatusSources;
   readonly judge: ReadinessJudge;
   readonly prober: AppProber;
+  readonly probeRecord: ProbeRecord;
+  readonly clock: Clock;
   readonly log: Logger;
 }
 

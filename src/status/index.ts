@@ -5,6 +5,7 @@ import type { StatusServer } from "./status-server.ts";
 import type { StatusSources } from "./status-sources.ts";
 
 export type { EnvoyReadiness, EnvoyReadinessSource } from "./envoy-readiness.ts";
+export type { CertificateFacts, Inspection, LogLevelControl, XdsFacts } from "./inspection.ts";
 export type { StatusConfig } from "./status-config.ts";
 export { type FatalEnd, renderTermination } from "./termination-report.ts";
 export { StatusPortError } from "./status-errors.ts";

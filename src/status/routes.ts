@@ -3,7 +3,8 @@ import type { IncomingMessage, RequestListener, ServerResponse } from "node:http
 import { describeError } from "../lib/errors.ts";
 import { answerAppProbe } from "./app-probe-route.ts";
 import type { Call, RouteContext } from "./call.ts";
-import { isLoopback } from "./caller.ts";
+import { isFromOtherSite, isLoopback } from "./caller.ts";
+import type { DebugRoutes } from "./debug-routes.ts";
 import { answerMetrics } from "./metrics-route.ts";
 import { answerReadiness } from "./readiness-route.ts";
 import { methodNotAllowed, notFound, onlyLocalhost, type Reply, sendReply, textReply } from "./reply.ts";
@@ -11,10 +12,15 @@ import { parseRequestTarget } from "./request-path.ts";
 
 type Handler = (call: Call) => Promise<void>;
 
-/** Answers every request; nothing that a caller sends, and no handler that throws, gets past this function. */
-export function createRoutes(context: RouteContext): RequestListener {
-  const find = createFinder(context);
-  return (request, response) => {
+export interface Routes extends Disposable {
+  /** Answers every request; nothing that a caller sends, and no handler that throws, gets past this function. */
+  readonly handle: RequestListener;
+}
+
+export function createRoutes(context: RouteContext): Routes {
+  const debug = lazyDebugRoutes(context);
+  const find = createFinder(context, debug);
+  const handle: RequestListener = (request, response) => {
     const gone = new AbortController();
     response.once("close", () => {
       gone.abort(new Error("the caller has gone"));
@@ -36,9 +42,26 @@ export function createRoutes(context: RouteContext): RequestListener {
       else sendReply(call, textReply(500, "500 Internal Server Error"));
     });
   };
+  return { handle, [Symbol.dispose]: debug[Symbol.dispose] };
 }
 
-function createFinder(context: RouteContext): (call: Call) => Handler {
+/** What is for people is loaded when the first of them asks. */
+function lazyDebugRoutes(context: RouteContext): { readonly answer: Handler } & Disposable {
+  let loaded: Promise<DebugRoutes> | undefined;
+  return {
+    async answer(call) {
+      loaded ??= import("./debug-routes.ts").then(({ createDebugRoutes }) => createDebugRoutes(context));
+      await (await loaded).answer(call);
+    },
+    [Symbol.dispose]() {
+      void loaded?.then((routes) => {
+        routes[Symbol.dispose]();
+      });
+    },
+  };
+}
+
+function createFinder(context: RouteContext, debug: { readonly answer: Handler }): (call: Call) => Handler {
   const { config, sources, log } = context;
   const exact = new Map<string, Handler>([
     ["/healthz/ready", (call) => answerReadiness(context, call)],
@@ -67,7 +90,8 @@ function createFinder(context: RouteContext): (call: Call) => Handler {
       if (path === root) return (call) => reply(call, redirect(call.request, `${root}/`));
       if (path.startsWith(`${root}/`)) return (call) => answerAppProbe(context, probes.get(path), call);
     }
-    return (call) => reply(call, notFound);
+    const forPeople = path === "/" || path === "/debug" || path.startsWith("/debug/");
+    return forPeople && config.debug ? debug.answer : (call) => reply(call, notFound);
   };
 }
 
@@ -75,7 +99,7 @@ function createFinder(context: RouteContext): (call: Call) => Handler {
 function control(act: () => void): Handler {
   return async (call) => {
     const { request, response } = call;
-    if (!isLoopback(request.socket.remoteAddress)) await reply(call, onlyLocalhost);
+    if (!isLoopback(request.socket.remoteAddress) || isFromOtherSite(request)) await reply(call, onlyLocalhost);
     else if (request.method !== "POST") await reply(call, methodNotAllowed);
     else {
       await reply(call, { status: 200, headers: { "Content-Type": "text/plain; charset=utf-8" }, body: "OK" });

@@ -5,6 +5,7 @@ import type { Deps } from "../lib/deps.ts";
 import { systemCode } from "../lib/errors.ts";
 import { createAppProber } from "./app-probe.ts";
 import { readPortHolder } from "./port-holder.ts";
+import { ProbeRecord } from "./probe-record.ts";
 import { ReadinessJudge, type ReadinessVerdict } from "./readiness-judge.ts";
 import { createRoutes } from "./routes.ts";
 import type { StatusConfig } from "./status-config.ts";
@@ -44,7 +45,8 @@ export async function startStatusServer(
   }
   using stack = new DisposableStack();
   const prober = stack.use(createAppProber(config, deps));
-  const handle = createRoutes({ config, sources, judge, prober, log });
+  const probeRecord = new ProbeRecord();
+  const routes = stack.use(createRoutes({ config, sources, judge, prober, probeRecord, log, clock: deps.clock }));
   const server = createServer({
     keepAliveTimeout: keepAliveMs,
     headersTimeout: headersTimeoutMs,
@@ -52,7 +54,7 @@ export async function startStatusServer(
     connectionsCheckingInterval: 5_000,
   });
   server.maxConnections = maxConnections;
-  server.on("request", handle);
+  server.on("request", routes.handle);
   const port = await listen(server, config.port);
   server.on("error", deps.fail);
   const close = stack.move();

@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+import type { Inspection } from "./inspection.ts";
 import type { ReadinessSources } from "./readiness-judge.ts";
 
 /** A request for the merged metrics, as the scraper made it. */
@@ -31,4 +32,6 @@ export interface StatusSources extends ReadinessSources {
   readonly quit: () => void;
   /** Starts to drain Envoy; returns at once. Called for each request, so it must bear repetition. */
   readonly drain: () => void;
+  /** What the debug endpoints tell beyond readiness. */
+  readonly inspect?: Inspection;
 }
