@@ -5,7 +5,7 @@ import { startEnvoy } from "../envoy/index.ts";
 import type { Clock } from "../lib/clock.ts";
 import { AgentError, describeError } from "../lib/errors.ts";
 import type { Logger } from "../lib/log.ts";
-import { listenUnix } from "../lib/unix-socket.ts";
+import { listenUnix, type UnixListener } from "../lib/unix-socket.ts";
 import { createRecorder } from "../recorder/index.ts";
 import { exitCodeOf } from "./error-exit-code.ts";
 import { StartPhases } from "./start-phases.ts";
@@ -54,13 +54,19 @@ export async function runAgent(config: AgentConfig, deps: AgentDeps, signals: Ag
 async function startAndServe(config: AgentConfig, deps: AgentDeps, signals: AgentSignals): Promise<AgentEnd> {
   const phases = new StartPhases(deps.log, deps.clock);
   await using sdsSocket = await listenUnix({ path: config.sds.socketPath, mode: config.sds.socketMode });
+  await using xdsSocket = await listenXds(config);
   if (config.bootstrap.kind === "generated") {
     writeBootstrap(config.bootstrap.path, renderBootstrap(config.bootstrap.config));
   }
   await using envoy = startEnvoy(config.envoy, deps);
   phases.end("envoy started");
   const { serveEnvoy } = await import("./serve-envoy.ts");
-  return await serveEnvoy({ config, envoy, sdsSocket, phases }, deps, signals);
+  return await serveEnvoy({ config, envoy, sdsSocket, xdsSocket, phases }, deps, signals);
+}
+
+async function listenXds({ xds }: AgentConfig): Promise<UnixListener | undefined> {
+  if (xds.kind === "files") return undefined;
+  return await listenUnix({ path: xds.proxy.socketPath, mode: xds.proxy.socketMode });
 }
 
 type FailedEnd = AgentEnd & { readonly errorCode?: string };

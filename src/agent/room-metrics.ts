@@ -9,6 +9,7 @@ import type { SdsEvent, SdsMetrics } from "../sds/index.ts";
 export interface RoomMetrics {
   readonly agent: AgentMetrics;
   readonly cert: { signed(outcome: string, durationMs: number): void };
+  readonly files: { fileSecretFailed(): void };
   readonly sds: SdsMetrics;
   /** Counts under the names that pilot-agent has. */
   readonly onSdsEvent: (event: SdsEvent) => void;
@@ -20,20 +21,25 @@ interface HeldCertificate {
 }
 
 /** @param held the workload certificate as it stands; asked at each scrape */
-export async function createRoomMetrics(held: () => HeldCertificate, clock: Clock): Promise<RoomMetrics> {
+export async function createRoomMetrics(held: () => HeldCertificate | undefined, clock: Clock): Promise<RoomMetrics> {
   const { createAgentMetrics, lazyMergedScrape } = await import("../metrics/index.ts");
   const { createSdsMetrics } = await import("../sds/index.ts");
   const agent = createAgentMetrics({
     version: buildInfo.version,
     now: () => clock.now(),
     certificates: () => {
-      const { notAfterMs } = held();
+      const notAfterMs = held()?.notAfterMs;
       return notAfterMs === undefined ? [] : [{ resourceName: "default", notAfterMs }];
     },
   });
   return {
     agent,
     cert: joinCertMetrics(agent.csr),
+    files: {
+      fileSecretFailed: () => {
+        agent.files.secretFailures.inc();
+      },
+    },
     sds: createSdsMetrics(),
     onSdsEvent: (event) => {
       if (event.kind === "rejected") agent.sds.rejects.inc("sds");

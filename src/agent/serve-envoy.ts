@@ -6,6 +6,7 @@ import type { UnixListener } from "../lib/unix-socket.ts";
 import { Readiness } from "../model/readiness.ts";
 import type { StatusSources } from "../status/index.ts";
 import type { AgentDeps, AgentEnd, AgentSignals } from "./agent.ts";
+import { startDiscovery } from "./discovery-room.ts";
 import { Ending } from "./ending.ts";
 import { startIdentity } from "./identity-rooms.ts";
 import type { StartPhases } from "./start-phases.ts";
@@ -14,6 +15,7 @@ export interface StartedEnvoy {
   readonly config: AgentConfig;
   readonly envoy: SupervisedEnvoy;
   readonly sdsSocket: UnixListener;
+  readonly xdsSocket: UnixListener | undefined;
   readonly phases: StartPhases;
 }
 
@@ -35,6 +37,7 @@ export async function serveEnvoy(start: StartedEnvoy, deps: AgentDeps, signals: 
   };
   const identity = { config, socket: start.sdsSocket, hold, phases, onAsked };
   const metrics = await startIdentity(identity, rooms, roomDeps);
+  await startDiscovery(config, start.xdsSocket, rooms, { ...roomDeps, metrics });
   const { createEnvoyAdmin, drainAndStop, explainEnd, readEnvoyReadiness } = await import("../envoy/index.ts");
   const admin = createEnvoyAdmin(config.envoy.admin, deps);
   let wasReady = false;
