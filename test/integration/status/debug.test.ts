@@ -1,0 +1,131 @@
+// SPDX-License-Identifier: Apache-2.0
+import { networkInterfaces } from "node:os";
+import { expect, test } from "vitest";
+import type { LogLevelControl } from "../../../src/status/index.ts";
+import { answer, startFakeApp } from "../../fakes/fake-app.ts";
+import { eventually } from "../../support/eventually.ts";
+import { rawHttp } from "../../support/raw-http.ts";
+import { startStatus } from "./status-fixture.ts";
+
+const outsideAddress = Object.values(networkInterfaces())
+  .flat()
+  .find((address) => address?.family === "IPv4" && !address.internal)?.address;
+
+test("the index names every page, and every page but the costly ones answers", async () => {
+  await using status = await startStatus({}, { inspect: { node: () => ({ id: "sidecar~10.1.2.3" }) } });
+  const index = await (await fetch(status.url("/debug/"))).text();
+  const paths = index.split("\n").flatMap((line) => /^\/\S+/.exec(line)?.[0] ?? []);
+  expect(paths.length).toBeGreaterThan(8);
+  const answers = new Map<string, number>();
+  for (const path of paths.filter((path) => !/cpu|heap|event-loop/.test(path))) {
+    answers.set(path, (await fetch(status.url(path))).status);
+  }
+  expect(Object.fromEntries(answers)).toMatchObject({ "/debug/readiness": 200, "/debug/node": 200, "/debug/xds": 404 });
+  expect((await fetch(status.url("/debug/none"))).status).toBe(404);
+  expect((await fetch(status.url("/debug"), { redirect: "manual" })).status).toBe(307);
+});
+
+test("C4 the command line is told where Go programs have it, and not when debugging is off", async () => {
+  await using status = await startStatus();
+  expect((await fetch(status.url("/debug/pprof/cmdline"))).status).toBe(200);
+  await using off = await startStatus({ debug: false });
+  for (const path of ["/debug/", "/debug/pprof/cmdline", "/debug/ndsz", "/"]) {
+    const answer = await fetch(off.url(path), { headers: { Accept: "text/html" } });
+    expect(answer.status).toBe(404);
+  }
+});
+
+test("callers from elsewhere, pages of other sites and other host names are refused", async () => {
+  await using status = await startStatus();
+  const requests = [
+    { headers: ["Sec-Fetch-Site: cross-site"] },
+    { headers: ["Host: evil.example"] },
+    ...(outsideAddress === undefined ? [] : [{ host: outsideAddress, headers: ["Host: localhost"] }]),
+  ];
+  for (const request of requests) {
+    expect((await rawHttp(status.port, { ...request, target: "/debug/" })).status).toBe(403);
+    expect((await rawHttp(status.port, { ...request, target: "/debug/heap" })).status).toBe(403);
+  }
+  const posted = await rawHttp(status.port, {
+    method: "POST",
+    target: "/quitquitquit",
+    headers: ["Sec-Fetch-Site: cross-site"],
+  });
+  expect([posted.status, status.asked]).toEqual([403, []]);
+  expect(
+    (await rawHttp(status.port, { target: "/debug/", headers: [`Host: localhost:${String(status.port)}`] })).status,
+  ).toBe(200);
+});
+
+test("the name table is 404 with an empty object until there is one", async () => {
+  let table: unknown;
+  await using status = await startStatus({}, { inspect: { nameTable: () => table } });
+  const none = await fetch(status.url("/debug/ndsz"));
+  expect([none.status, await none.text()]).toEqual([404, "{}"]);
+  table = { table: { "a.b.": { ips: ["10.0.0.1"] } } };
+  expect(await (await fetch(status.url("/debug/ndsz"))).json()).toEqual(table);
+});
+
+test("a log level is changed for a while and comes back by itself", async () => {
+  const overridden = new Map<string, string>();
+  const logLevels: LogLevelControl = {
+    read: () => new Map([["default", "info"], ...overridden]),
+    override: (scope, level) => {
+      if (level === undefined) overridden.delete(scope);
+      else overridden.set(scope, level);
+    },
+  };
+  await using status = await startStatus({}, { inspect: { logLevels } });
+  const post = (query: string) => fetch(status.url(`/debug/logging?${query}`), { method: "POST" });
+  expect((await fetch(status.url("/debug/logging?sds=debug"))).status).toBe(405);
+  for (const wrong of ["sds=loud", "sds=debug&for=never", "sds=debug&for=-1s", "sds=debug&for=25h"]) {
+    expect((await post(wrong)).status).toBe(400);
+  }
+  expect(overridden.size).toBe(0);
+  expect(await (await post("sds=debug&for=200ms")).text()).toContain("sds: debug (for a while)");
+  expect(overridden.get("sds")).toBe("debug");
+  await eventually(() => expect(overridden.size).toBe(0), { withinMs: 2_000 });
+  await post("level=debug&for=1h");
+  expect(overridden.get("default")).toBe("debug");
+});
+
+test("profiles are made on demand", async () => {
+  await using status = await startStatus();
+  const delay = (await (await fetch(status.url("/debug/event-loop?seconds=0.2"))).json()) as Record<string, number>;
+  expect(delay["maxMs"]).toBeGreaterThan(0);
+  const profile = (await (await fetch(status.url("/debug/cpu?seconds=0.2"))).json()) as { nodes: unknown[] };
+  expect(profile.nodes.length).toBeGreaterThan(0);
+  const heap = await fetch(status.url("/debug/heap"));
+  expect((await heap.text()).startsWith('{"snapshot"')).toBe(true);
+}, 60_000);
+
+test("the page shows what is pending, certificates with their time left, refusals and probes, and no markup of others", async () => {
+  await using app = await startFakeApp(answer(500));
+  const handler = { kind: "http", scheme: "http", port: app.port, path: "/" } as const;
+  const inspect = {
+    certificates: () => [
+      { resourceName: "default", spiffeId: "spiffe://c/ns/a/sa/b", notAfterMs: Date.now() + 90_061_500 },
+    ],
+    xds: () => {
+      const typeUrl = "type.googleapis.com/envoy.config.listener.v3.Listener";
+      return {
+        connected: true,
+        types: [{ typeUrl, version: "7", accepted: 6, rejected: 1, lastRejection: "<b>bad</b>" }],
+      };
+    },
+  };
+  await using status = await startStatus(
+    { appProbes: { "/app-health/a/livez": { handler, timeoutMs: 500 } } },
+    { inspect },
+  );
+  await fetch(status.url("/app-health/a/livez"));
+  status.readiness.hold("identity", "sign CSR: <script>alert(1)</script>");
+  expect((await fetch(status.url("/"))).status).toBe(404);
+  const answered = await fetch(status.url("/"), { headers: { Accept: "text/html,*/*" } });
+  const page = await answered.text();
+  expect(answered.headers.get("content-security-policy")).toContain("default-src 'none'");
+  for (const part of ["not ready", "identity", "1 d 1 h", "spiffe://c/ns/a/sa/b", "Listener", "/app-health/a/livez"]) {
+    expect(page).toContain(part);
+  }
+  expect(page).not.toMatch(/<script>alert|<b>bad|https?:\/\//);
+});
