@@ -7,14 +7,14 @@ import type { SignedChain } from "./signer.ts";
 /** What a CA's answer was found to be, when it cannot be used. */
 export type AnswerProblem = "malformed" | "wrong-key" | "wrong-identity" | "expired" | "not-yet-valid" | "untrusted";
 
-/** The CA answered, but not with a certificate that this workload can use. Nothing of such an answer reaches Envoy. */
+/** What was received is not an identity that this workload can use. Nothing of it reaches Envoy. */
 export class AnswerError extends AgentError {
   readonly code = "AGENT_CA_ANSWER";
   readonly problem: AnswerProblem;
   /** The kind of failure, for metrics. */
   readonly failure: AnswerProblem;
   constructor(problem: AnswerProblem, text: string, cause?: unknown) {
-    super(`check the CA's answer: ${text}`, { cause });
+    super(`check the identity received: ${text}`, { cause });
     this.problem = problem;
     this.failure = problem;
   }

@@ -43,41 +43,49 @@ function takeIdentity(identity: ProvidedIdentity, book: IdentityBook, deps: Cert
  * @throws AnswerError
  */
 export function checkProvided({ chainPem, keyPem, rootsPem }: ProvidedIdentity, nowMs: number): Offer {
-  const chain = splitPem(chainPem);
-  const leafBlock = chain.blocks[0];
-  if (leafBlock === undefined || chain.problem !== undefined) {
-    throw new AnswerError("malformed", `the certificate chain: ${chain.problem ?? "there is no certificate in it"}`);
+  const { leaf, spiffeId } = checkPair(chainPem, keyPem);
+  const { notBeforeMs, notAfterMs } = leaf;
+  if (notAfterMs <= nowMs) {
+    throw new AnswerError("expired", `the certificate expired at ${new Date(notAfterMs).toISOString()}`);
   }
-  const leaf = readOrThrow(leafBlock.der, leafBlock.pem);
-  if (!isPair(leaf, keyPem)) throw new AnswerError("wrong-key", "certificate and key do not belong together");
-  if (leaf.notAfterMs <= nowMs) {
-    throw new AnswerError("expired", `the certificate expired at ${new Date(leaf.notAfterMs).toISOString()}`);
-  }
-  if (leaf.notBeforeMs > nowMs + maxSkewMs) {
-    throw new AnswerError("not-yet-valid", `the certificate begins at ${new Date(leaf.notBeforeMs).toISOString()}`);
+  if (notBeforeMs > nowMs + maxSkewMs) {
+    throw new AnswerError("not-yet-valid", `the certificate begins at ${new Date(notBeforeMs).toISOString()}`);
   }
   const roots = readRoots(rootsPem);
   if (roots.length === 0) throw new AnswerError("malformed", "there is no root certificate that can be read");
-  return {
-    certificate: {
-      chainPem,
-      keyPem,
-      spiffeId: /(?:^|, )URI:(spiffe:[^,]*)/.exec(leaf.x509.subjectAltName ?? "")?.[1] ?? "",
-      serial: leaf.x509.serialNumber,
-      notBeforeMs: leaf.notBeforeMs,
-      notAfterMs: leaf.notAfterMs,
-    },
-    roots,
-    keepRootsMs: 0,
-    acceptedMs: nowMs,
-  };
+  const certificate = { chainPem, keyPem, spiffeId, serial: leaf.x509.serialNumber, notBeforeMs, notAfterMs };
+  return { certificate, roots, keepRootsMs: 0, acceptedMs: nowMs };
 }
 
-/** The blocks that are certificates; others, and those after a break in the text, are dropped. */
+/**
+ * Reads a chain's leaf and finds that the key is its own.
+ * @returns the leaf, and its SPIFFE ID, or an empty text where it has none
+ * @throws AnswerError
+ */
+export function checkPair(
+  chainPem: string,
+  keyPem: string,
+): { readonly leaf: ReadCertificate; readonly spiffeId: string } {
+  const { blocks, problem } = splitPem(chainPem);
+  const block = blocks[0];
+  if (block === undefined || problem !== undefined) {
+    throw new AnswerError("malformed", `the certificate chain: ${problem ?? "there is no certificate in it"}`);
+  }
+  const leaf = readOrThrow(block.der, block.pem);
+  if (!isPair(leaf, keyPem)) throw new AnswerError("wrong-key", "certificate and key do not belong together");
+  return { leaf, spiffeId: /(?:^|, )URI:(spiffe:[^,]*)/.exec(leaf.x509.subjectAltName ?? "")?.[1] ?? "" };
+}
+
+/**
+ * The blocks that are certificates; others, those after a break in the text, and those with a negative serial number,
+ * for which Envoy would refuse the whole bundle, are dropped.
+ */
 export function readRoots(pem: string): readonly ReadCertificate[] {
   return splitPem(pem).blocks.flatMap((block) => {
     try {
-      return block.label === "CERTIFICATE" ? [readCertificate(block.der, block.pem)] : [];
+      if (block.label !== "CERTIFICATE") return [];
+      const root = readCertificate(block.der, block.pem);
+      return root.x509.serialNumber.startsWith("-") ? [] : [root];
     } catch {
       return [];
     }

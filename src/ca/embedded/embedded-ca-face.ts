@@ -8,7 +8,7 @@ export interface EmbeddedCaOptions {
   readonly host: string;
   /** 0 takes any free port. */
   readonly port: number;
-  /** Names, beside the host's and those of loopback, under which clients verify the server. */
+  /** Names, beside the host's, those of loopback and `istiod.istio-system.svc`, under which clients verify the server. */
   readonly serverNames: readonly string[];
   readonly trustDomain: string;
   /** Of the tokens accepted and issued; Istio's is `istio-ca`. */

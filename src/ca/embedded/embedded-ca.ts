@@ -82,7 +82,14 @@ function answerWith(authority: Authority, policy: () => SigningPolicy, { log, cl
 
 function bind(server: Server, options: EmbeddedCaOptions, authority: Authority, nowMs: number): Promise<number> {
   const { privateKey, publicKey } = generateKeyPairSync("ec", { namedCurve: "P-256" });
-  const names = new Set(["localhost", "127.0.0.1", "::1", options.host, ...options.serverNames]);
+  const names = new Set([
+    "localhost",
+    "istiod.istio-system.svc",
+    "127.0.0.1",
+    "::1",
+    options.host,
+    ...options.serverNames,
+  ]);
   const certificatePem = issueCertificate(authority.issuer, {
     subject: "attache development CA server",
     publicKey,

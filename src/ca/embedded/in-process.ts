@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-import type { CaClient, CaDeps } from "../ca-client.ts";
+import type { CaAnswer, CaClient, CaDeps, CaRequest } from "../ca-client.ts";
 import type { EmbeddedCaConfig } from "../ca-config.ts";
 import { untilFilesChange } from "../changed-files.ts";
 import { openAuthority } from "./authority.ts";
@@ -12,20 +12,21 @@ const backdateMs = 120_000;
 export function createInProcessClient(config: EmbeddedCaConfig, deps: CaDeps): CaClient {
   deps.log.warn("identities are made by this agent itself; this is for development", { directory: config.directory });
   return {
-    async sign({ csrPem, spiffeId, ttlMs }) {
-      const nowMs = deps.clock.now();
-      const { issuer, rootPem, rootNotAfterMs } = openAuthority(config.directory, nowMs);
-      const chainPem = issueCertificate(issuer, {
-        subject: undefined,
-        publicKey: readRequest(csrPem).publicKey,
-        use: "workload",
-        uris: [spiffeId],
-        notBeforeMs: nowMs - backdateMs,
-        notAfterMs: Math.min(nowMs + ttlMs, rootNotAfterMs),
-      });
-      return { chainPem, rootsPem: rootPem };
-    },
+    sign: (request) => Promise.resolve().then(() => signHere(config.directory, request, deps.clock.now())),
     untilChanged: (signal) => untilFilesChange([], deps.clock, signal),
     [Symbol.asyncDispose]: () => Promise.resolve(),
   };
+}
+
+function signHere(directory: string, { csrPem, spiffeId, ttlMs }: CaRequest, nowMs: number): CaAnswer {
+  const { issuer, rootPem, rootNotAfterMs } = openAuthority(directory, nowMs);
+  const chainPem = issueCertificate(issuer, {
+    subject: undefined,
+    publicKey: readRequest(csrPem).publicKey,
+    use: "workload",
+    uris: [spiffeId],
+    notBeforeMs: nowMs - backdateMs,
+    notAfterMs: Math.min(nowMs + ttlMs, rootNotAfterMs),
+  });
+  return { chainPem, rootsPem: rootPem };
 }
