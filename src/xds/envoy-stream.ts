@@ -45,11 +45,16 @@ export class EnvoyStream implements ProxiedStream {
   /** Runs until the client ends the stream, or `end` is called. @throws GrpcError for requests that are none */
   async run(): Promise<void> {
     const signal = AbortSignal.any([this.call.signal, this.#stop.signal]);
-    await runTasks(signal, [
-      (stop) => this.#readRequests(stop),
-      (stop) => runUpstream(this, stop),
-      ...(this.context.cache === undefined ? [] : [(stop: AbortSignal) => this.#serveCacheInTime(stop)]),
-    ]);
+    const { cache } = this.context;
+    try {
+      await runTasks(signal, [
+        (stop) => this.#readRequests(stop),
+        (stop) => runUpstream(this, stop),
+        ...(cache === undefined ? [] : [(stop: AbortSignal) => this.#serveCacheInTime(stop)]),
+      ]);
+    } finally {
+      cache?.forget(this);
+    }
   }
 
   /** Ends the stream with OK. */

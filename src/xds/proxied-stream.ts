@@ -47,6 +47,8 @@ export interface CachedAnswers {
   /** Begins to keep an answer that is about to be sent; undefined when it is none to keep. */
   record(client: ProxiedStream, typeUrl: string): AnswerRecording | undefined;
   judge(client: ProxiedStream, verdict: Verdict): void;
+  /** The client is gone; what it has not accepted is not kept. */
+  forget(client: ProxiedStream): void;
   /** The client wants something new of a type. */
   wanted(client: ProxiedStream, typeUrl: string): void;
   /** The control plane is silent: answers in its place until it answers. */

@@ -68,8 +68,12 @@ export function namesIn(reason: string, known: readonly string[]): readonly stri
   const named = known.filter((name) => name !== "" && reason.includes(name));
   if (named.length > 0) return longestOnly(named);
   const list = /Error adding\/updating \S+?\(s\) (.*)$/s.exec(reason)?.[1] ?? "";
-  return list === "" ? [] : [list.slice(0, list.indexOf(": ") === -1 ? undefined : list.indexOf(": "))];
+  // Without a name in the text, an answer with few resources is as near as can be told.
+  if (list === "") return known.length <= fewNames ? known : [];
+  return [list.slice(0, list.indexOf(": ") === -1 ? undefined : list.indexOf(": "))];
 }
+
+const fewNames = 5;
 
 /** Without those that are only a part of another: `a` beside `a-b`. */
 function longestOnly(names: readonly string[]): readonly string[] {

@@ -56,6 +56,11 @@ export class Subscriptions {
     return this.#types.get(typeUrl)?.version ?? "";
   }
 
+  /** Whether Envoy has accepted anything of a type, or said that it has. */
+  hasAny(typeUrl: string): boolean {
+    return this.#types.get(typeUrl)?.hasAny() ?? false;
+  }
+
   /** Takes in a request of Envoy's, whose bytes are `bytes`. */
   note(request: XdsRequest, bytes: Uint8Array): NotedRequest {
     this.#node ??= request.node;

@@ -12,6 +12,7 @@ export interface TypeSubscription {
   /** The request that asks a new stream for the same; undefined when nothing is wanted any more. */
   replay(): Partial<XdsRequest> | undefined;
   subscribed(): { readonly names: readonly string[]; readonly wildcard: boolean };
+  hasAny(): boolean;
 }
 
 /** State of the world: each request names everything that is wanted. */
@@ -45,6 +46,10 @@ export class StateOfTheWorldSubscription implements TypeSubscription {
 
   subscribed(): { readonly names: readonly string[]; readonly wildcard: boolean } {
     return { names: this.#names, wildcard: this.#wildcard || this.#names.includes("*") };
+  }
+
+  hasAny(): boolean {
+    return this.version !== "";
   }
 }
 
@@ -87,6 +92,10 @@ export class DeltaSubscription implements TypeSubscription {
 
   subscribed(): { readonly names: readonly string[]; readonly wildcard: boolean } {
     return { names: [...this.#names], wildcard: this.#isWildcard() };
+  }
+
+  hasAny(): boolean {
+    return this.#versions.size > 0;
   }
 
   #isWildcard(): boolean {

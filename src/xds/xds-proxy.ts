@@ -3,6 +3,7 @@ import type { Clock } from "../lib/clock.ts";
 import { createGrpcServer, type GrpcHandler } from "../lib/grpc/server.ts";
 import type { Logger } from "../lib/log.ts";
 import type { UnixListener } from "../lib/unix-socket.ts";
+import { AnswerCache, type CacheStatus } from "./answer-cache.ts";
 import { EnvoyStream } from "./envoy-stream.ts";
 import type { WorkloadHealth } from "./health-state.ts";
 import type { OwnType } from "./own-type.ts";
@@ -28,6 +29,8 @@ export interface XdsStatus {
   readonly streams: readonly XdsStreamStatus[];
   /** Types whose last answer Envoy refused. */
   readonly refused: readonly Refusal[];
+  /** Set while Envoy is served from the cache. */
+  readonly cache: CacheStatus | undefined;
 }
 
 export interface XdsStreamStatus {
@@ -52,6 +55,7 @@ export interface XdsProxy extends AsyncDisposable {
 export function serveXdsProxy(listener: UnixListener, config: XdsConfig, deps: XdsDeps): XdsProxy {
   const streams = new Set<EnvoyStream>();
   const refusals = new Refusals(deps);
+  const cache = config.cache === undefined ? undefined : new AnswerCache(config.cache, deps);
   let health: WorkloadHealth | undefined;
   const context: StreamContext = {
     ...deps,
@@ -65,7 +69,7 @@ export function serveXdsProxy(listener: UnixListener, config: XdsConfig, deps: X
         other.end();
       }
     },
-    cache: undefined,
+    cache,
   };
   const server = createGrpcServer(
     {
@@ -87,7 +91,7 @@ export function serveXdsProxy(listener: UnixListener, config: XdsConfig, deps: X
     server.accept(socket);
   });
   return {
-    status: () => ({ streams: [...streams].map(statusOf), refused: refusals.current() }),
+    status: () => ({ streams: [...streams].map(statusOf), refused: refusals.current(), cache: cache?.status }),
     reportHealth(next) {
       health = next;
       for (const stream of streams) stream.link?.report(next);

@@ -1,0 +1,253 @@
+// SPDX-License-Identifier: Apache-2.0
+import { readdir, readFile, stat, writeFile } from "node:fs/promises";
+import { createServer } from "node:net";
+import { join } from "node:path";
+import { describe, expect, test } from "vitest";
+import { textField } from "../../../src/xds/wire.ts";
+import { typeUrls } from "../../../src/xds/type-url.ts";
+import { type FakeControlPlane, type FakeResource, startFakeControlPlane } from "../../fakes/fake-control-plane.ts";
+import { startAdsEnvoy } from "../../support/ads-envoy.ts";
+import { eventually } from "../../support/eventually.ts";
+import { temporaryDirectory } from "../../support/temporary-directory.ts";
+import { envoyNode, type ProxyUnderTest, startProxy } from "../../support/xds-proxy-pair.ts";
+import { clusterResource, listenerResource } from "../../support/xds-resources.ts";
+
+const { cluster, listener, secret } = typeUrls;
+const endpoints = "type.googleapis.com/envoy.config.endpoint.v3.ClusterLoadAssignment";
+
+function named(name: string, version = "1"): FakeResource {
+  return { name, version, value: textField(1, name) };
+}
+
+function withCache(directory: string, maxAgeMs = 60_000) {
+  return { config: { cache: { directory, serveAfterMs: 100, maxAgeMs } } };
+}
+
+async function recordNames(directory: string): Promise<string[]> {
+  return (await readdir(directory)).sort();
+}
+
+/** Fills a cache: clusters a and b, endpoints of both, one after the other, and a secret. */
+async function fill(directory: string, protocol: "sotw" | "delta"): Promise<void> {
+  await using controlPlane = await startFakeControlPlane();
+  await using under = await startProxy([controlPlane.port], withCache(directory));
+  const client = await under.open(protocol);
+  controlPlane.set(cluster, [named("old"), named("a")]);
+  await client.send({ typeUrl: cluster, node: envoyNode });
+  await client.ack(await client.next());
+  controlPlane.set(cluster, [named("a"), named("b")]);
+  await client.ack(await client.next());
+  controlPlane.set(endpoints, [named("a", "e1")]);
+  await client.send({ typeUrl: endpoints, subscribe: ["a", "b"] });
+  await client.ack(await client.next(), protocol === "sotw" ? ["a", "b"] : []);
+  controlPlane.set(secret, [named("s")]);
+  await client.send({ typeUrl: secret, subscribe: ["s"] });
+  await client.ack(await client.next(), protocol === "sotw" ? ["s"] : []);
+  controlPlane.set(cluster, [named("refused")]);
+  await client.nack(await client.next(), "", "no");
+  await eventually(
+    async () => {
+      expect((await recordNames(directory)).filter((name) => name.endsWith(".part"))).toEqual([]);
+      expect((await recordNames(directory)).some((name) => name.startsWith("eds."))).toBe(true);
+    },
+    { withinMs: 2_000 },
+  );
+}
+
+/** A control plane that cannot be reached, on a port that stays the same. */
+async function startDead(): Promise<FakeControlPlane> {
+  const controlPlane = await startFakeControlPlane();
+  await controlPlane.kill();
+  return controlPlane;
+}
+
+describe.each(["sotw", "delta"] as const)("%s", (protocol) => {
+  test("what was accepted is served when the control plane is dead, and replaced without a gap when it is back", async () => {
+    await using directory = await temporaryDirectory();
+    await fill(directory.path, protocol);
+    await using controlPlane = await startDead();
+    await using under = await startProxy([controlPlane.port], withCache(directory.path));
+    const client = await under.open(protocol);
+    await client.send({ typeUrl: cluster, node: envoyNode });
+    const cached = await client.next();
+    expect(cached.resources.map(({ name }) => name)).toEqual(["a", "b"]);
+    expect(under.metrics.cacheStalenessSeconds.value()).toBeGreaterThan(0);
+    expect(under.proxy.status().cache).toMatchObject({ savedAtMs: expect.any(Number) as unknown });
+    await client.ack(cached);
+    await client.send({ typeUrl: endpoints, subscribe: ["a"] });
+    const load = await client.next();
+    expect(load.resources.map(({ name }) => name)).toEqual(["a"]);
+    await client.ack(load, protocol === "sotw" ? ["a"] : []);
+    controlPlane.set(cluster, [named("a"), named("c")]);
+    controlPlane.set(endpoints, [named("a", "e1")]);
+    await controlPlane.listen(controlPlane.port);
+    const fresh = await client.next();
+    expect(fresh.typeUrl).toBe(cluster);
+    if (protocol === "delta") expect(fresh).toMatchObject({ resources: [{ name: "c" }], removed: ["b"] });
+    else expect(fresh.resources.map(({ name }) => name)).toEqual(["a", "c"]);
+    await client.ack(fresh);
+    await eventually(
+      () => {
+        expect(under.proxy.status().cache).toBeUndefined();
+      },
+      { withinMs: 1_000 },
+    );
+    expect(under.metrics.cacheStalenessSeconds.value()).toBe(0);
+  });
+
+  test("a control plane that is there but silent is replaced as well", async () => {
+    await using directory = await temporaryDirectory();
+    await fill(directory.path, protocol);
+    await using controlPlane = await startFakeControlPlane();
+    controlPlane.answers = false;
+    await using under = await startProxy([controlPlane.port], withCache(directory.path));
+    const client = await under.open(protocol);
+    await client.send({ typeUrl: cluster, node: envoyNode });
+    const cached = await client.next();
+    expect(cached.resources.map(({ name }) => name)).toEqual(["a", "b"]);
+    await client.ack(cached);
+    await eventually(
+      () => {
+        expect(controlPlane.streamsOpened).toBe(2);
+      },
+      { withinMs: 2_000 },
+    );
+  });
+
+  test("neither secrets nor what was refused is kept, and only the owner can read the files", async () => {
+    await using directory = await temporaryDirectory();
+    await fill(directory.path, protocol);
+    const names = await recordNames(directory.path);
+    expect([...new Set(names.map((name) => name.split(".")[0]))]).toEqual(["cds", "eds"]);
+    for (const name of names) {
+      const path = join(directory.path, name);
+      expect(((await stat(path)).mode & 0o777).toString(8)).toBe("600");
+      expect((await readFile(path)).includes("refused")).toBe(false);
+    }
+  });
+});
+
+describe("a cache is refused, and said so,", () => {
+  const untilRefused = async (under: ProxyUnderTest, reason: string, node = envoyNode): Promise<void> => {
+    const client = await under.open("delta");
+    await client.send({ typeUrl: cluster, node });
+    await eventually(
+      () => {
+        const warning = under.records.find(({ message }) => message.startsWith("the xDS cache is refused"));
+        expect(warning?.fields["reason"]).toContain(reason);
+      },
+      { withinMs: 1_000 },
+    );
+    expect(under.proxy.status().cache).toBeUndefined();
+  };
+
+  test("with one flipped byte", async () => {
+    await using directory = await temporaryDirectory();
+    await fill(directory.path, "delta");
+    const path = join(directory.path, (await recordNames(directory.path))[0] ?? "");
+    const bytes = await readFile(path);
+    bytes.writeUInt8(bytes.readUInt8(bytes.length - 1) ^ 1, bytes.length - 1);
+    await writeFile(path, bytes);
+    await using controlPlane = await startDead();
+    await using under = await startProxy([controlPlane.port], withCache(directory.path));
+    await untilRefused(under, "checksum");
+  });
+
+  test("of another node", async () => {
+    await using directory = await temporaryDirectory();
+    await fill(directory.path, "delta");
+    await using controlPlane = await startDead();
+    await using under = await startProxy([controlPlane.port], withCache(directory.path));
+    const other = Buffer.concat([textField(1, "sidecar~10.0.0.2~x.y~y.svc"), textField(6, "envoy")]);
+    await untilRefused(under, "another node", other);
+  });
+
+  test("that is too old", async () => {
+    await using directory = await temporaryDirectory();
+    await fill(directory.path, "delta");
+    await using controlPlane = await startDead();
+    await using under = await startProxy([controlPlane.port], withCache(directory.path, -1));
+    await untilRefused(under, "too old");
+  });
+});
+
+test("many small changes are put together, and the whole is served", async () => {
+  await using directory = await temporaryDirectory();
+  await using controlPlane = await startFakeControlPlane();
+  {
+    await using under = await startProxy([controlPlane.port], withCache(directory.path));
+    const client = await under.open("delta");
+    controlPlane.set(cluster, [named("a")]);
+    await client.send({ typeUrl: cluster, node: envoyNode });
+    await client.ack(await client.next());
+    for (let round = 0; round < 80; round++) {
+      controlPlane.set(cluster, [named("a"), named(`c${String(round % 3)}`, String(round))]);
+      await client.ack(await client.next());
+    }
+    await eventually(
+      async () => {
+        expect((await recordNames(directory.path)).length).toBeLessThan(40);
+      },
+      { withinMs: 2_000 },
+    );
+  }
+  await controlPlane.kill();
+  await using under = await startProxy([controlPlane.port], withCache(directory.path));
+  const client = await under.open("sotw");
+  await client.send({ typeUrl: cluster, node: envoyNode });
+  expect((await client.next()).resources.map(({ name }) => name)).toEqual(["a", "c1"]);
+});
+
+test("Envoy and agent start without a control plane, from the cache; its newer version is in Envoy within 2 s", async () => {
+  const port = await freePort();
+  const url = `http://127.0.0.1:${String(port)}/`;
+  await using directory = await temporaryDirectory();
+  await using controlPlane = await startFakeControlPlane();
+  controlPlane.set(cluster, [clusterResource("a", "1")]);
+  controlPlane.set(listener, [listenerResource("web", port, "v1")]);
+  const run = async (work: () => Promise<void>): Promise<void> => {
+    await using under = await startProxy([controlPlane.port], withCache(directory.path));
+    const source = { socketPath: under.socketPath };
+    await using _envoy = await startAdsEnvoy({ directory: under.directory, source, delta: true });
+    await work();
+  };
+  const untilBody = (body: string, withinMs: number): Promise<void> =>
+    eventually(
+      async () => {
+        expect(await (await fetch(url, { headers: { connection: "close" } })).text()).toBe(body);
+      },
+      { withinMs },
+    );
+  let normalMs = performance.now();
+  await run(async () => {
+    await untilBody("v1", 5_000);
+    normalMs = performance.now() - normalMs;
+    await eventually(
+      async () => {
+        expect((await recordNames(directory.path)).some((name) => name.startsWith("lds."))).toBe(true);
+      },
+      { withinMs: 1_000 },
+    );
+  });
+  await controlPlane.kill();
+  const startMs = performance.now();
+  await run(async () => {
+    await untilBody("v1", 5_000);
+    expect(performance.now() - startMs).toBeLessThan(normalMs + 1_000);
+    controlPlane.set(listener, [listenerResource("web", port, "v2")]);
+    await controlPlane.listen(controlPlane.port);
+    await untilBody("v2", 2_000);
+  });
+});
+
+async function freePort(): Promise<number> {
+  const server = createServer();
+  await new Promise<void>((resolve) =>
+    server.listen(0, "127.0.0.1", () => {
+      resolve();
+    }),
+  );
+  const address = server.address();
+  await new Promise((resolve) => server.close(resolve));
+  return typeof address === "object" && address !== null ? address.port : 0;
+}

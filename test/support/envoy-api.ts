@@ -1,0 +1,50 @@
+// SPDX-License-Identifier: Apache-2.0
+import { existsSync } from "node:fs";
+import { join } from "node:path";
+import protobuf from "protobufjs";
+
+const packages = join(import.meta.dirname, "../../node_modules");
+const includes = [
+  ...["envoy-api", "xds", "googleapis", "protoc-gen-validate"].map((name) => join("@grpc/grpc-js-xds/deps", name)),
+  "protobufjs",
+].map((name) => join(packages, name));
+
+const files = [
+  "envoy/config/cluster/v3/cluster.proto",
+  "envoy/config/endpoint/v3/endpoint.proto",
+  "envoy/config/listener/v3/listener.proto",
+  "envoy/config/route/v3/route.proto",
+  "envoy/extensions/filters/http/router/v3/router.proto",
+  "envoy/extensions/filters/network/http_connection_manager/v3/http_connection_manager.proto",
+];
+
+let loaded: protobuf.Root | undefined;
+
+/**
+ * A message of Envoy's full API in bytes, from its JSON form with names as in the protos. `@type` in an object makes
+ * it an Any.
+ */
+export function encodeEnvoy(type: string, value: object): Uint8Array {
+  loaded ??= load();
+  const message = loaded.lookupType(type);
+  const { "@type": _type, ...fields } = wrapAnys(value) as Record<string, unknown>;
+  return message.encode(message.fromObject(fields)).finish();
+}
+
+function wrapAnys(value: unknown): unknown {
+  if (Array.isArray(value)) return value.map(wrapInner);
+  if (typeof value !== "object" || value === null || value instanceof Uint8Array) return value;
+  return Object.fromEntries(Object.entries(value).map(([name, inner]) => [name, wrapInner(inner)]));
+}
+
+function wrapInner(value: unknown): unknown {
+  if (typeof value !== "object" || value === null || !("@type" in value)) return wrapAnys(value);
+  const typeUrl = String(value["@type"]);
+  return { type_url: typeUrl, value: encodeEnvoy(typeUrl.replace(/^.*\//, ""), value) };
+}
+
+function load(): protobuf.Root {
+  const root = new protobuf.Root();
+  root.resolvePath = (_origin, target) => includes.map((path) => join(path, target)).find(existsSync) ?? target;
+  return root.loadSync(files, { keepCase: true });
+}
