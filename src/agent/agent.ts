@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-import { renderBootstrap, writeBootstrap } from "../bootstrap/index.ts";
+import { writeStartFiles } from "../bootstrap/index.ts";
 import type { AgentConfig } from "../config/agent-config.ts";
 import { startEnvoy } from "../envoy/index.ts";
 import type { Clock } from "../lib/clock.ts";
@@ -55,9 +55,7 @@ async function startAndServe(config: AgentConfig, deps: AgentDeps, signals: Agen
   const phases = new StartPhases(deps.log, deps.clock);
   await using sdsSocket = await listenUnix({ path: config.sds.socketPath, mode: config.sds.socketMode });
   await using xdsSocket = await listenXds(config);
-  if (config.bootstrap.kind === "generated") {
-    writeBootstrap(config.bootstrap.path, renderBootstrap(config.bootstrap.config));
-  }
+  writeStartFiles(config);
   await using envoy = startEnvoy(config.envoy, deps);
   phases.end("envoy started");
   const { serveEnvoy } = await import("./serve-envoy.ts");

@@ -1,4 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
+import { chmodSync, chownSync, statSync } from "node:fs";
+import { dirname } from "node:path";
 import { writeFileAtomicSync } from "../lib/atomic-file.ts";
 import { AgentError } from "../lib/errors.ts";
 import type { JsonObject } from "../model/node.ts";
@@ -19,8 +21,8 @@ export class BootstrapWriteError extends AgentError {
  * Writes Envoy's bootstrap in one step, readable for its user alone. It stays after the end, for inspection.
  * @throws BootstrapWriteError
  */
-export function writeBootstrap(path: string, document: JsonObject): void {
-  writeGenerated(path, JSON.stringify(document), 0o600);
+export function writeBootstrap(path: string, document: JsonObject, owner?: FileOwner): void {
+  writeGenerated(path, JSON.stringify(document), 0o600, owner);
 }
 
 /**
@@ -35,14 +37,30 @@ export function writeGrpcBootstrap(path: string, document: JsonObject): void {
  * Writes the token that Envoy's tracer reads from a file.
  * @throws BootstrapWriteError
  */
-export function writeAccessToken(path: string, token: string): void {
-  writeGenerated(path, token, 0o600);
+export function writeAccessToken(path: string, token: string, owner?: FileOwner): void {
+  writeGenerated(path, token, 0o600, owner);
 }
 
-function writeGenerated(path: string, text: string, mode: number): void {
+/** The user that reads a file, where it is not the one that writes it: then the writer is root. */
+export interface FileOwner {
+  readonly uid: number;
+  readonly gid: number;
+}
+
+function writeGenerated(path: string, text: string, mode: number, owner?: FileOwner): void {
   try {
     writeFileAtomicSync(path, text, mode);
+    if (owner !== undefined) {
+      chownSync(path, owner.uid, owner.gid);
+      letThrough(dirname(path));
+    }
   } catch (error) {
     throw new BootstrapWriteError(path, error);
   }
+}
+
+/** Others may pass through the directory to files that are theirs, not look into it. */
+function letThrough(directory: string): void {
+  const { mode } = statSync(directory);
+  if ((mode & 0o001) === 0) chmodSync(directory, (mode & 0o7777) | 0o011);
 }

@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
 export { renderBootstrap } from "./bootstrap.ts";
 export type { BootstrapConfig } from "./bootstrap-config.ts";
-export { BootstrapWriteError, writeAccessToken, writeBootstrap, writeGrpcBootstrap } from "./bootstrap-file.ts";
+export { BootstrapWriteError } from "./bootstrap-file.ts";
+export { writeStartFiles } from "./start-files.ts";

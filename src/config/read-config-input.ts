@@ -107,12 +107,21 @@ function readInterfaces(): readonly NetworkInterface[] {
     loopback: entries.every(({ internal }) => internal),
     addresses: entries.map(({ address }) => address),
   }));
-  const indexes = new Map(interfaces.map(({ name }) => [name, interfaceIndex(name)]));
+  const indexes = interfaces.length > 2 ? readInterfaceIndexes() : new Map<string, number>();
   return interfaces.toSorted((a, b) => (indexes.get(a.name) ?? 0) - (indexes.get(b.name) ?? 0));
 }
 
-function interfaceIndex(name: string): number {
-  return Number(textOf(readText(`/sys/class/net/${name}/ifindex`)).trim());
+/** From tables of the kernel that belong to this process's network namespace, unlike those below /sys. */
+function readInterfaceIndexes(): ReadonlyMap<string, number> {
+  const indexes = new Map<string, number>();
+  for (const line of textOf(readText("/proc/net/if_inet6")).split("\n")) {
+    const [, index, , , , name] = line.split(/ +/);
+    if (name !== undefined && index !== undefined) indexes.set(name, Number.parseInt(index, 16));
+  }
+  for (const [, index, name] of textOf(readText("/proc/net/igmp")).matchAll(/^(\d+)\s+(\S+?)\s*:/gm)) {
+    if (name !== undefined) indexes.set(name, Number(index));
+  }
+  return indexes;
 }
 
 /** @returns undefined where no limit is set; both versions of cgroups are looked at */
