@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 import { realpathSync } from "node:fs";
 import { dirname, join } from "node:path";
-import { parseArgs } from "node:util";
 import {
   type DevFault,
   devFaults,
@@ -12,54 +11,63 @@ import {
   screenFor,
 } from "../../dev/index.ts";
 import { systemClock } from "../../lib/clock.ts";
-import { describeError } from "../../lib/errors.ts";
+import { type FlagSpecs, parseFlags } from "../../lib/flags.ts";
 import { parseGoDuration } from "../../lib/go-duration.ts";
 import type { Command, CommandContext } from "../command.ts";
 import { UsageError } from "../usage-error.ts";
 
 export const command: Command = {
   summary: "a small mesh on this machine: a CA, two workloads, two Envoys, mTLS between them; Ctrl-C ends all of it",
+  get flags() {
+    return devFlags;
+  },
   run,
 };
 
-const flags = {
-  once: { type: "boolean", default: false },
-  json: { type: "boolean", default: false },
-  keep: { type: "string" },
-  resources: { type: "string" },
-  timeout: { type: "string", default: "30s" },
-  fault: { type: "string", default: "none" },
-} as const;
+/** docs/dev.md describes them. */
+const devFlags = {
+  once: {
+    type: "bool",
+    default: "false",
+    meaning: "end after the proof, with 0 if everything was proved, else with 1",
+  },
+  json: { type: "bool", default: "false", meaning: "print the report as one JSON object; progress goes to stderr" },
+  keep: { type: "string", default: "", meaning: "directory to work in and to leave behind, with the logs" },
+  resources: { type: "string", default: "", meaning: "folder with Envoy's resources, instead of examples/dev" },
+  timeout: { type: "string", default: "30s", meaning: "how long to wait until ready, and then for a rotation" },
+  fault: {
+    type: "string",
+    default: "none",
+    meaning: `break something, to see the proof fail: ${devFaults.join(", ")}`,
+  },
+} as const satisfies FlagSpecs;
 
-async function run({ args, env, print, printError, stop }: CommandContext): Promise<number> {
-  const values = parseFlags(args);
+type DevFlags = ReturnType<typeof parseFlags<typeof devFlags>>["values"];
+
+async function run({ args, env, print, printError, stop, onHangup }: CommandContext): Promise<number> {
+  const values = readFlags(args);
   const program = process.argv[1] ?? "";
   const root = dirname(dirname(realpathSync(program)));
-  const screen = values.json ? process.stderr : process.stdout;
   const config = {
     once: values.once,
     json: values.json,
-    keepDirectory: values.keep,
+    keepDirectory: values.keep === "" ? undefined : values.keep,
     fault: parseFault(values.fault),
-    resourcesDirectory: values.resources ?? join(root, "examples/dev"),
+    resourcesDirectory: values.resources === "" ? join(root, "examples/dev") : values.resources,
     envoyPath: await findEnvoy(env, root),
     program: await agentProgram(program, root),
     env,
     readyWithinMs: parseTimeout(values.timeout),
     rotationWithinMs: parseTimeout(values.timeout),
   };
-  const write = values.json ? printError : print;
-  const deps = { clock: systemClock, print, screen: screenFor(write, screen.isTTY, env) };
-  return await runDev(config, deps, AbortSignal.any([stop, terminalClosed()]));
-}
-
-/** Who closes the terminal has ended the demo. An agent, in contrast, does not care. */
-function terminalClosed(): AbortSignal {
-  const closed = new AbortController();
-  process.once("SIGHUP", () => {
-    closed.abort(new Error("the terminal was closed"));
+  const [write, stream] = values.json ? [printError, process.stderr] : [print, process.stdout];
+  const deps = { clock: systemClock, print, screen: screenFor(write, stream.isTTY, env) };
+  // Who closes the terminal has ended the demo. An agent, in contrast, does not care.
+  const terminal = new AbortController();
+  onHangup(() => {
+    terminal.abort(new Error("the terminal was closed"));
   });
-  return closed.signal;
+  return await runDev(config, deps, AbortSignal.any([stop, terminal.signal]));
 }
 
 /** Agents are started as everybody starts them, by the launcher; where there is none, as this very process was. */
@@ -69,13 +77,12 @@ async function agentProgram(program: string, root: string): Promise<ProgramComma
   return { file: process.execPath, args: [...process.execArgv, program] };
 }
 
-/** The flags of `attache dev`; docs/dev.md describes them. */
-function parseFlags(args: readonly string[]) {
-  try {
-    return parseArgs({ args: [...args], options: flags, allowPositionals: false, strict: true }).values;
-  } catch (error) {
-    throw new UsageError("dev", describeError(error), Object.keys(flags));
-  }
+function readFlags(args: readonly string[]): DevFlags {
+  const { values, unknown, problems, positionals } = parseFlags(args, devFlags);
+  const wrong = [...unknown, ...problems].map(({ message }) => message);
+  if (positionals.length > 0) wrong.push(`unexpected ${positionals.join(" ")}`);
+  if (wrong.length > 0) throw new UsageError("dev", wrong.join("; "), Object.keys(devFlags));
+  return values;
 }
 
 function parseFault(text: string): DevFault {

@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+import { readdirSync, readlinkSync } from "node:fs";
 import { cp, mkdir, readdir, readFile, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -22,6 +23,25 @@ function reportOf(stdout: string): DevReport {
 /** Folders of runs that are still there. */
 async function workDirectories(): Promise<readonly string[]> {
   return (await readdir(tmpdir())).filter((name) => name.startsWith("attache-dev-"));
+}
+
+/** Processes that work in a directory or below. */
+function processesBelow(directory: string): readonly number[] {
+  return readdirSync("/proc")
+    .filter((name) => /^\d+$/.test(name))
+    .filter((pid) => {
+      const where = workingDirectory(pid);
+      return where === directory || where.startsWith(`${directory}/`);
+    })
+    .map(Number);
+}
+
+function workingDirectory(pid: string): string {
+  try {
+    return readlinkSync(`/proc/${pid}/cwd`);
+  } catch {
+    return "";
+  }
 }
 
 async function untilSaid(program: RunningProgram, text: RegExp, withinMs = 25_000): Promise<RegExpExecArray> {
@@ -140,15 +160,33 @@ describe("attache dev", () => {
     const work = join(folder.path, "work");
     await using program = startProgram(["dev", "--keep", work]);
     await untilSaid(program, /Ctrl-C ends all of it/);
-    const agents = (await readdir("/proc")).filter((name) => /^\d+$/.test(name));
-    for (const pid of agents) {
-      const parent = await readFile(`/proc/${pid}/stat`, "utf8").catch(() => "");
-      if (parent.replace(/^.*\) /s, "").split(" ")[1] === String(program.pid)) process.kill(Number(pid), "SIGKILL");
-    }
+    for (const pid of processesBelow(join(work, "api"))) process.kill(pid, "SIGKILL");
     const { code, stderr } = await program.exited;
     expect(code).toBe(1);
-    expect(stderr).toMatch(
-      /^Error: run the agent of (web|api): it ended by itself with SIGKILL; its log is .*agent\.log\n$/,
+    expect(stderr).toMatch(/^Error: run the agent of api: it ended by itself with SIGKILL; its log is .*agent\.log\n$/);
+  });
+
+  test.each(["SIGHUP", "SIGTERM"] as const)("%s ends it like Ctrl-C", async (name) => {
+    await using program = startProgram(["dev"]);
+    await untilSaid(program, /Ctrl-C ends all of it/);
+    program.kill(name);
+    expect(await program.exited).toMatchObject({ code: 0, stderr: "" });
+    expect(await workDirectories()).toEqual([]);
+  });
+
+  test("a kill of attache dev itself ends agents and Envoys", async () => {
+    await using folder = await temporaryDirectory();
+    const work = join(folder.path, "work");
+    await using program = startProgram(["dev", "--keep", work]);
+    await untilSaid(program, /Ctrl-C ends all of it/);
+    expect(processesBelow(work)).toHaveLength(4);
+    program.kill("SIGKILL");
+    await program.exited;
+    await eventually(
+      () => {
+        expect(processesBelow(work)).toEqual([]);
+      },
+      { withinMs: 5_000 },
     );
   });
 
