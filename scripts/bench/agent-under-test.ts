@@ -31,10 +31,12 @@ export async function startMeasuredPod(): Promise<MeasuredStart> {
     chmodSync(join(directory, "envoy"), 0o755);
     writeFileSync(log, "");
     const watcher = watch(log, () => {
-      if (readFileSync(log, "utf8").includes(marker)) {
-        execMs = performance.now() - startMs;
-        watcher.close();
-      }
+      if (!Number.isNaN(execMs) || !readFileSync(log, "utf8").includes(marker)) return;
+      execMs = performance.now() - startMs;
+      watcher.close();
+    });
+    stack.defer(() => {
+      watcher.close();
     });
     startMs = performance.now();
   };

@@ -13,6 +13,7 @@ import { basename } from "node:path";
  * @typedef {object} Part
  * @property {string} name as other parts import it
  * @property {boolean} isEntry
+ * @property {boolean} isPackage a package that is imported lazily, and gives its one object as default export
  * @property {Place} place
  * @property {string} code an ES module, with its source map inside
  */
@@ -34,6 +35,7 @@ export function layOut({ outputs }, files, options) {
     return {
       name: `./${basename(path)}`,
       isEntry: path === entry,
+      isPackage: (output.entryPoint ?? "").includes("node_modules/") && output.exports.join() === "default",
       place: isEager && !hasPackages ? "function" : isEager ? "text" : "packed",
       code: textOf(files, basename(path)),
     };

@@ -26,7 +26,7 @@ function renderPackage(directory) {
   /** @type {{ name: string, version: string, license?: string }} */
   const { name, version, license = "none" } = JSON.parse(readFileSync(join(directory, "package.json"), "utf8"));
   const choices = license.replaceAll(/[()]/g, "").split(" OR ");
-  if (!choices.some((choice) => allowed.has(choice))) {
+  if (!choices.some((choice) => choice.split(" AND ").every((part) => allowed.has(part)))) {
     throw new Error(
       `${name} ${version} has the licence ${license}, which is not on the list in scripts/bundle/licences.mjs`,
     );

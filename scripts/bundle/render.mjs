@@ -102,8 +102,11 @@ async function toScript(part) {
     sourcemap: "external",
     sourcefile: part.name,
   });
-  return { ...part, script: code.trimEnd(), scriptMap: JSON.parse(map) };
+  return { ...part, script: code.trimEnd() + (part.isPackage ? named : ""), scriptMap: JSON.parse(map) };
 }
+
+/** What `import()` gives for a CommonJS package: its properties by name too, as Node does. */
+const named = ";module.exports={__esModule:true,...module.exports.default,default:module.exports.default};";
 
 /** @param {string} text */
 function lineCount(text) {

@@ -17,6 +17,8 @@ const sources: Readonly<Record<string, string>> = {
   "agent.ts": `
     import { name } from "./shared.ts";
     export async function run(word: string): Promise<void> {
+      const { joined, default: whole } = await import("words");
+      if (joined("a", "b") !== "ab" || whole.joined !== joined) throw new Error("names of a CommonJS package");
       const { last } = await import("./later.ts");
       console.log(name(word), last("a*/b".match(/[^a]*/g) ?? []));
     }`,
@@ -24,6 +26,8 @@ const sources: Readonly<Record<string, string>> = {
   "node_modules/last-of/index.js": `
     // in a comment: */
     module.exports = (items) => (items.length > 2 && require("node:path").sep === "/" && /^[éß]*/.test("é") ? "last" : "first");`,
+  "node_modules/words/index.js": `exports.joined = (...words) => words.join("");`,
+  "node_modules/words/package.json": `{ "name": "words", "version": "1.0.0", "license": "(MIT OR GPL-2.0)" }`,
   "node_modules/last-of/package.json": `{ "name": "last-of", "version": "1.2.3", "license": "MIT" }`,
   "node_modules/last-of/LICENSE": "Permission is granted by the author of last-of.",
   "tool.ts": `
