@@ -1,0 +1,96 @@
+// SPDX-License-Identifier: Apache-2.0
+import { connect } from "node:net";
+import { describe, expect, test } from "vitest";
+import { renderRequest } from "../../../src/xds/request.ts";
+import { renderResponse } from "../../../src/xds/response.ts";
+import { textField } from "../../../src/xds/wire.ts";
+import { typeUrls } from "../../../src/xds/type-url.ts";
+import { startFakeControlPlane } from "../../fakes/fake-control-plane.ts";
+import { envoyNode, startProxy } from "../../support/xds-proxy-pair.ts";
+
+const { cluster } = typeUrls;
+
+/** The same numbers in every run. */
+function randomBytes(seed: number): (length: number) => Buffer {
+  let state = seed;
+  return (length) => {
+    const bytes = Buffer.alloc(length);
+    for (let at = 0; at < length; at++) {
+      state = (Math.imul(state, 1_664_525) + 1_013_904_223) >>> 0;
+      bytes.writeUInt8(state >>> 24, at);
+    }
+    return bytes;
+  };
+}
+
+/** A valid message with one part of it replaced, cut off or doubled. */
+function damaged(message: Uint8Array, round: number, random: (length: number) => Buffer): Buffer {
+  const at = random(2).readUInt16BE() % message.length;
+  const kinds = [
+    Buffer.concat([message.subarray(0, at), random(3), message.subarray(at + 3)]),
+    Buffer.from(message.subarray(0, at)),
+    Buffer.concat([message.subarray(0, at), message]),
+    random(at),
+  ];
+  return kinds[round % kinds.length] ?? Buffer.alloc(0);
+}
+
+describe.each(["sotw", "delta"] as const)("%s", (protocol) => {
+  test("3,000 damaged answers of a control plane harm neither the proxy nor a good answer after them", async () => {
+    await using controlPlane = await startFakeControlPlane();
+    controlPlane.set(cluster, [{ name: "a", version: "1", value: textField(1, "a") }]);
+    await using under = await startProxy([controlPlane.port]);
+    const client = await under.open(protocol);
+    await client.send({ typeUrl: cluster, node: envoyNode });
+    const good = await client.next();
+    const message = renderResponse(good, protocol);
+    const random = randomBytes(7);
+    for (let round = 0; round < 3_000; round++) controlPlane.sendRaw(damaged(message, round, random));
+    controlPlane.sendRaw(renderResponse({ ...good, nonce: "last" }, protocol));
+    for (;;) {
+      const bytes = Buffer.from(await client.nextBytes());
+      if (bytes.includes("last")) break;
+    }
+  });
+
+  test("1,000 streams with a damaged request each end; a good stream beside them lives", async () => {
+    await using controlPlane = await startFakeControlPlane();
+    controlPlane.set(cluster, [{ name: "a", version: "1", value: textField(1, "a") }]);
+    await using under = await startProxy([controlPlane.port]);
+    const good = await under.open(protocol);
+    await good.send({ typeUrl: cluster, node: envoyNode });
+    const answer = await good.next();
+    const message = renderRequest(
+      { typeUrl: "t", nonce: "n", subscribe: ["a", "b"], node: textField(1, "x") },
+      protocol,
+    );
+    const random = randomBytes(11);
+    const hostile = await under.open(protocol);
+    for (let round = 0; round < 1_000; round++) {
+      await hostile.stream.write(damaged(message, round, random)).catch(() => undefined);
+    }
+    await hostile[Symbol.asyncDispose]();
+    await good.ack(answer);
+    controlPlane.set(cluster, [{ name: "b", version: "1", value: textField(1, "b") }]);
+    await expect(good.next()).resolves.toMatchObject({ typeUrl: cluster });
+  });
+});
+
+test("what is not HTTP/2 on the socket ends that connection and no other", async () => {
+  await using controlPlane = await startFakeControlPlane();
+  controlPlane.set(cluster, [{ name: "a", version: "1", value: textField(1, "a") }]);
+  await using under = await startProxy([controlPlane.port]);
+  const preface = Buffer.from("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n");
+  const random = randomBytes(13);
+  for (let round = 0; round < 200; round++) {
+    const socket = connect(under.socketPath);
+    socket.on("error", () => undefined);
+    socket.resume();
+    const closed = new Promise((resolve) => socket.once("close", resolve));
+    socket.end(Buffer.concat([round % 2 === 0 ? preface : Buffer.alloc(0), random(200)]));
+    await closed;
+  }
+  const client = await under.open("delta");
+  await client.send({ typeUrl: cluster, node: envoyNode });
+  await expect(client.next()).resolves.toMatchObject({ typeUrl: cluster });
+});

@@ -1,0 +1,97 @@
+// SPDX-License-Identifier: Apache-2.0
+import fc from "fast-check";
+import { expect, test } from "vitest";
+import { DeltaDiscoveryResponse, DiscoveryResponse } from "../../../src/gen/envoy/service/discovery/v3/discovery.ts";
+import { parseResponse, renderResponse } from "../../../src/xds/response.ts";
+import { ResponseScanner } from "../../../src/xds/response-scanner.ts";
+import { WireError } from "../../../src/xds/wire.ts";
+
+const text = fc.string({ maxLength: 12 });
+const any = fc.record({
+  typeUrl: fc.constant("t/x"),
+  value: fc.uint8Array({ maxLength: 300 }).map((bytes) => Buffer.from(bytes)),
+});
+
+function scan(bytes: Uint8Array, protocol: "sotw" | "delta", cut: number): ResponseScanner {
+  const scanner = new ResponseScanner(protocol, bytes.length);
+  for (let at = 0; at < bytes.length; at += cut) scanner.push(bytes.subarray(at, at + cut));
+  return scanner;
+}
+
+test("a delta response is read the same however it is cut", () => {
+  const response = fc.record({
+    systemVersionInfo: text,
+    typeUrl: text,
+    nonce: text,
+    removedResources: fc.array(text, { maxLength: 3 }),
+    resources: fc.array(fc.record({ name: text, version: text, resource: any }), { maxLength: 5 }),
+  });
+  fc.assert(
+    fc.property(response, fc.integer({ min: 1, max: 400 }), (given, cut) => {
+      const message = DeltaDiscoveryResponse.fromPartial(given);
+      const scanner = scan(DeltaDiscoveryResponse.encode(message).finish(), "delta", cut);
+      expect(scanner.version).toBe(given.systemVersionInfo);
+      expect(scanner.typeUrl).toBe(given.typeUrl);
+      expect(scanner.nonce).toBe(given.nonce);
+      expect(scanner.removed).toEqual(given.removedResources);
+      expect(scanner.resources).toEqual(given.resources.map(({ name, version }) => ({ name, version })));
+      expect(scanner.resourceTypeUrl).toBe(given.resources.length > 0 ? "t/x" : "");
+    }),
+  );
+});
+
+test("the type of a response of state of the world is known from its first resource", () => {
+  const resources = [{ typeUrl: "t/cluster", value: Buffer.alloc(5_000) }];
+  const message = DiscoveryResponse.fromPartial({ versionInfo: "7", typeUrl: "t/cluster", nonce: "n", resources });
+  const bytes = DiscoveryResponse.encode(message).finish();
+  const scanner = new ResponseScanner("sotw", bytes.length);
+  scanner.push(bytes.subarray(0, 40));
+  expect(scanner.knownTypeUrl).toBe("t/cluster");
+  expect(scanner.nonce).toBe("");
+  scanner.push(bytes.subarray(40));
+  expect([scanner.version, scanner.typeUrl, scanner.nonce, scanner.resourceCount]).toEqual(["7", "t/cluster", "n", 1]);
+});
+
+test("whatever the bytes are, reading them ends, and fails only by saying that they are no message", () => {
+  const hostile = fc.uint8Array({ maxLength: 200 });
+  fc.assert(
+    fc.property(
+      hostile,
+      fc.constantFrom("sotw" as const, "delta" as const),
+      fc.integer({ min: 1, max: 50 }),
+      (bytes, protocol, cut) => {
+        for (const read of [() => scan(bytes, protocol, cut), () => parseResponse(bytes, protocol)]) {
+          try {
+            read();
+          } catch (error) {
+            expect(error).toBeInstanceOf(WireError);
+          }
+        }
+      },
+    ),
+    { numRuns: 30_000 },
+  );
+});
+
+test("a message cut short or changed in one byte never makes the reader fail in another way", () => {
+  const resources = [{ name: "a", version: "1", any: Buffer.from([0x0a, 1, 0x61, 0x12, 2, 3, 4]) }];
+  const bytes = renderResponse({ typeUrl: "t", version: "v", nonce: "n", resources, removed: ["r"] }, "delta");
+  for (let at = 0; at < bytes.length; at++) {
+    for (const change of [1, 0x80, 0xff]) {
+      const changed = Buffer.from(bytes);
+      changed.writeUInt8(changed.readUInt8(at) ^ change, at);
+      try {
+        scan(changed, "delta", 3);
+      } catch (error) {
+        expect(error).toBeInstanceOf(WireError);
+      }
+    }
+  }
+});
+
+test("a text without a limit is refused before it is kept", () => {
+  const scanner = new ResponseScanner("sotw", 2 ** 31);
+  expect(() => {
+    scanner.push(Uint8Array.from([0x2a, 0xff, 0xff, 0xff, 0x7f]));
+  }).toThrow(WireError);
+});
