@@ -64,6 +64,7 @@ async function runStore({ config, source, book, deps }: Store, stop: AbortSignal
 async function runKeeping(book: IdentityBook, { clock }: CertDeps, signal: AbortSignal): Promise<void> {
   while (!signal.aborted) {
     book.refresh();
-    await untilWallClock(clock, clock.now() + 1_000, signal);
+    const nowMs = clock.now();
+    await untilWallClock(clock, Math.min(nowMs + 1_000, book.held.nextChangeMs(nowMs)), signal);
   }
 }

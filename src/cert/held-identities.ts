@@ -74,6 +74,12 @@ export class HeldIdentities {
     publish(this.default, { kind: "certificate", ...best.certificate });
   }
 
+  /** When the choice may next be another, by the passing of time alone; infinity for never. */
+  nextChangeMs(nowMs: number): number {
+    const times = this.#held.flatMap(({ certificate }) => [certificate.notBeforeMs, certificate.notAfterMs]);
+    return Math.min(...times.filter((time) => time > nowMs));
+  }
+
   #publishRoots(): void {
     const { rootsPem } = this.#roots;
     if (rootsPem !== "") publish(this.ROOTCA, { kind: "trust-bundle", rootsPem });

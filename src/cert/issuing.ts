@@ -8,7 +8,7 @@ import type { CertConfig } from "./cert-config.ts";
 import type { CertDeps } from "./cert-store-face.ts";
 import { createKeyAndRequest, type KeyAndRequest, renderPrivateKey } from "./csr.ts";
 import type { IdentityBook } from "./identity-book.ts";
-import { firstRotationPolicy, rotationDelayMs } from "./rotation.ts";
+import { firstRotationDelayMs, rotationDelayMs } from "./rotation.ts";
 import { type CertificateSigner, type SigningFailure, signingFailure } from "./signer.ts";
 import { untilWallClock } from "./wall-clock.ts";
 
@@ -85,8 +85,8 @@ export class Issuing {
     const { notBeforeMs, notAfterMs } = newest.certificate;
     const acceptedMs = Math.min(newest.acceptedMs, this.#deps.clock.now());
     const validity = { startMs: Math.max(notBeforeMs, acceptedMs), notAfterMs };
-    const policy = this.#isFirst ? firstRotationPolicy(this.#config.rotation) : this.#config.rotation;
-    return acceptedMs + rotationDelayMs(validity, policy, acceptedMs, this.#draw);
+    const delayMs = this.#isFirst ? firstRotationDelayMs : rotationDelayMs;
+    return acceptedMs + delayMs(validity, this.#config.rotation, acceptedMs, this.#draw);
   }
 
   #retryDelayMs({ retryAfterMs }: SigningFailure): number {

@@ -25,10 +25,22 @@ export function rotationDelayMs(validity: Validity, policy: RotationPolicy, nowM
   return Math.max(policy.floorMs, plainMs + spreadMs);
 }
 
+/** The earliest moment for the first rotation, as a share of the plain delay. */
+const earliestFirst = 0.1;
+
 /**
- * The policy for a workload's first certificate: spread over a wide part of its life, because workloads start together
- * far more often than they renew together. Operators who chose the spread keep it.
+ * As `rotationDelayMs`, for the first certificate after a start: spread over nearly the whole time until the plain
+ * delay, because workloads start together far more often than they renew together. Never later than the plain delay,
+ * so that no life is risked for it. Operators who chose the jitter keep theirs.
  */
-export function firstRotationPolicy(policy: RotationPolicy): RotationPolicy {
-  return policy.leastSpread === 0 ? policy : { ...policy, leastSpread: Math.max(policy.leastSpread, 0.6) };
+export function firstRotationDelayMs(
+  validity: Validity,
+  policy: RotationPolicy,
+  nowMs: number,
+  random: number,
+): number {
+  if (policy.leastSpread === 0) return rotationDelayMs(validity, policy, nowMs, random);
+  const plain = { ...policy, gracePeriodRatioJitter: 0, leastSpread: 0, floorMs: 0 };
+  const share = earliestFirst + (1 - earliestFirst) * random;
+  return Math.max(policy.floorMs, share * rotationDelayMs(validity, plain, nowMs, 0.5));
 }
