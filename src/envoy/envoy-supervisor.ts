@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 import { describeError } from "../lib/errors.ts";
 import type { Logger } from "../lib/log.ts";
+import { orAborted } from "../lib/tasks.ts";
 import type { EnvoyConfig } from "./envoy-config.ts";
 import { EnvoyExitedError } from "./envoy-errors.ts";
 import { describeExit, type EnvoyExit } from "./envoy-exit.ts";
@@ -171,6 +172,7 @@ class EnvoySupervisor implements SupervisedEnvoy {
     const { hotRestart } = this.#config;
     if (hotRestart === undefined) return this.#refuse("hot restart is off; set ATTACHE_HOT_RESTART=true to allow it");
     if (this.#exit !== undefined || this.#isEnding()) return this.#refuse("the agent is ending");
+    if (!(await this.#untilTakenOver())) return this.#refuse("the agent is ending");
     const { startNextEpoch } = await import("./hot-restart.ts");
     const next = { config: this.#config, hotRestart, epoch: this.#epoch + 1 };
     const start = await startNextEpoch(next, this.#deps, this.#ending.signal);
@@ -182,6 +184,16 @@ class EnvoySupervisor implements SupervisedEnvoy {
     this.counts.swaps++;
     this.#log.info("a new Envoy has taken over", { epoch: next.epoch, pid: start.process.pid });
     return { kind: "swapped", epoch: next.epoch, pid: start.process.pid };
+  }
+
+  /** An epoch that was taken over from finishes first: only two may live. @returns false when the end came before */
+  async #untilTakenOver(): Promise<boolean> {
+    const leaving = [...this.#processes].filter((process) => process !== this.#current);
+    const gone = Promise.all(leaving.map((process) => process.exited));
+    return await orAborted(gone, this.#ending.signal).then(
+      () => true,
+      () => false,
+    );
   }
 
   #refuse(reason: string): SwapOutcome {

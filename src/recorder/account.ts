@@ -6,13 +6,18 @@ export interface AgentEnd {
   readonly code: number;
   /** Why, on one line, with what to do about it. */
   readonly reason: string;
+  /** More about it, in lines: what the pod still waited for. Written between the reason and the events. */
+  readonly details?: string | undefined;
 }
 
 /** What Kubernetes keeps of a termination message. Source: Kubernetes, "Customizing the termination message" */
 export const terminationMessageBytes = 4_096;
 
+/** So that details do not crowd out the events. */
+const mostDetailBytes = 1_500;
+
 /**
- * The end and, as far as they fit, the last events before it: newest last, each with the seconds before the end.
+ * The end, its details and, as far as they fit, the last events before it: newest last, each with the seconds before the end.
  * @param nowMs wall clock at the end
  */
 export function renderTerminationMessage(
@@ -21,7 +26,9 @@ export function renderTerminationMessage(
   nowMs: number,
   maxBytes = terminationMessageBytes,
 ): string {
-  const head = cutToBytes(`attache ended with code ${String(end.code)}: ${oneLine(end.reason)}\n`, maxBytes);
+  const title = cutToBytes(`attache ended with code ${String(end.code)}: ${oneLine(end.reason)}\n`, maxBytes);
+  const room = Math.min(mostDetailBytes, maxBytes - Buffer.byteLength(title));
+  const head = title + cutToBytes(detailLines(end), room);
   const lines: string[] = [];
   let bytes = Buffer.byteLength(head);
   for (const event of events.toReversed()) {
@@ -43,10 +50,15 @@ export function renderAccount(
     endedAt: new Date(nowMs).toISOString(),
     code: end.code,
     reason: oneLine(end.reason),
+    details: end.details?.split("\n"),
     forgottenEvents: forgotten,
     events: events.map(({ timeMs, level, text }) => ({ time: new Date(timeMs).toISOString(), level, text })),
   };
   return `${JSON.stringify(account, undefined, 1)}\n`;
+}
+
+function detailLines({ details = "" }: AgentEnd): string {
+  return details === "" || details.endsWith("\n") ? details : `${details}\n`;
 }
 
 function renderAge(ageMs: number): string {
@@ -60,6 +72,6 @@ function oneLine(text: string): string {
 /** Cuts at a character's border, never within one. */
 function cutToBytes(text: string, maxBytes: number): string {
   if (Buffer.byteLength(text) <= maxBytes) return text;
-  const cut = Buffer.from(text).subarray(0, maxBytes - 4);
-  return `${new TextDecoder("utf-8", { fatal: false }).decode(cut, { stream: true })}…`;
+  const cut = Buffer.from(text).subarray(0, Math.max(0, maxBytes - 4));
+  return `${new TextDecoder("utf-8", { fatal: false }).decode(cut, { stream: true })}…\n`;
 }

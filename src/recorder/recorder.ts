@@ -45,7 +45,7 @@ export function createRecorder(config: RecorderConfig, now: () => number): Recor
         }
       };
       const { terminationMessagePath: path, directory } = config;
-      if (path !== undefined) {
+      if (path !== undefined && path !== "") {
         attempt(path, () => {
           writeMessage(path, renderTerminationMessage(end, ring.events(), now()));
         });

@@ -11,6 +11,10 @@ import { UsageError } from "../usage-error.ts";
 
 export const command: Command = {
   summary: "run a job's program, and end the agent beside it when the program ends",
+  usage: "[flags] -- CMD [ARGS]",
+  get flags() {
+    return execFlags;
+  },
   run,
 };
 

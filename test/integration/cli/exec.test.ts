@@ -27,6 +27,8 @@ async function exec(port: number, ...program: readonly string[]) {
     },
     stop: never,
     force: never,
+    fault: () => undefined,
+    onHangup: () => undefined,
   });
   return { code, said, tookMs: performance.now() - startMs };
 }

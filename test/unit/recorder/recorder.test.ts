@@ -48,6 +48,16 @@ describe("termination message", () => {
     expect(lines.length).toBeGreaterThan(20);
   });
 
+  test("details stand between the reason and the events, and do not crowd them out", () => {
+    const details = "identity: waiting for the CA\nenvoy: INITIALIZING";
+    const lines = renderTerminationMessage({ ...killed, details }, events, startMs + 3_000).split("\n");
+    expect(lines.slice(1, 3)).toEqual(details.split("\n"));
+    expect(lines[3]).toMatch(/^-\d+\.\d{3}s info event/);
+    const long = renderTerminationMessage({ ...killed, details: "x\n".repeat(5_000) }, events, startMs + 3_000);
+    expect(Buffer.byteLength(long)).toBeLessThanOrEqual(4_096);
+    expect(long).toContain("event 299");
+  });
+
   test("a reason that is too long alone is cut at a character's border", () => {
     const message = renderTerminationMessage({ code: 70, reason: "ü".repeat(5_000) }, events, startMs);
     expect(Buffer.byteLength(message)).toBeLessThanOrEqual(4_096);

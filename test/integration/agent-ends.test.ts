@@ -1,0 +1,152 @@
+// SPDX-License-Identifier: Apache-2.0
+import { existsSync } from "node:fs";
+import { chmod, readdir, readFile, writeFile } from "node:fs/promises";
+import { createServer, type Server } from "node:net";
+import { once } from "node:events";
+import { join } from "node:path";
+import { expect, test } from "vitest";
+import { startFakeCa } from "../fakes/fake-ca.ts";
+import { type Pod, type PodOptions, startPod } from "../support/pod.ts";
+
+/** One way in which the agent ends: how it comes to it, its exit code, and what the termination message begins with. */
+interface Way {
+  readonly name: string;
+  readonly code: number;
+  /** Undefined: a good end, which leaves no message. */
+  readonly message: RegExp | undefined;
+  readonly options?: Partial<PodOptions>;
+  /** Once the pod is ready. Left out: it is never ready, and ends by itself. */
+  readonly end?: (pod: Pod) => Promise<void> | void;
+}
+
+const stopAgent =
+  (signal: NodeJS.Signals) =>
+  (pod: Pod): void => {
+    pod.kill(signal);
+  };
+
+const killEnvoy =
+  (signal: NodeJS.Signals) =>
+  (pod: Pod): void => {
+    for (const pid of pod.envoyPids()) process.kill(pid, signal);
+  };
+
+const post = async (port: number, path: string): Promise<void> => {
+  await fetch(`http://127.0.0.1:${String(port)}${path}`, { method: "POST" });
+};
+
+const placeProgram =
+  (script: string) =>
+  async ({ directory }: { readonly directory: string }): Promise<void> => {
+    await writeFile(join(directory, "program"), script);
+    await chmod(join(directory, "program"), 0o755);
+  };
+
+const program = { proxyConfig: { binaryPath: "./program" } };
+
+const ways: readonly Way[] = [
+  { name: "SIGTERM", code: 0, message: undefined, end: stopAgent("SIGTERM") },
+  { name: "SIGINT", code: 0, message: undefined, end: stopAgent("SIGINT") },
+  { name: "/quitquitquit", code: 0, message: undefined, end: (pod) => post(pod.ports.status, "/quitquitquit") },
+  { name: "Envoy asked to quit", code: 0, message: undefined, end: (pod) => post(pod.ports.admin, "/quitquitquit") },
+  { name: "Envoy killed", code: 137, message: /Envoy was killed by signal SIGKILL/, end: killEnvoy("SIGKILL") },
+  { name: "Envoy crashed", code: 139, message: /Envoy crashed with signal SIGSEGV/, end: killEnvoy("SIGSEGV") },
+  { name: "Envoy aborted", code: 134, message: /Envoy crashed with signal SIGABRT/, end: killEnvoy("SIGABRT") },
+  {
+    name: "Envoy gave up at its start",
+    code: 7,
+    message: /Envoy did not come up: exit code 7/,
+    options: { ...program, prepare: placeProgram("#!/bin/sh\nexit 7\n") },
+  },
+  {
+    name: "a bootstrap that Envoy refuses",
+    code: 1,
+    message: /Envoy did not come up: exit code 1: .*static_resources/,
+    options: {
+      env: { ISTIO_BOOTSTRAP_OVERRIDE: "./override.json" },
+      prepare: ({ directory }) => writeFile(join(directory, "override.json"), '{"static_resources":{"listeners":5}}'),
+    },
+  },
+  {
+    name: "no Envoy",
+    code: 69,
+    message: /run Envoy at \/nowhere\/envoy: there is no such file/,
+    options: { proxyConfig: { binaryPath: "/nowhere/envoy" } },
+  },
+  {
+    name: "an Envoy that is no program",
+    code: 69,
+    message: /Envoy could not be executed/,
+    options: { ...program, prepare: placeProgram("\u007fELF damaged") },
+  },
+  {
+    name: "an Envoy without its execute bit",
+    code: 69,
+    message: /run Envoy at \.\/program: it is not executable/,
+    options: { ...program, prepare: ({ directory }) => writeFile(join(directory, "program"), "") },
+  },
+];
+
+test.each(ways)("$name ends the agent with $code", async ({ code, message, options, end }) => {
+  await using ca = await startFakeCa();
+  const env = { ATTACHE_TERMINATION_MESSAGE_PATH: "./message", ATTACHE_FLIGHT_RECORDER_DIR: "./flights" };
+  await using pod = await startPod({ ca, ...options, env: { ...env, ...options?.env } });
+  if (end !== undefined) {
+    await pod.untilReady();
+    await end(pod);
+  }
+  expect(await pod.exited).toEqual({ code, signal: null });
+  expect(pod.envoyPids()).toEqual([]);
+  await expectAccount(pod.directory, code, message);
+});
+
+async function expectAccount(directory: string, code: number, message: RegExp | undefined): Promise<void> {
+  const path = join(directory, "message");
+  if (message === undefined) {
+    expect([existsSync(path), existsSync(join(directory, "flights"))]).toEqual([false, false]);
+    return;
+  }
+  const text = await readFile(path, "utf8");
+  expect(text.split("\n")[0]).toMatch(new RegExp(`^attache ended with code ${String(code)}: `));
+  expect(text.split("\n")[0]).toMatch(message);
+  expect(Buffer.byteLength(text)).toBeLessThanOrEqual(4_096);
+  expect(await readdir(join(directory, "flights"))).toHaveLength(1);
+}
+
+test("a configuration that cannot be read ends the agent with 64, before anything runs", async () => {
+  await using ca = await startFakeCa();
+  await using pod = await startPod({ ca, env: { PROXY_CONFIG: "[not an object" } });
+  expect(await pod.exited).toEqual({ code: 64, signal: null });
+  expect(pod.envoyPids()).toEqual([]);
+  expect(pod.log()).toMatch(/PROXY_CONFIG/);
+});
+
+test("a port that is taken ends the agent with 69 and is named", async () => {
+  let holder: Server | undefined;
+  const prepare: PodOptions["prepare"] = async ({ ports }) => {
+    holder = createServer().listen(ports.status);
+    await once(holder, "listening");
+  };
+  try {
+    await using ca = await startFakeCa();
+    const env = { ATTACHE_TERMINATION_MESSAGE_PATH: "./message", ATTACHE_FLIGHT_RECORDER_DIR: "./flights" };
+    await using pod = await startPod({ ca, env, prepare });
+    expect(await pod.exited).toEqual({ code: 69, signal: null });
+    expect(pod.envoyPids()).toEqual([]);
+    await expectAccount(pod.directory, 69, new RegExp(String(pod.ports.status)));
+  } finally {
+    holder?.close();
+  }
+});
+
+test("the account of a killed Envoy tells the last events before it", async () => {
+  await using ca = await startFakeCa();
+  await using pod = await startPod({ ca, env: { ATTACHE_TERMINATION_MESSAGE_PATH: "./message" } });
+  await pod.untilReady();
+  killEnvoy("SIGKILL")(pod);
+  await pod.exited;
+  const [, ...events] = (await readFile(join(pod.directory, "message"), "utf8")).trimEnd().split("\n");
+  expect(events.length).toBeGreaterThan(5);
+  for (const event of events) expect(event).toMatch(/^-\d+\.\d{3}s (info|warn|error) \S/);
+  expect(events.join("\n")).not.toMatch(/BEGIN|PRIVATE/);
+});
