@@ -4,6 +4,7 @@ import { describeError } from "../lib/errors.ts";
 import type { Logger } from "../lib/log.ts";
 import { acceptsOpenMetrics } from "./accept.ts";
 import type { ScrapeMetrics } from "./agent-metrics.ts";
+import { BatchingSink, type ByteSink } from "./batching-sink.ts";
 import { BodyFilter } from "./body-filter.ts";
 import { createExposition, type Exposition } from "./exposition.ts";
 import { FamilyRegister } from "./family-register.ts";
@@ -23,9 +24,8 @@ import {
 import type { TargetLimits } from "./target-fetch.ts";
 
 /** Takes the answer; `write` resolves when the memory of its bytes may be used again. */
-export interface ScrapeSink {
+export interface ScrapeSink extends ByteSink {
   begin(contentType: string): void;
-  write(bytes: Uint8Array): Promise<void>;
 }
 
 export interface MergedScrape {
@@ -77,7 +77,8 @@ export function createMergedScrape(
         const format = answerFormat(decided, request);
         const register = new FamilyRegister(metrics.scrape.duplicateFamilies, log);
         sink.begin(renderContentType(format));
-        await new AnswerWriter(sink, format, register, failed).write(await exposition.render(), decided);
+        using batching = new BatchingSink(sink);
+        await new AnswerWriter(batching, format, register, failed).write(await exposition.render(), decided);
       } catch (error) {
         if (!signal.aborted) throw error;
         metrics.scrape.aborts.inc();
@@ -90,13 +91,13 @@ export function createMergedScrape(
 
 /** Writes one answer. */
 class AnswerWriter {
-  readonly #sink: ScrapeSink;
+  readonly #sink: BatchingSink;
   readonly #format: ScrapeFormat;
   readonly #register: FamilyRegister;
   readonly #failed: (part: ScrapePart, reason: unknown) => void;
 
   constructor(
-    sink: ScrapeSink,
+    sink: BatchingSink,
     format: ScrapeFormat,
     register: FamilyRegister,
     failed: (part: ScrapePart, reason: unknown) => void,
@@ -113,6 +114,7 @@ class AnswerWriter {
     for (const part of parts) up.set(part.label, await this.#part(part));
     await this.#text("targets", renderTargetUp(up));
     if (this.#format.kind === "openmetrics") await this.#sink.write(Buffer.from("# EOF\n"));
+    await this.#sink.flush();
   }
 
   async #text(label: string, text: string): Promise<void> {

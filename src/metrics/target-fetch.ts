@@ -79,6 +79,7 @@ export class TargetFetch {
     this.#fetch.resume();
     await this.#fetch.done;
     await this.#last;
+    this.#fetch.release();
   }
 
   cancel(cause: Error): void {

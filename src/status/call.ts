@@ -3,6 +3,7 @@ import type { IncomingMessage, ServerResponse } from "node:http";
 import type { Clock } from "../lib/clock.ts";
 import type { Logger } from "../lib/log.ts";
 import type { AppProber } from "./app-probe.ts";
+import type { Permits } from "./permits.ts";
 import type { ProbeRecord } from "./probe-record.ts";
 import type { ReadinessJudge } from "./readiness-judge.ts";
 import type { StatusConfig } from "./status-config.ts";
@@ -16,6 +17,8 @@ export interface RouteContext {
   readonly prober: AppProber;
   readonly probeRecord: ProbeRecord;
   readonly clock: Clock;
+  /** For scrapes: each of them keeps some memory and takes its time. */
+  readonly permits: Permits;
   readonly log: Logger;
 }
 

@@ -8,9 +8,10 @@ import type { ScrapeSink } from "./status-sources.ts";
 
 /** A scraper that takes nothing for this long is let go. */
 const stalledAfterMs = 10_000;
+const slowAfterMs = 250;
 
 /** Answers a scrape: always 200, with whatever could be had. */
-export async function answerMetrics({ config, sources }: RouteContext, call: Call): Promise<void> {
+export async function answerMetrics({ config, sources, permits }: RouteContext, call: Call): Promise<void> {
   const { request, response, query, signal } = call;
   if (config.metricsLocalhostOnly && !isLoopback(request.socket.remoteAddress)) {
     sendReply(call, onlyLocalhost);
@@ -18,11 +19,13 @@ export async function answerMetrics({ config, sources }: RouteContext, call: Cal
   }
   const { accept, "user-agent": userAgent, "x-prometheus-scrape-timeout-seconds": timeout } = request.headers;
   const timeoutSeconds = typeof timeout === "string" ? timeout : undefined;
-  const output = new ScrapeOutput(response, await encoderFor(call));
+  const permit = await permits.acquire(signal);
+  const output = new ScrapeOutput(response, await encoderFor(call), permit);
   try {
     await sources.metrics.scrape({ accept, userAgent, timeoutSeconds, query }, output, signal);
   } finally {
     output.end();
+    permit[Symbol.dispose]();
   }
 }
 
@@ -45,8 +48,10 @@ class ScrapeOutput implements ScrapeSink {
   readonly #response: ServerResponse;
   readonly #encoder: Encoder | undefined;
   readonly #target: Writable;
+  readonly #permit: Disposable;
 
-  constructor(response: ServerResponse, encoder: Encoder | undefined) {
+  constructor(response: ServerResponse, encoder: Encoder | undefined, permit: Disposable) {
+    this.#permit = permit;
     this.#response = response;
     this.#encoder = encoder;
     this.#target = encoder?.stream ?? response;
@@ -70,16 +75,19 @@ class ScrapeOutput implements ScrapeSink {
         return;
       }
       const onStalled = (): void => {
-        response.destroy();
+        // a scraper that reads slowly is no reason for the next one to wait
+        this.#permit[Symbol.dispose]();
+        response.setTimeout(stalledAfterMs, () => response.destroy());
       };
       const onClosed = (): void => {
         reject(new Error("the scraper has gone or does not take the answer"));
       };
-      response.setTimeout(stalledAfterMs, onStalled);
+      response.once("timeout", onStalled);
+      response.setTimeout(slowAfterMs);
       response.once("close", onClosed);
       this.#target.write(piece, (error) => {
         response.setTimeout(0);
-        response.removeListener("timeout", onStalled);
+        response.removeAllListeners("timeout");
         response.removeListener("close", onClosed);
         if (error instanceof Error) reject(error);
         else resolve();

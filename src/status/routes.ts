@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 import type { IncomingMessage, RequestListener, ServerResponse } from "node:http";
+import type { Socket } from "node:net";
 import { describeError } from "../lib/errors.ts";
 import { answerAppProbe } from "./app-probe-route.ts";
 import type { Call, RouteContext } from "./call.ts";
@@ -20,7 +21,23 @@ export interface Routes extends Disposable {
 export function createRoutes(context: RouteContext): Routes {
   const debug = lazyDebugRoutes(context);
   const find = createFinder(context, debug);
+  const inTurn = new Map<Socket, Promise<void>>();
   const handle: RequestListener = (request, response) => {
+    const { socket } = request;
+    const before = inTurn.get(socket);
+    const closed = new Promise<void>((resolve) => response.once("close", resolve));
+    inTurn.set(socket, closed);
+    void closed.then(() => {
+      if (inTurn.get(socket) === closed) inTurn.delete(socket);
+    });
+    // a caller that asks on without reading its answers waits for itself, and keeps nothing busy meanwhile
+    if (before === undefined) answer(request, response);
+    else
+      void before.then(() => {
+        answer(request, response);
+      });
+  };
+  const answer: RequestListener = (request, response) => {
     const gone = new AbortController();
     response.once("close", () => {
       gone.abort(new Error("the caller has gone"));

@@ -5,6 +5,7 @@ import type { Deps } from "../lib/deps.ts";
 import { systemCode } from "../lib/errors.ts";
 import { createAppProber } from "./app-probe.ts";
 import { readPortHolder } from "./port-holder.ts";
+import { Permits } from "./permits.ts";
 import { ProbeRecord } from "./probe-record.ts";
 import { ReadinessJudge, type ReadinessVerdict } from "./readiness-judge.ts";
 import { createRoutes } from "./routes.ts";
@@ -25,7 +26,8 @@ export interface StatusServer extends AsyncDisposable {
 const keepAliveMs = 65 * 60_000;
 const headersTimeoutMs = 10_000;
 const requestTimeoutMs = 30_000;
-const maxConnections = 4_096;
+const maxConnections = 1_024;
+const maxScrapes = 2;
 
 /** Listens and serves. Requests that are being answered when it is disposed are cut off. */
 export async function startStatusServer(
@@ -46,7 +48,9 @@ export async function startStatusServer(
   using stack = new DisposableStack();
   const prober = stack.use(createAppProber(config, deps));
   const probeRecord = new ProbeRecord();
-  const routes = stack.use(createRoutes({ config, sources, judge, prober, probeRecord, log, clock: deps.clock }));
+  const permits = new Permits(maxScrapes);
+  const { clock } = deps;
+  const routes = stack.use(createRoutes({ config, sources, judge, prober, probeRecord, permits, log, clock }));
   const server = createServer({
     keepAliveTimeout: keepAliveMs,
     headersTimeout: headersTimeoutMs,

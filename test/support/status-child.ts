@@ -20,10 +20,25 @@ export interface StatusChild extends AsyncDisposable {
 const program = fileURLToPath(new URL("./status-child-program.ts", import.meta.url));
 const flags = ["--max-semi-space-size=1", "--max-old-space-size=48", "--v8-pool-size=0"];
 
-export async function startStatusChild(config: Partial<StatusConfig> = {}): Promise<StatusChild> {
-  const child = fork(program, [JSON.stringify(config)], {
+export function startStatusChild(config: Partial<StatusConfig> = {}): Promise<StatusChild> {
+  return startMeasured(program, [JSON.stringify(config)]);
+}
+
+/** A bare HTTP server, measured in the same way. */
+export function startBareChild(): Promise<StatusChild> {
+  return startMeasured(fileURLToPath(new URL("./bare-server.ts", import.meta.url)), []);
+}
+
+async function startMeasured(path: string, args: readonly string[]): Promise<StatusChild> {
+  const child = fork(path, args, {
     execArgv: [...flags, "--disable-warning=ExperimentalWarning"],
-    env: { ...process.env, UV_THREADPOOL_SIZE: "2", MALLOC_ARENA_MAX: "1", MALLOC_TRIM_THRESHOLD_: "65536" },
+    env: {
+      ...process.env,
+      UV_THREADPOOL_SIZE: "2",
+      MALLOC_ARENA_MAX: "1",
+      MALLOC_TRIM_THRESHOLD_: "65536",
+      MALLOC_MMAP_THRESHOLD_: "65536",
+    },
     stdio: ["ignore", "ignore", "inherit", "ipc"],
   });
   const [port] = (await once(child, "message")) as [number];
