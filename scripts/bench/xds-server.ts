@@ -1,0 +1,56 @@
+// SPDX-License-Identifier: Apache-2.0
+import { createServer } from "node:http";
+import { systemClock } from "../../src/lib/clock.ts";
+import { createLogger } from "../../src/lib/log.ts";
+import { listenUnix } from "../../src/lib/unix-socket.ts";
+import { createXdsMetrics, serveXdsProxy } from "../../src/xds/index.ts";
+import { defaultXdsBackoff } from "../../src/xds/xds-config.ts";
+
+/**
+ * The xDS proxy alone, in a process of its own, as a child of the benchmark, with an HTTP port that answers probes.
+ * Every message from the parent is answered with the processor time used so far.
+ */
+const [socketPath = "", controlPlanePort = ""] = process.argv.slice(2);
+const listener = await listenUnix({ path: socketPath, mode: 0o600 });
+serveXdsProxy(
+  listener,
+  {
+    socketPath,
+    socketMode: 0o600,
+    upstream: {
+      addresses: [{ host: "127.0.0.1", port: Number(controlPlanePort) }],
+      security: { kind: "plaintext" },
+      authority: "istiod.istio-system.svc",
+      tokenPath: undefined,
+      clusterId: "bench",
+      headers: {},
+      httpProxy: undefined,
+      connectTimeoutMs: 4_000,
+      backoff: defaultXdsBackoff,
+    },
+    maxReceiveBytes: 4 * 1024 * 1024,
+    maxStreams: 100_000,
+    keepalive: { intervalMs: 30_000, timeoutMs: 10_000 },
+    cache: undefined,
+  },
+  {
+    log: createLogger(
+      () => undefined,
+      Date.now,
+      () => new Map([["default", "none"]]),
+    ),
+    clock: systemClock,
+    random: Math.random,
+    metrics: createXdsMetrics(),
+    ownTypes: [],
+  },
+);
+const probes = createServer((_request, response) => response.end("ok"));
+probes.listen(0, "127.0.0.1", () => {
+  const address = probes.address();
+  process.send?.({ probePort: typeof address === "object" ? address?.port : 0 });
+});
+process.on("message", () => {
+  const { user, system } = process.cpuUsage();
+  process.send?.({ cpuMs: (user + system) / 1_000 });
+});
