@@ -5,6 +5,7 @@ import { newKey, publicKeyOf, type TestAuthority, testSpiffeId } from "../../sup
 
 export interface Issued {
   readonly secret: Secret;
+  readonly chainPem: string;
   readonly serial: string;
 }
 
@@ -15,5 +16,5 @@ export function issue(authority: TestAuthority): Issued {
   const keyPem = key.export({ format: "pem", type: "sec1" });
   const serial = new X509Certificate(chainPem).serialNumber;
   const facts = { spiffeId: testSpiffeId, serial, notBeforeMs: 0, notAfterMs: 1 };
-  return { serial, secret: { kind: "certificate", chainPem, keyPem, ...facts } };
+  return { serial, chainPem, secret: { kind: "certificate", chainPem, keyPem, ...facts } };
 }

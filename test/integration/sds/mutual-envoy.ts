@@ -22,9 +22,15 @@ export interface MutualEnvoy extends AsyncDisposable {
   get(): Promise<number>;
 }
 
-export async function startMutualEnvoy(directory: string, socketPath: string): Promise<MutualEnvoy> {
+export type SdsApi = "GRPC" | "DELTA_GRPC";
+
+export async function startMutualEnvoy(
+  directory: string,
+  socketPath: string,
+  api: SdsApi = "GRPC",
+): Promise<MutualEnvoy> {
   const bootstrapPath = join(directory, "mutual.json");
-  await writeFile(bootstrapPath, JSON.stringify(bootstrap(socketPath, join(directory, "tls"))));
+  await writeFile(bootstrapPath, JSON.stringify(bootstrap(socketPath, join(directory, "tls"), api)));
   const { config, untilAdmin } = await staticEnvoy(directory);
   const args = config.args.map((arg, index) => (config.args[index - 1] === "-c" ? bootstrapPath : arg));
   const envoy = spawn(config.binaryPath, args, { env: config.env, stdio: "inherit" });
@@ -75,12 +81,12 @@ function unique(values: readonly string[]): readonly string[] {
 
 const type = (name: string): string => `type.googleapis.com/envoy.${name}`;
 
-function bootstrap(socketPath: string, tlsPath: string): unknown {
+function bootstrap(socketPath: string, tlsPath: string, api: SdsApi): unknown {
   const secret = (name: string) => ({
     name,
     sds_config: {
       api_config_source: {
-        api_type: "GRPC",
+        api_type: api,
         transport_api_version: "V3",
         set_node_on_first_message_only: true,
         grpc_services: [{ envoy_grpc: { cluster_name: "sds-grpc" } }],
