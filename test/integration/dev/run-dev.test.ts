@@ -1,0 +1,123 @@
+// SPDX-License-Identifier: Apache-2.0
+import { cp, readdir, readFile, writeFile } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { expect, test } from "vitest";
+import { type DevConfig, runDev } from "../../../src/dev/index.ts";
+import { askLoopback } from "../../../src/dev/loopback-http.ts";
+import type { DevReport } from "../../../src/dev/report.ts";
+import { systemClock } from "../../../src/lib/clock.ts";
+import { envoyBinary } from "../../support/envoy-binary.ts";
+import { eventually } from "../../support/eventually.ts";
+import { temporaryDirectory } from "../../support/temporary-directory.ts";
+import { resources } from "./mesh-without-agents.ts";
+
+const never = new AbortController().signal;
+
+/** One run in this very process; its agents are the built program. */
+interface Run {
+  /** Everything shown to people so far. */
+  readonly shown: () => string;
+  /** Everything printed for programs so far. */
+  readonly printed: () => string;
+  readonly code: Promise<number>;
+  readonly stop: () => void;
+  readonly untilShown: (text: RegExp) => Promise<RegExpExecArray>;
+}
+
+function startRun(config: Partial<DevConfig>): Run {
+  let shown = "";
+  let printed = "";
+  const stop = new AbortController();
+  const code = runDev(
+    {
+      once: false,
+      json: false,
+      keepDirectory: undefined,
+      fault: "none",
+      resourcesDirectory: resources,
+      envoyPath: envoyBinary(),
+      program: { file: join(import.meta.dirname, "../../../bin/attache"), args: [] },
+      env: { PATH: process.env["PATH"] ?? "", TMPDIR: tmpdir() },
+      readyWithinMs: 25_000,
+      rotationWithinMs: 25_000,
+      ...config,
+    },
+    {
+      clock: systemClock,
+      print: (text) => (printed += text),
+      screen: { write: (text) => (shown += text), redraws: false, colours: false },
+    },
+    stop.signal,
+  );
+  return {
+    shown: () => shown,
+    printed: () => printed,
+    code,
+    stop: () => {
+      stop.abort();
+    },
+    untilShown: (text) =>
+      eventually(
+        () => {
+          const match = text.exec(shown);
+          if (match === null) throw new Error(`${String(text)} was not shown:\n${shown}`);
+          return match;
+        },
+        { withinMs: 25_000, everyMs: 50 },
+      ),
+  };
+}
+
+test("the mesh stays up after the proof, takes edits of its resources, and leaves nothing but logs", async () => {
+  await using folder = await temporaryDirectory();
+  const copy = join(folder.path, "resources");
+  await cp(resources, copy, { recursive: true });
+  const work = join(folder.path, "work");
+  const run = startRun({ resourcesDirectory: copy, keepDirectory: work });
+  const [, port] = await run.untilShown(/curl http:\/\/127\.0\.0\.1:(\d+)\/ +web asks api/);
+  const ask = async (): Promise<number> => (await askLoopback({ port: Number(port), path: "/" }, never)).status;
+  const routes = join(copy, "web/rds.yaml");
+  const text = await readFile(routes, "utf8");
+
+  await writeFile(routes, text.replace("numerator: 0", "numerator: 100"));
+  await run.untilShown(/web\/rds\.yaml: in use by Envoy after \d+ ms/);
+  expect(await ask()).toBe(503);
+  await writeFile(routes, text.replace("weight: 100", "weight: heavy"));
+  await run.untilShown(/web\/rds\.yaml: not taken by Envoy/);
+  await writeFile(routes, text.replace("weight: 100", "${WEIGHT}"));
+  await run.untilShown(/web\/rds\.yaml: not used: .*no placeholder \$\{WEIGHT\}/);
+  await writeFile(routes, text);
+  await run.untilShown(/(in use by Envoy[^]*){2}/);
+  expect(await ask()).toBe(200);
+
+  run.stop();
+  expect(await run.code).toBe(0);
+  const left = await readdir(work, { recursive: true, withFileTypes: true });
+  expect(left.filter((entry) => entry.isSocket())).toEqual([]);
+  expect(left.filter((entry) => entry.name === "agent.log")).toHaveLength(2);
+});
+
+test("a failed proof is told with its reason and the end of the logs", async () => {
+  const run = startRun({ once: true, json: true, fault: "foreign-ca" });
+  expect(await run.code).toBe(1);
+  const report = JSON.parse(run.printed()) as DevReport;
+  expect(report.failures.map(({ proof }) => proof)).toEqual(["mtls"]);
+  expect(run.shown()).toContain("✗ web reaches api over mTLS\n      request web -> api answered 503 instead of 200");
+  expect(run.shown()).toMatch(/The last lines of .*web\/agent\.log:/);
+});
+
+test("what an agent waits for is told when it does not become ready in time", async () => {
+  const run = startRun({ once: true, json: true, fault: "ca-down", readyWithinMs: 3_000 });
+  expect(await run.code).toBe(1);
+  const report = JSON.parse(run.printed()) as DevReport;
+  expect(report.failures[0]?.details).toContainEqual(expect.stringMatching(/^web: identity: .*ECONNREFUSED/));
+});
+
+test("an agent that cannot start fails the proof, with its exit code", async () => {
+  const run = startRun({ once: true, json: true, envoyPath: "/nowhere/envoy" });
+  expect(await run.code).toBe(1);
+  const report = JSON.parse(run.printed()) as DevReport;
+  expect(report.failures[0]?.why).toMatch(/run the agent of (web|api): it ended by itself with exit code 69/);
+  expect(run.shown()).toContain("/nowhere/envoy");
+});
