@@ -9,12 +9,12 @@ import { setTimeout as pause } from "node:timers/promises";
 const port = Number(process.argv[2]);
 const agent = new Agent({ keepAlive: true });
 const durationsMs: number[] = [];
-let isRunning = true;
+const stop = new AbortController();
 process.once("message", () => {
-  isRunning = false;
+  stop.abort();
 });
 process.send?.({ ready: true });
-while (isRunning) {
+while (!stop.signal.aborted) {
   const startMs = performance.now();
   await new Promise<void>((resolve, reject) => {
     get({ port, agent, host: "127.0.0.1" }, (response) => {
