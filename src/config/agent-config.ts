@@ -80,7 +80,21 @@ export type IdentitySource =
       readonly chainPath: string;
       readonly keyPath: string;
       readonly rootsPath: string;
+    }
+  | {
+      readonly kind: "workload-api";
+      readonly endpoint: WorkloadApiEndpoint;
+      /** Which identity to take; undefined takes the first. */
+      readonly spiffeId: string | undefined;
+      readonly hint: string | undefined;
+      /** Trust domains whose bundles are taken too. */
+      readonly federatesWith: readonly string[];
     };
+
+/** Where the SPIFFE Workload API is. */
+export type WorkloadApiEndpoint =
+  | { readonly kind: "unix"; readonly path: string }
+  | { readonly kind: "tcp"; readonly host: string; readonly port: number };
 
 export interface CertFilesConfig {
   /** `PROV_CERT`: client certificate for the first contact. */

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
+import { isIpv4, isIpv6 } from "../lib/ip-address.ts";
 import runtimeBase from "../../bootstrap/runtime.json" with { type: "json" };
-import { isIPv4, isIPv6 } from "node:net";
 import { join } from "node:path";
 import type {
   BootstrapAddresses,
@@ -67,10 +67,10 @@ const v6 = { local: "::1", wildcard: "::" } as const;
 
 /** Which family Envoy's own listeners use. The first address decides; both are used when dual stack is switched on. */
 export function bootstrapAddresses(ips: readonly string[], dualStack: boolean): BootstrapAddresses {
-  if (ips.every((ip) => isIPv6(ip))) return { ...v6, additional: undefined, dnsLookupFamily: "V6_ONLY" };
-  if (ips.every((ip) => isIPv4(ip)) || !dualStack) return { ...v4, additional: undefined, dnsLookupFamily: "V4_ONLY" };
+  if (ips.every((ip) => isIpv6(ip))) return { ...v6, additional: undefined, dnsLookupFamily: "V6_ONLY" };
+  if (ips.every((ip) => isIpv4(ip)) || !dualStack) return { ...v4, additional: undefined, dnsLookupFamily: "V4_ONLY" };
   const first = ips[0] ?? "";
-  return isIPv6(first) && !/^fe[89ab]/i.test(first)
+  return isIpv6(first) && !/^fe[89ab]/i.test(first)
     ? { ...v6, additional: v4, dnsLookupFamily: "ALL" }
     : { ...v4, additional: v6, dnsLookupFamily: "ALL" };
 }

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-import { isIP, isIPv6 } from "node:net";
+import { ipFamily, isIpv6 } from "../lib/ip-address.ts";
 import { describeError } from "../lib/errors.ts";
 import type { FlagValues } from "../lib/flags.ts";
 import type { JsonValue } from "../model/node.ts";
@@ -119,7 +119,7 @@ function statsdAddress({ input, findings }: ProxyConfigSources, text: string): s
     findings.warn("statsdUdpAddress", `resolve StatsdUdpAddress failed: ${address}; metrics are not sent there`);
     return "";
   }
-  const ip = isIP(address.host) === 0 ? input.system.resolvedHosts.get(address.host) : address.host;
+  const ip = ipFamily(address.host) === 0 ? input.system.resolvedHosts.get(address.host) : address.host;
   if (ip === undefined) {
     findings.warn(
       "statsdUdpAddress",
@@ -127,7 +127,7 @@ function statsdAddress({ input, findings }: ProxyConfigSources, text: string): s
     );
     return "";
   }
-  return `${isIPv6(ip) ? `[${ip}]` : ip}:${String(address.port)}`;
+  return `${isIpv6(ip) ? `[${ip}]` : ip}:${String(address.port)}`;
 }
 
 /** Applied last, over everything. A port that is no number turns the status server off, as it always did. */

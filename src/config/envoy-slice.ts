@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-import { isIPv6 } from "node:net";
 import { resolve } from "node:path";
+import { isIpv6 } from "../lib/ip-address.ts";
 import type { DrainConfig, EnvoyConfig, HotRestartConfig, RestartConfig } from "../envoy/envoy-config.ts";
 import { describeError } from "../lib/errors.ts";
 import { envoyArguments, splitLogLevels } from "./envoy-command-line.ts";
@@ -27,7 +27,7 @@ export function envoyConfig(sources: Sources, bootstrapPath: string, adminHost: 
     args: envoyArguments({
       bootstrapPath,
       drainSeconds: Math.trunc(protoDurationMs(proxy.drainDuration) / 1_000),
-      localAddressVersion: node.ips.every((ip) => isIPv6(ip)) ? "v6" : "v4",
+      localAddressVersion: node.ips.every((ip) => isIpv6(ip)) ? "v6" : "v4",
       fileFlushIntervalMs:
         proxy.fileFlushInterval === undefined ? 1_000 : Math.trunc(protoDurationMs(proxy.fileFlushInterval)),
       fileFlushMinSizeKb: proxy.fileFlushMinSizeKb ?? 0,
@@ -127,6 +127,6 @@ function overrideJson({ env, input, findings }: Sources): string | undefined {
 
 /** An IPv6 address is put in brackets, unless it stands in some. */
 function replaceHostIp(text: string, hostIp: string): string {
-  if (!isIPv6(hostIp)) return text.replaceAll("$(HOST_IP)", () => hostIp);
+  if (!isIpv6(hostIp)) return text.replaceAll("$(HOST_IP)", () => hostIp);
   return text.replaceAll("[$(HOST_IP)]", () => `[${hostIp}]`).replaceAll("$(HOST_IP)", () => `[${hostIp}]`);
 }

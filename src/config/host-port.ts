@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-import { isIP, isIPv6 } from "node:net";
+import { ipFamily, isIpv6 } from "../lib/ip-address.ts";
 
 export interface HostPort {
   /** Without brackets. */
@@ -20,7 +20,7 @@ export function parseHostPort(text: string): HostPort | string {
   if (!/^\d+$/.test(portText)) return `port (${portText}) is not a number`;
   const port = Number(portText);
   if (port < 1 || port > 65_535) return `port number ${portText} must be in the range 1..65535`;
-  if (bracketed !== undefined ? isIPv6(host) : isIP(host) !== 0 || isHostname(host)) return { host, port };
+  if (bracketed !== undefined ? isIpv6(host) : ipFamily(host) !== 0 || isHostname(host)) return { host, port };
   return `${JSON.stringify(host)} is not a valid hostname or an IP address`;
 }
 

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-import { isIPv6 } from "node:net";
+import { isIpv6 } from "../lib/ip-address.ts";
 import type { DnsConfig, PlatformConfig } from "./agent-config.ts";
 import type { Sources } from "./sources.ts";
 
@@ -30,7 +30,7 @@ export function platformConfig({ env, node, findings }: Sources): PlatformConfig
     localityNeeded: kind !== "detect" && kind !== "none" && !isStatic && region === "" && zone === "",
     waitMs: env.durationMs("ATTACHE_PLATFORM_WAIT"),
     gceMetadataHost: env.string("GCE_METADATA_HOST") || "169.254.169.254",
-    ipv6: node.ips.some((ip) => isIPv6(ip)),
+    ipv6: node.ips.some((ip) => isIpv6(ip)),
     onKubernetes: env.string("KUBERNETES_SERVICE_HOST") !== "",
   };
 }

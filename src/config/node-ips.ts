@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-import { SocketAddress, isIP, isIPv4, isIPv6 } from "node:net";
+import { canonicalIp, isIpv4, isIpv6 } from "../lib/ip-address.ts";
 import type { Findings } from "./config-error.ts";
 import type { NetworkInterface } from "./config-input.ts";
 
@@ -36,13 +36,6 @@ export function nodeIps(input: NodeIpsInput, findings: Findings): readonly strin
   return ips.length === 0 ? ["127.0.0.1", "::1"] : ips;
 }
 
-/** The one spelling of an address; undefined when the text is none. */
-export function canonicalIp(text: string): string | undefined {
-  const kind = isIP(text);
-  if (kind === 0) return undefined;
-  return kind === 4 ? text : new SocketAddress({ address: text, family: "ipv6" }).address;
-}
-
 function unmapped(address: string): string {
   const ip = canonicalIp(address) ?? address;
   const mapped = /^::ffff:(\d+\.\d+\.\d+\.\d+)$/.exec(ip);
@@ -51,6 +44,6 @@ function unmapped(address: string): string {
 
 /** Neither loopback, nor link-local, nor unspecified. */
 function isReachable(ip: string): boolean {
-  if (isIPv4(ip)) return !/^(127\.|169\.254\.|224\.0\.0\.|0\.0\.0\.0$)/.test(ip);
-  return isIPv6(ip) && ip !== "::1" && ip !== "::" && !/^fe[89ab]|^ff[0-9a-f]2:/i.test(ip);
+  if (isIpv4(ip)) return !/^(127\.|169\.254\.|224\.0\.0\.|0\.0\.0\.0$)/.test(ip);
+  return isIpv6(ip) && ip !== "::1" && ip !== "::" && !/^fe[89ab]|^ff[0-9a-f]2:/i.test(ip);
 }

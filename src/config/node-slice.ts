@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-import { isIP } from "node:net";
+import { ipFamily } from "../lib/ip-address.ts";
 import type { JsonObject, JsonValue, Locality, NodeIdentity } from "../model/node.ts";
 import { parseBool } from "./environment.ts";
 import { clusterName, localityLabel, parseLocality, sanitizedLocality } from "./node-identity.ts";
@@ -122,7 +122,7 @@ function metadataDiscovery(variable: string, raw: RawMetadata): string {
 /** The host of the control plane; an IPv6 address without its brackets. */
 function pilotSan(address: string): string {
   const host = address.replace(/:\d*$/, "").replace(/^\[(.*)\]$/, "$1");
-  return host === "localhost" || (isIP(host) === 0 && host === "") ? "istiod.istio-system.svc" : host;
+  return host === "localhost" || (ipFamily(host) === 0 && host === "") ? "istiod.istio-system.svc" : host;
 }
 
 /** Told only when they are so. */

@@ -2,6 +2,8 @@
 import { type JsonObject, type ProxyRole, proxyRoles } from "../model/node.ts";
 import type { AgentConfig } from "./agent-config.ts";
 import { bootstrapSource } from "./bootstrap-source.ts";
+import { caConfig } from "./ca-slice.ts";
+import { identitySource } from "./identity-slice.ts";
 import { bootstrapConfig } from "./bootstrap-slice.ts";
 import { certConfig, certFilesConfig, sdsConfig } from "./cert-slice.ts";
 import { Findings } from "./config-error.ts";
@@ -18,7 +20,7 @@ import { parseProxyConfigFields, renderProxyConfig } from "./proxy-config.ts";
 import { parseProxyFlags } from "./proxy-flags.ts";
 import { type Sources, places } from "./sources.ts";
 import { statusConfig } from "./status-slice.ts";
-import { caConfig, identitySource } from "./trust-slice.ts";
+
 import { variables } from "./variables.ts";
 import { discoverySource } from "./xds-slice.ts";
 
@@ -37,9 +39,7 @@ export function parseConfig(input: ConfigInput): AgentConfig {
   const labels = readDownward(input, places.labels, findings);
   const merged = effectiveProxyConfig({ input, env, flags, annotations, findings });
   const proxy = parseProxyConfigFields(merged.fields);
-  const foreignSds = input.system.servedSockets.has(
-    `${places.workloadSockets}/${env.string("WORKLOAD_IDENTITY_SOCKET_FILE")}`,
-  );
+  const foreignSds = servesForeignSds(input, env, findings);
   const parts = { input, env, flags, role, proxy, annotations, findings };
   const node = nodeIdentity(parts, labels, { proxyFields: merged.fields, foreignSds });
   const sources: Sources = { ...parts, node };
@@ -51,7 +51,7 @@ export function parseConfig(input: ConfigInput): AgentConfig {
 
 function agentConfig(sources: Sources, fields: JsonObject, foreignSds: boolean): AgentConfig {
   const { env, flags, role, node, findings } = sources;
-  const identity = identitySource(sources);
+  const identity = identitySource(sources, foreignSds);
   const xds = discoverySource(sources);
   const generated = bootstrapConfig(sources, xds, foreignSds);
   const bootstrap = bootstrapSource(sources, generated);
@@ -64,8 +64,8 @@ function agentConfig(sources: Sources, fields: JsonObject, foreignSds: boolean):
     grpcBootstrap: grpcBootstrap(sources),
     envoy,
     disableEnvoy: env.bool("DISABLE_ENVOY"),
-    identity: foreignSds ? { kind: "external-sds" } : identity,
-    ca: caConfig(sources, foreignSds ? { kind: "external-sds" } : identity),
+    identity,
+    ca: caConfig(sources, identity.kind === "ca"),
     cert: certConfig(sources),
     certFiles: certFilesConfig(sources),
     sds: sdsConfig(sources, foreignSds),
@@ -90,6 +90,20 @@ function parseRole(text: string | undefined, findings: Findings): ProxyRole {
   if (role === undefined)
     findings.problem("role", `invalid proxy type: ${text ?? ""}; it is one of ${proxyRoles.join(", ")}`);
   return role ?? "sidecar";
+}
+
+/** Whether another process serves the workload certificate at the socket. */
+function servesForeignSds(input: ConfigInput, env: Environment, findings: Findings): boolean {
+  const source = env.string("ATTACHE_SDS_SOURCE");
+  const path = `${places.workloadSockets}/${env.string("WORKLOAD_IDENTITY_SOCKET_FILE")}`;
+  const served = input.system.servedSockets.has(path);
+  if (source === "own") return false;
+  if (source === "foreign" && !served) {
+    findings.problem("ATTACHE_SDS_SOURCE", `nobody serves ${path}; start the process that does, or use auto`);
+  } else if (source !== "auto" && source !== "foreign") {
+    findings.problem("ATTACHE_SDS_SOURCE", `${JSON.stringify(source)} is none of own, foreign, auto`);
+  }
+  return served;
 }
 
 function readDownward(input: ConfigInput, path: string, findings: Findings): ReadonlyMap<string, string> {

@@ -1,16 +1,17 @@
 // SPDX-License-Identifier: Apache-2.0
 import { readFileSync } from "node:fs";
-import { isIP } from "node:net";
 import { availableParallelism, networkInterfaces } from "node:os";
 import { cwd, getgid, getuid } from "node:process";
+import { ipFamily } from "../lib/ip-address.ts";
 import { istioVersion } from "../model/version.ts";
 import { systemCode } from "../lib/errors.ts";
+import { parseGoDuration } from "../lib/go-duration.ts";
 import { Findings } from "./config-error.ts";
 import type { ConfigInput, FileContent, NetworkInterface, SystemFacts } from "./config-input.ts";
 import { type DocumentParser, loadYamlParser, needsYaml, parseJsonDocument } from "./documents.ts";
 import { parseDownwardApi } from "./downward-api.ts";
 import { configAnnotation } from "./effective-proxy-config.ts";
-import { servedSockets } from "./served-sockets.ts";
+import { servedSockets, untilServed } from "./served-sockets.ts";
 import { parseHostPort } from "./host-port.ts";
 import { isRecord } from "./proxy-config-reader.ts";
 import { parseProxyFlags } from "./proxy-flags.ts";
@@ -71,7 +72,7 @@ function hostsToResolve(texts: readonly string[], parse: DocumentParser): readon
     const config = isRecord(value) && isRecord(value["defaultConfig"]) ? value["defaultConfig"] : value;
     const address = isRecord(config) ? (config["statsdUdpAddress"] ?? config["statsd_udp_address"]) : undefined;
     const parsed = typeof address === "string" ? parseHostPort(address) : "";
-    if (typeof parsed !== "string") return isIP(parsed.host) === 0 ? [parsed.host] : [];
+    if (typeof parsed !== "string") return ipFamily(parsed.host) === 0 ? [parsed.host] : [];
   }
   return [];
 }
@@ -93,11 +94,20 @@ async function readSystemFacts(env: Readonly<Record<string, string>>, hosts: rea
     uid: getuid?.() ?? 0,
     gid: getgid?.() ?? 0,
     istioVersion,
-    servedSockets: await servedSockets([workloadSocket, places.credentialSocket]),
+    servedSockets: await readServedSockets(env, workloadSocket),
     resolvedHosts: await resolveHosts(hosts),
     memoryLimitBytes: env["GOMEMLIMIT"] === undefined ? readMemoryLimit() : undefined,
     searchDomains: env["GCP_METADATA"] === undefined ? [] : readSearchDomains(),
   };
+}
+
+/** A socket that another process must serve is waited for; one that it may serve is looked at once. */
+async function readServedSockets(env: Readonly<Record<string, string>>, path: string): Promise<ReadonlySet<string>> {
+  const required = env["ATTACHE_SDS_SOURCE"] === "foreign";
+  const given = parseGoDuration(env["ATTACHE_FOREIGN_SDS_WAIT"] ?? "");
+  const waitMs = given ?? (required ? requiredSocketWaitMs : 0);
+  if (waitMs > 0 && (required || given !== undefined)) await untilServed(path, waitMs);
+  return await servedSockets([path, places.credentialSocket]);
 }
 
 /** Those that are up, in the order of their index. */
@@ -138,6 +148,7 @@ function readSearchDomains(): readonly string[] {
 }
 
 const resolveTimeoutMs = 15_000;
+const requiredSocketWaitMs = 60_000;
 
 /** IPv4 first. A name without an address in time is known to have none. */
 async function resolveHosts(hosts: readonly string[]): Promise<ReadonlyMap<string, string | undefined>> {

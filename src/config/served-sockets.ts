@@ -1,17 +1,40 @@
 // SPDX-License-Identifier: Apache-2.0
-import { lstatSync } from "node:fs";
+import { statSync } from "node:fs";
 import { connect } from "node:net";
+import { systemClock } from "../lib/clock.ts";
 
 const answerTimeoutMs = 1_000;
+const retryMs = 100;
 
 /** HTTP/2's connection preface and an empty SETTINGS frame (RFC 9113 section 3.4). */
 const preface = Buffer.from("505249202a20485454502f322e300d0a0d0a534d0d0a0d0a000000040000000000", "hex");
 
+/**
+ * Waits until a gRPC server answers at the path, at most `waitMs`: for a socket that another process must serve.
+ */
+export async function untilServed(path: string, waitMs: number): Promise<boolean> {
+  const endMs = systemClock.monotonicMs() + waitMs;
+  for (;;) {
+    if ((await servedSockets([path])).has(path)) return true;
+    if (systemClock.monotonicMs() >= endMs) return false;
+    await systemClock.delay(retryMs);
+  }
+}
+
 /** Those of the paths at which a gRPC server answers. Costs nothing where there is no socket. */
 export async function servedSockets(paths: readonly string[]): Promise<ReadonlySet<string>> {
-  const present = paths.filter((path) => lstatSync(path, { throwIfNoEntry: false })?.isFile() === false);
+  const present = paths.filter(mayBeSocket);
   const answers = await Promise.all(present.map(async (path) => ((await answersHttp2(path)) ? [path] : [])));
   return new Set(answers.flat());
+}
+
+/** Followed through links; what cannot be looked at is not there. */
+function mayBeSocket(path: string): boolean {
+  try {
+    return statSync(path, { throwIfNoEntry: false })?.isFile() === false;
+  } catch {
+    return false;
+  }
 }
 
 function answersHttp2(path: string): Promise<boolean> {

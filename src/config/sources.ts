@@ -29,7 +29,10 @@ export const places = {
   token: "./var/run/secrets/tokens/istio-token",
   root: "./var/run/secrets/istio/root-cert.pem",
   crl: "/var/run/secrets/istio/crl/ca-crl.pem",
+  workloadCredentials: "./var/run/secrets/workload-spiffe-credentials",
   certificates: "./etc/certs",
   certificatesRoot: "./etc/certs/root-cert.pem",
+  serviceAccountToken: "/var/run/secrets/kubernetes.io/serviceaccount/token",
+  serviceAccountRoot: "/var/run/secrets/kubernetes.io/serviceaccount/ca.crt",
   template: "./var/lib/istio/envoy/envoy_bootstrap_tmpl.json",
 } as const;

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-import { isIPv6 } from "node:net";
+import { isIpv6 } from "../lib/ip-address.ts";
 import type { ScrapeConfig, StatusConfig } from "../status/status-config.ts";
 import { parseAppProbes } from "./app-probes.ts";
 import { parseScrapeTargets } from "./scrape-targets.ts";
@@ -17,7 +17,7 @@ export function statusConfig(sources: Sources): StatusConfig {
     port: proxy.statusPort,
     appProbes: parseAppProbes(env.string("ISTIO_KUBE_APP_PROBERS"), findings),
     appHost,
-    probeSourceAddress: isIPv6(appHost === "localhost" ? (node.ips[0] ?? "") : appHost) ? "::6" : "127.0.0.6",
+    probeSourceAddress: isIpv6(appHost === "localhost" ? (node.ips[0] ?? "") : appHost) ? "::6" : "127.0.0.6",
     probeKeepalive: env.bool("ENABLE_PROBE_KEEPALIVE_CONNECTIONS") || env.bool("ENABLE_PROBE_KEEPALIVE_CONNECTION"),
     probeHttp2: env.bool("ISTIO_ENABLE_HTTP2_PROBING"),
     metricsLocalhostOnly: env.bool("METRICS_LOCALHOST_ACCESS_ONLY"),

@@ -1,95 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
-import type { CaConfig, CaSecurity, TlsPolicy } from "../ca/ca-config.ts";
-import type { IdentitySource } from "./agent-config.ts";
+import type { TlsPolicy } from "../ca/ca-config.ts";
 import { parseMode } from "./environment.ts";
-import { parseHostPort } from "./host-port.ts";
 import { type Sources, places } from "./sources.ts";
 
 export type Roots = { readonly kind: "system" } | { readonly kind: "file"; readonly path: string };
-
-/** Whether certificates come from files that something else keeps fresh. */
-export function identitySource({ env, proxy, findings }: Sources): IdentitySource {
-  if (env.string("CA_PROVIDER") === "GkeWorkloadCertificate") {
-    const directory = "./var/run/secrets/workload-spiffe-credentials";
-    return {
-      kind: "mounted-files",
-      chainPath: `${directory}/certificates.pem`,
-      keyPath: `${directory}/private_key.pem`,
-      rootsPath: `${directory}/ca_certificates.pem`,
-    };
-  }
-  if (!env.bool("FILE_MOUNTED_CERTS")) return { kind: "ca" };
-  if (env.string("PROV_CERT") !== "") {
-    findings.problem(
-      "FILE_MOUNTED_CERTS",
-      "invalid options: PROV_CERT and FILE_MOUNTED_CERTS are mutually exclusive; unset one",
-    );
-  }
-  const meta = proxy.proxyMetadata ?? {};
-  const path = (name: string): string => meta[`ISTIO_META_TLS_CLIENT_${name}`] ?? "";
-  return { kind: "mounted-files", chainPath: path("CERT_CHAIN"), keyPath: path("KEY"), rootsPath: path("ROOT_CERT") };
-}
-
-/** Where certificates are signed. */
-export function caConfig(sources: Sources, identity: IdentitySource): CaConfig {
-  const { env, proxy, findings } = sources;
-  const given = env.string("CA_ADDR");
-  const text = given === "" ? proxy.discoveryAddress : given;
-  const address = parseHostPort(text);
-  if (typeof address === "string" && given !== "") findings.problem("CA_ADDR", `invalid CA address: ${address}`);
-  const { host, port } = typeof address === "string" ? { host: "", port: 0 } : address;
-  if (identity.kind === "ca") checkCaProvider(sources, text);
-  return {
-    kind: "istio",
-    host,
-    port,
-    security: caSecurity(sources, { host, port, given: given !== "", used: identity.kind === "ca" }),
-    tokenPath: tokenPath(sources),
-    clusterId: env.string("ISTIO_META_CLUSTER_ID"),
-    certSigner: env.string("ISTIO_META_CERT_SIGNER"),
-    headers: headersOf(env.all, "CA_HEADER_"),
-    timeoutPerTryMs: positive(sources, "ATTACHE_CA_TIMEOUT"),
-    keepalive: keepaliveOf(sources),
-  };
-}
-
-function checkCaProvider({ env, findings }: Sources, address: string): void {
-  const provider = env.string("CA_PROVIDER");
-  if (address.includes("googleapis.com")) {
-    findings.problem(
-      "CA_ADDR",
-      `${address}: Google's CA service is not supported; give the address of istiod or another CA of Istio's API`,
-    );
-  } else if (provider !== "Citadel" && provider !== "") {
-    findings.problem(
-      "CA_PROVIDER",
-      `CA provider ${JSON.stringify(provider)} not registered; use Citadel or GkeWorkloadCertificate`,
-    );
-  }
-}
-
-interface CaPeer {
-  readonly host: string;
-  readonly port: number;
-  readonly given: boolean;
-  readonly used: boolean;
-}
-
-function caSecurity(sources: Sources, { host, port, given, used }: CaPeer): CaSecurity {
-  const { env } = sources;
-  if (port === 15_010) {
-    sources.findings.warn("CA_ADDR", "the CA on port 15010 is asked over an unencrypted connection, with the token");
-    return { kind: "plaintext" };
-  }
-  const san = given ? "" : env.string("ISTIOD_SAN");
-  return {
-    kind: "tls",
-    serverName: env.string("ATTACHE_CA_SERVER_NAME") || san || serverNameOf(host),
-    roots: used ? caRoots(sources) : { kind: "system" },
-    client: clientCertificate(sources),
-    policy: compliancePolicy(sources),
-  };
-}
 
 export function serverNameOf(host: string): string {
   return host.includes("localhost") ? "istiod.istio-system.svc" : host;
@@ -100,25 +14,6 @@ export function clientCertificate({
 }: Sources): { readonly chainPath: string; readonly keyPath: string } | undefined {
   const directory = env.string("PROV_CERT");
   return directory === "" ? undefined : { chainPath: `${directory}/cert-chain.pem`, keyPath: `${directory}/key.pem` };
-}
-
-/** Source: the order in which Istio's agent looks for the CA's root */
-function caRoots(sources: Sources): Roots {
-  const { env, findings } = sources;
-  const given = env.string("CA_ROOT_CA");
-  if (given === "SYSTEM") return { kind: "system" };
-  if (given !== "") return existing(sources, "CA", "CA_ROOT_CA", given);
-  const provider = env.string("PILOT_CERT_PROVIDER");
-  if (provider === "custom") return existing(sources, "CA", "PILOT_CERT_PROVIDER", places.certificatesRoot);
-  const provisioned = env.string("PROV_CERT");
-  if (provisioned !== "") return existing(sources, "CA", "PROV_CERT", `${provisioned}/root-cert.pem`);
-  if (provider === "none") {
-    findings.problem(
-      "PILOT_CERT_PROVIDER",
-      "there is no root certificate for the CA with the provider none; set CA_ROOT_CA",
-    );
-  }
-  return existing(sources, "CA", "CA_ROOT_CA", places.root);
 }
 
 export function existing({ input, findings }: Sources, peer: "CA" | "XDS", variable: string, path: string): Roots {
@@ -170,7 +65,7 @@ export function keepaliveOf({ env }: Sources): { readonly intervalMs: number; re
   return { intervalMs: env.durationMs("GRPC_KEEPALIVE_INTERVAL"), timeoutMs: env.durationMs("GRPC_KEEPALIVE_TIMEOUT") };
 }
 
-function positive({ env, findings }: Sources, name: "ATTACHE_CA_TIMEOUT"): number {
+export function positive({ env, findings }: Sources, name: "ATTACHE_CA_TIMEOUT"): number {
   const ms = env.durationMs(name);
   if (ms <= 0) findings.problem(name, "must be above 0");
   return ms;

@@ -10,7 +10,7 @@ export interface VariableSpec {
   readonly unit: string;
   readonly meaning: string;
   /** Where the name and its meaning come from. */
-  readonly source: "istio" | "kubernetes" | "attache" | "go" | "cloud";
+  readonly source: "istio" | "kubernetes" | "attache" | "go" | "cloud" | "vault" | "spiffe";
   readonly dead?: true;
 }
 

@@ -33,6 +33,13 @@ export const variables = {
       source: "kubernetes",
     },
   ),
+  KUBERNETES_SERVICE_PORT: row("int", "443", "port of Kubernetes' API", { source: "kubernetes", unit: "port" }),
+  VAULT_ADDR: row("string", "", "https:// address of Vault", { source: "vault" }),
+  VAULT_NAMESPACE: row("string", "", "Vault's namespace", { source: "vault" }),
+  VAULT_CACERT: row("string", "", "file with Vault's root; when empty the system's roots", { source: "vault" }),
+  SPIFFE_ENDPOINT_SOCKET: row("string", "", "unix:// or tcp:// address of the SPIFFE Workload API", {
+    source: "spiffe",
+  }),
   DNS_PROXY_ADDR: row(
     "string",
     "localhost:15053",
