@@ -75,13 +75,18 @@ const node = { id: "sidecar~10.0.0.1~web.demo~demo.svc.cluster.local" };
 /** One open stream: what came, and how it ended. */
 export class SdsStreamClient<Answer extends { readonly nonce: string }> implements Disposable {
   readonly answers: Answer[] = [];
+  /** Sees each answer as it comes. */
+  onAnswer: (answer: Answer) => void = () => undefined;
   readonly #stream: grpc.ClientDuplexStream<object, Answer>;
   /** Set when the stream has ended, with the server's status. */
   status: { readonly code: number; readonly details: string } | undefined;
 
   constructor(stream: grpc.ClientDuplexStream<object, Answer>) {
     this.#stream = stream;
-    stream.on("data", (answer: Answer) => this.answers.push(answer));
+    stream.on("data", (answer: Answer) => {
+      this.answers.push(answer);
+      this.onAnswer(answer);
+    });
     stream.on("status", (status: grpc.StatusObject) => {
       this.status = { code: status.code, details: status.details };
     });
