@@ -4,8 +4,10 @@ import { chmod, readdir, readFile, writeFile } from "node:fs/promises";
 import { createServer, type Server } from "node:net";
 import { once } from "node:events";
 import { join } from "node:path";
-import { expect, test } from "vitest";
+import { afterAll, expect, test } from "vitest";
 import { startFakeCa } from "../fakes/fake-ca.ts";
+import { eventually } from "../support/eventually.ts";
+import { makeMemoryGroup } from "../support/memory-group.ts";
 import { type Pod, type PodOptions, startPod } from "../support/pod.ts";
 
 /** One way in which the agent ends: how it comes to it, its exit code, and what the termination message begins with. */
@@ -150,3 +152,28 @@ test("the account of a killed Envoy tells the last events before it", async () =
   for (const event of events) expect(event).toMatch(/^-\d+\.\d{3}s (info|warn|error) \S/);
   expect(events.join("\n")).not.toMatch(/BEGIN|PRIVATE/);
 });
+
+const limit = makeMemoryGroup(150 * 2 ** 20);
+afterAll(() => {
+  limit?.[Symbol.dispose]();
+});
+
+test.runIf(limit !== undefined)(
+  "an Envoy killed for lack of memory ends the agent with 137, and the cause is told",
+  async () => {
+    await using ca = await startFakeCa();
+    const script = "#!/bin/sh\nmkfifo go\nread -r _ < go\nexec tail /dev/zero\n";
+    const env = { ATTACHE_TERMINATION_MESSAGE_PATH: "./message", ATTACHE_FLIGHT_RECORDER_DIR: "./flights" };
+    await using pod = await startPod({ ca, env, ...program, prepare: placeProgram(script) });
+    await eventually(
+      () => {
+        expect(pod.log()).toContain("limits");
+      },
+      { withinMs: 5_000 },
+    );
+    for (const pid of [pod.pid, ...pod.envoyPids()]) limit?.add(pid);
+    await writeFile(join(pod.directory, "go"), "now\n");
+    expect(await pod.exited).toEqual({ code: 137, signal: null });
+    await expectAccount(pod.directory, 137, /Envoy was killed for lack of memory .*raise the container's memory limit/);
+  },
+);
