@@ -4,6 +4,7 @@ import { monitorEventLoopDelay } from "node:perf_hooks";
 import type { Readable } from "node:stream";
 import { getHeapSnapshot } from "node:v8";
 import type { Clock } from "../lib/clock.ts";
+import { HeapRedaction } from "./heap-redaction.ts";
 
 /** Delays of the event loop in milliseconds. */
 export interface EventLoopDelay {
@@ -49,9 +50,9 @@ export async function recordCpuProfile(seconds: number, clock: Clock, signal: Ab
 }
 
 /**
- * What is on the heap. Stops everything else for as long as it takes, and holds keys and tokens if the heap does: for
- * callers on loopback, on demand.
+ * What is on the heap, without the texts that are there. Stops everything else while it is taken: for callers on
+ * loopback, on demand.
  */
 export function heapSnapshot(): Readable {
-  return getHeapSnapshot();
+  return getHeapSnapshot().pipe(new HeapRedaction());
 }

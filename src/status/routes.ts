@@ -21,21 +21,18 @@ export interface Routes extends Disposable {
 export function createRoutes(context: RouteContext): Routes {
   const debug = lazyDebugRoutes(context);
   const find = createFinder(context, debug);
-  const inTurn = new Map<Socket, Promise<void>>();
+  const latest = new WeakMap<Socket, ServerResponse>();
   const handle: RequestListener = (request, response) => {
     const { socket } = request;
-    const before = inTurn.get(socket);
-    const closed = new Promise<void>((resolve) => response.once("close", resolve));
-    inTurn.set(socket, closed);
-    void closed.then(() => {
-      if (inTurn.get(socket) === closed) inTurn.delete(socket);
-    });
+    const before = latest.get(socket);
+    latest.set(socket, response);
     // a caller that asks on without reading its answers waits for itself, and keeps nothing busy meanwhile
-    if (before === undefined) answer(request, response);
-    else
-      void before.then(() => {
+    if (before === undefined || before.closed) answer(request, response);
+    else {
+      before.once("close", () => {
         answer(request, response);
       });
+    }
   };
   const answer: RequestListener = (request, response) => {
     const gone = new AbortController();
