@@ -22,6 +22,10 @@ export async function createIdentitySource(
       const { createMountedIdentity } = await import("../cert/index.ts");
       return createMountedIdentity(identity, { clock: deps.clock, debounceMs: config.certFiles.debounceMs });
     }
+    case "workload-api": {
+      const { createWorkloadApi } = await import("../ca/index.ts");
+      return createWorkloadApi(identity, deps);
+    }
     case "external-sds":
       return undefined;
   }

@@ -4,8 +4,10 @@ import type { CaClient, CaDeps } from "./ca-client.ts";
 import type { CaConfig, SingleCaConfig } from "./ca-config.ts";
 import type { EmbeddedCa, EmbeddedCaOptions } from "./embedded/embedded-ca-face.ts";
 import { createFailoverClient } from "./failover.ts";
+import type { WorkloadApiConfig, WorkloadApiEvent } from "./workload-api.ts";
 import { createLazyClient } from "./lazy-client.ts";
 
+export type { WorkloadApiConfig, WorkloadApiEvent } from "./workload-api.ts";
 export type { CaAnswer, CaClient, CaDeps, CaRequest } from "./ca-client.ts";
 export type * from "./ca-config.ts";
 export { CaError, type CaFailure } from "./ca-error.ts";
@@ -37,6 +39,20 @@ async function loadClient(config: SingleCaConfig, deps: CaDeps): Promise<CaClien
     default:
       return assertNever(config);
   }
+}
+
+/** Who hands out the identity that a SPIFFE agent on this machine gives to this process. */
+export function createWorkloadApi(
+  config: WorkloadApiConfig,
+  { clock }: Pick<CaDeps, "clock">,
+): { readonly name: string; watch(signal: AbortSignal): AsyncIterable<WorkloadApiEvent> } {
+  return {
+    name: "spiffe",
+    async *watch(signal) {
+      const { watchWorkloadApi } = await import("./workload-api.ts");
+      yield* watchWorkloadApi(config, clock, signal);
+    },
+  };
 }
 
 /**

@@ -108,3 +108,23 @@ export function derTime(ms: number): Der {
     ? element(universal.utcTime, Buffer.from(text.slice(2)))
     : element(universal.generalizedTime, Buffer.from(text));
 }
+
+/**
+ * Splits elements that follow each other, by their lengths alone.
+ * @returns undefined when the bytes are not a row of whole elements
+ */
+export function splitDer(bytes: Uint8Array): readonly Der[] | undefined {
+  const elements: Der[] = [];
+  for (let at = 0; at < bytes.length; ) {
+    const first = bytes[at + 1] ?? 0;
+    const lengthSize = first < 0x80 ? 0 : first & 0x7f;
+    if (at + 2 + lengthSize > bytes.length || lengthSize > 4) return undefined;
+    let length = lengthSize === 0 ? first : 0;
+    for (const byte of bytes.subarray(at + 2, at + 2 + lengthSize)) length = length * 256 + byte;
+    const end = at + 2 + lengthSize + length;
+    if (end > bytes.length || first === 0x80) return undefined;
+    elements.push(bytes.subarray(at, end));
+    at = end;
+  }
+  return elements;
+}

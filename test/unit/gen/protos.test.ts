@@ -19,6 +19,19 @@ const facts: Readonly<Record<string, readonly string[]>> = {
     "4 google.protobuf.Struct metadata",
   ],
   "istio.v1.auth.IstioCertificateResponse": ["1 repeated string cert_chain"],
+  "spiffe.X509SVIDRequest": [],
+  "spiffe.X509SVIDResponse": [
+    "1 repeated spiffe.X509SVID svids",
+    "2 repeated bytes crl",
+    "3 map<string> bytes federated_bundles",
+  ],
+  "spiffe.X509SVID": [
+    "1 string spiffe_id",
+    "2 bytes x509_svid",
+    "3 bytes x509_svid_key",
+    "4 bytes bundle",
+    "5 string hint",
+  ],
   "grpc.health.v1.HealthCheckRequest": ["1 string service"],
   "grpc.health.v1.HealthCheckResponse": ["1 grpc.health.v1.HealthCheckResponse.ServingStatus status"],
   "envoy.extensions.private_key_providers.cryptomb.v3alpha.CryptoMbPrivateKeyMethodConfig": [

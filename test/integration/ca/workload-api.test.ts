@@ -1,0 +1,147 @@
+// SPDX-License-Identifier: Apache-2.0
+import { join } from "node:path";
+import { status } from "@grpc/grpc-js";
+import { describe, expect, test } from "vitest";
+import { createWorkloadApi, type WorkloadApiConfig } from "../../../src/ca/index.ts";
+import { systemClock } from "../../../src/lib/clock.ts";
+import { type FakeSvid, type FakeWorkloadApi, startFakeWorkloadApi } from "../../fakes/fake-workload-api.ts";
+import { eventually } from "../../support/eventually.ts";
+import { temporaryDirectory } from "../../support/temporary-directory.ts";
+import { newKey, publicKeyOf, testAuthority } from "../../support/test-authority.ts";
+import { type TestStore, testStore } from "../../support/test-store.ts";
+
+const ca = testAuthority("agent", Date.now());
+const federated = testAuthority("federated", Date.now());
+
+function svid(spiffeId: string, more: Partial<FakeSvid> = {}): FakeSvid {
+  const key = newKey();
+  const chainPem = ca.issue({ publicKey: publicKeyOf(key), uris: [spiffeId] }, Date.now());
+  return { spiffeId, chainPem, keyPem: key.export({ type: "pkcs8", format: "pem" }), bundlePem: ca.rootPem, ...more };
+}
+
+interface Setup extends AsyncDisposable {
+  readonly agent: FakeWorkloadApi;
+  readonly pod: TestStore;
+}
+
+async function setUp(config: Partial<WorkloadApiConfig> = {}): Promise<Setup> {
+  const directory = await temporaryDirectory();
+  const path = join(directory.path, "agent.sock");
+  const agent = await startFakeWorkloadApi(path);
+  const whole = {
+    endpoint: { kind: "unix", path },
+    spiffeId: undefined,
+    hint: undefined,
+    federatesWith: [],
+    ...config,
+  } as const;
+  const pod = testStore(createWorkloadApi(whole, { clock: systemClock }));
+  return {
+    agent,
+    pod,
+    async [Symbol.asyncDispose]() {
+      await pod[Symbol.asyncDispose]();
+      await agent[Symbol.asyncDispose]();
+      await directory[Symbol.asyncDispose]();
+    },
+  };
+}
+
+async function untilServed(pod: TestStore, spiffeId: string): Promise<void> {
+  await eventually(
+    () => {
+      expect(pod.store.status()).toMatchObject({ state: "valid", spiffeId, source: "spiffe" });
+    },
+    { withinMs: 4_000 },
+  );
+}
+
+describe("the identity from a SPIFFE agent", () => {
+  test("is served, and renewed when the agent renews it; dropped roots are dropped", async () => {
+    await using it = await setUp();
+    const bundles = it.pod.collect("ROOTCA");
+    const certificates = it.pod.collect("default");
+    const other = testAuthority("next", Date.now());
+    it.agent.give([svid("spiffe://cluster.local/ns/a/sa/one"), svid("spiffe://cluster.local/ns/a/sa/two")]);
+    await untilServed(it.pod, "spiffe://cluster.local/ns/a/sa/one");
+    it.agent.give([svid("spiffe://cluster.local/ns/a/sa/one", { bundlePem: ca.rootPem + other.rootPem })]);
+    await eventually(
+      () => {
+        expect(certificates).toHaveLength(2);
+      },
+      { withinMs: 2_000 },
+    );
+    it.agent.give([svid("spiffe://cluster.local/ns/a/sa/one", { bundlePem: other.rootPem })]);
+    await eventually(
+      () => {
+        expect(bundles.at(-1)).toEqual({ kind: "trust-bundle", rootsPem: other.rootPem });
+      },
+      { withinMs: 2_000 },
+    );
+    expect(it.agent.calls).toBe(1);
+  });
+
+  test("is chosen by its ID or by its hint", async () => {
+    const two = "spiffe://cluster.local/ns/a/sa/two";
+    const both = [svid("spiffe://cluster.local/ns/a/sa/one"), svid(two, { hint: "internal" })];
+    for (const config of [{ spiffeId: two }, { hint: "internal" }]) {
+      await using it = await setUp(config);
+      it.agent.give(both);
+      await untilServed(it.pod, two);
+    }
+  });
+
+  test("brings the roots of federated domains", async () => {
+    await using it = await setUp({ federatesWith: ["other.example"] });
+    const bundles = it.pod.collect("ROOTCA");
+    it.agent.give([svid("spiffe://cluster.local/ns/a/sa/one")], { "spiffe://other.example": federated.rootPem });
+    await eventually(
+      () => {
+        expect(bundles.at(-1)).toEqual({
+          kind: "trust-bundle",
+          rootsPem: [ca.rootPem, federated.rootPem].sort().join(""),
+        });
+      },
+      { withinMs: 2_000 },
+    );
+  });
+
+  test("stays in use while the agent refuses, talks rubbish, or gives a pair that is none", async () => {
+    await using it = await setUp();
+    const id = "spiffe://cluster.local/ns/a/sa/one";
+    it.agent.refuse(status.PERMISSION_DENIED);
+    await eventually(
+      () => {
+        expect(it.pod.pending()).toContain("it has no identity for this process");
+      },
+      { withinMs: 3_000 },
+    );
+    it.agent.give([svid(id)]);
+    await untilServed(it.pod, id);
+    const { serial } = it.pod.store.status();
+    it.agent.give([svid(id, { keyPem: svid(id).keyPem })]);
+    await eventually(
+      () => {
+        expect(it.pod.store.status().lastError).toContain("do not belong together");
+      },
+      { withinMs: 3_000 },
+    );
+    it.agent.garble();
+    await eventually(
+      () => {
+        expect(it.pod.store.status().lastError).toContain("its answer cannot be read");
+      },
+      { withinMs: 3_000 },
+    );
+    expect(it.pod.store.status()).toMatchObject({ state: "valid", serial });
+    expect(it.pod.pending()).toBeUndefined();
+    it.agent.give([svid(id)]);
+    await eventually(
+      () => {
+        expect(it.pod.store.status()).toMatchObject({ lastError: undefined });
+      },
+      { withinMs: 5_000 },
+    );
+    expect(it.pod.store.status().serial).not.toBe(serial);
+  });
+});
