@@ -1,0 +1,56 @@
+// SPDX-License-Identifier: Apache-2.0
+import { expect, test } from "vitest";
+import { startFakeCa } from "../fakes/fake-ca.ts";
+import { eventually } from "../support/eventually.ts";
+import { type Pod, startPod } from "../support/pod.ts";
+
+const proxyConfig = { drainDuration: "1s" };
+
+async function epoch(pod: Pod): Promise<number> {
+  const answer = await fetch(`http://127.0.0.1:${String(pod.ports.admin)}/server_info`);
+  const info = (await answer.json()) as { state: string; command_line_options: { restart_epoch: number } };
+  return info.state === "LIVE" ? info.command_line_options.restart_epoch : -1;
+}
+
+test("SIGHUP lets a new Envoy take over, with its certificate, and the agent stays ready", async () => {
+  await using ca = await startFakeCa();
+  await using pod = await startPod({ ca, proxyConfig, env: { ATTACHE_HOT_RESTART: "true" } });
+  await pod.untilReady();
+  const [serial] = await pod.serials();
+  expect(await epoch(pod)).toBe(0);
+  pod.kill("SIGHUP");
+  await eventually(
+    async () => {
+      expect(await epoch(pod)).toBe(1);
+      expect(await pod.serials()).toContain(serial);
+    },
+    { withinMs: 10_000 },
+  );
+  expect((await pod.readiness()).status).toBe(200);
+  expect(pod.log()).toContain("a new Envoy has taken over");
+  await eventually(
+    () => {
+      expect(pod.envoyPids()).toHaveLength(1);
+    },
+    { withinMs: 10_000 },
+  );
+  pod.kill("SIGTERM");
+  expect(await pod.exited).toEqual({ code: 0, signal: null });
+  expect(pod.envoyPids()).toEqual([]);
+});
+
+test("SIGHUP changes nothing unless hot restart is on", async () => {
+  await using ca = await startFakeCa();
+  await using pod = await startPod({ ca, proxyConfig });
+  await pod.untilReady();
+  const pids = pod.envoyPids();
+  pod.kill("SIGHUP");
+  await eventually(
+    () => {
+      expect(pod.log()).toContain("hot restart is off");
+    },
+    { withinMs: 5_000 },
+  );
+  expect(pod.envoyPids()).toEqual(pids);
+  expect((await pod.readiness()).status).toBe(200);
+});
