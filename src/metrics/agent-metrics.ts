@@ -75,6 +75,15 @@ export interface AgentMetricsOptions {
   readonly now: () => number;
   /** The certificates that are held now; asked at each scrape. */
   readonly certificates: () => readonly ExpiringCertificate[];
+  /** How often Envoy was started again so far; undefined leaves the counters at 0. */
+  readonly envoyStarts?: () => EnvoyStarts;
+}
+
+export interface EnvoyStarts {
+  readonly restarts: number;
+  /** Hot restarts that took over, and those that did not. */
+  readonly swaps: number;
+  readonly refusedSwaps: number;
 }
 
 const csr = [["csr"]] as const;
@@ -150,6 +159,25 @@ function ownFamilies({ start, scrape }: Slices, options: AgentMetricsOptions): r
     counter(names.scrapeAborts, scrape.aborts),
     counter(names.duplicateFamilies, scrape.duplicateFamilies),
     { ...names.certificateExpiry, kind: "gauge", measure: expiry },
+    ...envoyFamilies(options.envoyStarts ?? (() => ({ restarts: 0, swaps: 0, refusedSwaps: 0 }))),
+  ];
+}
+
+function envoyFamilies(read: () => EnvoyStarts): readonly MetricFamily[] {
+  const restarts = { labelNames: [], samples: () => [{ labels: [], value: read().restarts }] };
+  const hotRestarts = {
+    labelNames: ["outcome"],
+    samples: () => {
+      const { swaps, refusedSwaps } = read();
+      return [
+        { labels: ["refused"], value: refusedSwaps },
+        { labels: ["swapped"], value: swaps },
+      ];
+    },
+  };
+  return [
+    { ...names.envoyRestarts, kind: "counter", measure: restarts },
+    { ...names.envoyHotRestarts, kind: "counter", measure: hotRestarts },
   ];
 }
 

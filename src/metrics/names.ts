@@ -50,6 +50,8 @@ export const metricNames = {
   dnsUpstreamRequests: metric("dns_upstream_requests_total", "Requests passed on to upstream resolvers."),
   dnsUpstreamFailures: metric("dns_upstream_failures_total", "Requests that upstream resolvers failed."),
   dnsUpstreamDuration: metric("dns_upstream_request_duration_seconds", "Time that upstream resolvers took."),
+  envoyRestarts: metric("envoy_restarts_total", "Times that Envoy was started again after it had died."),
+  envoyHotRestarts: metric("envoy_hot_restarts_total", "Replacements of Envoy while it served, by outcome."),
   wasmEntries: metric("wasm_cache_entries", "Wasm modules in the cache."),
   wasmLookups: metric("wasm_cache_lookup_count", "Look-ups in the Wasm cache, by hit."),
   wasmFetches: metric("wasm_remote_fetch_count", "Fetches of Wasm modules, by result."),
