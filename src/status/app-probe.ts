@@ -38,8 +38,11 @@ export function createAppProber(settings: ProbeSettings, deps: { readonly clock:
           http ??= import("./http-probe.ts").then(({ createHttpProber }) => createHttpProber(settings));
           return await (await http).probe(handler, request, limit);
         case "tcp": {
-          const { probeTcp } = await import("./tcp-probe.ts");
-          return await probeTcp(settings, handler.port, limit);
+          const [{ probeTcp }, { probeAddress }] = await Promise.all([
+            import("./tcp-probe.ts"),
+            import("./probe-address.ts"),
+          ]);
+          return await probeTcp(probeAddress(settings), handler.port, limit);
         }
         case "grpc":
           return await askGrpc(handler, request, limitMs, limit);

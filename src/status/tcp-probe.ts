@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 import { connect } from "node:net";
-import type { ProbeOutcome, ProbeSettings } from "./probe-outcome.ts";
-import { failedProbe, probeAddress } from "./probe-address.ts";
+import type { ProbeOutcome } from "./probe-outcome.ts";
+import { failedProbe, type ProbeAddress } from "./probe-address.ts";
 
 /** Connects and closes again, no byte is sent. */
-export function probeTcp(settings: ProbeSettings, port: number, signal: AbortSignal): Promise<ProbeOutcome> {
+export function probeTcp(address: ProbeAddress, port: number, signal: AbortSignal): Promise<ProbeOutcome> {
   return new Promise((resolve) => {
-    const socket = connect({ ...probeAddress(settings), port });
+    const socket = connect({ ...address, port });
     const finish = (outcome: ProbeOutcome): void => {
       signal.removeEventListener("abort", onAbort);
       socket.destroy();
