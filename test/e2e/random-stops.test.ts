@@ -1,0 +1,28 @@
+// SPDX-License-Identifier: Apache-2.0
+import { expect, test } from "vitest";
+import { systemClock } from "../../src/lib/clock.ts";
+import { startFakeCa } from "../fakes/fake-ca.ts";
+import { startPod } from "../support/pod.ts";
+
+const stops = 50;
+/** From the first instruction to well after the pod is ready, on a slow machine too. */
+const latestMs = 1_200;
+
+test("SIGTERM at 50 random instants of the start: the end within a second, and nothing left behind", async () => {
+  await using ca = await startFakeCa();
+  const slow: string[] = [];
+  for (let stop = 0; stop < stops; stop++) {
+    await using pod = await startPod({ ca });
+    const instantMs = Math.random() * latestMs;
+    await systemClock.delay(instantMs);
+    const askedMs = performance.now();
+    pod.kill("SIGTERM");
+    const exit = await pod.exited;
+    const tookMs = performance.now() - askedMs;
+    // before its first instruction a process cannot do better than its signal's default
+    expect(exit.signal === "SIGTERM" || exit.code === 0).toBe(true);
+    expect(pod.envoyPids()).toEqual([]);
+    if (tookMs >= 1_000) slow.push(`${String(Math.round(tookMs))} ms after ${String(Math.round(instantMs))} ms`);
+  }
+  expect(slow).toEqual([]);
+});

@@ -1,0 +1,94 @@
+// SPDX-License-Identifier: Apache-2.0
+import { existsSync } from "node:fs";
+import { chmod, writeFile } from "node:fs/promises";
+import { join } from "node:path";
+import { describe, expect, test } from "vitest";
+import { startFakeCa } from "../fakes/fake-ca.ts";
+import { type Pod, startPod } from "../support/pod.ts";
+
+describe("checklist of control and shutdown", () => {
+  test("C5 Envoy returns at once: the agent returns", async () => {
+    await using ca = await startFakeCa();
+    await using pod = await startPod({
+      ca,
+      proxyConfig: { binaryPath: "./program" },
+      prepare: async ({ directory }) => {
+        await writeFile(join(directory, "program"), "#!/bin/sh\nexit 0\n");
+        await chmod(join(directory, "program"), 0o755);
+      },
+    });
+    expect(await pod.exited).toEqual({ code: 0, signal: null });
+  });
+
+  test("C6 the generated bootstrap is gone after a good end, and stays after a crash to be looked at", async () => {
+    await using ca = await startFakeCa();
+    await using good = await startPod({ ca });
+    await using crashed = await startPod({ ca });
+    await Promise.all([good.untilReady(), crashed.untilReady()]);
+    const left = (pod: Pod): boolean => existsSync(join(pod.directory, "etc/istio/proxy/envoy-rev.json"));
+    expect([left(good), left(crashed)]).toEqual([true, true]);
+    good.kill("SIGTERM");
+    for (const pid of crashed.envoyPids()) process.kill(pid, "SIGKILL");
+    await Promise.all([good.exited, crashed.exited]);
+    expect([left(good), left(crashed)]).toEqual([false, true]);
+  });
+
+  test("C9 two agents in a row with different ports: each Envoy becomes ready", async () => {
+    await using ca = await startFakeCa();
+    const seen = new Set<number>();
+    for (let agent = 0; agent < 2; agent++) {
+      await using pod = await startPod({ ca });
+      await pod.untilReady();
+      seen.add(pod.ports.admin);
+      pod.kill("SIGTERM");
+      expect(await pod.exited).toEqual({ code: 0, signal: null });
+    }
+    expect(seen.size).toBe(2);
+  });
+});
+
+describe("the end of a pod that serves", () => {
+  test("a second SIGTERM ends a long drain at once", async () => {
+    await using ca = await startFakeCa();
+    const env = { EXIT_ON_ZERO_ACTIVE_CONNECTIONS: "false", MINIMUM_DRAIN_DURATION: "20s" };
+    await using pod = await startPod({ ca, env, proxyConfig: { terminationDrainDuration: "20s" } });
+    await pod.untilReady();
+    pod.kill("SIGTERM");
+    const { status } = await pod.readiness();
+    expect([200, 503]).toContain(status);
+    const startMs = performance.now();
+    pod.kill("SIGTERM");
+    expect(await pod.exited).toEqual({ code: 0, signal: null });
+    expect(performance.now() - startMs).toBeLessThan(1_000);
+    expect(pod.envoyPids()).toEqual([]);
+  });
+
+  test("the grace period of the pod sets the deadline", async () => {
+    await using ca = await startFakeCa();
+    const env = { ATTACHE_TERMINATION_GRACE: "3", MINIMUM_DRAIN_DURATION: "20s" };
+    await using pod = await startPod({ ca, env });
+    await pod.untilReady();
+    const startMs = performance.now();
+    pod.kill("SIGTERM");
+    expect(await pod.exited).toEqual({ code: 0, signal: null });
+    expect(performance.now() - startMs).toBeGreaterThan(1_500);
+    expect(performance.now() - startMs).toBeLessThan(2_500);
+  });
+
+  test("an Envoy that ignores SIGTERM is killed at the deadline, and the end is still a good one", async () => {
+    await using ca = await startFakeCa();
+    await using pod = await startPod({
+      ca,
+      proxyConfig: { binaryPath: "./program" },
+      prepare: async ({ directory }) => {
+        await writeFile(join(directory, "program"), "#!/bin/sh\ntrap '' TERM\nwhile :; do sleep 0.1; done\n");
+        await chmod(join(directory, "program"), 0o755);
+      },
+    });
+    await expect.poll(() => pod.log(), { timeout: 5_000 }).toContain("status served");
+    const startMs = performance.now();
+    pod.kill("SIGTERM");
+    expect(await pod.exited).toEqual({ code: 0, signal: null });
+    expect(performance.now() - startMs).toBeLessThan(1_000);
+  });
+});
