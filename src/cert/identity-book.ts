@@ -29,7 +29,8 @@ export class IdentityBook {
   #lastSuccessMs: number | undefined;
   #skewMs = 0;
   #dueMs: number | undefined;
-  #lastDetail: string | undefined;
+  /** What the readiness hold was told last; undefined for released. At first it was told nothing. */
+  #lastDetail: string | undefined = "";
   #alarmed: { readonly serial: string; readonly percent: number } | undefined;
 
   constructor(spiffeId: string, source: string, deps: CertDeps) {
@@ -104,7 +105,7 @@ export class IdentityBook {
     this.held.refresh(nowMs);
     this.#watchLife(nowMs);
     const detail = this.held.isValid(nowMs) ? undefined : this.#pendingDetail(nowMs);
-    if (detail === this.#lastDetail && this.held.served !== undefined) return;
+    if (detail === this.#lastDetail) return;
     this.#lastDetail = detail;
     if (detail === undefined) hold.release();
     else hold.set(detail);

@@ -41,14 +41,16 @@ export class Issuing {
   async run(signal: AbortSignal): Promise<void> {
     const { clock, log } = this.#deps;
     let retryAtMs: number | undefined;
+    let mayChange = false;
     while (!signal.aborted) {
       const paceMs = clock.now() + this.#pace.earliestMs - clock.monotonicMs();
       const dueMs = Math.max(retryAtMs ?? this.#renewalDueMs(), paceMs);
       this.#book.planned(dueMs);
-      switch (await this.#untilDue(dueMs, retryAtMs !== undefined, signal)) {
+      switch (await this.#untilDue(dueMs, mayChange, signal)) {
         case "due": {
           const failed = await this.#try(signal);
           retryAtMs = failed === undefined ? undefined : clock.now() + this.#retryDelayMs(failed);
+          mayChange = failed !== undefined;
           break;
         }
         case "jumped":
@@ -57,17 +59,19 @@ export class Issuing {
           retryAtMs = undefined;
           break;
         case "changed":
+          // Once for each failed try; the pace of tries still holds.
+          mayChange = false;
           retryAtMs = clock.now();
           break;
       }
     }
   }
 
-  /** After a failure, a change in what made it fail ends the wait. */
-  async #untilDue(dueMs: number, failed: boolean, signal: AbortSignal): Promise<"due" | "jumped" | "changed"> {
+  /** @param mayChange whether a change of what made a try fail ends the wait */
+  async #untilDue(dueMs: number, mayChange: boolean, signal: AbortSignal): Promise<"due" | "jumped" | "changed"> {
     const over = new AbortController();
     const both = AbortSignal.any([signal, over.signal]);
-    const changed = failed ? this.#signer.untilChanged?.(both).then(() => "changed" as const) : undefined;
+    const changed = mayChange ? this.#signer.untilChanged?.(both).then(() => "changed" as const) : undefined;
     try {
       const due = untilWallClock(this.#deps.clock, dueMs, both);
       due.catch(() => undefined);

@@ -7,7 +7,7 @@ export interface CertificateSigner {
    * @throws any error; the store reads the facts of SigningFailure from it where they are there
    */
   sign(request: SigningRequest, signal: AbortSignal): Promise<SignedChain>;
-  /** Resolves when something that made a try fail may be different now, such as a token's file. */
+  /** Resolves when something that made a try fail may be different now, such as a token's file, or on abort. */
   untilChanged?(signal: AbortSignal): Promise<void>;
 }
 

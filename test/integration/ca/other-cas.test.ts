@@ -1,0 +1,278 @@
+// SPDX-License-Identifier: Apache-2.0
+import { createPublicKey } from "node:crypto";
+import { writeFile } from "node:fs/promises";
+import { join } from "node:path";
+import { describe, expect, test } from "vitest";
+import { type CaClient, type CaConfig, CaError, type CaRequest, createCaClient } from "../../../src/ca/index.ts";
+import { checkAnswer } from "../../../src/cert/answer.ts";
+import { createKeyAndRequest, renderPrivateKey } from "../../../src/cert/csr.ts";
+import { systemClock } from "../../../src/lib/clock.ts";
+import { startFakeKubernetesCsr } from "../../fakes/fake-kubernetes-csr.ts";
+import { startFakeStepCa } from "../../fakes/fake-step-ca.ts";
+import { startFakeVault } from "../../fakes/fake-vault.ts";
+import type { HttpsServer } from "../../fakes/https-server.ts";
+import { caRequest } from "../../support/ca-request.ts";
+import { FakeClock } from "../../support/fake-clock.ts";
+import { temporaryDirectory } from "../../support/temporary-directory.ts";
+import { newKey, testSpiffeId } from "../../support/test-authority.ts";
+import { testLog } from "../../support/test-log.ts";
+
+const never = new AbortController().signal;
+
+interface Files extends AsyncDisposable {
+  put(name: string, text: string): Promise<string>;
+}
+
+async function files(): Promise<Files> {
+  const directory = await temporaryDirectory();
+  return {
+    async put(name, text) {
+      const path = join(directory.path, name);
+      await writeFile(path, text);
+      return path;
+    },
+    [Symbol.asyncDispose]: () => directory[Symbol.asyncDispose](),
+  };
+}
+
+function serverOf({ host, port }: HttpsServer, rootPath: string) {
+  const roots = { kind: "file", path: rootPath } as const;
+  return {
+    host,
+    port,
+    security: { kind: "tls", serverName: host, roots, client: undefined, policy: "default" },
+  } as const;
+}
+
+function client(config: CaConfig, clock = systemClock): CaClient {
+  return createCaClient(config, { log: testLog().log, clock });
+}
+
+/** Signs, and checks the answer as the store would. */
+async function sign(ca: CaClient, more: Partial<CaRequest> = {}) {
+  const { csrPem, privateKey } = await createKeyAndRequest({ kind: "ec", curve: "P-256" }, testSpiffeId);
+  const answer = await ca.sign(caRequest(csrPem, 3_600_000, more), never);
+  const checked = checkAnswer(answer, { privateKey, spiffeId: testSpiffeId, nowMs: Date.now(), maxSkewMs: 0 });
+  return { checked, current: { chainPem: checked.leaf.pem, keyPem: renderPrivateKey(privateKey, true) } };
+}
+
+async function failureOf(ca: CaClient): Promise<CaError> {
+  const error: unknown = await sign(ca).catch((reason: unknown) => reason);
+  if (!(error instanceof CaError)) throw new Error("expected a CaError", { cause: error });
+  return error;
+}
+
+describe("Vault", () => {
+  const common = { kind: "vault", namespace: "team", signPath: "pki/sign/mesh", timeoutPerTryMs: 2_000 } as const;
+
+  test("signs after a Kubernetes login, which is used again and renewed when half of it is over", async () => {
+    await using it = await files();
+    await using vault = await startFakeVault();
+    const clock = new FakeClock(Date.now());
+    const auth = {
+      kind: "kubernetes",
+      mount: "kubernetes",
+      role: "mesh",
+      tokenPath: await it.put("token", "sa-token\n"),
+    } as const;
+    const server = serverOf(vault.server, await it.put("root.pem", vault.rootPem));
+    await using ca = client({ ...common, server, auth }, clock);
+    const { checked } = await sign(ca);
+    expect(checked.anchor.pem).toBe(vault.rootPem);
+    await sign(ca);
+    await clock.advance(31 * 60_000);
+    await sign(ca);
+    expect(vault.requests.map((request) => request.path)).toEqual([
+      "/v1/auth/kubernetes/login",
+      "/v1/pki/sign/mesh",
+      "/v1/pki/sign/mesh",
+      "/v1/auth/token/renew-self",
+      "/v1/pki/sign/mesh",
+    ]);
+    expect(vault.requests[1]?.body).toMatchObject({ ttl: "3600s", uri_sans: testSpiffeId, format: "pem" });
+    expect(vault.requests[1]?.headers["x-vault-namespace"]).toBe("team");
+  });
+
+  test("logs in again when its token is no longer known, once for each try", async () => {
+    await using it = await files();
+    await using vault = await startFakeVault();
+    const auth = {
+      kind: "approle",
+      mount: "approle",
+      roleIdPath: await it.put("role", "id"),
+      secretIdPath: await it.put("secret", "secret"),
+    } as const;
+    await using ca = client({
+      ...common,
+      auth,
+      server: serverOf(vault.server, await it.put("root.pem", vault.rootPem)),
+    });
+    await sign(ca);
+    vault.revokeTokens();
+    await sign(ca);
+    expect(vault.requests.filter((request) => request.path.endsWith("login"))).toHaveLength(2);
+    vault.answerNext(
+      { status: 403, body: { errors: ["no"] } },
+      { status: 403, body: { errors: ["role is forbidden"] } },
+    );
+    const error = await failureOf(ca);
+    expect(error).toMatchObject({ failure: "refused", permanent: true });
+    expect(error.message).toContain("it answered 403: role is forbidden");
+  });
+
+  test("reads its roots from the mount when the answer leaves them out; a token from a file is sent as it is", async () => {
+    await using it = await files();
+    await using vault = await startFakeVault();
+    vault.withoutRoot = true;
+    const auth = { kind: "token-file", path: await it.put("token", "static") } as const;
+    await using ca = client({
+      ...common,
+      auth,
+      server: serverOf(vault.server, await it.put("root.pem", vault.rootPem)),
+    });
+    const { checked } = await sign(ca);
+    expect(checked.roots.map((root) => root.pem)).toEqual([vault.rootPem]);
+  });
+
+  test.each([
+    [
+      { status: 503, body: { errors: ["Vault is sealed"] }, headers: { "retry-after": "3" } },
+      { failure: "unreachable", retryAfterMs: 3_000 },
+    ],
+    [{ status: 429, body: {} }, { failure: "unreachable" }],
+    [
+      { status: 400, body: { errors: ["uri not allowed by this role"] } },
+      { failure: "refused", permanent: false },
+    ],
+    [{ status: 200, body: "rubbish" }, { failure: "malformed-response" }],
+    [{ status: 200, body: { data: {} } }, { failure: "malformed-response" }],
+  ])("tells the kind of failure of %j", async (response, facts) => {
+    await using it = await files();
+    await using vault = await startFakeVault();
+    const auth = { kind: "token-file", path: await it.put("token", "static") } as const;
+    await using ca = client({
+      ...common,
+      auth,
+      server: serverOf(vault.server, await it.put("root.pem", vault.rootPem)),
+    });
+    vault.answerNext(response);
+    expect(await failureOf(ca)).toMatchObject(facts);
+  });
+});
+
+describe("step-ca", () => {
+  const common = { kind: "step", timeoutPerTryMs: 2_000 } as const;
+
+  test("signs for a new one-time token each try, and rekeys by the certificate in use", async () => {
+    await using it = await files();
+    const key = newKey();
+    await using step = await startFakeStepCa(createPublicKey(key));
+    const keyPath = await it.put("key.pem", renderPrivateKey(key, true));
+    const auth = { kind: "jwk", provisioner: "mesh", keyId: "kid", keyPath } as const;
+    await using ca = client({ ...common, auth, server: serverOf(step.server, await it.put("root.pem", step.rootPem)) });
+    await sign(ca);
+    const { current } = await sign(ca);
+    await sign(ca, { current });
+    const paths = step.requests.map((request) => request.path).filter((path) => path !== "/1.0/roots");
+    expect(paths).toEqual(["/1.0/sign", "/1.0/sign", "/1.0/rekey"]);
+  });
+
+  test("falls back to a token when it does not rekey", async () => {
+    await using it = await files();
+    await using step = await startFakeStepCa(createPublicKey(newKey()));
+    const auth = { kind: "kubernetes", tokenPath: await it.put("token", "sa-token") } as const;
+    await using ca = client({ ...common, auth, server: serverOf(step.server, await it.put("root.pem", step.rootPem)) });
+    const { current } = await sign(ca);
+    step.answerNext({ status: 403, body: { status: 403, message: "renewal is off" } });
+    await sign(ca, { current });
+    const paths = step.requests.map((request) => request.path).filter((path) => path !== "/1.0/roots");
+    expect(paths).toEqual(["/1.0/sign", "/1.0/rekey", "/1.0/sign"]);
+  });
+
+  test("tells refusal by the CA's words, and a missing key before the call", async () => {
+    await using it = await files();
+    await using step = await startFakeStepCa(createPublicKey(newKey()));
+    const server = serverOf(step.server, await it.put("root.pem", step.rootPem));
+    const keyPath = await it.put("key.pem", renderPrivateKey(newKey(), true));
+    const auth = { kind: "jwk", provisioner: "mesh", keyId: "kid" } as const;
+    await using stranger = client({ ...common, server, auth: { ...auth, keyPath } });
+    expect((await failureOf(stranger)).message).toContain("it answered 401: the token was used before");
+    await using keyless = client({ ...common, server, auth: { ...auth, keyPath: "/none" } });
+    expect(await failureOf(keyless)).toMatchObject({ failure: "misconfigured" });
+  });
+});
+
+describe("Kubernetes' signing requests", () => {
+  async function setUp(it: Files, kubernetes: Awaited<ReturnType<typeof startFakeKubernetesCsr>>, more: object = {}) {
+    const rootsPath = await it.put("root.pem", kubernetes.rootPem);
+    return client({
+      kind: "kubernetes-csr",
+      server: serverOf(kubernetes.server, rootsPath),
+      tokenPath: await it.put("token", "sa-token"),
+      signerName: "example.com/mesh",
+      rootsPath,
+      timeoutPerTryMs: 5_000,
+      ...more,
+    });
+  }
+
+  test("are made, waited for, and deleted", async () => {
+    await using it = await files();
+    await using kubernetes = await startFakeKubernetesCsr();
+    await using ca = await setUp(it, kubernetes);
+    const { checked } = await sign(ca);
+    expect(checked.anchor.pem).toBe(kubernetes.rootPem);
+    expect(kubernetes.objects.size).toBe(0);
+    expect(kubernetes.requests[0]?.body?.["spec"]).toMatchObject({
+      signerName: "example.com/mesh",
+      usages: ["digital signature", "key encipherment", "server auth", "client auth"],
+      expirationSeconds: 3_600,
+    });
+  });
+
+  test.each([
+    ["deny", "denied: not for you"],
+    ["fail", "not signed: not for you"],
+  ] as const)("that end with %s are told so", async (decide, text) => {
+    await using it = await files();
+    await using kubernetes = await startFakeKubernetesCsr();
+    kubernetes.decide = decide;
+    await using ca = await setUp(it, kubernetes);
+    const error = await failureOf(ca);
+    expect(error.message).toContain(text);
+    expect(error.failure).toBe("refused");
+    expect(kubernetes.objects.size).toBe(0);
+  });
+
+  test("that nobody decides are given up and deleted", async () => {
+    await using it = await files();
+    await using kubernetes = await startFakeKubernetesCsr();
+    kubernetes.decide = "nothing";
+    await using ca = await setUp(it, kubernetes, { timeoutPerTryMs: 600 });
+    const error = await failureOf(ca);
+    expect(error.message).toContain(
+      "nobody has approved and signed the request attache-1 for example.com/mesh in time",
+    );
+    expect(kubernetes.objects.size).toBe(0);
+  });
+
+  test("tell an unknown signer, a bad token and missing roots", async () => {
+    await using it = await files();
+    await using kubernetes = await startFakeKubernetesCsr();
+    await using unknown = await setUp(it, kubernetes, { signerName: "example.com/other" });
+    expect((await failureOf(unknown)).message).toContain("it answered 403: unknown signer");
+    await using rootless = await setUp(it, kubernetes, { rootsPath: "/none" });
+    expect(await failureOf(rootless)).toMatchObject({ failure: "misconfigured" });
+    await using stranger = await setUp(it, kubernetes, { tokenPath: await it.put("bad", "other") });
+    expect(await failureOf(stranger)).toMatchObject({ failure: "refused" });
+  });
+});
+
+test("the in-process CA gives agents that share its folder one root", async () => {
+  await using directory = await temporaryDirectory();
+  const config = { kind: "embedded", directory: join(directory.path, "ca") } as const;
+  await using one = client(config);
+  await using two = client(config);
+  const [first, second] = [await sign(one), await sign(two)];
+  expect(second.checked.anchor.pem).toBe(first.checked.anchor.pem);
+});

@@ -1,0 +1,167 @@
+// SPDX-License-Identifier: Apache-2.0
+import { describe, expect, test } from "vitest";
+import type { SigningRequest } from "../../../src/cert/index.ts";
+import { untilAborted } from "../../../src/lib/tasks.ts";
+import { eventually } from "../../support/eventually.ts";
+import { FakeClock } from "../../support/fake-clock.ts";
+import { testAuthority } from "../../support/test-authority.ts";
+import { testStore } from "../../support/test-store.ts";
+
+const minuteMs = 60_000;
+
+function setUp(options: { readonly extraRootsPem?: readonly string[]; readonly refuse?: boolean } = {}) {
+  const clock = new FakeClock();
+  const ca = testAuthority("root", clock.now());
+  let calls = 0;
+  const refusal = Object.assign(new Error("not you"), { failure: "refused", permanent: true });
+  const signer = {
+    refuse: options.refuse ?? false,
+    changed: Promise.withResolvers<undefined>(),
+    sign({ csrPem }: SigningRequest) {
+      calls++;
+      if (this.refuse) return Promise.reject(refusal);
+      return Promise.resolve({ chainPem: ca.sign(csrPem, 60 * minuteMs, clock.now()), rootsPem: ca.rootPem });
+    },
+    async untilChanged(signal: AbortSignal): Promise<void> {
+      await Promise.race([this.changed.promise, untilAborted(signal)]);
+    },
+  };
+  const pod = testStore(signer, {
+    clock,
+    config: { extraRootsPem: options.extraRootsPem ?? [], refusedExitAfterMs: 10 * minuteMs },
+  });
+  const pass = async (ms: number): Promise<void> => {
+    for (let left = ms; left > 0; left -= 5_000) {
+      await clock.advance(5_000);
+      await eventually(
+        () => {
+          expect(pod.outcomes.length).toBe(pod.store.status().attempts);
+        },
+        { withinMs: 2_000, everyMs: 1 },
+      );
+    }
+  };
+  return { clock, ca, signer, pod, pass, calls: () => calls };
+}
+
+async function untilOutcome(pod: ReturnType<typeof testStore>, count = 1): Promise<void> {
+  await eventually(
+    () => {
+      expect(pod.outcomes.length).toBeGreaterThanOrEqual(count);
+    },
+    { withinMs: 2_000 },
+  );
+}
+
+describe("the mesh's trust anchors", () => {
+  const [a, b] = [testAuthority("anchor a", Date.now()), testAuthority("anchor b", Date.now())];
+
+  test("B7, R11: they are handed out at once, without a new certificate, and the same ones only once", async () => {
+    const { pod, calls, ca } = setUp();
+    await using _pod = pod;
+    const [bundles, certificates] = [pod.collect("ROOTCA"), pod.collect("default")];
+    await untilOutcome(pod);
+    await eventually(
+      () => {
+        expect(bundles).toHaveLength(1);
+      },
+      { withinMs: 1_000 },
+    );
+    pod.store.setMeshAnchors([a.rootPem]);
+    await eventually(
+      () => {
+        expect(bundles).toHaveLength(2);
+      },
+      { withinMs: 1_000 },
+    );
+    pod.store.setMeshAnchors([a.rootPem.replaceAll("\n", "\r\n"), a.rootPem]);
+    pod.store.setMeshAnchors([]);
+    await eventually(
+      () => {
+        expect(bundles).toHaveLength(3);
+      },
+      { withinMs: 1_000 },
+    );
+    expect(bundles.at(-1)).toEqual({ kind: "trust-bundle", rootsPem: ca.rootPem });
+    expect(certificates).toHaveLength(1);
+    expect(calls()).toBe(1);
+  });
+
+  test("B9: they are merged, sorted, without duplicates; what cannot be read is told", async () => {
+    const { pod, ca } = setUp({ extraRootsPem: [b.rootPem] });
+    await using _pod = pod;
+    const bundles = pod.collect("ROOTCA");
+    await untilOutcome(pod);
+    pod.store.setMeshAnchors([a.rootPem, a.rootPem, ca.rootPem, "rubbish"]);
+    const merged = [a.rootPem, b.rootPem, ca.rootPem].sort().join("");
+    await eventually(
+      () => {
+        expect(bundles.at(-1)).toEqual({ kind: "trust-bundle", rootsPem: merged });
+      },
+      { withinMs: 1_000 },
+    );
+    expect(pod.records.find((record) => record.message === "trust anchors of the mesh")?.fields).toEqual({
+      given: 4,
+      readable: 3,
+    });
+  });
+});
+
+describe("a CA that refuses for good", () => {
+  test("ends the agent after the set time, when there is no certificate", async () => {
+    const { pod, pass } = setUp({ refuse: true });
+    await using _pod = pod;
+    await untilOutcome(pod);
+    await pass(9 * minuteMs);
+    expect(pod.failures).toEqual([]);
+    await pass(3 * minuteMs);
+    expect(pod.failures[0]).toMatchObject({ code: "AGENT_CA_REFUSED" });
+  });
+
+  test("does not end it while there is a valid one", async () => {
+    const { pod, pass, signer } = setUp();
+    await using _pod = pod;
+    await untilOutcome(pod);
+    signer.refuse = true;
+    await pass(58 * minuteMs);
+    expect(pod.store.status().failuresInARow).toBeGreaterThan(3);
+    expect(pod.failures).toEqual([]);
+  });
+});
+
+test("a change of what made a try fail, such as a token's file, ends the wait for the next", async () => {
+  const { pod, signer, clock, calls } = setUp({ refuse: true });
+  await using _pod = pod;
+  await untilOutcome(pod);
+  await clock.advance(0);
+  signer.refuse = false;
+  signer.changed.resolve(undefined);
+  await eventually(
+    async () => {
+      await clock.advance(50);
+      expect(calls()).toBe(2);
+    },
+    { withinMs: 2_000, everyMs: 5 },
+  );
+  expect(clock.monotonicMs()).toBeLessThan(1_400);
+});
+
+test("alarms come once for each mark, only when the renewal is overdue", async () => {
+  const { pod, pass, signer } = setUp();
+  await using _pod = pod;
+  await untilOutcome(pod);
+  await pass(29 * minuteMs);
+  const alarms = (): readonly unknown[] =>
+    pod.records
+      .filter((record) => record.message.startsWith("the certificate is running out"))
+      .map((record) => [record.level, record.fields["percentLeft"]]);
+  expect(alarms()).toEqual([]);
+  signer.refuse = true;
+  await pass(30 * minuteMs);
+  expect(alarms()).toEqual([
+    ["warn", 50],
+    ["error", 25],
+    ["error", 10],
+  ]);
+  expect(pod.store.status().lifeAlarmPercent).toBe(10);
+});

@@ -1,0 +1,16 @@
+// SPDX-License-Identifier: Apache-2.0
+import { expect, test } from "vitest";
+import { lifeAlarm } from "../../../src/cert/life-alarm.ts";
+
+test.each([
+  [0, undefined],
+  [49, undefined],
+  [50, 50],
+  [74, 50],
+  [75, 25],
+  [89, 25],
+  [90, 10],
+  [150, 10],
+])("at %i percent of its life the mark is %s", (percent, mark) => {
+  expect(lifeAlarm({ notBeforeMs: 0, notAfterMs: 100_000 }, percent * 1_000)).toBe(mark);
+});
