@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // The built agent with a real Envoy, and the bare Node.js process it is measured against.
 import { spawn } from "node:child_process";
-import { chmodSync, readFileSync, watch, writeFileSync } from "node:fs";
+import { chmodSync, existsSync, readFileSync, watch, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { startFakeCa } from "../../test/fakes/fake-ca.ts";
 import { envoyBinary } from "../../test/support/envoy-binary.ts";
@@ -14,7 +14,7 @@ export interface MeasuredStart extends AsyncDisposable {
   readonly times: { readonly execMs: number; readonly firstSecretMs: number; readonly readyMs: number };
 }
 
-const marker = "this line comes from Envoy's place";
+const marker = "this line comes from the place of Envoy";
 
 /**
  * Starts a pod whose Envoy is announced by a line of a shell script that becomes the real one, so the time to Envoy's
@@ -31,9 +31,9 @@ export async function startMeasuredPod(): Promise<MeasuredStart> {
     chmodSync(join(directory, "envoy"), 0o755);
     writeFileSync(log, "");
     const watcher = watch(log, () => {
-      if (!Number.isNaN(execMs) || !readFileSync(log, "utf8").includes(marker)) return;
-      execMs = performance.now() - startMs;
-      watcher.close();
+      if (Number.isNaN(execMs) && existsSync(log) && readFileSync(log, "utf8").includes(marker)) {
+        execMs = performance.now() - startMs;
+      }
     });
     stack.defer(() => {
       watcher.close();
@@ -77,7 +77,7 @@ export async function startBareProcess(directory: string): Promise<BareProcess> 
   const file = join(directory, "bare.cjs");
   writeFileSync(file, bareProgram);
   const startMs = performance.now();
-  const child = spawn(process.execPath, [file], { stdio: ["ignore", "pipe", "inherit"] });
+  const child = spawn(process.execPath, [file], { stdio: ["ignore", "pipe", "ignore"] });
   const exited = new Promise((resolve) => child.once("exit", resolve));
   const firstLineMs = await new Promise<number>((resolve, reject) => {
     child.once("error", reject);
