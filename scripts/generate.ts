@@ -5,6 +5,7 @@ import { cpSync, mkdtempSync, readFileSync, readdirSync, rmSync, writeFileSync }
 import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
+import { renderEnvoyApi } from "./envoy-api.ts";
 
 const root = dirname(dirname(fileURLToPath(import.meta.url)));
 const generated = join(root, "src/gen");
@@ -43,7 +44,9 @@ function generate(output: string): void {
   const buf = join(root, "node_modules/@bufbuild/buf/bin/buf");
   const args = [buf, "generate", join(root, "protos"), "--template", JSON.stringify(template)];
   execFileSync(process.execPath, args, { stdio: "inherit", cwd: root });
+  writeFileSync(join(output, "envoy-api.ts"), renderEnvoyApi(root));
   for (const file of filesIn(output)) {
+    if (file === "envoy-api.ts") continue;
     const path = join(output, file);
     const header =
       "// SPDX-License-Identifier: Apache-2.0\n// @ts-nocheck - generated; its types are used, its inside is not judged\n";

@@ -1,0 +1,170 @@
+// SPDX-License-Identifier: Apache-2.0
+import { type DescMessage, fromJson, type JsonValue, type Registry, toBinary } from "@bufbuild/protobuf";
+import {
+  type Document,
+  isAlias,
+  isMap,
+  isScalar,
+  isSeq,
+  LineCounter,
+  type Node,
+  parseDocument,
+  type YAMLMap,
+} from "yaml";
+import { parseResponse, renderResponse, type XdsResource } from "../response.ts";
+import { bytesField, textField } from "../wire.ts";
+import { ResourceProblem } from "./resource-problem.ts";
+
+/** A resource with its type, and where it is written. */
+export interface FileResource extends XdsResource {
+  readonly typeUrl: string;
+}
+
+/** Where something is wrong, and what. */
+type Complain = (node: Node | null | undefined, problem: string) => ResourceProblem;
+
+/** Messages whose JSON form is not that of their fields. Source: protobuf.dev, ProtoJSON */
+const specialForms = /^google\.protobuf\.(Struct|Value|ListValue|Duration|Timestamp|FieldMask|\w+Value)$/;
+
+/**
+ * Reads a file in the form of Envoy's filesystem subscriptions: `resources`, a list of objects with `@type`, in YAML or
+ * JSON; names of fields as in the protos or in camel case.
+ * @throws ResourceProblem at the first thing that is wrong
+ */
+export function parseResourceFile(file: string, text: string, api: Registry): readonly FileResource[] {
+  const lines = new LineCounter();
+  const document = parseDocument(text, { lineCounter: lines });
+  const complain: Complain = (node, problem) =>
+    new ResourceProblem(file, lines.linePos(node?.range?.[0] ?? 0).line, problem);
+  const [error] = document.errors;
+  if (error !== undefined) {
+    throw new ResourceProblem(
+      file,
+      lines.linePos(error.pos[0]).line,
+      `not YAML: ${error.message.split("\n")[0] ?? ""}`,
+      error,
+    );
+  }
+  const root = document.contents;
+  const list = isMap(root) ? root.get("resources", true) : undefined;
+  if (!isSeq(list)) throw complain(root, "there is no list `resources`");
+  return list.items.map((item) => readResource({ document, api, complain }, resolve(document, item)));
+}
+
+interface Reading {
+  readonly document: Document;
+  readonly api: Registry;
+  readonly complain: Complain;
+}
+
+function readResource(reading: Reading, node: Node | null): FileResource {
+  const { message, typeUrl } = messageOf(reading, node);
+  checkAny(reading, node);
+  const json = parseFields(plain(reading, node));
+  let content: Uint8Array;
+  try {
+    content = toBinary(message, fromJson(message, json, { registry: reading.api }));
+  } catch (error) {
+    throw reading.complain(node, shorten(error));
+  }
+  const any = Buffer.concat([textField(1, typeUrl), bytesField(2, content)]);
+  const wrapped = { typeUrl, version: "", nonce: "", removed: [], resources: [{ name: "", version: "", any }] };
+  const [resource] = parseResponse(renderResponse(wrapped, "sotw"), "sotw").resources;
+  if (resource === undefined || resource.name === "") throw reading.complain(node, "the resource has no name");
+  return { ...resource, typeUrl };
+}
+
+function messageOf(reading: Reading, node: Node | null): { readonly message: DescMessage; readonly typeUrl: string } {
+  if (!isMap(node)) throw reading.complain(node, "expected an object with @type");
+  const typeUrl = node.get("@type");
+  if (typeof typeUrl !== "string") throw reading.complain(node, "there is no @type");
+  const message = reading.api.getMessage(typeUrl.slice(typeUrl.lastIndexOf("/") + 1));
+  if (message === undefined) throw reading.complain(node, `the type ${typeUrl} is not known here`);
+  return { message, typeUrl };
+}
+
+/** An object that says its own type. */
+function checkAny(reading: Reading, node: Node | null): void {
+  const { message } = messageOf(reading, node);
+  if (isMap(node) && !specialForms.test(message.typeName)) checkFields(reading, node, message);
+}
+
+function checkMessage(reading: Reading, node: Node | null, message: DescMessage): void {
+  if (isScalar(node) && node.value === null) return;
+  if (message.typeName === "google.protobuf.Any") checkAny(reading, node);
+  else if (specialForms.test(message.typeName)) checkValue(reading, node, message);
+  else if (isMap(node)) checkFields(reading, node, message);
+  else throw reading.complain(node, `expected an object: ${message.typeName}`);
+}
+
+function checkFields(reading: Reading, node: YAMLMap, message: DescMessage): void {
+  for (const pair of node.items) {
+    const name = isScalar(pair.key) ? String(pair.key.value) : "";
+    if (name === "@type") continue;
+    const field = message.fields.find(({ name: own, jsonName }) => own === name || jsonName === name);
+    const keyNode = isScalar(pair.key) ? pair.key : node;
+    if (field === undefined) throw reading.complain(keyNode, `${message.typeName} has no field ${name}`);
+    const value = resolve(reading.document, pair.value);
+    if (field.message === undefined) checkField(reading, { keyNode, name, value }, message);
+    else if (field.fieldKind === "message") checkMessage(reading, value, field.message);
+    else
+      for (const element of elementsOf(reading, value, field.fieldKind)) checkMessage(reading, element, field.message);
+  }
+}
+
+function elementsOf(reading: Reading, node: Node | null, kind: "list" | "map"): readonly (Node | null)[] {
+  if (isScalar(node) && node.value === null) return [];
+  if (kind === "list" && isSeq(node)) return node.items.map((item) => resolve(reading.document, item));
+  if (kind === "map" && isMap(node)) return node.items.map(({ value }) => resolve(reading.document, value));
+  throw reading.complain(node, kind === "list" ? "expected a list" : "expected an object");
+}
+
+interface FieldNode {
+  readonly keyNode: Node;
+  readonly name: string;
+  readonly value: Node | null;
+}
+
+function checkField(reading: Reading, { keyNode, name, value }: FieldNode, message: DescMessage): void {
+  try {
+    fromJson(message, { [name]: plain(reading, value) });
+  } catch (error) {
+    throw reading.complain(value ?? keyNode, shorten(error));
+  }
+}
+
+function checkValue(reading: Reading, node: Node | null, message: DescMessage): void {
+  try {
+    fromJson(message, plain(reading, node), { registry: reading.api });
+  } catch (error) {
+    throw reading.complain(node, shorten(error));
+  }
+}
+
+function plain({ document }: Reading, node: Node | null): JsonValue {
+  return parsePlain(node?.toJS(document));
+}
+
+/** An object without the `@type` that says what it is. */
+function parseFields(value: JsonValue): JsonValue {
+  if (typeof value !== "object" || value === null || Array.isArray(value)) return value;
+  return Object.fromEntries(Object.entries(value as Record<string, JsonValue>).filter(([name]) => name !== "@type"));
+}
+
+/** YAML's values are JSON's, but for dates and such, which the core schema does not make. */
+function parsePlain(value: unknown): JsonValue {
+  return (value ?? null) as JsonValue;
+}
+
+function resolve(document: Document, node: unknown): Node | null {
+  return parseNode(isAlias(node) ? node.resolve(document) : node);
+}
+
+/** What a document holds are nodes, unless somebody put something else in. */
+function parseNode(node: unknown): Node | null {
+  return (node ?? null) as Node | null;
+}
+
+function shorten(error: unknown): string {
+  return error instanceof Error ? error.message.replace(/^cannot decode /, "") : String(error);
+}

@@ -1,0 +1,143 @@
+// SPDX-License-Identifier: Apache-2.0
+import { watch } from "node:fs";
+import { createServer } from "node:net";
+import type { Clock } from "../../lib/clock.ts";
+import { describeError } from "../../lib/errors.ts";
+import { createGrpcServer } from "../../lib/grpc/server.ts";
+import { startTask } from "../../lib/tasks.ts";
+import type { XdsProtocol } from "../request.ts";
+import { adsMethods } from "../upstream.ts";
+import { loadEnvoyApi } from "./envoy-api.ts";
+import { readResourceFolder, type ResourceSet } from "./resource-folder.ts";
+import { ResourceProblem } from "./resource-problem.ts";
+import { SourceStream } from "./source-stream.ts";
+
+export interface XdsSourceOptions {
+  /** With the resource files, as for Envoy's filesystem subscriptions. */
+  readonly directory: string;
+  /** Of loopback. */
+  readonly host: string;
+  /** 0 takes any. */
+  readonly port: number;
+  /** Turns a file's text into what is read; keeps line numbers. */
+  readonly prepare?: (file: string, text: string) => string;
+  /** A change was taken over. */
+  readonly onApplied?: () => void;
+  /** A change was refused; what was before stays in force. */
+  readonly onRefused?: (problem: ResourceProblem) => void;
+}
+
+export interface XdsSource extends AsyncDisposable {
+  readonly host: string;
+  readonly port: number;
+}
+
+/** An editor writes a file in several steps. */
+const settleMs = 50;
+
+/**
+ * A control plane for one folder: serves its resources over ADS, in plaintext, on loopback, and pushes what changes in
+ * it. For development: every client gets everything it asks for.
+ * @throws ResourceProblem when the folder's files are wrong at the start
+ */
+export async function startXdsSource(options: XdsSourceOptions, deps: { readonly clock: Clock }): Promise<XdsSource> {
+  const api = loadEnvoyApi();
+  const prepare = options.prepare ?? ((_file: string, text: string) => text);
+  const read = (): Promise<ResourceSet> => readResourceFolder(options.directory, api, prepare);
+  let current = await read();
+  const streams = new Set<SourceStream>();
+  await using stack = new AsyncDisposableStack();
+  stack.use(
+    watchFolder(options.directory, deps.clock, async () => {
+      try {
+        current = await read();
+      } catch (error) {
+        options.onRefused?.(problemOf(error, options.directory));
+        return;
+      }
+      options.onApplied?.();
+      await Promise.all([...streams].map((stream) => stream.push()));
+    }),
+  );
+  const { port } = await listen(options, stack, deps, (protocol) => ({
+    kind: "stream",
+    async handle(call) {
+      const stream = new SourceStream(call, protocol, () => current);
+      streams.add(stream);
+      try {
+        await stream.run();
+      } finally {
+        streams.delete(stream);
+      }
+    },
+  }));
+  const owned = stack.move();
+  return { host: options.host, port, [Symbol.asyncDispose]: () => owned.disposeAsync() };
+}
+
+/** A file may vanish while it is read. */
+function problemOf(error: unknown, directory: string): ResourceProblem {
+  return error instanceof ResourceProblem ? error : new ResourceProblem(directory, 1, describeError(error), error);
+}
+
+type HandlerOf = (protocol: XdsProtocol) => Parameters<typeof createGrpcServer>[0]["methods"][string];
+
+async function listen(
+  { host, port }: XdsSourceOptions,
+  stack: AsyncDisposableStack,
+  deps: { readonly clock: Clock },
+  handlerOf: HandlerOf,
+): Promise<{ readonly port: number }> {
+  const listener = createServer({ noDelay: true });
+  await new Promise<void>((resolve, reject) => {
+    listener.once("error", reject);
+    listener.listen(port, host, () => {
+      listener.off("error", reject);
+      resolve();
+    });
+  });
+  stack.defer(async () => {
+    await new Promise((resolve) => listener.close(resolve));
+  });
+  const methods = { [adsMethods.sotw]: handlerOf("sotw"), [adsMethods.delta]: handlerOf("delta") };
+  const server = stack.use(createGrpcServer({ methods }, deps));
+  listener.on("connection", (socket) => {
+    socket.on("error", () => undefined);
+    server.accept(socket);
+  });
+  const address = listener.address();
+  return { port: typeof address === "object" && address !== null ? address.port : port };
+}
+
+/** Calls back after changes, one call at a time. */
+function watchFolder(directory: string, clock: Clock, onChange: () => Promise<void>): AsyncDisposable {
+  let wake: (() => void) | undefined;
+  let isDirty = false;
+  const watcher = watch(directory, () => {
+    isDirty = true;
+    wake?.();
+  });
+  const task = startTask(
+    async (signal) => {
+      signal.addEventListener("abort", () => wake?.());
+      while (!signal.aborted) {
+        if (!isDirty) {
+          await new Promise<void>((resolve) => {
+            wake = resolve;
+          });
+          continue;
+        }
+        await clock.delay(settleMs, signal);
+        isDirty = false;
+        await onChange();
+      }
+    },
+    () => undefined,
+  );
+  return {
+    async [Symbol.asyncDispose]() {
+      watcher.close();
+      await task[Symbol.asyncDispose]();
+    },
+  };
+}

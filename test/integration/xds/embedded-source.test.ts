@@ -1,0 +1,119 @@
+// SPDX-License-Identifier: Apache-2.0
+import { writeFile } from "node:fs/promises";
+import { createServer } from "node:net";
+import { join } from "node:path";
+import { describe, expect, test } from "vitest";
+import { systemClock } from "../../../src/lib/clock.ts";
+import { type ResourceProblem, startXdsSource } from "../../../src/xds/embedded/index.ts";
+import { typeUrls } from "../../../src/xds/type-url.ts";
+import { startAdsEnvoy } from "../../support/ads-envoy.ts";
+import { eventually } from "../../support/eventually.ts";
+import { temporaryDirectory } from "../../support/temporary-directory.ts";
+import { envoyNode, startProxy } from "../../support/xds-proxy-pair.ts";
+
+const deps = { clock: systemClock };
+
+function clusters(...names: readonly string[]): string {
+  const type = "type.googleapis.com/envoy.config.cluster.v3.Cluster";
+  return [
+    "resources:",
+    ...names.map((name) => `- { "@type": ${type}, name: ${name}, type: STATIC, connect_timeout: 1s }`),
+  ].join("\n");
+}
+
+function listener(port: number, body: string): string {
+  const extensions = "type.googleapis.com/envoy.extensions.filters";
+  return `
+resources:
+- "@type": type.googleapis.com/envoy.config.listener.v3.Listener
+  name: web
+  address: { socket_address: { address: 127.0.0.1, port_value: ${String(port)} } }
+  filter_chains:
+  - filters:
+    - name: envoy.filters.network.http_connection_manager
+      typed_config:
+        "@type": ${extensions}.network.http_connection_manager.v3.HttpConnectionManager
+        stat_prefix: web
+        route_config:
+          virtual_hosts:
+          - { name: all, domains: ["*"], routes: [{ match: { prefix: / }, direct_response: { status: 200, body: { inline_string: ${body} } } }] }
+        http_filters:
+        - { name: router, typed_config: { "@type": ${extensions}.http.router.v3.Router } }
+`;
+}
+
+describe.each(["sotw", "delta"] as const)("%s", (protocol) => {
+  test("what is asked for is answered, what changes is pushed, what is wrong is refused and changes nothing", async () => {
+    await using directory = await temporaryDirectory();
+    const file = join(directory.path, "cds.yaml");
+    await writeFile(file, clusters("a", "b"));
+    const refused: ResourceProblem[] = [];
+    const options = { directory: directory.path, host: "127.0.0.1", port: 0 };
+    await using source = await startXdsSource({ ...options, onRefused: (problem) => refused.push(problem) }, deps);
+    await using under = await startProxy([source.port]);
+    const client = await under.open(protocol);
+    await client.send({ typeUrl: typeUrls.cluster, node: envoyNode });
+    const first = await client.next();
+    expect(first.resources.map(({ name }) => name)).toEqual(["a", "b"]);
+    await client.ack(first);
+    await writeFile(
+      file,
+      `${clusters("a")}\n- { "@type": type.googleapis.com/envoy.config.cluster.v3.Cluster, nam: x }\n`,
+    );
+    await eventually(
+      () => {
+        expect(refused).toMatchObject([{ file, line: 3 }]);
+      },
+      { withinMs: 2_000 },
+    );
+    await writeFile(file, clusters("a", "c"));
+    const second = await client.next();
+    expect(second.resources.map(({ name }) => name)).toEqual(protocol === "sotw" ? ["a", "c"] : ["c"]);
+    expect(second.removed).toEqual(protocol === "sotw" ? [] : ["b"]);
+  });
+
+  test("a real Envoy behind the proxy follows an edited file", async () => {
+    const port = await freePort();
+    await using directory = await temporaryDirectory();
+    await writeFile(join(directory.path, "cds.yaml"), clusters("a"));
+    await writeFile(join(directory.path, "lds.yaml"), listener(port, "one"));
+    await using source = await startXdsSource({ directory: directory.path, host: "127.0.0.1", port: 0 }, deps);
+    await using under = await startProxy([source.port]);
+    const envoySource = { socketPath: under.socketPath };
+    await using _envoy = await startAdsEnvoy({
+      directory: under.directory,
+      source: envoySource,
+      delta: protocol === "delta",
+    });
+    const untilBody = (body: string): Promise<void> =>
+      eventually(
+        async () => {
+          const answer = await fetch(`http://127.0.0.1:${String(port)}/`, { headers: { connection: "close" } });
+          expect(await answer.text()).toBe(body);
+        },
+        { withinMs: 5_000, everyMs: 20 },
+      );
+    await untilBody("one");
+    await writeFile(join(directory.path, "lds.yaml"), listener(port, "two"));
+    await untilBody("two");
+  });
+});
+
+test("a folder that is wrong at the start is told at once", async () => {
+  await using directory = await temporaryDirectory();
+  await writeFile(join(directory.path, "cds.yaml"), "resources:\n- {}\n");
+  const starting = startXdsSource({ directory: directory.path, host: "127.0.0.1", port: 0 }, deps);
+  await expect(starting).rejects.toMatchObject({ code: "AGENT_XDS_RESOURCE", line: 2 });
+});
+
+async function freePort(): Promise<number> {
+  const server = createServer();
+  await new Promise<void>((resolve) =>
+    server.listen(0, "127.0.0.1", () => {
+      resolve();
+    }),
+  );
+  const address = server.address();
+  await new Promise((resolve) => server.close(resolve));
+  return typeof address === "object" && address !== null ? address.port : 0;
+}

@@ -1,0 +1,81 @@
+// SPDX-License-Identifier: Apache-2.0
+import { readdirSync, readFileSync } from "node:fs";
+import { join } from "node:path";
+import { describe, expect, test } from "vitest";
+import { loadEnvoyApi } from "../../../../src/xds/embedded/envoy-api.ts";
+import { parseResourceFile } from "../../../../src/xds/embedded/resource-file.ts";
+import { encodeEnvoy } from "../../../support/envoy-api.ts";
+import { contentOf } from "../../../../src/xds/response.ts";
+
+const api = loadEnvoyApi();
+const examples = join(import.meta.dirname, "../../../../examples/dev");
+
+function parse(text: string) {
+  return parseResourceFile("/r/cds.yaml", text, api);
+}
+
+function clusterWith(...lines: readonly string[]): string {
+  const head = ["resources:", '- "@type": type.googleapis.com/envoy.config.cluster.v3.Cluster', "  name: app"];
+  return [...head, ...lines.map((line) => `  ${line}`)].join("\n");
+}
+
+test("a resource is the message that its fields say", () => {
+  const [resource] = parse(
+    clusterWith("type: STATIC", "connect_timeout: 1.5s", "loadAssignment: { clusterName: app }"),
+  );
+  expect(resource).toMatchObject({ name: "app", typeUrl: "type.googleapis.com/envoy.config.cluster.v3.Cluster" });
+  const expected = encodeEnvoy("envoy.config.cluster.v3.Cluster", {
+    name: "app",
+    type: "STATIC",
+    connect_timeout: { seconds: 1, nanos: 500_000_000 },
+    load_assignment: { cluster_name: "app" },
+  });
+  expect(Buffer.from(contentOf(resource?.any ?? new Uint8Array(0)))).toEqual(Buffer.from(expected));
+});
+
+describe("what is wrong is said with file and line:", () => {
+  test.each<[string, string, number, string]>([
+    ["no YAML", "resources: [\n  a: b: c", 2, "not YAML"],
+    ["no list", "a: 1", 1, "no list `resources`"],
+    ["no type", "resources:\n- name: a", 2, "no @type"],
+    ["an unknown type", 'resources:\n- "@type": type.googleapis.com/x.Y', 2, "not known here"],
+    ["an unknown field", clusterWith("type: STATIC", "conect_timeout: 1s"), 5, "no field conect_timeout"],
+    ["a wrong value", clusterWith("type: STATIK"), 4, "STATIK"],
+    ["a wrong duration", clusterWith("connect_timeout: soon"), 4, "Duration"],
+    ["a list that is none", clusterWith("health_checks: 7"), 4, "expected a list"],
+    [
+      "a field inside",
+      clusterWith("load_assignment:", "  cluster_name: app", "  endpoint: []"),
+      6,
+      "no field endpoint",
+    ],
+    [
+      "a field inside an Any",
+      clusterWith(
+        "transport_socket:",
+        "  name: t",
+        "  typed_config:",
+        '    "@type": type.googleapis.com/envoy.extensions.transport_sockets.tls.v3.UpstreamTlsContext',
+        "    snii: a",
+      ),
+      8,
+      "no field snii",
+    ],
+    ["no name", clusterWith().replace("  name: app", "  type: STATIC"), 2, "no name"],
+  ])("%s", (_what, text, line, problem) => {
+    expect(() => parse(text)).toThrow(expect.objectContaining({ code: "AGENT_XDS_RESOURCE", line }));
+    expect(() => parse(text)).toThrow(problem);
+  });
+});
+
+test("the demo's files are right", () => {
+  const files = readdirSync(examples, { recursive: true, encoding: "utf8" }).filter((name) => name.endsWith(".yaml"));
+  const names = files.flatMap((name) => {
+    const text = readFileSync(join(examples, name), "utf8").replaceAll(
+      /\$\{([A-Z_]+)\}/g,
+      (_whole, placeholder: string) => (placeholder.endsWith("PORT") ? "1" : "x"),
+    );
+    return parseResourceFile(name, text, api).map((resource) => resource.name);
+  });
+  expect(names.length).toBeGreaterThanOrEqual(files.length);
+});
