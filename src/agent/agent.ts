@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+import { rmSync } from "node:fs";
 import { writeStartFiles } from "../bootstrap/index.ts";
 import type { AgentConfig } from "../config/agent-config.ts";
 import { startEnvoy } from "../envoy/index.ts";
@@ -14,7 +15,9 @@ export interface AgentDeps {
   readonly log: Logger;
   readonly clock: Clock;
   readonly random: () => number;
-  /** Loads the log's writer; called when Envoy runs. */
+  /** Writes the lines so far, without loading anything; called right after Envoy's exec. */
+  readonly flushLog: () => void;
+  /** Loads the log's writer; called when what Envoy waits for is served. */
   readonly loadLog: () => Promise<void>;
 }
 
@@ -42,7 +45,8 @@ export async function runAgent(config: AgentConfig, deps: AgentDeps, signals: Ag
   const recorder = createRecorder(config.recorder, () => deps.clock.now());
   const log = recorder.logger(deps.log);
   const end = await endOf(startAndServe(config, { ...deps, log }, signals), signals);
-  if (end.code !== 0) log.error(end.reason, { exitCode: end.code, errorCode: end.errorCode });
+  if (end.code === 0) removeBootstrap(config);
+  else log.error(end.reason, { exitCode: end.code, errorCode: end.errorCode });
   for (const failure of recorder.leaveAccount(end)) log.warn("the account of the end cannot be left", { failure });
   return end;
 }
@@ -53,18 +57,30 @@ export async function runAgent(config: AgentConfig, deps: AgentDeps, signals: Ag
  */
 async function startAndServe(config: AgentConfig, deps: AgentDeps, signals: AgentSignals): Promise<AgentEnd> {
   const phases = new StartPhases(deps.log, deps.clock);
-  await using sdsSocket = await listenUnix({ path: config.sds.socketPath, mode: config.sds.socketMode });
+  await using sdsSocket = await listenSds(config);
   await using xdsSocket = await listenXds(config);
   writeStartFiles(config);
-  await using envoy = startEnvoy(config.envoy, deps);
-  phases.end("envoy started");
-  const { serveEnvoy } = await import("./serve-envoy.ts");
-  return await serveEnvoy({ config, envoy, sdsSocket, xdsSocket, phases }, deps, signals);
+  await using envoy = config.disableEnvoy ? undefined : startEnvoy(config.envoy, deps);
+  phases.end("Envoy started");
+  deps.log.debug("node", { id: config.node.id, cluster: config.node.cluster });
+  deps.flushLog();
+  const { serve } = await import("./serve.ts");
+  return await serve({ config, envoy, sdsSocket, xdsSocket, phases }, deps, signals);
+}
+
+/** Without Envoy nobody is served over SDS. */
+async function listenSds({ sds, disableEnvoy }: AgentConfig): Promise<UnixListener | undefined> {
+  return disableEnvoy ? undefined : await listenUnix({ path: sds.socketPath, mode: sds.socketMode });
 }
 
 async function listenXds({ xds }: AgentConfig): Promise<UnixListener | undefined> {
   if (xds.kind === "files") return undefined;
   return await listenUnix({ path: xds.proxy.socketPath, mode: xds.proxy.socketMode });
+}
+
+/** After a crash it stays, to be looked at. */
+function removeBootstrap({ bootstrap }: AgentConfig): void {
+  if (bootstrap.kind === "generated") rmSync(bootstrap.path, { force: true });
 }
 
 type FailedEnd = AgentEnd & { readonly errorCode?: string };

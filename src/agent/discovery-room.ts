@@ -1,23 +1,50 @@
 // SPDX-License-Identifier: Apache-2.0
 import type { AgentConfig } from "../config/agent-config.ts";
 import type { Deps } from "../lib/deps.ts";
+import type { Measure } from "../lib/measures.ts";
 import type { UnixListener } from "../lib/unix-socket.ts";
+import type { MetricFamily } from "../metrics/index.ts";
 import type { XdsProxy } from "../xds/index.ts";
-import type { RoomMetrics } from "./room-metrics.ts";
+import type { Identity } from "./identity-rooms.ts";
+
+export interface DiscoveryStart {
+  readonly config: AgentConfig;
+  readonly socket: UnixListener | undefined;
+  readonly identity: Identity;
+}
 
 /**
  * Passes Envoy's configuration on from the control plane. What is started goes to `rooms`.
  * @returns undefined when Envoy reads its configuration from files
  */
 export async function startDiscovery(
-  { xds }: AgentConfig,
-  socket: UnixListener | undefined,
+  { config: { xds }, socket, identity }: DiscoveryStart,
   rooms: AsyncDisposableStack,
-  deps: Deps & { readonly metrics: RoomMetrics },
+  deps: Deps,
 ): Promise<XdsProxy | undefined> {
   if (xds.kind === "files" || socket === undefined) return undefined;
-  const { createXdsMetrics, serveXdsProxy } = await import("../xds/index.ts");
-  const log = deps.log.scope("xdsproxy");
-  const metrics = { ...createXdsMetrics(), ...deps.metrics.agent.xds };
-  return rooms.use(serveXdsProxy(socket, xds.proxy, { ...deps, log, metrics, ownTypes: [] }));
+  const { createTrustAnchors, createXdsMetrics, serveXdsProxy } = await import("../xds/index.ts");
+  const metrics = { ...createXdsMetrics(), ...identity.metrics.agent.xds };
+  identity.metrics.addFamilies([
+    counter("attache_xds_rejections_total", "Updates that Envoy or the agent refused, by type.", metrics.rejections),
+    gauge("attache_xds_rejected", "1 while the last update of the type stands refused, else 0.", metrics.rejected),
+    gauge(
+      "attache_xds_cache_staleness_seconds",
+      "Seconds since the control plane was last heard of, while the cache serves Envoy; else 0.",
+      metrics.cacheStalenessSeconds,
+    ),
+  ]);
+  const anchors = createTrustAnchors((pems) => {
+    identity.setMeshAnchors(pems);
+  });
+  const ownTypes = xds.proxyConfigOverXds ? [anchors] : [];
+  return rooms.use(serveXdsProxy(socket, xds.proxy, { ...deps, log: deps.log.scope("xdsproxy"), metrics, ownTypes }));
+}
+
+function counter(name: string, help: string, measure: Measure): MetricFamily {
+  return { name, help, kind: "counter", measure };
+}
+
+function gauge(name: string, help: string, measure: Measure): MetricFamily {
+  return { name, help, kind: "gauge", measure };
 }

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
-import type { CertStore } from "../cert/index.ts";
+import type { CertStatus, CertStore } from "../cert/index.ts";
 import type { AgentConfig } from "../config/agent-config.ts";
 import type { Deps } from "../lib/deps.ts";
 import type { UnixListener } from "../lib/unix-socket.ts";
-import type { ReadinessHold } from "../model/readiness.ts";
+import type { Readiness } from "../model/readiness.ts";
 import { createIdentitySource } from "./identity-source.ts";
 import { createRoomMetrics, type RoomMetrics } from "./room-metrics.ts";
 import { createSecretSource } from "./secret-source.ts";
@@ -11,25 +11,45 @@ import type { StartPhases } from "./start-phases.ts";
 
 export interface IdentityStart {
   readonly config: AgentConfig;
-  readonly socket: UnixListener;
-  readonly hold: ReadinessHold;
+  /** Undefined where nobody is served: the store runs all the same, for its files. */
+  readonly socket: UnixListener | undefined;
+  readonly holds: Readiness;
   readonly phases: StartPhases;
-  /** Called when somebody asks for a certificate or for roots over SDS. */
-  readonly onAsked: () => void;
 }
 
-/** Starts to obtain the workload's certificate, and serves it over SDS. What is started goes to `rooms`. */
+/** The workload's identity as other rooms use it. */
+export interface Identity {
+  readonly metrics: RoomMetrics;
+  /** Undefined when another process serves the workload's certificate. */
+  status(): CertStatus | undefined;
+  /** Trusts these roots too, from now on; an empty list takes them back. */
+  setMeshAnchors(pems: readonly string[]): void;
+}
+
+/**
+ * Starts to obtain the workload's certificate, and serves it over SDS. Without a certificate the pod is not ready once
+ * somebody has asked for one; before that it is only told. What is started goes to `rooms`.
+ */
 export async function startIdentity(
-  { config, socket, hold, phases, onAsked }: IdentityStart,
+  { config, socket, holds, phases }: IdentityStart,
   rooms: AsyncDisposableStack,
   deps: Deps,
-): Promise<RoomMetrics> {
+): Promise<Identity> {
   const { createCertStore, createFileSecrets, watchRevocationList } = await import("../cert/index.ts");
   const source = await createIdentitySource(config, rooms, deps);
   let certs: CertStore | undefined;
   const metrics = await createRoomMetrics(() => certs?.status(), deps.clock);
-  if (source === undefined) hold.release();
-  else certs = rooms.use(createCertStore(config.cert, source, { ...deps, hold, metrics: metrics.cert }));
+  let asked = config.status.readiness === "strict";
+  if (source !== undefined) {
+    const hold = rooms.use(holds.hold("identity", "no certificate asked for yet", () => asked));
+    certs = rooms.use(createCertStore(config.cert, source, { ...deps, hold, metrics: metrics.cert }));
+  }
+  const identity: Identity = {
+    metrics,
+    status: () => certs?.status(),
+    setMeshAnchors: (pems) => certs?.setMeshAnchors(pems),
+  };
+  if (socket === undefined) return identity;
   const fileDeps = { clock: deps.clock, debounceMs: config.certFiles.debounceMs, log: deps.log.scope("cert") };
   const files = createFileSecrets({ ...fileDeps, metrics: metrics.files });
   const { crlPath } = config.sds;
@@ -41,11 +61,11 @@ export async function startIdentity(
       crl: crlPath === undefined ? undefined : { watch: (signal) => watchRevocationList(crlPath, fileDeps, signal) },
       onEvent: (event) => {
         metrics.onSdsEvent(event);
-        if (event.kind === "subscribed") onAsked();
+        if (event.kind === "subscribed") asked = true;
         if (event.kind === "accepted" && event.resource === "default") phases.end("certificate in Envoy");
       },
     }),
   );
   phases.end("SDS served");
-  return metrics;
+  return identity;
 }

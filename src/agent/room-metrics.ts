@@ -2,7 +2,7 @@
 import { buildInfo } from "../lib/build-info.ts";
 import type { Clock } from "../lib/clock.ts";
 import type { Logger } from "../lib/log.ts";
-import type { AgentMetrics, MergedScrape, MergedScrapeConfig } from "../metrics/index.ts";
+import type { AgentMetrics, MergedScrape, MergedScrapeConfig, MetricFamily } from "../metrics/index.ts";
 import type { SdsEvent, SdsMetrics } from "../sds/index.ts";
 
 /** The counters of every room, and the scrape that shows them. */
@@ -13,6 +13,8 @@ export interface RoomMetrics {
   readonly sds: SdsMetrics;
   /** Counts under the names that pilot-agent has. */
   readonly onSdsEvent: (event: SdsEvent) => void;
+  /** Families that a room counts in measures of its own. */
+  addFamilies(families: readonly MetricFamily[]): void;
   scrape(config: MergedScrapeConfig, deps: { readonly log: Logger; readonly clock: Clock }): MergedScrape;
 }
 
@@ -32,6 +34,8 @@ export async function createRoomMetrics(held: () => HeldCertificate | undefined,
       return notAfterMs === undefined ? [] : [{ resourceName: "default", notAfterMs }];
     },
   });
+  const sds = createSdsMetrics();
+  const extra: MetricFamily[] = [...sdsFamilies(sds)];
   return {
     agent,
     cert: joinCertMetrics(agent.csr),
@@ -40,11 +44,14 @@ export async function createRoomMetrics(held: () => HeldCertificate | undefined,
         agent.files.secretFailures.inc();
       },
     },
-    sds: createSdsMetrics(),
+    sds,
     onSdsEvent: (event) => {
       if (event.kind === "rejected") agent.sds.rejects.inc("sds");
     },
-    scrape: (config, deps) => lazyMergedScrape(config, agent, [], deps),
+    addFamilies: (families) => {
+      extra.push(...families);
+    },
+    scrape: (config, deps) => lazyMergedScrape(config, agent, extra, deps),
   };
 }
 
@@ -60,4 +67,16 @@ function joinCertMetrics(csr: AgentMetrics["csr"]): RoomMetrics["cert"] {
       csr.duration.observeMs(durationMs);
     },
   };
+}
+
+function sdsFamilies(sds: SdsMetrics): readonly MetricFamily[] {
+  const prefix = "attache_sds_";
+  return [
+    { name: `${prefix}streams`, help: "Open SDS streams.", kind: "gauge", measure: sds.streams },
+    { name: `${prefix}subscribers`, help: "Streams that follow a secret.", kind: "gauge", measure: sds.subscribers },
+    { name: `${prefix}sent_total`, help: "Secrets sent.", kind: "counter", measure: sds.sent },
+    { name: `${prefix}acks_total`, help: "Secrets that Envoy accepted.", kind: "counter", measure: sds.acks },
+    { name: `${prefix}nacks_total`, help: "Secrets that Envoy rejected.", kind: "counter", measure: sds.nacks },
+    { name: `${prefix}refusals_total`, help: "Requests refused, by reason.", kind: "counter", measure: sds.refusals },
+  ];
 }

@@ -25,9 +25,13 @@ export class StartPhases {
   /** Notes that a step has ended; the same step a second time changes nothing. */
   end(name: string): void {
     if (this.#ended.some((phase) => phase.name === name)) return;
-    const atMs = Math.round((this.#clock.monotonicMs() - this.#startMs) * 10) / 10;
+    const atMs = Math.round(this.sinceStartMs() * 10) / 10;
     this.#ended.push({ name, atMs });
     this.#log.info("start phase ended", { phase: name, sinceStartMs: atMs });
+  }
+
+  sinceStartMs(): number {
+    return this.#clock.monotonicMs() - this.#startMs;
   }
 
   get ended(): readonly StartPhase[] {

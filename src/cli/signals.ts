@@ -42,7 +42,7 @@ export function listenSignals(source: SignalSource): Pick<CommandContext, "stop"
   return {
     stop: stop.signal,
     force: force.signal,
-    fault: () => (stop.signal.reason instanceof StopRequest ? undefined : stop.signal.reason),
+    fault: (): unknown => (stop.signal.reason instanceof StopRequest ? undefined : stop.signal.reason),
     onHangup: (listener) => {
       hangup = listener;
     },

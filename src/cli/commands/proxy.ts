@@ -25,7 +25,15 @@ async function runProxy({ args, env, ...signals }: CommandContext): Promise<numb
     () => config.log.levels,
   );
   for (const { source, message } of config.warnings) log.warn(message, { source });
-  const deps = { log, clock: systemClock, random: Math.random, loadLog: () => writer.load() };
+  const deps = {
+    log,
+    clock: systemClock,
+    random: Math.random,
+    flushLog: () => {
+      writer.flush();
+    },
+    loadLog: () => writer.load(),
+  };
   const { code } = await runAgent(config, deps, signals);
   await writer.load();
   return code;

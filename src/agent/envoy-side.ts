@@ -1,0 +1,81 @@
+// SPDX-License-Identifier: Apache-2.0
+import type { AgentConfig } from "../config/agent-config.ts";
+import type { EnvoyAdmin, EnvoyReadiness, SupervisedEnvoy } from "../envoy/index.ts";
+import type { Clock } from "../lib/clock.ts";
+import { describeError } from "../lib/errors.ts";
+import type { Logger } from "../lib/log.ts";
+import type { AgentEnd } from "./agent.ts";
+
+/** What the agent asks of Envoy, and how it ends it; without Envoy there is nothing to ask or to end. */
+export interface EnvoySide {
+  readonly readiness: { read(signal: AbortSignal): Promise<EnvoyReadiness> } | undefined;
+  /** Resolves when Envoy is gone; never without an Envoy. */
+  readonly exited: Promise<unknown>;
+  /** Begins a drain before the end: the preStop hook of a native sidecar. Bears repetition. */
+  drainByRequest(): void;
+  end(order: EndOrder): Promise<AgentEnd>;
+}
+
+export interface EndOrder {
+  /** Whether the end may begin with a drain. */
+  readonly wantsDrain: boolean;
+  /** Whether the pod was ever ready. */
+  readonly wasReady: boolean;
+  readonly force: AbortSignal;
+}
+
+interface EnvoySideDeps {
+  readonly log: Logger;
+  readonly clock: Clock;
+}
+
+/** What is started for Envoy's sake goes to `rooms`. */
+export async function createEnvoySide(
+  envoy: SupervisedEnvoy | undefined,
+  config: AgentConfig,
+  rooms: AsyncDisposableStack,
+  deps: EnvoySideDeps,
+): Promise<EnvoySide> {
+  if (envoy === undefined) return withoutEnvoy;
+  const { createEnvoyAdmin, drainAndStop, explainEnd, readEnvoyReadiness } = await import("../envoy/index.ts");
+  const { startHost } = await import("../host/index.ts");
+  const admin = createEnvoyAdmin(config.envoy.admin, deps);
+  const hostDeps = { ...deps, isOwnChild: (pid: number) => envoy.owns(pid), adoptsOrphans: process.pid === 1 };
+  const host = rooms.use(await startHost(config.host, envoy.pid, hostDeps));
+  return {
+    readiness: { read: (signal) => readEnvoyReadiness(admin, signal) },
+    exited: envoy.exited,
+    drainByRequest() {
+      admin.drainListeners(config.envoy.drain.direction).catch((error: unknown) => {
+        deps.log.warn("Envoy does not drain", { cause: describeError(error) });
+      });
+    },
+    async end({ wantsDrain, wasReady, force }) {
+      const drain =
+        wantsDrain && envoy.exit === undefined && (wasReady || (await mayServe(admin, readEnvoyReadiness(admin))));
+      const { exit } = await drainAndStop({ process: envoy, admin, config: config.envoy.drain, drain, force }, deps);
+      return await explainEnd({ exit, oomKills: await host.oomKillsSinceStart(), wasReady }, config.envoy);
+    },
+  };
+}
+
+const withoutEnvoy: EnvoySide = {
+  readiness: undefined,
+  exited: new Promise(() => undefined),
+  drainByRequest: () => undefined,
+  end: () => Promise.resolve({ code: 0, reason: "ended as asked" }),
+};
+
+/**
+ * Whether an Envoy may have clients though the pod was never seen ready. One that shows its state is believed to be as
+ * seen: it is in its start. One that shows none, but says that it is up, is not.
+ */
+async function mayServe(admin: EnvoyAdmin, readiness: Promise<EnvoyReadiness>): Promise<boolean> {
+  try {
+    if ((await readiness).state !== undefined) return false;
+    await admin.request("GET", "/ready", { timeoutMs: 300 });
+    return true;
+  } catch {
+    return false;
+  }
+}

@@ -1,0 +1,48 @@
+// SPDX-License-Identifier: Apache-2.0
+import type { AgentConfig } from "../config/agent-config.ts";
+import { buildInfo } from "../lib/build-info.ts";
+import type { StatusSources } from "../status/index.ts";
+import type { XdsProxy } from "../xds/index.ts";
+import type { Ending } from "./ending.ts";
+import type { Identity } from "./identity-rooms.ts";
+
+interface Inspected {
+  readonly config: AgentConfig;
+  readonly identity: Identity;
+  readonly xds: XdsProxy | undefined;
+  readonly ending: Ending;
+}
+
+/** Joins the debug endpoints to what the rooms tell of themselves. */
+export function createInspection({ config, identity, xds, ending }: Inspected): NonNullable<StatusSources["inspect"]> {
+  return {
+    version: `${buildInfo.version} ${buildInfo.revision}`,
+    certificates: () => {
+      const { spiffeId, serial, notBeforeMs, notAfterMs } = identity.status() ?? {};
+      if (spiffeId === undefined || serial === undefined || notBeforeMs === undefined || notAfterMs === undefined) {
+        return [];
+      }
+      return [{ resourceName: "default", spiffeId, serial, notBeforeMs, notAfterMs }];
+    },
+    node: () => config.node,
+    configuration: () => config.proxyConfig,
+    drain: () => ending.reason() ?? (ending.wantsDrain ? "not draining" : "draining by request"),
+    ...(xds === undefined ? {} : { xds: () => xdsFacts(xds) }),
+  };
+}
+
+function xdsFacts(xds: XdsProxy): ReturnType<NonNullable<NonNullable<StatusSources["inspect"]>["xds"]>> {
+  const { streams, refused } = xds.status();
+  const stream = streams.find((candidate) => candidate.isEnvoy);
+  const accepted = (stream?.types ?? []).map(({ typeUrl, version }) => {
+    const refusal = refused.find((candidate) => candidate.typeUrl === typeUrl);
+    return {
+      typeUrl,
+      version,
+      accepted: 1,
+      rejected: refusal === undefined ? 0 : 1,
+      ...(refusal === undefined ? {} : { lastRejection: refusal.reason }),
+    };
+  });
+  return { connected: stream?.isConnected ?? false, types: accepted };
+}

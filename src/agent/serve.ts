@@ -1,0 +1,74 @@
+// SPDX-License-Identifier: Apache-2.0
+import type { AgentConfig } from "../config/agent-config.ts";
+import type { SupervisedEnvoy } from "../envoy/index.ts";
+import { startTask } from "../lib/tasks.ts";
+import type { UnixListener } from "../lib/unix-socket.ts";
+import { Readiness } from "../model/readiness.ts";
+import type { StatusSources } from "../status/index.ts";
+import type { AgentDeps, AgentEnd, AgentSignals } from "./agent.ts";
+import { startDiscovery } from "./discovery-room.ts";
+import { Ending } from "./ending.ts";
+import { createEnvoySide } from "./envoy-side.ts";
+import { startIdentity } from "./identity-rooms.ts";
+import { createInspection } from "./inspection.ts";
+import type { StartPhases } from "./start-phases.ts";
+
+/** What was started before anything was loaded that is not needed for it. */
+export interface Started {
+  readonly config: AgentConfig;
+  /** Undefined with `DISABLE_ENVOY`. */
+  readonly envoy: SupervisedEnvoy | undefined;
+  readonly sdsSocket: UnixListener | undefined;
+  readonly xdsSocket: UnixListener | undefined;
+  readonly phases: StartPhases;
+}
+
+/**
+ * Builds the rooms that serve Envoy, which starts meanwhile, and runs until Envoy is gone. Each room's module is loaded
+ * when its turn comes. Rooms close in reverse, after Envoy.
+ */
+export async function serve(started: Started, deps: AgentDeps, signals: AgentSignals): Promise<AgentEnd> {
+  const { config, envoy, phases } = started;
+  using ending = new Ending(signals.stop);
+  const roomDeps = { ...deps, fail: ending.fail.bind(ending) };
+  const holds = new Readiness(() => deps.clock.now());
+  await using rooms = new AsyncDisposableStack();
+
+  const identity = await startIdentity({ config, socket: started.sdsSocket, holds, phases }, rooms, roomDeps);
+  const xds = await startDiscovery({ config, socket: started.xdsSocket, identity }, rooms, roomDeps);
+  const side = await createEnvoySide(envoy, config, rooms, roomDeps);
+  let wasReady = false;
+  const sources: StatusSources = {
+    holds,
+    envoy: side.readiness,
+    terminating: () => ending.reason(),
+    startPhases: () => phases.ended,
+    onFirstReady: () => {
+      wasReady = true;
+      phases.end("ready");
+      identity.metrics.agent.start.durationSeconds.set(phases.sinceStartMs() / 1_000);
+    },
+    metrics: identity.metrics.scrape(config.status.scrape, deps),
+    quit: () => {
+      ending.quit();
+    },
+    drain: () => {
+      ending.drained();
+      side.drainByRequest();
+    },
+    inspect: createInspection({ config, identity, xds, ending }),
+  };
+  const { listenStatus } = await import("../status/index.ts");
+  const status = rooms.use(await listenStatus(config.status, sources, roomDeps));
+  phases.end("status served");
+  rooms.use(startTask((stop) => status.untilReady(stop), roomDeps.fail));
+  signals.onHangup(() => {
+    void envoy?.swap();
+  });
+  await deps.loadLog();
+
+  await ending.until(side.exited);
+  const end = await side.end({ wantsDrain: ending.wantsDrain, wasReady, force: signals.force });
+  if (ending.failure !== undefined) throw ending.failure;
+  return end;
+}
