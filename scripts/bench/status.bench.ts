@@ -2,7 +2,7 @@
 import { once } from "node:events";
 import { createServer, type RequestListener } from "node:http";
 import type { AddressInfo } from "node:net";
-import { connect } from "node:net";
+import { connect, type Socket } from "node:net";
 import { startBareChild, startStatusChild, type StatusChild } from "../../test/support/status-child.ts";
 import type { Figure } from "./figure.ts";
 
@@ -68,7 +68,7 @@ async function askUntil(endMs: number, port: number, path: string, latenciesMs: 
 }
 
 /** An answer with a length, which all of these have. */
-async function untilAnswered(socket: NodeJS.EventEmitter): Promise<void> {
+async function untilAnswered(socket: Socket): Promise<void> {
   let text = "";
   for (;;) {
     const [chunk] = (await once(socket, "data")) as [Buffer];

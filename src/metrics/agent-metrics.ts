@@ -5,7 +5,7 @@ import { type MetricName, metricNames as names } from "./names.ts";
 
 /** The plain counters that rooms count in, a slice for each; they cost nothing until a scrape reads them. */
 export interface AgentMetrics {
-  readonly start: { readonly durationSeconds: Measure; readonly ready: Measure };
+  readonly start: { readonly durationSeconds: Measure };
   readonly scrape: ScrapeMetrics;
   readonly csr: CsrMetrics;
   readonly sds: SdsMetrics;
@@ -75,6 +75,8 @@ export interface AgentMetricsOptions {
   readonly now: () => number;
   /** The certificates that are held now; asked at each scrape. */
   readonly certificates: () => readonly ExpiringCertificate[];
+  /** Whether the last look at readiness passed; undefined leaves the gauge out. */
+  readonly ready?: () => boolean;
   /** How often Envoy was started again so far; undefined leaves the counters at 0. */
   readonly envoyStarts?: () => EnvoyStarts;
 }
@@ -100,7 +102,7 @@ type Slices = Omit<AgentMetrics, "families">;
 
 function createSlices(): Slices {
   return {
-    start: { durationSeconds: new Measure(), ready: new Measure() },
+    start: { durationSeconds: new Measure() },
     scrape: {
       scrapes: new Measure(),
       failures: new Measure(["type"], [["agent"], ["application"], ["envoy"]]),
@@ -153,7 +155,7 @@ function ownFamilies({ start, scrape }: Slices, options: AgentMetricsOptions): r
   return [
     gauge(names.buildInfo, build),
     gauge(names.startupDuration, start.durationSeconds),
-    gauge(names.ready, start.ready),
+    ...(options.ready === undefined ? [] : [readyFamily(options.ready)]),
     counter(names.scrapes, scrape.scrapes),
     counter(names.scrapeFailures, scrape.failures),
     counter(names.scrapeAborts, scrape.aborts),
@@ -161,6 +163,11 @@ function ownFamilies({ start, scrape }: Slices, options: AgentMetricsOptions): r
     { ...names.certificateExpiry, kind: "gauge", measure: expiry },
     ...envoyFamilies(options.envoyStarts ?? (() => ({ restarts: 0, swaps: 0, refusedSwaps: 0 }))),
   ];
+}
+
+function readyFamily(read: () => boolean): MetricFamily {
+  const measure = { labelNames: [], samples: () => [{ labels: [], value: read() ? 1 : 0 }] };
+  return { ...names.ready, kind: "gauge", measure };
 }
 
 function envoyFamilies(read: () => EnvoyStarts): readonly MetricFamily[] {

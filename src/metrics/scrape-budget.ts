@@ -20,5 +20,5 @@ export function scrapeBudget(timeoutSeconds: string | undefined): ScrapeBudget {
   const given = Number.parseFloat(timeoutSeconds ?? "") * 1_000;
   const usable = Number.isFinite(given) && given >= 0;
   const answerMs = usable ? Math.max(0, given - Math.min(marginMs, given * 0.1)) : defaultMs;
-  return { answerMs, targetMs: answerMs * 0.9 };
+  return { answerMs, targetMs: answerMs * 0.85 };
 }

@@ -76,6 +76,11 @@ export class ReadinessJudge {
     return this.#verdict(ask ? (await this.#envoy()).obstacle : undefined);
   }
 
+  /** Whether the last look passed; nobody is asked. */
+  get lastReady(): boolean {
+    return this.#told === "";
+  }
+
   /** What a person is told: every condition as it is now, and how the start went. */
   async report(): Promise<ReadinessReport> {
     const envoy = this.#sources.envoy === undefined ? undefined : await this.#envoy();

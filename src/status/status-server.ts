@@ -18,6 +18,8 @@ export interface StatusServer extends AsyncDisposable {
   readonly port: number;
   /** What the kubelet would be told now. */
   verdict(): Promise<ReadinessVerdict>;
+  /** Whether the last look passed; nobody is asked. */
+  wasReady(): boolean;
   /** Looks again and again until the pod is ready for the first time. @throws the signal's reason */
   untilReady(signal: AbortSignal): Promise<void>;
 }
@@ -37,8 +39,9 @@ export async function startStatusServer(
 ): Promise<StatusServer> {
   const log = deps.log.scope("status");
   const judge = new ReadinessJudge(sources, config.readiness, { clock: deps.clock, log });
-  const look: Pick<StatusServer, "verdict" | "untilReady"> = {
+  const look: Pick<StatusServer, "verdict" | "untilReady" | "wasReady"> = {
     verdict: () => judge.judge(),
+    wasReady: () => judge.lastReady,
     untilReady: (signal) => untilReady(judge, deps.clock, signal),
   };
   if (config.port === 0) {

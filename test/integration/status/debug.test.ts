@@ -58,12 +58,12 @@ test("callers from elsewhere, pages of other sites and other host names are refu
 });
 
 test("the name table is 404 with an empty object until there is one", async () => {
-  let table: unknown;
-  await using status = await startStatus({}, { inspect: { nameTable: () => table } });
+  const tables: object[] = [];
+  await using status = await startStatus({}, { inspect: { nameTable: () => tables[0] } });
   const none = await fetch(status.url("/debug/ndsz"));
   expect([none.status, await none.text()]).toEqual([404, "{}"]);
-  table = { table: { "a.b.": { ips: ["10.0.0.1"] } } };
-  expect(await (await fetch(status.url("/debug/ndsz"))).json()).toEqual(table);
+  tables.push({ table: { "a.b.": { ips: ["10.0.0.1"] } } });
+  expect(await (await fetch(status.url("/debug/ndsz"))).json()).toEqual(tables[0]);
 });
 
 test("a log level is changed for a while and comes back by itself", async () => {

@@ -2,9 +2,9 @@
 import { fork } from "node:child_process";
 import { once } from "node:events";
 import { Agent, request } from "node:http";
-import { setTimeout as pause } from "node:timers/promises";
 import { fileURLToPath } from "node:url";
 import { expect, test } from "vitest";
+import { systemClock } from "../../../src/lib/clock.ts";
 import { answer, startFakeApp } from "../../fakes/fake-app.ts";
 import { eventually } from "../../support/eventually.ts";
 import { startBareChild, startStatusChild } from "../../support/status-child.ts";
@@ -29,13 +29,14 @@ test(`64 clients, some of them bad, on every endpoint for ${String(seconds)} s: 
   const exited = once(clients, "exit");
   const agent = new Agent({ keepAlive: true });
   // what the first requests load is there from then on
-  await pause(2_000);
+  await systemClock.delay(2_000);
   const before = status.privateBytes();
   const latenciesMs: number[] = [];
   const bareMs: number[] = [];
-  for (const endMs = performance.now() + seconds * 1_000; performance.now() < endMs; await pause(10)) {
+  for (const endMs = performance.now() + seconds * 1_000; performance.now() < endMs; ) {
     latenciesMs.push(await probe(agent, status.port));
     bareMs.push(await probe(agent, bare.port));
+    await systemClock.delay(10);
   }
   clients.send("stop");
   const [result] = (await outcome) as [{ readonly requests: number; readonly answers: Record<string, number> }];
