@@ -4,6 +4,7 @@ import type { AgentConfig } from "../config/agent-config.ts";
 import type { Deps } from "../lib/deps.ts";
 import type { UnixListener } from "../lib/unix-socket.ts";
 import type { Readiness } from "../model/readiness.ts";
+import { type CertFamilies, createCertFamilies } from "./cert-families.ts";
 import { createIdentitySource } from "./identity-source.ts";
 import { createRoomMetrics, type RoomMetrics } from "./room-metrics.ts";
 import { createSecretSource } from "./secret-source.ts";
@@ -39,10 +40,12 @@ export async function startIdentity(
   const source = await createIdentitySource(config, rooms, deps);
   let certs: CertStore | undefined;
   const metrics = await createRoomMetrics(() => certs?.status(), deps.clock);
+  const seen = createCertFamilies(() => certs?.status());
+  metrics.addFamilies(seen.families);
   let asked = config.status.readiness === "strict";
   if (source !== undefined) {
     const hold = rooms.use(holds.hold("identity", "no certificate asked for yet", () => asked));
-    certs = rooms.use(createCertStore(config.cert, source, { ...deps, hold, metrics: metrics.cert }));
+    certs = rooms.use(createCertStore(config.cert, source, { ...deps, hold, metrics: bothOf(metrics.cert, seen) }));
   }
   const identity: Identity = {
     metrics,
@@ -68,4 +71,14 @@ export async function startIdentity(
   );
   phases.end("SDS served");
   return identity;
+}
+
+/** A try is counted under the reference's names and under our own. */
+function bothOf(reference: RoomMetrics["cert"], own: CertFamilies): RoomMetrics["cert"] {
+  return {
+    signed(outcome, durationMs) {
+      reference.signed(outcome, durationMs);
+      own.signed(outcome);
+    },
+  };
 }
