@@ -1,5 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
-export type { WorkloadHealth } from "./health-state.ts";
+export type { WorkloadHealth } from "./health/health-state.ts";
+export type { HealthCheckConfig, HealthCheckMethod } from "./health/health-check-config.ts";
+export { startHealthChecks, type HealthChecksDeps } from "./health/health-checks.ts";
+export { checkWorkload } from "./health/check-workload.ts";
 export type { OwnType } from "./own-type.ts";
 export type { Refusal } from "./refusals.ts";
 export { createXdsMetrics, type XdsMetrics } from "./xds-metrics.ts";

@@ -2,7 +2,7 @@
 import type { Clock } from "../lib/clock.ts";
 import type { ServerStreamCall } from "../lib/grpc/server.ts";
 import type { Logger } from "../lib/log.ts";
-import type { WorkloadHealth } from "./health-state.ts";
+import type { WorkloadHealth } from "./health/health-state.ts";
 import type { OwnType } from "./own-type.ts";
 import type { Refusals } from "./refusals.ts";
 import type { XdsProtocol } from "./request.ts";

@@ -4,7 +4,7 @@ import type { IncomingMessage } from "../lib/grpc/message.ts";
 import { GrpcStatus } from "../lib/grpc/status.ts";
 import { describeError } from "../lib/errors.ts";
 import { orAborted } from "../lib/tasks.ts";
-import { renderHealthReport, type WorkloadHealth } from "./health-state.ts";
+import { renderHealthReport, type WorkloadHealth } from "./health/health-state.ts";
 import { OwnTypeFeed } from "./own-type-feed.ts";
 import type { ProxiedStream } from "./proxied-stream.ts";
 import { renderRequest } from "./request.ts";

@@ -5,7 +5,7 @@ import type { Logger } from "../lib/log.ts";
 import type { UnixListener } from "../lib/unix-socket.ts";
 import { AnswerCache, type CacheStatus } from "./answer-cache.ts";
 import { EnvoyStream } from "./envoy-stream.ts";
-import type { WorkloadHealth } from "./health-state.ts";
+import type { WorkloadHealth } from "./health/health-state.ts";
 import type { OwnType } from "./own-type.ts";
 import type { StreamContext } from "./proxied-stream.ts";
 import { type Refusal, Refusals } from "./refusals.ts";
