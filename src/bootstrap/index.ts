@@ -2,4 +2,5 @@
 export { renderBootstrap } from "./bootstrap.ts";
 export type { BootstrapConfig } from "./bootstrap-config.ts";
 export { BootstrapWriteError } from "./bootstrap-file.ts";
+export { preflightBootstrap, type PreflightFinding } from "./preflight.ts";
 export { writeStartFiles } from "./start-files.ts";

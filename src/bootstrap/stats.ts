@@ -3,10 +3,18 @@ import base from "../../bootstrap/stats.json" with { type: "json" };
 import type { JsonObject } from "../model/node.ts";
 import type { BootstrapConfig } from "./bootstrap-config.ts";
 
-/** Tags taken out of metric names: Envoy's and Istio's own, with the extra ones between. */
+/** Tags taken out of metric names: Envoy's and Istio's own, with the extra ones between. No name comes twice. */
 export function renderStatsTags(extraTags: readonly string[]): readonly JsonObject[] {
-  const extra = extraTags.map((tag) => ({ tag_name: tag, regex: `(${tag}=\\.=(.*?);\\.;)` }));
+  const own = new Set([...base.tags, ...base.tagsAfterExtra].map((tag) => tag.tag_name));
+  const extra = extraTags
+    .filter((tag) => !own.has(tag))
+    .map((tag) => ({ tag_name: tag, regex: `(${escaped(tag)}=\\.=(.*?);\\.;)` }));
   return [...base.tags, ...extra, ...base.tagsAfterExtra];
+}
+
+/** A name inside an expression. Dots stay as they are: they match themselves, and that is how they were always written. */
+function escaped(name: string): string {
+  return name.replaceAll(/[\\^$|?*+()[\]{}]/g, "\\$&");
 }
 
 /** Which metrics Envoy keeps. `{pod_ip}` in a pattern stands for each of the pod's addresses. */

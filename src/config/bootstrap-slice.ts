@@ -31,6 +31,7 @@ export function bootstrapConfig(sources: Sources, discovery: DiscoverySource, fo
     findings.warn("ISTIO_DELTA_XDS", "metadata discovery needs delta xDS; it is switched off");
   }
   const socketFile = env.string("WORKLOAD_IDENTITY_SOCKET_FILE");
+  checkPlaces(sources);
   return {
     node,
     logAsJson: flags.log_as_json,
@@ -60,6 +61,28 @@ export function bootstrapConfig(sources: Sources, discovery: DiscoverySource, fo
     accessLogService: remoteService(sources, proxy.envoyAccessLogService),
     statsdAddress: proxy.statsdUdpAddress ? resolveHostPort(proxy.statsdUdpAddress, env.string("HOST_IP")) : undefined,
   };
+}
+
+/** What a Unix socket's address holds, without the byte that ends it. */
+const longestSocketPath = 107;
+
+function checkPlaces({ env, proxy, findings }: Sources): void {
+  const path = `${proxy.configPath}/XDS`;
+  if (Buffer.byteLength(path) > longestSocketPath || path.includes("\u0000")) {
+    findings.problem(
+      "configPath",
+      `a socket cannot be made at ${path}: a path holds ${String(longestSocketPath)} bytes`,
+    );
+  }
+  for (const name of ["ENVOY_STATUS_PORT", "ENVOY_PROMETHEUS_PORT"] as const) {
+    const port = env.int(name);
+    if (port < 1 || port > 65_535) findings.problem(name, `port ${String(port)} must be in the range 1..65535`);
+  }
+  for (const name of ["ENVOY_SECURE_METRICS_PORT", "ENVOY_SECURE_MERGED_METRICS_PORT"] as const) {
+    const port = env.int(name);
+    if (port < 0 || port > 65_535)
+      findings.problem(name, `port ${String(port)} must be in the range 1..65535, or 0 for none`);
+  }
 }
 
 const v4 = { local: "127.0.0.1", wildcard: "0.0.0.0" } as const;
@@ -96,7 +119,7 @@ const unlimitedConnections = 2_147_483_647;
 function connectionLimit({ proxy, findings }: Sources): number {
   const settings = proxy.connectionSettings ?? {};
   const setting = settings["globalDownstreamConnectionLimit"] ?? settings["global_downstream_connection_limit"];
-  if (Number(setting) > 0) return Number(setting);
+  if (Number.isSafeInteger(Number(setting)) && Number(setting) > 0) return Number(setting);
   const named = [
     [
       "proxyMetadata.ISTIO_META_GLOBAL_DOWNSTREAM_MAX_CONNECTIONS",

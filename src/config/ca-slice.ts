@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-import type { CaConfig, CaSecurity, IstioCaConfig, SingleCaConfig } from "../ca/ca-config.ts";
+import type { CaConfig, CaSecurity, IstioCaConfig, CloudTokenConfig, SingleCaConfig } from "../ca/ca-config.ts";
 import { type CaKind, identityChoice } from "./identity-choice.ts";
 import { parseHostPort } from "./host-port.ts";
 import { kubernetesCsrConfig, stepConfig, vaultConfig } from "./other-ca-slices.ts";
@@ -59,12 +59,25 @@ function istioCa(sources: Sources, used: boolean): IstioCaConfig {
     port,
     security: caSecurity(sources, { host, port, given: given !== "", used }),
     tokenPath: tokenPath(sources),
+    cloudToken: cloudToken(sources),
     clusterId: env.string("ISTIO_META_CLUSTER_ID"),
     certSigner: env.string("ISTIO_META_CERT_SIGNER"),
     headers: headersOf(env.all, "CA_HEADER_"),
     timeoutPerTryMs: positive(sources, "ATTACHE_CA_TIMEOUT"),
     keepalive: keepaliveOf(sources),
   };
+}
+
+/** The machine's own token; its audience is the trust domain. */
+function cloudToken({ env }: Sources): CloudTokenConfig | undefined {
+  if (env.string("CREDENTIAL_FETCHER_TYPE") !== "GoogleComputeEngine") return undefined;
+  const { host, port } = hostAndPort(env.string("GCE_METADATA_HOST") || "169.254.169.254");
+  return { host, port, audience: env.string("TRUST_DOMAIN") };
+}
+
+function hostAndPort(text: string): { readonly host: string; readonly port: number } {
+  const address = parseHostPort(text);
+  return typeof address === "string" ? { host: text, port: 80 } : address;
 }
 
 function checkCaProvider({ env, findings }: Sources, address: string): void {

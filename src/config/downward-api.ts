@@ -8,7 +8,7 @@ import type { Findings } from "./config-error.ts";
  */
 export function parseDownwardApi(text: string, path: string, findings: Findings): ReadonlyMap<string, string> {
   const values = new Map<string, string>();
-  for (const [index, line] of text.split("\n").entries()) {
+  for (const [index, line] of text.toWellFormed().split("\n").entries()) {
     const equals = line.indexOf("=");
     if (equals < 0) continue;
     const key = line.slice(0, equals);

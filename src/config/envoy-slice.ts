@@ -16,12 +16,21 @@ const graceMarginMs = 1_000;
 /** The longest wait for open connections, where no period is set. */
 const longestDrainMs = 3_600_000;
 
+/** Source: `envoy --help` of 1.40 */
+const envoyLevels = ["trace", "debug", "info", "warn", "warning", "error", "critical", "off"];
+
 /** How Envoy is run and ended. */
 export function envoyConfig(sources: Sources, bootstrapPath: string, adminHost: string): EnvoyConfig {
   const { env, proxy, flags, findings, input, node } = sources;
   const log = splitLogLevels(flags.proxyLogLevel, flags.proxyComponentLogLevel);
   for (const item of log.dropped)
     findings.warn("--proxyLogLevel", `${item} is neither LEVEL nor COMPONENT:LEVEL; it is ignored`);
+  if (log.level !== "" && !envoyLevels.includes(log.level)) {
+    findings.problem(
+      "--proxyLogLevel",
+      `unknown level ${JSON.stringify(log.level)}; it is one of ${envoyLevels.join(", ")}`,
+    );
+  }
   return {
     binaryPath: proxy.binaryPath,
     args: envoyArguments({

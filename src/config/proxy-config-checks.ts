@@ -29,6 +29,7 @@ export function checkProxyConfig(
     const problem = hostPortProblem(config.discoveryAddress);
     if (problem !== undefined) report("discoveryAddress", `invalid discovery address: ${problem}`);
   }
+  if (protoDurationMs(config.fileFlushInterval) < 0) report("fileFlushInterval", "must not be negative");
   report("proxyAdminPort", portProblem("proxy admin port", config.proxyAdminPort));
   report("statusPort", portProblem("status port", config.statusPort));
   if (config.controlPlaneAuthPolicy === "INHERIT") {

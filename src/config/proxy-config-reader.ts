@@ -47,7 +47,7 @@ function readField(value: unknown, type: FieldType, place: Place, findings: Find
     case "any":
       return plain(value);
     case "string":
-      return typeof value === "string" ? value : wrong("a text");
+      return typeof value === "string" ? value.toWellFormed() : wrong("a text");
     case "bool":
     case "boolValue":
       return typeof value === "boolean" ? value : wrong("true or false");
@@ -55,7 +55,8 @@ function readField(value: unknown, type: FieldType, place: Place, findings: Find
     case "uint":
     case "intValue":
       return (
-        readInteger(value, type === "uint") ?? wrong(type === "uint" ? "a whole number, 0 or more" : "a whole number")
+        readInteger(value, type === "uint") ??
+        wrong(type === "uint" ? "a whole number, 0 or more" : "a whole number of 32 bits")
       );
     case "number":
       return readNumber(value) ?? wrong("a number");
@@ -90,15 +91,21 @@ function readCompound(
   for (const [key, item] of Object.entries(value)) {
     const read = readField(item, type.map, { ...place, path: `${place.path}.${key}` }, findings);
     if (read !== undefined)
-      Object.defineProperty(result, key, { value: read, enumerable: true, configurable: true, writable: true });
+      Object.defineProperty(result, key.toWellFormed(), {
+        value: read,
+        enumerable: true,
+        configurable: true,
+        writable: true,
+      });
   }
   return result;
 }
 
 function readInteger(value: unknown, unsigned: boolean): number | undefined {
   const number = typeof value === "string" && /^[+-]?\d+$/.test(value) ? Number(value) : value;
-  if (typeof number !== "number" || !Number.isInteger(number) || Math.abs(number) > 2 ** 32) return undefined;
-  return unsigned && number < 0 ? undefined : number;
+  if (typeof number !== "number" || !Number.isInteger(number)) return undefined;
+  const [least, most] = unsigned ? [0, 2 ** 32 - 1] : [-(2 ** 31), 2 ** 31 - 1];
+  return number >= least && number <= most ? number : undefined;
 }
 
 function readNumber(value: unknown): number | undefined {
@@ -131,10 +138,12 @@ export function isRecord(value: unknown): value is Readonly<Record<string, unkno
 
 /** A value without what JSON cannot hold. */
 export function plain(value: unknown): JsonValue {
-  if (value === null || typeof value === "string" || typeof value === "boolean") return value;
+  if (typeof value === "string") return value.toWellFormed();
+  if (value === null || typeof value === "boolean") return value;
   if (typeof value === "number") return Number.isFinite(value) ? value : String(value);
   if (Array.isArray(value)) return value.map(plain);
-  if (isRecord(value)) return Object.fromEntries(Object.entries(value).map(([key, item]) => [key, plain(item)]));
+  if (isRecord(value))
+    return Object.fromEntries(Object.entries(value).map(([key, item]) => [key.toWellFormed(), plain(item)]));
   return String(value);
 }
 

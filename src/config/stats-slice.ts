@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 import type { BootstrapStats } from "../bootstrap/bootstrap-config.ts";
 import { parseGoDuration } from "../lib/go-duration.ts";
+import { re2Problem } from "./re2-check.ts";
 import { isRecord } from "./proxy-config-reader.ts";
 import type { Sources } from "./sources.ts";
 
@@ -11,13 +12,18 @@ const defaultFlushMs = 5_000;
 
 /** What Envoy counts, how it names it and how often it writes it down. */
 export function bootstrapStats(sources: Sources): BootstrapStats {
-  const { env, proxy, annotations } = sources;
+  const { env, proxy, annotations, findings } = sources;
   const matcher = proxy.proxyStatsMatcher ?? {};
   const inclusion = (name: string, lower: readonly string[] | undefined): readonly string[] => {
     const given = listOf(annotations.get(`${prefix}${name}`));
     return given.length > 0 ? given : (lower ?? []).filter((item) => item !== "");
   };
   const extraTags = [...(proxy.extraStatTags ?? []), ...listOf(annotations.get(`${prefix}extraStatTags`))];
+  const regexes = inclusion("statsInclusionRegexps", matcher.inclusionRegexps);
+  for (const regex of regexes) {
+    const problem = re2Problem(regex);
+    if (problem !== undefined) findings.problem("stats inclusion regexps", `${JSON.stringify(regex)}: ${problem}`);
+  }
   const flushIntervalMs = durationOf(sources, "statsFlushInterval");
   return {
     flushIntervalMs,
@@ -26,7 +32,7 @@ export function bootstrapStats(sources: Sources): BootstrapStats {
     inclusion: {
       prefixes: inclusion("statsInclusionPrefixes", matcher.inclusionPrefixes),
       suffixes: inclusion("statsInclusionSuffixes", matcher.inclusionSuffixes),
-      regexes: inclusion("statsInclusionRegexps", matcher.inclusionRegexps),
+      regexes,
     },
     histogramBuckets: histogramBuckets(sources),
     compression: proxy.statsCompression ?? true,
@@ -64,15 +70,18 @@ function histogramBuckets({ annotations, findings }: Sources): Readonly<Record<s
   if (text === undefined || text === "") return {};
   const value = parseJson(text);
   if (!isRecord(value) || !Object.values(value).every(isBuckets)) {
-    findings.warn(name, "is not a JSON object of metric prefix to bucket bounds; it is ignored");
+    findings.warn(name, "is not a JSON object of metric prefix to bucket bounds above 0, each once; it is ignored");
     return {};
   }
-  const entries = Object.entries(value).map(([key, bounds]) => [key, isBuckets(bounds) ? bounds : []] as const);
-  return Object.fromEntries(entries);
+  const entries = Object.entries(value).map(
+    ([key, bounds]) => [key.toWellFormed(), isBuckets(bounds) ? bounds : []] as const,
+  );
+  return Object.fromEntries(entries.filter(([key]) => key !== ""));
 }
 
 function isBuckets(value: unknown): value is readonly number[] {
-  return Array.isArray(value) && value.every((bound) => typeof bound === "number");
+  if (!Array.isArray(value) || value.length === 0 || new Set(value).size < value.length) return false;
+  return value.every((bound) => typeof bound === "number" && bound > 0 && Number.isFinite(bound));
 }
 
 function parseJson(text: string): unknown {

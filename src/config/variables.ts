@@ -110,7 +110,11 @@ export const variables = {
   PROXY_CONFIG_XDS_AGENT: row("bool", "false", "asks the control plane for ProxyConfig, for trust roots"),
   PILOT_ENABLE_CA_CRL: row("bool", "true", "certificate revocation lists in the trust bundle"),
   ENABLE_VTPROTOBUF: dead("bool", "true", "not used"),
-  ISTIO_AGENT_ENABLE_WASM_REMOTE_LOAD_CONVERSION: dead("bool", "true", "fetches Wasm modules for Envoy; not in this version"),
+  ISTIO_AGENT_ENABLE_WASM_REMOTE_LOAD_CONVERSION: dead(
+    "bool",
+    "true",
+    "fetches Wasm modules for Envoy; not in this version",
+  ),
   WASM_INSECURE_REGISTRIES: dead("string", "", "registries asked without TLS verification, comma separated"),
   WASM_MODULE_EXPIRY: dead("duration", "24h", "time after which an unused Wasm module is dropped"),
   WASM_PURGE_INTERVAL: dead("duration", "1h", "time between looks for unused Wasm modules"),

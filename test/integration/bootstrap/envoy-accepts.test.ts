@@ -1,48 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
-import { execFile } from "node:child_process";
-import { readFile, writeFile } from "node:fs/promises";
-import { join } from "node:path";
-import { promisify } from "node:util";
 import { describe, expect, test } from "vitest";
-import { renderBootstrap } from "../../../src/bootstrap/index.ts";
 import type { AgentConfig } from "../../../src/config/agent-config.ts";
 import { ConfigError, parseConfig } from "../../../src/config/index.ts";
-import type { JsonObject, JsonValue } from "../../../src/model/node.ts";
-import { envoyBinary } from "../../support/envoy-binary.ts";
+import { envoyProblem } from "../../support/envoy-validate.ts";
 import { inputOf, readProxyCases } from "../../support/parity-case.ts";
-import { temporaryDirectory } from "../../support/temporary-directory.ts";
-
-const run = promisify(execFile);
-
-/** Istio's own extension is in no other build of Envoy. */
-function withoutIstioExtension(document: JsonObject): JsonObject {
-  const extensions = document["bootstrap_extensions"];
-  if (!Array.isArray(extensions)) return document;
-  const named = (item: JsonValue): boolean => JSON.stringify(item).includes("istio.workload.BootstrapExtension");
-  return { ...document, bootstrap_extensions: extensions.filter((item) => !named(item)) };
-}
-
-/** Strict: what Envoy does not know is an error here. The output goes to a file, which Envoy may open again. */
-const strictly = (args: readonly string[]): readonly string[] =>
-  args.includes("--config-yaml") ? args : args.filter((arg) => arg !== "--allow-unknown-static-fields");
-
-/** What Envoy says against the bootstrap under the command line that the agent gives it; empty when nothing. */
-async function problemOf(config: AgentConfig): Promise<string> {
-  if (config.bootstrap.kind === "file") return "";
-  await using directory = await temporaryDirectory();
-  const path = join(directory.path, "envoy.json");
-  const tracer = config.bootstrap.config.tracer;
-  if (tracer?.kind === "lightstep") await writeFile(join(directory.path, "token"), "token");
-  await writeFile(path, JSON.stringify(withoutIstioExtension(renderBootstrap(config.bootstrap.config))));
-  const args = ["-c", path, ...strictly(config.envoy.args.slice(2)), "--mode", "validate"];
-  const output = join(directory.path, "output");
-  try {
-    await run("sh", ["-c", 'exec "$@" >output 2>&1', "sh", envoyBinary(), ...args], { cwd: directory.path });
-    return "";
-  } catch {
-    return await readFile(output, "utf8");
-  }
-}
 
 describe("a real Envoy accepts the bootstrap and the command line of", () => {
   for (const parityCase of readProxyCases()) {
@@ -55,7 +16,7 @@ describe("a real Envoy accepts the bootstrap and the command line of", () => {
     }
     const valid = config;
     test.concurrent(parityCase.name, async () => {
-      expect(await problemOf(valid)).toBe("");
+      expect(await envoyProblem(valid)).toBe("");
     });
   }
 });

@@ -1,0 +1,37 @@
+// SPDX-License-Identifier: Apache-2.0
+import type { JsonObject } from "../model/node.ts";
+import { renderBootstrap } from "./bootstrap.ts";
+import type { BootstrapConfig } from "./bootstrap-config.ts";
+import type { SchemaFinding } from "./schema-check.ts";
+
+export interface PreflightInput {
+  readonly bootstrap: { readonly kind: "generated"; readonly config: BootstrapConfig } | { readonly kind: "file" };
+  readonly envoy: { readonly args: readonly string[] };
+}
+
+/** A finding with the document that it is in. */
+export interface PreflightFinding extends SchemaFinding {
+  readonly document: "bootstrap" | "override";
+}
+
+/**
+ * Holds what Envoy is started with to Envoy's API, field by field: the generated bootstrap, and the override that is
+ * merged over it. The schema is loaded only now: meant for the time after Envoy's exec.
+ */
+export async function preflightBootstrap({ bootstrap, envoy }: PreflightInput): Promise<readonly PreflightFinding[]> {
+  const { checkBootstrapSchema } = await import("./schema-check.ts");
+  const findings: PreflightFinding[] = [];
+  const check = (document: PreflightFinding["document"], value: JsonObject): void => {
+    for (const finding of checkBootstrapSchema(value)) findings.push({ ...finding, document });
+  };
+  if (bootstrap.kind === "generated") check("bootstrap", renderBootstrap(bootstrap.config));
+  const place = envoy.args.indexOf("--config-yaml");
+  const override = place < 0 ? undefined : envoy.args[place + 1];
+  if (override !== undefined) check("override", parseOverride(override));
+  return findings;
+}
+
+/** It was made by JSON.stringify from an object. */
+function parseOverride(text: string): JsonObject {
+  return JSON.parse(text) as JsonObject;
+}
