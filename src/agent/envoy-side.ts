@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 import type { AgentConfig } from "../config/agent-config.ts";
-import type { EnvoyAdmin, EnvoyReadiness, SupervisedEnvoy } from "../envoy/index.ts";
-import type { Clock } from "../lib/clock.ts";
+import type { EnvoyAdmin, EnvoyReadiness, readEnvoyReadiness, SupervisedEnvoy } from "../envoy/index.ts";
+import { type Clock, deadline } from "../lib/clock.ts";
 import { describeError } from "../lib/errors.ts";
 import type { Logger } from "../lib/log.ts";
 import type { AgentEnd } from "./agent.ts";
@@ -46,13 +46,13 @@ export async function createEnvoySide(
     readiness: { read: (signal) => readEnvoyReadiness(admin, signal) },
     exited: envoy.exited,
     drainByRequest() {
-      admin.drainListeners(config.envoy.drain.direction).catch((error: unknown) => {
+      admin.drainListeners({ direction: config.envoy.drain.direction, openEnded: true }).catch((error: unknown) => {
         deps.log.warn("Envoy does not drain", { cause: describeError(error) });
       });
     },
     async end({ wantsDrain, wasReady, force }) {
       const drain =
-        wantsDrain && envoy.exit === undefined && (wasReady || (await mayServe(admin, readEnvoyReadiness(admin))));
+        wantsDrain && envoy.exit === undefined && (wasReady || (await mayServe(admin, readEnvoyReadiness, deps.clock)));
       const { exit } = await drainAndStop({ process: envoy, admin, config: config.envoy.drain, drain, force }, deps);
       return await explainEnd({ exit, oomKills: await host.oomKillsSinceStart(), wasReady }, config.envoy);
     },
@@ -70,12 +70,16 @@ const withoutEnvoy: EnvoySide = {
  * Whether an Envoy may have clients though the pod was never seen ready. One that shows its state is believed to be as
  * seen: it is in its start. One that shows none, but says that it is up, is not.
  */
-async function mayServe(admin: EnvoyAdmin, readiness: Promise<EnvoyReadiness>): Promise<boolean> {
+async function mayServe(admin: EnvoyAdmin, read: typeof readEnvoyReadiness, clock: Clock): Promise<boolean> {
+  using limit = deadline(clock, mayServeWithinMs);
   try {
-    if ((await readiness).state !== undefined) return false;
-    await admin.request("GET", "/ready", { timeoutMs: 300 });
+    if ((await read(admin, limit.signal)).state !== undefined) return false;
+    await admin.request("GET", "/ready", {}, limit.signal);
     return true;
   } catch {
     return false;
   }
 }
+
+/** The end of a start takes a second at most. */
+const mayServeWithinMs = 300;

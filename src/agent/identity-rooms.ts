@@ -6,7 +6,7 @@ import type { UnixListener } from "../lib/unix-socket.ts";
 import type { Readiness } from "../model/readiness.ts";
 import { type CertFamilies, createCertFamilies } from "./cert-families.ts";
 import { createIdentitySource } from "./identity-source.ts";
-import { createRoomMetrics, type RoomMetrics } from "./room-metrics.ts";
+import { createRoomMetrics, type RoomMetrics, type RoomMetricsOptions } from "./room-metrics.ts";
 import { createSecretSource } from "./secret-source.ts";
 import type { StartPhases } from "./start-phases.ts";
 
@@ -16,6 +16,8 @@ export interface IdentityStart {
   readonly socket: UnixListener | undefined;
   readonly holds: Readiness;
   readonly phases: StartPhases;
+  /** How often Envoy was started again, for the metrics. */
+  readonly envoyStarts: RoomMetricsOptions["envoyStarts"];
 }
 
 /** The workload's identity as other rooms use it. */
@@ -32,14 +34,14 @@ export interface Identity {
  * somebody has asked for one; before that it is only told. What is started goes to `rooms`.
  */
 export async function startIdentity(
-  { config, socket, holds, phases }: IdentityStart,
+  { config, socket, holds, phases, envoyStarts }: IdentityStart,
   rooms: AsyncDisposableStack,
   deps: Deps,
 ): Promise<Identity> {
   const { createCertStore, createFileSecrets, watchRevocationList } = await import("../cert/index.ts");
   const source = await createIdentitySource(config, rooms, deps);
   let certs: CertStore | undefined;
-  const metrics = await createRoomMetrics(() => certs?.status(), deps.clock);
+  const metrics = await createRoomMetrics({ held: () => certs?.status(), envoyStarts, clock: deps.clock });
   const seen = createCertFamilies(() => certs?.status());
   metrics.addFamilies(seen.families);
   let asked = config.status.readiness === "strict";

@@ -2,7 +2,13 @@
 import { buildInfo } from "../lib/build-info.ts";
 import type { Clock } from "../lib/clock.ts";
 import type { Logger } from "../lib/log.ts";
-import type { AgentMetrics, MergedScrape, MergedScrapeConfig, MetricFamily } from "../metrics/index.ts";
+import type {
+  AgentMetrics,
+  AgentMetricsOptions,
+  MergedScrape,
+  MergedScrapeConfig,
+  MetricFamily,
+} from "../metrics/index.ts";
 import type { SdsEvent, SdsMetrics } from "../sds/index.ts";
 
 /** The counters of every room, and the scrape that shows them. */
@@ -22,13 +28,21 @@ interface HeldCertificate {
   readonly notAfterMs: number | undefined;
 }
 
-/** @param held the workload certificate as it stands; asked at each scrape */
-export async function createRoomMetrics(held: () => HeldCertificate | undefined, clock: Clock): Promise<RoomMetrics> {
+export interface RoomMetricsOptions {
+  /** The workload certificate as it stands; asked at each scrape. */
+  readonly held: () => HeldCertificate | undefined;
+  /** How often Envoy was started again; asked at each scrape. */
+  readonly envoyStarts: NonNullable<AgentMetricsOptions["envoyStarts"]>;
+  readonly clock: Clock;
+}
+
+export async function createRoomMetrics({ held, envoyStarts, clock }: RoomMetricsOptions): Promise<RoomMetrics> {
   const { createAgentMetrics, lazyMergedScrape } = await import("../metrics/index.ts");
   const { createSdsMetrics } = await import("../sds/index.ts");
   const agent = createAgentMetrics({
     version: buildInfo.version,
     now: () => clock.now(),
+    envoyStarts,
     certificates: () => {
       const notAfterMs = held()?.notAfterMs;
       return notAfterMs === undefined ? [] : [{ resourceName: "default", notAfterMs }];

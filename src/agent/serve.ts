@@ -11,6 +11,7 @@ import { Ending } from "./ending.ts";
 import { createEnvoySide } from "./envoy-side.ts";
 import { startIdentity } from "./identity-rooms.ts";
 import { createInspection } from "./inspection.ts";
+import { tellPreflight } from "./preflight.ts";
 import type { StartPhases } from "./start-phases.ts";
 
 /** What was started before anything was loaded that is not needed for it. */
@@ -34,7 +35,9 @@ export async function serve(started: Started, deps: AgentDeps, signals: AgentSig
   const holds = new Readiness(() => deps.clock.now());
   await using rooms = new AsyncDisposableStack();
 
-  const identity = await startIdentity({ config, socket: started.sdsSocket, holds, phases }, rooms, roomDeps);
+  const envoyStarts = (): SupervisedEnvoy["counts"] => envoy?.counts ?? { restarts: 0, swaps: 0, refusedSwaps: 0 };
+  const identityStart = { config, socket: started.sdsSocket, holds, phases, envoyStarts };
+  const identity = await startIdentity(identityStart, rooms, roomDeps);
   const xds = await startDiscovery({ config, socket: started.xdsSocket, identity }, rooms, roomDeps);
   const side = await createEnvoySide(envoy, config, rooms, roomDeps);
   let wasReady = false;
@@ -66,6 +69,7 @@ export async function serve(started: Started, deps: AgentDeps, signals: AgentSig
     void envoy?.swap();
   });
   await deps.loadLog();
+  rooms.use(startTask(() => tellPreflight(config, deps.log), roomDeps.fail));
 
   await ending.until(side.exited);
   const end = await side.end({ wantsDrain: ending.wantsDrain, wasReady, force: signals.force });
