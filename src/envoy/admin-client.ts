@@ -8,6 +8,12 @@ import { type OpenConnections, openConnectionsFilter, parseOpenConnections } fro
 const usualTimeoutMs = 1_000;
 const usualMaxBytes = 16 * 1024 * 1024;
 
+export interface DrainOrder {
+  readonly direction: DrainConfig["direction"];
+  /** The listeners are to stay open without an end, as for the preStop hook of a native sidecar. */
+  readonly openEnded: boolean;
+}
+
 /** Envoy's admin interface. Each call opens its own connection and has its own deadline. All throw EnvoyAdminError. */
 export interface EnvoyAdmin {
   serverInfo(signal?: AbortSignal): Promise<EnvoyServerInfo>;
@@ -15,8 +21,8 @@ export interface EnvoyAdmin {
   stats(filter: string, limits?: { readonly timeoutMs?: number }, signal?: AbortSignal): Promise<string>;
   /** The certificates Envoy has loaded, one entry for each TLS context. */
   certs(signal?: AbortSignal): Promise<readonly EnvoyCertificates[]>;
-  /** Asks clients to go elsewhere; listeners stay open and serve until Envoy is ended. */
-  drainListeners(direction: DrainConfig["direction"], signal?: AbortSignal): Promise<void>;
+  /** Asks clients to go elsewhere, in the form that fits the order and Envoy's version. */
+  drainListeners(order: DrainOrder, signal?: AbortSignal): Promise<void>;
   /** @returns undefined when Envoy shows no such stat; see `parseOpenConnections` */
   openConnections(
     uncountedPorts: readonly number[],
@@ -47,19 +53,38 @@ export function createEnvoyAdmin(address: EnvoyAdminAddress, deps: { readonly cl
     stats,
     serverInfo: async (signal) => parseServerInfo(await request("GET", "/server_info", {}, signal)),
     certs: async (signal) => parseCertificates(await request("GET", "/certs", {}, signal)),
-    async drainListeners(direction, signal) {
-      await request("POST", drainPath(direction), {}, signal);
+    async drainListeners(order, signal) {
+      const skipExit = order.openEnded || (await needsSkipExit(request, signal));
+      await request("POST", drainPath(order.direction, skipExit), {}, signal);
     },
     openConnections: async (uncountedPorts, signal) =>
       parseOpenConnections(await stats(openConnectionsFilter, {}, signal), uncountedPorts),
   };
 }
 
+/** An Envoy that does not tell its version in this time is taken for an older one. */
+const versionTimeoutMs = 300;
+
+async function needsSkipExit(request: EnvoyAdmin["request"], signal?: AbortSignal): Promise<boolean> {
+  try {
+    const info = parseServerInfo(await request("GET", "/server_info", { timeoutMs: versionTimeoutMs }, signal));
+    return endsAfterDrain(info.version);
+  } catch {
+    signal?.throwIfAborted();
+    return false;
+  }
+}
+
 /**
- * The drain request. `skip_exit` keeps the listeners open when the drain time is over, so that no client that comes
- * late is refused, and keeps an Envoy of 1.37 or later from ending itself; an Envoy that does not know it ignores it.
- * Source: Envoy's admin documentation; observed with Envoy 1.40: without it the listeners close after --drain-time-s
+ * Whether an Envoy of this version ends or stops serving by itself when its drain time is over, unless it is told not
+ * to. Source: Envoy's release notes of 1.37; observed with Envoy 1.40: without it the listeners close
  */
-export function drainPath(direction: DrainConfig["direction"]): string {
-  return `/drain_listeners?${direction === "inbound" ? "inboundonly&" : ""}graceful&skip_exit`;
+export function endsAfterDrain(version: string): boolean {
+  const [major = 0, minor = 0] = version.split(".").map(Number);
+  return major > 1 || (major === 1 && minor >= 37);
+}
+
+/** The drain request. Source: Envoy's admin documentation */
+export function drainPath(direction: DrainOrder["direction"], skipExit: boolean): string {
+  return `/drain_listeners?${direction === "inbound" ? "inboundonly&" : ""}graceful${skipExit ? "&skip_exit" : ""}`;
 }

@@ -100,7 +100,7 @@ async function watchUntilIdle(
 ): Promise<readonly OpenConnections[]> {
   const minimum = clock.delay(config.minimumMs, over).catch(() => undefined);
   try {
-    await admin.drainListeners(config.direction, over);
+    await admin.drainListeners({ direction: config.direction, openEnded: false }, over);
   } catch (error) {
     warnUnless(over, log, "Envoy took no drain request; its clients learn of the end late", error);
   }

@@ -86,7 +86,7 @@ describe("drain of a real Envoy", () => {
     await using envoy = startEnvoy(fixture.config, { log: testLog().log, clock: systemClock, random: Math.random });
     const admin = await fixture.untilLive();
     const port = await fixture.listenerPort();
-    await admin.drainListeners("inbound");
+    await admin.drainListeners({ direction: "inbound", openEnded: false });
     await systemClock.delay(1_300);
     const answer = await fetch(`http://127.0.0.1:${String(port)}/`);
     expect([answer.status, await answer.text()]).toEqual([200, "ok"]);
@@ -116,7 +116,7 @@ test("stopped at twenty moments of its start, Envoy is gone within a second and 
 describe("admin client", () => {
   test("C8 with the admin port closed a drain is an error, not a crash", async () => {
     const admin = createEnvoyAdmin({ host: "127.0.0.1", port: 1 }, { clock: systemClock });
-    await expect(admin.drainListeners("all")).rejects.toMatchObject({
+    await expect(admin.drainListeners({ direction: "all", openEnded: false })).rejects.toMatchObject({
       code: "AGENT_ENVOY_ADMIN",
       failure: "unreachable",
     });

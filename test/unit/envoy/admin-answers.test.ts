@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 import { expect, test } from "vitest";
 import { parseCertificates, parseServerInfo } from "../../../src/envoy/admin-answers.ts";
-import { drainPath } from "../../../src/envoy/admin-client.ts";
+import { drainPath, endsAfterDrain } from "../../../src/envoy/admin-client.ts";
 import { EnvoyAdminError } from "../../../src/envoy/envoy-errors.ts";
 
 test("the server's version, state and epoch are read", () => {
@@ -50,7 +50,18 @@ test("loaded certificates are read, serials in upper case", () => {
   ]);
 });
 
-test("a sidecar drains its inbound listeners, a gateway all; the listeners stay open", () => {
-  expect(drainPath("inbound")).toBe("/drain_listeners?inboundonly&graceful&skip_exit");
-  expect(drainPath("all")).toBe("/drain_listeners?graceful&skip_exit");
+test("a sidecar drains its inbound listeners, a gateway all", () => {
+  expect(drainPath("inbound", true)).toBe("/drain_listeners?inboundonly&graceful&skip_exit");
+  expect(drainPath("inbound", false)).toBe("/drain_listeners?inboundonly&graceful");
+  expect(drainPath("all", true)).toBe("/drain_listeners?graceful&skip_exit");
+});
+
+test.each([
+  ["1.36.4", false],
+  ["1.37.0", true],
+  ["1.40.0-dev", true],
+  ["2.0.0", true],
+  ["", false],
+])("Envoy %j ends after its drain unless told not to: %s", (version, ends) => {
+  expect(endsAfterDrain(version)).toBe(ends);
 });

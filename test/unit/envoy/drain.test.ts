@@ -46,7 +46,7 @@ function paperEnvoy(clock: FakeClock) {
   };
   const hang = (signal?: AbortSignal) => clock.delay(1_000, signal).then(() => Promise.reject(new Error("no answer")));
   const admin: StopOrder["admin"] = {
-    async drainListeners(direction, signal) {
+    async drainListeners({ direction }, signal) {
       note(`drain ${direction}`);
       if (state.hangs) await hang(signal);
     },
