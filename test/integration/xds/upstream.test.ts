@@ -1,0 +1,147 @@
+// SPDX-License-Identifier: Apache-2.0
+import { writeFile } from "node:fs/promises";
+import { connect, createServer, type AddressInfo } from "node:net";
+import { join } from "node:path";
+import { ServerCredentials } from "@grpc/grpc-js";
+import { expect, test } from "vitest";
+import { typeUrls } from "../../../src/xds/type-url.ts";
+import { textField } from "../../../src/xds/wire.ts";
+import type { XdsSecurity } from "../../../src/xds/xds-config.ts";
+import { startFakeControlPlane } from "../../fakes/fake-control-plane.ts";
+import { eventually } from "../../support/eventually.ts";
+import { createOpensslPki } from "../../support/openssl-pki.ts";
+import { temporaryDirectory } from "../../support/temporary-directory.ts";
+import { startProxy } from "../../support/xds-proxy-pair.ts";
+
+const { cluster } = typeUrls;
+const resources = [{ name: "a", version: "1", value: textField(1, "a") }];
+
+function tlsWith(rootPath: string, client?: { readonly chainPath: string; readonly keyPath: string }): XdsSecurity {
+  const roots = { kind: "file", path: rootPath } as const;
+  return { kind: "tls", serverName: "127.0.0.1", roots, client, policy: "default" };
+}
+
+test("an HTTP proxy is used, with credentials, and its refusal is said", async () => {
+  await using controlPlane = await startFakeControlPlane();
+  controlPlane.set(cluster, resources);
+  const asked: string[] = [];
+  let refuses = true;
+  const proxy = createServer((socket) => {
+    socket.on("error", () => undefined);
+    socket.once("data", (head: Buffer) => {
+      asked.push(head.toString("latin1"));
+      if (refuses) {
+        socket.end("HTTP/1.1 407 Who are you\r\n\r\n");
+        return;
+      }
+      const onward = connect(controlPlane.port, "127.0.0.1");
+      onward.on("error", () => undefined);
+      socket.write("HTTP/1.1 200 OK\r\n\r\n");
+      socket.pipe(onward).pipe(socket);
+      socket.on("close", () => {
+        onward.destroy();
+      });
+    });
+  });
+  await new Promise<void>((resolve) =>
+    proxy.listen(0, "127.0.0.1", () => {
+      resolve();
+    }),
+  );
+  const { port } = proxy.address() as AddressInfo;
+  const httpProxy = { host: "127.0.0.1", port, authorization: "Basic eDp5" };
+  {
+    await using under = await startProxy([15012], { upstream: { httpProxy } });
+    const client = await under.open("delta");
+    await client.send({ typeUrl: cluster });
+    await eventually(
+      () => {
+        expect(under.records.some(({ fields }) => String(fields["reason"]).includes("407 Who are you"))).toBe(true);
+      },
+      { withinMs: 1_000 },
+    );
+    refuses = false;
+    await expect(client.next()).resolves.toMatchObject({ typeUrl: cluster });
+    expect(asked[0]).toBe(
+      "CONNECT 127.0.0.1:15012 HTTP/1.1\r\nHost: 127.0.0.1:15012\r\nProxy-Authorization: Basic eDp5\r\n\r\n",
+    );
+  }
+  await new Promise((resolve) => proxy.close(resolve));
+});
+
+test("a client certificate is presented when it is there; files are read for each connection", async () => {
+  await using directory = await temporaryDirectory();
+  const pki = await createOpensslPki(directory.path);
+  // the second name is the one that the connection is verified by
+  const server = await pki.issue("spiffe://cluster.local/ns/istio-system/sa/istiod,IP:127.0.0.1");
+  const key = { cert_chain: Buffer.from(server.chainPem), private_key: Buffer.from(server.keyPem) };
+  const credentials = ServerCredentials.createSsl(Buffer.from(pki.rootPem), [key], true);
+  await using controlPlane = await startFakeControlPlane(credentials);
+  controlPlane.set(cluster, resources);
+  const path = (name: string): string => join(directory.path, `${name}.pem`);
+  await writeFile(path("trusted"), pki.rootPem);
+  const security = tlsWith(path("trusted"), { chainPath: path("chain"), keyPath: path("key") });
+  await using under = await startProxy([controlPlane.port], { upstream: { security } });
+  const client = await under.open("delta");
+  await client.send({ typeUrl: cluster });
+  await eventually(
+    () => {
+      expect(under.metrics.connectionFailures.value()).toBeGreaterThan(0);
+    },
+    { withinMs: 2_000 },
+  );
+  const own = await pki.issue("spiffe://cluster.local/ns/a/sa/b");
+  await writeFile(path("chain"), own.chainPem);
+  await writeFile(path("key"), own.keyPem);
+  await expect(client.next()).resolves.toMatchObject({ typeUrl: cluster });
+});
+
+test("plaintext where TLS is expected, and the reverse, are told apart in the log", async () => {
+  await using directory = await temporaryDirectory();
+  const pki = await createOpensslPki(directory.path);
+  const rootPath = join(directory.path, "root-cert.pem");
+  await writeFile(rootPath, pki.rootPem);
+  const untilReason = async (port: number, security: XdsSecurity, text: string): Promise<void> => {
+    await using under = await startProxy([port], { upstream: { security } });
+    const client = await under.open("sotw");
+    await client.send({ typeUrl: cluster });
+    await eventually(
+      () => {
+        expect(under.records.map(({ fields }) => String(fields["reason"])).join()).toContain(text);
+      },
+      { withinMs: 2_000 },
+    );
+  };
+  await using plain = await startFakeControlPlane();
+  await untilReason(plain.port, tlsWith(rootPath), "is this a plaintext port?");
+  const { chainPem, keyPem } = await pki.issue("spiffe://cluster.local/ns/a/sa/b");
+  const pair = { cert_chain: Buffer.from(chainPem), private_key: Buffer.from(keyPem) };
+  await using secured = await startFakeControlPlane(ServerCredentials.createSsl(null, [pair]));
+  await untilReason(secured.port, { kind: "plaintext" }, "is this a TLS port?");
+});
+
+test("an address that swallows everything is given up after the connect deadline", async () => {
+  const hole = createServer((socket) => {
+    socket.on("error", () => undefined);
+    socket.resume();
+  });
+  await new Promise<void>((resolve) =>
+    hole.listen(0, "127.0.0.1", () => {
+      resolve();
+    }),
+  );
+  await using controlPlane = await startFakeControlPlane();
+  controlPlane.set(cluster, resources);
+  {
+    await using under = await startProxy([(hole.address() as AddressInfo).port, controlPlane.port], {
+      upstream: { connectTimeoutMs: 200 },
+    });
+    const client = await under.open("delta");
+    const startMs = performance.now();
+    await client.send({ typeUrl: cluster });
+    await client.next();
+    expect(performance.now() - startMs).toBeLessThan(1_500);
+    expect(under.records.some(({ message }) => message === "control plane cannot be reached, next address")).toBe(true);
+  }
+  await new Promise((resolve) => hole.close(resolve));
+});
