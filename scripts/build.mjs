@@ -59,6 +59,6 @@ const kilobytes = (place) => {
   return `${String(Math.round(bytes / 1_000))} kB`;
 };
 process.stderr.write(
-  `dist/attache.cjs: ${String(Math.round(code.length / 1_000))} kB; scripts: ${kilobytes("function")} parsed at start, ` +
+  `dist/attache.cjs: ${String(Math.round(code.length / 1_000))} kB; scripts: ${kilobytes("start")} compiled at start, ` +
     `${kilobytes("text")} later, ${kilobytes("packed")} compressed\n`,
 );

@@ -3,10 +3,10 @@
 import { basename } from "node:path";
 
 /**
- * `function`: as code, parsed at start: what every `attache proxy` runs before and right after Envoy's exec.
- * `text`: as plain text: packages that `attache proxy` loads later or never.
+ * `start`: compiled at start, with all that it imports statically: the entry and the agent's command.
+ * `text`: plain text, compiled at the first import: what the agent imports lazily, early or late.
  * `packed`: compressed: what only other commands load; unpacking costs 4 ms and 1 MB, so it is not for the agent.
- * @typedef {"function" | "text" | "packed"} Place
+ * @typedef {"start" | "text" | "packed"} Place
  */
 
 /**
@@ -28,32 +28,29 @@ export function layOut({ outputs }, files, options) {
   const entry = Object.keys(outputs).find((path) => outputs[path]?.entryPoint === options.entry);
   const agent = Object.keys(outputs).find((path) => outputs[path]?.entryPoint === options.agent);
   if (entry === undefined) throw new Error(`esbuild made no part for ${options.entry}`);
-  const ofAgent = reach(outputs, [entry, ...(agent === undefined ? [] : [agent])], options.others);
-  return Object.entries(outputs).map(([path, output]) => {
-    const hasPackages = Object.keys(output.inputs).some((input) => input.includes("node_modules/"));
-    const isEager = ofAgent.has(path);
-    return {
-      name: `./${basename(path)}`,
-      isEntry: path === entry,
-      isPackage: (output.entryPoint ?? "").includes("node_modules/") && output.exports.join() === "default",
-      place: isEager && !hasPackages ? "function" : isEager ? "text" : "packed",
-      code: textOf(files, basename(path)),
-    };
-  });
+  const roots = [entry, ...(agent === undefined ? [] : [agent])];
+  const atStart = reach(outputs, roots, (_path, kind) => kind !== "dynamic-import");
+  const ofAgent = reach(outputs, roots, (path, kind) => kind !== "dynamic-import" || !options.others.test(path));
+  return Object.entries(outputs).map(([path, output]) => ({
+    name: `./${basename(path)}`,
+    isEntry: path === entry,
+    isPackage: (output.entryPoint ?? "").includes("node_modules/") && output.exports.join() === "default",
+    place: atStart.has(path) ? "start" : ofAgent.has(path) ? "text" : "packed",
+    code: textOf(files, basename(path)),
+  }));
 }
 
 /**
- * What is imported, now or later, from some parts on, leaving out what only other commands ask for.
- * @param {Readonly<Record<string, import("esbuild").Metafile["outputs"][string]>>} outputs
+ * The parts that are imported from some parts on.
+ * @param {import("esbuild").Metafile["outputs"]} outputs
  * @param {readonly string[]} from
- * @param {RegExp} others
+ * @param {(entryPoint: string, kind: string) => boolean} follow
  */
-function reach(outputs, from, others) {
+function reach(outputs, from, follow) {
   const reached = new Set(from);
   for (const path of reached) {
     for (const { path: target, kind } of outputs[path]?.imports ?? []) {
-      const isOther = kind === "dynamic-import" && others.test(outputs[target]?.entryPoint ?? "");
-      if (target in outputs && !isOther) reached.add(target);
+      if (target in outputs && follow(outputs[target]?.entryPoint ?? "", kind)) reached.add(target);
     }
   }
   return reached;

@@ -1,10 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
-// The head of the bundle: a table of modules. Some stand in the file as functions; the others as text in comments,
-// which the engine skips, and are read and compiled when they are first asked for. The file stays open, so that a
-// process goes on with the text it was started with when the file is replaced.
+// What runs first in the bundle, called by boot.cjs: a table of modules. Those that every start of the agent needs stand
+// behind this text as functions; the others are read from the file and compiled when they are first asked for.
 "use strict";
 const nodeRequire = require;
-const { openSync, readSync } = nodeRequire("node:fs");
+const { readSync } = nodeRequire("node:fs");
 
 /** @typedef {{ exports: unknown }} Module */
 /** @typedef {(module: Module, exports: unknown, load: (name: string) => unknown, file: string, directory: string) => void} Factory */
@@ -17,7 +16,6 @@ const factories = {};
 const stored = BUNDLE_STORED;
 /** @type {Record<string, Module | undefined>} */
 const modules = {};
-const descriptor = openSync(__filename, "r");
 
 /** @param {string} name */
 const load = (name) => {
@@ -39,11 +37,13 @@ const load = (name) => {
  */
 const compile = ({ line, offset, length, packed }) => {
   const bytes = Buffer.allocUnsafeSlow(length);
+  // @ts-expect-error: the open file is given by boot.cjs
   readSync(descriptor, bytes, 0, length, offset);
   const text = bytes.toString("latin1");
+  // a pattern, not a string: the string would be replaced itself when this text is read
   const code = packed
     ? nodeRequire("node:zlib").brotliDecompressSync(Buffer.from(text, "base64")).toString("latin1")
-    : text.replaceAll("*\x01/", "*/");
+    : text.replaceAll(/\*\x01\//g, "*/");
   const parameters = ["module", "exports", "require", "__filename", "__dirname"];
   return nodeRequire("node:vm").compileFunction(code, parameters, { filename: __filename, lineOffset: line });
 };

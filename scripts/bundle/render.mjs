@@ -22,45 +22,58 @@ const names = ["module", "exports", "require", "__filename", "__dirname"].join()
  */
 export async function renderBundle(parts) {
   const scripts = await Promise.all(parts.map(toScript));
-  const loader = await transform(readFileSync(fileURLToPath(new URL("loader.cjs", import.meta.url)), "utf8"), {
-    minify: true,
-    legalComments: "none",
-  });
-  // the table in the head says where the text after it stands; it has the same width whatever its numbers are
-  const draft = assemble(loader.code, scripts, {});
-  const result = assemble(loader.code, scripts, draft.stored);
-  if (result.code.length !== draft.code.length) throw new Error("the table of the bundle changed its width");
+  const boot = await minified("boot.cjs");
+  const loader = await minified("loader.cjs");
+  // the tables say where text stands that comes after them; they have the same width whatever their numbers are
+  const draft = assemble(boot, loader, scripts, {});
+  const result = assemble(boot, loader, scripts, draft.stored);
+  if (result.code.length !== draft.code.length) throw new Error("the tables of the bundle changed their width");
   if (Buffer.byteLength(result.code) !== result.code.length) throw new Error("the bundle must be ASCII");
   return { code: result.code, map: { ...indexMap, sections: result.sections }, scripts };
 }
 
+/** @param {string} name a file of this folder */
+async function minified(name) {
+  const text = readFileSync(fileURLToPath(new URL(name, import.meta.url)), "utf8");
+  return (await transform(text, { minify: true, legalComments: "none" })).code.trimEnd();
+}
+
+/** Where the part that starts the program is found in `Stored` tables. */
+const start = "start";
+
 /**
+ * @param {string} boot
  * @param {string} loader
  * @param {readonly Script[]} scripts
  * @param {Readonly<Record<string, Stored>>} known where the parts stood in an earlier round
  */
-function assemble(loader, scripts, known) {
-  const later = scripts.filter(({ place }) => place !== "function");
-  const table = later.map(({ name, place }) => renderStored(name, place, known[name]));
+function assemble(boot, loader, scripts, known) {
+  const later = scripts.filter(({ place }) => place !== "start");
+  const table = later.map(({ name, place }) => `${JSON.stringify(name)}:${renderStored(place, known[name])}`);
   /** @type {Section[]} */
   const sections = [];
-  let code = `${loader.trimEnd().replace("BUNDLE_STORED", () => `{${table.join()}}`)}\n`;
-  for (const { name, script, scriptMap } of scripts.filter(({ place }) => place === "function")) {
-    code += `factories[${JSON.stringify(name)}]=(${names})=>{\n`;
-    sections.push({ offset: { line: lineCount(code), column: 0 }, map: scriptMap });
-    code += `${script}\n};\n`;
-  }
-  code += `load(${JSON.stringify(scripts.find(({ isEntry }) => isEntry)?.name)});\n/*\n`;
   /** @type {Record<string, Stored>} */
   const stored = {};
-  const texts = later.filter(({ place }) => place === "text");
-  for (const { name, script, scriptMap } of texts) {
+  let code = `${boot.replace("BUNDLE_START", () => renderStored("text", known[start]))}\n/*\n`;
+
+  let first = `${loader.replace("BUNDLE_STORED", () => `{${table.join()}}`)}\n`;
+  for (const { name, script, scriptMap } of scripts.filter(({ place }) => place === "start")) {
+    first += `factories[${JSON.stringify(name)}]=(${names})=>{\n`;
+    sections.push({ offset: { line: lineCount(code) + lineCount(first), column: 0 }, map: scriptMap });
+    first += `${script}\n};\n`;
+  }
+  first += `load(${JSON.stringify(scripts.find(({ isEntry }) => isEntry)?.name)});`;
+  for (const { name, script, scriptMap } of [
+    { name: start, script: first, scriptMap: undefined },
+    ...later.filter(({ place }) => place === "text"),
+  ]) {
     const text = script.replaceAll("*/", "*\x01/");
     const line = lineCount(code);
     stored[name] = { line, offset: code.length, length: text.length, packed: false };
-    sections.push({ offset: { line, column: 0 }, map: scriptMap });
+    if (scriptMap !== undefined) sections.push({ offset: { line, column: 0 }, map: scriptMap });
     code += `${text}\n`;
   }
+
   const packed = later.filter(({ place }) => place === "packed");
   // compressed text has no lines of its own: its positions come after the last line of the file
   let line = lineCount(code) + packed.length + 2;
@@ -75,13 +88,12 @@ function assemble(loader, scripts, known) {
 }
 
 /**
- * @param {string} name
  * @param {import("./layout.mjs").Place} place
  * @param {Stored} [at]
  */
-function renderStored(name, place, { line, offset, length } = { line: 0, offset: 0, length: 0, packed: false }) {
+function renderStored(place, { line, offset, length } = { line: 0, offset: 0, length: 0, packed: false }) {
   const fields = Object.entries({ line, offset, length }).map(([key, value]) => `${key}:${String(value).padStart(8)}`);
-  return `${JSON.stringify(name)}:{${fields.join()},packed:${String(place === "packed")}}`;
+  return `{${fields.join()},packed:${String(place === "packed")}}`;
 }
 
 /**

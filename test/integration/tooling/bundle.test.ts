@@ -60,7 +60,7 @@ test("each part stands where the one who needs it finds it cheaply, and all of t
   await using root = await temporaryDirectory();
   const { scripts, licences } = await bundle(root.path);
   const places = Object.fromEntries(scripts.map(({ name, place }) => [name.replace(/-\w+\.js$|\.js$/, ""), place]));
-  expect(places).toMatchObject({ "./main": "function", "./agent": "function", "./later": "text", "./tool": "packed" });
+  expect(places).toMatchObject({ "./main": "start", "./agent": "start", "./later": "text", "./tool": "packed" });
   const file = join(root.path, "dist", "attache.cjs");
   expect(await runProgram("node", [file, "agent", "word"])).toMatchObject({ stdout: "WORD last\n", stderr: "" });
   expect(await runProgram("node", [file, "tool", "word"])).toMatchObject({

@@ -1,0 +1,21 @@
+// SPDX-License-Identifier: Apache-2.0
+// The only code of the bundle that Node.js sees: everything else stands in a comment behind it. It reads and compiles
+// the part that starts the program. Nothing of this script is kept, so the engine can let go of the whole file's text.
+// The file stays open: a process goes on with the text it was started with when the file is replaced.
+"use strict";
+{
+  const { openSync, readSync } = require("node:fs");
+  const descriptor = openSync(__filename, "r");
+  // @ts-expect-error: the place of the text is put in when the bundle is made
+  const { line, offset, length } = BUNDLE_START;
+  const bytes = Buffer.allocUnsafeSlow(length);
+  readSync(descriptor, bytes, 0, length, offset);
+  const code = bytes.toString("latin1").replaceAll("*\x01/", "*/");
+  const parameters = ["require", "__filename", "__dirname", "descriptor"];
+  require("node:vm").compileFunction(code, parameters, { filename: __filename, lineOffset: line })(
+    require,
+    __filename,
+    __dirname,
+    descriptor,
+  );
+}
