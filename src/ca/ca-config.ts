@@ -23,6 +23,8 @@ export interface IstioCaConfig {
   readonly security: CaSecurity;
   /** Sent as `authorization: Bearer …`; undefined sends none. Read anew for each try. */
   readonly tokenPath: string | undefined;
+  /** The machine's own identity token instead, from its cloud's metadata server. */
+  readonly cloudToken: CloudTokenConfig | undefined;
   /** Sent as `clusterid`, also when empty. */
   readonly clusterId: string;
   /** The CSR metadata `CertSigner`; empty when not set. */
@@ -31,6 +33,13 @@ export interface IstioCaConfig {
   readonly headers: Readonly<Record<string, string>>;
   readonly timeoutPerTryMs: number;
   readonly keepalive: { readonly intervalMs: number; readonly timeoutMs: number };
+}
+
+/** Google's metadata server; `CREDENTIAL_FETCHER_TYPE=GoogleComputeEngine`. */
+export interface CloudTokenConfig {
+  readonly host: string;
+  readonly port: number;
+  readonly audience: string;
 }
 
 /** HashiCorp Vault's or OpenBao's PKI secrets engine. */

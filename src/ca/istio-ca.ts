@@ -7,7 +7,8 @@ import type { CaAnswer, CaClient, CaDeps, CaRequest } from "./ca-client.ts";
 import type { IstioCaConfig } from "./ca-config.ts";
 import { CaError } from "./ca-error.ts";
 import { tlsFilesOf, untilFilesChange } from "./changed-files.ts";
-import { readToken } from "./token.ts";
+import { createCloudToken } from "./cloud-token.ts";
+import { readToken, type Token } from "./token.ts";
 
 const createCertificate = "/istio.v1.auth.IstioCertificateService/CreateCertificate";
 
@@ -17,8 +18,11 @@ const createCertificate = "/istio.v1.auth.IstioCertificateService/CreateCertific
  * Source: the service's messages and metadata as observed with Istio 1.31
  */
 export function createIstioCaClient(config: IstioCaConfig, deps: CaDeps): CaClient {
+  const { tokenPath } = config;
+  const readFileToken = tokenPath === undefined ? undefined : () => readToken(tokenPath, deps.clock.now());
+  const token = config.cloudToken === undefined ? readFileToken : createCloudToken(config.cloudToken, deps);
   return {
-    sign: (request, signal) => signOnce(config, deps, request, signal),
+    sign: (request, signal) => signOnce({ config, deps, token }, request, signal),
     untilChanged: (signal) => untilFilesChange(filesOf(config), deps.clock, signal),
     [Symbol.asyncDispose]: () => Promise.resolve(),
   };
@@ -29,14 +33,17 @@ function filesOf({ tokenPath, security }: IstioCaConfig): readonly string[] {
   return [tokenPath, ...tlsFilesOf(security)].filter((path) => path !== undefined);
 }
 
-async function signOnce(
-  config: IstioCaConfig,
-  deps: CaDeps,
-  request: CaRequest,
-  signal: AbortSignal,
-): Promise<CaAnswer> {
+interface Istio {
+  readonly config: IstioCaConfig;
+  readonly deps: CaDeps;
+  /** Undefined when no token is sent. */
+  readonly token: ((signal: AbortSignal) => Promise<Token>) | undefined;
+}
+
+async function signOnce(istio: Istio, request: CaRequest, signal: AbortSignal): Promise<CaAnswer> {
+  const { config, deps } = istio;
   const address = formatAddress(config);
-  const metadata = await metadataFor(config, deps);
+  const metadata = await metadataFor(istio, signal);
   const target = await targetFor(config, deps.clock.now());
   const [{ createGrpcChannel }, { failureOf }, messages] = await Promise.all([
     import("../lib/grpc/client.ts"),
@@ -85,10 +92,10 @@ async function targetFor(config: IstioCaConfig, nowMs: number): Promise<GrpcTarg
 }
 
 /** Without a usable token the call is made only when there is a client certificate to vouch for us instead. */
-async function metadataFor(config: IstioCaConfig, deps: CaDeps): Promise<Metadata> {
+async function metadataFor({ config, deps, token: read }: Istio, signal: AbortSignal): Promise<Metadata> {
   const metadata = { ...config.headers, clusterid: config.clusterId };
-  if (config.tokenPath === undefined) return metadata;
-  const token = await readToken(config.tokenPath, deps.clock.now());
+  if (read === undefined) return metadata;
+  const token = await read(signal);
   if (token.kind === "usable") return { ...metadata, authorization: `Bearer ${token.text}` };
   if (!(await hasClientCertificate(config, deps.clock.now()))) {
     throw new CaError("misconfigured", formatAddress(config), token.problem, { cause: token.cause });

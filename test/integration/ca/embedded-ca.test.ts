@@ -53,6 +53,7 @@ async function clientOf(ca: EmbeddedCa, directory: string, token: string | undef
         policy: "default",
       },
       tokenPath: token === undefined ? undefined : tokenPath,
+      cloudToken: undefined,
       clusterId: "",
       certSigner: "",
       headers: {},

@@ -3,11 +3,12 @@ import { writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { createKeyAndRequest, renderPrivateKey } from "../../../src/cert/csr.ts";
 import { describe, expect, test } from "vitest";
-import { CaError, createCaClient, type IstioCaConfig } from "../../../src/ca/index.ts";
+import { type CaClient, CaError, createCaClient, type IstioCaConfig } from "../../../src/ca/index.ts";
 import { systemClock } from "../../../src/lib/clock.ts";
 import { type FakeCa, type FakeCaMode, startFakeCa } from "../../fakes/fake-ca.ts";
 import { temporaryDirectory } from "../../support/temporary-directory.ts";
 import { newKey, publicKeyOf, testAuthority, testSpiffeId } from "../../support/test-authority.ts";
+import { eventually } from "../../support/eventually.ts";
 import { caRequest } from "../../support/ca-request.ts";
 import { testLog } from "../../support/test-log.ts";
 
@@ -19,6 +20,7 @@ interface Setup extends AsyncDisposable {
   readonly records: ReturnType<typeof testLog>["records"];
   sign(config?: Partial<IstioCaConfig>, signal?: AbortSignal): Promise<{ chainPem: string; rootsPem: string }>;
   signError(config?: Partial<IstioCaConfig>): Promise<CaError>;
+  untilChanged(config: Partial<IstioCaConfig>): Promise<void>;
   tls(more?: object): IstioCaConfig["security"];
 }
 
@@ -37,7 +39,7 @@ async function setUp(options: Parameters<typeof startFakeCa>[0] = {}): Promise<S
     policy: "default",
     ...more,
   });
-  const sign: Setup["sign"] = (config = {}, signal = never) =>
+  const clientFor = (config: Partial<IstioCaConfig>): CaClient =>
     createCaClient(
       {
         kind: "istio",
@@ -45,6 +47,7 @@ async function setUp(options: Parameters<typeof startFakeCa>[0] = {}): Promise<S
         port: ca.port,
         security: tls(),
         tokenPath: undefined,
+        cloudToken: undefined,
         clusterId: "Kubernetes",
         certSigner: "",
         headers: {},
@@ -53,13 +56,15 @@ async function setUp(options: Parameters<typeof startFakeCa>[0] = {}): Promise<S
         ...config,
       },
       { log, clock: systemClock },
-    ).sign(caRequest(csrPem), signal);
+    );
+  const sign: Setup["sign"] = (config = {}, signal = never) => clientFor(config).sign(caRequest(csrPem), signal);
   return {
     directory: directory.path,
     ca,
     records,
     tls,
     sign,
+    untilChanged: (config) => clientFor(config).untilChanged(never),
     async signError(config) {
       const error: unknown = await sign(config).then(
         () => undefined,
@@ -210,6 +215,24 @@ describe("the client of Istio's certificate service", () => {
   test.each(["fips-140-2", "fips-140-3", "pqc"] as const)("it connects under the limits of %s", async (policy) => {
     await using it = await setUp();
     await it.sign({ security: it.tls({ policy }) });
+  });
+
+  test("tells when its token's file, its root or its certificate may have changed", async () => {
+    await using it = await setUp();
+    const tokenPath = join(it.directory, "token");
+    let hasChanged = false;
+    const changed = it.untilChanged({ tokenPath }).then(() => {
+      hasChanged = true;
+    });
+    await eventually(
+      async () => {
+        // Again and again, until the directory is being watched.
+        await writeFile(tokenPath, String(performance.now()));
+        expect(hasChanged).toBe(true);
+      },
+      { withinMs: 3_000, everyMs: 100 },
+    );
+    await changed;
   });
 
   test("ends at once when it is told to stop", async () => {

@@ -120,7 +120,7 @@ describe("Vault", () => {
     expect(error.message).toContain("it answered 403: role is forbidden");
   });
 
-  test("reads its roots from the mount when the answer leaves them out; a token from a file is sent as it is", async () => {
+  test("B11: reads its roots from the mount when the answer leaves them out; a token from a file is sent as it is", async () => {
     await using it = await files();
     await using vault = await startFakeVault();
     vault.withoutRoot = true;

@@ -34,6 +34,7 @@ async function startPod(mode: FakeCaMode, options: FakeCaOptions = {}): Promise<
         policy: "default",
       },
       tokenPath: undefined,
+      cloudToken: undefined,
       clusterId: "Kubernetes",
       certSigner: "",
       headers: {},
