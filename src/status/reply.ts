@@ -32,15 +32,20 @@ export const methodNotAllowed = textReply(405, "Method Not Allowed");
 /** Sends a reply, compressed where it is long and the caller likes that; a caller that has gone is no fault. */
 export function sendReply({ request, response }: ReplyTo, reply: Reply): void {
   if (response.destroyed || response.headersSent) return;
-  const body = typeof reply.body === "string" ? Buffer.from(reply.body) : (reply.body ?? Buffer.alloc(0));
+  const { status, headers, body = "" } = reply;
+  const bytes = typeof body === "string" ? Buffer.byteLength(body) : body.byteLength;
   const accepted = request.headers["accept-encoding"];
-  if (body.byteLength >= minCodedBytes && typeof accepted === "string" && request.method !== "HEAD") {
-    sendCoded(response, reply, body, accepted).catch(() => response.destroy());
+  if (bytes >= minCodedBytes && typeof accepted === "string" && request.method !== "HEAD") {
+    sendCoded(response, reply, Buffer.from(body), accepted).catch(() => response.destroy());
     return;
   }
-  response.setTimeout(takenWithinMs, () => response.destroy());
-  response.writeHead(reply.status, { ...reply.headers, Vary: "Accept-Encoding", "Content-Length": body.byteLength });
-  response.end(body);
+  response.writeHead(status, { ...headers, Vary: "Accept-Encoding", "Content-Length": bytes });
+  // a text leaves in one write with the header, nothing at all in none of its own
+  if (bytes === 0) response.end();
+  else response.end(body);
+  if (response.socket !== null && response.socket.writableLength > 0) {
+    response.setTimeout(takenWithinMs, () => response.destroy());
+  }
 }
 
 async function sendCoded(response: ServerResponse, reply: Reply, body: Uint8Array, accepted: string): Promise<void> {
