@@ -26,6 +26,4 @@ export async function listenStatus(
   const { startStatusServer } = await import("./status-server.ts");
   return await startStatusServer(config, sources, deps);
 }
-export type { WorkloadHealth } from "./health-tally.ts";
-export { runWorkloadHealth, type WorkloadHealthSources } from "./workload-health.ts";
-export type { WorkloadHealthConfig, WorkloadProbeHandler } from "./workload-health-config.ts";
+export { checkWorkload, type WorkloadCheck, WorkloadCheckError, type WorkloadMethod } from "./workload-probe.ts";

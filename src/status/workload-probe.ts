@@ -1,34 +1,74 @@
 // SPDX-License-Identifier: Apache-2.0
 import type { Clock } from "../lib/clock.ts";
-import { assertNever } from "../lib/errors.ts";
+import { AgentError, assertNever } from "../lib/errors.ts";
 import { probeCommand } from "./exec-probe.ts";
 import type { ProbeOutcome, ProbeRequest } from "./probe-outcome.ts";
-import type { WorkloadHealthConfig, WorkloadProbeHandler } from "./workload-health-config.ts";
 
-/** Probes a workload once. @returns why it is unhealthy, or undefined */
-export async function probeWorkload(
-  { handler, timeoutMs }: WorkloadHealthConfig,
+/** One check of a workload outside Kubernetes; ProxyConfig `readinessProbe`. */
+export interface WorkloadCheck {
+  readonly method: WorkloadMethod;
+  /** For the connection and the answer together. */
+  readonly timeoutMs: number;
+  /** Where HTTP checks come from; undefined leaves it to the system. */
+  readonly sourceAddress: string | undefined;
+}
+
+export type WorkloadMethod =
+  | {
+      readonly kind: "http";
+      readonly scheme: "http" | "https";
+      readonly host: string;
+      readonly port: number;
+      readonly path: string;
+      /** In their order; `Host` sets the host. */
+      readonly headers: readonly (readonly [name: string, value: string])[];
+    }
+  | { readonly kind: "tcp"; readonly host: string; readonly port: number }
+  | { readonly kind: "grpc"; readonly host: string; readonly port: number; readonly service: string }
+  /** Well when it ends with 0. */
+  | { readonly kind: "exec"; readonly command: readonly string[] };
+
+/** The workload is not well, or could not be asked. */
+export class WorkloadCheckError extends AgentError {
+  readonly code = "AGENT_WORKLOAD_CHECK";
+}
+
+/**
+ * Asks a workload once whether it is well, as the application of a pod is asked.
+ * @throws WorkloadCheckError saying why it is not
+ * Source: istio pkg/istio-agent/health, observed with pilot-agent
+ */
+export async function checkWorkload(
+  check: WorkloadCheck,
   deps: { readonly clock: Clock },
   signal: AbortSignal,
+): Promise<void> {
+  const failure = await failureOfCheck(check, deps, AbortSignal.any([signal, AbortSignal.timeout(check.timeoutMs)]));
+  if (failure !== undefined) throw new WorkloadCheckError(failure);
+}
+
+async function failureOfCheck(
+  { method, sourceAddress, timeoutMs }: WorkloadCheck,
+  deps: { readonly clock: Clock },
+  limit: AbortSignal,
 ): Promise<string | undefined> {
-  const limit = AbortSignal.any([signal, AbortSignal.timeout(timeoutMs)]);
-  switch (handler.kind) {
+  switch (method.kind) {
     case "http":
-      return failureOf(await probeHttp(handler, limit));
+      return failureOf(await probeHttp(method, sourceAddress, limit));
     case "tcp": {
       const { probeTcp } = await import("./tcp-probe.ts");
-      return failureOf(await probeTcp({ host: handler.host }, handler.port, limit));
+      return failureOf(await probeTcp({ host: method.host }, method.port, limit));
     }
     case "grpc": {
       const { probeGrpc } = await import("./grpc-probe.ts");
-      const { port, service } = handler;
-      const options = { address: { host: handler.host }, port, service, timeoutMs, userAgent: undefined };
+      const { port, service } = method;
+      const options = { address: { host: method.host }, port, service, timeoutMs, userAgent: undefined };
       return failureOf(await probeGrpc(options, deps, limit));
     }
     case "exec":
-      return await probeCommand(handler.command, limit);
+      return await probeCommand(method.command, limit);
     default:
-      return assertNever(handler);
+      return assertNever(method);
   }
 }
 
@@ -46,31 +86,29 @@ function failureOf(outcome: ProbeOutcome): string | undefined {
 }
 
 async function probeHttp(
-  handler: Extract<WorkloadProbeHandler, { kind: "http" }>,
+  method: Extract<WorkloadMethod, { kind: "http" }>,
+  sourceAddress: string | undefined,
   signal: AbortSignal,
 ): Promise<ProbeOutcome> {
   const { createHttpProber } = await import("./http-probe.ts");
-  const { host, sourceAddress, headers } = handler;
   // connections are not kept: a kept one would say little about new ones
-  const settings = {
+  using prober = createHttpProber({
     port: 0,
-    appHost: host,
-    probeSourceAddress: sourceAddress,
+    appHost: method.host,
+    probeSourceAddress: sourceAddress ?? "",
     probeKeepalive: false,
     probeHttp2: true,
-  };
-  using prober = createHttpProber(settings);
-  return await prober.probe(handler, requestWith(headers), signal);
+  });
+  return await prober.probe(method, requestWith(method.headers), signal);
 }
 
-function requestWith(headers: readonly { readonly name: string; readonly value: string }[]): ProbeRequest {
-  const find = (name: string): string | undefined =>
-    headers.find((header) => header.name.toLowerCase() === name)?.value;
+function requestWith(headers: readonly (readonly [string, string])[]): ProbeRequest {
+  const find = (wanted: string): string | undefined => headers.find(([name]) => name.toLowerCase() === wanted)?.[1];
   const userAgent = find("user-agent") ?? "istio-probe/1.0";
-  const others = headers.filter((header) => header.name.toLowerCase() !== "user-agent");
+  const others = headers.filter(([name]) => name.toLowerCase() !== "user-agent");
   const host = find("host");
   return {
-    rawHeaders: [...others.flatMap(({ name, value }) => [name, value]), "User-Agent", userAgent],
+    rawHeaders: [...others.flat(), "User-Agent", userAgent],
     headers: { "user-agent": userAgent, ...(host === undefined ? undefined : { host }) },
   };
 }

@@ -1,0 +1,60 @@
+// SPDX-License-Identifier: Apache-2.0
+import { expect, test } from "vitest";
+import { systemClock } from "../../../src/lib/clock.ts";
+import { checkWorkload, WorkloadCheckError, type WorkloadMethod } from "../../../src/status/index.ts";
+import { answer, routes, startFakeApp } from "../../fakes/fake-app.ts";
+import { serving, startFakeHealth } from "../../fakes/fake-health.ts";
+
+/** "healthy", or why not. */
+async function check(method: WorkloadMethod, timeoutMs = 1_000): Promise<string> {
+  const asked = { method, timeoutMs, sourceAddress: "127.0.0.6" };
+  try {
+    await checkWorkload(asked, { clock: systemClock }, new AbortController().signal);
+    return "healthy";
+  } catch (error) {
+    expect(error).toBeInstanceOf(WorkloadCheckError);
+    return error instanceof Error ? error.message : String(error);
+  }
+}
+
+function http(port: number, headers: readonly (readonly [string, string])[] = [], path = "/"): WorkloadMethod {
+  return { kind: "http", scheme: "http", host: "127.0.0.1", port, path, headers };
+}
+
+test("V1 HTTP 200 is healthy; 500 and refused are not, with the reason; headers as configured; redirects are followed", async () => {
+  await using app = await startFakeApp(
+    routes({ "/": answer(200), "/bad": answer(500), "/moved": answer(302, "", { Location: "/bad" }) }),
+  );
+  expect(await check(http(app.port, [["Host", "vm.example"]]))).toBe("healthy");
+  expect(app.requests[0]?.remoteAddress).toBe("127.0.0.6");
+  expect(app.requests[0]?.rawHeaders).toEqual(expect.arrayContaining(["vm.example", "istio-probe/1.0"]));
+  expect(await check(http(app.port, [], "/bad"))).toBe("status code 500");
+  expect(await check(http(app.port, [], "/moved"))).toBe("status code 500");
+  expect(await check(http(1))).toContain("ECONNREFUSED");
+});
+
+test("V2 gRPC serving is healthy; every other answer is not, and none of them does harm to the agent", async () => {
+  const statuses = { "": serving.serving, off: serving.notServing, odd: serving.unknown, gone: serving.serviceUnknown };
+  await using app = await startFakeHealth({ statuses });
+  const grpc = (service: string, port = app.port): WorkloadMethod => ({
+    kind: "grpc",
+    host: "127.0.0.1",
+    port,
+    service,
+  });
+  expect(await check(grpc(""))).toBe("healthy");
+  const reasons = { off: "NOT_SERVING", odd: "UNKNOWN", gone: "SERVICE_UNKNOWN", none: "NOT_FOUND" };
+  for (const [service, reason] of Object.entries(reasons)) expect(await check(grpc(service))).toContain(reason);
+  expect(await check(grpc("", 1))).toContain("ECONNREFUSED");
+});
+
+test("V3 TCP open and closed; a command that ends well, badly, not in time, or does not exist", async () => {
+  await using app = await startFakeApp(answer(200));
+  expect(await check({ kind: "tcp", host: "127.0.0.1", port: app.port })).toBe("healthy");
+  expect(await check({ kind: "tcp", host: "127.0.0.1", port: 1 })).toContain("ECONNREFUSED");
+  const exec = (...command: string[]): WorkloadMethod => ({ kind: "exec", command });
+  expect(await check(exec("true"))).toBe("healthy");
+  expect(await check(exec("sh", "-c", "exit 3"))).toBe("exit status 3");
+  expect(await check(exec("sleep", "30"), 100)).toBe("command timeout exceeded: signal: killed");
+  expect(await check(exec("/nonexistent"))).toContain("ENOENT");
+});
