@@ -121,9 +121,7 @@ function scalarProblem(value: JsonValue, letter: string): string | undefined {
           ? "a whole number, 0 or more"
           : "a whole number";
     case "f":
-      return typeof value === "number" || /^-?(\d+(\.\d*)?(e[+-]?\d+)?|Infinity)$|^NaN$/i.test(String(value))
-        ? undefined
-        : "a number";
+      return isNumber(value) ? undefined : "a number";
     case "d":
       return typeof value === "string" && /^-?\d+(\.\d{1,9})?s$/.test(value)
         ? undefined
@@ -133,6 +131,11 @@ function scalarProblem(value: JsonValue, letter: string): string | undefined {
     default:
       return undefined;
   }
+}
+
+function isNumber(value: JsonValue): boolean {
+  if (typeof value !== "string") return typeof value === "number";
+  return /^-?(\d+(\.\d*)?(e[+-]?\d+)?|Infinity)$|^NaN$/i.test(value);
 }
 
 function isWhole(value: JsonValue, unsigned: boolean): boolean {

@@ -61,8 +61,12 @@ function readHandler(probe: Readonly<Record<string, unknown>>, key: string): App
   }
   const path = member(handler, "path");
   const text = typeof path === "string" ? path : "";
-  const scheme = String(member(handler, "scheme") ?? "").toUpperCase() === "HTTPS" ? "https" : "http";
+  const scheme = isHttps(member(handler, "scheme")) ? "https" : "http";
   return { kind: "http", scheme, path: text.startsWith("/") ? text : `/${text}`, port };
+}
+
+function isHttps(scheme: unknown): boolean {
+  return typeof scheme === "string" && scheme.toUpperCase() === "HTTPS";
 }
 
 function timeoutMs(probe: Readonly<Record<string, unknown>>, path: string): number {

@@ -31,7 +31,7 @@ export function unquote(literal: string): string | undefined {
   if (quote === "`") return inner.includes("`") ? undefined : inner.replaceAll("\r", "");
   if (quote !== '"' && quote !== "'") return undefined;
   const text = unescape(inner, quote);
-  return quote === "'" && text !== undefined && [...text].length !== 1 ? undefined : text;
+  return quote === "'" && text !== undefined && !/^.$/su.test(text) ? undefined : text;
 }
 
 const simpleEscapes: Readonly<Record<string, string>> = {

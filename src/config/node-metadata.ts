@@ -156,8 +156,11 @@ export function renderMetadata(
   }
   for (const [key, value] of Object.entries(computed)) typed[key] = value ?? "";
   const shown = Object.fromEntries(Object.entries(typed).filter(([, value]) => !isNothing(value)));
-  const rest = [...raw.values].filter(([key]) => !Object.hasOwn(shown, key)).map(([key, { value }]) => [key, value]);
-  return { typed: shown, all: { ...shown, ...(Object.fromEntries(rest) as JsonObject) } };
+  const rest = [...raw.values].filter(([key]) => !Object.hasOwn(shown, key));
+  return {
+    typed: shown,
+    all: { ...shown, ...Object.fromEntries(rest.map(([key, { value }]): [string, JsonValue] => [key, value])) },
+  };
 }
 
 function isNothing(value: JsonValue): boolean {

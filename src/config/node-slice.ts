@@ -6,7 +6,7 @@ import { clusterName, localityLabel, parseLocality, sanitizedLocality } from "./
 import { nodeIps } from "./node-ips.ts";
 import { type RawMetadata, collectMetadata, renderMetadata } from "./node-metadata.ts";
 import { type StaticPlatform, staticGcpPlatform } from "./platform-static.ts";
-import { renderProxyConfig } from "./proxy-config.ts";
+import { isJsonObject, renderProxyConfig } from "./proxy-config.ts";
 import { type Sources, places } from "./sources.ts";
 
 /** The rest of what a node's identity is made of. */
@@ -81,7 +81,7 @@ function shownLabels(labels: Readonly<Record<string, string>>): JsonObject {
 
 function objectOf(raw: RawMetadata, key: string): JsonObject {
   const value = raw.values.get(key)?.value;
-  return typeof value === "object" && value !== null && !Array.isArray(value) ? (value as JsonObject) : {};
+  return isJsonObject(value) ? value : {};
 }
 
 function computedMetadata(

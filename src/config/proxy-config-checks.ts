@@ -132,7 +132,10 @@ function* connectionProblems({ connectionSettings: settings }: ProxyConfig): Gen
       if (!(number > 0)) yield `${name} must be above 0`;
     } else if (/WindowSize$/.test(name)) {
       if (!(number >= 65_535)) yield `${name} must be 65535 or more`;
-    } else if (/(Timeout|Interval|Duration|Limit|Bytes)$/.test(name) && String(value).startsWith("-")) {
+    } else if (
+      /(Timeout|Interval|Duration|Limit|Bytes)$/.test(name) &&
+      JSON.stringify(value).replace('"', "").startsWith("-")
+    ) {
       yield `${name} must not be negative`;
     }
   }

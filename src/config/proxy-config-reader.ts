@@ -39,7 +39,7 @@ export function readMessage(value: unknown, fields: MessageFields, place: Place,
 }
 
 function readField(value: unknown, type: FieldType, place: Place, findings: Findings): JsonValue | undefined {
-  const wrong = (wanted: string): undefined => {
+  const wrong = (wanted: string): JsonValue | undefined => {
     findings.problem(where(place), `must be ${wanted}, not ${shapeOf(value)}`);
     return undefined;
   };
@@ -72,7 +72,7 @@ function readCompound(
   type: Exclude<FieldType, string>,
   place: Place,
   findings: Findings,
-  wrong: (wanted: string) => undefined,
+  wrong: (wanted: string) => JsonValue | undefined,
 ): JsonValue | undefined {
   if ("message" in type) return readMessage(value, type.message, place, findings);
   if ("choice" in type) {
@@ -144,7 +144,7 @@ export function plain(value: unknown): JsonValue {
   if (Array.isArray(value)) return value.map(plain);
   if (isRecord(value))
     return Object.fromEntries(Object.entries(value).map(([key, item]) => [key.toWellFormed(), plain(item)]));
-  return String(value);
+  return typeof value === "bigint" ? value.toString() : null;
 }
 
 /** `stat_name_length` and `statNameLength` are the same field. */

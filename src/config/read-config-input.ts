@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 import { readFileSync } from "node:fs";
 import { availableParallelism, networkInterfaces } from "node:os";
-import { cwd, getgid, getuid } from "node:process";
 import { ipFamily } from "../lib/ip-address.ts";
 import { istioVersion } from "../model/version.ts";
 import { systemCode } from "../lib/errors.ts";
@@ -88,11 +87,11 @@ function tryParse(text: string, parse: DocumentParser): unknown {
 async function readSystemFacts(env: Readonly<Record<string, string>>, hosts: readonly string[]): Promise<SystemFacts> {
   const workloadSocket = `${places.workloadSockets}/${env["WORKLOAD_IDENTITY_SOCKET_FILE"] ?? "socket"}`;
   return {
-    directory: cwd(),
+    directory: process.cwd(),
     interfaces: readInterfaces(),
     cpuCount: availableParallelism(),
-    uid: getuid?.() ?? 0,
-    gid: getgid?.() ?? 0,
+    uid: process.getuid?.() ?? 0,
+    gid: process.getgid?.() ?? 0,
     istioVersion,
     servedSockets: await readServedSockets(env, workloadSocket),
     resolvedHosts: await resolveHosts(hosts),

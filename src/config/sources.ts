@@ -36,3 +36,5 @@ export const places = {
   serviceAccountRoot: "/var/run/secrets/kubernetes.io/serviceaccount/ca.crt",
   template: "./var/lib/istio/envoy/envoy_bootstrap_tmpl.json",
 } as const;
+
+export const { labels: labelsPath, annotations: annotationsPath } = places;

@@ -13,10 +13,14 @@ const run = promisify(execFile);
 
 /** Istio's own extension is in no other build of Envoy. */
 function withoutIstioExtension(document: JsonObject): JsonObject {
-  const extensions = document["bootstrap_extensions"];
-  if (!Array.isArray(extensions)) return document;
+  const { bootstrap_extensions: extensions } = document;
+  if (!isList(extensions)) return document;
   const named = (item: JsonValue): boolean => JSON.stringify(item).includes("istio.workload.BootstrapExtension");
   return { ...document, bootstrap_extensions: extensions.filter((item) => !named(item)) };
+}
+
+function isList(value: JsonValue | undefined): value is readonly JsonValue[] {
+  return Array.isArray(value);
 }
 
 /** Strict: what Envoy does not know is an error here. The output goes to a file, which Envoy may open again. */

@@ -1,11 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 import { proxyFlags } from "../../config/proxy-flags.ts";
+import { explainFlags } from "../explain/explain-flags.ts";
 import type { Command } from "../command.ts";
 
 export const command: Command = {
   summary: "show every effective setting with its source, and the bootstrap; starts nothing",
   usage: "[sidecar|router|waypoint]",
-  flags: proxyFlags,
+  flags: { ...proxyFlags, ...explainFlags },
   async run(context) {
     const { runExplain } = await import("../explain/run-explain.ts");
     return await runExplain(context);

@@ -46,7 +46,7 @@ async function run({ args, print, stop }: CommandContext): Promise<number> {
       say("Envoy is ready!");
       return exitCode.ok;
     }
-    if (!limit.signal.aborted) lastError = problem;
+    lastError = problem;
     await systemClock.delay(values.periodMillis, limit.signal).catch(() => undefined);
   }
   throw new WaitError(

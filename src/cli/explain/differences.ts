@@ -1,0 +1,44 @@
+// SPDX-License-Identifier: Apache-2.0
+import type { JsonObject, JsonValue } from "../../model/node.ts";
+
+/** A place at which two documents differ; an absent value is not there on that side. */
+export interface Difference {
+  readonly path: string;
+  readonly here?: JsonValue;
+  readonly there?: JsonValue;
+}
+
+/**
+ * Every place at which two documents differ. Members of lists are compared by their `name`; those without one are there
+ * or not, wherever they stand.
+ */
+export function differences(here: JsonValue, there: JsonValue, path = ""): readonly Difference[] {
+  if (JSON.stringify(here) === JSON.stringify(there)) return [];
+  const left = membersOf(here);
+  const right = membersOf(there);
+  if (left === undefined || right === undefined) return [{ path, here, there }];
+  return [...new Set([...left.keys(), ...right.keys()])].flatMap((key) => {
+    const inner = path === "" ? key : `${path}.${key}`;
+    const a = left.get(key);
+    const b = right.get(key);
+    if (a !== undefined && b !== undefined) return differences(a, b, inner);
+    return [{ path: inner, ...(a === undefined ? {} : { here: a }), ...(b === undefined ? {} : { there: b }) }];
+  });
+}
+
+function membersOf(value: JsonValue): ReadonlyMap<string, JsonValue> | undefined {
+  if (isList(value)) return new Map(value.map((item) => [nameOf(item) ?? `[${JSON.stringify(item)}]`, item]));
+  return isObject(value) ? new Map(Object.entries(value)) : undefined;
+}
+
+function nameOf(item: JsonValue): string | undefined {
+  return isObject(item) && typeof item["name"] === "string" ? item["name"] : undefined;
+}
+
+function isObject(value: JsonValue): value is JsonObject {
+  return typeof value === "object" && value !== null && !isList(value);
+}
+
+function isList(value: JsonValue): value is readonly JsonValue[] {
+  return Array.isArray(value);
+}

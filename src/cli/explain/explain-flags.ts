@@ -1,0 +1,41 @@
+// SPDX-License-Identifier: Apache-2.0
+import { type FlagSpecs, parseFlags } from "../../lib/flags.ts";
+import { UsageError } from "../usage-error.ts";
+
+/** Flags that `explain` has beside those of `proxy`. */
+export const explainFlags = {
+  json: { type: "bool", default: "false", meaning: "one JSON document" },
+  diff: {
+    type: "string",
+    default: "",
+    meaning: "only what differs with other inputs: a JSON file with any of env, args, labels, annotations",
+  },
+  validate: {
+    type: "bool",
+    default: "false",
+    meaning: "also checks the bootstrap, and runs Envoy with --mode validate",
+  },
+} as const satisfies FlagSpecs;
+
+/** Takes the flags of `explain` out of its words; the rest is `proxy`'s. */
+export function splitExplainFlags(args: readonly string[]) {
+  const own: string[] = [];
+  const proxyArgs: string[] = [];
+  for (let index = 0; index < args.length; index++) {
+    const word = args[index] ?? "";
+    const name = word.replace(/^--/, "").replace(/=.*$/s, "");
+    if (!word.startsWith("--") || !Object.hasOwn(explainFlags, name)) proxyArgs.push(word);
+    else {
+      own.push(word);
+      const next = args[index + 1];
+      if (name === "diff" && !word.includes("=") && next !== undefined) {
+        own.push(next);
+        index++;
+      }
+    }
+  }
+  const { values, problems } = parseFlags(own, explainFlags);
+  const [problem] = problems;
+  if (problem !== undefined) throw new UsageError("explain", `${problem.flag}: ${problem.message}`);
+  return { ...values, proxyArgs };
+}

@@ -1,0 +1,50 @@
+// SPDX-License-Identifier: Apache-2.0
+import type { JsonObject, JsonValue } from "../../model/node.ts";
+import type { Difference } from "./differences.ts";
+
+/** The explanation for a person: settings that were given first, defaults after them. */
+export function renderExplanation(explanation: JsonObject): string {
+  const { settings, warnings, validation, ...rest } = explanation;
+  const list = listOf(settings);
+  const given = list.filter((setting) => setting["source"] !== "default");
+  const defaults = list.filter((setting) => setting["source"] === "default");
+  const parts = [
+    `Settings that were given:\n${settingLines(given)}`,
+    `Defaults:\n${settingLines(defaults)}`,
+    ...Object.entries(rest).map(([name, value]) => `${name}:\n${indented(value)}`),
+    `Warnings:\n${listOf(warnings)
+      .map((item) => `  ${textOf(item["source"])}: ${textOf(item["message"])}\n`)
+      .join("")}`,
+  ];
+  if (validation !== undefined) parts.push(`Validation:\n${indented(validation)}`);
+  return parts.join("\n");
+}
+
+/** One line for each place. */
+export function renderDifferences(found: readonly Difference[]): string {
+  if (found.length === 0) return "no difference\n";
+  const side = (value: JsonValue | undefined): string => (value === undefined ? "(not there)" : JSON.stringify(value));
+  return found.map(({ path, here, there }) => `${path}\n  here:  ${side(here)}\n  there: ${side(there)}\n`).join("");
+}
+
+function settingLines(settings: readonly JsonObject[]): string {
+  const rows = settings.map(
+    (setting) => [textOf(setting["name"]), JSON.stringify(setting["value"]), textOf(setting["source"])] as const,
+  );
+  const width = Math.max(0, ...rows.map(([name]) => name.length));
+  return rows.map(([name, value, source]) => `  ${name.padEnd(width)}  ${value}  (${source})\n`).join("");
+}
+
+function listOf(value: JsonValue | undefined): readonly JsonObject[] {
+  if (!Array.isArray(value)) return [];
+  const items: readonly JsonValue[] = value;
+  return items.filter((item): item is JsonObject => typeof item === "object" && item !== null && !Array.isArray(item));
+}
+
+function textOf(value: JsonValue | undefined): string {
+  return typeof value === "string" ? value : JSON.stringify(value ?? null);
+}
+
+function indented(value: JsonValue): string {
+  return `${JSON.stringify(value, undefined, 2).replaceAll(/^/gm, "  ")}\n`;
+}
