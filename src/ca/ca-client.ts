@@ -33,4 +33,6 @@ export interface CaClient extends AsyncDisposable {
   sign(request: CaRequest, signal: AbortSignal): Promise<CaAnswer>;
   /** Resolves when a file that the calls depend on may have changed; never, when there is none. */
   untilChanged(signal: AbortSignal): Promise<void>;
+  /** Whether a request may be made again while the first is still unanswered, without leaving anything behind. */
+  readonly mayBeAskedTwice: boolean;
 }

@@ -30,6 +30,7 @@ export function createFailoverClient(
 }
 
 class Failover implements CaClient {
+  readonly mayBeAskedTwice = false;
   readonly #members: readonly Member[];
   readonly #switchAfterMs: number;
   readonly #deps: CaDeps;

@@ -16,12 +16,17 @@ export type { DevelopmentTokenRequest, EmbeddedCa, EmbeddedCaOptions } from "./e
 /** A client of the CA, or of the CAs in order, that the configuration chose. Only what was chosen is loaded. */
 export function createCaClient(config: CaConfig, deps: CaDeps): CaClient {
   const roomDeps = { ...deps, log: deps.log.scope("ca") };
-  if (config.kind !== "failover") return createLazyClient(() => loadClient(config, roomDeps));
+  if (config.kind !== "failover") return lazyClient(config, roomDeps);
   const members = config.sources.map((source) => ({
     name: source.kind,
-    client: createLazyClient(() => loadClient(source, roomDeps)),
+    client: lazyClient(source, roomDeps),
   }));
   return createFailoverClient(members, config.switchAfterMs, roomDeps);
+}
+
+/** Signing twice does no harm where nothing is kept of a request: the other kinds keep objects or spend tokens. */
+function lazyClient(config: SingleCaConfig, deps: CaDeps): CaClient {
+  return createLazyClient(() => loadClient(config, deps), config.kind === "istio");
 }
 
 async function loadClient(config: SingleCaConfig, deps: CaDeps): Promise<CaClient> {

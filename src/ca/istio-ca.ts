@@ -24,6 +24,7 @@ export function createIstioCaClient(config: IstioCaConfig, deps: CaDeps): CaClie
   return {
     sign: (request, signal) => signOnce({ config, deps, token }, request, signal),
     untilChanged: (signal) => untilFilesChange(filesOf(config), deps.clock, signal),
+    mayBeAskedTwice: true,
     [Symbol.asyncDispose]: () => Promise.resolve(),
   };
 }

@@ -26,6 +26,7 @@ export function createKubernetesCsrClient(config: KubernetesCsrConfig, deps: CaD
   return {
     sign: (request, signal) => requestCertificate(config, deps, request, signal),
     untilChanged: (signal) => untilFilesChange(files, deps.clock, signal),
+    mayBeAskedTwice: false,
     [Symbol.asyncDispose]: () => Promise.resolve(),
   };
 }

@@ -24,6 +24,7 @@ export function createStepClient(config: StepCaConfig, deps: CaDeps): CaClient {
   return {
     sign: (request, signal) => signOrRekey(config, deps, request, signal),
     untilChanged: (signal) => untilFilesChange(files, deps.clock, signal),
+    mayBeAskedTwice: false,
     [Symbol.asyncDispose]: () => Promise.resolve(),
   };
 }

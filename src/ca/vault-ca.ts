@@ -28,6 +28,7 @@ export function createVaultClient(config: VaultCaConfig, deps: CaDeps): CaClient
 }
 
 class VaultClient implements CaClient {
+  readonly mayBeAskedTwice = false;
   readonly #config: VaultCaConfig;
   readonly #deps: CaDeps;
   readonly #address: string;

@@ -2,10 +2,8 @@
 import { runTasks, startTask, type Task } from "../lib/tasks.ts";
 import { formatSpiffeId } from "../model/spiffe-id.ts";
 import type { CertConfig } from "./cert-config.ts";
-import { runOutput } from "./cert-output.ts";
 import type { CertDeps, CertStore } from "./cert-store-face.ts";
 import { IdentityBook } from "./identity-book.ts";
-import { restoreIdentity, runCache } from "./identity-cache.ts";
 import type { IdentityProvider } from "./identity-provider.ts";
 import { Issuing } from "./issuing.ts";
 import { readRoots, runProviding } from "./providing.ts";
@@ -50,9 +48,13 @@ interface Store {
 async function runStore({ config, source, book, deps }: Store, stop: AbortSignal): Promise<void> {
   const { cacheDirectory, output } = config;
   const tasks: Task[] = [(signal) => runKeeping(book, deps, signal)];
-  if (output !== undefined) tasks.push((signal) => runOutput(output, book.held, deps, signal));
+  if (output !== undefined) {
+    const { runOutput } = await import("./cert-output.ts");
+    tasks.push((signal) => runOutput(output, book.held, deps, signal));
+  }
   if ("sign" in source) {
     if (cacheDirectory !== undefined) {
+      const { restoreIdentity, runCache } = await import("./identity-cache.ts");
       await restoreIdentity(cacheDirectory, book, formatSpiffeId(config.identity), deps);
       tasks.push((signal) => runCache(cacheDirectory, book.held, deps, signal));
     }

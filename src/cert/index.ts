@@ -1,5 +1,4 @@
 // SPDX-License-Identifier: Apache-2.0
-export { CaRefusedForGoodError } from "./ca-refused-error.ts";
 export { createCertStore } from "./cert-store.ts";
 export type { CertDeps, CertMetrics, CertStatus, CertStore, IdentityHold } from "./cert-store-face.ts";
 export type { CertConfig, CertOutputConfig, KeyAlgorithm, RotationPolicy } from "./cert-config.ts";

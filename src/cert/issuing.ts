@@ -7,9 +7,16 @@ import { CaRefusedForGoodError } from "./ca-refused-error.ts";
 import type { CertConfig } from "./cert-config.ts";
 import type { CertDeps } from "./cert-store-face.ts";
 import { createKeyAndRequest, type KeyAndRequest, renderPrivateKey } from "./csr.ts";
+import { signHedged } from "./hedged-signing.ts";
 import type { IdentityBook } from "./identity-book.ts";
 import { firstRotationDelayMs, rotationDelayMs } from "./rotation.ts";
-import { type CertificateSigner, type SigningFailure, signingFailure } from "./signer.ts";
+import {
+  type CertificateSigner,
+  type SignedChain,
+  type SigningFailure,
+  type SigningRequest,
+  signingFailure,
+} from "./signer.ts";
 import { untilWallClock } from "./wall-clock.ts";
 
 /** Gets certificates from a signer, each in time before the last one ends. */
@@ -129,7 +136,7 @@ export class Issuing {
     const check = (answer: Parameters<typeof checkAnswer>[0]): ReturnType<typeof checkAnswer> =>
       checkAnswer(answer, { privateKey, spiffeId, nowMs: clock.now(), maxSkewMs });
     const current = this.#book.isValid ? this.#book.held.served?.certificate : undefined;
-    const answer = await this.#signer.sign({ csrPem, spiffeId, ttlMs, current, check }, signal);
+    const answer = await this.#ask({ csrPem, spiffeId, ttlMs, current, check }, signal);
     signal.throwIfAborted();
     const { leaf, chain, roots } = check(answer);
     this.#request = undefined;
@@ -148,6 +155,22 @@ export class Issuing {
       keepRootsMs: leaf.notAfterMs - leaf.notBeforeMs,
       acceptedMs: clock.now(),
     });
+  }
+
+  /** The first try of a workload that has nothing does not wait for a CA that hangs. */
+  #ask(request: SigningRequest, signal: AbortSignal): Promise<SignedChain> {
+    const isFirstTry = this.#book.failures === 0 && !this.#book.isValid;
+    if (!isFirstTry || this.#signer.mayBeAskedTwice !== true) return this.#signer.sign(request, signal);
+    const { clock } = this.#deps;
+    let calls = 0;
+    return signHedged(
+      (either) => {
+        if (calls++ > 0) this.#pace.begin(clock.monotonicMs());
+        return this.#signer.sign(request, either);
+      },
+      clock,
+      signal,
+    );
   }
 
   /** Gives up when there is nothing to lose and the CA has said no for long enough. */

@@ -9,6 +9,8 @@ export interface CertificateSigner {
   sign(request: SigningRequest, signal: AbortSignal): Promise<SignedChain>;
   /** Resolves when something that made a try fail may be different now, such as a token's file, or on abort. */
   untilChanged?(signal: AbortSignal): Promise<void>;
+  /** Whether a request may be made again while the first is still unanswered, without leaving anything behind. */
+  readonly mayBeAskedTwice?: boolean;
 }
 
 export interface SigningRequest {

@@ -14,6 +14,7 @@ export function createInProcessClient(config: EmbeddedCaConfig, deps: CaDeps): C
   return {
     sign: (request) => Promise.resolve().then(() => signHere(config.directory, request, deps.clock.now())),
     untilChanged: (signal) => untilFilesChange([], deps.clock, signal),
+    mayBeAskedTwice: false,
     [Symbol.asyncDispose]: () => Promise.resolve(),
   };
 }

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-import { createHash, createPrivateKey, createPublicKey, type KeyObject, randomBytes, sign } from "node:crypto";
+import { createHash, createPublicKey, type KeyObject, randomBytes, sign } from "node:crypto";
 import {
   type Der,
   derBitString,
@@ -79,11 +79,6 @@ export function issueCertificate(issuer: Issuer, facts: CertificateFacts): strin
 export function issueRoot(issuer: Issuer, notBeforeMs: number, notAfterMs: number): string {
   const publicKey = createPublicKey(issuer.privateKey);
   return issueCertificate(issuer, { subject: issuer.name, publicKey, use: "authority", notBeforeMs, notAfterMs });
-}
-
-/** Reads an issuer's key; the name must be the subject of its certificate. */
-export function parseIssuer(name: string, keyPem: string): Issuer {
-  return { name, privateKey: createPrivateKey(keyPem) };
 }
 
 function nameOf(organization: string | undefined): Der {

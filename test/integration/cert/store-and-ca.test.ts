@@ -15,7 +15,7 @@ interface Pod extends AsyncDisposable {
   readonly store: TestStore;
 }
 
-async function startPod(mode: FakeCaMode, options: FakeCaOptions = {}): Promise<Pod> {
+async function startPod(mode: FakeCaMode, options: FakeCaOptions = {}, timeoutPerTryMs = 500): Promise<Pod> {
   const directory = await temporaryDirectory();
   const ca = await startFakeCa(options);
   ca.set(mode);
@@ -38,7 +38,7 @@ async function startPod(mode: FakeCaMode, options: FakeCaOptions = {}): Promise<
       clusterId: "Kubernetes",
       certSigner: "",
       headers: {},
-      timeoutPerTryMs: 500,
+      timeoutPerTryMs,
       keepalive: { intervalMs: 30_000, timeoutMs: 10_000 },
     },
     { log: testLog().log, clock: systemClock },
@@ -124,5 +124,22 @@ describe("the whole way with short certificates", () => {
       { withinMs: 2_000 },
     );
     expect(pod.ca.calls).toHaveLength(1);
+  });
+
+  test("a CA that hung and came back without ever answering is asked anew within 2 s", async () => {
+    await using pod = await startPod({ kind: "hang" }, {}, 10_000);
+    await eventually(
+      () => {
+        expect(pod.ca.calls.length).toBe(1);
+      },
+      { withinMs: 2_000 },
+    );
+    pod.ca.set({ kind: "good" });
+    await eventually(
+      () => {
+        expect(pod.store.store.status().state).toBe("valid");
+      },
+      { withinMs: 2_600 },
+    );
   });
 });

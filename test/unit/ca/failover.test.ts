@@ -10,6 +10,7 @@ import { testLog } from "../../support/test-log.ts";
 const never = new AbortController().signal;
 
 class Member implements CaClient {
+  readonly mayBeAskedTwice = false;
   readonly name: string;
   failure: Error | undefined;
   calls = 0;
