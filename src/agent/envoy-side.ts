@@ -40,10 +40,15 @@ export async function createEnvoySide(
   const { createEnvoyAdmin, drainAndStop, explainEnd, readEnvoyReadiness } = await import("../envoy/index.ts");
   const { startHost } = await import("../host/index.ts");
   const admin = createEnvoyAdmin(config.envoy.admin, deps);
+  // nobody is left to answer then, and the end does not wait for the question's time to run out
+  const gone = new AbortController();
+  void envoy.exited.then(() => {
+    gone.abort(new Error("Envoy has ended"));
+  });
   const hostDeps = { ...deps, isOwnChild: (pid: number) => envoy.owns(pid), adoptsOrphans: process.pid === 1 };
   const host = rooms.use(await startHost(config.host, envoy.pid, hostDeps));
   return {
-    readiness: { read: (signal) => readEnvoyReadiness(admin, signal) },
+    readiness: { read: (signal) => readEnvoyReadiness(admin, AbortSignal.any([signal, gone.signal])) },
     exited: envoy.exited,
     drainByRequest() {
       admin.drainListeners({ direction: config.envoy.drain.direction, openEnded: true }).catch((error: unknown) => {

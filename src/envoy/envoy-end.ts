@@ -2,6 +2,7 @@
 import { assertNever } from "../lib/errors.ts";
 import type { EnvoyConfig } from "./envoy-config.ts";
 import { describeExit, type EnvoyExit, exitCodeFor } from "./envoy-exit.ts";
+import { findTakenPort } from "./taken-port.ts";
 import { validateBootstrap } from "./validation.ts";
 
 export interface EnvoyEndFacts {
@@ -24,14 +25,22 @@ export interface EnvoyEnd {
 /** So that the whole end stays within a second of Envoy's. */
 const diagnoseWithinMs = 700;
 
-/** Explains Envoy's end; of one that never came up, it has Envoy itself say what is wrong with its bootstrap. */
+/**
+ * Explains Envoy's end. Of one that never came up, Envoy itself is asked what is wrong with its bootstrap, and its ports
+ * are looked at: of these its check takes no notice.
+ */
 export async function explainEnd(facts: EnvoyEndFacts, config: EnvoyConfig): Promise<EnvoyEnd> {
   if (causeOf(facts) !== "start-failed") return judgeEnd(facts, undefined);
-  const validation = await validateBootstrap(config, diagnoseWithinMs);
-  return judgeEnd(facts, validation.kind === "refused" ? validation.detail : undefined);
+  const [validation, takenPort] = await Promise.all([
+    validateBootstrap(config, diagnoseWithinMs),
+    findTakenPort([config.admin.port, ...config.drain.uncountedPorts]),
+  ]);
+  if (validation.kind === "refused") return judgeEnd(facts, validation.detail);
+  if (takenPort === undefined) return judgeEnd(facts, undefined);
+  return judgeEnd(facts, `port ${String(takenPort)}, which it needs, is taken; end what listens there`);
 }
 
-/** @param complaint what Envoy says about its bootstrap, if it was asked */
+/** @param complaint what stood in Envoy's way, where that is known */
 export function judgeEnd(facts: EnvoyEndFacts, complaint: string | undefined): EnvoyEnd {
   const cause = causeOf(facts);
   return { cause, code: exitCodeFor(facts.exit), reason: reasonFor(cause, describeExit(facts.exit), complaint) };

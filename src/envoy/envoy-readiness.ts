@@ -28,11 +28,18 @@ const states: readonly EnvoyState[] = ["LIVE", "DRAINING", "PRE_INITIALIZING", "
  * @throws EnvoyAdminError while the admin interface does not answer
  */
 export async function readEnvoyReadiness(admin: EnvoyAdmin, signal?: AbortSignal): Promise<EnvoyReadiness> {
-  const [updates, state] = await Promise.all([
-    admin.stats(updatesFilter, { timeoutMs: updatesTimeoutMs }, signal),
-    admin.stats(stateFilter, { timeoutMs: stateTimeoutMs }, signal),
-  ]);
-  return parseEnvoyReadiness(updates, state);
+  const failed = new AbortController();
+  const ends = signal === undefined ? failed.signal : AbortSignal.any([signal, failed.signal]);
+  try {
+    const [updates, state] = await Promise.all([
+      admin.stats(updatesFilter, { timeoutMs: updatesTimeoutMs }, ends),
+      admin.stats(stateFilter, { timeoutMs: stateTimeoutMs }, ends),
+    ]);
+    return parseEnvoyReadiness(updates, state);
+  } catch (error) {
+    failed.abort(error);
+    throw error;
+  }
 }
 
 /** @param updates answer to the first query @param state answer to the second */

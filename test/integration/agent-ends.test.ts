@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 import { existsSync } from "node:fs";
 import { chmod, readdir, readFile, writeFile } from "node:fs/promises";
-import { createServer, type Server } from "node:net";
+import { createServer, type Server, type Socket } from "node:net";
 import { once } from "node:events";
 import { join } from "node:path";
 import { afterAll, expect, test } from "vitest";
@@ -123,20 +123,31 @@ test("a configuration that cannot be read ends the agent with 64, before anythin
   expect(pod.log()).toMatch(/PROXY_CONFIG/);
 });
 
-test("a port that is taken ends the agent with 69 and is named", async () => {
+test.each([
+  ["the agent's", "status", 69],
+  ["Envoy's admin", "admin", 1],
+  ["Envoy's readiness", "readiness", 1],
+] as const)("a port that is taken, %s, is named at the end", async (_name, which, code) => {
+  const held: Socket[] = [];
   let holder: Server | undefined;
   const prepare: PodOptions["prepare"] = async ({ ports }) => {
-    holder = createServer().listen(ports.status);
+    holder = createServer((socket) => socket.destroy()).listen(
+      ports[which],
+      which === "status" ? undefined : "0.0.0.0",
+    );
     await once(holder, "listening");
   };
   try {
     await using ca = await startFakeCa();
     const env = { ATTACHE_TERMINATION_MESSAGE_PATH: "./message", ATTACHE_FLIGHT_RECORDER_DIR: "./flights" };
     await using pod = await startPod({ ca, env, prepare });
-    expect(await pod.exited).toEqual({ code: 69, signal: null });
+    const startMs = performance.now();
+    expect(await pod.exited).toEqual({ code, signal: null });
+    expect(performance.now() - startMs).toBeLessThan(2_500);
     expect(pod.envoyPids()).toEqual([]);
-    await expectAccount(pod.directory, 69, new RegExp(String(pod.ports.status)));
+    await expectAccount(pod.directory, code, new RegExp(`\\b${String(pod.ports[which])}\\b`));
   } finally {
+    for (const socket of held) socket.destroy();
     holder?.close();
   }
 });
