@@ -2,6 +2,7 @@
 import { orAborted } from "../lib/tasks.ts";
 import { formatSpiffeId } from "../model/spiffe-id.ts";
 import { AnswerError, checkAnswer, maxSkewMs } from "./answer.ts";
+import { assertComplete } from "./complete-identity.ts";
 import { AttemptPace, retryDelayMs } from "./attempt-pace.ts";
 import { CaRefusedForGoodError } from "./ca-refused-error.ts";
 import type { CertConfig } from "./cert-config.ts";
@@ -131,6 +132,7 @@ export class Issuing {
     const { clock, random } = this.#deps;
     const { key, ttlMs, pkcs8 } = this.#config;
     const spiffeId = this.#spiffeId;
+    assertComplete(this.#config.identity);
     this.#request ??= await orAborted(createKeyAndRequest(key, spiffeId), signal);
     const { privateKey, csrPem } = this.#request;
     const check = (answer: Parameters<typeof checkAnswer>[0]): ReturnType<typeof checkAnswer> =>

@@ -165,3 +165,14 @@ test("alarms come once for each mark, only when the renewal is overdue", async (
   ]);
   expect(pod.store.status().lifeAlarmPercent).toBe(10);
 });
+
+test("R28: without a namespace or an account nothing is asked for, and readiness says what to set", async () => {
+  const asked: unknown[] = [];
+  const signer = { sign: (request: unknown) => Promise.reject(new Error(`asked ${String(asked.push(request))}`)) };
+  const identity = { trustDomain: "cluster.local", namespace: "demo", serviceAccount: "" };
+  await using pod = testStore(signer, { clock: new FakeClock(), config: { identity } });
+  await untilOutcome(pod);
+  expect(pod.outcomes).toEqual(["misconfigured"]);
+  expect(pod.pending()).toContain("set POD_NAMESPACE, SERVICE_ACCOUNT and TRUST_DOMAIN");
+  expect(asked).toEqual([]);
+});
