@@ -13,6 +13,7 @@ import { startIdentity } from "./identity-rooms.ts";
 import { createInspection } from "./inspection.ts";
 import { tellPreflight } from "./preflight.ts";
 import type { StartPhases } from "./start-phases.ts";
+import { startWorkloadHealth } from "./workload-health.ts";
 
 /** What was started before anything was loaded that is not needed for it. */
 export interface Started {
@@ -65,6 +66,7 @@ export async function serve(started: Started, deps: AgentDeps, signals: AgentSig
   const status = rooms.use(await listenStatus(config.status, sources, roomDeps));
   phases.end("status served");
   rooms.use(startTask((stop) => status.untilReady(stop), roomDeps.fail));
+  await startWorkloadHealth({ config, xds, status }, rooms, roomDeps);
   signals.onHangup(() => {
     void envoy?.swap();
   });

@@ -58,7 +58,11 @@ export function abortReason(signal: AbortSignal): Error {
  * A signal that aborts `ms` milliseconds from now by the given clock, or when `parent` does.
  * Disposing it releases the timer.
  */
-export function deadline(clock: Clock, ms: number, parent?: AbortSignal): { readonly signal: AbortSignal } & Disposable {
+export function deadline(
+  clock: Clock,
+  ms: number,
+  parent?: AbortSignal,
+): { readonly signal: AbortSignal } & Disposable {
   const controller = new AbortController();
   const done = new AbortController();
   const waits = parent === undefined ? done.signal : AbortSignal.any([parent, done.signal]);

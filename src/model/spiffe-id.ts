@@ -41,9 +41,15 @@ export function checkSpiffeId(id: SpiffeId): SpiffeId {
   if (!/^[a-z0-9._-]{1,255}$/.test(id.trustDomain)) {
     throw new SpiffeIdError(text, "the trust domain must be 1 to 255 of a-z, 0-9, dot, dash and underscore");
   }
-  for (const [part, value] of [["namespace", id.namespace], ["service account", id.serviceAccount]] as const) {
+  for (const [part, value] of [
+    ["namespace", id.namespace],
+    ["service account", id.serviceAccount],
+  ] as const) {
     if (!/^[a-zA-Z0-9._-]+$/.test(value) || value === "." || value === "..") {
-      throw new SpiffeIdError(text, `the ${part} must not be empty and may have letters, digits, dot, dash, underscore`);
+      throw new SpiffeIdError(
+        text,
+        `the ${part} must not be empty and may have letters, digits, dot, dash, underscore`,
+      );
     }
   }
   return id;
