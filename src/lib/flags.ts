@@ -120,7 +120,8 @@ function splitFlag(word: string, names: ReadonlyMap<string, string>): { flag: st
 }
 
 function append(before: unknown, text: string): readonly unknown[] {
-  return Array.isArray(before) ? [...(before as readonly unknown[]), text] : [text];
+  const texts: readonly unknown[] = Array.isArray(before) ? before : [];
+  return [...texts, text];
 }
 
 function defaultOf(spec: FlagSpec): unknown {
