@@ -30,4 +30,4 @@ while (!stop.signal.aborted) {
 agent.destroy();
 durationsMs.sort((a, b) => a - b);
 process.send?.({ p99Ms: durationsMs[Math.floor(durationsMs.length * 0.99)] });
-process.disconnect();
+process.disconnect?.();
