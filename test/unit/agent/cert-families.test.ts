@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+import { readFileSync } from "node:fs";
 import { expect, test } from "vitest";
 import { createCertFamilies } from "../../../src/agent/cert-families.ts";
 import type { CertStatus } from "../../../src/cert/index.ts";
@@ -53,4 +54,12 @@ test("B10: what is not known has no series", () => {
   const { families } = createCertFamilies(() => undefined);
   const series = families.flatMap((family) => (family.kind === "histogram" ? [] : family.measure.samples()));
   expect(series).toEqual([]);
+});
+
+test("docs/metrics.md has each of them with its kind, labels and meaning, and no other", () => {
+  const rows = createCertFamilies(() => undefined).families.map((family) => {
+    const labels = family.kind === "histogram" ? [] : family.measure.labelNames;
+    return `| \`${family.name}\` | ${family.kind} | ${labels.map((label) => `\`${label}\``).join(", ")} | ${family.help} |`;
+  });
+  expect(readFileSync("docs/metrics.md", "utf8").match(/^\| `attache_cert_.*\|$/gm)).toEqual(rows);
 });
