@@ -55,9 +55,9 @@ test("a target that hangs costs the scraper's time minus a margin, and the rest 
   }));
   await using status = await startStatus({ scrape: { envoyPort: undefined, targets } });
   const start = performance.now();
-  const scrape = await fetch(status.url("/metrics"), { headers: { "X-Prometheus-Scrape-Timeout-Seconds": "0.5" } });
+  const scrape = await fetch(status.url("/metrics"), { headers: { "X-Prometheus-Scrape-Timeout-Seconds": "2" } });
   const body = await scrape.text();
-  expect(performance.now() - start).toBeLessThan(500);
+  expect(performance.now() - start).toBeLessThan(2_000);
   expect(body).toContain("good_up 1");
   expect(body).toContain(`istio_agent_target_up{target="localhost:${String(hanging.port)}/metrics"} 0`);
 });
