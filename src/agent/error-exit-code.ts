@@ -15,6 +15,7 @@ const exitCodes: Readonly<Record<string, number>> = {
   AGENT_DEV_AGENT_ENDED: exitCode.failed,
   AGENT_DEV_DIRECTORY: exitCode.unavailable,
   AGENT_DEV_RESOURCE: exitCode.configuration,
+  AGENT_XDS_RESOURCE: exitCode.configuration,
   AGENT_EMBEDDED_CA: exitCode.unavailable,
   AGENT_REQUEST: exitCode.unsuccessful,
   AGENT_WAIT: exitCode.unsuccessful,
