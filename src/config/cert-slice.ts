@@ -100,7 +100,7 @@ export function certFilesConfig({ env, input, findings }: Sources): CertFilesCon
       `workload identity socket file override must be a filename, not a path: ${socketFile}`,
     );
   }
-  const foreignSocketRequired = socketFile !== "socket";
+  const foreignSocketRequired = socketFile !== "socket" && !socketFile.includes("/") && socketFile !== "";
   const socketPath = `${places.workloadSockets}/${socketFile}`;
   if (foreignSocketRequired && !input.system.servedSockets.has(socketPath)) {
     findings.problem(

@@ -19,17 +19,19 @@ export class ConfigError extends AgentError {
   }
 }
 
-/** Collects what is wrong or doubtful, so that all of it is told at once. */
+/** Collects what is wrong or doubtful, so that all of it is told at once, and each thing once. */
 export class Findings {
   readonly #problems: ConfigProblem[] = [];
   readonly #warnings: ConfigWarning[] = [];
 
   problem(source: string, message: string): void {
-    this.#problems.push({ source, message });
+    const known = this.#problems.some((problem) => problem.source === source && problem.message === message);
+    if (!known) this.#problems.push({ source, message });
   }
 
   warn(source: string, message: string): void {
-    this.#warnings.push({ source, message });
+    const known = this.#warnings.some((warning) => warning.source === source && warning.message === message);
+    if (!known) this.#warnings.push({ source, message });
   }
 
   get warnings(): readonly ConfigWarning[] {

@@ -2,10 +2,11 @@
 import { resolve } from "node:path";
 import { isIpv6 } from "../lib/ip-address.ts";
 import type { DrainConfig, EnvoyConfig, HotRestartConfig, RestartConfig } from "../envoy/envoy-config.ts";
+import type { JsonValue } from "../model/node.ts";
 import { describeError } from "../lib/errors.ts";
 import { envoyArguments, splitLogLevels } from "./envoy-command-line.ts";
-import { protoDurationMs } from "./proxy-config.ts";
-import { isRecord } from "./proxy-config-reader.ts";
+import { isJsonObject, protoDurationMs } from "./proxy-config.ts";
+import { plain } from "./proxy-config-reader.ts";
 import type { Sources } from "./sources.ts";
 import { compliancePolicy, envoyUser } from "./trust-slice.ts";
 
@@ -124,18 +125,27 @@ function overrideJson({ env, input, findings }: Sources): string | undefined {
     return undefined;
   }
   try {
-    const value = input.parseDocument(replaceHostIp(file.text, env.string("HOST_IP")));
-    if (value === undefined || value === null) return undefined;
-    if (!isRecord(value)) findings.problem(source, "must hold an object: parts of Envoy's bootstrap");
-    return JSON.stringify(value);
+    const value = plain(input.parseDocument(file.text) ?? null);
+    if (value === null) return undefined;
+    if (!isJsonObject(value)) findings.problem(source, "must hold an object: parts of Envoy's bootstrap");
+    return JSON.stringify(replaceHostIp(value, env.string("HOST_IP")));
   } catch (error) {
     findings.problem(source, `is neither YAML nor JSON: ${describeError(error)}`);
     return undefined;
   }
 }
 
-/** An IPv6 address is put in brackets, unless it stands in some. */
-function replaceHostIp(text: string, hostIp: string): string {
-  if (!isIpv6(hostIp)) return text.replaceAll("$(HOST_IP)", () => hostIp);
-  return text.replaceAll("[$(HOST_IP)]", () => `[${hostIp}]`).replaceAll("$(HOST_IP)", () => `[${hostIp}]`);
+/** In every text and name. An IPv6 address is put in brackets, unless it stands in some. */
+function replaceHostIp(value: JsonValue, hostIp: string): JsonValue {
+  const inText = (text: string): string => {
+    if (!isIpv6(hostIp)) return text.replaceAll("$(HOST_IP)", () => hostIp);
+    return text.replaceAll(/\[\$\(HOST_IP\)\]|\$\(HOST_IP\)/g, () => `[${hostIp}]`);
+  };
+  const replace = (item: JsonValue): JsonValue => {
+    if (typeof item === "string") return inText(item);
+    if (isJsonObject(item))
+      return Object.fromEntries(Object.entries(item).map(([key, inner]) => [inText(key), replace(inner)]));
+    return Array.isArray(item) ? item.map(replace) : item;
+  };
+  return replace(value);
 }

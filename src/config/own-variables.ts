@@ -126,6 +126,11 @@ export const ownVariables = {
     own,
   ),
   ATTACHE_XDS_CACHE: row("string", "", "directory for what Envoy accepted, for a start without a control plane", own),
-  ATTACHE_XDS_CACHE_AFTER: row("duration", "1s", "silence of the control plane after which the cache is served", own),
+  ATTACHE_XDS_CACHE_AFTER: row(
+    "duration",
+    "500ms",
+    "silence of the control plane after which the cache is served",
+    own,
+  ),
   ATTACHE_XDS_CACHE_MAX_AGE: row("duration", "168h", "age from which the cache is not used", own),
 } as const satisfies Readonly<Record<string, VariableSpec>>;

@@ -1,0 +1,87 @@
+// SPDX-License-Identifier: Apache-2.0
+import { expect, test } from "vitest";
+import { runCli } from "../../../src/cli/cli.ts";
+
+async function run(argv: readonly string[], env: Readonly<Record<string, string>> = {}) {
+  let out = "";
+  let errors = "";
+  const never = new AbortController().signal;
+  const code = await runCli({
+    argv,
+    env,
+    print: (text) => {
+      out += text;
+    },
+    printError: (text) => {
+      errors += text;
+    },
+    stop: never,
+    force: never,
+  } as Parameters<typeof runCli>[0]);
+  return { code, out, errors };
+}
+
+test("--version prints the version", async () => {
+  const { code, out } = await run(["--version"]);
+  expect(code).toBe(0);
+  expect(out).toMatch(/^client version: version\.BuildInfo\{Version:"[^"]*", GitRevision:/);
+});
+
+test("version has its short form and two documents", async () => {
+  expect((await run(["version", "-s"])).out).toMatch(/^client version: \S+\n$/);
+  expect(
+    Object.keys((JSON.parse((await run(["version", "-o", "json"])).out) as { clientVersion: object }).clientVersion),
+  ).toEqual(["version", "revision", "golang_version", "status", "tag"]);
+  expect((await run(["version", "-o", "yaml"])).out).toMatch(/^clientVersion:\n {2}golang_version: node /);
+  expect(await run(["version", "-o", "xml"])).toMatchObject({
+    code: 64,
+    errors: expect.stringContaining("must be 'yaml' or 'json'") as string,
+  });
+});
+
+test("a command that does not exist is told with the nearest one", async () => {
+  const { code, errors } = await run(["prxoy"]);
+  expect(code).toBe(64);
+  expect(errors).toContain('unknown command "prxoy" for "attache" (did you mean proxy?)');
+});
+
+test.each(["bash", "zsh", "fish", "powershell"])("completion for %s names commands and flags", async (shell) => {
+  const { code, out } = await run(["completion", shell]);
+  expect(code).toBe(0);
+  expect(out).toContain("proxyLogLevel");
+  expect(out).toContain("request");
+});
+
+test("completion without a shell is a usage error", async () => {
+  expect(await run(["completion", "tcsh"])).toMatchObject({ code: 64, out: "" });
+});
+
+test.each([
+  [["request", "GET"], "needs a method and a path"],
+  [
+    ["request", "--debug-port=1234", "GET", "stats"],
+    "debug port 1234 is not in allowed list [15000 15004 15020 15021]",
+  ],
+  [["request", "--nope", "GET", "stats"], "unknown flag --nope"],
+  [["wait", "--url", "nowhere"], '--url: "nowhere" is not a URL'],
+])("%j is refused", async (argv, message) => {
+  const { code, errors } = await run(argv);
+  expect(code).toBe(64);
+  expect(errors).toContain(message);
+});
+
+test("explain shows settings with their source, and no secret", async () => {
+  const env = { CA_ROOT_CA: "SYSTEM", XDS_ROOT_CA: "SYSTEM", POD_NAME: "web-1", CA_HEADER_TOKEN: "geheim" };
+  const { code, out } = await run(["explain", "router", "--json"], env);
+  expect(code).toBe(0);
+  const { role, settings } = JSON.parse(out) as { role: string; settings: object[] };
+  expect(role).toBe("router");
+  expect(settings).toContainEqual({ kind: "variable", name: "POD_NAME", value: "web-1", source: "environment" });
+  expect(settings).toContainEqual({
+    kind: "variable",
+    name: "CA_HEADER_TOKEN",
+    value: "[redacted]",
+    source: "environment",
+  });
+  expect(out).not.toContain("geheim");
+});

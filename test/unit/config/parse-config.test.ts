@@ -1,0 +1,232 @@
+// SPDX-License-Identifier: Apache-2.0
+import { describe, expect, test } from "vitest";
+import type { AgentConfig } from "../../../src/config/agent-config.ts";
+import { ConfigError, parseConfig } from "../../../src/config/index.ts";
+import { podEnv, type TestInput, testInput } from "../../support/parity-case.ts";
+
+function parse({ env = {}, ...more }: TestInput = {}): AgentConfig {
+  return parseConfig(testInput({ ...more, env: { ...podEnv, ...env } }));
+}
+
+/** Every problem as `source: message`. */
+function problems(input: TestInput): readonly string[] {
+  try {
+    parse(input);
+    return [];
+  } catch (error) {
+    if (!(error instanceof ConfigError)) throw error;
+    return error.problems.map(({ source, message }) => `${source}: ${message}`);
+  }
+}
+
+const warnings = (input: TestInput): readonly string[] =>
+  parse(input).warnings.map(({ source, message }) => `${source}: ${message}`);
+
+test("a pod without anything else is a sidecar with Istio's defaults", () => {
+  const config = parse();
+  expect(config.role).toBe("sidecar");
+  expect(config.node.id).toBe("sidecar~10.1.2.3~web-1.shop~shop.svc.cluster.local");
+  expect(config.envoy.binaryPath).toBe("/usr/local/bin/envoy");
+  expect(config.envoy.args.slice(0, 4)).toEqual(["-c", "etc/istio/proxy/envoy-rev.json", "--drain-time-s", "45"]);
+  expect(config.ca).toMatchObject({ kind: "istio", host: "istiod.istio-system.svc", port: 15012 });
+  expect(config.status).toMatchObject({ port: 15020, appHost: "10.1.2.3", probeSourceAddress: "127.0.0.6" });
+  expect(config.sds).toMatchObject({ socketMode: 0o600 });
+  expect(config.warnings).toEqual([]);
+});
+
+test("all problems are told at once, each under its source", () => {
+  const found = problems({
+    args: ["gateway", "--concurrency=many"],
+    env: {
+      ECC_SIGNATURE_ALGORITHM: "DSA",
+      PROXY_CONFIG: '{"drainDuration":"1.5s","statusPort":0}',
+      ISTIO_META_DNS_CAPTURE: "",
+    },
+  });
+  expect(found).toHaveLength(6);
+  expect(found.join("\n")).toMatch(/--concurrency: "many" is not a whole number/);
+  expect(found.join("\n")).toMatch(/role: invalid proxy type: gateway/);
+  expect(found.join("\n")).toMatch(/PROXY_CONFIG, field drainDuration: drain time only supports/);
+  expect(found.join("\n")).toMatch(/PROXY_CONFIG, field statusPort: invalid status port: port number 0/);
+  expect(found.join("\n")).toMatch(/ISTIO_META_DNS_CAPTURE: "" is not true or false/);
+  expect(found.join("\n")).toMatch(/ECC_SIGNATURE_ALGORITHM: unknown algorithm "DSA"; use ECDSA/);
+});
+
+describe("what the reference finds out late, or never, is a problem", () => {
+  test.each<[string, TestInput, RegExp]>([
+    [
+      "an unknown curve",
+      { env: { ECC_SIGNATURE_ALGORITHM: "ECDSA", ECC_CURVE: "P521" } },
+      /^ECC_CURVE: unknown curve "P521"/,
+    ],
+    ["a short RSA key", { env: { WORKLOAD_RSA_KEY_SIZE: "1024" } }, /^WORKLOAD_RSA_KEY_SIZE: 1024 bits/],
+    [
+      "a missing override",
+      { env: { ISTIO_BOOTSTRAP_OVERRIDE: "/o.yaml" } },
+      /^ISTIO_BOOTSTRAP_OVERRIDE \/o.yaml: there is no such file/,
+    ],
+    [
+      "an override that is no document",
+      { env: { ISTIO_BOOTSTRAP_OVERRIDE: "o.yaml" }, files: new Map([["o.yaml", "a: ["]]) },
+      /neither YAML nor JSON/,
+    ],
+    [
+      "a missing custom file",
+      { env: { PROXY_CONFIG: '{"customConfigFile":"c.json"}' } },
+      /^customConfigFile: c.json cannot be read/,
+    ],
+    [
+      "a template of one's own",
+      { env: { ISTIO_BOOTSTRAP: "/mine.json" } },
+      /^ISTIO_BOOTSTRAP: bootstrap templates are not supported .* use ISTIO_BOOTSTRAP_OVERRIDE/,
+    ],
+    [
+      "a CA that is not registered",
+      { env: { CA_PROVIDER: "GoogleCAS" } },
+      /^CA_PROVIDER: CA provider "GoogleCAS" not registered/,
+    ],
+    [
+      "Google's CA",
+      { env: { CA_ADDR: "meshca.googleapis.com:443" } },
+      /^CA_ADDR: .*Google's CA service is not supported/,
+    ],
+    [
+      "a path for a file name",
+      { env: { WORKLOAD_IDENTITY_SOCKET_FILE: "x/y" } },
+      /must be a filename, not a path: x\/y/,
+    ],
+    [
+      "a socket that nobody serves",
+      { env: { WORKLOAD_IDENTITY_SOCKET_FILE: "spire" } },
+      /non-default SDS socket path: .*\/spire but no socket found/,
+    ],
+    [
+      "a credential fetcher that is none",
+      { env: { CREDENTIAL_FETCHER_TYPE: "zzz" } },
+      /invalid credential fetcher type zzz/,
+    ],
+    [
+      "a path too long for a socket",
+      { env: { PROXY_CONFIG: JSON.stringify({ configPath: "x".repeat(110) }) } },
+      /^configPath: a socket cannot be made/,
+    ],
+    ["an Envoy log level", { args: ["--proxyLogLevel=loud"] }, /^--proxyLogLevel: unknown level "loud"/],
+    ["an agent log level", { args: ["--log_output_level=zzz"] }, /^--log_output_level: invalid output level 'zzz'/],
+    ["probers that are no JSON", { env: { ISTIO_KUBE_APP_PROBERS: "{" } }, /^ISTIO_KUBE_APP_PROBERS: failed to decode/],
+    [
+      "a scrape of Envoy's own port",
+      { env: { ISTIO_PROMETHEUS_ANNOTATIONS: '{"port":"15090"}' } },
+      /port 15090 is reserved for Envoy metrics/,
+    ],
+    [
+      "a readiness probe without a method",
+      { env: { PROXY_CONFIG: '{"readinessProbe":{}}' } },
+      /^readinessProbe: needs exactly one of/,
+    ],
+    [
+      "an unreadable identity choice",
+      { env: { ATTACHE_IDENTITY: "istio,isto" } },
+      /^ATTACHE_IDENTITY: "istio,isto" is none of/,
+    ],
+    [
+      "both certificate options",
+      { env: { PROV_CERT: "./c", FILE_MOUNTED_CERTS: "true" } },
+      /PROV_CERT and FILE_MOUNTED_CERTS are mutually exclusive/,
+    ],
+  ])("%s", (_title, input, expected) => {
+    expect(problems(input)).toEqual([expect.stringMatching(expected)]);
+  });
+
+  test("a missing root certificate is told for the CA and for the control plane", () => {
+    const found = problems({ env: { CA_ROOT_CA: "", XDS_ROOT_CA: "" } });
+    expect(found.map((text) => text.split(";")[0])).toEqual([
+      "XDS_ROOT_CA: root CA file for XDS does not exist var/run/secrets/istio/root-cert.pem",
+      "CA_ROOT_CA: root CA file for CA does not exist var/run/secrets/istio/root-cert.pem",
+    ]);
+  });
+});
+
+describe("what the reference passes over in silence is a warning", () => {
+  test.each<[string, TestInput, string]>([
+    [
+      "a flag that is not known",
+      { args: ["--proxyLogLevl=debug", "router"] },
+      "--proxyLogLevl: unknown flag --proxyLogLevl (did you mean --proxyLogLevel?)",
+    ],
+    [
+      "a field that is not known",
+      { env: { PROXY_CONFIG: '{"concurency": 2}' } },
+      "PROXY_CONFIG, field concurency: unknown field concurency is ignored (did you mean concurrency?)",
+    ],
+    [
+      "a duration that is none",
+      { env: { SECRET_TTL: "86400" } },
+      'SECRET_TTL: "86400" is not a duration such as 30s or 1h30m; using the default 24h',
+    ],
+    [
+      "a platform that is none",
+      { env: { CLOUD_PLATFORM: "amazon" } },
+      'CLOUD_PLATFORM: unknown platform "amazon"; it is one of aws, azure, gcp, none and is detected now',
+    ],
+    ["a dead variable", { env: { XDS_AUTH_PROVIDER: "x" } }, "XDS_AUTH_PROVIDER: is accepted, but has no effect"],
+    [
+      "an IP that is none",
+      { env: { INSTANCE_IP: "10.0.0.1,10.0.0.2" } },
+      'INSTANCE_IP: "10.0.0.1,10.0.0.2" is not one IP address; it is ignored',
+    ],
+    [
+      "metrics for nobody",
+      { env: { PROXY_CONFIG: '{"statsdUdpAddress":"nobody.example:9125"}' } },
+      "statsdUdpAddress: resolve StatsdUdpAddress failed: nobody.example has no address; metrics are not sent there",
+    ],
+  ])("%s", (_title, input, expected) => {
+    expect(warnings(input)).toEqual([expected]);
+  });
+});
+
+test("an unknown flag does not swallow the role", () => {
+  expect(parse({ args: ["--proxyLogLevl=debug", "router"] }).role).toBe("router");
+  expect(parse({ args: ["--tpyo", "router"] }).role).toBe("router");
+  expect(parse({ args: ["--tpyo", "value", "waypoint"] }).role).toBe("waypoint");
+});
+
+test("PILOT_SAN of an IPv6 control plane is its address", () => {
+  const { node } = parse({ env: { PROXY_CONFIG: '{"discoveryAddress":"[2001:db8::9]:15012"}' } });
+  expect(node.metadata["PILOT_SAN"]).toEqual(["2001:db8::9"]);
+});
+
+test("the override reaches Envoy as JSON, with an IPv6 host in brackets", () => {
+  const files = new Map([["o.yaml", "a: $(HOST_IP)\nb: '[$(HOST_IP)]:1'\n"]]);
+  const { envoy } = parse({ env: { ISTIO_BOOTSTRAP_OVERRIDE: "o.yaml", HOST_IP: "2001:db8::1" }, files });
+  expect(envoy.args[envoy.args.indexOf("--config-yaml") + 1]).toBe('{"a":"[2001:db8::1]","b":"[2001:db8::1]:1"}');
+});
+
+describe("files instead of a control plane", () => {
+  test("Envoy reads listeners and clusters from the directory, and no xDS cluster is there", () => {
+    const { xds, bootstrap } = parse({ env: { ATTACHE_XDS_FILES: "/mesh/", XDS_ROOT_CA: "" } });
+    expect(xds).toEqual({ kind: "files", directory: "/mesh" });
+    expect(bootstrap).toMatchObject({ config: { discovery: { kind: "files", directory: "/mesh" } } });
+  });
+});
+
+describe("the drain", () => {
+  test.each<[string, TestInput, object]>([
+    ["waits for ProxyConfig's time", {}, { direction: "inbound", periodMs: 5_000, minimumMs: 5_000 }],
+    [
+      "is bounded by the pod's grace period",
+      { env: { ATTACHE_TERMINATION_GRACE: "30" } },
+      { periodMs: 28_600, minimumMs: 5_000 },
+    ],
+    ["waits for connections", { env: { EXIT_ON_ZERO_ACTIVE_CONNECTIONS: "true" } }, { periodMs: 3_600_000 }],
+    ["is of all listeners for a gateway", { args: ["router"] }, { direction: "all" }],
+    ["may be none", { env: { PROXY_CONFIG: '{"terminationDrainDuration":"0s"}' } }, { periodMs: 0, minimumMs: 0 }],
+  ])("%s", (_title, input, expected) => {
+    expect(parse(input).envoy.drain).toMatchObject(expected);
+  });
+});
+
+test("an agent that is root with its DNS proxy on port 53 runs Envoy as its usual user, and lets it reach the sockets", () => {
+  const config = parse({ env: { DNS_PROXY_ADDR: "127.0.0.1:53" }, system: { uid: 0, gid: 0 } });
+  expect(config.envoy.user).toEqual({ uid: 1337, gid: 1337 });
+  expect(config.sds.socketMode).toBe(0o666);
+});
