@@ -15,6 +15,8 @@ export interface AgentDeps {
   readonly log: Logger;
   readonly clock: Clock;
   readonly random: () => number;
+  /** Reads the configuration anew, from the same words and variables and the files as they are now. */
+  readonly readConfig: () => Promise<AgentConfig>;
   /** Writes the lines so far, without loading anything; called right after Envoy's exec. */
   readonly flushLog: () => void;
   /** Loads the log's writer; called when what Envoy waits for is served. */

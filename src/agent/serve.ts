@@ -67,9 +67,10 @@ export async function serve(started: Started, deps: AgentDeps, signals: AgentSig
   phases.end("status served");
   rooms.use(startTask((stop) => status.untilReady(stop), roomDeps.fail));
   await startWorkloadHealth({ config, xds, status }, rooms, roomDeps);
-  signals.onHangup(() => {
-    void envoy?.swap();
-  });
+  if (envoy !== undefined) {
+    const { startTakingUpInputs } = await import("./new-inputs.ts");
+    rooms.use(startTakingUpInputs({ config, envoy, onHangup: signals.onHangup }, deps));
+  }
   await deps.loadLog();
   rooms.use(startTask(() => tellPreflight(config, deps.log), roomDeps.fail));
 

@@ -1,4 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
+import { mkdir, readFile, writeFile } from "node:fs/promises";
+import { join } from "node:path";
 import { expect, test } from "vitest";
 import { startFakeCa } from "../fakes/fake-ca.ts";
 import { eventually } from "../support/eventually.ts";
@@ -39,6 +41,48 @@ test("SIGHUP lets a new Envoy take over, with its certificate, and the agent sta
   pod.kill("SIGTERM");
   expect(await pod.exited).toEqual({ code: 0, signal: null });
   expect(pod.envoyPids()).toEqual([]);
+});
+
+test("SIGHUP takes up changed files; a configuration that is wrong leaves the running Envoy alone", async () => {
+  await using ca = await startFakeCa();
+  const meshFile = "etc/istio/config/mesh";
+  const writeMesh = async (directory: string, text: string): Promise<void> => {
+    await mkdir(join(directory, "etc/istio/config"), { recursive: true });
+    await writeFile(join(directory, meshFile), text);
+  };
+  await using pod = await startPod({
+    ca,
+    proxyConfig,
+    env: { ATTACHE_HOT_RESTART: "true" },
+    prepare: ({ directory }) => writeMesh(directory, "defaultConfig: {serviceCluster: before}\n"),
+  });
+  await pod.untilReady();
+  await writeMesh(pod.directory, "defaultConfig: [\n");
+  pod.kill("SIGHUP");
+  await eventually(
+    () => {
+      expect(pod.log()).toContain("the configuration cannot be read anew");
+    },
+    { withinMs: 5_000 },
+  );
+  expect(await epoch(pod)).toBe(0);
+  await writeMesh(pod.directory, "defaultConfig: {serviceCluster: after}\n");
+  pod.kill("SIGHUP");
+  await eventually(
+    async () => {
+      expect(await epoch(pod)).toBe(1);
+    },
+    { withinMs: 10_000 },
+  );
+  const bootstrap = await readFile(join(pod.directory, "etc/istio/proxy/envoy-rev.json"), "utf8");
+  expect(bootstrap).toContain('"after"');
+  await writeMesh(pod.directory, "defaultConfig: {serviceCluster: later}\n");
+  await eventually(
+    async () => {
+      expect(await epoch(pod)).toBe(2);
+    },
+    { withinMs: 20_000 },
+  );
 });
 
 test("SIGHUP changes nothing unless hot restart is on", async () => {

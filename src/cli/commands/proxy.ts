@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 import { runAgent } from "../../agent/agent.ts";
+import type { AgentConfig } from "../../config/agent-config.ts";
 import { parseConfig, proxyFlags, readConfigInput } from "../../config/index.ts";
 import { systemClock } from "../../lib/clock.ts";
 import { createLogger } from "../../lib/log.ts";
@@ -17,7 +18,8 @@ export const command: Command = {
 
 /** Errors of the configuration are thrown; from then on what ends the agent is said in its log. */
 async function runProxy({ args, env, ...signals }: CommandContext): Promise<number> {
-  const config = parseConfig(await readConfigInput({ env, args }));
+  const readConfig = async (): Promise<AgentConfig> => parseConfig(await readConfigInput({ env, args }));
+  const config = await readConfig();
   const writer = createLogWriter(config.log);
   const log = createLogger(
     writer.sink,
@@ -29,6 +31,7 @@ async function runProxy({ args, env, ...signals }: CommandContext): Promise<numb
     log,
     clock: systemClock,
     random: Math.random,
+    readConfig,
     flushLog: () => {
       writer.flush();
     },
