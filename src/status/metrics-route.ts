@@ -19,13 +19,15 @@ export async function answerMetrics({ config, sources, permits }: RouteContext, 
   }
   const { accept, "user-agent": userAgent, "x-prometheus-scrape-timeout-seconds": timeout } = request.headers;
   const timeoutSeconds = typeof timeout === "string" ? timeout : undefined;
-  const permit = await permits.acquire(signal);
+  using permit = await permits.acquire(signal);
   const output = new ScrapeOutput(response, await encoderFor(call), permit);
   try {
     await sources.metrics.scrape({ accept, userAgent, timeoutSeconds, query }, output, signal);
-  } finally {
     output.end();
-    permit[Symbol.dispose]();
+  } catch (error) {
+    // an answer that was begun must not look whole
+    if (response.headersSent) response.destroy();
+    throw error;
   }
 }
 

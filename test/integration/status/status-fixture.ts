@@ -3,7 +3,13 @@ import { systemClock } from "../../../src/lib/clock.ts";
 import type { LogRecord } from "../../../src/lib/log.ts";
 import { createAgentMetrics, lazyMergedScrape } from "../../../src/metrics/index.ts";
 import { Readiness } from "../../../src/model/readiness.ts";
-import { type EnvoyReadiness, listenStatus, type StatusConfig, type StatusSources } from "../../../src/status/index.ts";
+import {
+  type EnvoyReadiness,
+  listenStatus,
+  type StatusConfig,
+  type StatusServer,
+  type StatusSources,
+} from "../../../src/status/index.ts";
 import { freePorts } from "../../support/free-ports.ts";
 import { testLog } from "../../support/test-log.ts";
 
@@ -18,6 +24,7 @@ export const liveEnvoy: EnvoyReadiness = {
 
 export interface StatusFixture extends AsyncDisposable {
   readonly port: number;
+  readonly server: StatusServer;
   readonly url: (path: string) => string;
   readonly readiness: Readiness;
   readonly records: readonly LogRecord[];
@@ -65,6 +72,7 @@ export async function startStatus(
   );
   return {
     port: server.port,
+    server,
     url: (path) => `http://127.0.0.1:${String(server.port)}${path}`,
     readiness,
     records,

@@ -104,6 +104,12 @@ c_total{p="a # {b} \\"} 7"} 1 1700000000.5 # {trace="x"} 0.5
 i_info{v="1"} 1
 # TYPE u unknown
 u 2 # {} 1
+# TYPE s stateset
+s{s="a"} 1
+# TYPE m summary
+m{quantile="0.5"} 1
+# TYPE g gaugehistogram
+g_gcount 1
 # EOF
 `;
   expect(filtered([["one", body]], toText)).toBe(`# TYPE c_total counter
@@ -112,6 +118,12 @@ c_total{p="a # {b} \\"} 7"} 1 1700000000500
 i_info{v="1"} 1
 # TYPE u untyped
 u 2
+# TYPE s gauge
+s{s="a"} 1
+# TYPE m summary
+m{quantile="0.5"} 1
+# TYPE g untyped
+g_gcount 1
 `);
 });
 

@@ -1,0 +1,165 @@
+// SPDX-License-Identifier: Apache-2.0
+import { createServer } from "node:http";
+import { connect } from "node:net";
+import { networkInterfaces } from "node:os";
+import { expect, test } from "vitest";
+import { systemClock } from "../../../src/lib/clock.ts";
+import type { AppProbeHandler } from "../../../src/status/status-config.ts";
+import { answer, startFakeApp } from "../../fakes/fake-app.ts";
+import { eventually } from "../../support/eventually.ts";
+import { listening } from "../../support/listening.ts";
+import { rawHttp } from "../../support/raw-http.ts";
+import { startStatus } from "./status-fixture.ts";
+
+const outsideAddress = Object.values(networkInterfaces())
+  .flat()
+  .find((address) => address?.family === "IPv4" && !address.internal)?.address;
+const live = "/app-health/app/livez";
+
+function probes(handler: AppProbeHandler) {
+  return { [live]: { handler, timeoutMs: 2_000 } };
+}
+
+/** Sends bytes on one connection and gathers what comes back. */
+async function talk(port: number, text: string, until: (heard: string) => boolean): Promise<string> {
+  const socket = connect({ port, host: "127.0.0.1" });
+  let heard = "";
+  socket.setEncoding("latin1").on("data", (part: string) => {
+    heard += part;
+  });
+  socket.write(text);
+  await eventually(
+    () => {
+      if (!until(heard)) throw new Error(`heard only ${JSON.stringify(heard)}`);
+    },
+    { withinMs: 3_000 },
+  );
+  socket.destroy();
+  return heard;
+}
+
+test("pipelined requests are answered one after another, in their order", async () => {
+  let underway = 0;
+  let most = 0;
+  await using app = await startFakeApp((request, response) => {
+    most = Math.max(most, ++underway);
+    void systemClock.delay(30).then(() => {
+      underway--;
+      response.end(request.url);
+    });
+  });
+  const handler = { kind: "http", scheme: "http", port: app.port, path: "/asked" } as const;
+  await using status = await startStatus({ appProbes: probes(handler) });
+  const ask = (path: string): string => `GET ${path} HTTP/1.1\r\nHost: a\r\n\r\n`;
+  const heard = await talk(status.port, ask(live) + ask("/none") + ask(live) + ask("/healthz/ready"), (text) => {
+    return (text.match(/HTTP\/1\.1/g)?.length ?? 0) === 4;
+  });
+  expect(heard.match(/HTTP\/1\.1 \d+/g)).toEqual(["HTTP/1.1 200", "HTTP/1.1 404", "HTTP/1.1 200", "HTTP/1.1 200"]);
+  expect(most).toBe(1);
+});
+
+test("a scraper that reads nothing holds up no other scrape", async () => {
+  const big = `# TYPE big gauge\n${`big{x="${"y".repeat(200)}"} 1\n`.repeat(60_000)}`;
+  await using app = await startFakeApp(answer(200, big));
+  const target = { host: "localhost", scheme: "http", port: app.port, path: "/" } as const;
+  await using status = await startStatus({ scrape: { envoyPort: undefined, targets: [target] } });
+  const stuck = Array.from({ length: 4 }, () => {
+    const socket = connect({ port: status.port, host: "127.0.0.1" });
+    socket.on("error", () => undefined);
+    socket.pause();
+    socket.write("GET /metrics HTTP/1.1\r\nHost: a\r\n\r\n");
+    return socket;
+  });
+  await eventually(() => expect(app.requests.length).toBeGreaterThanOrEqual(4), { withinMs: 5_000 });
+  const scraped = await fetch(status.url("/metrics"));
+  expect((await scraped.text()).endsWith("\n")).toBe(true);
+  for (const socket of stuck) socket.destroy();
+});
+
+test("a source that fails is a 500, and the server lives", async () => {
+  const metrics = { scrape: () => Promise.reject(new Error("out of order")) };
+  await using status = await startStatus({}, { metrics });
+  expect((await rawHttp(status.port, { target: "/metrics" })).status).toBe(500);
+  expect(status.records.some(({ level, message }) => level === "error" && message === "a status request failed")).toBe(
+    true,
+  );
+  expect((await rawHttp(status.port, { target: "/healthz/ready" })).status).toBe(200);
+});
+
+test("a handler that fails in the middle of its answer closes the connection", async () => {
+  const metrics = {
+    async scrape(_request: unknown, sink: { begin(type: string): void; write(bytes: Uint8Array): Promise<void> }) {
+      sink.begin("text/plain");
+      await sink.write(Buffer.from("half"));
+      throw new Error("out of order");
+    },
+  };
+  await using status = await startStatus({}, { metrics });
+  const answered = await rawHttp(status.port, { target: "/metrics" });
+  expect([answered.status, answered.body]).toEqual([200, "4\r\nhalf\r\n"]);
+  expect((await rawHttp(status.port, { target: "/healthz/ready" })).status).toBe(200);
+});
+
+test("metrics for loopback only are refused to others", async () => {
+  await using status = await startStatus({ metricsLocalhostOnly: true });
+  expect((await rawHttp(status.port, { target: "/metrics" })).status).toBe(200);
+  if (outsideAddress === undefined) return;
+  const refused = await rawHttp(status.port, { target: "/metrics", host: outsideAddress });
+  expect([refused.status, refused.body]).toEqual([403, "Only requests from localhost are allowed\n"]);
+});
+
+test("port 0 turns the server off; readiness can still be waited for, and given up", async () => {
+  await using status = await startStatus({ port: 0 });
+  expect(status.port).toBe(0);
+  const hold = status.readiness.hold("identity");
+  const { server } = status;
+  const ready = server.untilReady(new AbortController().signal);
+  expect((await server.verdict()).ready).toBe(false);
+  hold.release();
+  await ready;
+  expect([server.wasReady(), status.asked]).toEqual([true, ["first ready"]]);
+  status.readiness.hold("identity");
+  const stop = new AbortController();
+  const waiting = server.untilReady(stop.signal);
+  stop.abort(new Error("enough"));
+  await expect(waiting).rejects.toThrow("enough");
+});
+
+test("the root of a tree is redirected to, long answers are compressed, a HEAD has no body", async () => {
+  await using status = await startStatus();
+  for (const root of ["/app-health", "/app-lifecycle"]) {
+    const moved = await rawHttp(status.port, { target: root });
+    expect([moved.status, moved.headers.get("location")]).toEqual([307, `${root}/`]);
+  }
+  const posted = await rawHttp(status.port, { method: "POST", target: "/a//b" });
+  expect([posted.status, posted.headers.get("location"), posted.body]).toEqual([307, "/a/b", ""]);
+  for (const [accepted, coding] of [
+    ["gzip", "gzip"],
+    ["br", undefined],
+  ] as const) {
+    const page = await rawHttp(status.port, {
+      target: "/",
+      headers: ["Host: localhost", "Accept: text/html", `Accept-Encoding: ${accepted}`],
+    });
+    expect([page.status, page.headers.get("content-encoding")]).toEqual([200, coding]);
+  }
+  const head = await rawHttp(status.port, { method: "HEAD", target: "/metrics" });
+  expect([head.status, head.body]).toEqual([200, ""]);
+});
+
+test("an application that switches protocols, or answers with no HTTP, fails its probe and nothing else", async () => {
+  const switching = createServer();
+  switching.on("upgrade", (_request, socket) => {
+    socket.end("HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\r\n");
+  });
+  await using bound = await listening(switching);
+  const http = { kind: "http", scheme: "http", path: "/" } as const;
+  await using status = await startStatus({ appProbes: probes({ ...http, port: bound.port }) });
+  const headers = ["Upgrade: websocket", "Connection: Upgrade"];
+  expect((await rawHttp(status.port, { target: live, headers })).status).toBeGreaterThanOrEqual(200);
+  const { createServer: createTcp } = await import("node:net");
+  await using garbage = await listening(createTcp((socket) => socket.end("SSH-2.0-OpenSSH_9\r\n")));
+  await using other = await startStatus({ appProbes: probes({ ...http, port: garbage.port }) });
+  const failed = await rawHttp(other.port, { target: live });
+  expect([failed.status, failed.headers.get("x-attache-probe-fault")]).toEqual([500, "app"]);
+});
