@@ -153,11 +153,17 @@ class AnswerWriter {
   }
 }
 
+/**
+ * What the applications speak, as long as no two of them declare the same family: OpenMetrics has no place for the
+ * second one's samples, while the text format takes them.
+ */
 function answerFormat(parts: readonly DecidedPart[], request: ScrapeRequest): ScrapeFormat {
-  const formats = parts.flatMap(({ type, decision }) =>
-    type === "application" && decision.kind === "usable" ? [decision.format] : [],
-  );
-  return commonFormat(formats, acceptsOpenMetrics(request.accept));
+  const usable = parts.filter(({ type, decision }) => type === "application" && decision.kind === "usable");
+  const formats = usable.flatMap(({ decision }) => (decision.kind === "usable" ? [decision.format] : []));
+  const format = commonFormat(formats, acceptsOpenMetrics(request.accept));
+  if (format.kind === "text" || usable.length < 2) return format;
+  const families = usable.flatMap(({ fetch }) => [...new Set(fetch.declaredFamilies())]);
+  return new Set(families).size === families.length ? format : { kind: "text" };
 }
 
 function cancelAll(parts: readonly ScrapePart[], reason: unknown): void {

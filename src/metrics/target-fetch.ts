@@ -82,6 +82,12 @@ export class TargetFetch {
     this.#fetch.release();
   }
 
+  /** The families that the body declares, as far as it is here; to be asked after the decision and before `emit`. */
+  declaredFamilies(): readonly string[] {
+    const text = Buffer.concat(this.#kept).toString("latin1");
+    return Array.from(text.matchAll(/^# TYPE (\S+)/gm), (match) => match[1] ?? "");
+  }
+
   cancel(cause: Error): void {
     this.#redirect = undefined;
     this.#redirects = maxRedirects;

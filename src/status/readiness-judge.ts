@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+import { access } from "node:fs/promises";
 import type { Clock } from "../lib/clock.ts";
 import { describeError } from "../lib/errors.ts";
 import type { Logger } from "../lib/log.ts";
@@ -17,6 +18,8 @@ export interface ReadinessSources {
   readonly terminating: () => string | undefined;
   /** Called once, when the pod is ready for the first time. */
   readonly onFirstReady: () => void;
+  /** Files that must be there, such as the certificates that a proxyless application reads. */
+  readonly requiredFiles?: readonly string[];
   /** The steps of the start that have ended so far. */
   readonly startPhases?: () => readonly EndedPhase[];
 }
@@ -73,7 +76,7 @@ export class ReadinessJudge {
   /** What the kubelet is told. Envoy is not asked where its answer could change nothing. */
   async judge(): Promise<ReadinessVerdict> {
     const ask = this.#sources.envoy !== undefined && !(this.#envoyWasLive && this.#mode === "compatible");
-    return this.#verdict(ask ? (await this.#envoy()).obstacle : undefined);
+    return this.#verdict(ask ? (await this.#envoy()).obstacle : undefined, await this.#missingFile());
   }
 
   /** Whether the last look passed; nobody is asked. */
@@ -85,7 +88,7 @@ export class ReadinessJudge {
   async report(): Promise<ReadinessReport> {
     const envoy = this.#sources.envoy === undefined ? undefined : await this.#envoy();
     const latched = this.#envoyWasLive && this.#mode === "compatible";
-    const { ready, obstacles } = this.#verdict(latched ? undefined : envoy?.obstacle);
+    const { ready, obstacles } = this.#verdict(latched ? undefined : envoy?.obstacle, await this.#missingFile());
     const checks = obstacles
       .filter(({ name }) => name !== "envoy")
       .map(({ name, detail, sinceMs, gates }): ReadinessCheck => {
@@ -103,11 +106,25 @@ export class ReadinessJudge {
     return { name: "envoy", state: "failed", detail: obstacle, sinceMs, children };
   }
 
-  #verdict(envoy: string | undefined): ReadinessVerdict {
+  async #missingFile(): Promise<string | undefined> {
+    for (const path of this.#sources.requiredFiles ?? []) {
+      const isThere = await access(path).then(
+        () => true,
+        () => false,
+      );
+      if (!isThere) return path;
+    }
+    return undefined;
+  }
+
+  #verdict(envoy: string | undefined, missingFile: string | undefined): ReadinessVerdict {
     const found: Finding[] = [];
     const cause = this.#sources.terminating();
     if (cause !== undefined) found.push({ name: "termination", detail: `server is terminated: ${cause}`, gates: true });
     if (envoy !== undefined) found.push({ name: "envoy", detail: envoy, gates: true });
+    if (missingFile !== undefined) {
+      found.push({ name: "certificate files", detail: `${missingFile} does not exist`, gates: true });
+    }
     for (const { name, detail = "pending", sinceMs, gates } of this.#sources.holds.pending()) {
       found.push({ name, detail, sinceMs, gates: gates || this.#mode === "strict" });
     }

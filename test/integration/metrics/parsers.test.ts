@@ -58,6 +58,8 @@ test("promtool and the OpenMetrics parser accept the merged answer in the format
       type: "text/plain",
     },
     { targets: [target(open)], accept: "text/plain", type: "text/plain" },
+    // the same families twice: only the text format has a place for both
+    { targets: [target(open), target(open)], accept: "application/openmetrics-text;version=1.0.0", type: "text/plain" },
     { targets: [], accept: "application/openmetrics-text;version=1.0.0", type: "text/plain" },
     {
       targets: [target(open)],

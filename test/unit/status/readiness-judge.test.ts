@@ -1,10 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
+import { writeFile } from "node:fs/promises";
+import { join } from "node:path";
 import { expect, test } from "vitest";
 import { Readiness } from "../../../src/model/readiness.ts";
 import { type EnvoyReadiness, envoyObstacle } from "../../../src/status/envoy-readiness.ts";
 import { ReadinessJudge, type ReadinessSources } from "../../../src/status/readiness-judge.ts";
 import { renderReport, reportJson } from "../../../src/status/readiness-report.ts";
 import { FakeClock } from "../../support/fake-clock.ts";
+import { temporaryDirectory } from "../../support/temporary-directory.ts";
 import { testLog } from "../../support/test-log.ts";
 
 const live: EnvoyReadiness = {
@@ -114,6 +117,16 @@ test("R11 a hold keeps the pod unready with its own words, alone or beside a liv
     hold.set("expired");
     expect((await judge.judge()).ready).toBe(false);
   }
+});
+
+test("a file that a proxyless application needs is waited for by name", async () => {
+  await using directory = await temporaryDirectory();
+  const requiredFiles = ["cert-chain.pem", "key.pem"].map((name) => join(directory.path, name));
+  const { judge } = fixture({ envoy: undefined, requiredFiles });
+  await writeFile(requiredFiles[0] ?? "", "");
+  expect((await judge.judge()).obstacles).toMatchObject([{ detail: `${requiredFiles[1] ?? ""} does not exist` }]);
+  await writeFile(requiredFiles[1] ?? "", "");
+  expect((await judge.judge()).ready).toBe(true);
 });
 
 test("being unready is told once, again when the reason changes, and once a minute", async () => {
