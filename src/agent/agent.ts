@@ -53,6 +53,11 @@ export async function runAgent(config: AgentConfig, deps: AgentDeps, signals: Ag
   return end;
 }
 
+/** Leaves the account of an agent whose configuration was refused. The error itself is the caller's to tell. */
+export function accountForRefusal(error: unknown, recorder: AgentConfig["recorder"], clock: Clock): void {
+  createRecorder(recorder, () => clock.now()).leaveAccount(failedEnd(error));
+}
+
 /**
  * The order of the lines is the order of the start; nothing that can wait stands before Envoy's exec, and what serves
  * Envoy is loaded after it, while Envoy starts.

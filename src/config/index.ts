@@ -8,3 +8,5 @@ export { proxyFlags } from "./proxy-flags.ts";
 export { type EffectiveSetting, effectiveSettings } from "./effective-settings.ts";
 export { loadYamlParser } from "./documents.ts";
 export { annotationsPath, labelsPath } from "./sources.ts";
+export { recorderConfig } from "./recorder-slice.ts";
+export { withPlatform } from "./with-platform.ts";

@@ -17,6 +17,7 @@ import { logConfig } from "./log-slice.ts";
 import { nodeIdentity } from "./node-slice.ts";
 import { dnsConfig, heapLimitMib, platformConfig } from "./machine-slices.ts";
 import { parseProxyConfigFields, renderProxyConfig } from "./proxy-config.ts";
+import { recorderConfig } from "./recorder-slice.ts";
 import { parseProxyFlags } from "./proxy-flags.ts";
 import { type Sources, places } from "./sources.ts";
 import { statusConfig } from "./status-slice.ts";
@@ -74,10 +75,7 @@ function agentConfig(sources: Sources, fields: JsonObject, foreignSds: boolean):
     dns: dnsConfig(sources),
     platform: platformConfig(sources),
     host: { coreDumps: env.bool("ISTIO_ENVOY_ENABLE_CORE_DUMP") },
-    recorder: {
-      terminationMessagePath: env.string("ATTACHE_TERMINATION_MESSAGE_PATH") || undefined,
-      directory: env.string("ATTACHE_FLIGHT_RECORDER_DIR") || undefined,
-    },
+    recorder: recorderConfig(env.all),
     exitOnZeroActiveConnections: env.bool("EXIT_ON_ZERO_ACTIVE_CONNECTIONS"),
     heapLimitMib: heapLimitMib(sources),
     proxyConfig: renderProxyConfig(fields),

@@ -117,10 +117,12 @@ async function expectAccount(directory: string, code: number, message: RegExp | 
 
 test("a configuration that cannot be read ends the agent with 64, before anything runs", async () => {
   await using ca = await startFakeCa();
-  await using pod = await startPod({ ca, env: { PROXY_CONFIG: "[not an object" } });
+  const recorder = { ATTACHE_TERMINATION_MESSAGE_PATH: "./message", ATTACHE_FLIGHT_RECORDER_DIR: "./flights" };
+  await using pod = await startPod({ ca, env: { ...recorder, PROXY_CONFIG: "[not an object" } });
   expect(await pod.exited).toEqual({ code: 64, signal: null });
   expect(pod.envoyPids()).toEqual([]);
   expect(pod.log()).toMatch(/PROXY_CONFIG/);
+  await expectAccount(pod.directory, 64, /PROXY_CONFIG/);
 });
 
 test.each([

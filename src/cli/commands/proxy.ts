@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-import { runAgent } from "../../agent/agent.ts";
+import { accountForRefusal, runAgent } from "../../agent/agent.ts";
 import type { AgentConfig } from "../../config/agent-config.ts";
-import { parseConfig, proxyFlags, readConfigInput } from "../../config/index.ts";
+import { parseConfig, proxyFlags, readConfigInput, recorderConfig } from "../../config/index.ts";
 import { systemClock } from "../../lib/clock.ts";
 import { createLogger } from "../../lib/log.ts";
 import { createLogWriter } from "../../lib/log-writer.ts";
@@ -19,7 +19,10 @@ export const command: Command = {
 /** Errors of the configuration are thrown; from then on what ends the agent is said in its log. */
 async function runProxy({ args, env, ...signals }: CommandContext): Promise<number> {
   const readConfig = async (): Promise<AgentConfig> => parseConfig(await readConfigInput({ env, args }));
-  const config = await readConfig();
+  const config = await readConfig().catch((error: unknown) => {
+    accountForRefusal(error, recorderConfig(env), systemClock);
+    throw error;
+  });
   const writer = createLogWriter(config.log);
   const log = createLogger(
     writer.sink,
