@@ -55,23 +55,26 @@ async function startPod(mode: FakeCaMode, options: FakeCaOptions = {}, timeoutPe
   };
 }
 
-describe("beside a CA that misbehaves", () => {
-  test.each<[FakeCaMode, RegExp]>([
-    [{ kind: "refuse", status: "PERMISSION_DENIED" }, /refused, with PERMISSION_DENIED: refused on demand/],
-    [{ kind: "refuse", status: "UNAVAILABLE" }, /refused on demand/],
-    [{ kind: "hang" }, /no answer within 500 ms/],
-    [{ kind: "garbage" }, /not a certificate response/],
-    [{ kind: "garbage-pem" }, /there is no certificate in it/],
-    [{ kind: "empty-chain" }, /invalid empty CertChain/],
-    [{ kind: "wrong-key" }, /for another key/],
-    [{ kind: "wrong-identity" }, /names spiffe:\/\/cluster.local\/ns\/other\/sa\/other/],
-    [{ kind: "expired" }, /expired .* s ago/],
-    [{ kind: "not-yet-valid", byMs: 3_600_000 }, /begins in/],
-    [{ kind: "other-root" }, /does not lead to any of the given roots/],
-    [{ kind: "leaf-as-root" }, /does not lead to any of the given roots/],
+describe.concurrent("beside a CA that misbehaves", () => {
+  test.each<{ readonly mode: FakeCaMode; readonly why: RegExp }>([
+    {
+      mode: { kind: "refuse", status: "PERMISSION_DENIED" },
+      why: /refused, with PERMISSION_DENIED: refused on demand/,
+    },
+    { mode: { kind: "refuse", status: "UNAVAILABLE" }, why: /refused on demand/ },
+    { mode: { kind: "hang" }, why: /no answer within 500 ms/ },
+    { mode: { kind: "garbage" }, why: /not a certificate response/ },
+    { mode: { kind: "garbage-pem" }, why: /there is no certificate in it/ },
+    { mode: { kind: "empty-chain" }, why: /invalid empty CertChain/ },
+    { mode: { kind: "wrong-key" }, why: /for another key/ },
+    { mode: { kind: "wrong-identity" }, why: /names spiffe:\/\/cluster.local\/ns\/other\/sa\/other/ },
+    { mode: { kind: "expired" }, why: /expired .* s ago/ },
+    { mode: { kind: "not-yet-valid", byMs: 3_600_000 }, why: /begins in/ },
+    { mode: { kind: "other-root" }, why: /does not lead to any of the given roots/ },
+    { mode: { kind: "leaf-as-root" }, why: /does not lead to any of the given roots/ },
   ])(
-    "C10: $0.kind: nothing reaches Envoy, readiness says why, and within 2 s of its recovery all is well",
-    async (mode, why) => {
+    "C10: $mode.kind: nothing reaches Envoy, readiness says why, and within 2 s of its recovery all is well",
+    async ({ mode, why }) => {
       await using pod = await startPod(mode);
       const secrets = [pod.store.collect("default"), pod.store.collect("ROOTCA")];
       await eventually(
