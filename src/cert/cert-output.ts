@@ -25,6 +25,8 @@ const names = { key: "key.pem", chain: "cert-chain.pem", roots: "root-cert.pem" 
 /** The link that all the files lie behind; swapping it swaps them together. */
 const current = "..data";
 const versionPrefix = "..version-";
+/** What could not be written is tried again after this. */
+const retryAfterMs = 30_000;
 
 /**
  * Writes key, chain and roots into a folder whenever one of them changes, until the signal aborts. A reader sees all of
@@ -33,28 +35,37 @@ const versionPrefix = "..version-";
 export async function runOutput(
   config: CertOutputConfig,
   held: HeldIdentities,
-  { log }: CertDeps,
+  { clock, log }: CertDeps,
   stop: AbortSignal,
 ): Promise<void> {
+  let isBehind = false;
   const write = async (): Promise<void> => {
     const certificate = held.default.current;
     const roots = held.ROOTCA.current;
     if (certificate === undefined || roots === undefined) return;
+    isBehind = true;
     try {
       await writeVersion(config, contentOf(certificate, roots));
+      isBehind = false;
       log.debug("certificate files written", { directory: config.directory });
     } catch (error) {
       log.error("certificate files cannot be written", { directory: config.directory, error: describeError(error) });
     }
   };
   let writing = Promise.resolve();
+  const writeInTurn = (): Promise<void> => (writing = writing.then(write));
   const follow = async (name: "default" | "ROOTCA", signal: AbortSignal): Promise<void> => {
     for await (const _ of held[name].watch(signal)) {
-      writing = writing.then(write);
-      await writing;
+      await writeInTurn();
     }
   };
-  await runTasks(stop, [(signal) => follow("default", signal), (signal) => follow("ROOTCA", signal)]);
+  const retry = async (signal: AbortSignal): Promise<void> => {
+    for (;;) {
+      await clock.delay(retryAfterMs, signal);
+      if (isBehind) await writeInTurn();
+    }
+  };
+  await runTasks(stop, [(signal) => follow("default", signal), (signal) => follow("ROOTCA", signal), retry]);
 }
 
 interface OutputContent {

@@ -11,6 +11,7 @@ import {
 import { systemClock } from "../../../src/lib/clock.ts";
 import { formatPem } from "../../../src/lib/pem.ts";
 import type { Secret } from "../../../src/model/secret.ts";
+import { FakeClock } from "../../support/fake-clock.ts";
 import { eventually } from "../../support/eventually.ts";
 import { temporaryDirectory } from "../../support/temporary-directory.ts";
 import { newKey, publicKeyOf, type TestAuthority, testAuthority } from "../../support/test-authority.ts";
@@ -325,6 +326,36 @@ describe("files written for others", () => {
         ]);
       },
       { withinMs: 2_000 },
+    );
+  });
+
+  test("R18: a folder that cannot be made is told, and tried again", async () => {
+    await using directory = await temporaryDirectory();
+    const output = join(directory.path, "blocked", "out");
+    await writeFile(join(directory.path, "blocked"), "a file where a folder should be");
+    const clock = new FakeClock(Date.now());
+    const ca = testAuthority("signer", clock.now());
+    const signer = {
+      sign: ({ csrPem }: { csrPem: string }) =>
+        Promise.resolve({ chainPem: ca.sign(csrPem, 3_600_000, clock.now()), rootsPem: ca.rootPem }),
+    };
+    await using pod = testStore(signer, {
+      clock,
+      config: { output: { directory: output, keyMode: 0o600, certificateMode: 0o644 } },
+    });
+    await eventually(
+      () => {
+        expect(pod.records.map((record) => record.message)).toContain("certificate files cannot be written");
+      },
+      { withinMs: 3_000 },
+    );
+    await rm(join(directory.path, "blocked"));
+    await clock.advance(31_000);
+    await eventually(
+      async () => {
+        expect(await readFile(join(output, "root-cert.pem"), "utf8")).toBe(ca.rootPem);
+      },
+      { withinMs: 3_000 },
     );
   });
 });
