@@ -62,7 +62,8 @@ export function accountForRefusal(error: unknown, recorder: AgentConfig["recorde
  * The order of the lines is the order of the start; nothing that can wait stands before Envoy's exec, and what serves
  * Envoy is loaded after it, while Envoy starts.
  */
-async function startAndServe(config: AgentConfig, deps: AgentDeps, signals: AgentSignals): Promise<AgentEnd> {
+async function startAndServe(given: AgentConfig, deps: AgentDeps, signals: AgentSignals): Promise<AgentEnd> {
+  const config = given.platform.localityNeeded ? await knowPlatform(given, deps, signals.stop) : given;
   const phases = new StartPhases(deps.log, deps.clock);
   await using sdsSocket = await listenSds(config);
   await using xdsSocket = await listenXds(config);
@@ -78,6 +79,12 @@ async function startAndServe(config: AgentConfig, deps: AgentDeps, signals: Agen
 /** Without Envoy nobody is served over SDS. */
 async function listenSds({ sds, disableEnvoy }: AgentConfig): Promise<UnixListener | undefined> {
   return disableEnvoy ? undefined : await listenUnix({ path: sds.socketPath, mode: sds.socketMode });
+}
+
+/** Only where a cloud was named and no label tells the locality: nobody else pays for it. */
+async function knowPlatform(config: AgentConfig, deps: AgentDeps, stop: AbortSignal): Promise<AgentConfig> {
+  const { awaitPlatform } = await import("./platform.ts");
+  return await awaitPlatform(config, deps, stop);
 }
 
 async function listenXds({ xds }: AgentConfig): Promise<UnixListener | undefined> {

@@ -11,6 +11,7 @@ import { Ending } from "./ending.ts";
 import { createEnvoySide } from "./envoy-side.ts";
 import { startIdentity } from "./identity-rooms.ts";
 import { createInspection } from "./inspection.ts";
+import { tellPlatform } from "./platform.ts";
 import { tellPreflight } from "./preflight.ts";
 import type { StartPhases } from "./start-phases.ts";
 import { startWorkloadHealth } from "./workload-health.ts";
@@ -73,6 +74,7 @@ export async function serve(started: Started, deps: AgentDeps, signals: AgentSig
   }
   await deps.loadLog();
   rooms.use(startTask(() => tellPreflight(config, deps.log), roomDeps.fail));
+  rooms.use(startTask((signal) => tellPlatform(config, deps, signal), roomDeps.fail));
 
   await ending.until(side.exited);
   const end = await side.end({ wantsDrain: ending.wantsDrain, wasReady, force: signals.force });

@@ -6,6 +6,7 @@ import type { EnvoyConfig } from "../envoy/envoy-config.ts";
 import type { HostConfig } from "../host/host-config.ts";
 import type { LogLevels } from "../lib/log.ts";
 import type { JsonObject, NodeIdentity, ProxyRole } from "../model/node.ts";
+import type { PlatformConfig } from "../platform/platform-config.ts";
 import type { RecorderConfig } from "../recorder/recorder-config.ts";
 import type { SdsConfig } from "../sds/sds-config.ts";
 import type { StatusConfig } from "../status/status-config.ts";
@@ -126,15 +127,4 @@ export interface DnsConfig {
   readonly address: string;
   readonly forwardParallel: boolean;
   readonly forwardTimeoutMs: number;
-}
-
-/** Facts about the machine from its cloud's metadata server. */
-export interface PlatformConfig {
-  readonly kind: "detect" | "aws" | "azure" | "gcp" | "none";
-  /** True when the node's locality waits for the answer. */
-  readonly localityNeeded: boolean;
-  readonly waitMs: number;
-  readonly gceMetadataHost: string;
-  readonly ipv6: boolean;
-  readonly onKubernetes: boolean;
 }

@@ -9,4 +9,3 @@ export { type EffectiveSetting, effectiveSettings } from "./effective-settings.t
 export { loadYamlParser } from "./documents.ts";
 export { annotationsPath, labelsPath } from "./sources.ts";
 export { recorderConfig } from "./recorder-slice.ts";
-export { withPlatform } from "./with-platform.ts";

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 import { isIpv6 } from "../lib/ip-address.ts";
-import type { DnsConfig, PlatformConfig } from "./agent-config.ts";
+import type { PlatformConfig } from "../platform/platform-config.ts";
+import type { DnsConfig } from "./agent-config.ts";
 import type { Sources } from "./sources.ts";
 
 export function dnsConfig({ env, role }: Sources): DnsConfig {
@@ -31,7 +32,6 @@ export function platformConfig({ env, node, findings }: Sources): PlatformConfig
     waitMs: env.durationMs("ATTACHE_PLATFORM_WAIT"),
     gceMetadataHost: env.string("GCE_METADATA_HOST") || "169.254.169.254",
     ipv6: node.ips.some((ip) => isIpv6(ip)),
-    onKubernetes: env.string("KUBERNETES_SERVICE_HOST") !== "",
   };
 }
 

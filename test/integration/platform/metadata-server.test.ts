@@ -1,0 +1,47 @@
+// SPDX-License-Identifier: Apache-2.0
+import { createServer } from "node:http";
+import type { AddressInfo } from "node:net";
+import { expect, test } from "vitest";
+import { systemClock } from "../../../src/lib/clock.ts";
+import { lookUpPlatform } from "../../../src/platform/index.ts";
+
+const never = new AbortController().signal;
+
+async function startServer(answer: (path: string) => string | undefined, flavor = "Google") {
+  const server = createServer((request, response) => {
+    const body = answer(request.url ?? "");
+    response.writeHead(body === undefined ? 404 : 200, { "metadata-flavor": flavor });
+    response.end(body);
+  });
+  await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
+  const { port } = server.address() as AddressInfo;
+  return {
+    host: `127.0.0.1:${String(port)}`,
+    async [Symbol.asyncDispose]() {
+      server.closeAllConnections();
+      await new Promise((resolve) => server.close(resolve));
+    },
+  };
+}
+
+const config = { kind: "gcp", localityNeeded: false, waitMs: 250, ipv6: false } as const;
+
+test("Google's server is asked over HTTP", async () => {
+  await using server = await startServer((path) => (path.endsWith("project/project-id") ? " p \n" : undefined));
+  const facts = await lookUpPlatform({ ...config, gceMetadataHost: server.host }, { clock: systemClock }, never);
+  expect(facts?.metadata).toEqual({ gcp_project: "p" });
+});
+
+test("a server that is not Google's is not taken for it", async () => {
+  await using server = await startServer(() => "anything", "other");
+  const facts = await lookUpPlatform({ ...config, gceMetadataHost: server.host }, { clock: systemClock }, never);
+  expect(facts).toBeUndefined();
+});
+
+test("a server that nobody reaches is unknown, and asking it ends with the signal", async () => {
+  const stop = AbortSignal.timeout(100);
+  const started = performance.now();
+  const facts = await lookUpPlatform({ ...config, gceMetadataHost: "240.0.0.1" }, { clock: systemClock }, stop);
+  expect(facts).toBeUndefined();
+  expect(performance.now() - started).toBeLessThan(1_000);
+});
