@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
-import { createServer, type Server } from "node:http";
+import { createServer, type RequestListener, type Server } from "node:http";
 import type { Clock } from "../lib/clock.ts";
 import type { Deps } from "../lib/deps.ts";
 import { systemCode } from "../lib/errors.ts";
+import type { Logger } from "../lib/log.ts";
 import { createAppProber } from "./app-probe.ts";
 import { readPortHolder } from "./port-holder.ts";
 import { Permits } from "./permits.ts";
@@ -30,6 +31,7 @@ const headersTimeoutMs = 10_000;
 const requestTimeoutMs = 30_000;
 const maxConnections = 1_024;
 const maxScrapes = 2;
+const repeatWarningMs = 60_000;
 
 /** Listens and serves. Requests that are being answered when it is disposed are cut off. */
 export async function startStatusServer(
@@ -54,14 +56,7 @@ export async function startStatusServer(
   const permits = new Permits(maxScrapes);
   const { clock } = deps;
   const routes = stack.use(createRoutes({ config, sources, judge, prober, probeRecord, permits, log, clock }));
-  const server = createServer({
-    keepAliveTimeout: keepAliveMs,
-    headersTimeout: headersTimeoutMs,
-    requestTimeout: requestTimeoutMs,
-    connectionsCheckingInterval: 5_000,
-  });
-  server.maxConnections = maxConnections;
-  server.on("request", routes.handle);
+  const server = createHttpServer(routes.handle, clock, log);
   const port = await listen(server, config.port);
   server.on("error", deps.fail);
   const close = stack.move();
@@ -79,6 +74,26 @@ export async function startStatusServer(
       });
     },
   };
+}
+
+function createHttpServer(handle: RequestListener, clock: Clock, log: Logger): Server {
+  const server = createServer({
+    keepAliveTimeout: keepAliveMs,
+    headersTimeout: headersTimeoutMs,
+    requestTimeout: requestTimeoutMs,
+    connectionsCheckingInterval: 5_000,
+  });
+  server.maxConnections = maxConnections;
+  server.on("request", handle);
+  let toldAtMs = Number.NEGATIVE_INFINITY;
+  server.on("drop", () => {
+    // idle connections give way, so that nobody can keep the kubelet out by holding them
+    server.closeIdleConnections();
+    if (clock.monotonicMs() - toldAtMs < repeatWarningMs) return;
+    toldAtMs = clock.monotonicMs();
+    log.warn("status server has too many connections, idle ones are closed", { maxConnections });
+  });
+  return server;
 }
 
 /** Faster than any kubelet, so that the time of being ready is known whoever asks. */

@@ -76,6 +76,21 @@ test("a scraper that reads nothing holds up no other scrape", async () => {
   for (const socket of stuck) socket.destroy();
 });
 
+test("idle connections give way to new ones when there are too many", async () => {
+  await using status = await startStatus();
+  const idle = Array.from({ length: 1_024 }, () => {
+    const socket = connect({ port: status.port, host: "127.0.0.1" });
+    socket.on("error", () => undefined).resume();
+    socket.write("GET /healthz/ready HTTP/1.1\r\nHost: a\r\n\r\n");
+    return socket;
+  });
+  await eventually(() => expect(idle.every(({ bytesRead }) => bytesRead > 0)).toBe(true), { withinMs: 5_000 });
+  await eventually(async () => expect((await rawHttp(status.port, { target: "/healthz/ready" })).status).toBe(200), {
+    withinMs: 3_000,
+  });
+  for (const socket of idle) socket.destroy();
+});
+
 test("a source that fails is a 500, and the server lives", async () => {
   const metrics = { scrape: () => Promise.reject(new Error("out of order")) };
   await using status = await startStatus({}, { metrics });
