@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+import { looksLikeMetrics } from "./body-check.ts";
 import { type Fetch, type FetchTarget, startFetch } from "./http-get.ts";
 import { parseScrapeFormat, type ScrapeFormat } from "./scrape-format.ts";
 
@@ -55,7 +56,7 @@ export class TargetFetch {
     });
     fetch.done.then(
       () => {
-        this.#decide({ kind: "usable", format: this.#format });
+        this.#decideByBody();
       },
       (reason: unknown) => {
         if (this.#redirect === undefined) this.#decide({ kind: "failed", reason: toError(reason) });
@@ -129,8 +130,14 @@ export class TargetFetch {
   #keep(bytes: Uint8Array): boolean {
     this.#kept.push(Uint8Array.from(bytes));
     if (this.#receivedBytes <= this.#limits.wholeBytes) return true;
-    this.#decide({ kind: "usable", format: this.#format });
+    this.#decideByBody();
     return false;
+  }
+
+  #decideByBody(): void {
+    const start = Buffer.from(this.#kept[0] ?? []).toString("latin1");
+    if (looksLikeMetrics(start)) this.#decide({ kind: "usable", format: this.#format });
+    else this.#decide({ kind: "failed", reason: new Error("the answer is no metrics") });
   }
 
   #tooLarge(): Error {

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 import { expect, test } from "vitest";
+import { looksLikeMetrics } from "../../../src/metrics/body-check.ts";
 import { acceptsOpenMetrics, upstreamAccept } from "../../../src/metrics/accept.ts";
 import { scrapeBudget } from "../../../src/metrics/scrape-budget.ts";
 import { commonFormat, parseScrapeFormat, renderContentType } from "../../../src/metrics/scrape-format.ts";
@@ -76,4 +77,19 @@ test.each([
   const budget = scrapeBudget(seconds);
   expect(budget.answerMs).toBe(answerMs);
   expect(budget.targetMs).toBeLessThanOrEqual(answerMs * 0.9);
+});
+
+test.each([
+  ["", true],
+  ["\n\n# TYPE a counter\n", true],
+  ["a 1\n", true],
+  ['# HELP a\r\na{b="c"} 1\r\n', true],
+  ['{"a.b",c="d"} 1\n', true],
+  ['{"a.b"} 1\n', true],
+  ["<!doctype html>\n", false],
+  ['{"error": "no"}\n', false],
+  ["404 page not found\n", false],
+  ["\u0000\u0001", false],
+])("the body %j looks like metrics: %s", (body, expected) => {
+  expect(looksLikeMetrics(body)).toBe(expected);
 });
