@@ -8,3 +8,4 @@ export type { Refusal } from "./refusals.ts";
 export { createXdsMetrics, type XdsMetrics } from "./xds-metrics.ts";
 export { serveXdsProxy, type XdsDeps, type XdsProxy, type XdsStatus, type XdsStreamStatus } from "./xds-proxy.ts";
 export { createTrustAnchors } from "./trust-anchors.ts";
+export type { WasmConfig } from "./wasm/wasm-config.ts";

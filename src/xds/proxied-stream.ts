@@ -2,6 +2,7 @@
 import type { Clock } from "../lib/clock.ts";
 import type { ServerStreamCall } from "../lib/grpc/server.ts";
 import type { Logger } from "../lib/log.ts";
+import type { ExtensionConverter } from "./extension-feed.ts";
 import type { WorkloadHealth } from "./health/health-state.ts";
 import type { OwnType } from "./own-type.ts";
 import type { Refusals } from "./refusals.ts";
@@ -25,6 +26,8 @@ export interface StreamContext {
   readonly claim: (stream: ProxiedStream) => void;
   /** What Envoy has accepted before; undefined keeps nothing. */
   readonly cache: CachedAnswers | undefined;
+  /** For extensions that Envoy cannot take as they are; undefined passes them on unchanged. */
+  readonly extensions: ExtensionConverter | undefined;
 }
 
 /** One client's stream, as those see it that work for it. */

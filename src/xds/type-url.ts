@@ -7,6 +7,7 @@ export const typeUrls = {
   listener: `${prefix}envoy.config.listener.v3.Listener`,
   cluster: `${prefix}envoy.config.cluster.v3.Cluster`,
   secret: `${prefix}envoy.extensions.transport_sockets.tls.v3.Secret`,
+  extension: `${prefix}envoy.config.core.v3.TypedExtensionConfig`,
   nameTable: `${prefix}istio.networking.nds.v1.NameTable`,
   proxyConfig: `${prefix}istio.mesh.v1alpha1.ProxyConfig`,
   health: `${prefix}istio.v1.HealthInformation`,
@@ -22,7 +23,7 @@ const shortNames: Readonly<Record<string, string>> = {
   [`${prefix}envoy.config.endpoint.v3.ClusterLoadAssignment`]: "eds",
   [typeUrls.secret]: "sds",
   [`${prefix}envoy.service.runtime.v3.Runtime`]: "rtds",
-  [`${prefix}envoy.config.core.v3.TypedExtensionConfig`]: "ecds",
+  [typeUrls.extension]: "ecds",
   [typeUrls.nameTable]: "nds",
   [typeUrls.proxyConfig]: "pcds",
 };

@@ -4,6 +4,7 @@ import type { IncomingMessage } from "../lib/grpc/message.ts";
 import { GrpcStatus } from "../lib/grpc/status.ts";
 import { describeError } from "../lib/errors.ts";
 import { orAborted } from "../lib/tasks.ts";
+import { ExtensionFeed } from "./extension-feed.ts";
 import { renderHealthReport, type WorkloadHealth } from "./health/health-state.ts";
 import { OwnTypeFeed } from "./own-type-feed.ts";
 import type { ProxiedStream } from "./proxied-stream.ts";
@@ -20,6 +21,7 @@ export class UpstreamLink {
   readonly #stream: ClientStream;
   readonly #signal: AbortSignal;
   readonly #feeds: ReadonlyMap<string, OwnTypeFeed>;
+  readonly #extensions: ExtensionFeed | undefined;
   #isTriggered = false;
 
   constructor(client: ProxiedStream, stream: ClientStream, signal: AbortSignal) {
@@ -30,7 +32,8 @@ export class UpstreamLink {
     const reply = (request: Uint8Array): void => {
       void this.#write(request);
     };
-    const { log, metrics } = context;
+    const { log, metrics, extensions } = context;
+    this.#extensions = extensions === undefined ? undefined : new ExtensionFeed(client, extensions, reply, signal);
     this.#feeds = new Map(
       context.ownTypes.map((type) => [type.typeUrl, new OwnTypeFeed(type, { protocol, log, metrics, reply, signal })]),
     );
@@ -85,8 +88,10 @@ export class UpstreamLink {
       this.#client.context.log.warn("dropped an answer of the control plane", { length, reason: describeError(error) });
       return;
     }
-    if (this.#client.subscriptions.has(scanned.typeUrl)) await this.#forward(scanned);
-    else await this.#consume(scanned);
+    if (!this.#client.subscriptions.has(scanned.typeUrl)) await this.#consume(scanned);
+    else if (scanned.typeUrl === typeUrls.extension && this.#extensions !== undefined) {
+      await this.#extensions.receive(await readScanned(scanned));
+    } else await this.#forward(scanned);
   }
 
   /** A slow client holds this stream back, and nothing else. */

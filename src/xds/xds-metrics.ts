@@ -20,6 +20,10 @@ export interface XdsMetrics {
   readonly rejected: Measure;
   /** Seconds since the control plane was last heard of, while the cache serves Envoy; else 0. */
   readonly cacheStalenessSeconds: Measure;
+  /** By result: `success`, `no_remote_load`, `unmarshal_failure`, `fetch_failure`. */
+  readonly wasmConversions: Measure;
+  /** By result: `success`, `fetch_failure`. */
+  readonly wasmFetches: Measure;
 }
 
 const endings = [["cancelled"], ["error"]] as const;
@@ -36,5 +40,7 @@ export function createXdsMetrics(): XdsMetrics {
     rejections: new Measure(["type"]),
     rejected: new Measure(["type"]),
     cacheStalenessSeconds: new Measure(),
+    wasmConversions: new Measure(["result"]),
+    wasmFetches: new Measure(["result"]),
   };
 }

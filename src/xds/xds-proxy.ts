@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 import type { Clock } from "../lib/clock.ts";
-import { createGrpcServer, type GrpcHandler } from "../lib/grpc/server.ts";
+import { createGrpcServer, type GrpcHandler, type GrpcServer } from "../lib/grpc/server.ts";
 import type { Logger } from "../lib/log.ts";
 import type { UnixListener } from "../lib/unix-socket.ts";
 import { AnswerCache, type CacheStatus } from "./answer-cache.ts";
@@ -11,6 +11,8 @@ import type { StreamContext } from "./proxied-stream.ts";
 import { type Refusal, Refusals } from "./refusals.ts";
 import type { XdsProtocol } from "./request.ts";
 import { adsMethods } from "./upstream.ts";
+import type { WasmConfig } from "./wasm/wasm-config.ts";
+import { LazyWasmExtensions } from "./wasm/lazy-wasm-extensions.ts";
 import type { XdsConfig } from "./xds-config.ts";
 import type { XdsMetrics } from "./xds-metrics.ts";
 
@@ -22,6 +24,8 @@ export interface XdsDeps {
   readonly metrics: XdsMetrics;
   /** Types that the agent asks for itself. */
   readonly ownTypes: readonly OwnType[];
+  /** How modules of Wasm extensions are fetched for Envoy; undefined leaves extensions as they are. */
+  readonly wasm?: WasmConfig | undefined;
 }
 
 /** What goes on between Envoy and the control plane, for the status page. */
@@ -56,6 +60,7 @@ export function serveXdsProxy(listener: UnixListener, config: XdsConfig, deps: X
   const streams = new Set<EnvoyStream>();
   const refusals = new Refusals(deps);
   const cache = config.cache === undefined ? undefined : new AnswerCache(config.cache, deps);
+  const extensions = deps.wasm === undefined ? undefined : new LazyWasmExtensions(deps.wasm, deps);
   let health: WorkloadHealth | undefined;
   const context: StreamContext = {
     ...deps,
@@ -70,23 +75,9 @@ export function serveXdsProxy(listener: UnixListener, config: XdsConfig, deps: X
       }
     },
     cache,
+    extensions,
   };
-  const server = createGrpcServer(
-    {
-      methods: {
-        [adsMethods.sotw]: handler("sotw", streams, context),
-        [adsMethods.delta]: handler("delta", streams, context),
-      },
-      maxReceiveBytes: config.maxReceiveBytes,
-      chunkAboveBytes: Number.POSITIVE_INFINITY,
-      maxConcurrentStreams: config.maxStreams,
-      keepalive: config.keepalive,
-      onFailure: (path, error) => {
-        deps.log.error("an xDS stream failed", { path, reason: String(error) });
-      },
-    },
-    deps,
-  );
+  const server = createAdsServer(streams, context);
   listener.serve((socket) => {
     server.accept(socket);
   });
@@ -96,8 +87,30 @@ export function serveXdsProxy(listener: UnixListener, config: XdsConfig, deps: X
       health = next;
       for (const stream of streams) stream.link?.report(next);
     },
-    [Symbol.asyncDispose]: () => server[Symbol.asyncDispose](),
+    async [Symbol.asyncDispose]() {
+      await server[Symbol.asyncDispose]();
+      await extensions?.[Symbol.asyncDispose]();
+    },
   };
+}
+
+function createAdsServer(streams: Set<EnvoyStream>, context: StreamContext): GrpcServer {
+  return createGrpcServer(
+    {
+      methods: {
+        [adsMethods.sotw]: handler("sotw", streams, context),
+        [adsMethods.delta]: handler("delta", streams, context),
+      },
+      maxReceiveBytes: context.config.maxReceiveBytes,
+      chunkAboveBytes: Number.POSITIVE_INFINITY,
+      maxConcurrentStreams: context.config.maxStreams,
+      keepalive: context.config.keepalive,
+      onFailure: (path, error) => {
+        context.log.error("an xDS stream failed", { path, reason: String(error) });
+      },
+    },
+    context,
+  );
 }
 
 function handler(protocol: XdsProtocol, streams: Set<EnvoyStream>, context: StreamContext): GrpcHandler {

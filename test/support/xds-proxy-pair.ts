@@ -5,7 +5,14 @@ import { systemClock } from "../../src/lib/clock.ts";
 import { readWhole } from "../../src/lib/grpc/message.ts";
 import type { LogRecord } from "../../src/lib/log.ts";
 import { listenUnix } from "../../src/lib/unix-socket.ts";
-import { createXdsMetrics, type OwnType, serveXdsProxy, type XdsMetrics, type XdsProxy } from "../../src/xds/index.ts";
+import {
+  createXdsMetrics,
+  type OwnType,
+  serveXdsProxy,
+  type WasmConfig,
+  type XdsMetrics,
+  type XdsProxy,
+} from "../../src/xds/index.ts";
 import { parseResponse, type XdsResponse } from "../../src/xds/response.ts";
 import { renderRequest, type XdsProtocol, type XdsRequest } from "../../src/xds/request.ts";
 import { defaultXdsBackoff, type XdsConfig, type XdsUpstream } from "../../src/xds/xds-config.ts";
@@ -27,6 +34,7 @@ export interface ProxyUnderTestOptions {
   readonly upstream?: Partial<XdsUpstream>;
   readonly config?: Partial<XdsConfig>;
   readonly ownTypes?: readonly OwnType[];
+  readonly wasm?: WasmConfig;
 }
 
 /** The proxy towards control planes on the given ports of loopback, in plaintext unless said otherwise. */
@@ -60,7 +68,14 @@ export async function startProxy(
     cache: undefined,
     ...options.config,
   };
-  const deps = { log, clock: systemClock, random: Math.random, metrics, ownTypes: options.ownTypes ?? [] };
+  const deps = {
+    log,
+    clock: systemClock,
+    random: Math.random,
+    metrics,
+    ownTypes: options.ownTypes ?? [],
+    wasm: options.wasm,
+  };
   const proxy = stack.use(serveXdsProxy(listener, config, deps));
   return {
     proxy,

@@ -56,7 +56,10 @@ export async function dialTcp(host: string, port: number, signal: AbortSignal): 
 /** What a failed connection most likely means, where the error's own words do not tell. */
 export function connectHint(error: unknown, target: GrpcTarget): string | undefined {
   const code = systemCode(error) ?? "";
-  if (target.kind === "tls" && (code === "ERR_SSL_WRONG_VERSION_NUMBER" || code === "ERR_SSL_PACKET_LENGTH_TOO_LONG")) {
+  if (
+    target.kind === "tls" &&
+    (code === "EPROTO" || code === "ERR_SSL_WRONG_VERSION_NUMBER" || code === "ERR_SSL_PACKET_LENGTH_TOO_LONG")
+  ) {
     return "the peer does not speak TLS; is this a plaintext port?";
   }
   return undefined;

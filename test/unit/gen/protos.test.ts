@@ -32,6 +32,12 @@ const facts: Readonly<Record<string, readonly string[]>> = {
     "4 bytes bundle",
     "5 string hint",
   ],
+  // the package is older than the failure policy
+  "envoy.extensions.wasm.v3.PluginConfig": [
+    "3 envoy.extensions.wasm.v3.VmConfig vm_config in vm",
+    "5 bool fail_open",
+    "7 envoy.extensions.wasm.v3.FailurePolicy failure_policy",
+  ],
   "grpc.health.v1.HealthCheckRequest": ["1 string service"],
   "grpc.health.v1.HealthCheckResponse": ["1 grpc.health.v1.HealthCheckResponse.ServingStatus status"],
   "envoy.extensions.private_key_providers.cryptomb.v3alpha.CryptoMbPrivateKeyMethodConfig": [

@@ -4,6 +4,8 @@
 
 /* eslint-disable */
 import { BinaryReader, BinaryWriter } from "@bufbuild/protobuf/wire";
+import { Any } from "../../../../google/protobuf/any.ts";
+import { Duration } from "../../../../google/protobuf/duration.ts";
 
 export const protobufPackage = "envoy.config.core.v3";
 
@@ -11,7 +13,8 @@ export const protobufFileName = "envoy/config/core/v3/base.proto";
 
 /**
  * Of a node only the id is read; everything else passes as unknown fields.
- * Source of names, numbers and types: github.com/envoyproxy/envoy, api/envoy/config/core/v3/base.proto
+ * Source of names, numbers and types: github.com/envoyproxy/envoy, api/envoy/config/core/v3/base.proto, http_uri.proto and
+ * extension.proto
  */
 
 export interface Node {
@@ -26,6 +29,29 @@ export interface DataSource {
     | { $case: "inlineString"; value: string }
     | { $case: "environmentVariable"; value: string }
     | undefined;
+  _unknownFields?: { [key: number]: Uint8Array[] } | undefined;
+}
+
+export interface AsyncDataSource {
+  specifier: { $case: "local"; value: DataSource } | { $case: "remote"; value: RemoteDataSource } | undefined;
+  _unknownFields?: { [key: number]: Uint8Array[] } | undefined;
+}
+
+export interface RemoteDataSource {
+  httpUri: HttpUri | undefined;
+  sha256: string;
+  _unknownFields?: { [key: number]: Uint8Array[] } | undefined;
+}
+
+export interface HttpUri {
+  uri: string;
+  timeout: Duration | undefined;
+  _unknownFields?: { [key: number]: Uint8Array[] } | undefined;
+}
+
+export interface TypedExtensionConfig {
+  name: string;
+  typedConfig: Any | undefined;
   _unknownFields?: { [key: number]: Uint8Array[] } | undefined;
 }
 
@@ -227,6 +253,358 @@ export const DataSource: MessageFns<DataSource> = {
         break;
       }
     }
+    return message;
+  },
+};
+
+function createBaseAsyncDataSource(): AsyncDataSource {
+  return { specifier: undefined, _unknownFields: {} };
+}
+
+export const AsyncDataSource: MessageFns<AsyncDataSource> = {
+  encode(message: AsyncDataSource, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    switch (message.specifier?.$case) {
+      case "local":
+        DataSource.encode(message.specifier.value, writer.uint32(10).fork()).join();
+        break;
+      case "remote":
+        RemoteDataSource.encode(message.specifier.value, writer.uint32(18).fork()).join();
+        break;
+    }
+    if (message._unknownFields !== undefined) {
+      for (const [key, values] of globalThis.Object.entries(message._unknownFields)) {
+        const tag = parseInt(key, 10);
+        for (const value of values) {
+          writer.uint32(tag).raw(value);
+        }
+      }
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): AsyncDataSource {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseAsyncDataSource();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.specifier = { $case: "local", value: DataSource.decode(reader, reader.uint32()) };
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.specifier = { $case: "remote", value: RemoteDataSource.decode(reader, reader.uint32()) };
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        const buf = reader.skip(tag & 7);
+
+        const list = message._unknownFields![tag];
+
+        if (list === undefined) {
+          message._unknownFields![tag] = [buf];
+        } else {
+          list.push(buf);
+        }
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create(base?: DeepPartial<AsyncDataSource>): AsyncDataSource {
+    return AsyncDataSource.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<AsyncDataSource>): AsyncDataSource {
+    const message = createBaseAsyncDataSource();
+    switch (object.specifier?.$case) {
+      case "local": {
+        if (object.specifier?.value !== undefined && object.specifier?.value !== null) {
+          message.specifier = { $case: "local", value: DataSource.fromPartial(object.specifier.value) };
+        }
+        break;
+      }
+      case "remote": {
+        if (object.specifier?.value !== undefined && object.specifier?.value !== null) {
+          message.specifier = { $case: "remote", value: RemoteDataSource.fromPartial(object.specifier.value) };
+        }
+        break;
+      }
+    }
+    return message;
+  },
+};
+
+function createBaseRemoteDataSource(): RemoteDataSource {
+  return { httpUri: undefined, sha256: "", _unknownFields: {} };
+}
+
+export const RemoteDataSource: MessageFns<RemoteDataSource> = {
+  encode(message: RemoteDataSource, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.httpUri !== undefined) {
+      HttpUri.encode(message.httpUri, writer.uint32(10).fork()).join();
+    }
+    if (message.sha256 !== "") {
+      writer.uint32(18).string(message.sha256);
+    }
+    if (message._unknownFields !== undefined) {
+      for (const [key, values] of globalThis.Object.entries(message._unknownFields)) {
+        const tag = parseInt(key, 10);
+        for (const value of values) {
+          writer.uint32(tag).raw(value);
+        }
+      }
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): RemoteDataSource {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseRemoteDataSource();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.httpUri = HttpUri.decode(reader, reader.uint32());
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.sha256 = reader.string();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        const buf = reader.skip(tag & 7);
+
+        const list = message._unknownFields![tag];
+
+        if (list === undefined) {
+          message._unknownFields![tag] = [buf];
+        } else {
+          list.push(buf);
+        }
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create(base?: DeepPartial<RemoteDataSource>): RemoteDataSource {
+    return RemoteDataSource.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<RemoteDataSource>): RemoteDataSource {
+    const message = createBaseRemoteDataSource();
+    message.httpUri = (object.httpUri !== undefined && object.httpUri !== null)
+      ? HttpUri.fromPartial(object.httpUri)
+      : undefined;
+    message.sha256 = object.sha256 ?? "";
+    return message;
+  },
+};
+
+function createBaseHttpUri(): HttpUri {
+  return { uri: "", timeout: undefined, _unknownFields: {} };
+}
+
+export const HttpUri: MessageFns<HttpUri> = {
+  encode(message: HttpUri, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.uri !== "") {
+      writer.uint32(10).string(message.uri);
+    }
+    if (message.timeout !== undefined) {
+      Duration.encode(message.timeout, writer.uint32(26).fork()).join();
+    }
+    if (message._unknownFields !== undefined) {
+      for (const [key, values] of globalThis.Object.entries(message._unknownFields)) {
+        const tag = parseInt(key, 10);
+        for (const value of values) {
+          writer.uint32(tag).raw(value);
+        }
+      }
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): HttpUri {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseHttpUri();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.uri = reader.string();
+            continue;
+          }
+          case 3: {
+            if (tag !== 26) {
+              break;
+            }
+
+            message.timeout = Duration.decode(reader, reader.uint32());
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        const buf = reader.skip(tag & 7);
+
+        const list = message._unknownFields![tag];
+
+        if (list === undefined) {
+          message._unknownFields![tag] = [buf];
+        } else {
+          list.push(buf);
+        }
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create(base?: DeepPartial<HttpUri>): HttpUri {
+    return HttpUri.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<HttpUri>): HttpUri {
+    const message = createBaseHttpUri();
+    message.uri = object.uri ?? "";
+    message.timeout = (object.timeout !== undefined && object.timeout !== null)
+      ? Duration.fromPartial(object.timeout)
+      : undefined;
+    return message;
+  },
+};
+
+function createBaseTypedExtensionConfig(): TypedExtensionConfig {
+  return { name: "", typedConfig: undefined, _unknownFields: {} };
+}
+
+export const TypedExtensionConfig: MessageFns<TypedExtensionConfig> = {
+  encode(message: TypedExtensionConfig, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.name !== "") {
+      writer.uint32(10).string(message.name);
+    }
+    if (message.typedConfig !== undefined) {
+      Any.encode(message.typedConfig, writer.uint32(18).fork()).join();
+    }
+    if (message._unknownFields !== undefined) {
+      for (const [key, values] of globalThis.Object.entries(message._unknownFields)) {
+        const tag = parseInt(key, 10);
+        for (const value of values) {
+          writer.uint32(tag).raw(value);
+        }
+      }
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): TypedExtensionConfig {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseTypedExtensionConfig();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.name = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.typedConfig = Any.decode(reader, reader.uint32());
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        const buf = reader.skip(tag & 7);
+
+        const list = message._unknownFields![tag];
+
+        if (list === undefined) {
+          message._unknownFields![tag] = [buf];
+        } else {
+          list.push(buf);
+        }
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create(base?: DeepPartial<TypedExtensionConfig>): TypedExtensionConfig {
+    return TypedExtensionConfig.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<TypedExtensionConfig>): TypedExtensionConfig {
+    const message = createBaseTypedExtensionConfig();
+    message.name = object.name ?? "";
+    message.typedConfig = (object.typedConfig !== undefined && object.typedConfig !== null)
+      ? Any.fromPartial(object.typedConfig)
+      : undefined;
     return message;
   },
 };

@@ -1,0 +1,83 @@
+// SPDX-License-Identifier: Apache-2.0
+import type { IncomingMessage } from "node:http";
+import type { BlockedAddresses } from "./addresses.ts";
+import { systemCode } from "../../lib/errors.ts";
+import { WasmFetchError } from "./wasm-error.ts";
+
+export interface HttpFetchOptions {
+  readonly headers?: Readonly<Record<string, string>>;
+  readonly blocked: BlockedAddresses;
+  readonly isInsecure: (url: URL) => boolean;
+  readonly maxBytes: number;
+}
+
+export interface HttpAnswer {
+  readonly status: number;
+  readonly headers: Readonly<Record<string, string | string[] | undefined>>;
+  readonly body: Buffer;
+}
+
+const mostRedirects = 10;
+
+/**
+ * One GET, with its redirects.
+ * @throws WasmFetchError for a blocked address, too many redirects, or a body above the limit; the system's errors
+ */
+export async function fetchHttp(start: URL, options: HttpFetchOptions, signal: AbortSignal): Promise<HttpAnswer> {
+  let url = start;
+  let { headers } = options;
+  for (let redirect = 0; redirect <= mostRedirects; redirect++) {
+    const answer = await getOnce(url, { ...options, ...(headers === undefined ? {} : { headers }) }, signal);
+    const { location } = answer.headers;
+    if (answer.status < 300 || answer.status >= 400 || typeof location !== "string") return answer;
+    const next = new URL(location, url);
+    // Credentials are for the host that they were meant for.
+    if (next.host !== url.host) headers = undefined;
+    url = next;
+  }
+  throw new WasmFetchError(start.href, "too many redirects", { isPermanent: true });
+}
+
+async function getOnce(url: URL, options: HttpFetchOptions, signal: AbortSignal): Promise<HttpAnswer> {
+  if (url.protocol !== "http:" && url.protocol !== "https:") {
+    throw new WasmFetchError(url.href, `the scheme ${url.protocol} is not supported`, { isPermanent: true });
+  }
+  const { request } = await (url.protocol === "https:" ? import("node:https") : import("node:http"));
+  try {
+    options.blocked.assertAllowed(url.hostname);
+    const answer = await new Promise<IncomingMessage>((resolve, reject) => {
+      const { headers = {} } = options;
+      const more = { lookup: options.blocked.lookup(), rejectUnauthorized: !options.isInsecure(url), agent: false };
+      request(url, { headers, signal, ...more }, resolve)
+        .once("error", reject)
+        .end();
+    });
+    return {
+      status: answer.statusCode ?? 0,
+      headers: answer.headers,
+      body: await readBody(answer, url, options.maxBytes),
+    };
+  } catch (error) {
+    if (systemCode(error) !== "EBLOCKED") throw error;
+    throw new WasmFetchError(url.href, "the address is blocked", { isPermanent: true, cause: error });
+  }
+}
+
+/** Nobody has set an encoding, so they are buffers. */
+function parseChunks(answer: IncomingMessage): AsyncIterable<Buffer> {
+  return answer as AsyncIterable<Buffer>;
+}
+
+async function readBody(answer: IncomingMessage, url: URL, maxBytes: number): Promise<Buffer> {
+  const chunks: Buffer[] = [];
+  let bytes = 0;
+  for await (const chunk of parseChunks(answer)) {
+    bytes += chunk.length;
+    if (bytes > maxBytes) {
+      answer.destroy();
+      throw new WasmFetchError(url.href, `it is larger than ${String(maxBytes)} bytes`, { isPermanent: true });
+    }
+    chunks.push(chunk);
+  }
+  return Buffer.concat(chunks);
+}

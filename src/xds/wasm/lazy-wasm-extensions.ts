@@ -1,0 +1,28 @@
+// SPDX-License-Identifier: Apache-2.0
+import type { ConvertedExtensions, ExtensionConverter } from "../extension-feed.ts";
+import type { XdsResource } from "../response.ts";
+import type { WasmConfig } from "./wasm-config.ts";
+import type { WasmDeps, WasmExtensions } from "./wasm-extensions.ts";
+
+/** The converter, loaded when the first extension comes: most pods never have one. */
+export class LazyWasmExtensions implements ExtensionConverter, AsyncDisposable {
+  readonly #config: WasmConfig;
+  readonly #deps: WasmDeps;
+  #loading: Promise<WasmExtensions> | undefined;
+
+  constructor(config: WasmConfig, deps: WasmDeps) {
+    this.#config = config;
+    this.#deps = deps;
+  }
+
+  async convert(resources: readonly XdsResource[], signal: AbortSignal): Promise<ConvertedExtensions> {
+    this.#loading ??= import("./wasm-extensions.ts").then(
+      ({ WasmExtensions: Loaded }) => new Loaded(this.#config, this.#deps),
+    );
+    return (await this.#loading).convert(resources, signal);
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await (await this.#loading)?.[Symbol.asyncDispose]();
+  }
+}

@@ -1,0 +1,102 @@
+// SPDX-License-Identifier: Apache-2.0
+import { createHash } from "node:crypto";
+import { mkdir, readdir, readFile, rename, rm, stat, utimes, writeFile } from "node:fs/promises";
+import { dirname, join } from "node:path";
+import type { Clock } from "../../lib/clock.ts";
+import type { WasmConfig } from "./wasm-config.ts";
+
+/** What is known of a URL that was fetched. */
+interface KnownUrl {
+  readonly module: string;
+  readonly checksum: string;
+  readonly resourceVersion: string;
+}
+
+/**
+ * Modules on disk: `<sha256 of the module's name>/<checksum>.wasm`, each put there in one step, with the SHA-256 of its
+ * content beside it, so that what a former process left can be trusted. Time of use is the file's own.
+ */
+export class ModuleCache {
+  readonly #config: WasmConfig;
+  readonly #clock: Clock;
+  readonly #urls = new Map<string, KnownUrl>();
+  /** Verified by this process. */
+  readonly #verified = new Set<string>();
+  #serial = 0;
+
+  constructor(config: WasmConfig, clock: Clock) {
+    this.#config = config;
+    this.#clock = clock;
+  }
+
+  known(url: string): KnownUrl | undefined {
+    return this.#urls.get(url);
+  }
+
+  remember(url: string, known: KnownUrl): void {
+    this.#urls.set(url, known);
+  }
+
+  /** The file of a module; undefined when it is not there, or not what it was. */
+  async find(module: string, checksum: string): Promise<string | undefined> {
+    const path = this.#path(module, checksum);
+    if (!(await this.#isIntact(path))) return undefined;
+    const now = this.#clock.now() / 1_000;
+    await utimes(path, now, now).catch(() => undefined);
+    return path;
+  }
+
+  /** @returns the file's path. @throws the system's error when it cannot be written */
+  async add(module: string, checksum: string, bytes: Uint8Array): Promise<string> {
+    const path = this.#path(module, checksum);
+    await mkdir(dirname(path), { recursive: true, mode: 0o755 });
+    const temporary = `${path}.${String(process.pid)}.${String(this.#serial++)}.tmp`;
+    try {
+      await writeFile(`${path}.sha256`, sha256Of(bytes), { mode: 0o644 });
+      await writeFile(temporary, bytes, { mode: 0o644 });
+      await rename(temporary, path);
+    } finally {
+      await rm(temporary, { force: true });
+    }
+    this.#verified.add(path);
+    return path;
+  }
+
+  /** Deletes modules that nobody used for long, also those of former processes. */
+  async purge(): Promise<void> {
+    const oldestMs = this.#clock.now() - this.#config.expiryMs;
+    const directory = this.#config.cacheDirectory;
+    const names = await readdir(directory, { recursive: true, encoding: "utf8" }).catch(() => []);
+    for (const name of names.filter((entry) => entry.endsWith(".wasm"))) {
+      const path = join(directory, name);
+      const used = await stat(path).catch(() => undefined);
+      if (used === undefined || used.mtimeMs >= oldestMs) continue;
+      await Promise.all([rm(path, { force: true }), rm(`${path}.sha256`, { force: true })]);
+      this.#verified.delete(path);
+    }
+    for (const [url, known] of this.#urls) {
+      if ((await stat(this.#path(known.module, known.checksum)).catch(() => undefined)) === undefined)
+        this.#urls.delete(url);
+    }
+  }
+
+  #path(module: string, checksum: string): string {
+    return join(this.#config.cacheDirectory, sha256Of(Buffer.from(module)), `${checksum}.wasm`);
+  }
+
+  async #isIntact(path: string): Promise<boolean> {
+    if (this.#verified.has(path)) return (await stat(path).catch(() => undefined)) !== undefined;
+    try {
+      const [bytes, expected] = await Promise.all([readFile(path), readFile(`${path}.sha256`, "utf8")]);
+      if (sha256Of(bytes) !== expected.trim()) return false;
+      this.#verified.add(path);
+      return true;
+    } catch {
+      return false;
+    }
+  }
+}
+
+export function sha256Of(bytes: Uint8Array): string {
+  return createHash("sha256").update(bytes).digest("hex");
+}

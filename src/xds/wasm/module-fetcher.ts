@@ -1,0 +1,148 @@
+// SPDX-License-Identifier: Apache-2.0
+import { backoffMs } from "../../lib/backoff.ts";
+import { type Clock, deadline } from "../../lib/clock.ts";
+import { describeError, systemCode } from "../../lib/errors.ts";
+import { BlockedAddresses } from "./addresses.ts";
+import type { RemoteModule } from "./extension.ts";
+import { fetchHttp, type HttpFetchOptions } from "./http-fetch.ts";
+import { ModuleCache, sha256Of } from "./module-cache.ts";
+import { fetchImage, HttpStatusError, parseImageReference } from "./oci.ts";
+import { unpackModule } from "./unpack.ts";
+import type { WasmConfig } from "./wasm-config.ts";
+import { WasmFetchError } from "./wasm-error.ts";
+
+export interface FetcherDeps {
+  readonly clock: Clock;
+  readonly random: () => number;
+}
+
+const wait = { firstMs: 500, factor: 2, maxMs: 60_000 };
+
+/** Gets modules from the cache, or from where they are. */
+export class ModuleFetcher {
+  readonly cache: ModuleCache;
+  readonly #config: WasmConfig;
+  readonly #deps: FetcherDeps;
+  readonly #options: HttpFetchOptions;
+
+  constructor(config: WasmConfig, deps: FetcherDeps) {
+    this.#config = config;
+    this.#deps = deps;
+    this.cache = new ModuleCache(config, deps.clock);
+    const { insecureRegistries: insecure } = config;
+    this.#options = {
+      blocked: new BlockedAddresses(config.blockedCidrs),
+      isInsecure: ({ host, hostname }) => insecure.has("*") || insecure.has(host) || insecure.has(hostname),
+      maxBytes: config.maxModuleBytes,
+    };
+  }
+
+  /** @returns the path of the module's file. @throws WasmFetchError, or the signal's reason */
+  async fetch(module: RemoteModule, signal: AbortSignal): Promise<string> {
+    const hit = await this.#find(module);
+    if (hit !== undefined) return hit;
+    using limit = deadline(this.#deps.clock, module.timeoutMs, signal);
+    for (let attempt = 0; ; attempt++) {
+      try {
+        return await this.#fetchOnce(module, limit.signal);
+      } catch (error) {
+        signal.throwIfAborted();
+        const failure = failureOf(module.url, error);
+        if (failure.isPermanent || attempt + 1 >= this.#config.maxAttempts || limit.signal.aborted) throw failure;
+        const waitMs = backoffMs(wait, attempt, this.#deps.random(), wait.firstMs / 2);
+        try {
+          await this.#deps.clock.delay(waitMs, limit.signal);
+        } catch {
+          throw failure;
+        }
+      }
+    }
+  }
+
+  async #find(module: RemoteModule): Promise<string | undefined> {
+    const { url, sha256 } = module;
+    const name = moduleName(url);
+    const digest = sha256 ?? parseImageReference(url)?.digest;
+    if (digest !== undefined) return this.cache.find(name, digest);
+    const known = this.cache.known(url);
+    if (known === undefined || (mustRefetch(module) && known.resourceVersion !== module.resourceVersion))
+      return undefined;
+    return this.cache.find(name, known.checksum);
+  }
+
+  async #fetchOnce(module: RemoteModule, signal: AbortSignal): Promise<string> {
+    using limit = deadline(this.#deps.clock, this.#config.requestTimeoutMs, signal);
+    const url = URL.parse(module.url);
+    if (url?.protocol === "oci:") return await this.#fetchImage(module, limit.signal);
+    if (url === null || (url.protocol !== "http:" && url.protocol !== "https:")) {
+      throw new WasmFetchError(module.url, "the scheme is none of http, https, oci", { isPermanent: true });
+    }
+    const answer = await fetchHttp(url, this.#options, limit.signal);
+    if (answer.status !== 200) throw new HttpStatusError(answer.status, url);
+    const bytes = await unpackModule(answer.body, this.#config.maxModuleBytes);
+    const checksum = sha256Of(bytes);
+    // Whoever computed the checksum may have had the downloaded file, or the module inside of it.
+    const sums = [checksum, sha256Of(answer.body)];
+    if (module.sha256 !== undefined && !sums.includes(module.sha256)) throw mismatch(module, checksum);
+    return await this.#keep(module, module.sha256 ?? checksum, bytes);
+  }
+
+  async #fetchImage(module: RemoteModule, signal: AbortSignal): Promise<string> {
+    const reference = parseImageReference(module.url);
+    if (reference === undefined) throw new WasmFetchError(module.url, "it names no image", { isPermanent: true });
+    const image = await fetchImage(reference, module.pullSecret, this.#options, signal);
+    if (module.sha256 !== undefined && module.sha256 !== image.digest) throw mismatch(module, image.digest);
+    const name = moduleName(module.url);
+    const found = await this.cache.find(name, image.digest);
+    if (found === undefined) return this.#keep(module, image.digest, await image.download(signal));
+    this.#remember(module, image.digest);
+    return found;
+  }
+
+  async #keep(module: RemoteModule, checksum: string, bytes: Uint8Array): Promise<string> {
+    try {
+      const path = await this.cache.add(moduleName(module.url), checksum, bytes);
+      this.#remember(module, checksum);
+      return path;
+    } catch (cause) {
+      const problem = `it cannot be written below ${this.#config.cacheDirectory}: ${describeError(cause)}`;
+      throw new WasmFetchError(module.url, problem, { isPermanent: false, cause });
+    }
+  }
+
+  #remember({ url, resourceVersion }: RemoteModule, checksum: string): void {
+    this.cache.remember(url, { module: moduleName(url), checksum, resourceVersion });
+  }
+}
+
+/** Without tag and digest: all versions of an image share a folder. */
+function moduleName(url: string): string {
+  const image = parseImageReference(url);
+  return image === undefined ? url : `oci://${image.registry}/${image.repository}`;
+}
+
+/** `Always`, and images whose tag is `latest` in so many words. */
+function mustRefetch({ url, pullPolicy }: RemoteModule): boolean {
+  return (
+    pullPolicy === "always" || (pullPolicy === "unspecified" && url.startsWith("oci://") && url.endsWith(":latest"))
+  );
+}
+
+function mismatch(module: RemoteModule, actual: string): WasmFetchError {
+  const problem = `its checksum is ${actual}, expected is ${module.sha256 ?? ""}`;
+  return new WasmFetchError(module.url, problem, { isPermanent: true });
+}
+
+/** A server's own faults may pass, and so may the network's; what is wrong with the module or the address will not. */
+function failureOf(url: string, error: unknown): WasmFetchError {
+  if (error instanceof WasmFetchError) return error;
+  const isNetwork = isNetworkFault(error);
+  const isServer = error instanceof HttpStatusError && error.status >= 500 && ![501, 505, 511].includes(error.status);
+  return new WasmFetchError(url, describeError(error), { isPermanent: !isNetwork && !isServer, cause: error });
+}
+
+function isNetworkFault(error: unknown): boolean {
+  if (!(error instanceof Error)) return false;
+  const code = systemCode(error) ?? "";
+  return error.name === "AbortError" || error.name === "DeadlineError" || /^(E[A-Z]+$|ERR_TLS|ERR_SSL|HPE_)/.test(code);
+}

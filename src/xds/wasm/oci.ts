@@ -1,0 +1,161 @@
+// SPDX-License-Identifier: Apache-2.0
+import { createHash } from "node:crypto";
+import { systemCode } from "../../lib/errors.ts";
+import { fetchHttp, type HttpAnswer, type HttpFetchOptions } from "./http-fetch.ts";
+import { parseChallenge, parsePullSecret, type RegistryLogin } from "./registry-auth.ts";
+import { unpackModule } from "./unpack.ts";
+
+/** An image in a registry: `oci://host/repository:tag` or `@sha256:…`. */
+export interface ImageReference {
+  readonly registry: string;
+  readonly repository: string;
+  readonly tag: string;
+  readonly digest: string | undefined;
+}
+
+/** @returns undefined when the text is no reference with a host and a repository */
+export function parseImageReference(url: string): ImageReference | undefined {
+  const match = /^oci:\/\/([^/]+)\/([^:@]+)(?::([\w][\w.-]{0,127}))?(?:@sha256:([0-9a-f]{64}))?$/.exec(url);
+  if (match === null) return undefined;
+  const [, host = "", repository = "", tag = "latest", digest] = match;
+  return { registry: host === "docker.io" ? "registry-1.docker.io" : host, repository, tag, digest };
+}
+
+export interface Image {
+  /** SHA-256 of the manifest. */
+  readonly digest: string;
+  /** @throws Error when the image holds no module in one of the known layouts */
+  download(signal: AbortSignal): Promise<Buffer>;
+}
+
+const manifestTypes = [
+  "application/vnd.oci.image.manifest.v1+json",
+  "application/vnd.docker.distribution.manifest.v2+json",
+].join(", ");
+
+/** Layer types by layout. Source: Wasm image specification of solo.io and the OCI artifact form, as Istio reads them */
+const layouts = {
+  docker: "application/vnd.docker.image.rootfs.diff.tar.gzip",
+  oci: "application/vnd.oci.image.layer.v1.tar+gzip",
+  artifact: "application/vnd.module.wasm.content.layer.v1+wasm",
+};
+
+/**
+ * Looks up an image.
+ * @throws HttpStatusError for an answer that is not a manifest; Error for one that is not what was asked for
+ */
+export async function fetchImage(
+  image: ImageReference,
+  pullSecret: string | undefined,
+  options: HttpFetchOptions,
+  signal: AbortSignal,
+): Promise<Image> {
+  const login = pullSecret === undefined ? undefined : parsePullSecret(pullSecret, image.registry);
+  const registry = new Registry(image, login, options);
+  const reference = image.digest === undefined ? image.tag : `sha256:${image.digest}`;
+  const { body } = await registry.get(`manifests/${reference}`, manifestTypes, signal);
+  const digest = sha256Of(body);
+  if (image.digest !== undefined && image.digest !== digest) throw new Error(`the manifest has the digest ${digest}`);
+  const layer = parseManifest(body);
+  return {
+    digest,
+    async download(stop) {
+      const blob = await registry.get(`blobs/${layer.digest}`, "*/*", stop);
+      if (`sha256:${sha256Of(blob.body)}` !== layer.digest)
+        throw new Error("a layer has another digest than its manifest says");
+      return unpackModule(blob.body, options.maxBytes, layer.isArchive ? "plugin.wasm" : undefined);
+    },
+  };
+}
+
+/** An answer with another status than 200. */
+export class HttpStatusError extends Error {
+  readonly status: number;
+  constructor(status: number, url: URL) {
+    super(`${url.host} answered with status ${String(status)}`);
+    this.status = status;
+  }
+}
+
+class Registry {
+  readonly #image: ImageReference;
+  readonly #login: RegistryLogin | undefined;
+  readonly #options: HttpFetchOptions;
+  #scheme = "https";
+  #authorization: string | undefined;
+
+  constructor(image: ImageReference, login: RegistryLogin | undefined, options: HttpFetchOptions) {
+    this.#image = image;
+    this.#login = login;
+    this.#options = options;
+  }
+
+  async get(path: string, accept: string, signal: AbortSignal): Promise<HttpAnswer> {
+    let answer = await this.#try(path, accept, signal);
+    if (answer.status === 401 && this.#authorization === undefined) {
+      this.#authorization = await this.#authorize(String(answer.headers["www-authenticate"] ?? ""), signal);
+      answer = await this.#try(path, accept, signal);
+    }
+    if (answer.status !== 200) throw new HttpStatusError(answer.status, this.#url(path));
+    return answer;
+  }
+
+  async #try(path: string, accept: string, signal: AbortSignal): Promise<HttpAnswer> {
+    const authorization = this.#authorization === undefined ? {} : { authorization: this.#authorization };
+    const options = { ...this.#options, headers: { accept, ...authorization } };
+    try {
+      return await fetchHttp(this.#url(path), options, signal);
+    } catch (error) {
+      // Node tells an answer in plain text by this code in http requests, by the other in connections of its own
+      const isPlain = ["EPROTO", "ERR_SSL_WRONG_VERSION_NUMBER"].includes(systemCode(error) ?? "");
+      if (!isPlain || this.#scheme === "http" || !this.#options.isInsecure(this.#url(path))) throw error;
+      this.#scheme = "http";
+      return fetchHttp(this.#url(path), options, signal);
+    }
+  }
+
+  async #authorize(header: string, signal: AbortSignal): Promise<string | undefined> {
+    const challenge = parseChallenge(header);
+    const basic = this.#login === undefined ? undefined : `Basic ${this.#login.basic}`;
+    if (challenge === undefined) return basic;
+    const url = new URL(challenge.realm);
+    if (challenge.service !== undefined) url.searchParams.set("service", challenge.service);
+    url.searchParams.set("scope", challenge.scope ?? `repository:${this.#image.repository}:pull`);
+    const headers = basic === undefined ? {} : { authorization: basic };
+    const answer = await fetchHttp(url, { ...this.#options, headers }, signal);
+    if (answer.status !== 200) throw new HttpStatusError(answer.status, url);
+    return `Bearer ${parseToken(answer.body.toString("utf8"))}`;
+  }
+
+  #url(path: string): URL {
+    return new URL(`${this.#scheme}://${this.#image.registry}/v2/${this.#image.repository}/${path}`);
+  }
+}
+
+function parseToken(text: string): string {
+  const { token, access_token } = JSON.parse(text) as { readonly token?: unknown; readonly access_token?: unknown };
+  const found = token ?? access_token;
+  if (typeof found !== "string") throw new Error("the registry's login gave no token");
+  return found;
+}
+
+function parseManifest(bytes: Buffer): { readonly digest: string; readonly isArchive: boolean } {
+  const manifest = JSON.parse(bytes.toString("utf8")) as { readonly layers?: unknown };
+  const layers = Array.isArray(manifest.layers) ? (manifest.layers as readonly unknown[]) : [];
+  const typed = layers.map((layer) => layer as { readonly mediaType?: unknown; readonly digest?: unknown });
+  const artifact = typed.length === 2 ? typed.find(({ mediaType }) => mediaType === layouts.artifact) : undefined;
+  const last = typed.at(-1);
+  const isArchive = last?.mediaType === layouts.docker || last?.mediaType === layouts.oci;
+  const chosen = artifact ?? (isArchive ? last : undefined);
+  if (typeof chosen?.digest !== "string") {
+    const types = typed.map(({ mediaType }) => String(mediaType)).join(", ");
+    throw new Error(
+      `the image is neither a docker or OCI image with a module nor a Wasm artifact; its layers: ${types}`,
+    );
+  }
+  return { digest: chosen.digest, isArchive: artifact === undefined };
+}
+
+function sha256Of(bytes: Uint8Array): string {
+  return createHash("sha256").update(bytes).digest("hex");
+}

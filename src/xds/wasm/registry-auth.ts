@@ -1,0 +1,88 @@
+// SPDX-License-Identifier: Apache-2.0
+import { isIP } from "node:net";
+import { BlockList } from "node:net";
+
+/** Name and password for one registry. */
+export interface RegistryLogin {
+  /** As in an `authorization: Basic` header. */
+  readonly basic: string;
+}
+
+/**
+ * The login for a registry in a docker configuration.
+ * @returns undefined when the configuration has none for it
+ * @throws Error when it is no such configuration
+ */
+export function parsePullSecret(json: string, registry: string): RegistryLogin | undefined {
+  let secret: unknown;
+  try {
+    secret = JSON.parse(json);
+  } catch (cause) {
+    throw new Error("the pull secret is not JSON", { cause });
+  }
+  const auths = memberOf(secret, "auths");
+  if (typeof auths !== "object" || auths === null) throw new Error("the pull secret has no auths");
+  const entry = memberOf(auths, registry) ?? memberOf(auths, `https://${registry}`);
+  if (entry === undefined) return undefined;
+  const auth = memberOf(entry, "auth");
+  if (typeof auth === "string" && auth !== "") return { basic: auth };
+  const [name, password] = [memberOf(entry, "username"), memberOf(entry, "password")];
+  if (typeof name !== "string" || typeof password !== "string") return undefined;
+  return { basic: Buffer.from(`${name}:${password}`).toString("base64") };
+}
+
+/** Where a registry says that tokens are to be had. */
+export interface BearerChallenge {
+  readonly realm: string;
+  readonly service: string | undefined;
+  readonly scope: string | undefined;
+}
+
+/**
+ * Reads a `www-authenticate` header.
+ * @returns undefined when there is no Bearer challenge in it
+ * @throws Error when a realm in it is none to send a login to
+ */
+export function parseChallenge(header: string): BearerChallenge | undefined {
+  for (const [, realm = ""] of header.matchAll(/realm="([^"]*)"/gi)) assertRealm(realm);
+  if (!/(^|[\s,])bearer\s/i.test(header)) return undefined;
+  const value = (name: string): string | undefined => new RegExp(`${name}="([^"]*)"`, "i").exec(header)?.[1];
+  const realm = value("realm");
+  return realm === undefined ? undefined : { realm, service: value("service"), scope: value("scope") };
+}
+
+const privateRanges = new BlockList();
+for (const [address, bits] of [
+  ["10.0.0.0", 8],
+  ["172.16.0.0", 12],
+  ["192.168.0.0", 16],
+  ["127.0.0.0", 8],
+  ["169.254.0.0", 16],
+  ["0.0.0.0", 8],
+] as const) {
+  privateRanges.addSubnet(address, bits, "ipv4");
+}
+for (const [address, bits] of [
+  ["::1", 128],
+  ["fc00::", 7],
+  ["fe80::", 10],
+] as const) {
+  privateRanges.addSubnet(address, bits, "ipv6");
+}
+
+/** A registry must not be able to send the login to a place inside. */
+function assertRealm(realm: string): void {
+  const url = URL.parse(realm);
+  const host = url?.hostname.replace(/^\[(.*)\]$/, "$1").toLowerCase() ?? "";
+  const family = isIP(host);
+  const isPrivate = family !== 0 && privateRanges.check(host, family === 6 ? "ipv6" : "ipv4");
+  const isWeb = url?.protocol === "http:" || url?.protocol === "https:";
+  if (!isWeb || host === "" || host === "localhost" || host === "metadata.google.internal" || isPrivate) {
+    throw new Error(`the registry names ${realm} to log in at, which is not allowed`);
+  }
+}
+
+function memberOf(value: unknown, name: string): unknown {
+  if (typeof value !== "object" || value === null) return undefined;
+  return Object.entries(value).find(([key]) => key === name)?.[1];
+}

@@ -1,0 +1,102 @@
+// SPDX-License-Identifier: Apache-2.0
+import type { Clock } from "../../lib/clock.ts";
+import { describeError } from "../../lib/errors.ts";
+import type { Logger } from "../../lib/log.ts";
+import { startTask } from "../../lib/tasks.ts";
+import type { ConvertedExtensions, ExtensionConverter } from "../extension-feed.ts";
+import type { XdsResource } from "../response.ts";
+import type { XdsMetrics } from "../xds-metrics.ts";
+import { type Extension, parseExtension } from "./extension.ts";
+import { ModuleFetcher } from "./module-fetcher.ts";
+import type { WasmConfig } from "./wasm-config.ts";
+import { WasmFetchError } from "./wasm-error.ts";
+
+export interface WasmDeps {
+  readonly log: Logger;
+  readonly clock: Clock;
+  readonly random: () => number;
+  readonly metrics: Pick<XdsMetrics, "wasmConversions" | "wasmFetches">;
+}
+
+type Remote = Extract<Extension, { readonly kind: "remote" }>;
+
+/** Puts local files in the place of remote modules, so that Envoy need not fetch anything. */
+export class WasmExtensions implements ExtensionConverter, AsyncDisposable {
+  readonly #deps: WasmDeps;
+  readonly #fetcher: ModuleFetcher;
+  readonly #purging: AsyncDisposable;
+
+  constructor(config: WasmConfig, deps: WasmDeps) {
+    this.#deps = deps;
+    this.#fetcher = new ModuleFetcher(config, deps);
+    this.#purging = startTask(
+      async (signal) => {
+        for (;;) {
+          await this.#fetcher.cache.purge();
+          await deps.clock.delay(config.purgeEveryMs, signal);
+        }
+      },
+      (error) => {
+        deps.log.warn("Wasm modules are not purged any more", { reason: describeError(error) });
+      },
+    );
+  }
+
+  async convert(resources: readonly XdsResource[], signal: AbortSignal): Promise<ConvertedExtensions> {
+    const extensions = await Promise.all(resources.map((resource) => this.#parse(resource)));
+    let canRetry = false;
+    const failed: string[] = [];
+    const converted = await Promise.all(
+      resources.map(async (resource, index) => {
+        const extension = extensions[index];
+        if (extension?.kind !== "remote") return resource;
+        const { any, failure } = await this.#convertOne(extension, signal);
+        if (failure !== undefined) failed.push(resource.name);
+        if (failure?.isPermanent === false) canRetry = true;
+        return { ...resource, any };
+      }),
+    );
+    const isChanged = extensions.some(({ kind }) => kind === "remote");
+    return { resources: converted, isChanged, failed, canRetry };
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.#purging[Symbol.asyncDispose]();
+  }
+
+  async #parse(resource: XdsResource): Promise<Extension> {
+    try {
+      const extension = await parseExtension(resource.any);
+      if (extension.kind === "plain") this.#deps.metrics.wasmConversions.inc("no_remote_load");
+      return extension;
+    } catch (error) {
+      this.#deps.metrics.wasmConversions.inc("unmarshal_failure");
+      throw error;
+    }
+  }
+
+  async #convertOne(
+    extension: Remote,
+    signal: AbortSignal,
+  ): Promise<{ readonly any: Uint8Array; readonly failure: WasmFetchError | undefined }> {
+    const { log, metrics } = this.#deps;
+    try {
+      const path = await this.#fetcher.fetch(extension.module, signal);
+      metrics.wasmFetches.inc("success");
+      metrics.wasmConversions.inc("success");
+      return { any: extension.withFile(path), failure: undefined };
+    } catch (error) {
+      if (!(error instanceof WasmFetchError)) throw error;
+      metrics.wasmFetches.inc("fetch_failure");
+      metrics.wasmConversions.inc("fetch_failure");
+      const { url, isPermanent } = error;
+      log.warn("a Wasm module is missing; its filter is replaced", {
+        extension: extension.name,
+        url,
+        isPermanent,
+        reason: describeError(error),
+      });
+      return { any: extension.withoutModule(), failure: error };
+    }
+  }
+}

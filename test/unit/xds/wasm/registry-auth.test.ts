@@ -1,0 +1,68 @@
+// SPDX-License-Identifier: Apache-2.0
+import { expect, test } from "vitest";
+import { parseImageReference } from "../../../../src/xds/wasm/oci.ts";
+import { parseChallenge, parsePullSecret } from "../../../../src/xds/wasm/registry-auth.ts";
+import { BlockedAddresses } from "../../../../src/xds/wasm/addresses.ts";
+
+test("a pull secret gives the login of its registry, in both forms", () => {
+  const secret = JSON.stringify({
+    auths: { "r.example": { auth: "dTpw" }, "s.example": { username: "u", password: "p" } },
+  });
+  expect(parsePullSecret(secret, "r.example")).toEqual({ basic: "dTpw" });
+  expect(parsePullSecret(secret, "s.example")).toEqual({ basic: "dTpw" });
+  expect(parsePullSecret(secret, "t.example")).toBeUndefined();
+  for (const wrong of ["", "null", "{}", "[]"])
+    expect(() => parsePullSecret(wrong, "r.example")).toThrow("pull secret");
+});
+
+test("a challenge is read, wherever it stands in the header", () => {
+  const header =
+    'Basic realm="https://r.example", Bearer realm="https://auth.example/token",service="r",scope="repository:a:pull"';
+  expect(parseChallenge('Bearer realm="https://auth.example/token"')?.realm).toBe("https://auth.example/token");
+  expect(parseChallenge(header)?.service).toBe("r");
+  expect(parseChallenge('Basic realm="https://r.example"')).toBeUndefined();
+});
+
+test.each([
+  "http://localhost/t",
+  "http://127.0.0.1/t",
+  "http://[::1]/t",
+  "http://10.1.2.3/",
+  "http://169.254.169.254/",
+  "http://metadata.google.internal/",
+  "file:///etc/passwd",
+  "nonsense",
+  "http://0x7f.1/",
+])("a login is never sent to %s", (realm) => {
+  expect(() => parseChallenge(`Bearer realm="${realm}"`)).toThrow("not allowed");
+  expect(() => parseChallenge(`Bearer realm="https://good.example", Basic realm="${realm}"`)).toThrow("not allowed");
+});
+
+test("images are named by registry, repository, tag and digest", () => {
+  expect(parseImageReference("oci://r.example:5000/a/b:v1")).toEqual({
+    registry: "r.example:5000",
+    repository: "a/b",
+    tag: "v1",
+    digest: undefined,
+  });
+  expect(parseImageReference(`oci://r.example/a@sha256:${"0".repeat(64)}`)?.digest).toBe("0".repeat(64));
+  expect(parseImageReference("oci://r.example/a")?.tag).toBe("latest");
+  for (const wrong of ["oci://r.example", "https://r.example/a", "oci:///a"])
+    expect(parseImageReference(wrong)).toBeUndefined();
+});
+
+test("link-local addresses, metadata servers and those configured are blocked", () => {
+  const blocked = new BlockedAddresses(["192.0.2.0/24", "2001:db8::/32"]);
+  for (const address of [
+    "169.254.169.254",
+    "100.100.100.200",
+    "fe80::1",
+    "fd00:ec2::254",
+    "192.0.2.9",
+    "2001:db8::1",
+    "::ffff:169.254.1.1",
+  ]) {
+    expect(blocked.has(address)).toBe(true);
+  }
+  for (const address of ["127.0.0.1", "10.0.0.1", "192.0.3.1", "::1"]) expect(blocked.has(address)).toBe(false);
+});
