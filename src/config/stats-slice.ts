@@ -25,6 +25,12 @@ export function bootstrapStats(sources: Sources): BootstrapStats {
     if (problem !== undefined) findings.problem("stats inclusion regexps", `${JSON.stringify(regex)}: ${problem}`);
   }
   const flushIntervalMs = durationOf(sources, "statsFlushInterval");
+  if (env.bool("METRICS_LOCALHOST_ACCESS_ONLY") && proxy.proxyMetadata?.["METRICS_LOCALHOST_ACCESS_ONLY"] !== "true") {
+    findings.warn(
+      "METRICS_LOCALHOST_ACCESS_ONLY",
+      "closes the agent's metrics only; Envoy's own listener follows proxyMetadata.METRICS_LOCALHOST_ACCESS_ONLY",
+    );
+  }
   return {
     flushIntervalMs,
     evictionIntervalMs: evictionInterval(sources, flushIntervalMs ?? defaultFlushMs),

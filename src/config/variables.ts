@@ -109,6 +109,11 @@ export const variables = {
   ISTIO_GRPC_MAXSTREAMS: row("int", "100000", "other spelling of ISTIO_GPRC_MAXSTREAMS", { source: "attache" }),
   PROXY_CONFIG_XDS_AGENT: row("bool", "false", "asks the control plane for ProxyConfig, for trust roots"),
   PILOT_ENABLE_CA_CRL: row("bool", "true", "certificate revocation lists in the trust bundle"),
+  TERMINATION_DRAIN_DURATION_SECONDS: dead(
+    "int",
+    "5",
+    "of older releases; set terminationDrainDuration in ProxyConfig",
+  ),
   ENABLE_VTPROTOBUF: dead("bool", "true", "not used"),
   ISTIO_AGENT_ENABLE_WASM_REMOTE_LOAD_CONVERSION: dead(
     "bool",

@@ -190,6 +190,13 @@ test("an unknown flag does not swallow the role", () => {
   expect(parse({ args: ["--tpyo", "value", "waypoint"] }).role).toBe("waypoint");
 });
 
+test("an IPv6-first pod with dual stack off has one admin address, for Envoy and for who asks it", () => {
+  const interfaces = [{ name: "eth0", loopback: false, addresses: ["2001:db8::5", "10.1.2.3"] }];
+  const { envoy, bootstrap } = parse({ env: { INSTANCE_IP: "2001:db8::5" }, interfaces });
+  expect(envoy.admin.host).toBe("127.0.0.1");
+  expect(bootstrap).toMatchObject({ config: { addresses: { local: "127.0.0.1" } } });
+});
+
 test("PILOT_SAN of an IPv6 control plane is its address", () => {
   const { node } = parse({ env: { PROXY_CONFIG: '{"discoveryAddress":"[2001:db8::9]:15012"}' } });
   expect(node.metadata["PILOT_SAN"]).toEqual(["2001:db8::9"]);
