@@ -2,7 +2,6 @@
 export type { WorkloadHealth } from "./health/health-state.ts";
 export type { HealthCheckConfig, HealthCheckMethod } from "./health/health-check-config.ts";
 export { startHealthChecks, type HealthChecksDeps } from "./health/health-checks.ts";
-export { checkWorkload } from "./health/check-workload.ts";
 export type { OwnType } from "./own-type.ts";
 export type { Refusal } from "./refusals.ts";
 export { createXdsMetrics, type XdsMetrics } from "./xds-metrics.ts";

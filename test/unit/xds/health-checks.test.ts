@@ -1,0 +1,37 @@
+// SPDX-License-Identifier: Apache-2.0
+import { expect, test } from "vitest";
+import { type HealthCheckConfig, startHealthChecks, type WorkloadHealth } from "../../../src/xds/index.ts";
+import { eventually } from "../../support/eventually.ts";
+import { FakeClock } from "../../support/fake-clock.ts";
+import { testLog } from "../../support/test-log.ts";
+
+test("changes are reported once each, after as many equal results as asked; Envoy is asked first", async () => {
+  const clock = new FakeClock();
+  const reports: WorkloadHealth[] = [];
+  const results: (string | undefined)[] = [undefined, "a", undefined, "b", "c", "d", undefined, undefined, undefined];
+  const envoy: (string | undefined)[] = ["Envoy is not live"];
+  const pace = { initialDelayMs: 5_000, periodMs: 10_000, timeoutMs: 1_000, successThreshold: 2, failureThreshold: 3 };
+  const method = { kind: "tcp", host: "127.0.0.1", port: 1 } as const;
+  const config: HealthCheckConfig = { ...pace, method, sourceAddress: undefined };
+  await using _checks = startHealthChecks(config, {
+    log: testLog().log,
+    clock,
+    envoyProblem: () => Promise.resolve(envoy.shift()),
+    check: () => {
+      const result = results.shift();
+      return result === undefined ? Promise.resolve() : Promise.reject(new Error(result));
+    },
+    report: (health) => reports.push(health),
+  });
+  await clock.advance(4_999);
+  expect(envoy).toHaveLength(1);
+  await clock.advance(1);
+  await eventually(
+    () => {
+      expect(envoy).toHaveLength(0);
+    },
+    { withinMs: 1_000 },
+  );
+  for (let round = 0; round < 10; round++) await clock.advance(10_000);
+  expect(reports).toEqual([{ kind: "unhealthy", reason: "d" }, { kind: "healthy" }]);
+});
