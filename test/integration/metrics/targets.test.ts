@@ -4,7 +4,8 @@ import { promisify } from "node:util";
 import { gunzip, zstdDecompress } from "node:zlib";
 import { expect, test } from "vitest";
 import { systemClock } from "../../../src/lib/clock.ts";
-import { createAgentMetrics } from "../../../src/metrics/index.ts";
+import { Measure } from "../../../src/lib/measures.ts";
+import { createAgentMetrics, lazyMergedScrape } from "../../../src/metrics/index.ts";
 import { createMergedScrape } from "../../../src/metrics/merged-scrape.ts";
 import { answer, routes, startFakeApp } from "../../fakes/fake-app.ts";
 import { eventually } from "../../support/eventually.ts";
@@ -129,6 +130,23 @@ test("M5 the answer is compressed as the scraper likes it best", async () => {
     if (decode === undefined) expect(scraped.body).toContain('app{n="19999"} 1\n');
     else expect((await decode(dechunk(scraped.body))).toString()).toContain(big);
   }
+});
+
+test("a family that another room counts takes the place of the one that stands in for it", async () => {
+  const metrics = createAgentMetrics({ version: "test", now: () => 0, certificates: () => [] });
+  const measure = new Measure();
+  measure.set(7);
+  const extra = [{ name: "istio_agent_wasm_cache_entries", help: "Entries.", kind: "gauge" as const, measure }];
+  const { log } = testLog();
+  const merged = lazyMergedScrape({ envoyPort: undefined, targets: [] }, metrics, extra, { log, clock: systemClock });
+  let text = "";
+  const write = (piece: Uint8Array): Promise<void> => {
+    text += Buffer.from(piece).toString();
+    return Promise.resolve();
+  };
+  const request = { accept: undefined, userAgent: undefined, timeoutSeconds: undefined, query: "" };
+  await merged.scrape(request, { begin: () => undefined, write }, new AbortController().signal);
+  expect(text.match(/^istio_agent_wasm_cache_entries.*$/gm)).toEqual(["istio_agent_wasm_cache_entries 7"]);
 });
 
 test("a scraper that hangs up costs no target a failure", async () => {
