@@ -11,6 +11,7 @@ import type { RecorderConfig } from "../recorder/recorder-config.ts";
 import type { SdsConfig } from "../sds/sds-config.ts";
 import type { StatusConfig } from "../status/status-config.ts";
 import type { HealthCheckConfig } from "../xds/health/health-check-config.ts";
+import type { WasmConfig } from "../xds/wasm/wasm-config.ts";
 import type { XdsConfig } from "../xds/xds-config.ts";
 
 /** Everything that `attache proxy` does, decided once. Nobody changes it afterwards. */
@@ -114,6 +115,8 @@ export type DiscoverySource =
       readonly proxy: XdsConfig;
       /** Between Envoy and the agent. */
       readonly delta: boolean;
+      /** How Wasm modules are fetched for Envoy; undefined leaves it to Envoy. */
+      readonly wasm: WasmConfig | undefined;
       /** Of the workload, told to the control plane; undefined: nobody asks. */
       readonly healthCheck: HealthCheckConfig | undefined;
       /** Also asks for ProxyConfig, for trust roots. */

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 import { ipFamily } from "../lib/ip-address.ts";
 import type { JsonObject, JsonValue, Locality, NodeIdentity } from "../model/node.ts";
+import type { Findings } from "./config-error.ts";
 import { parseBool } from "./environment.ts";
 import { clusterName, localityLabel, parseLocality, sanitizedLocality } from "./node-identity.ts";
 import { nodeIps } from "./node-ips.ts";
@@ -85,7 +86,7 @@ function objectOf(raw: RawMetadata, key: string): JsonObject {
 }
 
 function computedMetadata(
-  { env, flags, proxy, input }: NodeSources,
+  { env, flags, proxy, input, findings }: NodeSources,
   raw: RawMetadata,
   ips: readonly string[],
 ): Readonly<Record<string, JsonValue>> {
@@ -103,7 +104,7 @@ function computedMetadata(
     ENVOY_SECURE_MERGED_METRICS_PORT: env.int("ENVOY_SECURE_MERGED_METRICS_PORT"),
     EXIT_ON_ZERO_ACTIVE_CONNECTIONS: shownBool(env.bool("EXIT_ON_ZERO_ACTIVE_CONNECTIONS")),
     ENVOY_SKIP_DEPRECATED_LOGS: shownBool(env.bool("ENVOY_SKIP_DEPRECATED_LOGS")),
-    METADATA_DISCOVERY: metadataDiscovery(env.string("PEER_METADATA_DISCOVERY"), raw),
+    METADATA_DISCOVERY: metadataDiscovery(env.string("PEER_METADATA_DISCOVERY"), raw, findings),
     WORKLOAD_IDENTITY_SOCKET_FILE: env.string("WORKLOAD_IDENTITY_SOCKET_FILE"),
   };
   if (flags.stsPort !== 0) values["STS_PORT"] = String(flags.stsPort);
@@ -113,7 +114,13 @@ function computedMetadata(
 }
 
 /** Follows HBONE unless the variable says otherwise. */
-function metadataDiscovery(variable: string, raw: RawMetadata): string {
+function metadataDiscovery(variable: string, raw: RawMetadata, findings: Findings): string {
+  if (variable !== "" && parseBool(variable) === undefined) {
+    findings.warn(
+      "PEER_METADATA_DISCOVERY",
+      `${JSON.stringify(variable)} is not a boolean (true or false); it is ignored`,
+    );
+  }
   const hbone = raw.values.get("ENABLE_HBONE")?.value;
   const on = parseBool(variable) ?? parseBool(typeof hbone === "string" ? hbone : "") ?? false;
   return on ? "true" : "false";

@@ -14,6 +14,8 @@ export type FieldType =
   | "number"
   | "duration"
   | "any"
+  /** Like `any`, with names in camel case, durations in seconds and whole numbers as numbers. */
+  | "settings"
   | { readonly message: MessageFields }
   | { readonly list: FieldType }
   | { readonly map: FieldType }
@@ -209,7 +211,7 @@ export const proxyConfigFields = {
   image: { message: { imageType: "string" } },
   privateKeyProvider: { message: { cryptomb: keyProvider, qat: keyProvider } },
   proxyHeaders,
-  connectionSettings: "any",
+  connectionSettings: "settings",
   fileFlushInterval: "duration",
   fileFlushMinSizeKb: "uint",
   statsCompression: "boolValue",

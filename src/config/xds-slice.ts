@@ -2,6 +2,7 @@
 import { resolve } from "node:path";
 import type { HttpProxyAddress, XdsAddress, XdsCacheConfig, XdsConfig, XdsSecurity } from "../xds/xds-config.ts";
 import type { DiscoverySource } from "./agent-config.ts";
+import { wasmConfig } from "./wasm-slice.ts";
 import { healthCheckConfig } from "./health-slice.ts";
 import { parseHostPort } from "./host-port.ts";
 import { type Sources, places } from "./sources.ts";
@@ -26,6 +27,7 @@ export function discoverySource(sources: Sources): DiscoverySource {
     kind: "ads",
     proxy: xdsConfig(sources),
     delta: env.bool("ISTIO_DELTA_XDS") || role === "waypoint",
+    wasm: wasmConfig(sources),
     healthCheck: healthCheckConfig(sources),
     proxyConfigOverXds: env.bool("PROXY_CONFIG_XDS_AGENT"),
   };

@@ -42,6 +42,7 @@ function valueOf(type: FieldType): fc.Arbitrary<unknown> {
     case "duration":
       return duration;
     case "any":
+    case "settings":
       return fc.jsonValue();
     default:
       break;

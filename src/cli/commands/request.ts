@@ -38,6 +38,7 @@ async function run({ args, print, stop }: CommandContext): Promise<number> {
   if (!allowedPorts.includes(port)) {
     throw new UsageError("request", `debug port ${String(port)} is not in allowed list [${allowedPorts.join(" ")}]`);
   }
+  if (!/^[!#$%&'*+.^_`|~0-9A-Za-z-]+$/.test(method)) throw new RequestError(`invalid method ${JSON.stringify(method)}`);
   const address = `http://localhost:${String(port)}`;
   using limit = deadline(systemClock, timeoutMs, stop);
   const answer = await ask({ method, url: new URL(`${address}/${path.replace(/^\//, "")}`), body }, limit.signal);

@@ -113,3 +113,14 @@ describe("what the control plane sees", () => {
     expect(shown).toMatchObject({ tracing: { lightstep: { address: "l:1" } } });
   });
 });
+
+test("connection settings come out in one spelling, whatever their fields are", () => {
+  const { fields } = merge({
+    connectionSettings: { profile: "EDGE", http_idle_timeout: "10m", httpMaxConcurrentStreams: "200", x: null },
+  });
+  expect(fields["connectionSettings"]).toEqual({
+    profile: "EDGE",
+    httpIdleTimeout: "600s",
+    httpMaxConcurrentStreams: 200,
+  });
+});
