@@ -24,6 +24,8 @@ export interface XdsDeps {
   readonly metrics: XdsMetrics;
   /** Types that the agent asks for itself. */
   readonly ownTypes: readonly OwnType[];
+  /** Streams of Envoy's at once, the newest ones: two while one Envoy takes over from another. Default 1. */
+  readonly maxEnvoyStreams?: number;
   /** How modules of Wasm extensions are fetched for Envoy; undefined leaves extensions as they are. */
   readonly wasm?: WasmConfig | undefined;
 }
@@ -68,8 +70,9 @@ export function serveXdsProxy(listener: UnixListener, config: XdsConfig, deps: X
     refusals,
     health: () => health,
     claim: (stream) => {
-      for (const other of streams) {
-        if (other === stream || !other.isEnvoy) continue;
+      const others = [...streams].filter((other) => other !== stream && other.isEnvoy);
+      const surplus = others.slice(0, Math.max(0, others.length - (deps.maxEnvoyStreams ?? 1) + 1));
+      for (const other of surplus) {
         deps.log.info("Envoy opened another stream; the older one is closed");
         other.end();
       }

@@ -35,6 +35,7 @@ export interface ProxyUnderTestOptions {
   readonly config?: Partial<XdsConfig>;
   readonly ownTypes?: readonly OwnType[];
   readonly wasm?: WasmConfig;
+  readonly maxEnvoyStreams?: number;
 }
 
 /** The proxy towards control planes on the given ports of loopback, in plaintext unless said otherwise. */
@@ -75,6 +76,7 @@ export async function startProxy(
     metrics,
     ownTypes: options.ownTypes ?? [],
     wasm: options.wasm,
+    maxEnvoyStreams: options.maxEnvoyStreams ?? 1,
   };
   const proxy = stack.use(serveXdsProxy(listener, config, deps));
   return {

@@ -75,6 +75,22 @@ describe.each(["sotw", "delta"] as const)("%s", (protocol) => {
     expect(under.proxy.status().streams.map(({ isEnvoy }) => isEnvoy)).toEqual([false, true]);
   });
 
+  test("two streams of Envoy's stay where one Envoy takes over from another; a third ends the oldest", async () => {
+    await using controlPlane = await startFakeControlPlane();
+    await using under = await startProxy([controlPlane.port], { maxEnvoyStreams: 2 });
+    const clients = [await under.open(protocol), await under.open(protocol), await under.open(protocol)];
+    for (const [index, client] of clients.entries()) {
+      await client.send({ typeUrl: cluster, node: envoyNode });
+      await eventually(
+        () => {
+          expect(under.proxy.status().streams.filter(({ isEnvoy }) => isEnvoy)).toHaveLength(Math.min(index + 1, 2));
+        },
+        { withinMs: 1_000 },
+      );
+    }
+    await clients[0]?.untilEnd();
+  });
+
   test("debug answers go to whoever asked for them", async () => {
     await using controlPlane = await startFakeControlPlane();
     controlPlane.set(debug, [named("syncz")]);
