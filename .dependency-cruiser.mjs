@@ -14,6 +14,7 @@ const rooms = [
   "interception",
   "recorder",
   "host",
+  "platform",
 ];
 const room = `^src/(${rooms.join("|")})/`;
 const roomWithGen = "^src/(ca|sds|xds|status)/";

@@ -6,15 +6,17 @@ interface Suite {
   /** Suites run one after another in this order, so that none is slowed down by another. */
   readonly order: number;
   readonly timeoutMs: number;
+  /** Files that run at the same time. Those of e2e measure under load, each on its own. */
+  readonly workers: number;
   /** Whether each file has a process of its own. */
   readonly isolate: boolean;
 }
 
 const suites: readonly Suite[] = [
-  { name: "unit", order: 1, timeoutMs: 5_000, isolate: false },
-  { name: "integration", order: 2, timeoutMs: 30_000, isolate: true },
-  { name: "parity", order: 3, timeoutMs: 30_000, isolate: true },
-  { name: "e2e", order: 4, timeoutMs: 90_000, isolate: true },
+  { name: "unit", workers: 2, order: 1, timeoutMs: 5_000, isolate: false },
+  { name: "integration", workers: 2, order: 2, timeoutMs: 30_000, isolate: true },
+  { name: "parity", workers: 2, order: 3, timeoutMs: 30_000, isolate: true },
+  { name: "e2e", workers: 1, order: 4, timeoutMs: 90_000, isolate: true },
 ];
 
 export default defineConfig({
@@ -28,13 +30,13 @@ export default defineConfig({
       reporter: ["text-summary", "json-summary"],
     },
     projects: suites.map(
-      ({ name, order, timeoutMs, isolate }): TestProjectInlineConfiguration => ({
+      ({ name, order, timeoutMs, workers, isolate }): TestProjectInlineConfiguration => ({
         test: {
           name,
           include: [`test/${name}/**/*.test.ts`],
           setupFiles: ["test/support/leak-guard.ts"],
           pool: "forks",
-          maxWorkers: 2,
+          maxWorkers: workers,
           isolate,
           retry: 0,
           testTimeout: timeoutMs,

@@ -11,11 +11,10 @@
   const bytes = Buffer.allocUnsafeSlow(length);
   readSync(descriptor, bytes, 0, length, offset);
   const code = bytes.toString("latin1").replaceAll("*\x01/", "*/");
-  const parameters = ["require", "__filename", "__dirname", "descriptor"];
-  require("node:vm").compileFunction(code, parameters, { filename: __filename, lineOffset: line })(
-    require,
-    __filename,
-    __dirname,
-    descriptor,
-  );
+  const parameters = ["__filename", "__dirname", "descriptor"];
+  const run = require("node:vm").compileFunction(code, parameters, { filename: __filename, lineOffset: line });
+  // the module object has the whole text; nobody asks for this module again
+  delete require.cache[__filename];
+  Object.assign(process, { mainModule: undefined });
+  run(__filename, __dirname, descriptor);
 }

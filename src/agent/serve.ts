@@ -1,10 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
+import { join } from "node:path";
 import type { AgentConfig } from "../config/agent-config.ts";
 import type { SupervisedEnvoy } from "../envoy/index.ts";
+import type { Clock } from "../lib/clock.ts";
+import { releaseStartMemory } from "../lib/start-memory.ts";
 import { startTask } from "../lib/tasks.ts";
 import type { UnixListener } from "../lib/unix-socket.ts";
-import { Readiness } from "../model/readiness.ts";
-import type { StatusSources } from "../status/index.ts";
+import type { Readiness } from "../model/readiness.ts";
+import type { StatusServer, StatusSources } from "../status/index.ts";
 import type { AgentDeps, AgentEnd, AgentSignals } from "./agent.ts";
 import { startDiscovery } from "./discovery-room.ts";
 import { Ending } from "./ending.ts";
@@ -24,6 +27,7 @@ export interface Started {
   readonly sdsSocket: UnixListener | undefined;
   readonly xdsSocket: UnixListener | undefined;
   readonly phases: StartPhases;
+  readonly holds: Readiness;
 }
 
 /**
@@ -31,10 +35,9 @@ export interface Started {
  * when its turn comes. Rooms close in reverse, after Envoy.
  */
 export async function serve(started: Started, deps: AgentDeps, signals: AgentSignals): Promise<AgentEnd> {
-  const { config, envoy, phases } = started;
+  const { config, envoy, phases, holds } = started;
   using ending = new Ending(signals.stop);
   const roomDeps = { ...deps, fail: ending.fail.bind(ending) };
-  const holds = new Readiness(() => deps.clock.now());
   await using rooms = new AsyncDisposableStack();
 
   const envoyStarts = (): SupervisedEnvoy["counts"] => envoy?.counts ?? { restarts: 0, swaps: 0, refusedSwaps: 0 };
@@ -61,12 +64,13 @@ export async function serve(started: Started, deps: AgentDeps, signals: AgentSig
       ending.drained();
       side.drainByRequest();
     },
-    inspect: createInspection({ config, identity, xds, ending }),
+    requiredFiles: outputFiles(config),
+    inspect: createInspection({ config, identity, xds, ending, logLevels: deps.logLevels }),
   };
   const { listenStatus } = await import("../status/index.ts");
   const status = rooms.use(await listenStatus(config.status, sources, roomDeps));
   phases.end("status served");
-  rooms.use(startTask((stop) => status.untilReady(stop), roomDeps.fail));
+  rooms.use(startTask((stop) => endStart(status, deps.clock, stop), roomDeps.fail));
   await startWorkloadHealth({ config, xds, status }, rooms, roomDeps);
   if (envoy !== undefined) {
     const { startTakingUpInputs } = await import("./new-inputs.ts");
@@ -80,4 +84,16 @@ export async function serve(started: Started, deps: AgentDeps, signals: AgentSig
   const end = await side.end({ wantsDrain: ending.wantsDrain, wasReady, force: signals.force });
   if (ending.failure !== undefined) throw ending.failure;
   return end;
+}
+
+/** What a proxyless application reads; without it the pod is not ready. */
+function outputFiles({ cert: { output } }: AgentConfig): readonly string[] {
+  if (output === undefined) return [];
+  return ["cert-chain.pem", "key.pem", "root-cert.pem"].map((name) => join(output.directory, name));
+}
+
+/** Sees the pod become ready, also when nobody asks; what only the start needed is given back then. */
+async function endStart(status: Pick<StatusServer, "untilReady">, clock: Clock, signal: AbortSignal): Promise<void> {
+  await status.untilReady(signal);
+  await releaseStartMemory(clock, signal);
 }
