@@ -6,7 +6,9 @@ import { startEnvoy } from "../envoy/index.ts";
 import type { Clock } from "../lib/clock.ts";
 import { AgentError, describeError } from "../lib/errors.ts";
 import type { Logger } from "../lib/log.ts";
+import type { LogLevelSwitch } from "../lib/log-levels.ts";
 import { listenUnix, type UnixListener } from "../lib/unix-socket.ts";
+import { Readiness } from "../model/readiness.ts";
 import { createRecorder } from "../recorder/index.ts";
 import { exitCodeOf } from "./error-exit-code.ts";
 import { StartPhases } from "./start-phases.ts";
@@ -17,6 +19,7 @@ export interface AgentDeps {
   readonly random: () => number;
   /** Reads the configuration anew, from the same words and variables and the files as they are now. */
   readonly readConfig: () => Promise<AgentConfig>;
+  readonly logLevels: LogLevelSwitch;
   /** Writes the lines so far, without loading anything; called right after Envoy's exec. */
   readonly flushLog: () => void;
   /** Loads the log's writer; called when what Envoy waits for is served. */
@@ -46,11 +49,27 @@ export interface AgentEnd {
 export async function runAgent(config: AgentConfig, deps: AgentDeps, signals: AgentSignals): Promise<AgentEnd> {
   const recorder = createRecorder(config.recorder, () => deps.clock.now());
   const log = recorder.logger(deps.log);
-  const end = await endOf(startAndServe(config, { ...deps, log }, signals), signals);
+  const start = { phases: new StartPhases(log, deps.clock), holds: new Readiness(() => deps.clock.now()) };
+  const end = await endOf(startAndServe(config, start, { ...deps, log }, signals), signals);
   if (end.code === 0) removeBootstrap(config);
   else log.error(end.reason, { exitCode: end.code, errorCode: end.errorCode });
-  for (const failure of recorder.leaveAccount(end)) log.warn("the account of the end cannot be left", { failure });
+  const details = end.code === 0 ? undefined : await whyNeverReady(end, start);
+  for (const failure of recorder.leaveAccount({ ...end, details }))
+    log.warn("the account of the end cannot be left", { failure });
   return end;
+}
+
+/** How far the start has come, and what readiness waits for. */
+interface StartState {
+  readonly phases: StartPhases;
+  readonly holds: Readiness;
+}
+
+/** What an agent that ends before it was ever ready was waiting for, as a tree. */
+async function whyNeverReady(end: FailedEnd, { phases, holds }: StartState): Promise<string | undefined> {
+  if (phases.ended.some(({ name }) => name === "ready")) return undefined;
+  const { renderTermination } = await import("../status/index.ts");
+  return renderTermination({ cause: end.error ?? end.reason, pending: holds.pending(), phases: phases.ended });
 }
 
 /** Leaves the account of an agent whose configuration was refused. The error itself is the caller's to tell. */
@@ -62,9 +81,13 @@ export function accountForRefusal(error: unknown, recorder: AgentConfig["recorde
  * The order of the lines is the order of the start; nothing that can wait stands before Envoy's exec, and what serves
  * Envoy is loaded after it, while Envoy starts.
  */
-async function startAndServe(given: AgentConfig, deps: AgentDeps, signals: AgentSignals): Promise<AgentEnd> {
+async function startAndServe(
+  given: AgentConfig,
+  { phases, holds }: StartState,
+  deps: AgentDeps,
+  signals: AgentSignals,
+): Promise<AgentEnd> {
   const config = given.platform.localityNeeded ? await knowPlatform(given, deps, signals.stop) : given;
-  const phases = new StartPhases(deps.log, deps.clock);
   await using sdsSocket = await listenSds(config);
   await using xdsSocket = await listenXds(config);
   writeStartFiles(config);
@@ -73,7 +96,7 @@ async function startAndServe(given: AgentConfig, deps: AgentDeps, signals: Agent
   deps.log.debug("node", { id: config.node.id, cluster: config.node.cluster });
   deps.flushLog();
   const { serve } = await import("./serve.ts");
-  return await serve({ config, envoy, sdsSocket, xdsSocket, phases }, deps, signals);
+  return await serve({ config, envoy, sdsSocket, xdsSocket, phases, holds }, deps, signals);
 }
 
 /** Without Envoy nobody is served over SDS. */
@@ -97,7 +120,7 @@ function removeBootstrap({ bootstrap }: AgentConfig): void {
   if (bootstrap.kind === "generated") rmSync(bootstrap.path, { force: true });
 }
 
-type FailedEnd = AgentEnd & { readonly errorCode?: string };
+type FailedEnd = AgentEnd & { readonly errorCode?: string; readonly error?: unknown };
 
 /** A fault that nobody caught ends the agent in order, and is what it ends with. */
 async function endOf(run: Promise<AgentEnd>, { fault }: AgentSignals): Promise<FailedEnd> {
@@ -112,5 +135,5 @@ async function endOf(run: Promise<AgentEnd>, { fault }: AgentSignals): Promise<F
 
 function failedEnd(error: unknown): FailedEnd {
   const errorCode = error instanceof AgentError ? error.code : "AGENT_FAULT";
-  return { code: exitCodeOf(error), reason: describeError(error), errorCode };
+  return { code: exitCodeOf(error), reason: describeError(error), errorCode, error };
 }

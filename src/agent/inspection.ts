@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 import type { AgentConfig } from "../config/agent-config.ts";
 import { buildInfo } from "../lib/build-info.ts";
+import type { LogLevelSwitch } from "../lib/log-levels.ts";
 import type { StatusSources } from "../status/index.ts";
 import type { XdsProxy } from "../xds/index.ts";
 import type { Ending } from "./ending.ts";
@@ -11,10 +12,17 @@ interface Inspected {
   readonly identity: Identity;
   readonly xds: XdsProxy | undefined;
   readonly ending: Ending;
+  readonly logLevels: LogLevelSwitch;
 }
 
 /** Joins the debug endpoints to what the rooms tell of themselves. */
-export function createInspection({ config, identity, xds, ending }: Inspected): NonNullable<StatusSources["inspect"]> {
+export function createInspection({
+  config,
+  identity,
+  xds,
+  ending,
+  logLevels,
+}: Inspected): NonNullable<StatusSources["inspect"]> {
   return {
     version: `${buildInfo.version} ${buildInfo.revision}`,
     certificates: () => {
@@ -27,6 +35,7 @@ export function createInspection({ config, identity, xds, ending }: Inspected): 
     node: () => config.node,
     configuration: () => config.proxyConfig,
     drain: () => ending.reason() ?? (ending.wantsDrain ? "not draining" : "draining by request"),
+    logLevels,
     ...(xds === undefined ? {} : { xds: () => xdsFacts(xds) }),
   };
 }

@@ -4,10 +4,12 @@ import type { AgentConfig } from "../config/agent-config.ts";
 import type { SupervisedEnvoy } from "../envoy/index.ts";
 import type { Clock } from "../lib/clock.ts";
 import { releaseStartMemory } from "../lib/start-memory.ts";
+import type { Deps } from "../lib/deps.ts";
 import { startTask } from "../lib/tasks.ts";
 import type { UnixListener } from "../lib/unix-socket.ts";
 import type { Readiness } from "../model/readiness.ts";
 import type { StatusServer, StatusSources } from "../status/index.ts";
+import type { XdsProxy } from "../xds/index.ts";
 import type { AgentDeps, AgentEnd, AgentSignals } from "./agent.ts";
 import { startDiscovery } from "./discovery-room.ts";
 import { Ending } from "./ending.ts";
@@ -70,20 +72,35 @@ export async function serve(started: Started, deps: AgentDeps, signals: AgentSig
   const { listenStatus } = await import("../status/index.ts");
   const status = rooms.use(await listenStatus(config.status, sources, roomDeps));
   phases.end("status served");
-  rooms.use(startTask((stop) => endStart(status, deps.clock, stop), roomDeps.fail));
-  await startWorkloadHealth({ config, xds, status }, rooms, roomDeps);
-  if (envoy !== undefined) {
-    const { startTakingUpInputs } = await import("./new-inputs.ts");
-    rooms.use(startTakingUpInputs({ config, envoy, onHangup: signals.onHangup }, deps));
-  }
-  await deps.loadLog();
-  rooms.use(startTask(() => tellPreflight(config, deps.log), roomDeps.fail));
-  rooms.use(startTask((signal) => tellPlatform(config, deps, signal), roomDeps.fail));
+  await startBackground({ ...started, xds, status, onHangup: signals.onHangup }, rooms, roomDeps);
 
   await ending.until(side.exited);
   const end = await side.end({ wantsDrain: ending.wantsDrain, wasReady, force: signals.force });
   if (ending.failure !== undefined) throw ending.failure;
   return end;
+}
+
+interface Background extends Started {
+  readonly xds: XdsProxy | undefined;
+  readonly status: StatusServer;
+  readonly onHangup: AgentSignals["onHangup"];
+}
+
+/** What nobody waits for: readiness looked at, the workload's health, new inputs, the log's writer, what is worth a line. */
+async function startBackground(
+  { config, envoy, xds, status, onHangup }: Background,
+  rooms: AsyncDisposableStack,
+  deps: AgentDeps & Deps,
+): Promise<void> {
+  rooms.use(startTask((stop) => endStart(status, deps.clock, stop), deps.fail));
+  await startWorkloadHealth({ config, xds, status }, rooms, deps);
+  if (envoy !== undefined) {
+    const { startTakingUpInputs } = await import("./new-inputs.ts");
+    rooms.use(startTakingUpInputs({ config, envoy, onHangup }, deps));
+  }
+  await deps.loadLog();
+  rooms.use(startTask(() => tellPreflight(config, deps.log), deps.fail));
+  rooms.use(startTask((signal) => tellPlatform(config, deps, signal), deps.fail));
 }
 
 /** What a proxyless application reads; without it the pod is not ready. */

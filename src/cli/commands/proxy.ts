@@ -4,6 +4,7 @@ import type { AgentConfig } from "../../config/agent-config.ts";
 import { parseConfig, proxyFlags, readConfigInput, recorderConfig } from "../../config/index.ts";
 import { systemClock } from "../../lib/clock.ts";
 import { createLogger } from "../../lib/log.ts";
+import { LogLevelSwitch } from "../../lib/log-levels.ts";
 import { createLogWriter } from "../../lib/log-writer.ts";
 import type { Command, CommandContext } from "../command.ts";
 
@@ -23,11 +24,12 @@ async function runProxy({ args, env, ...signals }: CommandContext): Promise<numb
     accountForRefusal(error, recorderConfig(env), systemClock);
     throw error;
   });
+  const logLevels = new LogLevelSwitch(config.log.levels);
   const writer = createLogWriter(config.log);
   const log = createLogger(
     writer.sink,
     () => systemClock.now(),
-    () => config.log.levels,
+    () => logLevels.read(),
   );
   for (const { source, message } of config.warnings) log.warn(message, { source });
   const deps = {
@@ -35,6 +37,7 @@ async function runProxy({ args, env, ...signals }: CommandContext): Promise<numb
     clock: systemClock,
     random: Math.random,
     readConfig,
+    logLevels,
     flushLog: () => {
       writer.flush();
     },
