@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+import { ConfigError } from "../config/config-error.ts";
 import { describeError } from "../lib/errors.ts";
 import type { CommandContext } from "./command.ts";
 import { commandNames, findCommand } from "./command-table.ts";
@@ -23,9 +24,15 @@ export async function runCli(input: CliInput): Promise<number> {
     if (command === undefined) throw new Error(`the command ${name} is missing`);
     return await command.run({ ...context, env, args, programName });
   } catch (error) {
-    input.printError(`Error: ${describeError(error)}\n`);
+    input.printError(renderError(error));
     return exitCodeOf(error);
   }
+}
+
+/** One line; of a configuration, one for each thing that is wrong. */
+function renderError(error: unknown): string {
+  if (!(error instanceof ConfigError)) return `Error: ${describeError(error)}\n`;
+  return error.problems.map(({ source, message }) => `Error: configuration: ${source}: ${message}\n`).join("");
 }
 
 /**

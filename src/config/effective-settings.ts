@@ -6,7 +6,7 @@ import type { ConfigInput } from "./config-input.ts";
 import { parseDownwardApi } from "./downward-api.ts";
 import { effectiveProxyConfig } from "./effective-proxy-config.ts";
 import { Environment } from "./environment.ts";
-import { renderProxyConfig } from "./proxy-config.ts";
+import { isJsonObject, renderProxyConfig } from "./proxy-config.ts";
 import { parseProxyFlags, proxyFlags } from "./proxy-flags.ts";
 import { places } from "./sources.ts";
 import { variablePrefixes, variables } from "./variables.ts";
@@ -27,6 +27,23 @@ const redacted = "[redacted]";
 const secretName = /(TOKEN|SECRET|PASSWORD|CREDENTIAL|_KEY|HEADER_.*)$/i;
 const plainNames =
   /(_FILE|_PATH|FETCHER_TYPE|_ID|_MODE|IDENTITY_PROVIDER|_TTL|_RATIO|_JITTER)$|^PKCS8_KEY$|^PROXY_CONFIG$/i;
+
+/** A document without the values of members whose names say that they are secret. Paths and switches are not. */
+export function redactSecrets(value: JsonValue): JsonValue {
+  if (Array.isArray(value)) return value.map((item: JsonValue) => redactSecrets(item));
+  if (!isJsonObject(value)) return value;
+  return Object.fromEntries(
+    Object.entries(value).map(([name, item]) => [
+      name,
+      typeof item === "string" ? shownMember(name, item) : redactSecrets(item),
+    ]),
+  );
+}
+
+function shownMember(name: string, text: string): string {
+  if (/^\.{0,2}\/|^(true|false)?$/.test(text)) return text;
+  return secretName.test(name) && !plainNames.test(name) ? redacted : text;
+}
 
 /**
  * Every setting with its value and its source: flags, variables of the table, groups of variables that are set, and the
@@ -92,7 +109,7 @@ function proxyConfigSettings(input: ConfigInput): readonly EffectiveSetting[] {
   return Object.entries(renderProxyConfig(fields)).map(([name, value]) => ({
     kind: "proxyConfig",
     name,
-    value,
+    value: redactSecrets(value),
     source: origins.get(name) ?? "default",
   }));
 }

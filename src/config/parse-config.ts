@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+import { suggestion } from "../lib/nearest-name.ts";
 import { type JsonObject, type ProxyRole, proxyRoles } from "../model/node.ts";
 import type { AgentConfig } from "./agent-config.ts";
 import { bootstrapSource } from "./bootstrap-source.ts";
@@ -110,7 +111,14 @@ function readDownward(input: ConfigInput, path: string, findings: Findings): Rea
   return file.kind === "text" ? parseDownwardApi(file.text, path, findings) : new Map();
 }
 
+const ownPrefix = "ATTACHE_";
+
 function warnOfDeadSettings({ flags, findings }: Sources, env: Readonly<Record<string, string>>): void {
+  for (const name of Object.keys(env)) {
+    if (!name.startsWith(ownPrefix) || Object.hasOwn(variables, name)) continue;
+    const own = Object.keys(variables).filter((known) => known.startsWith(ownPrefix));
+    findings.warn(name, `there is no such setting; it is ignored${suggestion(name, own)}`);
+  }
   for (const [name, spec] of Object.entries(variables)) {
     if ("dead" in spec && env[name] !== undefined) findings.warn(name, "is accepted, but has no effect");
   }

@@ -1,7 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 import { preflightBootstrap, renderBootstrap } from "../../bootstrap/index.ts";
 import type { AgentConfig } from "../../config/agent-config.ts";
-import { type ConfigInput, effectiveSettings, parseConfig, readConfigInput } from "../../config/index.ts";
+import {
+  type ConfigInput,
+  effectiveSettings,
+  parseConfig,
+  readConfigInput,
+  redactSecrets,
+} from "../../config/index.ts";
 import { exitCode } from "../../lib/exit-code.ts";
 import type { JsonObject, JsonValue } from "../../model/node.ts";
 import type { CommandContext } from "../command.ts";
@@ -43,10 +49,10 @@ function explain(input: ConfigInput): { readonly config: AgentConfig; readonly e
   const explanation = {
     role: config.role,
     settings,
-    node: { id: node.id, cluster: node.cluster, ips: node.ips, metadata: node.metadata },
+    node: redactSecrets({ id: node.id, cluster: node.cluster, ips: node.ips, metadata: node.metadata }),
     envoy: { command: [envoy.binaryPath, ...envoy.args] },
     warnings: warnings.map(({ source, message }): JsonObject => ({ source, message })),
-    bootstrap: document,
+    bootstrap: redactSecrets(document),
   };
   return { config, explanation };
 }

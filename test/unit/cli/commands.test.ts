@@ -71,7 +71,13 @@ test.each([
 });
 
 test("explain shows settings with their source, and no secret", async () => {
-  const env = { CA_ROOT_CA: "SYSTEM", XDS_ROOT_CA: "SYSTEM", POD_NAME: "web-1", CA_HEADER_TOKEN: "geheim" };
+  const env = {
+    CA_ROOT_CA: "SYSTEM",
+    XDS_ROOT_CA: "SYSTEM",
+    POD_NAME: "web-1",
+    CA_HEADER_TOKEN: "geheim",
+    ISTIO_META_API_TOKEN: "geheim",
+  };
   const { code, out } = await run(["explain", "router", "--json"], env);
   expect(code).toBe(0);
   const { role, settings } = JSON.parse(out) as { role: string; settings: object[] };
@@ -84,4 +90,17 @@ test("explain shows settings with their source, and no secret", async () => {
     source: "environment",
   });
   expect(out).not.toContain("geheim");
+});
+
+test("each thing that is wrong with a configuration has a line of its own", async () => {
+  const { code, errors } = await run(["explain", "gateway"], {
+    CA_ROOT_CA: "SYSTEM",
+    XDS_ROOT_CA: "SYSTEM",
+    ECC_SIGNATURE_ALGORITHM: "x",
+  });
+  expect(code).toBe(64);
+  expect(errors.trimEnd().split("\n")).toEqual([
+    expect.stringMatching(/^Error: configuration: role: invalid proxy type: gateway/),
+    expect.stringMatching(/^Error: configuration: ECC_SIGNATURE_ALGORITHM: unknown algorithm "x"/),
+  ]);
 });

@@ -170,6 +170,11 @@ describe("what the reference passes over in silence is a warning", () => {
     ],
     ["a dead variable", { env: { XDS_AUTH_PROVIDER: "x" } }, "XDS_AUTH_PROVIDER: is accepted, but has no effect"],
     [
+      "a setting of our own that does not exist",
+      { env: { ATTACHE_XDS_FILE: "/x" } },
+      "ATTACHE_XDS_FILE: there is no such setting; it is ignored (did you mean ATTACHE_XDS_FILES?)",
+    ],
+    [
       "an IP that is none",
       { env: { INSTANCE_IP: "10.0.0.1,10.0.0.2" } },
       'INSTANCE_IP: "10.0.0.1,10.0.0.2" is not one IP address; it is ignored',
