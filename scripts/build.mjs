@@ -45,7 +45,7 @@ const { code, map, scripts, licences } = await makeBundle({
   root,
   entry: "src/main.ts",
   agent: "src/cli/commands/proxy.ts",
-  others: /^src\/(cli\/commands\/(?!proxy\.ts)|dev\/|ca\/embedded\/)/,
+  others: /^src\/(cli\/commands\/(?!proxy\.ts)|dev\/|(ca|xds)\/embedded\/|xds\/wasm\/)/,
   define: { ATTACHE_BUILD: JSON.stringify({ version, revision }) },
 });
 mkdirSync(join(root, "dist"), { recursive: true });

@@ -9,7 +9,7 @@ import { renderBundle } from "./render.mjs";
  * @property {string} root
  * @property {string} entry relative to the root
  * @property {string} agent the module, asked for by the entry, whose start must be quick
- * @property {RegExp} others modules whose lazily imported parts the agent never asks for
+ * @property {RegExp} others modules that the agent imports lazily, and hardly ever or never
  * @property {Readonly<Record<string, string>>} define
  */
 

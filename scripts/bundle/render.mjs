@@ -58,9 +58,10 @@ function assemble(boot, loader, scripts, known) {
 
   let first = `${loader.replace("BUNDLE_STORED", () => `{${table.join()}}`)}\n`;
   for (const { name, script, scriptMap } of scripts.filter(({ place }) => place === "start")) {
-    first += `factories[${JSON.stringify(name)}]=(${names})=>{\n`;
+    // the parentheses make the engine compile the function at once, instead of reading it over first
+    first += `factories[${JSON.stringify(name)}]=(function(${names}){\n`;
     sections.push({ offset: { line: lineCount(code) + lineCount(first), column: 0 }, map: scriptMap });
-    first += `${script}\n};\n`;
+    first += `${script}\n});\n`;
   }
   first += `load(${JSON.stringify(scripts.find(({ isEntry }) => isEntry)?.name)});`;
   for (const { name, script, scriptMap } of [
