@@ -18,7 +18,7 @@ export interface DiscoveryStart {
  * @returns undefined when Envoy reads its configuration from files
  */
 export async function startDiscovery(
-  { config: { xds }, socket, identity }: DiscoveryStart,
+  { config: { envoy, xds }, socket, identity }: DiscoveryStart,
   rooms: AsyncDisposableStack,
   deps: Deps,
 ): Promise<XdsProxy | undefined> {
@@ -38,7 +38,9 @@ export async function startDiscovery(
     identity.setMeshAnchors(pems);
   });
   const ownTypes = xds.proxyConfigOverXds ? [anchors] : [];
-  return rooms.use(serveXdsProxy(socket, xds.proxy, { ...deps, log: deps.log.scope("xdsproxy"), metrics, ownTypes }));
+  const log = deps.log.scope("xdsproxy");
+  const maxEnvoyStreams = envoy.hotRestart === undefined ? 1 : 2;
+  return rooms.use(serveXdsProxy(socket, xds.proxy, { ...deps, log, metrics, ownTypes, maxEnvoyStreams }));
 }
 
 function counter(name: string, help: string, measure: Measure): MetricFamily {
