@@ -83,6 +83,8 @@ test("SIGHUP takes up changed files; a configuration that is wrong leaves the ru
     },
     { withinMs: 20_000 },
   );
+  pod.kill("SIGTERM");
+  expect(await pod.exited).toEqual({ code: 0, signal: null });
 });
 
 test("SIGHUP changes nothing unless hot restart is on", async () => {
