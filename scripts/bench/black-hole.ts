@@ -12,10 +12,12 @@ const unshare = process.getuid?.() === 0 ? ["unshare", "-n"] : ["unshare", "-rn"
 
 const network = [
   "ip link set lo up",
-  "ip link add eth0 type dummy",
+  "ip link add eth0 type veth peer name hole0",
   "ip address add 10.1.2.3/24 dev eth0",
   "ip link set eth0 up",
-  "ip route add default dev eth0",
+  "ip link set hole0 up",
+  "ip neighbour add 10.1.2.1 lladdr 02:00:00:00:00:01 dev eth0",
+  "ip route add default via 10.1.2.1",
 ].join(" && ");
 
 /** Whether such a network can be made here. */

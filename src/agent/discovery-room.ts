@@ -33,6 +33,12 @@ export async function startDiscovery(
       "Seconds since the control plane was last heard of, while the cache serves Envoy; else 0.",
       metrics.cacheStalenessSeconds,
     ),
+    counter("istio_agent_wasm_remote_fetch_count", "Fetches of Wasm modules, by result.", metrics.wasmFetches),
+    counter(
+      "istio_agent_wasm_config_conversion_count",
+      "Conversions of Wasm configuration, by result.",
+      metrics.wasmConversions,
+    ),
   ]);
   const anchors = createTrustAnchors((pems) => {
     identity.setMeshAnchors(pems);
@@ -40,7 +46,8 @@ export async function startDiscovery(
   const ownTypes = xds.proxyConfigOverXds ? [anchors] : [];
   const log = deps.log.scope("xdsproxy");
   const maxEnvoyStreams = envoy.hotRestart === undefined ? 1 : 2;
-  return rooms.use(serveXdsProxy(socket, xds.proxy, { ...deps, log, metrics, ownTypes, maxEnvoyStreams }));
+  const { wasm } = xds;
+  return rooms.use(serveXdsProxy(socket, xds.proxy, { ...deps, log, metrics, ownTypes, wasm, maxEnvoyStreams }));
 }
 
 function counter(name: string, help: string, measure: Measure): MetricFamily {
