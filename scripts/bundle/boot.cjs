@@ -6,13 +6,19 @@
 {
   const { openSync, readSync } = require("node:fs");
   const descriptor = openSync(__filename, "r");
-  // @ts-expect-error: the place of the text is put in when the bundle is made
-  const { line, offset, length } = BUNDLE_START;
-  const bytes = Buffer.allocUnsafeSlow(length);
-  readSync(descriptor, bytes, 0, length, offset);
-  const code = bytes.toString("latin1").replaceAll("*\x01/", "*/");
+  // @ts-expect-error: the places of the texts are put in when the bundle is made
+  const { line, start, cache } = BUNDLE_START;
+  const read = (/** @type {{ offset: number, length: number }} */ { offset, length }) => {
+    const bytes = Buffer.allocUnsafeSlow(length);
+    readSync(descriptor, bytes, 0, length, offset);
+    return bytes.toString("latin1");
+  };
+  const code = read(start).replaceAll("*\x01/", "*/");
+  // what the engine of the build compiled; another one, or one with other flags, does not take it and compiles itself
+  const cachedData = Buffer.from(read(cache), "base64");
   const parameters = ["__filename", "__dirname", "descriptor"];
-  const run = require("node:vm").compileFunction(code, parameters, { filename: __filename, lineOffset: line });
+  const place = { filename: __filename, lineOffset: line };
+  const run = require("node:vm").compileFunction(code, parameters, { ...place, cachedData });
   // the module object has the whole text; nobody asks for this module again
   delete require.cache[__filename];
   Object.assign(process, { mainModule: undefined });

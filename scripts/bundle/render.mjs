@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // Parts -> the text of the bundle and its source map.
+import { execFileSync } from "node:child_process";
 import { readFileSync } from "node:fs";
 import { fileURLToPath } from "node:url";
 import { brotliCompressSync } from "node:zlib";
@@ -18,16 +19,21 @@ const names = ["module", "exports", "require", "__filename", "__dirname"].join()
 
 /**
  * @param {readonly Part[]} parts
+ * @param {readonly string[]} flags of the engine that runs the bundle, for which it is compiled ahead
  * @returns {Promise<{ readonly code: string, readonly map: IndexMap, readonly scripts: readonly Script[] }>}
  */
-export async function renderBundle(parts) {
+export async function renderBundle(parts, flags) {
   const scripts = await Promise.all(parts.map(toScript));
   const boot = await minified("boot.cjs");
   const loader = await minified("loader.cjs");
   // the tables say where text stands that comes after them; they have the same width whatever their numbers are
-  const draft = assemble(boot, loader, scripts, {});
-  const result = assemble(boot, loader, scripts, draft.stored);
-  if (result.code.length !== draft.code.length) throw new Error("the tables of the bundle changed their width");
+  const draft = assemble(boot, loader, scripts, {}, "");
+  const placed = assemble(boot, loader, scripts, draft.stored, "");
+  const cache = makeCodeCache(placed.first, flags);
+  const withCache = assemble(boot, loader, scripts, placed.stored, cache);
+  const result = assemble(boot, loader, scripts, withCache.stored, cache);
+  if (result.code.length !== draft.code.length + cache.length)
+    throw new Error("the tables of the bundle changed their width");
   if (Buffer.byteLength(result.code) !== result.code.length) throw new Error("the bundle must be ASCII");
   return { code: result.code, map: { ...indexMap, sections: result.sections }, scripts };
 }
@@ -38,23 +44,35 @@ async function minified(name) {
   return (await transform(text, { minify: true, legalComments: "none" })).code.trimEnd();
 }
 
-/** Where the part that starts the program is found in `Stored` tables. */
+/** Where the part that starts the program, and its compiled form, are found in `Stored` tables. */
 const start = "start";
+const compiled = "start, compiled";
+
+/**
+ * @param {string} text
+ * @param {readonly string[]} flags
+ */
+function makeCodeCache(text, flags) {
+  const { NODE_OPTIONS: _options, ...env } = process.env;
+  const program = fileURLToPath(new URL("code-cache.cjs", import.meta.url));
+  return execFileSync(process.execPath, [...flags, program], { input: text, env, encoding: "utf8", maxBuffer: 1e8 });
+}
 
 /**
  * @param {string} boot
  * @param {string} loader
  * @param {readonly Script[]} scripts
  * @param {Readonly<Record<string, Stored>>} known where the parts stood in an earlier round
+ * @param {string} cache
  */
-function assemble(boot, loader, scripts, known) {
+function assemble(boot, loader, scripts, known, cache) {
   const later = scripts.filter(({ place }) => place !== "start");
   const table = later.map(({ name, place }) => `${JSON.stringify(name)}:${renderStored(place, known[name])}`);
   /** @type {Section[]} */
   const sections = [];
   /** @type {Record<string, Stored>} */
   const stored = {};
-  let code = `${boot.replace("BUNDLE_START", () => renderStored("text", known[start]))}\n/*\n`;
+  let code = `${boot.replace("BUNDLE_START", () => renderStart(known))}\n/*\n`;
 
   let first = `${loader.replace("BUNDLE_STORED", () => `{${table.join()}}`)}\n`;
   for (const { name, script, scriptMap } of scripts.filter(({ place }) => place === "start")) {
@@ -85,7 +103,8 @@ function assemble(boot, loader, scripts, known) {
     code += `${text}\n`;
     line += lineCount(script) + 1;
   }
-  return { code: `${code}*/\n//# sourceMappingURL=attache.cjs.map\n`, stored, sections };
+  stored[compiled] = { line: 0, offset: code.length, length: cache.length, packed: false };
+  return { code: `${code}${cache}\n*/\n//# sourceMappingURL=attache.cjs.map\n`, stored, sections, first };
 }
 
 /**
@@ -93,8 +112,23 @@ function assemble(boot, loader, scripts, known) {
  * @param {Stored} [at]
  */
 function renderStored(place, { line, offset, length } = { line: 0, offset: 0, length: 0, packed: false }) {
-  const fields = Object.entries({ line, offset, length }).map(([key, value]) => `${key}:${String(value).padStart(8)}`);
-  return `{${fields.join()},packed:${String(place === "packed")}}`;
+  return `{${numbers({ line, offset, length })},packed:${String(place === "packed")}}`;
+}
+
+/** @param {Readonly<Record<string, Stored>>} known */
+function renderStart({ [start]: first, [compiled]: cache }) {
+  const place = (/** @type {Stored | undefined} */ at) => `{${numbers({ offset: at?.offset, length: at?.length })}}`;
+  return `{${numbers({ line: first?.line })},start:${place(first)},cache:${place(cache)}}`;
+}
+
+/**
+ * Members of an object literal, of the same width whatever the numbers are.
+ * @param {Readonly<Record<string, number | undefined>>} members
+ */
+function numbers(members) {
+  return Object.entries(members)
+    .map(([key, value]) => `${key}:${String(value ?? 0).padStart(8)}`)
+    .join();
 }
 
 /**

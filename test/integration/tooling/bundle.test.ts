@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
-import { mkdir, rm, writeFile } from "node:fs/promises";
+import { cp, mkdir, rm, symlink, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { stop } from "esbuild";
 import { afterAll, expect, test } from "vitest";
 import { makeBundle } from "../../../scripts/bundle/bundle.mjs";
-import { runProgram } from "../../support/run-program.ts";
+import { projectRoot, runProgram } from "../../support/run-program.ts";
 import { temporaryDirectory } from "../../support/temporary-directory.ts";
 
 afterAll(stop);
@@ -48,7 +48,14 @@ async function bundle(root: string, files = sources): Promise<Awaited<ReturnType
     await mkdir(join(root, path, ".."), { recursive: true });
     await writeFile(join(root, path), text);
   }
-  const made = await makeBundle({ root, entry: "main.ts", agent: "agent.ts", others: /^tool\.ts$/, define: {} });
+  const made = await makeBundle({
+    root,
+    entry: "main.ts",
+    agent: "agent.ts",
+    others: /^tool\.ts$/,
+    flags: [],
+    define: {},
+  });
   await rm(join(root, "node_modules"), { recursive: true });
   await mkdir(join(root, "dist"));
   await writeFile(join(root, "dist", "attache.cjs"), made.code);
@@ -99,4 +106,27 @@ test("a package with a licence that is not on the list stops the build", async (
     "node_modules/last-of/package.json": `{ "name": "last-of", "version": "1.2.3", "license": "SSPL-1.0" }`,
   };
   await expect(bundle(root.path, files)).rejects.toThrow(/last-of 1\.2\.3 has the licence SSPL-1\.0/);
+});
+
+test("the launcher's Node takes the compiled form of the starting part", async () => {
+  await using root = await temporaryDirectory();
+  const check = `
+    const { readFileSync } = require("node:fs");
+    const text = readFileSync(${JSON.stringify(join(projectRoot, "dist", "attache.cjs"))}, "latin1");
+    const places = /start:\\{offset: *(\\d+),length: *(\\d+)\\},cache:\\{offset: *(\\d+),length: *(\\d+)\\}/.exec(text).map(Number);
+    const [, offset, length, cacheOffset, cacheLength] = places;
+    const { cachedDataRejected } = require("node:vm").compileFunction(
+      text.slice(offset, offset + length).replaceAll("*\\x01/", "*/"),
+      ["__filename", "__dirname", "descriptor"],
+      { cachedData: Buffer.from(text.slice(cacheOffset, cacheOffset + cacheLength), "base64") },
+    );
+    console.log(cachedDataRejected ? "refused" : "taken");`;
+  await mkdir(join(root.path, "dist"));
+  await cp(join(projectRoot, "bin"), join(root.path, "bin"), { recursive: true });
+  await symlink(join(projectRoot, "node_modules"), join(root.path, "node_modules"));
+  await writeFile(join(root.path, "dist", "attache.cjs"), check);
+  expect(await runProgram(join(root.path, "bin", "attache"), ["proxy"])).toMatchObject({
+    stdout: "taken\n",
+    stderr: "",
+  });
 });
