@@ -21,18 +21,6 @@ export function formatSpiffeId(id: SpiffeId): string {
 }
 
 /**
- * Reads the URI form.
- * @throws SpiffeIdError when a part is missing, empty, or has characters that SPIFFE does not allow
- * Source: SPIFFE-ID specification sections 2.1 and 2.2; Istio's form of the path
- */
-export function parseSpiffeId(text: string): SpiffeId {
-  const match = /^spiffe:\/\/([^/]*)\/ns\/([^/]*)\/sa\/([^/]*)$/.exec(text);
-  if (match === null) throw new SpiffeIdError(text, "not of the form spiffe://TRUST-DOMAIN/ns/NAMESPACE/sa/ACCOUNT");
-  const [, trustDomain = "", namespace = "", serviceAccount = ""] = match;
-  return checkSpiffeId({ trustDomain, namespace, serviceAccount });
-}
-
-/**
  * Returns the identity unchanged when each of its parts is one that SPIFFE allows.
  * @throws SpiffeIdError naming the part
  */
