@@ -19,6 +19,8 @@ export interface RoomMetrics {
   readonly sds: SdsMetrics;
   /** Counts under the names that pilot-agent has. */
   readonly onSdsEvent: (event: SdsEvent) => void;
+  /** Shows whether the pod is ready, as the status server saw it last. */
+  showReadiness(wasReady: () => boolean): void;
   /** Families that a room counts in measures of its own. */
   addFamilies(families: readonly MetricFamily[]): void;
   scrape(config: MergedScrapeConfig, deps: { readonly log: Logger; readonly clock: Clock }): MergedScrape;
@@ -39,10 +41,12 @@ export interface RoomMetricsOptions {
 export async function createRoomMetrics({ held, envoyStarts, clock }: RoomMetricsOptions): Promise<RoomMetrics> {
   const { createAgentMetrics, lazyMergedScrape } = await import("../metrics/index.ts");
   const { createSdsMetrics } = await import("../sds/index.ts");
+  let wasReady = (): boolean => false;
   const agent = createAgentMetrics({
     version: buildInfo.version,
     now: () => clock.now(),
     envoyStarts,
+    ready: () => wasReady(),
     certificates: () => {
       const notAfterMs = held()?.notAfterMs;
       return notAfterMs === undefined ? [] : [{ resourceName: "default", notAfterMs }];
@@ -61,6 +65,9 @@ export async function createRoomMetrics({ held, envoyStarts, clock }: RoomMetric
     sds,
     onSdsEvent: (event) => {
       if (event.kind === "rejected") agent.sds.rejects.inc("sds");
+    },
+    showReadiness: (source) => {
+      wasReady = source;
     },
     addFamilies: (families) => {
       extra.push(...families);

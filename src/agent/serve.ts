@@ -71,6 +71,7 @@ export async function serve(started: Started, deps: AgentDeps, signals: AgentSig
   };
   const { listenStatus } = await import("../status/index.ts");
   const status = rooms.use(await listenStatus(config.status, sources, roomDeps));
+  identity.metrics.showReadiness(() => status.wasReady());
   phases.end("status served");
   await startBackground({ ...started, xds, status, onHangup: signals.onHangup }, rooms, roomDeps);
 
