@@ -11,10 +11,16 @@ export interface AgentSetup {
   readonly env: Readonly<Record<string, string>>;
 }
 
+/** Where the resources of one Envoy come from. */
+export type ResourceSource =
+  /** Files that it reads itself. */
+  | { readonly kind: "files"; readonly directory: string }
+  /** A control plane on a port of loopback, in plaintext, which its agent asks. */
+  | { readonly kind: "ads"; readonly port: number };
+
 export interface AgentSetupOptions {
   readonly workload: WorkloadName;
-  /** Where Envoy's resource files are. */
-  readonly resourcesDirectory: string;
+  readonly resources: ResourceSource;
   readonly ports: WorkloadPorts;
   readonly caPort: number;
   readonly envoyPath: string;
@@ -30,18 +36,18 @@ const shareLeftAtRotation = 0.95;
 
 /** The environment of one agent, as an injector would set it for a pod. Pure. */
 export function renderAgentEnv(options: AgentSetupOptions): Readonly<Record<string, string>> {
-  const { workload, ports, caPort, envoyPath, resourcesDirectory, env } = options;
+  const { workload, ports, caPort, envoyPath, resources, env } = options;
   const proxyConfig = {
     binaryPath: envoyPath,
     concurrency: 1,
-    discoveryAddress: `localhost:${String(caPort)}`,
+    ...discoveryOf(resources, caPort),
     proxyAdminPort: ports.admin,
     statusPort: ports.status,
     terminationDrainDuration: "1s",
   };
   return {
     ...passedOn(env),
-    ATTACHE_XDS_FILES: resourcesDirectory,
+    ...resourceVariables(resources),
     CA_ADDR: `localhost:${String(caPort)}`,
     CLOUD_PLATFORM: "none",
     ECC_SIGNATURE_ALGORITHM: "ECDSA",
@@ -60,6 +66,19 @@ export function renderAgentEnv(options: AgentSetupOptions): Readonly<Record<stri
     TRUST_DOMAIN: trustDomain,
   };
 }
+
+/** With files nobody asks a control plane. */
+function discoveryOf(resources: ResourceSource, caPort: number): Readonly<Record<string, string>> {
+  if (resources.kind === "files") return { discoveryAddress: `localhost:${String(caPort)}` };
+  return { discoveryAddress: `127.0.0.1:${String(resources.port)}`, controlPlaneAuthPolicy: "NONE" };
+}
+
+function resourceVariables(resources: ResourceSource): Readonly<Record<string, string>> {
+  return resources.kind === "files" ? { ATTACHE_XDS_FILES: resources.directory } : { ATTACHE_XDS_CACHE: xdsCacheName };
+}
+
+/** What Envoy accepted, kept by its agent: a folder in the agent's directory. */
+export const xdsCacheName = "xds-cache";
 
 /** Writes what a pod finds mounted: the token and the root of the CA. */
 export function writeAgentFiles(

@@ -8,6 +8,12 @@ export type DevFault = "none" | "ca-down" | "foreign-ca";
 
 export const devFaults: readonly DevFault[] = ["none", "ca-down", "foreign-ca"];
 
+/**
+ * How Envoy gets its resources: over ADS, through its agent, from a control plane inside this command; or from files
+ * that it reads itself.
+ */
+export type ResourceDelivery = "ads" | "files";
+
 export interface DevConfig {
   /** Ends after the proof; else the mesh stays up until it is stopped. */
   readonly once: boolean;
@@ -18,6 +24,7 @@ export interface DevConfig {
   readonly fault: DevFault;
   /** Envoy's readable resources, one folder for each workload. */
   readonly resourcesDirectory: string;
+  readonly delivery: ResourceDelivery;
   readonly envoyPath: string;
   readonly program: ProgramCommand;
   /** Of this process. */

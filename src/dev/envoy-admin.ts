@@ -22,9 +22,19 @@ export class EnvoyAdmin {
     return parseCertificatesPage(body);
   }
 
-  /** Whether any resource of its files is in use with this version. */
+  /** Whether any resource, or all of a type together, is in use with this version. */
   async usesVersion(version: string, signal: AbortSignal): Promise<boolean> {
-    const { body } = await askLoopback({ port: this.#port, path: "/config_dump" }, signal);
-    return body.includes(JSON.stringify(version));
+    return (await this.#configuration(signal)).includes(JSON.stringify(version));
+  }
+
+  /** Whether, of each of the sets, one version is in use. */
+  async usesOneOfEach(sets: readonly (readonly string[])[], signal: AbortSignal): Promise<boolean> {
+    const configuration = await this.#configuration(signal);
+    return sets.every((versions) => versions.some((version) => configuration.includes(JSON.stringify(version))));
+  }
+
+  async #configuration(signal: AbortSignal): Promise<string> {
+    const { body } = await askLoopback({ port: this.#port, path: "/config_dump?include_eds" }, signal);
+    return body;
   }
 }

@@ -5,9 +5,19 @@ import { AgentError } from "../lib/errors.ts";
 export class DevResourceError extends AgentError {
   readonly code = "AGENT_DEV_RESOURCE";
   readonly path: string;
-  constructor(path: string, problem: string, cause?: unknown) {
-    super(`read Envoy resources from ${path}: ${problem}`, { cause });
+  readonly problem: string;
+  /** From 1; undefined when it is not about one line. */
+  readonly line: number | undefined;
+  constructor(
+    path: string,
+    problem: string,
+    { line, cause }: { readonly line?: number; readonly cause?: unknown } = {},
+  ) {
+    const place = line === undefined ? path : `${path}:${String(line)}`;
+    super(`read Envoy resources from ${place}: ${problem}`, { cause });
     this.path = path;
+    this.problem = problem;
+    this.line = line;
   }
 }
 

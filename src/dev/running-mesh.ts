@@ -8,7 +8,7 @@ import { findFreePorts } from "./free-ports.ts";
 import { startGuardian } from "./guardian.ts";
 import { assignPorts, type MeshPorts, portCount, type WorkloadName, workloadNames } from "./mesh.ts";
 import { type MeshCa, startMeshCa } from "./mesh-ca.ts";
-import { installResources, placeholdersOf } from "./resources.ts";
+import { type ResourceFeed, startResourceFeed } from "./resource-feed.ts";
 import type { WorkDirectory } from "./work-directory.ts";
 
 /** Everything that runs: CA, applications, agents and their Envoys. Disposing it ends all, agents first. */
@@ -20,6 +20,8 @@ export interface RunningMesh extends AsyncDisposable {
   hasSigned(workload: WorkloadName, spiffeId: string): boolean;
   /** Certificates issued from now on live long: nobody waits for their rotation any more. */
   relaxRotation(): void;
+  /** Tells what became of each edit of the resources, until the result is disposed of. */
+  followEdits(say: (text: string) => void, stop: AbortSignal): Promise<AsyncDisposable>;
   /** Resolves, never rejects, when an agent ended by itself. */
   readonly agentEnded: Promise<DevAgentEndedError>;
 }
@@ -48,14 +50,17 @@ export async function startMesh(start: MeshStart, { clock }: DevDeps): Promise<R
   };
   const ports = assignPorts(await findFreePorts(portCount), { web: apps.web.port, api: apps.api.port });
   outboundPort = ports.web.envoy;
+  const feed = stack.use(await startResourceFeed(config, ports, directory, clock));
   for (const workload of workloadNames) {
-    const resources = directory.resourcesPath(workload);
-    await installResources(config.resourcesDirectory, resources, workload, placeholdersOf(ports, resources));
     const token = cas[workload].createToken(workload);
     writeAgentFiles(directory.agentPath(workload), { token, rootsPem: cas[workload].rootsPem });
   }
   const startAgent = (workload: WorkloadName): Promise<AgentProcess> =>
-    startAgentProcess(config.program, renderAgentSetup(start, workload, ports, cas[workload].port), clock);
+    startAgentProcess(
+      config.program,
+      renderAgentSetup(start, workload, { ports, caPort: cas[workload].port, feed }),
+      clock,
+    );
   const web = stack.use(await startAgent("web"));
   const api = stack.use(await startAgent("api"));
   stack.use(await startGuardian([web.pid, api.pid]));
@@ -64,6 +69,7 @@ export async function startMesh(start: MeshStart, { clock }: DevDeps): Promise<R
     ports,
     apps,
     agents: { web, api },
+    followEdits: (say, signal) => feed.follow(say, signal),
     hasSigned: (workload, spiffeId) => cas[workload].hasSigned(spiffeId),
     relaxRotation() {
       lifetimeMs = lifetimesMs.later;
@@ -88,13 +94,22 @@ async function startCas(
   return { web: ca, api: stack.use(await startCa(directory.foreignCaPath)) };
 }
 
-function renderAgentSetup(start: MeshStart, workload: WorkloadName, ports: MeshPorts, caPort: number): AgentSetup {
-  const { config, directory } = start;
+interface AgentSurroundings {
+  readonly ports: MeshPorts;
+  readonly caPort: number;
+  readonly feed: ResourceFeed;
+}
+
+function renderAgentSetup(
+  { config, directory }: MeshStart,
+  workload: WorkloadName,
+  { ports, caPort, feed }: AgentSurroundings,
+): AgentSetup {
   const env = renderAgentEnv({
     workload,
     ports: ports[workload],
     caPort,
-    resourcesDirectory: directory.resourcesPath(workload),
+    resources: feed.sourceOf(workload),
     envoyPath: config.envoyPath,
     env: config.env,
   });

@@ -2,6 +2,7 @@
 import { mkdir, mkdtemp, readdir, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join, resolve } from "node:path";
+import { xdsCacheName } from "./agent-setup.ts";
 import { DevDirectoryError } from "./errors.ts";
 import { type WorkloadName, workloadNames } from "./mesh.ts";
 
@@ -13,7 +14,7 @@ export interface WorkDirectory extends AsyncDisposable {
   readonly foreignCaPath: string;
   /** The working directory of an agent. */
   agentPath(workload: WorkloadName): string;
-  /** Where an agent's Envoy finds its resources. */
+  /** Where an agent's Envoy finds its resources, when it reads them itself. */
   resourcesPath(workload: WorkloadName): string;
 }
 
@@ -37,7 +38,9 @@ export async function createWorkDirectory(keep: string | undefined): Promise<Wor
     },
   };
   for (const workload of workloadNames) {
-    await mkdir(directory.resourcesPath(workload), { recursive: true, mode: 0o700 });
+    await mkdir(directory.agentPath(workload), { recursive: true, mode: 0o700 });
+    // Of an earlier run, with other ports: an agent must not take it for this one's.
+    await rm(join(directory.agentPath(workload), xdsCacheName), { recursive: true, force: true });
   }
   return directory;
 }

@@ -2,6 +2,7 @@
 import { realpathSync } from "node:fs";
 import { dirname, join } from "node:path";
 import {
+  type DevConfig,
   type DevFault,
   devFaults,
   findEnvoy,
@@ -33,7 +34,16 @@ const devFlags = {
   },
   json: { type: "bool", default: "false", meaning: "print the report as one JSON object; progress goes to stderr" },
   keep: { type: "string", default: "", meaning: "directory to work in and to leave behind, with the logs" },
-  resources: { type: "string", default: "", meaning: "folder with Envoy's resources, instead of examples/dev" },
+  resources: {
+    type: "string",
+    default: "",
+    meaning: "folder with Envoy's resources, instead of examples/dev; edits take effect while it runs",
+  },
+  files: {
+    type: "bool",
+    default: "false",
+    meaning: "let Envoy read the resources itself, instead of sending them over ADS through its agent",
+  },
   timeout: { type: "string", default: "30s", meaning: "how long to wait until ready, and then for a rotation" },
   fault: {
     type: "string",
@@ -48,12 +58,13 @@ async function run({ args, env, print, printError, stop, onHangup }: CommandCont
   const values = readFlags(args);
   const program = process.argv[1] ?? "";
   const root = dirname(dirname(realpathSync(program)));
-  const config = {
+  const config: DevConfig = {
     once: values.once,
     json: values.json,
     keepDirectory: values.keep === "" ? undefined : values.keep,
     fault: parseFault(values.fault),
     resourcesDirectory: values.resources === "" ? join(root, "examples/dev") : values.resources,
+    delivery: values.files ? "files" : "ads",
     envoyPath: await findEnvoy(env, root),
     program: await agentProgram(program, root),
     env,

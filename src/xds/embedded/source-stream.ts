@@ -6,6 +6,13 @@ import { renderResponse, type XdsResource } from "../response.ts";
 import { DeltaSubscription, StateOfTheWorldSubscription, type TypeSubscription } from "../type-subscription.ts";
 import { type ResourceSet, versionOf } from "./resource-folder.ts";
 
+/** A client did not take what it was sent. */
+export interface XdsRejection {
+  readonly typeUrl: string;
+  /** In the client's words. */
+  readonly reason: string;
+}
+
 interface SentType {
   readonly subscription: TypeSubscription;
   /** What the client was sent of the type, by name. */
@@ -19,20 +26,29 @@ export class SourceStream {
   readonly #call: ServerStreamCall;
   readonly #protocol: XdsProtocol;
   readonly #resources: () => ResourceSet;
+  readonly #onRejected: (rejection: XdsRejection) => void;
   readonly #types = new Map<string, SentType>();
   #nonce = 0;
 
-  constructor(call: ServerStreamCall, protocol: XdsProtocol, resources: () => ResourceSet) {
+  constructor(
+    call: ServerStreamCall,
+    protocol: XdsProtocol,
+    resources: () => ResourceSet,
+    onRejected: (rejection: XdsRejection) => void,
+  ) {
     this.#call = call;
     this.#protocol = protocol;
     this.#resources = resources;
+    this.#onRejected = onRejected;
   }
 
   async run(): Promise<void> {
     for await (const message of this.#call.requests) {
       const request = parseRequest(await readWhole(message), this.#protocol);
+      const { typeUrl, error } = request;
+      if (error !== undefined) this.#onRejected({ typeUrl, reason: error.message });
       const type = this.#typeOf(request);
-      if (type.subscription.apply(request)) await this.#answer(request.typeUrl, type, true);
+      if (type.subscription.apply(request)) await this.#answer(typeUrl, type, true);
     }
   }
 

@@ -8,9 +8,9 @@ import { startTask } from "../../lib/tasks.ts";
 import type { XdsProtocol } from "../request.ts";
 import { adsMethods } from "../upstream.ts";
 import { loadEnvoyApi } from "./envoy-api.ts";
-import { readResourceFolder, type ResourceSet } from "./resource-folder.ts";
+import { changesBetween, readResourceFolder, type ResourceChange, type ResourceSet } from "./resource-folder.ts";
 import { ResourceProblem } from "./resource-problem.ts";
-import { SourceStream } from "./source-stream.ts";
+import { SourceStream, type XdsRejection } from "./source-stream.ts";
 
 export interface XdsSourceOptions {
   /** With the resource files, as for Envoy's filesystem subscriptions. */
@@ -21,10 +21,12 @@ export interface XdsSourceOptions {
   readonly port: number;
   /** Turns a file's text into what is read; keeps line numbers. */
   readonly prepare?: (file: string, text: string) => string;
-  /** A change was taken over. */
-  readonly onApplied?: () => void;
+  /** The folder was read again, and what changed is sent to the clients; nothing, when only comments did. */
+  readonly onApplied?: (changes: readonly ResourceChange[]) => void;
   /** A change was refused; what was before stays in force. */
   readonly onRefused?: (problem: ResourceProblem) => void;
+  /** A client did not take what it was sent, for a reason that only it can see. */
+  readonly onRejected?: (rejection: XdsRejection) => void;
 }
 
 export interface XdsSource extends AsyncDisposable {
@@ -49,20 +51,26 @@ export async function startXdsSource(options: XdsSourceOptions, deps: { readonly
   await using stack = new AsyncDisposableStack();
   stack.use(
     watchFolder(options.directory, deps.clock, async () => {
+      const before = current;
       try {
         current = await read();
       } catch (error) {
         options.onRefused?.(problemOf(error, options.directory));
         return;
       }
-      options.onApplied?.();
+      options.onApplied?.(changesBetween(before, current));
       await Promise.all([...streams].map((stream) => stream.push()));
     }),
   );
   const { port } = await listen(options, stack, deps, (protocol) => ({
     kind: "stream",
     async handle(call) {
-      const stream = new SourceStream(call, protocol, () => current);
+      const stream = new SourceStream(
+        call,
+        protocol,
+        () => current,
+        (rejection) => options.onRejected?.(rejection),
+      );
       streams.add(stream);
       try {
         await stream.run();

@@ -82,6 +82,19 @@ describe("attache dev --once --json", () => {
     expect(await workDirectories()).toEqual([]);
   });
 
+  test("with --files it proves the same, and Envoy asks no control plane", async () => {
+    await using folder = await temporaryDirectory();
+    await using program = startProgram(["dev", "--once", "--json", "--files", "--keep", folder.path]);
+    const { code, stdout, stderr } = await program.exited;
+    expect(code, stderr).toBe(0);
+    expect(reportOf(stdout)).toMatchObject({
+      proof: { mtlsStatus: 200, plainTextRefused: true, rotation: { failed: 0 } },
+      failures: [],
+    });
+    expect(await readdir(join(folder.path, "web"))).toContain("envoy");
+    expect(await readdir(join(folder.path, "web"))).not.toContain("xds-cache");
+  });
+
   test("with the CA stopped it exits 1, and says that the workloads are not ready and why", async () => {
     await using program = startProgram(["dev", "--once", "--json", "--fault", "ca-down", "--timeout", "4s"]);
     const { code, stdout } = await program.exited;

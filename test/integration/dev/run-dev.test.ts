@@ -36,6 +36,7 @@ function startRun(config: Partial<DevConfig>): Run {
       keepDirectory: undefined,
       fault: "none",
       resourcesDirectory: resources,
+      delivery: "ads",
       envoyPath: envoyBinary(),
       program: { file: join(import.meta.dirname, "../../../bin/attache"), args: [] },
       env: { PATH: process.env["PATH"] ?? "", TMPDIR: tmpdir() },
@@ -69,25 +70,44 @@ function startRun(config: Partial<DevConfig>): Run {
   };
 }
 
-test("the mesh stays up after the proof, takes edits of its resources, and leaves nothing but logs", async () => {
-  await using folder = await temporaryDirectory();
-  const copy = join(folder.path, "resources");
+/** A run on a copy of the demo's resources, and what a person does with the file to play with. */
+async function startEdited(directory: string, delivery: DevConfig["delivery"]) {
+  const copy = join(directory, "resources");
   await cp(resources, copy, { recursive: true });
-  const work = join(folder.path, "work");
-  const run = startRun({ resourcesDirectory: copy, keepDirectory: work });
+  const work = join(directory, "work");
+  const run = startRun({ resourcesDirectory: copy, keepDirectory: work, delivery });
   const [, port] = await run.untilShown(/curl http:\/\/127\.0\.0\.1:(\d+)\/ +web asks api/);
-  const ask = async (): Promise<number> => (await askLoopback({ port: Number(port), path: "/" }, never)).status;
   const routes = join(copy, "web/rds.yaml");
-  const text = await readFile(routes, "utf8");
+  return {
+    ...run,
+    work,
+    text: await readFile(routes, "utf8"),
+    write: (text: string) => writeFile(routes, text),
+    ask: async () => (await askLoopback({ port: Number(port), path: "/" }, never)).status,
+  };
+}
 
-  await writeFile(routes, text.replace("numerator: 0", "numerator: 100"));
+test("over ADS the mesh takes edits, refuses wrong ones with file and line, tells what Envoy refuses, and leaves logs", async () => {
+  await using folder = await temporaryDirectory();
+  const run = await startEdited(folder.path, "ads");
+  const { work, text, write, ask } = run;
+  const lineOf = (part: string): number => text.split("\n").findIndex((line) => line.includes(part)) + 1;
+  expect(await readdir(join(work, "web/xds-cache"))).not.toEqual([]);
+
+  await write(text.replace("numerator: 0", "numerator: 100"));
   await run.untilShown(/web\/rds\.yaml: in use by Envoy after \d+ ms/);
   expect(await ask()).toBe(503);
-  await writeFile(routes, text.replace("weight: 100", "weight: heavy"));
-  await run.untilShown(/web\/rds\.yaml: not taken by Envoy/);
-  await writeFile(routes, text.replace("weight: 100", "${WEIGHT}"));
-  await run.untilShown(/web\/rds\.yaml: not used: .*no placeholder \$\{WEIGHT\}/);
-  await writeFile(routes, text);
+  await write(text.replace("weight: 100", "weight: heavy"));
+  const [, line] = await run.untilShown(/web\/rds\.yaml:(\d+): not used: .*heavy.*; Envoy goes on with what it had/);
+  expect(Number(line)).toBe(lineOf("weight: 100"));
+  await write(text.replace("weight: 100", "${WEIGHT}"));
+  const [, place] = await run.untilShown(/web\/rds\.yaml:(\d+): not used: there is no placeholder \$\{WEIGHT\}/);
+  expect(Number(place)).toBe(lineOf("weight: 100"));
+  expect(await ask()).toBe(503);
+  await write(text.replace("weight: 100", "weight: 0"));
+  await run.untilShown(/web\/rds\.yaml: refused by Envoy, which goes on with what it had: .*weight/i);
+  expect(await ask()).toBe(503);
+  await write(text);
   await run.untilShown(/(in use by Envoy[^]*){2}/);
   expect(await ask()).toBe(200);
 
@@ -96,6 +116,39 @@ test("the mesh stays up after the proof, takes edits of its resources, and leave
   const left = await readdir(work, { recursive: true, withFileTypes: true });
   expect(left.filter((entry) => entry.isSocket())).toEqual([]);
   expect(left.filter((entry) => entry.name === "agent.log")).toHaveLength(2);
+});
+
+test("with files the mesh takes edits too, and Envoy itself refuses wrong ones", async () => {
+  await using folder = await temporaryDirectory();
+  const run = await startEdited(folder.path, "files");
+  const { text, write, ask } = run;
+  expect(await readdir(join(run.work, "web"))).not.toContain("xds-cache");
+
+  await write(text.replace("numerator: 0", "numerator: 100"));
+  await run.untilShown(/web\/rds\.yaml: in use by Envoy after \d+ ms/);
+  expect(await ask()).toBe(503);
+  await write(text.replace("weight: 100", "weight: heavy"));
+  await run.untilShown(/web\/rds\.yaml: not taken by Envoy/);
+  await write(text.replace("weight: 100", "${WEIGHT}"));
+  await run.untilShown(/web\/rds\.yaml: not used: .*rds\.yaml:\d+: there is no placeholder \$\{WEIGHT\}/);
+  await write(text);
+  await run.untilShown(/(in use by Envoy[^]*){2}/);
+  expect(await ask()).toBe(200);
+
+  run.stop();
+  expect(await run.code).toBe(0);
+});
+
+test("a resource that is wrong at the start is refused with file and line, before anything is started", async () => {
+  await using folder = await temporaryDirectory();
+  const copy = join(folder.path, "resources");
+  await cp(resources, copy, { recursive: true });
+  await writeFile(join(copy, "api/cds.yaml"), "resources:\n- name: app\n");
+  const run = startRun({ once: true, resourcesDirectory: copy });
+  await expect(run.code).rejects.toMatchObject({
+    code: "AGENT_XDS_RESOURCE",
+    message: `${join(copy, "api/cds.yaml")}:2: there is no @type`,
+  });
 });
 
 test("a failed proof is told with its reason and the end of the logs", async () => {

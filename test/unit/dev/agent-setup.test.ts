@@ -3,7 +3,13 @@ import { expect, test } from "vitest";
 import { renderAgentEnv } from "../../../src/dev/agent-setup.ts";
 
 const ports = { app: 1, envoy: 2, admin: 3, status: 4, readiness: 5, metrics: 6 };
-const options = { workload: "web", resourcesDirectory: "/w/envoy", ports, caPort: 7, envoyPath: "/opt/envoy" } as const;
+const options = {
+  workload: "web",
+  ports,
+  caPort: 7,
+  envoyPath: "/opt/envoy",
+  resources: { kind: "ads", port: 8 },
+} as const;
 
 test("an agent is told of its identity, its CA and its own ports", () => {
   const env = renderAgentEnv({ ...options, env: {} });
@@ -14,13 +20,23 @@ test("an agent is told of its identity, its CA and its own ports", () => {
     TRUST_DOMAIN: "cluster.local",
     ENVOY_STATUS_PORT: "5",
     ENVOY_PROMETHEUS_PORT: "6",
-    ATTACHE_XDS_FILES: "/w/envoy",
+    ATTACHE_XDS_CACHE: "xds-cache",
   });
+  expect(env).not.toHaveProperty("ATTACHE_XDS_FILES");
   expect(JSON.parse(env["PROXY_CONFIG"] ?? "")).toMatchObject({
     binaryPath: "/opt/envoy",
     proxyAdminPort: 3,
     statusPort: 4,
+    discoveryAddress: "127.0.0.1:8",
+    controlPlaneAuthPolicy: "NONE",
   });
+});
+
+test("with files, Envoy is pointed at them and no control plane is asked", () => {
+  const env = renderAgentEnv({ ...options, resources: { kind: "files", directory: "/w/envoy" }, env: {} });
+  expect(env).toMatchObject({ ATTACHE_XDS_FILES: "/w/envoy" });
+  expect(env).not.toHaveProperty("ATTACHE_XDS_CACHE");
+  expect(env["PROXY_CONFIG"]).not.toContain("NONE");
 });
 
 test("of the caller's environment only what every program needs reaches the agents", () => {

@@ -73,7 +73,8 @@ test("the demo's files are right", () => {
   const names = files.flatMap((name) => {
     const text = readFileSync(join(examples, name), "utf8").replaceAll(
       /\$\{([A-Z_]+)\}/g,
-      (_whole, placeholder: string) => (placeholder.endsWith("PORT") ? "1" : "x"),
+      (_whole, placeholder: string) =>
+        placeholder.endsWith("PORT") ? "1" : placeholder.endsWith("SOURCE") ? "{ ads: {} }" : "x",
     );
     return parseResourceFile(name, text, api).map((resource) => resource.name);
   });
