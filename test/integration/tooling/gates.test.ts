@@ -11,7 +11,10 @@ const header = "// SPDX-License-Identifier: Apache-2.0\n";
 async function plant(root: string, files: Readonly<Record<string, string>>): Promise<void> {
   const configurations = (await readdir(projectRoot, { withFileTypes: true })).filter((entry) => entry.isFile());
   for (const { name } of configurations) await cp(join(projectRoot, name), join(root, name));
-  await cp(join(projectRoot, "scripts"), join(root, "scripts"), { recursive: true });
+  await mkdir(join(root, "scripts"));
+  for (const name of ["check.mjs", "licence-headers.mjs"]) {
+    await cp(join(projectRoot, "scripts", name), join(root, "scripts", name));
+  }
   await symlink(join(projectRoot, "node_modules"), join(root, "node_modules"));
   const sound = {
     "src/main.ts": `${header}import { greet } from "./lib/greet.ts";\n\nawait greet(process.env["USER"] ?? "you");\n`,
