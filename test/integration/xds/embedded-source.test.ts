@@ -4,7 +4,12 @@ import { createServer } from "node:net";
 import { join } from "node:path";
 import { describe, expect, test } from "vitest";
 import { systemClock } from "../../../src/lib/clock.ts";
-import { type ResourceProblem, startXdsSource } from "../../../src/xds/embedded/index.ts";
+import {
+  type ResourceChange,
+  type ResourceProblem,
+  startXdsSource,
+  type XdsRejection,
+} from "../../../src/xds/embedded/index.ts";
 import { typeUrls } from "../../../src/xds/type-url.ts";
 import { startAdsEnvoy } from "../../support/ads-envoy.ts";
 import { eventually } from "../../support/eventually.ts";
@@ -70,6 +75,39 @@ describe.each(["sotw", "delta"] as const)("%s", (protocol) => {
     const second = await client.next();
     expect(second.resources.map(({ name }) => name)).toEqual(protocol === "sotw" ? ["a", "c"] : ["c"]);
     expect(second.removed).toEqual(protocol === "sotw" ? [] : ["b"]);
+  });
+
+  test("what an edit changed is told with its file, and what a client refuses with its words", async () => {
+    await using directory = await temporaryDirectory();
+    const file = join(directory.path, "cds.yaml");
+    await writeFile(file, clusters("a", "b"));
+    const applied: (readonly ResourceChange[])[] = [];
+    const rejected: XdsRejection[] = [];
+    const onApplied = (changes: readonly ResourceChange[]): void => {
+      applied.push(changes);
+    };
+    const onRejected = (rejection: XdsRejection): void => {
+      rejected.push(rejection);
+    };
+    const options = { directory: directory.path, host: "127.0.0.1", port: 0, onApplied, onRejected };
+    await using source = await startXdsSource(options, deps);
+    await using under = await startProxy([source.port]);
+    const client = await under.open(protocol);
+    await client.send({ typeUrl: typeUrls.cluster, node: envoyNode });
+    await client.ack(await client.next());
+    await writeFile(file, `# a comment\n${clusters("b", "c")}`);
+    const second = await client.next();
+    await client.nack(second, "", "no such c");
+    await eventually(
+      () => {
+        expect(rejected).toEqual([{ typeUrl: typeUrls.cluster, reason: "no such c" }]);
+      },
+      { withinMs: 2_000 },
+    );
+    expect(applied.flat()).toMatchObject([
+      { file, typeUrl: typeUrls.cluster, name: "c", version: expect.stringMatching(/^[0-9a-f]{12}$/) as string },
+      { file, name: "a", version: undefined },
+    ]);
   });
 
   test("a real Envoy behind the proxy follows an edited file", async () => {
