@@ -22,11 +22,18 @@ export interface XdsMetrics {
   readonly cacheStalenessSeconds: Measure;
   /** By result: `success`, `no_remote_load`, `unmarshal_failure`, `fetch_failure`. */
   readonly wasmConversions: Measure;
-  /** By result: `success`, `fetch_failure`. */
+  /** By result: `success`, `checksum_mismatched`, `fetch_failure`. */
   readonly wasmFetches: Measure;
+  /** Modules on disk. */
+  readonly wasmCacheEntries: Measure;
+  /** By hit: `true`, `false`. */
+  readonly wasmCacheLookups: Measure;
 }
 
 const endings = [["cancelled"], ["error"]] as const;
+
+const fetchResults = [["success"], ["checksum_mismatched"], ["fetch_failure"]] as const;
+const conversionResults = [["success"], ["no_remote_load"], ["unmarshal_failure"], ["fetch_failure"]] as const;
 
 export function createXdsMetrics(): XdsMetrics {
   return {
@@ -40,7 +47,9 @@ export function createXdsMetrics(): XdsMetrics {
     rejections: new Measure(["type"]),
     rejected: new Measure(["type"]),
     cacheStalenessSeconds: new Measure(),
-    wasmConversions: new Measure(["result"]),
-    wasmFetches: new Measure(["result"]),
+    wasmConversions: new Measure(["result"], conversionResults),
+    wasmFetches: new Measure(["result"], fetchResults),
+    wasmCacheEntries: new Measure(),
+    wasmCacheLookups: new Measure(["hit"], [["true"], ["false"]]),
   };
 }

@@ -21,6 +21,8 @@ export class FakeModuleServer implements AsyncDisposable {
   readonly redirects = new Map<string, string>();
   /** As in `authorization: Basic`; asked for by the registry when it is set. */
   login: string | undefined;
+  /** What `proxy-authorization` was, of requests that came with it. */
+  readonly proxyLogins: string[] = [];
   port = 0;
   readonly #server = createServer((request, response) => {
     this.#answer(request, response);
@@ -61,6 +63,8 @@ export class FakeModuleServer implements AsyncDisposable {
   #answer(request: IncomingMessage, response: ServerResponse): void {
     const path = request.url ?? "";
     this.asked.push(path);
+    const proxyLogin = request.headers["proxy-authorization"];
+    if (proxyLogin !== undefined) this.proxyLogins.push(proxyLogin);
     const status = this.statuses.shift();
     const location = this.redirects.get(path);
     const file = this.files.get(path);

@@ -2,6 +2,7 @@
 import type { IncomingMessage } from "node:http";
 import type { BlockedAddresses } from "./addresses.ts";
 import { systemCode } from "../../lib/errors.ts";
+import type { WasmProxies } from "./wasm-config.ts";
 import { WasmFetchError } from "./wasm-error.ts";
 
 export interface HttpFetchOptions {
@@ -9,6 +10,7 @@ export interface HttpFetchOptions {
   readonly blocked: BlockedAddresses;
   readonly isInsecure: (url: URL) => boolean;
   readonly maxBytes: number;
+  readonly proxies: WasmProxies;
 }
 
 export interface HttpAnswer {
@@ -42,12 +44,13 @@ async function getOnce(url: URL, options: HttpFetchOptions, signal: AbortSignal)
   if (url.protocol !== "http:" && url.protocol !== "https:") {
     throw new WasmFetchError(url.href, `the scheme ${url.protocol} is not supported`, { isPermanent: true });
   }
-  const { request } = await (url.protocol === "https:" ? import("node:https") : import("node:http"));
+  const { Agent, request } = await (url.protocol === "https:" ? import("node:https") : import("node:http"));
   try {
     options.blocked.assertAllowed(url.hostname);
+    const agent = isLoopback(url.hostname) ? false : new Agent({ proxyEnv: { ...options.proxies } });
     const answer = await new Promise<IncomingMessage>((resolve, reject) => {
       const { headers = {} } = options;
-      const more = { lookup: options.blocked.lookup(), rejectUnauthorized: !options.isInsecure(url), agent: false };
+      const more = { lookup: options.blocked.lookup(), rejectUnauthorized: !options.isInsecure(url), agent };
       request(url, { headers, signal, ...more }, resolve)
         .once("error", reject)
         .end();
@@ -61,6 +64,11 @@ async function getOnce(url: URL, options: HttpFetchOptions, signal: AbortSignal)
     if (systemCode(error) !== "EBLOCKED") throw error;
     throw new WasmFetchError(url.href, "the address is blocked", { isPermanent: true, cause: error });
   }
+}
+
+/** Never asked for through a proxy. */
+function isLoopback(host: string): boolean {
+  return host === "localhost" || host === "[::1]" || host.startsWith("127.");
 }
 
 /** Nobody has set an encoding, so they are buffers. */

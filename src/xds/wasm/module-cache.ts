@@ -3,7 +3,13 @@ import { createHash } from "node:crypto";
 import { mkdir, readdir, readFile, rename, rm, stat, utimes, writeFile } from "node:fs/promises";
 import { dirname, join } from "node:path";
 import type { Clock } from "../../lib/clock.ts";
+import type { XdsMetrics } from "../xds-metrics.ts";
 import type { WasmConfig } from "./wasm-config.ts";
+
+export interface ModuleCacheDeps {
+  readonly clock: Clock;
+  readonly metrics: Pick<XdsMetrics, "wasmCacheEntries">;
+}
 
 /** What is known of a URL that was fetched. */
 interface KnownUrl {
@@ -18,15 +24,17 @@ interface KnownUrl {
  */
 export class ModuleCache {
   readonly #config: WasmConfig;
-  readonly #clock: Clock;
+  readonly #deps: ModuleCacheDeps;
+  /** Paths of the modules on disk, as far as they were seen. */
+  readonly #entries = new Set<string>();
   readonly #urls = new Map<string, KnownUrl>();
   /** Verified by this process. */
   readonly #verified = new Set<string>();
   #serial = 0;
 
-  constructor(config: WasmConfig, clock: Clock) {
+  constructor(config: WasmConfig, deps: ModuleCacheDeps) {
     this.#config = config;
-    this.#clock = clock;
+    this.#deps = deps;
   }
 
   known(url: string): KnownUrl | undefined {
@@ -41,7 +49,7 @@ export class ModuleCache {
   async find(module: string, checksum: string): Promise<string | undefined> {
     const path = this.#path(module, checksum);
     if (!(await this.#isIntact(path))) return undefined;
-    const now = this.#clock.now() / 1_000;
+    const now = this.#deps.clock.now() / 1_000;
     await utimes(path, now, now).catch(() => undefined);
     return path;
   }
@@ -59,17 +67,19 @@ export class ModuleCache {
       await rm(temporary, { force: true });
     }
     this.#verified.add(path);
+    this.#count(path, true);
     return path;
   }
 
   /** Deletes modules that nobody used for long, also those of former processes. */
   async purge(): Promise<void> {
-    const oldestMs = this.#clock.now() - this.#config.expiryMs;
+    const oldestMs = this.#deps.clock.now() - this.#config.expiryMs;
     const directory = this.#config.cacheDirectory;
     const names = await readdir(directory, { recursive: true, encoding: "utf8" }).catch(() => []);
     for (const name of names.filter((entry) => entry.endsWith(".wasm"))) {
       const path = join(directory, name);
       const used = await stat(path).catch(() => undefined);
+      this.#count(path, used !== undefined && used.mtimeMs >= oldestMs);
       if (used === undefined || used.mtimeMs >= oldestMs) continue;
       await Promise.all([rm(path, { force: true }), rm(`${path}.sha256`, { force: true })]);
       this.#verified.delete(path);
@@ -78,6 +88,12 @@ export class ModuleCache {
       if ((await stat(this.#path(known.module, known.checksum)).catch(() => undefined)) === undefined)
         this.#urls.delete(url);
     }
+  }
+
+  #count(path: string, isThere: boolean): void {
+    if (isThere) this.#entries.add(path);
+    else this.#entries.delete(path);
+    this.#deps.metrics.wasmCacheEntries.set(this.#entries.size);
   }
 
   #path(module: string, checksum: string): string {

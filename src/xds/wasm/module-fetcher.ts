@@ -3,6 +3,7 @@ import { backoffMs } from "../../lib/backoff.ts";
 import { type Clock, deadline } from "../../lib/clock.ts";
 import { describeError, systemCode } from "../../lib/errors.ts";
 import { BlockedAddresses } from "./addresses.ts";
+import type { XdsMetrics } from "../xds-metrics.ts";
 import type { RemoteModule } from "./extension.ts";
 import { fetchHttp, type HttpFetchOptions } from "./http-fetch.ts";
 import { ModuleCache, sha256Of } from "./module-cache.ts";
@@ -14,6 +15,7 @@ import { WasmFetchError } from "./wasm-error.ts";
 export interface FetcherDeps {
   readonly clock: Clock;
   readonly random: () => number;
+  readonly metrics: Pick<XdsMetrics, "wasmCacheEntries" | "wasmCacheLookups">;
 }
 
 const wait = { firstMs: 500, factor: 2, maxMs: 60_000 };
@@ -28,18 +30,20 @@ export class ModuleFetcher {
   constructor(config: WasmConfig, deps: FetcherDeps) {
     this.#config = config;
     this.#deps = deps;
-    this.cache = new ModuleCache(config, deps.clock);
+    this.cache = new ModuleCache(config, deps);
     const { insecureRegistries: insecure } = config;
     this.#options = {
       blocked: new BlockedAddresses(config.blockedCidrs),
       isInsecure: ({ host, hostname }) => insecure.has("*") || insecure.has(host) || insecure.has(hostname),
       maxBytes: config.maxModuleBytes,
+      proxies: config.proxies,
     };
   }
 
   /** @returns the path of the module's file. @throws WasmFetchError, or the signal's reason */
   async fetch(module: RemoteModule, signal: AbortSignal): Promise<string> {
     const hit = await this.#find(module);
+    this.#deps.metrics.wasmCacheLookups.inc(String(hit !== undefined));
     if (hit !== undefined) return hit;
     using limit = deadline(this.#deps.clock, module.timeoutMs, signal);
     for (let attempt = 0; ; attempt++) {
@@ -130,7 +134,7 @@ function mustRefetch({ url, pullPolicy }: RemoteModule): boolean {
 
 function mismatch(module: RemoteModule, actual: string): WasmFetchError {
   const problem = `its checksum is ${actual}, expected is ${module.sha256 ?? ""}`;
-  return new WasmFetchError(module.url, problem, { isPermanent: true });
+  return new WasmFetchError(module.url, problem, { isPermanent: true, result: "checksum_mismatched" });
 }
 
 /** A server's own faults may pass, and so may the network's; what is wrong with the module or the address will not. */

@@ -14,7 +14,16 @@ export interface WasmConfig {
   readonly insecureRegistries: ReadonlySet<string>;
   /** Never connected to, on top of link-local addresses and clouds' metadata servers. */
   readonly blockedCidrs: readonly string[];
+  /** Modules are asked for through these, where they do not except the host. */
+  readonly proxies: WasmProxies;
   /** Modules untouched for so long are deleted. */
   readonly expiryMs: number;
   readonly purgeEveryMs: number;
+}
+
+/** Proxies for outgoing requests, under the names that environments give them. */
+export interface WasmProxies {
+  readonly HTTP_PROXY?: string;
+  readonly HTTPS_PROXY?: string;
+  readonly NO_PROXY?: string;
 }

@@ -15,7 +15,7 @@ export interface WasmDeps {
   readonly log: Logger;
   readonly clock: Clock;
   readonly random: () => number;
-  readonly metrics: Pick<XdsMetrics, "wasmConversions" | "wasmFetches">;
+  readonly metrics: Pick<XdsMetrics, "wasmConversions" | "wasmFetches" | "wasmCacheEntries" | "wasmCacheLookups">;
 }
 
 type Remote = Extract<Extension, { readonly kind: "remote" }>;
@@ -87,7 +87,7 @@ export class WasmExtensions implements ExtensionConverter, AsyncDisposable {
       return { any: extension.withFile(path), failure: undefined };
     } catch (error) {
       if (!(error instanceof WasmFetchError)) throw error;
-      metrics.wasmFetches.inc("fetch_failure");
+      metrics.wasmFetches.inc(error.result);
       metrics.wasmConversions.inc("fetch_failure");
       const { url, isPermanent } = error;
       log.warn("a Wasm module is missing; its filter is replaced", {

@@ -5,6 +5,7 @@ import { gzipSync } from "node:zlib";
 import { describe, expect, test } from "vitest";
 import { TypedExtensionConfig } from "../../../src/gen/envoy/config/core/v3/base.ts";
 import { Wasm } from "../../../src/gen/envoy/extensions/filters/http/wasm/v3/wasm.ts";
+import type { WasmConfig } from "../../../src/xds/index.ts";
 import { contentOf, type XdsResource } from "../../../src/xds/response.ts";
 import { typeUrls } from "../../../src/xds/type-url.ts";
 import { textField } from "../../../src/xds/wire.ts";
@@ -67,7 +68,7 @@ function outcome({ any }: XdsResource): { readonly file?: string; readonly type?
     : { type };
 }
 
-async function startAll(cacheDirectory: string, protocol: "sotw" | "delta") {
+async function startAll(cacheDirectory: string, protocol: "sotw" | "delta", proxies: WasmConfig["proxies"] = {}) {
   const stack = new AsyncDisposableStack();
   const server = stack.use(await startFakeModuleServer());
   const controlPlane = stack.use(await startFakeControlPlane());
@@ -80,6 +81,7 @@ async function startAll(cacheDirectory: string, protocol: "sotw" | "delta") {
         maxModuleBytes: 100_000,
         insecureRegistries: new Set(["*"]),
         blockedCidrs: ["127.0.0.99/32"],
+        proxies,
         expiryMs: 86_400_000,
         purgeEveryMs: 3_600_000,
       },
@@ -135,6 +137,9 @@ describe.each(["sotw", "delta"] as const)("%s", (protocol) => {
     expect(d).toMatchObject({ type: "RBAC", value: expect.stringContaining("wasm-default-allow") as unknown });
     expect(all.under.metrics.wasmConversions.value("success")).toBe(1);
     expect(all.under.metrics.wasmConversions.value("fetch_failure")).toBe(2);
+    expect(all.under.metrics.wasmFetches.value("fetch_failure")).toBe(2);
+    expect(all.under.metrics.wasmCacheEntries.value()).toBe(1);
+    expect(all.under.metrics.wasmCacheLookups.value("false")).toBe(3);
   });
 
   test("what is no extension is refused, and nothing of it reaches Envoy", async () => {
@@ -334,4 +339,22 @@ test("the cache serves another process, unless a file was changed", async () => 
   const third = await fetched(directory.path, () => source);
   expect(server.asked).toEqual(["/m", "/m"]);
   expect(await readFile(third.file ?? "")).toEqual(wasmModule);
+});
+
+test("modules are fetched through the proxy of the environment, but for hosts that it excepts", async () => {
+  await using directory = await temporaryDirectory();
+  await using proxy = await startFakeModuleServer();
+  proxy.files.set("http://modules.test/m", wasmModule);
+  const proxies = { HTTP_PROXY: `http://u:p@127.0.0.1:${String(proxy.port)}`, NO_PROXY: "excepted.test" };
+  await using all = await startAll(directory.path, "delta", proxies);
+  all.controlPlane.set(extension, [
+    remote("a", { uri: "http://modules.test/m" }),
+    remote("b", { uri: "http://excepted.test/m" }),
+  ]);
+  await all.subscribe();
+  const [a, b] = (await all.client.next()).resources.map(outcome);
+  expect(await readFile(a?.file ?? "")).toEqual(wasmModule);
+  expect(b?.type).toBe("RBAC");
+  expect(proxy.asked).toEqual(["http://modules.test/m"]);
+  expect(proxy.proxyLogins).toEqual(["Basic dTpw"]);
 });
