@@ -4,13 +4,15 @@ import type { Deps } from "../lib/deps.ts";
 import type { Measure } from "../lib/measures.ts";
 import type { UnixListener } from "../lib/unix-socket.ts";
 import type { MetricFamily } from "../metrics/index.ts";
-import type { XdsProxy } from "../xds/index.ts";
+import type { Readiness, ReadinessHold } from "../model/readiness.ts";
+import type { CacheStatus, XdsProxy } from "../xds/index.ts";
 import type { Identity } from "./identity-rooms.ts";
 
 export interface DiscoveryStart {
   readonly config: AgentConfig;
   readonly socket: UnixListener | undefined;
   readonly identity: Identity;
+  readonly holds: Readiness;
 }
 
 /**
@@ -18,7 +20,7 @@ export interface DiscoveryStart {
  * @returns undefined when Envoy reads its configuration from files
  */
 export async function startDiscovery(
-  { config: { envoy, xds }, socket, identity }: DiscoveryStart,
+  { config: { envoy, xds }, socket, identity, holds }: DiscoveryStart,
   rooms: AsyncDisposableStack,
   deps: Deps,
 ): Promise<XdsProxy | undefined> {
@@ -39,6 +41,8 @@ export async function startDiscovery(
       "Conversions of Wasm configuration, by result.",
       metrics.wasmConversions,
     ),
+    gauge("istio_agent_wasm_cache_entries", "Wasm modules in the cache.", metrics.wasmCacheEntries),
+    counter("istio_agent_wasm_cache_lookup_count", "Look-ups in the Wasm cache, by hit.", metrics.wasmCacheLookups),
   ]);
   const anchors = createTrustAnchors((pems) => {
     identity.setMeshAnchors(pems);
@@ -47,7 +51,21 @@ export async function startDiscovery(
   const log = deps.log.scope("xdsproxy");
   const maxEnvoyStreams = envoy.hotRestart === undefined ? 1 : 2;
   const { wasm } = xds;
-  return rooms.use(serveXdsProxy(socket, xds.proxy, { ...deps, log, metrics, ownTypes, wasm, maxEnvoyStreams }));
+  const onCache = cacheNote(holds);
+  return rooms.use(
+    serveXdsProxy(socket, xds.proxy, { ...deps, log, metrics, ownTypes, wasm, maxEnvoyStreams, onCache }),
+  );
+}
+
+/** Old configuration is better than none: it is told beside readiness, and does not gate it. */
+function cacheNote(holds: Readiness): (cache: CacheStatus | undefined) => void {
+  let note: ReadinessHold | undefined;
+  return (cache) => {
+    note?.release();
+    if (cache === undefined) return;
+    const detail = `served from cache, kept at ${new Date(cache.savedAtMs).toISOString()}; the control plane is silent`;
+    note = holds.note("xds", detail);
+  };
 }
 
 function counter(name: string, help: string, measure: Measure): MetricFamily {

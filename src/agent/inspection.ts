@@ -40,18 +40,19 @@ export function createInspection({
   };
 }
 
-function xdsFacts(xds: XdsProxy): ReturnType<NonNullable<NonNullable<StatusSources["inspect"]>["xds"]>> {
-  const { streams, refused } = xds.status();
+type XdsFacts = ReturnType<NonNullable<NonNullable<StatusSources["inspect"]>["xds"]>>;
+
+/** Envoy's types as they stand; a refusal is told also when the stream that it came on is gone. */
+function xdsFacts(xds: XdsProxy): XdsFacts {
+  const { streams, refused, cache } = xds.status();
   const stream = streams.find((candidate) => candidate.isEnvoy);
-  const accepted = (stream?.types ?? []).map(({ typeUrl, version }) => {
-    const refusal = refused.find((candidate) => candidate.typeUrl === typeUrl);
-    return {
-      typeUrl,
-      version,
-      accepted: 1,
-      rejected: refusal === undefined ? 0 : 1,
-      ...(refusal === undefined ? {} : { lastRejection: refusal.reason }),
-    };
+  const versions = new Map((stream?.types ?? []).map(({ typeUrl, version }) => [typeUrl, version]));
+  const typeUrls = new Set([...versions.keys(), ...refused.map(({ typeUrl }) => typeUrl)]);
+  const types = [...typeUrls].map((typeUrl) => {
+    const found = refused.find((candidate) => candidate.typeUrl === typeUrl);
+    if (found === undefined) return { typeUrl, version: versions.get(typeUrl) ?? "" };
+    const { versionInUse, versionRefused, sinceMs, resources, reason } = found;
+    return { typeUrl, version: versionInUse, refusal: { version: versionRefused, sinceMs, resources, reason } };
   });
-  return { connected: stream?.isConnected ?? false, types: accepted };
+  return { connected: stream?.isConnected ?? false, types, ...(cache === undefined ? {} : { cache }) };
 }

@@ -45,7 +45,7 @@ export async function serve(started: Started, deps: AgentDeps, signals: AgentSig
   const envoyStarts = (): SupervisedEnvoy["counts"] => envoy?.counts ?? { restarts: 0, swaps: 0, refusedSwaps: 0 };
   const identityStart = { config, socket: started.sdsSocket, holds, phases, envoyStarts };
   const identity = await startIdentity(identityStart, rooms, roomDeps);
-  const xds = await startDiscovery({ config, socket: started.xdsSocket, identity }, rooms, roomDeps);
+  const xds = await startDiscovery({ config, socket: started.xdsSocket, identity, holds }, rooms, roomDeps);
   const side = await createEnvoySide(envoy, config, rooms, roomDeps);
   let wasReady = false;
   const sources: StatusSources = {

@@ -8,6 +8,8 @@ export interface PendingHold {
   readonly detail: string | undefined;
   /** False: worth telling beside other reasons, but no reason of its own. */
   readonly gates: boolean;
+  /** Only ever told, however strict readiness is. */
+  readonly isNote: boolean;
 }
 
 /** A named reason not to be ready. Disposing it releases it for good; `set` and `release` may alternate before. */
@@ -17,10 +19,12 @@ export interface ReadinessHold extends Disposable {
   release(): void;
 }
 
+type Kept = Omit<PendingHold, "gates"> & { readonly gates: () => boolean };
+
 /** Ready means that nobody holds whose hold gates. */
 export class Readiness {
   readonly #now: () => number;
-  readonly #holds = new Map<string, Omit<PendingHold, "gates"> & { readonly gates: () => boolean }>();
+  readonly #holds = new Map<string, Kept>();
 
   /** @param now wall clock in milliseconds */
   constructor(now: () => number) {
@@ -32,9 +36,18 @@ export class Readiness {
    * @param gates asked at each look: whether the hold keeps the pod unready, or is only told
    */
   hold(name: string, detail?: string, gates: () => boolean = () => true): ReadinessHold {
+    return this.#keep({ name, detail, gates, isNote: false });
+  }
+
+  /** Something to tell beside readiness that never gates it, from now on. */
+  note(name: string, detail: string): ReadinessHold {
+    return this.#keep({ name, detail, gates: () => false, isNote: true });
+  }
+
+  #keep({ name, detail, gates, isNote }: Omit<Kept, "sinceMs">): ReadinessHold {
     const set = (why?: string): void => {
       const sinceMs = this.#holds.get(name)?.sinceMs ?? this.#now();
-      this.#holds.set(name, { name, sinceMs, detail: why, gates });
+      this.#holds.set(name, { name, sinceMs, detail: why, gates, isNote });
     };
     const release = (): void => {
       this.#holds.delete(name);

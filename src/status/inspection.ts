@@ -30,15 +30,26 @@ export interface CertificateFacts {
 export interface XdsFacts {
   readonly connected: boolean;
   readonly types: readonly XdsTypeFacts[];
+  /** Set while Envoy is served what was kept from before, because the control plane is silent. */
+  readonly cache?: { readonly servingSinceMs: number; readonly savedAtMs: number };
 }
 
 export interface XdsTypeFacts {
   readonly typeUrl: string;
+  /** In use; empty when there is none, or when the protocol has none for a type as a whole. */
   readonly version?: string;
-  readonly accepted: number;
-  readonly rejected: number;
-  /** What Envoy said about the last update that it refused. */
-  readonly lastRejection?: string;
+  /** Set while the last update stands refused. */
+  readonly refusal?: XdsRefusalFacts;
+}
+
+export interface XdsRefusalFacts {
+  readonly version: string;
+  /** Of the first refusal since the last update that was accepted. */
+  readonly sinceMs: number;
+  /** Those that the refusal is about, as far as they can be told. */
+  readonly resources: readonly string[];
+  /** In Envoy's words. */
+  readonly reason: string;
 }
 
 /** The least level that is logged, by scope; `default` for the scopes without one of their own. */

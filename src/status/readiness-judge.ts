@@ -125,8 +125,8 @@ export class ReadinessJudge {
     if (missingFile !== undefined) {
       found.push({ name: "certificate files", detail: `${missingFile} does not exist`, gates: true });
     }
-    for (const { name, detail = "pending", sinceMs, gates } of this.#sources.holds.pending()) {
-      found.push({ name, detail, sinceMs, gates: gates || this.#mode === "strict" });
+    for (const { name, detail = "pending", sinceMs, gates, isNote } of this.#sources.holds.pending()) {
+      found.push({ name, detail, sinceMs, gates: !isNote && (gates || this.#mode === "strict") });
     }
     const obstacles = this.#dated(found);
     this.#tell(obstacles.filter(({ gates }) => gates));

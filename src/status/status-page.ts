@@ -71,11 +71,32 @@ function certificateTable(certificates: readonly CertificateFacts[], nowMs: numb
 }
 
 function xdsTable(xds: XdsFacts | undefined): string {
-  const rows = (xds?.types ?? []).map(({ typeUrl, version = "", accepted, rejected, lastRejection = "" }) => {
-    return [typeUrl.slice(typeUrl.lastIndexOf(".") + 1), version, String(accepted), String(rejected), lastRejection];
+  const rows = (xds?.types ?? []).map(({ typeUrl, version = "", refusal }) => {
+    const type = typeUrl.slice(typeUrl.lastIndexOf(".") + 1);
+    if (refusal === undefined) return [type, version, "", "", "", ""];
+    const { version: refused, sinceMs, resources, reason } = refusal;
+    return [
+      type,
+      version,
+      refused === "" ? "yes" : refused,
+      new Date(sinceMs).toISOString(),
+      resources.join(", "),
+      reason,
+    ];
   });
   const none = xds === undefined ? "not proxied by this agent" : "nothing was asked for yet";
-  return table("xds", ["type", "version", "accepted", "refused", "last refusal"], rows, none);
+  const head = ["type", "version in use", "version refused", "since", "resources", "Envoy's reason"];
+  return xdsState(xds) + table("xds", head, rows, none);
+}
+
+function xdsState(xds: XdsFacts | undefined): string {
+  if (xds === undefined) return "";
+  const { connected, cache } = xds;
+  const stream = connected ? "connected to the control plane" : "no stream to a control plane";
+  const [savedAt = "", since = ""] =
+    cache === undefined ? [] : [cache.savedAtMs, cache.servingSinceMs].map((ms) => new Date(ms).toISOString());
+  const served = cache === undefined ? "" : `; served from the cache of ${savedAt} since ${since}`;
+  return `<p id="xds-state" class="${cache === undefined ? "quiet" : "failed"}">${stream}${served}</p>`;
 }
 
 function probeTable(probes: readonly ProbeResult[]): string {

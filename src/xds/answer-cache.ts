@@ -16,6 +16,8 @@ export interface AnswerCacheDeps {
   readonly log: Logger;
   readonly clock: Clock;
   readonly metrics: Pick<XdsMetrics, "cacheStalenessSeconds">;
+  /** Told when the cache begins to serve, and, with undefined, when it no longer does. */
+  readonly onCache?: (status: CacheStatus | undefined) => void;
 }
 
 /** While the cache serves, for the status page. */
@@ -105,7 +107,7 @@ export class AnswerCache implements CachedAnswers {
     log.warn("the control plane is silent; Envoy gets what it accepted last", {
       savedAt: new Date(savedAtMs).toISOString(),
     });
-    this.#status = { servingSinceMs: clock.now(), savedAtMs };
+    this.#become({ servingSinceMs: clock.now(), savedAtMs });
     this.#serving.set(client, state);
     client.restart();
     for (const typeUrl of client.subscriptions.typeUrls) this.#answer(client, state, typeUrl);
@@ -117,9 +119,14 @@ export class AnswerCache implements CachedAnswers {
       log.info("the control plane answers again; the cache no longer serves");
     } finally {
       this.#serving.delete(client);
-      this.#status = undefined;
+      if (this.#serving.size === 0) this.#become(undefined);
       metrics.cacheStalenessSeconds.set(0);
     }
+  }
+
+  #become(status: CacheStatus | undefined): void {
+    this.#status = status;
+    this.#deps.onCache?.(status);
   }
 
   async #load(client: ProxiedStream): Promise<CachedState | undefined> {

@@ -11,6 +11,7 @@ import type { ProxiedStream } from "./proxied-stream.ts";
 import { renderRequest } from "./request.ts";
 import { parseResponse } from "./response.ts";
 import { readScanned, type ScannedMessage, scanMessage } from "./scanned-message.ts";
+import { watchSend } from "./slow-send.ts";
 import type { SentAnswer } from "./subscriptions.ts";
 import { shortTypeName, typeUrls } from "./type-url.ts";
 import { WireError } from "./wire.ts";
@@ -97,6 +98,7 @@ export class UpstreamLink {
   /** A slow client holds this stream back, and nothing else. */
   async #forward(message: ScannedMessage): Promise<void> {
     const { call, subscriptions, context } = this.#client;
+    using _watch = watchSend(message, context);
     this.#client.isAnswered = true;
     const recording = context.cache?.record(this.#client, message.typeUrl);
     const chunks = message.chunks(() => {

@@ -22,6 +22,8 @@ export interface XdsDeps {
   /** Uniform in [0, 1). */
   readonly random: () => number;
   readonly metrics: XdsMetrics;
+  /** Told when the cache begins to serve Envoy, and, with undefined, when it no longer does. */
+  readonly onCache?: (status: CacheStatus | undefined) => void;
   /** Types that the agent asks for itself. */
   readonly ownTypes: readonly OwnType[];
   /** Streams of Envoy's at once, the newest ones: two while one Envoy takes over from another. Default 1. */

@@ -108,9 +108,11 @@ test("the page shows what is pending, certificates with their time left, refusal
     ],
     xds: () => {
       const typeUrl = "type.googleapis.com/envoy.config.listener.v3.Listener";
+      const refusal = { version: "8", sinceMs: 1_500_000, resources: ["inbound"], reason: "<b>bad</b>" };
       return {
         connected: true,
-        types: [{ typeUrl, version: "7", accepted: 6, rejected: 1, lastRejection: "<b>bad</b>" }],
+        types: [{ typeUrl, version: "7", refusal }],
+        cache: { servingSinceMs: 1_000_000, savedAtMs: 500_000 },
       };
     },
   };
@@ -127,5 +129,7 @@ test("the page shows what is pending, certificates with their time left, refusal
   for (const part of ["not ready", "identity", "1 d 1 h", "spiffe://c/ns/a/sa/b", "Listener", "/app-health/a/livez"]) {
     expect(page).toContain(part);
   }
+  expect(page).toContain("<td>7</td><td>8</td><td>1970-01-01T00:25:00.000Z</td><td>inbound</td>");
+  expect(page).toContain("served from the cache of 1970-01-01T00:08:20.000Z since 1970-01-01T00:16:40.000Z");
   expect(page).not.toMatch(/<script>alert|<b>bad|https?:\/\//);
 });

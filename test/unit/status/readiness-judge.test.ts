@@ -119,6 +119,17 @@ test("R11 a hold keeps the pod unready with its own words, alone or beside a liv
   }
 });
 
+test.each(["compatible", "strict"] as const)("a note is told and does not gate, %s", async (mode) => {
+  const { judge, holds } = fixture({}, mode);
+  const note = holds.note("xds", "served from cache");
+  expect((await judge.judge()).ready).toBe(true);
+  expect((await judge.report()).checks).toContainEqual(
+    expect.objectContaining({ name: "xds", state: "not-counted", detail: "served from cache" }),
+  );
+  note.release();
+  expect((await judge.judge()).obstacles).toEqual([]);
+});
+
 test("a file that a proxyless application needs is waited for by name", async () => {
   await using directory = await temporaryDirectory();
   const requiredFiles = ["cert-chain.pem", "key.pem"].map((name) => join(directory.path, name));
