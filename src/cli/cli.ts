@@ -3,6 +3,8 @@ import { ConfigError } from "../config/config-error.ts";
 import { describeError } from "../lib/errors.ts";
 import type { CommandContext } from "./command.ts";
 import { commandNames, findCommand } from "./command-table.ts";
+import { globalFlags } from "../config/global-flags.ts";
+import { parseFlags } from "../lib/flags.ts";
 import { exitCodeOf } from "../agent/error-exit-code.ts";
 
 /** What the process hands in: the words after the program, and the rest of a command's context. */
@@ -36,13 +38,22 @@ function renderError(error: unknown): string {
 }
 
 /**
- * The command and its words. Without a command, or where help is asked for, it is `help`, which also answers for
- * names that do not exist.
+ * The command and its words; flags of every command may stand before it. Without a command, or where help is asked
+ * for, it is `help`, which also answers for names that do not exist.
  */
 function chooseCommand(argv: readonly string[]): [string, readonly string[]] {
   const [first, ...rest] = argv;
   if (first === "--version" || first === "-v") return ["version", rest];
-  if (first === undefined || first.startsWith("-")) return ["help", []];
+  if (first?.startsWith("-") === true) {
+    const command = argv.findIndex((word) => commandNames.includes(word));
+    const before = parseFlags(argv.slice(0, Math.max(command, 0)), globalFlags);
+    const name = argv[command];
+    const global = before.unknown.length + before.problems.length + before.positionals.length === 0;
+    return name === undefined || !global
+      ? ["help", []]
+      : chooseCommand([name, ...argv.slice(0, command), ...argv.slice(command + 1)]);
+  }
+  if (first === undefined) return ["help", []];
   const end = rest.indexOf("--");
   const ours = end < 0 ? rest : rest.slice(0, end);
   if (ours.some((word) => word === "-h" || word === "--help")) return ["help", [first]];

@@ -49,9 +49,7 @@ async function run({ args, print, stop }: CommandContext): Promise<number> {
     lastError = problem;
     await systemClock.delay(values.periodMillis, limit.signal).catch(() => undefined);
   }
-  throw new WaitError(
-    `timeout waiting for Envoy proxy to become ready within ${seconds} seconds. Last error: ${lastError}`,
-  );
+  throw new WaitError(`timeout waiting for Envoy proxy to become ready. Last error: ${lastError}`);
 }
 
 /** @returns what is wrong, or undefined when the answer is 200 and complete */

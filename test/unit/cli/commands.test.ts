@@ -104,3 +104,10 @@ test("each thing that is wrong with a configuration has a line of its own", asyn
     expect.stringMatching(/^Error: configuration: ECC_SIGNATURE_ALGORITHM: unknown algorithm "x"/),
   ]);
 });
+
+test("flags of every command may stand before the command", async () => {
+  const { out } = await run(["--log_output_level", "default:debug", "--log_as_json", "version", "-s"]);
+  expect(out).toMatch(/^client version: \S+\n$/);
+  expect((await run(["--anything", "version"])).out).toMatch(/Usage:/);
+  expect((await run(["--log_as_json"])).out).toMatch(/Usage:/);
+});
