@@ -83,6 +83,7 @@ export interface HostPort {
 export type TracerConfig =
   | { readonly kind: "zipkin"; readonly address: HostPort; readonly tls: ClientTls | undefined }
   | { readonly kind: "datadog"; readonly address: HostPort; readonly tls: ClientTls | undefined }
+  | { readonly kind: "openTelemetry"; readonly address: HostPort; readonly tls: ClientTls | undefined }
   | {
       readonly kind: "lightstep";
       readonly address: HostPort;

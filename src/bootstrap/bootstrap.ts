@@ -63,6 +63,8 @@ function renderTracing({ tracer, node }: BootstrapConfig): JsonObject | undefine
       return { http: tracers.zipkin };
     case "lightstep":
       return { http: fillSlots(tracers.lightstep, { accessTokenPath: tracer.accessTokenPath }) };
+    case "openTelemetry":
+      return { http: fillSlots(tracers.openTelemetry, { serviceName: node.cluster }) };
     case "datadog":
       return { http: fillSlots(tracers.datadog, { serviceName: node.cluster }) };
   }

@@ -38,12 +38,17 @@ function xdsCluster(socketPath: string): JsonObject {
   return fillSlots(base.xds, { loadAssignment: loadAssignment("xds-grpc", pipe(socketPath)) });
 }
 
-const tracerClusterNames = { zipkin: "zipkin", lightstep: "lightstep", datadog: "datadog_agent" } as const;
+const tracerClusterNames = {
+  zipkin: "zipkin",
+  lightstep: "lightstep",
+  datadog: "datadog_agent",
+  openTelemetry: "opentelemetry",
+} as const;
 
-/** Lightstep speaks gRPC, the two others HTTP/1. */
+/** Lightstep and OpenTelemetry speak gRPC, the two others HTTP/1. */
 function tracerCluster(tracer: TracerConfig, config: BootstrapConfig): JsonObject {
   const name = tracerClusterNames[tracer.kind];
-  const http2 = tracer.kind === "lightstep";
+  const http2 = tracer.kind === "lightstep" || tracer.kind === "openTelemetry";
   return remoteCluster(name, tracer.address, config, {
     dnsRefreshRate: tracer.kind === "zipkin" ? "30s" : undefined,
     http2: http2 ? base.http2 : undefined,

@@ -162,11 +162,15 @@ function tracer(sources: Sources): TracerConfig | undefined {
   const { tracing, configPath } = sources.proxy;
   if (tracing === undefined) return undefined;
   const hostIp = env.string("HOST_IP");
-  for (const kind of ["zipkin", "datadog", "lightstep"] as const) {
+  for (const kind of ["zipkin", "datadog", "openTelemetry", "lightstep"] as const) {
     const address = resolveHostPort(tracing[kind]?.address ?? "", hostIp);
     if (tracing[kind] === undefined || address === undefined) continue;
     const tls = clientTls(sources, tracing.tlsSettings);
     if (kind !== "lightstep") return { kind, address, tls };
+    findings.warn(
+      "tracing.lightstep",
+      "Envoy 1.40 has no Lightstep tracer any more and ends over it; use openTelemetry",
+    );
     return {
       kind,
       address,

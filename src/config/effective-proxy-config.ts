@@ -7,6 +7,7 @@ import type { Findings } from "./config-error.ts";
 import type { ConfigInput } from "./config-input.ts";
 import { type Environment, parseInteger } from "./environment.ts";
 import { hostPortProblem, parseHostPort } from "./host-port.ts";
+import { checkMeshFile } from "./mesh-file-checks.ts";
 import {
   type MergedProxyConfig,
   type ProxyConfigLayer,
@@ -61,7 +62,7 @@ function proxyConfigLayers(sources: ProxyConfigSources): readonly ProxyConfigLay
   return [mesh, { source: "PROXY_CONFIG", value: variable }, { source, value: annotation }];
 }
 
-/** Only the part of the mesh's settings that is a ProxyConfig is looked at. */
+/** Of the mesh's settings only the part that is a ProxyConfig has an effect; some others are checked. */
 function meshLayer(sources: ProxyConfigSources): ProxyConfigLayer {
   const { input, flags, findings } = sources;
   const source = `mesh config file ${flags.meshConfig}`;
@@ -73,6 +74,7 @@ function meshLayer(sources: ProxyConfigSources): ProxyConfigLayer {
     findings.problem(source, "must hold an object: the mesh's settings");
     return { source, value: undefined };
   }
+  checkMeshFile(value, source, findings);
   return { source, value: value["defaultConfig"] ?? value["default_config"] };
 }
 

@@ -12,7 +12,7 @@ export function parseHostPort(text: string): HostPort | string {
   const match = /^(?:\[([^\]]*)\]|([^:]*)):([^:]*)$/.exec(text);
   if (match === null) {
     return text.includes(":")
-      ? `unable to split ${JSON.stringify(text)}: too many colons; an IPv6 address needs brackets`
+      ? `unable to split ${JSON.stringify(text)}: address ${text}: too many colons in address; IPv6 needs brackets`
       : `unable to split ${JSON.stringify(text)}: address ${text}: missing port in address`;
   }
   const [, bracketed, bare, portText = ""] = match;

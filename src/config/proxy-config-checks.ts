@@ -55,17 +55,24 @@ export function checkProxyConfig(
 }
 
 function drainProblem(text: string): string | undefined {
+  const problem = durationProblem(text);
+  if (problem !== undefined) return `invalid drain duration: ${problem}`;
+  const whole = isWhole(protoDurationMs(text) / 1_000);
+  return whole ? undefined : "drain time only supports durations to seconds precision";
+}
+
+/** Of a duration that Istio counts in milliseconds. */
+export function durationProblem(text: string): string | undefined {
   const ms = protoDurationMs(text);
-  if (ms < 1) return "invalid drain duration: duration must be greater than 1ms";
-  if (!isWhole(ms)) return "invalid drain duration: only durations to ms precision are supported";
-  return isWhole(ms / 1_000) ? undefined : "drain time only supports durations to seconds precision";
+  if (ms < 1) return "duration must be greater than 1ms";
+  return isWhole(ms) ? undefined : "only durations to ms precision are supported";
 }
 
 function isWhole(value: number): boolean {
   return Math.abs(value - Math.round(value)) < 1e-6;
 }
 
-function portProblem(name: string, port: number): string | undefined {
+export function portProblem(name: string, port: number): string | undefined {
   const valid = port >= 1 && port <= 65_535;
   return valid ? undefined : `invalid ${name}: port number ${String(port)} must be in the range 1..65535`;
 }
@@ -78,7 +85,7 @@ function checkTracing({ tracing }: ProxyConfig, report: (message: string) => voi
     if (problem !== undefined) report(`invalid lightstep config: invalid lightstep address: ${problem}`);
     if (accessToken === "") report("invalid lightstep config: access token is required");
   }
-  for (const kind of ["zipkin", "datadog"] as const) {
+  for (const kind of ["zipkin", "datadog", "openTelemetry"] as const) {
     const tracer = tracing[kind];
     const problem = tracer === undefined ? undefined : hostPortProblem(tracer.address ?? "");
     if (problem !== undefined) report(`invalid ${kind} config: invalid ${kind} address: ${problem}`);

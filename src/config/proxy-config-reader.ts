@@ -163,7 +163,7 @@ export function plain(value: unknown): JsonValue {
 }
 
 /** `stat_name_length` and `statNameLength` are the same field. */
-function camelCase(name: string): string {
+export function camelCase(name: string): string {
   return name.replaceAll(/_([a-z0-9])/g, (_, letter: string) => letter.toUpperCase());
 }
 

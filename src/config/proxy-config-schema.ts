@@ -73,6 +73,8 @@ const tracing: FieldType = {
     zipkin: { message: { address: "string", traceContextOption: "any", path: "string" } },
     lightstep: { message: { address: "string", accessToken: "string" } },
     datadog: address,
+    /** Not in Istio's ProxyConfig. */
+    openTelemetry: address,
     stackdriver: {
       message: {
         debug: "bool",

@@ -25,6 +25,7 @@ export interface Tracing {
   readonly zipkin?: { readonly address?: string };
   readonly lightstep?: { readonly address?: string; readonly accessToken?: string };
   readonly datadog?: { readonly address?: string };
+  readonly openTelemetry?: { readonly address?: string };
   readonly stackdriver?: JsonObject;
   readonly openCensusAgent?: JsonObject;
   readonly customTags?: Readonly<Record<string, JsonObject>>;
@@ -113,7 +114,7 @@ export function mergeProxyConfig(layers: readonly ProxyConfigLayer[], findings: 
       findings.problem(source, "serviceCluster and tracingServiceName exclude each other");
     }
     for (const [name, item] of Object.entries(layer)) {
-      fields[name] = name === "proxyMetadata" || name === "proxyHeaders" ? mergeKeys(fields[name], item) : item;
+      fields[name] = mergeField(name, fields[name], item);
       origins.set(name, source);
     }
     if (layer["serviceCluster"] !== undefined) delete fields["tracingServiceName"];
@@ -122,8 +123,14 @@ export function mergeProxyConfig(layers: readonly ProxyConfigLayer[], findings: 
   return { fields, origins };
 }
 
-function mergeKeys(lower: JsonValue | undefined, upper: JsonValue): JsonValue {
-  return isJsonObject(lower) && isJsonObject(upper) ? { ...lower, ...upper } : upper;
+/** Parts of proxyHeaders that are kept from below; the others go with the message. Source: observed */
+const keptHeaders = new Set(["forwardedClientCert", "requestId", "attemptCount", "server", "envoyDebugHeaders"]);
+
+function mergeField(name: string, lower: JsonValue | undefined, upper: JsonValue): JsonValue {
+  if (!isJsonObject(lower) || !isJsonObject(upper)) return upper;
+  if (name === "proxyMetadata") return { ...lower, ...upper };
+  if (name !== "proxyHeaders") return upper;
+  return { ...Object.fromEntries(Object.entries(lower).filter(([part]) => keptHeaders.has(part))), ...upper };
 }
 
 export function isJsonObject(value: JsonValue | undefined): value is JsonObject {
@@ -139,16 +146,17 @@ export function parseProxyConfigFields(fields: JsonObject): ProxyConfig {
 const choices = new Set(["serviceCluster", "tracingServiceName"]);
 
 /**
- * ProxyConfig as the control plane sees it in the node's metadata: without fields that hold nothing, and without the
- * tracer's secret.
+ * ProxyConfig as the control plane sees it in the node's metadata: without fields that hold nothing, without the
+ * tracer's secret, and without the tracer that the control plane's ProxyConfig does not have.
  */
 export function renderProxyConfig(fields: JsonObject): JsonObject {
   const { tracing, ...rest } = renderMessage(fields, proxyConfigFields, choices);
   if (!isJsonObject(tracing)) return rest;
-  const { lightstep } = tracing;
-  if (!isJsonObject(lightstep)) return { ...rest, tracing };
+  const { openTelemetry: _own, ...known } = tracing;
+  const { lightstep } = known;
+  if (!isJsonObject(lightstep)) return { ...rest, tracing: known };
   const { accessToken: _secret, ...shown } = lightstep;
-  return { ...rest, tracing: { ...tracing, lightstep: shown } };
+  return { ...rest, tracing: { ...known, lightstep: shown } };
 }
 
 function renderMessage(message: JsonObject, fields: MessageFields, always: ReadonlySet<string>): JsonObject {

@@ -25,12 +25,6 @@ export function bootstrapStats(sources: Sources): BootstrapStats {
     if (problem !== undefined) findings.problem("stats inclusion regexps", `${JSON.stringify(regex)}: ${problem}`);
   }
   const flushIntervalMs = durationOf(sources, "statsFlushInterval");
-  if (env.bool("METRICS_LOCALHOST_ACCESS_ONLY") && proxy.proxyMetadata?.["METRICS_LOCALHOST_ACCESS_ONLY"] !== "true") {
-    findings.warn(
-      "METRICS_LOCALHOST_ACCESS_ONLY",
-      "closes the agent's metrics only; Envoy's own listener follows proxyMetadata.METRICS_LOCALHOST_ACCESS_ONLY",
-    );
-  }
   return {
     flushIntervalMs,
     evictionIntervalMs: evictionInterval(sources, flushIntervalMs ?? defaultFlushMs),
@@ -42,9 +36,14 @@ export function bootstrapStats(sources: Sources): BootstrapStats {
     },
     histogramBuckets: histogramBuckets(sources),
     compression: proxy.statsCompression ?? true,
-    localhostOnly: proxy.proxyMetadata?.["METRICS_LOCALHOST_ACCESS_ONLY"] === "true",
+    localhostOnly: metricsLocalhostOnly(sources),
     countActiveConnections: env.bool("EXIT_ON_ZERO_ACTIVE_CONNECTIONS"),
   };
+}
+
+/** One setting for the agent's metrics and for Envoy's listener: the variable, or the same name in proxyMetadata. */
+export function metricsLocalhostOnly({ env, proxy }: Sources): boolean {
+  return env.bool("METRICS_LOCALHOST_ACCESS_ONLY") || proxy.proxyMetadata?.["METRICS_LOCALHOST_ACCESS_ONLY"] === "true";
 }
 
 function listOf(text: string | undefined): readonly string[] {

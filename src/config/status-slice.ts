@@ -4,6 +4,7 @@ import type { ScrapeConfig, StatusConfig } from "../status/status-config.ts";
 import { parseAppProbes } from "./app-probes.ts";
 import { parseScrapeTargets } from "./scrape-targets.ts";
 import type { Sources } from "./sources.ts";
+import { metricsLocalhostOnly } from "./stats-slice.ts";
 
 /** The status server, what it probes and what it scrapes. */
 export function statusConfig(sources: Sources): StatusConfig {
@@ -20,7 +21,7 @@ export function statusConfig(sources: Sources): StatusConfig {
     probeSourceAddress: isIpv6(appHost === "localhost" ? (node.ips[0] ?? "") : appHost) ? "::6" : "127.0.0.6",
     probeKeepalive: env.bool("ENABLE_PROBE_KEEPALIVE_CONNECTIONS") || env.bool("ENABLE_PROBE_KEEPALIVE_CONNECTION"),
     probeHttp2: env.bool("ISTIO_ENABLE_HTTP2_PROBING"),
-    metricsLocalhostOnly: env.bool("METRICS_LOCALHOST_ACCESS_ONLY"),
+    metricsLocalhostOnly: metricsLocalhostOnly(sources),
     scrape: scrapeConfig(sources),
     readiness: readiness === "strict" ? "strict" : "compatible",
     debug: flags.profiling,

@@ -124,7 +124,11 @@ export const variables = {
   ISTIO_WASM_MAX_BINARY_SIZE_BYTES: row("int", "268435456", "largest Wasm module", { unit: "bytes" }),
   BLOCKED_CIDRS_IN_WASM_FETCH: row("string", "", "networks that Wasm modules are not fetched from, comma separated"),
   PILOT_AGENT_MERGE_ENVOY_STATS: row("bool", "true", "Envoy's metrics in the merged scrape"),
-  METRICS_LOCALHOST_ACCESS_ONLY: row("bool", "false", "metrics of the agent for loopback callers only"),
+  METRICS_LOCALHOST_ACCESS_ONLY: row(
+    "bool",
+    "false",
+    "metrics of the agent and of Envoy's own listener for loopback callers only; also as key of proxyMetadata",
+  ),
   ISTIO_ENABLE_HTTP2_PROBING: row("bool", "true", "HTTP/2 for HTTPS probes"),
   ENABLE_PROBE_KEEPALIVE_CONNECTIONS: row("bool", "false", "keeps connections of application probes"),
   ENABLE_PROBE_KEEPALIVE_CONNECTION: row("bool", "false", "other spelling of ENABLE_PROBE_KEEPALIVE_CONNECTIONS", {

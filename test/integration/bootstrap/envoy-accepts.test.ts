@@ -3,7 +3,7 @@ import { describe, expect, test } from "vitest";
 import type { AgentConfig } from "../../../src/config/agent-config.ts";
 import { ConfigError, parseConfig } from "../../../src/config/index.ts";
 import { envoyProblem } from "../../support/envoy-validate.ts";
-import { inputOf, readProxyCases } from "../../support/parity-case.ts";
+import { inputOf, podEnv, readProxyCases, testInput } from "../../support/parity-case.ts";
 
 describe("a real Envoy accepts the bootstrap and the command line of", () => {
   for (const parityCase of readProxyCases()) {
@@ -19,4 +19,10 @@ describe("a real Envoy accepts the bootstrap and the command line of", () => {
       expect(await envoyProblem(valid)).toBe("");
     });
   }
+});
+
+test("a real Envoy accepts an OpenTelemetry tracer with mutual TLS of the mesh", async () => {
+  const tracing = { openTelemetry: { address: "otel.example:4317" }, tlsSettings: { mode: "ISTIO_MUTUAL" } };
+  const config = parseConfig(testInput({ env: { ...podEnv, PROXY_CONFIG: JSON.stringify({ tracing }) } }));
+  expect(await envoyProblem(config)).toBe("");
 });

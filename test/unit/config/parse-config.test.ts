@@ -242,3 +242,81 @@ test("an agent that is root with its DNS proxy on port 53 runs Envoy as its usua
   expect(config.envoy.user).toEqual({ uid: 1337, gid: 1337 });
   expect(config.sds.socketMode).toBe(0o666);
 });
+
+describe("the mesh file", () => {
+  const meshFile = (...lines: readonly string[]): TestInput => ({
+    env: { XDS_ROOT_CA: "SYSTEM", CA_ROOT_CA: "SYSTEM" },
+    files: new Map([["etc/istio/config/mesh", `${lines.join("\n")}\n`]]),
+  });
+
+  test.each([
+    ["connectTimeout: 500us", "field connectTimeout: invalid connect timeout: duration must be greater than 1ms"],
+    ["connectTimeout: soon", 'field connectTimeout: must be a duration such as 45s or 1m30s, not the text "soon"'],
+    [
+      "protocol_detection_timeout: 1.5ms",
+      "field protocolDetectionTimeout: invalid protocol detection timeout: only durations to ms precision are supported",
+    ],
+    [
+      "proxyListenPort: 70000",
+      "field proxyListenPort: invalid proxy listen port: port number 70000 must be in the range 1..65535",
+    ],
+    ["trustDomain: a_b", 'field trustDomain: trustDomain: trust domain name "a_b" invalid'],
+    [
+      "trustDomainAliases: [ok.local, -x]",
+      'field trustDomainAliases[1]: trustDomainAliases[1]: trust domain name "-x" invalid',
+    ],
+  ])("with %s is told with the field", (line, expected) => {
+    expect(problems(meshFile(line))).toEqual([`mesh config file ./etc/istio/config/mesh, ${expected}`]);
+  });
+
+  test("of a whole mesh is accepted, what is not the agent's too", () => {
+    const lines = [
+      "connectTimeout: 10s",
+      "protocolDetectionTimeout: 0s",
+      "proxyListenPort: 15001",
+      "enableTracing: true",
+    ];
+    expect(problems(meshFile(...lines, "trustDomain: cluster.local", "rootNamespace: istio-system"))).toEqual([]);
+  });
+
+  test("with the old setting of address allocation is warned about", () => {
+    const found = warnings(meshFile("defaultConfig: {proxyMetadata: {ISTIO_META_DNS_AUTO_ALLOCATE: 'true'}}"));
+    expect(found).toEqual([expect.stringMatching(/ISTIO_META_DNS_AUTO_ALLOCATE: is deprecated/)]);
+  });
+});
+
+describe("metrics for loopback alone", () => {
+  test.each([
+    ["the variable", { METRICS_LOCALHOST_ACCESS_ONLY: "true" }],
+    ["proxyMetadata", { PROXY_CONFIG: '{"proxyMetadata":{"METRICS_LOCALHOST_ACCESS_ONLY":"true"}}' }],
+  ])("are one setting for agent and Envoy: %s", (_, env) => {
+    const { status, bootstrap, warnings: found } = parse({ env });
+    expect(status).toMatchObject({ metricsLocalhostOnly: true });
+    expect(bootstrap).toMatchObject({ config: { stats: { localhostOnly: true } } });
+    expect(found).toEqual([]);
+  });
+});
+
+describe("a tracer", () => {
+  test("of OpenTelemetry goes into the bootstrap, and not into what the control plane is told", () => {
+    const { bootstrap, node } = parse({
+      env: { HOST_IP: "10.0.0.9", PROXY_CONFIG: '{"tracing":{"openTelemetry":{"address":"$(HOST_IP):4317"}}}' },
+    });
+    expect(bootstrap).toMatchObject({
+      config: { tracer: { kind: "openTelemetry", address: { host: "10.0.0.9", port: 4317 } } },
+    });
+    expect(JSON.stringify(node.metadata)).not.toContain("openTelemetry");
+  });
+
+  test("of OpenTelemetry needs an address", () => {
+    expect(problems({ env: { PROXY_CONFIG: '{"tracing":{"openTelemetry":{}}}' } })).toEqual([
+      expect.stringMatching(/invalid openTelemetry config: invalid openTelemetry address/),
+    ]);
+  });
+
+  test("of Lightstep is warned about: Envoy has dropped it", () => {
+    const tracing = { lightstep: { address: "l.example:443", accessToken: "t0ken" } };
+    const found = warnings({ env: { PROXY_CONFIG: JSON.stringify({ tracing }) } });
+    expect(found).toEqual([expect.stringMatching(/^tracing\.lightstep: .*no Lightstep tracer/)]);
+  });
+});

@@ -31,6 +31,26 @@ test("proxyMetadata is merged by key, and proxyHeaders keep what the upper layer
   });
 });
 
+test("of proxyHeaders only five parts are kept from below; the others go with the message", () => {
+  const { fields } = merge(
+    {
+      proxyHeaders: {
+        forwardedClientCert: "SANITIZE",
+        attemptCount: { disabled: true },
+        envoyDebugHeaders: { disabled: true },
+        setCurrentClientCertDetails: { subject: true },
+        preserveHttp1HeaderCase: true,
+      },
+    },
+    { proxyHeaders: { attemptCount: { disabled: false } } },
+  );
+  expect(fields["proxyHeaders"]).toEqual({
+    forwardedClientCert: "SANITIZE",
+    attemptCount: { disabled: false },
+    envoyDebugHeaders: { disabled: true },
+  });
+});
+
 test("each field knows the layer that it comes from", () => {
   const { origins } = merge({ concurrency: 1 }, { concurrency: 2 }, { statusPort: 1 });
   expect([origins.get("concurrency"), origins.get("statusPort"), origins.get("binaryPath")]).toEqual([
