@@ -17,8 +17,8 @@ const maxBytes = 4_096;
 export function renderTermination({ cause, pending, phases }: FatalEnd): string {
   const code = cause instanceof Error && "code" in cause ? String(cause.code) : "fatal";
   const fatal: ReadinessCheck = { name: code, state: "failed", detail: describeError(cause) };
-  const holds = pending.map(({ name, detail, sinceMs }): ReadinessCheck => {
-    return { name, state: "failed", detail: detail ?? "pending", sinceMs };
+  const holds = pending.map(({ name, detail, sinceMs, isNote }): ReadinessCheck => {
+    return { name, state: isNote ? "not-counted" : "failed", detail: detail ?? "pending", sinceMs };
   });
   const text = renderReport({ ready: false, checks: [fatal, ...holds], phases: waterfall(phases) });
   return Buffer.from(text)
