@@ -8,7 +8,7 @@ import { AgentError, describeError } from "../lib/errors.ts";
 import type { Logger } from "../lib/log.ts";
 import type { LogLevelSwitch } from "../lib/log-levels.ts";
 import { listenUnix, type UnixListener } from "../lib/unix-socket.ts";
-import { Readiness } from "../model/readiness.ts";
+import { type PendingHold, Readiness } from "../model/readiness.ts";
 import { createRecorder } from "../recorder/index.ts";
 import { exitCodeOf } from "./error-exit-code.ts";
 import { StartPhases } from "./start-phases.ts";
@@ -49,7 +49,8 @@ export interface AgentEnd {
 export async function runAgent(config: AgentConfig, deps: AgentDeps, signals: AgentSignals): Promise<AgentEnd> {
   const recorder = createRecorder(config.recorder, () => deps.clock.now());
   const log = recorder.logger(deps.log);
-  const start = { phases: new StartPhases(log, deps.clock), holds: new Readiness(() => deps.clock.now()) };
+  const holds = new Readiness(() => deps.clock.now());
+  const start: StartState = { phases: new StartPhases(log, deps.clock), holds, pendingAtEnd: undefined };
   const end = await endOf(startAndServe(config, start, { ...deps, log }, signals), signals);
   if (end.code === 0) removeBootstrap(config);
   else log.error(end.reason, { exitCode: end.code, errorCode: end.errorCode });
@@ -63,18 +64,30 @@ export async function runAgent(config: AgentConfig, deps: AgentDeps, signals: Ag
 interface StartState {
   readonly phases: StartPhases;
   readonly holds: Readiness;
+  /** What was pending when the rooms began to close, whose holds end with them. */
+  pendingAtEnd: readonly PendingHold[] | undefined;
 }
 
 /** What an agent that ends before it was ever ready was waiting for, as a tree. */
-async function whyNeverReady(end: FailedEnd, { phases, holds }: StartState): Promise<string | undefined> {
+async function whyNeverReady(end: FailedEnd, { phases, holds, pendingAtEnd }: StartState): Promise<string | undefined> {
   if (phases.ended.some(({ name }) => name === "ready")) return undefined;
   const { renderTermination } = await import("../status/index.ts");
-  return renderTermination({ cause: end.error ?? end.reason, pending: holds.pending(), phases: phases.ended });
+  return renderTermination({
+    cause: end.error ?? end.reason,
+    pending: pendingAtEnd ?? holds.pending(),
+    phases: phases.ended,
+  });
 }
 
 /** Leaves the account of an agent whose configuration was refused. The error itself is the caller's to tell. */
-export function accountForRefusal(error: unknown, recorder: AgentConfig["recorder"], clock: Clock): void {
-  createRecorder(recorder, () => clock.now()).leaveAccount(failedEnd(error));
+export async function accountForRefusal(
+  error: unknown,
+  recorder: AgentConfig["recorder"],
+  clock: Clock,
+): Promise<void> {
+  const { renderTermination } = await import("../status/index.ts");
+  const details = renderTermination({ cause: error, pending: [], phases: [] });
+  createRecorder(recorder, () => clock.now()).leaveAccount({ ...failedEnd(error), details });
 }
 
 /**
@@ -83,10 +96,11 @@ export function accountForRefusal(error: unknown, recorder: AgentConfig["recorde
  */
 async function startAndServe(
   given: AgentConfig,
-  { phases, holds }: StartState,
+  start: StartState,
   deps: AgentDeps,
   signals: AgentSignals,
 ): Promise<AgentEnd> {
+  const { phases, holds } = start;
   const config = given.platform.localityNeeded ? await knowPlatform(given, deps, signals.stop) : given;
   await using sdsSocket = await listenSds(config);
   await using xdsSocket = await listenXds(config);
@@ -96,7 +110,10 @@ async function startAndServe(
   deps.log.debug("node", { id: config.node.id, cluster: config.node.cluster });
   deps.flushLog();
   const { serve } = await import("./serve.ts");
-  return await serve({ config, envoy, sdsSocket, xdsSocket, phases, holds }, deps, signals);
+  const onEnd = (): void => {
+    start.pendingAtEnd = holds.pending();
+  };
+  return await serve({ config, envoy, sdsSocket, xdsSocket, phases, holds, onEnd }, deps, signals);
 }
 
 /** Without Envoy nobody is served over SDS. */

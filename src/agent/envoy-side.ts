@@ -8,12 +8,17 @@ import type { AgentEnd } from "./agent.ts";
 
 /** What the agent asks of Envoy, and how it ends it; without Envoy there is nothing to ask or to end. */
 export interface EnvoySide {
-  readonly readiness: { read(signal: AbortSignal): Promise<EnvoyReadiness> } | undefined;
+  readonly readiness: EnvoyReadinessSide | undefined;
   /** Resolves when Envoy is gone; never without an Envoy. */
   readonly exited: Promise<unknown>;
   /** Begins a drain before the end: the preStop hook of a native sidecar. Bears repetition. */
   drainByRequest(): void;
   end(order: EndOrder): Promise<AgentEnd>;
+}
+
+interface EnvoyReadinessSide {
+  read(signal: AbortSignal): Promise<EnvoyReadiness>;
+  failures(): { readonly count: number; readonly last: string };
 }
 
 export interface EndOrder {
@@ -37,7 +42,9 @@ export async function createEnvoySide(
   deps: EnvoySideDeps,
 ): Promise<EnvoySide> {
   if (envoy === undefined) return withoutEnvoy;
-  const { createEnvoyAdmin, drainAndStop, explainEnd, readEnvoyReadiness } = await import("../envoy/index.ts");
+  const { createEnvoyAdmin, describeExit, drainAndStop, explainEnd, readEnvoyReadiness } = await import(
+    "../envoy/index.ts"
+  );
   const { startHost } = await import("../host/index.ts");
   const admin = createEnvoyAdmin(config.envoy.admin, deps);
   // nobody is left to answer then, and the end does not wait for the question's time to run out
@@ -48,7 +55,13 @@ export async function createEnvoySide(
   const hostDeps = { ...deps, isOwnChild: (pid: number) => envoy.owns(pid), adoptsOrphans: process.pid === 1 };
   const host = rooms.use(await startHost(config.host, envoy.pid, hostDeps));
   return {
-    readiness: { read: (signal) => readEnvoyReadiness(admin, AbortSignal.any([signal, gone.signal])) },
+    readiness: {
+      read: (signal) => readEnvoyReadiness(admin, AbortSignal.any([signal, gone.signal])),
+      failures() {
+        const { counts, lastFailure } = envoy;
+        return { count: counts.failures, last: lastFailure === undefined ? "" : describeExit(lastFailure) };
+      },
+    },
     exited: envoy.exited,
     drainByRequest() {
       admin.drainListeners({ direction: config.envoy.drain.direction, openEnded: true }).catch((error: unknown) => {
@@ -59,7 +72,10 @@ export async function createEnvoySide(
       const drain =
         wantsDrain && envoy.exit === undefined && (wasReady || (await mayServe(admin, readEnvoyReadiness, deps.clock)));
       const { exit } = await drainAndStop({ process: envoy, admin, config: config.envoy.drain, drain, force }, deps);
-      return await explainEnd({ exit, oomKills: await host.oomKillsSinceStart(), wasReady }, config.envoy);
+      return await explainEnd(
+        { exit, oomKills: await host.oomKillsSinceStart(), wasReady, restarts: envoy.counts.restarts },
+        config.envoy,
+      );
     },
   };
 }

@@ -30,6 +30,8 @@ export interface Started {
   readonly xdsSocket: UnixListener | undefined;
   readonly phases: StartPhases;
   readonly holds: Readiness;
+  /** Called when the end has come, while all rooms are still open. */
+  readonly onEnd: () => void;
 }
 
 /**
@@ -42,9 +44,11 @@ export async function serve(started: Started, deps: AgentDeps, signals: AgentSig
   const roomDeps = { ...deps, fail: ending.fail.bind(ending) };
   await using rooms = new AsyncDisposableStack();
 
-  const envoyStarts = (): SupervisedEnvoy["counts"] => envoy?.counts ?? { restarts: 0, swaps: 0, refusedSwaps: 0 };
+  const envoyStarts = (): SupervisedEnvoy["counts"] =>
+    envoy?.counts ?? { failures: 0, restarts: 0, swaps: 0, refusedSwaps: 0 };
   const identityStart = { config, socket: started.sdsSocket, holds, phases, envoyStarts };
   const identity = await startIdentity(identityStart, rooms, roomDeps);
+  rooms.defer(started.onEnd);
   const xds = await startDiscovery({ config, socket: started.xdsSocket, identity, holds }, rooms, roomDeps);
   const side = await createEnvoySide(envoy, config, rooms, roomDeps);
   let wasReady = false;

@@ -11,6 +11,8 @@ export interface EnvoyEndFacts {
   readonly oomKills: number;
   /** Whether Envoy was ever ready. */
   readonly wasReady: boolean;
+  /** How often Envoy was started again before. */
+  readonly restarts?: number;
 }
 
 /** Envoy's end, explained. */
@@ -43,7 +45,12 @@ export async function explainEnd(facts: EnvoyEndFacts, config: EnvoyConfig): Pro
 /** @param complaint what stood in Envoy's way, where that is known */
 export function judgeEnd(facts: EnvoyEndFacts, complaint: string | undefined): EnvoyEnd {
   const cause = causeOf(facts);
-  return { cause, code: exitCodeFor(facts.exit), reason: reasonFor(cause, describeExit(facts.exit), complaint) };
+  return { cause, code: exitCodeFor(facts.exit), reason: reasonFor(cause, describeEnd(facts), complaint) };
+}
+
+function describeEnd({ exit, restarts = 0 }: EnvoyEndFacts): string {
+  const text = describeExit(exit);
+  return restarts === 0 ? text : `${text} after ${String(restarts)} restart${restarts === 1 ? "" : "s"}`;
 }
 
 function causeOf({ exit, oomKills, wasReady }: EnvoyEndFacts): EnvoyEnd["cause"] {

@@ -22,6 +22,8 @@ export type SwapOutcome =
 
 /** How often what happened, since the start. */
 export interface SupervisionCounts {
+  /** Ends of the Envoy in charge that nobody asked for. */
+  failures: number;
   restarts: number;
   swaps: number;
   refusedSwaps: number;
@@ -30,6 +32,8 @@ export interface SupervisionCounts {
 /** Envoy over all its restarts and epochs: `exited` is its end for good, `pid` that of the Envoy in charge. */
 export interface SupervisedEnvoy extends EnvoyProcess {
   readonly counts: Readonly<SupervisionCounts>;
+  /** The last end of the Envoy in charge that nobody asked for; undefined while there was none. */
+  readonly lastFailure: EnvoyExit | undefined;
   /** Whether this is one of Envoy's processes or their helpers, for whose end somebody waits. */
   owns(pid: number): boolean;
   /**
@@ -49,7 +53,7 @@ export function startEnvoy(config: EnvoyConfig, deps: SupervisorDeps): Supervise
 }
 
 class EnvoySupervisor implements SupervisedEnvoy {
-  readonly counts: SupervisionCounts = { restarts: 0, swaps: 0, refusedSwaps: 0 };
+  readonly counts: SupervisionCounts = { failures: 0, restarts: 0, swaps: 0, refusedSwaps: 0 };
   readonly exited: Promise<EnvoyExit>;
   readonly #config: EnvoyConfig;
   readonly #deps: SupervisorDeps;
@@ -64,6 +68,7 @@ class EnvoySupervisor implements SupervisedEnvoy {
   #current: EnvoyProcess;
   #exit: EnvoyExit | undefined;
   #swapping: Promise<SwapOutcome> | undefined;
+  #lastFailure: EnvoyExit | undefined;
 
   constructor(config: EnvoyConfig, deps: SupervisorDeps) {
     this.#config = config;
@@ -80,6 +85,10 @@ class EnvoySupervisor implements SupervisedEnvoy {
 
   get exit(): EnvoyExit | undefined {
     return this.#exit;
+  }
+
+  get lastFailure(): EnvoyExit | undefined {
+    return this.#lastFailure;
   }
 
   owns(pid: number): boolean {
@@ -146,7 +155,10 @@ class EnvoySupervisor implements SupervisedEnvoy {
   /** @returns whether another Envoy runs now */
   async #restartAfter(exit: EnvoyExit): Promise<boolean> {
     const { restarts } = this.#config;
-    if (restarts === undefined || !isWorthRestart(exit) || this.#isEnding()) return false;
+    if (!isWorthRestart(exit) || this.#isEnding()) return false;
+    this.counts.failures++;
+    this.#lastFailure = exit;
+    if (restarts === undefined) return false;
     const facts = { exit: describeExit(exit), budget: restarts.budget, windowMs: restarts.windowMs };
     const delayMs = restartDelayMs(this.#restartsMs, this.#deps.clock.monotonicMs(), restarts, this.#deps.random());
     if (delayMs === undefined) {

@@ -5,7 +5,7 @@ export { type DrainReport, drainAndStop, type StopOrder, type StopOutcome } from
 export type { DrainConfig, EnvoyAdminAddress, EnvoyConfig, HotRestartConfig, RestartConfig } from "./envoy-config.ts";
 export { type EnvoyEnd, explainEnd } from "./envoy-end.ts";
 export { EnvoyAdminError, EnvoyExitedError, EnvoyMissingError } from "./envoy-errors.ts";
-export { type EnvoyExit, exitCodeFor } from "./envoy-exit.ts";
+export { describeExit, type EnvoyExit, exitCodeFor } from "./envoy-exit.ts";
 export type { EnvoyProcess } from "./envoy-process.ts";
 export { type EnvoyReadiness, type EnvoyState, readEnvoyReadiness } from "./envoy-readiness.ts";
 export { type SupervisedEnvoy, startEnvoy, type SwapOutcome } from "./envoy-supervisor.ts";

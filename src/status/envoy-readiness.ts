@@ -15,6 +15,8 @@ export interface EnvoyReadiness {
 export interface EnvoyReadinessSource {
   /** @throws while Envoy's admin interface does not answer */
   read(signal: AbortSignal): Promise<EnvoyReadiness>;
+  /** How often Envoy has ended unasked so far, and how it did last, in words. */
+  failures?(): { readonly count: number; readonly last: string };
 }
 
 /**

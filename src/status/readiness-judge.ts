@@ -60,7 +60,8 @@ export class ReadinessJudge {
   readonly #clock: Clock;
   readonly #log: Logger;
   readonly #since = new Map<string, number>();
-  #envoyWasLive = false;
+  /** How often Envoy had failed when it was live last; undefined before. An Envoy that crashes has all before it again. */
+  #liveAfterFailures: number | undefined;
   #underway: Promise<EnvoyStanding> | undefined;
   #told: string | undefined;
   #toldAtMs = 0;
@@ -75,7 +76,7 @@ export class ReadinessJudge {
 
   /** What the kubelet is told. Envoy is not asked where its answer could change nothing. */
   async judge(): Promise<ReadinessVerdict> {
-    const ask = this.#sources.envoy !== undefined && !(this.#envoyWasLive && this.#mode === "compatible");
+    const ask = this.#sources.envoy !== undefined && !this.#isLatched();
     return this.#verdict(ask ? (await this.#envoy()).obstacle : undefined, await this.#missingFile());
   }
 
@@ -87,7 +88,7 @@ export class ReadinessJudge {
   /** What a person is told: every condition as it is now, and how the start went. */
   async report(): Promise<ReadinessReport> {
     const envoy = this.#sources.envoy === undefined ? undefined : await this.#envoy();
-    const latched = this.#envoyWasLive && this.#mode === "compatible";
+    const latched = this.#isLatched();
     const { ready, obstacles } = this.#verdict(latched ? undefined : envoy?.obstacle, await this.#missingFile());
     const checks = obstacles
       .filter(({ name }) => name !== "envoy")
@@ -104,6 +105,14 @@ export class ReadinessJudge {
     if (latched) return { name: "envoy", state: "not-counted", detail: obstacle, children };
     const sinceMs = obstacles.find(({ name }) => name === "envoy")?.sinceMs ?? this.#clock.now();
     return { name: "envoy", state: "failed", detail: obstacle, sinceMs, children };
+  }
+
+  #isLatched(): boolean {
+    return this.#mode === "compatible" && this.#liveAfterFailures === this.#failures().count;
+  }
+
+  #failures(): { readonly count: number; readonly last: string } {
+    return this.#sources.envoy?.failures?.() ?? { count: 0, last: "" };
   }
 
   async #missingFile(): Promise<string | undefined> {
@@ -145,11 +154,16 @@ export class ReadinessJudge {
       const envoy = await this.#sources.envoy?.read(AbortSignal.timeout(envoyTimeoutMs));
       if (envoy === undefined) return { obstacle: undefined, checks: [] };
       const obstacle = envoyObstacle(envoy);
-      if (obstacle === undefined) this.#envoyWasLive = true;
+      if (obstacle === undefined) this.#liveAfterFailures = this.#failures().count;
       return { obstacle, checks: envoyChecks(envoy) };
     } catch (error) {
-      const detail = describeError(error);
-      return { obstacle: detail, checks: [{ name: "admin interface", state: "failed", detail }] };
+      const { count, last } = this.#failures();
+      // an Envoy that does not come up again is worth more words than that nobody answers
+      const failed = count > (this.#liveAfterFailures ?? 0);
+      const detail = failed
+        ? `Envoy ended with ${last} and is not up again, ${times(count)} so far`
+        : describeError(error);
+      return { obstacle: detail, checks: [{ name: failed ? "process" : "admin interface", state: "failed", detail }] };
     }
   }
 
@@ -179,6 +193,10 @@ export class ReadinessJudge {
       this.#wasReady = true;
     }
   }
+}
+
+function times(count: number): string {
+  return count === 1 ? "once" : `${String(count)} times`;
 }
 
 /** The body of a 503: one line for each thing that is pending. */

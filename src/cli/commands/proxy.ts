@@ -20,8 +20,8 @@ export const command: Command = {
 /** Errors of the configuration are thrown; from then on what ends the agent is said in its log. */
 async function runProxy({ args, env, ...signals }: CommandContext): Promise<number> {
   const readConfig = async (): Promise<AgentConfig> => parseConfig(await readConfigInput({ env, args }));
-  const config = await readConfig().catch((error: unknown) => {
-    accountForRefusal(error, recorderConfig(env), systemClock);
+  const config = await readConfig().catch(async (error: unknown) => {
+    await accountForRefusal(error, recorderConfig(env), systemClock);
     throw error;
   });
   const logLevels = new LogLevelSwitch(config.log.levels);

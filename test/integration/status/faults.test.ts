@@ -1,13 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
-import { writeFileSync } from "node:fs";
+import { readFileSync, writeFileSync } from "node:fs";
 import { createServer } from "node:net";
 import { join } from "node:path";
-import { expect, test } from "vitest";
+import { afterAll, expect, test } from "vitest";
 import { type FakeCa, startFakeCa } from "../../fakes/fake-ca.ts";
 import { eventually } from "../../support/eventually.ts";
 import { listening } from "../../support/listening.ts";
 import { type Pod, type PodOptions, startPod } from "../../support/pod.ts";
-import { startStatus, liveEnvoy } from "./status-fixture.ts";
+import { startStatus } from "./status-fixture.ts";
 
 interface Leaf {
   readonly name: string;
@@ -32,12 +32,36 @@ async function leavesOf(port: number): Promise<readonly string[]> {
   return failedLeaves((await answer.json()) as { readonly checks: readonly Leaf[] });
 }
 
+/** The same of an agent that has ended before it was ready, from the message that it leaves to Kubernetes. */
+function leavesLeft(directory: string): readonly string[] {
+  const message = readFileSync(join(directory, "message"), "utf8");
+  return Array.from(message.matchAll(/^ *\[-\] (.*)$/gm), (match) => match[1] ?? "");
+}
+
 type Fault = Omit<PodOptions, "ca"> & {
   readonly title: string;
   readonly leaf: RegExp;
   readonly inject?: (ca: FakeCa) => void;
   readonly later?: (ca: FakeCa, pod: Pod) => Promise<void> | void;
+  /** The fault ends the agent, whose tree is in its termination message. */
+  readonly ends?: boolean;
 };
+
+const placeProgram =
+  (text: string): NonNullable<PodOptions["prepare"]> =>
+  ({ directory }) => {
+    writeFileSync(join(directory, "program"), text, { mode: 0o755 });
+  };
+
+/** Says that it has everything but workers. */
+const workerless = (adminPort: number): string => `#!${process.execPath}
+const stats = ["cluster_manager.cds.update_success: 1", "listener_manager.lds.update_success: 1"];
+stats.push("server.state: 0", "listener_manager.workers_started: 0", "");
+require("node:http").createServer((_, to) => to.end(stats.join("\\n"))).listen(${String(adminPort)}, "127.0.0.1");
+`;
+
+const holder = await listening(createServer(), "0.0.0.0");
+afterAll(() => holder[Symbol.asyncDispose]());
 
 const faults: readonly Fault[] = [
   { title: "no token", token: "", leaf: /^identity: .*istio-token/ },
@@ -80,56 +104,87 @@ const faults: readonly Fault[] = [
     },
     leaf: /^identity: .*expired/,
   },
+  {
+    title: "workers not started",
+    proxyConfig: { binaryPath: "./program" },
+    prepare: (pod) => placeProgram(workerless(pod.ports.admin))(pod),
+    leaf: /^workers: workers have not yet started/,
+  },
+  {
+    title: "port taken",
+    proxyConfig: { statusPort: holder.port },
+    leaf: /^AGENT_STATUS_PORT: listen on status port \d+: .*process \d+/,
+    ends: true,
+  },
+  {
+    title: "Envoy crash loop",
+    env: { ATTACHE_ENVOY_RESTARTS: "100" },
+    proxyConfig: { binaryPath: "./program" },
+    prepare: placeProgram("#!/bin/sh\nexit 7\n"),
+    leaf: /^process: Envoy ended with exit code 7 and is not up again, \d+ times so far/,
+  },
+  {
+    title: "app probe misconfigured",
+    env: {
+      ISTIO_KUBE_APP_PROBERS: JSON.stringify({ "/app-health/a/livez": { httpGet: { port: "http" } } }),
+    },
+    leaf: /^AGENT_CONFIG: .*ISTIO_KUBE_APP_PROBERS, member \/app-health\/a\/livez.*must be int type/,
+    ends: true,
+  },
 ];
 
-test.each(faults)("$title has its own leaf", async ({ inject, later, leaf, title, ...options }) => {
+const dnsFault = { title: "DNS without table", leaf: /^DNS: DNS capture is on and no name table was received/ };
+
+/** The leaf that each fault was seen to have. */
+const seen = new Map<string, string>();
+
+/** Each fault shows in its own leaf and in no other fault's. */
+function expectOwnLeaf({ title, leaf }: Pick<Fault, "title" | "leaf">, leaves: readonly string[]): void {
+  expect(leaves).toContainEqual(expect.stringMatching(leaf));
+  const others = [...faults, dnsFault].filter(
+    (other) => other.title !== title && leaves.some((text) => other.leaf.test(text)),
+  );
+  expect(others.map((other) => other.title)).toEqual([]);
+  seen.set(title, leaves.find((text) => leaf.test(text)) ?? "");
+}
+
+test.each(faults)("$title has its own leaf", async ({ inject, later, ends = false, ...fault }) => {
+  const { title, leaf, env, ...options } = fault;
   await using ca = await startFakeCa(title === "expired certificate" ? { lifetimeMs: 4_000 } : {});
   inject?.(ca);
-  await using pod = await startPod({ ca, ...options });
+  await using pod = await startPod({ ca, ...options, env: { ATTACHE_TERMINATION_MESSAGE_PATH: "./message", ...env } });
+  if (ends) {
+    expect((await pod.exited).code).not.toBe(0);
+    expectOwnLeaf({ title, leaf }, leavesLeft(pod.directory));
+    return;
+  }
   await later?.(ca, pod);
   await eventually(
     async () => {
-      const leaves = await leavesOf(pod.ports.status);
-      expect(leaves).toContainEqual(expect.stringMatching(leaf));
-      // each fault shows in its own leaf and in no other fault's
-      const others = faults.filter((other) => other.title !== title && leaves.some((text) => other.leaf.test(text)));
-      expect(others.map((other) => other.title)).toEqual([]);
+      expectOwnLeaf({ title, leaf }, await leavesOf(pod.ports.status));
     },
     { withinMs: 10_000 },
   );
 });
 
-test("workers that have not started and a DNS proxy without its table have leaves of their own", async () => {
-  await using workers = await startStatus(
-    {},
-    { envoy: { read: () => Promise.resolve({ ...liveEnvoy, workersStarted: false }) } },
-  );
-  expect(await leavesOf(workers.port)).toEqual(["workers: workers have not yet started"]);
+test("DNS without table has its own leaf", async () => {
   await using dns = await startStatus();
   dns.readiness.hold("DNS", "DNS capture is on and no name table was received");
-  expect(await leavesOf(dns.port)).toEqual(["DNS: DNS capture is on and no name table was received"]);
+  expectOwnLeaf(dnsFault, await leavesOf(dns.port));
 });
 
-test("a taken port, an Envoy that crashes and a probe that is misconfigured end the agent, each with its own words", async () => {
+test("twelve faults have twelve different leaves", () => {
+  expect([...seen.keys()].sort()).toEqual([...faults, dnsFault].map(({ title }) => title).sort());
+  expect(new Set(seen.values()).size).toBe(12);
+});
+
+test("an Envoy that crashes once too often ends the agent, which tells so beside what it still waited for", async () => {
   await using ca = await startFakeCa();
-  await using holder = await listening(createServer(), "0.0.0.0");
-  const crash: PodOptions["prepare"] = ({ directory }) => {
-    writeFileSync(join(directory, "crash"), "#!/bin/sh\nexit 7\n", { mode: 0o755 });
-  };
-  const probers = JSON.stringify({ "/app-health/a/livez": { httpGet: { port: "http" } } });
-  const cases = [
-    { proxyConfig: { statusPort: holder.port }, said: /listen on status port \d+: .*process \d+/ },
-    { proxyConfig: { binaryPath: "./crash" }, prepare: crash, said: /Envoy exited|exit(ed)? (with )?(status|code) 7/i },
-    {
-      env: { ISTIO_KUBE_APP_PROBERS: probers },
-      said: /ISTIO_KUBE_APP_PROBERS, member \/app-health\/a\/livez.*must be int type/,
-    },
-  ];
-  for (const { said, ...options } of cases) {
-    await using pod = await startPod({ ca, ...options });
-    expect((await pod.exited).code).not.toBe(0);
-    const log = pod.log();
-    expect(log).toMatch(said);
-    expect(cases.filter((other) => other.said !== said && other.said.test(log))).toEqual([]);
-  }
+  const env = { CA_ADDR: "localhost:1", ATTACHE_ENVOY_RESTARTS: "1", ATTACHE_TERMINATION_MESSAGE_PATH: "./message" };
+  const prepare = placeProgram("#!/bin/sh\nexit 7\n");
+  await using pod = await startPod({ ca, env, prepare, proxyConfig: { binaryPath: "./program" } });
+  expect((await pod.exited).code).toBe(7);
+  const leaves = leavesLeft(pod.directory);
+  expect(leaves[0]).toMatch(/Envoy did not come up: exit code 7 after 1 restart/);
+  expect(leaves.slice(1)).toContainEqual(expect.stringMatching(/^identity: /));
 });

@@ -24,6 +24,16 @@ test.each(ends)("%s: %j ends the agent with %i", (cause, facts, code) => {
   expect(end.reason).not.toContain("\n");
 });
 
+test("an end after restarts tells how many there were", () => {
+  const facts = {
+    oomKills: 0,
+    wasReady: true,
+    restarts: 2,
+    exit: { kind: "signal", signal: "SIGSEGV", asked: false },
+  } as const;
+  expect(judgeEnd(facts, undefined).reason).toMatch(/^Envoy crashed with signal SIGSEGV \(11\) after 2 restarts;/);
+});
+
 test("Envoy's own complaint is part of the reason when it did not come up", () => {
   const facts = { oomKills: 0, wasReady: false, exit: { kind: "code", code: 1, asked: false } } as const;
   expect(judgeEnd(facts, "no such cluster").reason).toBe("Envoy did not come up: exit code 1: no such cluster");

@@ -98,6 +98,24 @@ test("R10 Envoy's state counts until it was live once, and not after", async () 
   expect([envoy.asked, firstReady()]).toEqual([3, 1]);
 });
 
+test("an Envoy that failed and was started again must be live again, and its end is told meanwhile", async () => {
+  let failures = { count: 0, last: "" };
+  let says: EnvoyReadiness | Error = live;
+  const read = (): Promise<EnvoyReadiness> => (says instanceof Error ? Promise.reject(says) : Promise.resolve(says));
+  const { judge } = fixture({ envoy: { read, failures: () => failures } });
+  expect((await judge.judge()).ready).toBe(true);
+  failures = { count: 1, last: "exit code 7" };
+  says = new Error("refused");
+  expect((await judge.judge()).ready).toBe(false);
+  expect(renderReport(await judge.report())).toContain(
+    "[-] process: Envoy ended with exit code 7 and is not up again, once so far",
+  );
+  says = live;
+  expect((await judge.judge()).ready).toBe(true);
+  says = new Error("refused");
+  expect((await judge.judge()).ready).toBe(true);
+});
+
 test("in strict mode every answer tells Envoy's state of now", async () => {
   const { judge, envoy } = fixture({}, "strict");
   const answers = [];
