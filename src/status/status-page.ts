@@ -131,6 +131,7 @@ header { display: flex; gap: 1rem; align-items: baseline; flex-wrap: wrap; }
 h1 { font-size: 1.4rem; margin: 0; } h2 { font-size: 1.05rem; margin: 1.5rem 0 .4rem; }
 header p { margin: 0; } #state { font-weight: 600; }
 .quiet { opacity: .65; } small { opacity: .65; }
+p.failed { color: var(--failed); }
 #state.passed { color: var(--passed); } #state.failed { color: var(--failed); }
 #readiness, #readiness ul { list-style: none; padding-left: 1.3rem; margin: 0; }
 #readiness li::before { content: "\\2713"; margin-left: -1.2rem; width: 1.2rem; display: inline-block; color: var(--passed); }
