@@ -49,6 +49,10 @@ export async function startIdentity(
     const hold = rooms.use(holds.hold("identity", "no certificate asked for yet", () => asked));
     certs = rooms.use(createCertStore(config.cert, source, { ...deps, hold, metrics: bothOf(metrics.cert, seen) }));
   }
+  if (config.identity.kind === "external-sds") {
+    const { watchForeignIdentity } = await import("./foreign-identity.ts");
+    metrics.addFamilies(rooms.use(watchForeignIdentity(config.identity.socketPath, deps)).families);
+  }
   const identity: Identity = {
     metrics,
     status: () => certs?.status(),

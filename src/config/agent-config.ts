@@ -77,7 +77,7 @@ export interface GrpcBootstrapConfig {
 export type IdentitySource =
   | { readonly kind: "ca" }
   /** Another process serves Envoy's certificate on the workload socket. */
-  | { readonly kind: "external-sds" }
+  | { readonly kind: "external-sds"; readonly socketPath: string }
   | {
       readonly kind: "mounted-files";
       readonly chainPath: string;

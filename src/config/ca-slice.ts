@@ -53,13 +53,15 @@ function istioCa(sources: Sources, used: boolean): IstioCaConfig {
   if (typeof address === "string" && given !== "") findings.problem("CA_ADDR", `invalid CA address: ${address}`);
   const { host, port } = typeof address === "string" ? { host: "", port: 0 } : address;
   if (used) checkCaProvider(sources, text);
+  const security = caSecurity(sources, { host, port, given: given !== "", used });
+  const tokenIsSafe = security.kind === "tls" || env.bool("ATTACHE_CA_PLAINTEXT");
   return {
     kind: "istio",
     host,
     port,
-    security: caSecurity(sources, { host, port, given: given !== "", used }),
-    tokenPath: tokenPath(sources),
-    cloudToken: cloudToken(sources),
+    security,
+    tokenPath: tokenIsSafe ? tokenPath(sources) : undefined,
+    cloudToken: tokenIsSafe ? cloudToken(sources) : undefined,
     clusterId: env.string("ISTIO_META_CLUSTER_ID"),
     certSigner: env.string("ISTIO_META_CERT_SIGNER"),
     headers: headersOf(env.all, "CA_HEADER_"),
@@ -105,7 +107,10 @@ interface CaPeer {
 function caSecurity(sources: Sources, { host, port, given, used }: CaPeer): CaSecurity {
   const { env } = sources;
   if (port === 15_010) {
-    sources.findings.warn("CA_ADDR", "the CA on port 15010 is asked over an unencrypted connection, with the token");
+    const what = env.bool("ATTACHE_CA_PLAINTEXT")
+      ? "with the token"
+      : "without the token; use the port with TLS, or allow the token by ATTACHE_CA_PLAINTEXT=true";
+    sources.findings.warn("CA_ADDR", `the CA on port 15010 is asked over an unencrypted connection, ${what}`);
     return { kind: "plaintext" };
   }
   const san = given ? "" : env.string("ISTIOD_SAN");

@@ -18,7 +18,12 @@ export function identitySource(sources: Sources, foreignSds: boolean): IdentityS
       "invalid options: PROV_CERT and FILE_MOUNTED_CERTS are mutually exclusive; unset one",
     );
   }
-  if (foreignSds) return { kind: "external-sds" };
+  if (foreignSds) {
+    return {
+      kind: "external-sds",
+      socketPath: `${places.workloadSockets}/${env.string("WORKLOAD_IDENTITY_SOCKET_FILE")}`,
+    };
+  }
   const choice = identityChoice(sources);
   if (choice === "files") return mountedFiles(sources) ?? certificateFiles(places.certificates);
   if (choice === "spiffe") return workloadApi(sources);

@@ -18,7 +18,12 @@ export const ownVariables = {
     own,
   ),
   ATTACHE_CA_FAILOVER_AFTER: row("duration", "30s", "failure of a CA after which the next one is asked", own),
-  ATTACHE_CA_PLAINTEXT: row("bool", "false", "allows Vault and step-ca over http://", own),
+  ATTACHE_CA_PLAINTEXT: row(
+    "bool",
+    "false",
+    "allows Vault and step-ca over http://, and the token for a CA on the plaintext port 15010",
+    own,
+  ),
   ATTACHE_EMBEDDED_CA_DIR: row(
     "string",
     "./etc/attache/ca",

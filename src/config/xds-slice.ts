@@ -78,9 +78,16 @@ function xdsSecurity(sources: Sources, host: string): XdsSecurity {
     kind: "tls",
     serverName: sources.env.string("ISTIOD_SAN") || serverNameOf(host),
     roots: xdsRoots(sources),
-    client: clientCertificate(sources),
+    client: clientCertificate(sources) ?? mountedCertificate(sources),
     policy: compliancePolicy(sources),
   };
+}
+
+/** The paths stand in the proxy's metadata; the process's own variables of these names do not count. */
+function mountedCertificate({ env, proxy }: Sources): ReturnType<typeof clientCertificate> {
+  const chainPath = proxy.proxyMetadata?.["ISTIO_META_TLS_CLIENT_CERT_CHAIN"] ?? "";
+  const keyPath = proxy.proxyMetadata?.["ISTIO_META_TLS_CLIENT_KEY"] ?? "";
+  return env.bool("FILE_MOUNTED_CERTS") && chainPath !== "" && keyPath !== "" ? { chainPath, keyPath } : undefined;
 }
 
 /** Source: the order in which Istio's agent looks for the control plane's root */

@@ -30,7 +30,7 @@ export interface FakeCaOptions {
   /** The one bearer token accepted; any when not given. */
   readonly token?: string;
   readonly port?: number;
-  /** Client certificates under this root are asked for, accepted instead of a token, and recorded. */
+  /** Client certificates under this root, or its own first one, are asked for, accepted instead of a token, recorded. */
   readonly clientRootPem?: string;
 }
 
@@ -140,7 +140,8 @@ class RunningFakeCa implements FakeCa {
     const key = Buffer.from(privateKey.export({ type: "pkcs8", format: "pem" }));
     const pairs = [{ private_key: key, cert_chain: Buffer.from(certificate) }];
     const { clientRootPem } = this.#options;
-    const clientRoot = clientRootPem === undefined ? null : Buffer.from(clientRootPem);
+    const clientRootText = clientRootPem === "own" ? this.serverRootPem : clientRootPem;
+    const clientRoot = clientRootText === undefined ? null : Buffer.from(clientRootText);
     const credentials = ServerCredentials.createSsl(clientRoot, pairs, clientRoot !== null);
     if (clientRoot !== null) {
       // The library can demand a client certificate, but not take one that may be missing, as real CAs do.

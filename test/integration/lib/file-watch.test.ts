@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 import { mkdir, readFile, rename, rm, symlink, writeFile } from "node:fs/promises";
-import { join } from "node:path";
+import { join, relative } from "node:path";
 import { describe, expect, test } from "vitest";
 import { systemClock } from "../../../src/lib/clock.ts";
 import { watchFiles } from "../../../src/lib/file-watch.ts";
@@ -62,6 +62,17 @@ describe("watching files", () => {
     await untilSeen(reader, ["1", "2", "3", "none"]);
     await writeFile(path, "4");
     await untilSeen(reader, ["1", "2", "3", "none", "4"]);
+  });
+
+  test("D7: a relative path is watched where it led to at first", async () => {
+    await using directory = await temporaryDirectory();
+    const path = join(directory.path, "f");
+    await writeFile(path, "1");
+    await using reader = follow(relative(process.cwd(), path));
+    await untilSeen(reader, ["1"]);
+    await writeFile(`${path}.new`, "2");
+    await rename(`${path}.new`, path);
+    await untilSeen(reader, ["1", "2"]);
   });
 
   test("D8, D11: the swap of a link to a folder, as the kubelet does it, is seen each time", async () => {

@@ -320,3 +320,24 @@ describe("a tracer", () => {
     expect(found).toEqual([expect.stringMatching(/^tracing\.lightstep: .*no Lightstep tracer/)]);
   });
 });
+
+test("a CA on the plaintext port gets the token only by an explicit switch", () => {
+  const env = { CA_ADDR: "istiod.istio-system.svc:15010" };
+  const plain = parse({ env });
+  expect(plain.ca).toMatchObject({ security: { kind: "plaintext" }, tokenPath: undefined });
+  expect(warnings({ env }).join()).toMatch(/^CA_ADDR: .*without the token; .*ATTACHE_CA_PLAINTEXT=true/);
+  const allowed = parse({ env: { ...env, ATTACHE_CA_PLAINTEXT: "true" } });
+  expect(allowed.ca).toMatchObject({ tokenPath: "./var/run/secrets/tokens/istio-token" });
+});
+
+test("mounted certificates are shown to the control plane by the paths of the proxy's metadata", () => {
+  const proxyMetadata = {
+    ISTIO_META_TLS_CLIENT_CERT_CHAIN: "/m/chain.pem",
+    ISTIO_META_TLS_CLIENT_KEY: "/m/key.pem",
+    ISTIO_META_TLS_CLIENT_ROOT_CERT: "/m/root.pem",
+  };
+  const { xds } = parse({ env: { FILE_MOUNTED_CERTS: "true", PROXY_CONFIG: JSON.stringify({ proxyMetadata }) } });
+  expect(xds).toMatchObject({
+    proxy: { upstream: { security: { client: { chainPath: "/m/chain.pem", keyPath: "/m/key.pem" } } } },
+  });
+});
