@@ -32,7 +32,7 @@ async function untilIdentityHeld(pod: Pod, said: RegExp): Promise<void> {
   );
 }
 
-describe("beside a CA that misbehaves, Envoy never gets a certificate, readiness says why, and both recover", () => {
+describe("7.1.16: beside a CA that misbehaves, Envoy never gets a certificate, readiness says why, and both recover", () => {
   test.each(misbehaviours)("$title", async ({ mode, said }) => {
     await using ca = await startFakeCa();
     ca.set(mode);

@@ -17,7 +17,7 @@ interface GrpcBootstrap {
   readonly certificate_providers: { readonly default: { readonly plugin_name: string } };
 }
 
-test("XP18 gRPC without Envoy: the bootstrap leads an application to the control plane and to its certificate", async () => {
+test("7.1.18: gRPC without Envoy: the bootstrap leads an application to the control plane and to its certificate", async () => {
   await using ca = await startFakeCa();
   await using controlPlane = await startFakeControlPlane();
   controlPlane.set(typeUrls.listener, [{ name: "app:80", version: "1", value: textField(1, "app:80") }]);

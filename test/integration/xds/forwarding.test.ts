@@ -16,7 +16,7 @@ function named(name: string, version = "1"): FakeResource {
 }
 
 describe.each(["sotw", "delta"] as const)("%s", (protocol) => {
-  test("one request for clusters is answered once; bytes pass unchanged in both directions", async () => {
+  test("7.1.1: one request for clusters is answered once; bytes pass unchanged in both directions", async () => {
     await using controlPlane = await startFakeControlPlane();
     controlPlane.set(cluster, [named("a"), named("b")]);
     await using under = await startProxy([controlPlane.port]);
@@ -37,7 +37,7 @@ describe.each(["sotw", "delta"] as const)("%s", (protocol) => {
     expect(under.metrics.responses.value()).toBe(1);
   });
 
-  test("the newest stream works: after another closed, beside another, and when two are interleaved", async () => {
+  test("7.1.5: the newest stream works: after another closed, beside another, and when two are interleaved", async () => {
     await using controlPlane = await startFakeControlPlane();
     controlPlane.set(cluster, [named("a")]);
     controlPlane.set(listener, [named("l")]);

@@ -109,7 +109,7 @@ describe.each(["sotw", "delta"] as const)("%s", (protocol) => {
     expect(handler.applied.length).toBeLessThanOrEqual(2);
   });
 
-  test("health: nothing before listeners are asked for, each change after, the last again on a new stream", async () => {
+  test("7.1.2, 7.1.3, 7.1.4: health: nothing before listeners are asked for, each change after, the last again on a new stream", async () => {
     await using controlPlane = await startFakeControlPlane();
     await using under = await startProxy([controlPlane.port]);
     const client = await under.open(protocol);

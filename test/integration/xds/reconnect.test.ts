@@ -18,7 +18,7 @@ function named(name: string, version = "1"): FakeResource {
 }
 
 describe.each(["sotw", "delta"] as const)("%s", (protocol) => {
-  test("a control plane that stops and starts again is met with what the client has; its stream stays open", async () => {
+  test("7.1.6: a control plane that stops and starts again is met with what the client has; its stream stays open", async () => {
     await using controlPlane = await startFakeControlPlane();
     controlPlane.set(cluster, [named("a"), named("b")]);
     controlPlane.set(listener, [named("l")]);
@@ -137,7 +137,7 @@ test("fifty restarts of the control plane leave the client's stream open and cur
   await controlPlane.kill();
 });
 
-test("a wrong root certificate is said; when it is replaced, the next try succeeds without a restart", async () => {
+test("7.1.10: a wrong root certificate is said; when it is replaced, the next try succeeds without a restart", async () => {
   await using directory = await temporaryDirectory();
   const pki = await createOpensslPki(directory.path);
   const { chainPem, keyPem } = await pki.issue("spiffe://cluster.local/ns/istio-system/sa/istiod,IP:127.0.0.1");

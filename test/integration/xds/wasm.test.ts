@@ -117,7 +117,7 @@ async function acceptNext(client: XdsClient): Promise<void> {
 }
 
 describe.each(["sotw", "delta"] as const)("%s", (protocol) => {
-  test("modules become local files, others stay as they are, what fails becomes a filter that denies or allows", async () => {
+  test("7.1.7, 7.1.8, 7.1.9, 7.3.14: modules become local files, others stay as they are, what fails becomes a filter that denies or allows", async () => {
     await using directory = await temporaryDirectory();
     await using all = await startAll(join(directory.path, "made", "when", "missing"), protocol);
     all.server.files.set("/good.wasm", wasmModule);
@@ -142,7 +142,7 @@ describe.each(["sotw", "delta"] as const)("%s", (protocol) => {
     expect(all.under.metrics.wasmCacheLookups.value("false")).toBe(3);
   });
 
-  test("what is no extension is refused, and nothing of it reaches Envoy", async () => {
+  test("7.3.14: what is no extension is refused, and nothing of it reaches Envoy", async () => {
     await using directory = await temporaryDirectory();
     await using all = await startAll(directory.path, protocol);
     all.controlPlane.set(extension, [config("a", wasmType, Buffer.alloc(0))]);
@@ -220,7 +220,7 @@ describe("a module is fetched", () => {
       },
     ],
     [
-      "from an image in docker's form",
+      "7.3.10: from an image in docker's form",
       (server) => {
         const blob = gzipSync(tarOf([["./plugin.wasm", wasmModule]]));
         server.addImage("org/plugin", "v1", [{ mediaType: "application/vnd.docker.image.rootfs.diff.tar.gzip", blob }]);
@@ -228,7 +228,7 @@ describe("a module is fetched", () => {
       },
     ],
     [
-      "from an artifact, with a login",
+      "7.3.10, 7.3.11: from an artifact, with a login",
       (server) => {
         server.login = "dTpw";
         const digest = server.addImage("plugin", "latest", [
@@ -253,7 +253,7 @@ describe("a module is fetched", () => {
 describe("a module is not fetched, once and for all,", () => {
   test.each<[string, string, (server: FakeModuleServer) => Source]>([
     [
-      "with another checksum",
+      "7.3.3: with another checksum",
       "checksum",
       (server) => {
         server.files.set("/m", wasmModule);
@@ -261,7 +261,7 @@ describe("a module is not fetched, once and for all,", () => {
       },
     ],
     [
-      "when it is none",
+      "7.3.3: when it is none",
       "not a Wasm module",
       (server) => {
         server.files.set("/m", Buffer.from("no module"));
@@ -277,10 +277,10 @@ describe("a module is not fetched, once and for all,", () => {
       },
     ],
     ["that is not there", "404", (server) => ({ uri: server.url("/m") })],
-    ["by another scheme", "scheme", () => ({ uri: "ftp://127.0.0.1/m" })],
+    ["7.3.3: by another scheme", "scheme", () => ({ uri: "ftp://127.0.0.1/m" })],
     ["from a blocked address", "blocked", () => ({ uri: "http://169.254.169.254/m" })],
     [
-      "from a blocked address that it is redirected to",
+      "7.3.13: from a blocked address that it is redirected to",
       "blocked",
       (server) => {
         server.redirects.set("/m", "http://127.0.0.99/m");

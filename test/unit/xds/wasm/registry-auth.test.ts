@@ -33,7 +33,7 @@ test.each([
   "file:///etc/passwd",
   "nonsense",
   "http://0x7f.1/",
-])("a login is never sent to %s", (realm) => {
+])("7.3.12: a login is never sent to %s", (realm) => {
   expect(() => parseChallenge(`Bearer realm="${realm}"`)).toThrow("not allowed");
   expect(() => parseChallenge(`Bearer realm="https://good.example", Basic realm="${realm}"`)).toThrow("not allowed");
 });

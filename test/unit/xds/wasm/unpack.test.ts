@@ -22,7 +22,7 @@ test.each<[string, Buffer]>([
     ]),
   ],
   ["tar with one file of another name", tarOf([["module", wasm]])],
-])("the module comes out of %s", async (_form, bytes) => {
+])("7.3.9: the module comes out of %s", async (_form, bytes) => {
   await expect(unpackModule(bytes, 10_000)).resolves.toEqual(wasm);
 });
 
