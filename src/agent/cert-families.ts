@@ -6,15 +6,15 @@ import type { MetricFamily } from "../metrics/index.ts";
 /** What is seen of the workload's certificate and of how it is obtained. */
 export interface CertFamilies {
   readonly families: readonly MetricFamily[];
-  /** Counts a try by its outcome. */
-  readonly signed: (outcome: string) => void;
+  /** Counts a try by its outcome and the status of the call. */
+  readonly signed: (outcome: string, answerCode?: string) => void;
 }
 
 type Reading = readonly [resource: "default" | "ROOTCA", value: number | undefined];
 
 /** @param status asked at each scrape; undefined while there is no store */
 export function createCertFamilies(status: () => CertStatus | undefined): CertFamilies {
-  const attempts = new Measure(["outcome"]);
+  const attempts = new Measure(["outcome", "code"]);
   const gauge = (name: string, help: string, read: (now: CertStatus) => readonly Reading[]): MetricFamily => ({
     name: `attache_cert_${name}`,
     help,
@@ -53,13 +53,13 @@ export function createCertFamilies(status: () => CertStatus | undefined): CertFa
       ),
       {
         name: "attache_cert_attempts_total",
-        help: "Tries for a certificate, by outcome: ok, or the kind of failure.",
+        help: "Tries for a certificate, by outcome (ok, or the kind of failure) and the status of the call.",
         kind: "counter",
         measure: attempts,
       },
     ],
-    signed: (outcome) => {
-      attempts.inc(outcome);
+    signed: (outcome, answerCode = "") => {
+      attempts.inc(outcome, answerCode);
     },
   };
 }

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-import type { CertStatus, CertStore } from "../cert/index.ts";
+import type { CertMetrics, CertStatus, CertStore } from "../cert/index.ts";
 import type { AgentConfig } from "../config/agent-config.ts";
 import type { Deps } from "../lib/deps.ts";
 import type { UnixListener } from "../lib/unix-socket.ts";
@@ -80,11 +80,11 @@ export async function startIdentity(
 }
 
 /** A try is counted under the reference's names and under our own. */
-function bothOf(reference: RoomMetrics["cert"], own: CertFamilies): RoomMetrics["cert"] {
+function bothOf(reference: RoomMetrics["cert"], own: CertFamilies): CertMetrics {
   return {
-    signed(outcome, durationMs) {
+    signed(outcome, durationMs, answerCode) {
       reference.signed(outcome, durationMs);
-      own.signed(outcome);
+      own.signed(outcome, answerCode);
     },
   };
 }

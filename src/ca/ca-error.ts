@@ -17,16 +17,24 @@ export class CaError extends AgentError {
   readonly retryAfterMs: number;
   /** The CA knows who asks and will not sign for it: repeating alone will not help. */
   readonly permanent: boolean;
+  /** The status of the call, as its protocol names it; empty where there was none. */
+  readonly answerCode: string;
   constructor(
     failure: CaFailure,
     address: string,
     text: string,
-    more: { readonly retryAfterMs?: number; readonly permanent?: boolean; readonly cause?: unknown } = {},
+    more: {
+      readonly retryAfterMs?: number;
+      readonly permanent?: boolean;
+      readonly answerCode?: string;
+      readonly cause?: unknown;
+    } = {},
   ) {
     super(`have a certificate signed by ${address}: ${text}`, { cause: more.cause });
     this.failure = failure;
     this.address = address;
     this.retryAfterMs = more.retryAfterMs ?? 0;
     this.permanent = more.permanent ?? false;
+    this.answerCode = more.answerCode ?? "";
   }
 }

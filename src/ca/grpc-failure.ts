@@ -14,22 +14,25 @@ export function failureOf(error: unknown, address: string): CaError {
   }
   const asked = error.details === undefined ? 0 : decodeRetryDelayMs(error.details);
   const retryAfterMs = Math.min(asked, longestRetryAfterMs);
+  const answerCode = grpcStatusName(error.status);
   switch (error.status) {
     case GrpcStatus.unavailable:
     case GrpcStatus.deadlineExceeded:
     case GrpcStatus.cancelled:
-      return new CaError("unreachable", address, error.detail, { retryAfterMs, cause: error });
+      return new CaError("unreachable", address, error.detail, { retryAfterMs, answerCode, cause: error });
     case GrpcStatus.unauthenticated:
     case GrpcStatus.permissionDenied: {
-      const text = `it refused, with ${grpcStatusName(error.status)}: ${error.detail}; check token, audience and identity`;
+      const text = `it refused, with ${answerCode}: ${error.detail}; check token, audience and identity`;
       const permanent = error.status === GrpcStatus.permissionDenied;
-      return new CaError("refused", address, text, { retryAfterMs, permanent });
+      return new CaError("refused", address, text, { retryAfterMs, permanent, answerCode });
     }
     case GrpcStatus.unimplemented:
-      return new CaError("refused", address, "it has no certificate service; is this the address of a CA?");
+      return new CaError("refused", address, "it has no certificate service; is this the address of a CA?", {
+        answerCode,
+      });
     default: {
-      const text = `it refused, with ${grpcStatusName(error.status)}: ${error.detail}`;
-      return new CaError("refused", address, text, { retryAfterMs });
+      const text = `it refused, with ${answerCode}: ${error.detail}`;
+      return new CaError("refused", address, text, { retryAfterMs, answerCode });
     }
   }
 }

@@ -11,7 +11,11 @@ export function httpFailure(address: string, answer: HttpAnswer, words: string |
   const text = `it answered ${String(answer.status)}${words === undefined || words === "" ? "" : `: ${words}`}`;
   const busy = answer.status === 412 || answer.status === 429 || answer.status >= 500;
   const kind = busy ? "unreachable" : "refused";
-  return new CaError(kind, address, text, { retryAfterMs, permanent: answer.status === 403 });
+  return new CaError(kind, address, text, {
+    retryAfterMs,
+    permanent: answer.status === 403,
+    answerCode: String(answer.status),
+  });
 }
 
 /** A JSON object; undefined when the text is none. */

@@ -16,8 +16,12 @@ export interface IdentityHold {
 
 /** Called as things happen; must not throw. */
 export interface CertMetrics {
-  /** A try ended. @param outcome "ok", or the kind of failure: a small closed set of words */
-  signed(outcome: string, durationMs: number): void;
+  /**
+   * A try ended.
+   * @param outcome "ok", or the kind of failure: a small closed set of words
+   * @param answerCode the status of the call, where there was one
+   */
+  signed(outcome: string, durationMs: number, answerCode?: string): void;
 }
 
 /** The workload's identity as it changes. Disposing ends renewal; what was handed out stays valid. */

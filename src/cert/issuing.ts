@@ -120,7 +120,7 @@ export class Issuing {
     } catch (error) {
       signal.throwIfAborted();
       const failed = signingFailure(error);
-      metrics.signed(failed.failure, clock.monotonicMs() - startMs);
+      metrics.signed(failed.failure, clock.monotonicMs() - startMs, failed.answerCode);
       if (error instanceof AnswerError) this.#request = undefined;
       this.#book.failed(error, "no certificate from the CA; trying again", { failure: failed.failure });
       this.#countRefusal(failed, error);

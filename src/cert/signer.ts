@@ -41,6 +41,8 @@ export interface SigningFailure {
   readonly retryAfterMs: number;
   /** The CA said that it will not sign this, now or later. */
   readonly permanent: boolean;
+  /** The status of the call, as its protocol names it; empty where there was none. */
+  readonly answerCode: string;
 }
 
 /** Reads the facts of a failed try from whatever was thrown. */
@@ -48,11 +50,13 @@ export function signingFailure(error: unknown): SigningFailure {
   let failure = "unknown";
   let retryAfterMs = 0;
   let permanent = false;
+  let answerCode = "";
   if (error instanceof Error) {
     if ("failure" in error && typeof error.failure === "string") failure = error.failure;
+    if ("answerCode" in error && typeof error.answerCode === "string") answerCode = error.answerCode;
     if ("permanent" in error) permanent = error.permanent === true;
     if ("retryAfterMs" in error && typeof error.retryAfterMs === "number")
       retryAfterMs = Math.max(0, error.retryAfterMs);
   }
-  return { failure, retryAfterMs, permanent };
+  return { failure, retryAfterMs, permanent, answerCode };
 }

@@ -170,8 +170,16 @@ describe("the client of Istio's certificate service", () => {
   });
 
   test.each<[string, FakeCaMode, Partial<CaError>]>([
-    ["C1: an unknown error", { kind: "refuse", status: "UNKNOWN" }, { failure: "refused", retryAfterMs: 0 }],
-    ["C2: unavailable", { kind: "refuse", status: "UNAVAILABLE" }, { failure: "unreachable" }],
+    [
+      "C1: an unknown error",
+      { kind: "refuse", status: "UNKNOWN" },
+      { failure: "refused", retryAfterMs: 0, answerCode: "UNKNOWN" },
+    ],
+    [
+      "C2: unavailable",
+      { kind: "refuse", status: "UNAVAILABLE" },
+      { failure: "unreachable", answerCode: "UNAVAILABLE" },
+    ],
     [
       "a wait asked for",
       { kind: "refuse", status: "UNAVAILABLE", retryAfterMs: 7_000 },

@@ -26,8 +26,8 @@ const status: CertStatus = {
 test("the certificate is seen with its times by resource and source, and tries by outcome", () => {
   const { families, signed } = createCertFamilies(() => status);
   signed("ok");
-  signed("refused");
-  signed("refused");
+  signed("refused", "PERMISSION_DENIED");
+  signed("refused", "PERMISSION_DENIED");
   const seen = Object.fromEntries(
     families.flatMap((family) =>
       family.kind === "histogram"
@@ -45,8 +45,8 @@ test("the certificate is seen with its times by resource and source, and tries b
     "attache_cert_issued default ca": 2,
     "attache_cert_clock_skew_seconds default ca": 0.25,
     "attache_cert_life_alarm_percent default ca": 25,
-    "attache_cert_attempts_total ok": 1,
-    "attache_cert_attempts_total refused": 2,
+    "attache_cert_attempts_total ok ": 1,
+    "attache_cert_attempts_total refused PERMISSION_DENIED": 2,
   });
 });
 
