@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-import { normalize, resolve } from "node:path";
+import { normalize } from "node:path";
 import type { JsonObject } from "../model/node.ts";
 import type { GrpcBootstrapConfig } from "./agent-config.ts";
 import type { Sources } from "./sources.ts";
@@ -9,7 +9,7 @@ import type { Sources } from "./sources.ts";
  * wanted.
  * Source: the file that Istio's agent writes; gRPC's xDS bootstrap format (gRFC A27, A29)
  */
-export function grpcBootstrap({ env, input, proxy, node }: Sources): GrpcBootstrapConfig | undefined {
+export function grpcBootstrap({ env, proxy, node }: Sources): GrpcBootstrapConfig | undefined {
   const path = env.string("GRPC_XDS_BOOTSTRAP");
   if (path === "") return undefined;
   const { region, zone, subZone } = node.locality;
@@ -17,8 +17,8 @@ export function grpcBootstrap({ env, input, proxy, node }: Sources): GrpcBootstr
   const document: JsonObject = {
     xds_servers: [
       {
-        // Absolute: the application's working directory is not the agent's.
-        server_uri: `unix://${resolve(input.system.directory, proxy.configPath, "XDS")}`,
+        // From the root, as always: the application's working directory is not the agent's.
+        server_uri: `unix:///${normalize(`${proxy.configPath}/XDS`).replace(/^\//, "")}`,
         channel_creds: [{ type: "insecure" }],
         server_features: ["xds_v3"],
       },

@@ -9,6 +9,7 @@ import { startFakeCa } from "../fakes/fake-ca.ts";
 import { startFakeControlPlane } from "../fakes/fake-control-plane.ts";
 import { eventually } from "../support/eventually.ts";
 import { startPod } from "../support/pod.ts";
+import { temporaryDirectory } from "../support/temporary-directory.ts";
 import { XdsClient } from "../support/xds-proxy-pair.ts";
 
 interface GrpcBootstrap {
@@ -21,18 +22,20 @@ test("7.1.18: gRPC without Envoy: the bootstrap leads an application to the cont
   await using ca = await startFakeCa();
   await using controlPlane = await startFakeControlPlane();
   controlPlane.set(typeUrls.listener, [{ name: "app:80", version: "1", value: textField(1, "app:80") }]);
+  // absolute: a relative one is told as if the agent had been started in /, where containers start it
+  await using configs = await temporaryDirectory();
   await using pod = await startPod({
     ca,
     proxyConfig: {
       discoveryAddress: `127.0.0.1:${String(controlPlane.port)}`,
       controlPlaneAuthPolicy: "NONE",
-      configPath: "./etc/proxy",
+      configPath: configs.path,
     },
     env: { ATTACHE_XDS_FILES: "", DISABLE_ENVOY: "true", GRPC_XDS_BOOTSTRAP: "xds/boot.json", OUTPUT_CERTS: "certs" },
   });
   await pod.untilReady();
   const bootstrap = JSON.parse(readFileSync(join(pod.directory, "xds/boot.json"), "utf8")) as GrpcBootstrap;
-  expect(bootstrap.xds_servers[0].server_uri).toBe(`unix://${join(pod.directory, "etc/proxy/XDS")}`);
+  expect(bootstrap.xds_servers[0].server_uri).toBe(`unix://${join(configs.path, "XDS")}`);
   expect(bootstrap.node.metadata["GENERATOR"]).toBe("grpc");
   expect(bootstrap.certificate_providers.default.plugin_name).toBe("file_watcher");
   expect((await readdir(join(pod.directory, "certs"))).sort()).toEqual(
@@ -40,7 +43,7 @@ test("7.1.18: gRPC without Envoy: the bootstrap leads an application to the cont
   );
   // no Envoy, nothing for it
   expect(pod.envoyPids()).toEqual([]);
-  expect(existsSync(join(pod.directory, "etc/proxy/envoy-rev.json"))).toBe(false);
+  expect(existsSync(join(configs.path, "envoy-rev.json"))).toBe(false);
 
   const { pathname } = new URL(bootstrap.xds_servers[0].server_uri);
   await using application = await XdsClient.open(pathname, "sotw");
