@@ -9,6 +9,7 @@ import type { Logger } from "../lib/log.ts";
 import type { LogLevelSwitch } from "../lib/log-levels.ts";
 import { listenUnix, type UnixListener } from "../lib/unix-socket.ts";
 import { type PendingHold, Readiness } from "../model/readiness.ts";
+import { version } from "../model/version.ts";
 import { createRecorder } from "../recorder/index.ts";
 import { exitCodeOf } from "./error-exit-code.ts";
 import { StartPhases } from "./start-phases.ts";
@@ -107,7 +108,9 @@ async function startAndServe(
   writeStartFiles(config);
   await using envoy = config.disableEnvoy ? undefined : startEnvoy(config.envoy, deps);
   phases.end("Envoy started");
-  deps.log.debug("node", { id: config.node.id, cluster: config.node.cluster });
+  const { id, cluster, ips, locality } = config.node;
+  deps.log.info("proxy", { version, role: config.role, id, ips });
+  deps.log.debug("node", { cluster, ...locality });
   deps.flushLog();
   const { serve } = await import("./serve.ts");
   const onEnd = (): void => {

@@ -33,6 +33,12 @@ const fatal: readonly Case[] = [
     said: /status ?port/i,
   },
   {
+    title: "a log target cannot be opened",
+    args: ["--log_target", "nowhere/agent.log"],
+    code: 64,
+    said: /--log_target: .*nowhere\/agent\.log/,
+  },
+  {
     title: "the directory of the bootstrap cannot be written",
     proxyConfig: { configPath: "a-file/etc" },
     prepare({ directory }) {

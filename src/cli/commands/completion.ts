@@ -8,6 +8,7 @@ import { parseCommandFlags } from "../command-flags.ts";
 import { readCommands } from "../command-table.ts";
 import { type CompletionTree, renderers } from "../completion-scripts.ts";
 import { UsageError } from "../usage-error.ts";
+import { command as help } from "./help.ts";
 
 const flags = {
   ...globalFlags,
@@ -23,13 +24,16 @@ export const command: Command = {
   run,
 };
 
-async function run({ args, print, programName }: CommandContext): Promise<number> {
+/** Without a shell it is the help. */
+async function run(context: CommandContext): Promise<number> {
+  const { args, print, programName } = context;
   const { values, positionals } = parseCommandFlags("completion", args, flags);
   const [shell] = positionals;
-  const render = shell !== undefined && Object.hasOwn(renderers, shell) ? renderers[shell] : undefined;
+  if (shell === undefined) return await help.run({ ...context, args: ["completion"] });
+  const render = Object.hasOwn(renderers, shell) ? renderers[shell] : undefined;
   if (render === undefined) {
-    const hint = shell === undefined ? "" : ` ${JSON.stringify(shell)} is none${suggestion(shell, shells)}`;
-    throw new UsageError("completion", `name a shell: ${shells.join(", ")};${hint}`.replace(/;$/, ""));
+    const hint = `${JSON.stringify(shell)} is none${suggestion(shell, shells)}`;
+    throw new UsageError("completion", `name a shell: ${shells.join(", ")}; ${hint}`);
   }
   print(render(programName, await readTree(!values["no-descriptions"])));
   return exitCode.ok;

@@ -1,11 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 import { accountForRefusal, runAgent } from "../../agent/agent.ts";
 import type { AgentConfig } from "../../config/agent-config.ts";
-import { parseConfig, proxyFlags, readConfigInput, recorderConfig } from "../../config/index.ts";
+import { ConfigError, parseConfig, proxyFlags, readConfigInput, recorderConfig } from "../../config/index.ts";
 import { systemClock } from "../../lib/clock.ts";
+import { describeError } from "../../lib/errors.ts";
 import { createLogger } from "../../lib/log.ts";
 import { LogLevelSwitch } from "../../lib/log-levels.ts";
-import { createLogWriter } from "../../lib/log-writer.ts";
+import { type LogWriter, createLogWriter } from "../../lib/log-writer.ts";
 import type { Command, CommandContext } from "../command.ts";
 
 export const command: Command = {
@@ -20,12 +21,15 @@ export const command: Command = {
 /** Errors of the configuration are thrown; from then on what ends the agent is said in its log. */
 async function runProxy({ args, env, ...signals }: CommandContext): Promise<number> {
   const readConfig = async (): Promise<AgentConfig> => parseConfig(await readConfigInput({ env, args }));
-  const config = await readConfig().catch(async (error: unknown) => {
+  const readStart = async () => {
+    const config = await readConfig();
+    return { config, writer: openLog(config.log) };
+  };
+  const { config, writer } = await readStart().catch(async (error: unknown) => {
     await accountForRefusal(error, recorderConfig(env), systemClock);
     throw error;
   });
   const logLevels = new LogLevelSwitch(config.log.levels);
-  const writer = createLogWriter(config.log);
   const log = createLogger(
     writer.sink,
     () => systemClock.now(),
@@ -46,4 +50,14 @@ async function runProxy({ args, env, ...signals }: CommandContext): Promise<numb
   const { code } = await runAgent(config, deps, signals);
   await writer.load();
   return code;
+}
+
+/** @throws ConfigError when a target cannot be opened */
+function openLog(log: AgentConfig["log"]): LogWriter {
+  try {
+    return createLogWriter(log);
+  } catch (error) {
+    const message = `cannot be opened: ${describeError(error)}; name a file in a folder that is there, or stdout`;
+    throw new ConfigError([{ source: "--log_target", message }]);
+  }
 }

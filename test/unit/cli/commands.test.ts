@@ -52,7 +52,8 @@ test.each(["bash", "zsh", "fish", "powershell"])("completion for %s names comman
   expect(out).toContain("request");
 });
 
-test("completion without a shell is a usage error", async () => {
+test("completion without a shell is help, for an unknown shell a usage error", async () => {
+  expect(await run(["completion"])).toMatchObject({ code: 0, out: expect.stringContaining("Usage:") as string });
   expect(await run(["completion", "tcsh"])).toMatchObject({ code: 64, out: "" });
 });
 
