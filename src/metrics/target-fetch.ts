@@ -118,7 +118,11 @@ export class TargetFetch {
     this.#last = turn;
     turn.then(
       () => {
-        if (this.#last === turn) this.#fetch.resume();
+        // in a turn of its own: a target that is always ahead would keep the probes waiting
+        if (this.#last === turn)
+          setImmediate(() => {
+            this.#fetch.resume();
+          });
       },
       (error: unknown) => {
         this.cancel(toError(error));
