@@ -71,7 +71,9 @@ function istioCa(sources: Sources, used: boolean): IstioCaConfig {
 }
 
 /** The machine's own token; its audience is the trust domain. */
-function cloudToken({ env }: Sources): CloudTokenConfig | undefined {
+function cloudToken({ env, findings }: Sources): CloudTokenConfig | undefined {
+  if (env.string("CREDENTIAL_FETCHER_TYPE") === "Mock")
+    findings.warn("CREDENTIAL_FETCHER_TYPE", "Mock has no effect; the token file is used, as with JWT");
   if (env.string("CREDENTIAL_FETCHER_TYPE") !== "GoogleComputeEngine") return undefined;
   const { host, port } = hostAndPort(env.string("GCE_METADATA_HOST") || "169.254.169.254");
   return { host, port, audience: env.string("TRUST_DOMAIN") };

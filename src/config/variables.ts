@@ -95,7 +95,11 @@ export const variables = {
   PKCS8_KEY: row("bool", "false", "keys in PKCS#8 form"),
   ECC_SIGNATURE_ALGORITHM: row("string", "", "ECDSA for elliptic-curve keys; empty for RSA"),
   ECC_CURVE: row("string", "P256", "P256 or P384, with ECC_SIGNATURE_ALGORITHM=ECDSA"),
-  CREDENTIAL_FETCHER_TYPE: row("string", "JWT", "JWT, GoogleComputeEngine or Mock: where the token comes from"),
+  CREDENTIAL_FETCHER_TYPE: row(
+    "string",
+    "JWT",
+    "JWT or GoogleComputeEngine: where the token comes from; Mock is the same as JWT",
+  ),
   CREDENTIAL_IDENTITY_PROVIDER: dead("string", "GoogleComputeEngine", "not used"),
   XDS_AUTH_PROVIDER: dead("string", "", "not used"),
   GRPC_KEEPALIVE_INTERVAL: row("duration", "30s", "keepalive pings to CA and control plane"),

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-import { X509Certificate } from "node:crypto";
+import { createPrivateKey, X509Certificate } from "node:crypto";
 import { cpSync, mkdirSync, readdirSync, readFileSync, statSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { connect } from "node:tls";
@@ -106,6 +106,66 @@ describe("the settings of a pod in Kubernetes", () => {
   });
 });
 
+/** As often as the pace of tries allows. */
+const alwaysDue = { SECRET_GRACE_PERIOD_RATIO: "1", SECRET_GRACE_PERIOD_RATIO_JITTER: "0" };
+
+/** Waits until chain and key were replaced twice, and always belonged together. */
+async function untilReplacedTwice(directory: string): Promise<void> {
+  const seen = new Map<string, string>();
+  await eventually(
+    () => {
+      const { "cert-chain.pem": chain = "", "key.pem": key = "" } = contentsOf(directory);
+      if (new X509Certificate(chain).checkPrivateKey(createPrivateKey(key))) seen.set(chain, key);
+      expect(seen.size).toBe(3);
+    },
+    { withinMs: 12_000 },
+  );
+  expect(new Set(seen.values()).size).toBe(3);
+}
+
+test.each([
+  ["with Envoy", {}],
+  ["without anybody who asks for secrets", { DISABLE_ENVOY: "true" }],
+])("E2: %s, the three files are written and keep changing", async (_title, env) => {
+  await using ca = await startFakeCa();
+  await using pod = await startPod({ ca, env: { OUTPUT_CERTS: "./out", ...alwaysDue, ...env } });
+  await untilReplacedTwice(join(pod.directory, "out"));
+  expect(contentsOf(join(pod.directory, "out"))["root-cert.pem"]).toBe(ca.rootPem);
+});
+
+test.each([
+  ["./etc/certs", "etc/certs", ["cert-chain.pem", "key.pem", "root-cert.pem"], {}],
+  [
+    "GKE's files",
+    "var/run/secrets/workload-spiffe-credentials",
+    ["certificates.pem", "private_key.pem", "ca_certificates.pem"],
+    { CA_PROVIDER: "GkeWorkloadCertificate" },
+  ],
+  [
+    "the credentials' files",
+    "var/run/secrets/workload-spiffe-credentials",
+    ["cert-chain.pem", "key.pem", "root-cert.pem"],
+    {},
+  ],
+] as const)("E4: with %s no CA is asked", async (_title, folder, [chain, key, roots], env) => {
+  const authority = testAuthority("mounted", Date.now());
+  const pair = pairOf(authority);
+  await using ca = await startFakeCa();
+  await using pod = await startPod({
+    ca,
+    prepare: ({ directory }) => {
+      mkdirSync(join(directory, folder), { recursive: true });
+      writeFileSync(join(directory, folder, chain), pair.chainPem);
+      writeFileSync(join(directory, folder, key), pair.keyPem);
+      writeFileSync(join(directory, folder, roots), authority.rootPem);
+    },
+    env,
+  });
+  await pod.untilReady();
+  expect(await readSecrets(pod)).toEqual({ chainPem: pair.chainPem, rootsPem: authority.rootPem });
+  expect(ca.calls).toEqual([]);
+});
+
 test("E3: with mounted files no CA is asked, and XDS is spoken over mutual TLS, whatever the token", async () => {
   const authority = testAuthority("mounted", Date.now());
   const pair = pairOf(authority);
@@ -172,6 +232,22 @@ describe("a machine", () => {
       expect(call.clientCertificate).toBe(true);
       expect(call.metadata["authorization"]).toBeUndefined();
     }
+  });
+
+  test("E7: that writes its certificates where it reads them renews them, and does not take them for its source", async () => {
+    await using ca = await startFakeCa({ clientRootPem: "own" });
+    await using pod = await startPod({
+      ca,
+      prepare: ({ directory }) => {
+        mkdirSync(join(directory, "etc/certs"), { recursive: true });
+        writeFileSync(join(directory, "etc/certs/root-cert.pem"), ca.serverRootPem);
+      },
+      env: { ...machine.env, ...alwaysDue },
+    });
+    await pod.untilReady();
+    await untilReplacedTwice(join(pod.directory, "etc/certs"));
+    expect(ca.calls.length).toBeGreaterThanOrEqual(3);
+    expect(ca.calls.at(-1)?.clientCertificate).toBe(true);
   });
 
   test("E8: with certificates that live long and no output, its files are left as they are", async () => {
