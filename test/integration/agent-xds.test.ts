@@ -1,12 +1,15 @@
 // SPDX-License-Identifier: Apache-2.0
+import { readdir, readFile, writeFile } from "node:fs/promises";
+import { join } from "node:path";
 import { expect, test } from "vitest";
+import { findFreePorts } from "../../src/dev/free-ports.ts";
 import { typeUrls } from "../../src/xds/type-url.ts";
 import { startFakeCa } from "../fakes/fake-ca.ts";
 import { type FakeControlPlane, startFakeControlPlane } from "../fakes/fake-control-plane.ts";
 import { eventually } from "../support/eventually.ts";
 import { type Pod, type PodOptions, startPod } from "../support/pod.ts";
 import { temporaryDirectory } from "../support/temporary-directory.ts";
-import { clusterResource } from "../support/xds-resources.ts";
+import { clusterResource, listenerResource } from "../support/xds-resources.ts";
 
 function podBehind(controlPlane: FakeControlPlane, env: Readonly<Record<string, string>>): Omit<PodOptions, "ca"> {
   const discoveryAddress = `127.0.0.1:${String(controlPlane.port)}`;
@@ -60,39 +63,52 @@ test("the agent passes Envoy's configuration on and says what Envoy refused, in 
   );
 });
 
-test("agent and Envoy, killed and started again without a control plane, are ready from the cache", async () => {
+test("agent and Envoy, killed and started again without a control plane, serve from the cache, and the newer version when it is back", async () => {
   await using directory = await temporaryDirectory();
   await using ca = await startFakeCa();
   await using controlPlane = await startFakeControlPlane();
-  controlPlane.set(typeUrls.listener, []);
+  const [port = 0] = await findFreePorts(1);
   controlPlane.set(typeUrls.cluster, [clusterResource("kept", "1")]);
-  const options = {
-    ca,
-    ...podBehind(controlPlane, { ATTACHE_XDS_CACHE: directory.path, ATTACHE_XDS_CACHE_AFTER: "500ms" }),
-  };
-  const untilReady = async (see?: (pod: Pod) => Promise<void>): Promise<number> => {
+  controlPlane.set(typeUrls.listener, [listenerResource("web", port, "old")]);
+  const options = { ca, ...podBehind(controlPlane, { ATTACHE_XDS_CACHE: directory.path }) };
+  const untilServed = (body: string, withinMs: number) =>
+    eventually(async () => expect(await textOf(`http://127.0.0.1:${String(port)}/`)).toBe(body), { withinMs });
+  /** Starts the pod and ends it, both processes by SIGKILL. */
+  const untilOldIsServed = async (see?: (pod: Pod) => Promise<void>): Promise<number> => {
     const startMs = performance.now();
-    const pod = await startPod(options);
-    await pod.untilReady();
-    const clusters = await fetch(`http://127.0.0.1:${String(pod.ports.admin)}/clusters`, {
-      headers: { connection: "close" },
-    });
-    expect(await clusters.text()).toContain("kept::");
+    await using pod = await startPod(options);
+    await untilServed("old", 10_000);
     const tookMs = performance.now() - startMs;
     await see?.(pod);
-    // its way to end a pod is SIGKILL for both
-    await pod[Symbol.asyncDispose]();
     return tookMs;
   };
-  const normalMs = await untilReady();
+  const normalMs = await untilOldIsServed((pod) => pod.untilReady());
   await controlPlane.kill();
-  const cachedMs = await untilReady(async (pod) => {
-    const ask = (path: string) => fetch(`http://127.0.0.1:${String(pod.ports.status)}${path}`);
-    const verbose = await ask("/healthz/ready?verbose");
-    expect(verbose.status).toBe(200);
-    expect(await verbose.text()).toContain("served from cache");
-    expect(await (await ask("/debug/xds")).json()).toMatchObject({ connected: false, cache: {} });
-    expect(await (await ask("/stats/prometheus")).text()).toMatch(/^attache_xds_cache_staleness_seconds [0-9.]*[1-9]/m);
+  const cachedMs = await untilOldIsServed(async (pod) => {
+    await pod.untilReady();
+    const ask = (path: string) => textOf(`http://127.0.0.1:${String(pod.ports.status)}${path}`);
+    expect(await ask("/healthz/ready?verbose")).toContain("served from cache");
+    expect(JSON.parse(await ask("/debug/xds"))).toMatchObject({ connected: false, cache: {} });
+    expect(await ask("/stats/prometheus")).toMatch(/^attache_xds_cache_staleness_seconds [0-9.]*[1-9]/m);
+    controlPlane.set(typeUrls.listener, [listenerResource("web", port, "new")]);
+    await controlPlane.listen(controlPlane.port);
+    await untilServed("new", 2_000);
+    await eventually(async () => expect(await ask("/healthz/ready?verbose")).not.toContain("served from cache"), {
+      withinMs: 1_000,
+    });
   });
   expect(cachedMs).toBeLessThan(normalMs + 1_000);
+
+  await controlPlane.kill();
+  const [record = ""] = (await readdir(directory.path)).filter((name) => name.startsWith("cds."));
+  const bytes = await readFile(join(directory.path, record));
+  bytes.writeUInt8(bytes.readUInt8(bytes.length - 1) ^ 1, bytes.length - 1);
+  await writeFile(join(directory.path, record), bytes);
+  await using pod = await startPod(options);
+  await eventually(() => expect(pod.log()).toMatch(/the xDS cache is refused.*checksum is wrong/), { withinMs: 5_000 });
+  expect((await pod.readiness()).status).toBe(503);
 });
+
+async function textOf(url: string): Promise<string> {
+  return (await fetch(url, { headers: { connection: "close" } })).text();
+}

@@ -55,7 +55,7 @@ test("whatever the bytes are, reading a request ends, and fails only by saying t
         }
       },
     ),
-    { numRuns: 40_000 },
+    { numRuns: 50_000 },
   );
 });
 

@@ -69,7 +69,7 @@ test("whatever the bytes are, reading them ends, and fails only by saying that t
         }
       },
     ),
-    { numRuns: 30_000 },
+    { numRuns: 45_000 },
   );
 });
 
