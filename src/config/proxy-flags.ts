@@ -12,7 +12,7 @@ export const proxyFlags = {
   proxyComponentLogLevel: flag("string", "", "component log levels, when proxyLogLevel has none"),
   concurrency: flag("int", "0", "Envoy's worker threads, over ProxyConfig; 0 is not set"),
   serviceCluster: flag("string", "istio-proxy", "used only when ProxyConfig sets an empty serviceCluster"),
-  templateFile: flag("string", "", "custom bootstrap template"),
+  templateFile: flag("string", "", "custom bootstrap template; any but the image's own is refused"),
   outlierLogPath: flag("string", "", "where Envoy logs outlier detection"),
   profiling: flag("bool", "true", "profiles on the status port"),
   stsPort: flag("int", "0", "accepted; only told to the control plane"),

@@ -47,7 +47,7 @@ export const variables = {
   ),
   DNS_FORWARD_PARALLEL: row("bool", "false", "asks all upstream resolvers at once"),
   DNS_FORWARD_TIMEOUT: row("duration", "5s", "limit of a forwarded DNS request"),
-  ISTIO_BOOTSTRAP: row("string", "", "custom bootstrap template"),
+  ISTIO_BOOTSTRAP: row("string", "", "custom bootstrap template; any but the image's own is refused"),
   ISTIO_BOOTSTRAP_OVERRIDE: row("string", "", "file, YAML or JSON, that Envoy merges over its bootstrap"),
   ISTIO_ENVOY_ENABLE_CORE_DUMP: row("bool", "false", "starts Envoy with --enable-core-dump"),
   ENVOY_SKIP_DEPRECATED_LOGS: row("bool", "true", "starts Envoy with --skip-deprecated-logs"),
