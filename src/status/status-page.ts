@@ -137,7 +137,7 @@ p.failed { color: var(--failed); }
 #readiness li::before { content: "\\2713"; margin-left: -1.2rem; width: 1.2rem; display: inline-block; color: var(--passed); }
 #readiness li.failed::before { content: "\\2717"; color: var(--failed); }
 #readiness li.not-counted::before { content: "~"; color: var(--not-counted); }
-table { border-collapse: collapse; width: 100%; } td, th { text-align: left; padding: .2rem .8rem .2rem 0; overflow-wrap: anywhere; }
+table { border-collapse: collapse; width: 100%; } td, th { text-align: left; padding: .2rem .8rem .2rem 0; overflow-wrap: break-word; }
 th { font-weight: 500; opacity: .65; border-bottom: 1px solid #8886; } section { overflow-x: auto; }
 footer { margin-top: 2rem; } a { color: inherit; margin-right: 1rem; }
 `;

@@ -50,6 +50,20 @@ test.each(families)(
   },
 );
 
+test("P11 P13 readiness, liveness and a hook succeed at the pod's address, at localhost, and without one", async () => {
+  await using app = await startFakeApp((request, response) => {
+    response.writeHead(request.url === "/ok" ? 200 : 404).end();
+  }, "0.0.0.0");
+  // as the configuration gives it, where the injector wrote the path without its slash
+  const handler = { kind: "http", scheme: "http", port: app.port, path: "/ok" } as const;
+  const paths = ["/app-health/web/readyz", "/app-health/web/livez", "/app-lifecycle/web/prestopz"];
+  for (const appHost of ["127.0.0.1", "localhost", "0.0.0.0"]) {
+    const appProbes = Object.fromEntries(paths.map((path) => [path, { handler, timeoutMs: 1_000 }]));
+    await using status = await startStatus({ appHost, appProbes });
+    for (const target of paths) expect((await rawHttp(status.port, { target })).status).toBe(200);
+  }
+});
+
 test("a Host that names the status port gets the application's port instead", async () => {
   await using app = await startFakeApp(answer(200));
   await using status = await startStatus({ appProbes: probes(http(app.port, "/")) });

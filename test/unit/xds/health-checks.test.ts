@@ -35,3 +35,38 @@ test("changes are reported once each, after as many equal results as asked; Envo
   for (let round = 0; round < 10; round++) await clock.advance(10_000);
   expect(reports).toEqual([{ kind: "unhealthy", reason: "d" }, { kind: "healthy" }]);
 });
+
+test.each([
+  ["V4 TCP closed, open, closed", ["closed", undefined, "closed"], ["unhealthy", "healthy", "unhealthy"]],
+  [
+    "V5 HTTP ok, bad, bad, ok, bad",
+    [undefined, "bad", "bad", undefined, "bad"],
+    ["healthy", "unhealthy", "healthy", "unhealthy"],
+  ],
+] as const)("%s with thresholds of 1: each change is reported, and nothing twice", async (_name, results, expected) => {
+  const clock = new FakeClock();
+  const reports: WorkloadHealth[] = [];
+  const pace = { initialDelayMs: 0, periodMs: 1_000, timeoutMs: 500, successThreshold: 1, failureThreshold: 1 };
+  const method = { kind: "tcp", host: "127.0.0.1", port: 1 } as const;
+  const left: (string | undefined)[] = [...results];
+  await using _checks = startHealthChecks(
+    { ...pace, method, sourceAddress: undefined },
+    {
+      log: testLog().log,
+      clock,
+      envoyProblem: () => Promise.resolve(undefined),
+      check: () => {
+        const result = left.shift();
+        return result === undefined ? Promise.resolve() : Promise.reject(new Error(result));
+      },
+      report: (health) => reports.push(health),
+    },
+  );
+  while (left.length > 0) await clock.advance(1_000);
+  await eventually(
+    () => {
+      expect(reports.map(({ kind }) => kind)).toEqual(expected);
+    },
+    { withinMs: 1_000 },
+  );
+});
