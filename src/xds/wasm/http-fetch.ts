@@ -33,8 +33,8 @@ export async function fetchHttp(start: URL, options: HttpFetchOptions, signal: A
     const { location } = answer.headers;
     if (answer.status < 300 || answer.status >= 400 || typeof location !== "string") return answer;
     const next = new URL(location, url);
-    // Credentials are for the host that they were meant for.
-    if (next.host !== url.host) headers = undefined;
+    // Credentials are for the host that they were meant for, and never leave encryption.
+    if (next.origin !== url.origin) headers = undefined;
     url = next;
   }
   throw new WasmFetchError(start.href, "too many redirects", { isPermanent: true });

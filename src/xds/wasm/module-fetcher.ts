@@ -8,6 +8,7 @@ import type { RemoteModule } from "./extension.ts";
 import { fetchHttp, type HttpFetchOptions } from "./http-fetch.ts";
 import { ModuleCache, sha256Of } from "./module-cache.ts";
 import { fetchImage, HttpStatusError, parseImageReference } from "./oci.ts";
+import { parsePullSecret } from "./registry-auth.ts";
 import { unpackModule } from "./unpack.ts";
 import type { WasmConfig } from "./wasm-config.ts";
 import { WasmFetchError } from "./wasm-error.ts";
@@ -81,7 +82,8 @@ export class ModuleFetcher {
     if (url === null || (url.protocol !== "http:" && url.protocol !== "https:")) {
       throw new WasmFetchError(module.url, "the scheme is none of http, https, oci", { isPermanent: true });
     }
-    const answer = await fetchHttp(url, this.#options, limit.signal);
+    const options = { ...this.#options, headers: loginFor(url, module.pullSecret) };
+    const answer = await fetchHttp(url, options, limit.signal);
     if (answer.status !== 200) throw new HttpStatusError(answer.status, url);
     const bytes = await unpackModule(answer.body, this.#config.maxModuleBytes);
     const checksum = sha256Of(bytes);
@@ -116,6 +118,17 @@ export class ModuleFetcher {
 
   #remember({ url, resourceVersion }: RemoteModule, checksum: string): void {
     this.cache.remember(url, { module: moduleName(url), checksum, resourceVersion });
+  }
+}
+
+/** The pull secret's login for the host, where it cannot be overheard. A secret that is none is not needed here. */
+function loginFor(url: URL, pullSecret: string | undefined): Readonly<Record<string, string>> {
+  if (url.protocol !== "https:" || pullSecret === undefined) return {};
+  try {
+    const login = parsePullSecret(pullSecret, url.host);
+    return login === undefined ? {} : { authorization: `Basic ${login.basic}` };
+  } catch {
+    return {};
   }
 }
 

@@ -160,10 +160,14 @@ test("7.3.7: repetitions end with success, with the limit, or with the deadline"
   expect(all.server.asked.length).toBeLessThanOrEqual(7);
 });
 
-test("7.3.8: a server that signed its own certificate is believed only where it is listed", async () => {
+test("7.3.8, 7.3.11: a server that signed its own certificate is believed only where it is listed; the pull secret is its login", async () => {
   await using directory = await temporaryDirectory();
   const { chainPem, keyPem } = await (await createOpensslPki(directory.path)).issue("spiffe://a/b");
-  const https = createServer({ cert: chainPem, key: keyPem }, (_request, response) => response.end(wasmModule));
+  const logins: (string | undefined)[] = [];
+  const https = createServer({ cert: chainPem, key: keyPem }, (request, response) => {
+    logins.push(request.headers.authorization);
+    response.end(wasmModule);
+  });
   await new Promise<void>((resolve) => https.listen(0, "127.0.0.1", resolve));
   await using _closing = {
     [Symbol.asyncDispose]: () =>
@@ -187,6 +191,12 @@ test("7.3.8: a server that signed its own certificate is believed only where it 
     );
     expect([listed, fetched]).toEqual([listed, works]);
   }
+  await using all = await fetcherTest();
+  logins.length = 0;
+  const auths = { [host]: { username: "u", password: "p" } };
+  await all.fetch(`https://${host}/login`, { pullSecret: JSON.stringify({ auths }) });
+  await all.fetch(`https://${host}/empty`, { pullSecret: "" });
+  expect(logins).toEqual(["Basic dTpw", undefined]);
 });
 
 test.each<[string, string, readonly { readonly mediaType: string; readonly blob: Buffer }[]]>([
