@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+import { X509Certificate } from "node:crypto";
 import { mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { ServerCredentials } from "@grpc/grpc-js";
@@ -56,6 +57,27 @@ test("7.1.11, 7.1.12: a machine's first run goes by token, the next by the certi
   expect(controlPlane.requests[0]?.metadata.has("authorization")).toBe(false);
   expect(ca.calls.at(-1)?.clientCertificate).toBe(true);
   expect(kept()).toEqual(before);
+});
+
+test("7.1.13: certificates kept where they are read from rotate there, and in Envoy", async () => {
+  await using ca = await startFakeCa({ lifetimeMs: 6_000 });
+  const env = { PROV_CERT: "./etc/certs", OUTPUT_CERTS: "./etc/certs", XDS_ROOT_CA: "SYSTEM" };
+  const prepare: NonNullable<PodOptions["prepare"]> = ({ directory }) => {
+    mkdirSync(join(directory, "etc/certs"), { recursive: true });
+    writeFileSync(join(directory, "etc/certs/root-cert.pem"), ca.serverRootPem);
+  };
+  await using pod = await startPod({ ca, env, prepare });
+  await pod.untilReady();
+  const kept = (): string => readFileSync(join(pod.directory, "etc/certs/cert-chain.pem"), "utf8");
+  const first = kept();
+  await eventually(
+    async () => {
+      expect(kept()).not.toBe(first);
+      const inFile = new X509Certificate(kept()).serialNumber.toLowerCase();
+      expect((await pod.serials()).map((serial) => serial.toLowerCase())).toEqual([inFile]);
+    },
+    { withinMs: 10_000 },
+  );
 });
 
 test("7.1.14: with certificates in files, the control plane is met by mTLS, and no CA is asked", async () => {
