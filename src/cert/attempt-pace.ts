@@ -5,9 +5,9 @@ const leastGapMs = 1_050;
 /** And never more than this many a minute, however they fail. */
 const mostInWindow = 10;
 const windowMs = 61_000;
-/** While nothing is served, this many tries follow each other at most `urgentMaxMs` apart. */
+/** While nothing is served, this many tries follow each other at most `urgentMaxMs` apart: two seconds with the call. */
 const urgentTries = 8;
-const urgentMaxMs = 2_000;
+const urgentMaxMs = 1_800;
 const patientFirstMs = 4_000;
 
 export interface FailedTries {
