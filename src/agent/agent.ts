@@ -8,6 +8,7 @@ import { AgentError, describeError } from "../lib/errors.ts";
 import type { Logger } from "../lib/log.ts";
 import type { LogLevelSwitch } from "../lib/log-levels.ts";
 import { listenUnix, type UnixListener } from "../lib/unix-socket.ts";
+import type { JsonValue } from "../model/node.ts";
 import { type PendingHold, Readiness } from "../model/readiness.ts";
 import { version } from "../model/version.ts";
 import { createRecorder } from "../recorder/index.ts";
@@ -21,6 +22,8 @@ export interface AgentDeps {
   /** Reads the configuration anew, from the same words and variables and the files as they are now. */
   readonly readConfig: () => Promise<AgentConfig>;
   readonly logLevels: LogLevelSwitch;
+  /** Takes the values away whose names say that they are secret. */
+  readonly redact: (value: JsonValue) => JsonValue;
   /** Writes the lines so far, without loading anything; called right after Envoy's exec. */
   readonly flushLog: () => void;
   /** Loads the log's writer; called when what Envoy waits for is served. */

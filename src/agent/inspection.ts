@@ -4,6 +4,7 @@ import { buildInfo } from "../lib/build-info.ts";
 import type { LogLevelSwitch } from "../lib/log-levels.ts";
 import type { StatusSources } from "../status/index.ts";
 import type { XdsProxy } from "../xds/index.ts";
+import type { AgentDeps } from "./agent.ts";
 import type { Ending } from "./ending.ts";
 import type { Identity } from "./identity-rooms.ts";
 
@@ -13,6 +14,7 @@ interface Inspected {
   readonly xds: XdsProxy | undefined;
   readonly ending: Ending;
   readonly logLevels: LogLevelSwitch;
+  readonly redact: AgentDeps["redact"];
 }
 
 /** Joins the debug endpoints to what the rooms tell of themselves. */
@@ -22,6 +24,7 @@ export function createInspection({
   xds,
   ending,
   logLevels,
+  redact,
 }: Inspected): NonNullable<StatusSources["inspect"]> {
   return {
     version: `${buildInfo.version} ${buildInfo.revision}`,
@@ -32,8 +35,8 @@ export function createInspection({
       }
       return [{ resourceName: "default", spiffeId, serial, notBeforeMs, notAfterMs }];
     },
-    node: () => config.node,
-    configuration: () => config.proxyConfig,
+    node: () => redact({ ...config.node, locality: { ...config.node.locality } }),
+    configuration: () => redact(config.proxyConfig),
     drain: () => ending.reason() ?? (ending.wantsDrain ? "not draining" : "draining by request"),
     logLevels,
     ...(xds === undefined ? {} : { xds: () => xdsFacts(xds) }),

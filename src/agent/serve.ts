@@ -71,7 +71,7 @@ export async function serve(started: Started, deps: AgentDeps, signals: AgentSig
       side.drainByRequest();
     },
     requiredFiles: outputFiles(config),
-    inspect: createInspection({ config, identity, xds, ending, logLevels: deps.logLevels }),
+    inspect: createInspection({ config, identity, xds, ending, logLevels: deps.logLevels, redact: deps.redact }),
   };
   const { listenStatus } = await import("../status/index.ts");
   const status = rooms.use(await listenStatus(config.status, sources, roomDeps));

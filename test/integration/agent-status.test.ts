@@ -85,6 +85,18 @@ test("certificate files that an application without a proxy reads keep the pod u
   expect([status, body]).toEqual([503, expect.stringMatching(/^certificate files: .*cert-chain\.pem does not exist/)]);
 });
 
+test("node and configuration are shown without what their names call secret", async () => {
+  await using ca = await startFakeCa();
+  const proxyMetadata = { TRACER_ACCESS_TOKEN: "s3cr3t-value", TRACER_SERVICE: "shown-value" };
+  await using pod = await startPod({ ca, proxyConfig: { proxyMetadata } });
+  await pod.untilReady();
+  for (const path of ["/debug/config", "/debug/node"]) {
+    const text = await ask(pod, path);
+    expect(text).toContain("shown-value");
+    expect(text).not.toContain("s3cr3t-value");
+  }
+});
+
 test("the readiness gauge is 0 while the pod is not ready, and 1 from then on", async () => {
   await using ca = await startFakeCa();
   ca.set({ kind: "refuse", status: "RESOURCE_EXHAUSTED" });

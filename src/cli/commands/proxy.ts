@@ -1,7 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
 import { accountForRefusal, runAgent } from "../../agent/agent.ts";
 import type { AgentConfig } from "../../config/agent-config.ts";
-import { ConfigError, parseConfig, proxyFlags, readConfigInput, recorderConfig } from "../../config/index.ts";
+import {
+  ConfigError,
+  parseConfig,
+  proxyFlags,
+  readConfigInput,
+  recorderConfig,
+  redactSecrets,
+} from "../../config/index.ts";
 import { systemClock } from "../../lib/clock.ts";
 import { describeError } from "../../lib/errors.ts";
 import { createLogger } from "../../lib/log.ts";
@@ -42,6 +49,7 @@ async function runProxy({ args, env, ...signals }: CommandContext): Promise<numb
     random: Math.random,
     readConfig,
     logLevels,
+    redact: redactSecrets,
     flushLog: () => {
       writer.flush();
     },
