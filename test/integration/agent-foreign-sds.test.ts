@@ -48,7 +48,7 @@ async function untilServedByOther(pod: Pod): Promise<void> {
   await pod.untilReady();
 }
 
-describe("E5: a socket for the workload's certificate", () => {
+describe("E5 and 7.1.15: a socket for the workload's certificate", () => {
   test("that another process serves is used; files are served beside it, no CA is asked, and the socket is left alone", async () => {
     const { server, rootPem } = await startForeignServer();
     await using _ = server;

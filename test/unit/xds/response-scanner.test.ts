@@ -1,4 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
+import { setFlagsFromString } from "node:v8";
+import { runInNewContext } from "node:vm";
 import fc from "fast-check";
 import { expect, test } from "vitest";
 import { DeltaDiscoveryResponse, DiscoveryResponse } from "../../../src/gen/envoy/service/discovery/v3/discovery.ts";
@@ -16,6 +18,19 @@ function scan(bytes: Uint8Array, protocol: "sotw" | "delta", cut: number): Respo
   const scanner = new ResponseScanner(protocol, bytes.length);
   for (let at = 0; at < bytes.length; at += cut) scanner.push(bytes.subarray(at, at + cut));
   return scanner;
+}
+
+/** What is reachable, in bytes: the heap and the buffers outside of it. */
+function memoryInUse(): number {
+  setFlagsFromString("--expose_gc");
+  const collect = runInNewContext("gc") as () => void;
+  collect();
+  const { heapUsed, arrayBuffers } = process.memoryUsage();
+  return heapUsed + arrayBuffers;
+}
+
+function varint(value: number): number[] {
+  return value < 0x80 ? [value] : [(value % 0x80) + 0x80, ...varint(Math.floor(value / 0x80))];
 }
 
 test("a delta response is read the same however it is cut", () => {
@@ -87,6 +102,16 @@ test("a message cut short or changed in one byte never makes the reader fail in 
       }
     }
   }
+});
+
+test("of a long message nothing is kept but its names, whatever it says of itself", () => {
+  const pieceBytes = 64 * 1024;
+  const pieces = 3_200;
+  const scanner = new ResponseScanner("sotw", pieces * pieceBytes);
+  scanner.push(Uint8Array.from([0x12, ...varint(pieces * pieceBytes - 6), 0x12, ...varint(pieces * pieceBytes - 12)]));
+  const before = memoryInUse();
+  for (let piece = 1; piece < pieces; piece++) scanner.push(Buffer.alloc(pieceBytes, piece));
+  expect(memoryInUse() - before).toBeLessThan(4 * 1024 * 1024);
 });
 
 test("a text without a limit is refused before it is kept", () => {
