@@ -13,11 +13,12 @@ import { renderStaticBootstrap, staticEnvoy } from "../../support/static-envoy.t
 import { temporaryDirectory } from "../../support/temporary-directory.ts";
 import { testLog } from "../../support/test-log.ts";
 
-async function hotEnvoy(directory: string) {
+/** @param liveWithinMs more than a busy machine needs, unless the test is about the limit */
+async function hotEnvoy(directory: string, liveWithinMs = 10_000) {
   const [admin = 0, listener = 0] = await freePorts(2);
   const ports = { admin, listener };
   const fixture = await staticEnvoy(directory, {}, ports);
-  const hotRestart = { baseId: 100_000 + admin, liveWithinMs: 2_000, parentShutdownMs: 1_500 };
+  const hotRestart = { baseId: 100_000 + admin, liveWithinMs, parentShutdownMs: 1_500 };
   const config: EnvoyConfig = { ...fixture.config, hotRestart };
   const binaryPath = join(directory, "envoy");
   await writeFile(binaryPath, `#!/bin/sh\nexec ${envoyBinary()} "$@"\n`);
@@ -59,7 +60,7 @@ describe("hot restart", () => {
     expect((await envoy.swap()).kind).toBe("swapped");
     const exit = await envoy.terminate(400);
     expect(exitCodeFor(exit)).toBe(0);
-    expect(envoy.counts).toEqual({ restarts: 0, swaps: 2, refusedSwaps: 0 });
+    expect(envoy.counts).toEqual({ failures: 0, restarts: 0, swaps: 2, refusedSwaps: 0 });
     expect(existsSync(fixture.memory)).toBe(false);
   });
 
@@ -94,7 +95,7 @@ describe("hot restart", () => {
 
   test("an epoch that does not become live in time is ended, and does not stand in the way of the next", async () => {
     await using directory = await temporaryDirectory();
-    const fixture = await hotEnvoy(directory.path);
+    const fixture = await hotEnvoy(directory.path, 2_000);
     await using envoy = fixture.start();
     await fixture.untilLive();
     const waiting = { ...renderStaticBootstrap(fixture.ports), ...waitsForListeners };
