@@ -38,7 +38,8 @@ test("a browser shows the page, runs its script under its own policy, and sees i
   expect(dom).toContain("no table was received");
   expect(dom).toMatch(/certificate in Envoy<\/td><td>20\.0 ms<\/td><td>\+110\.0 ms/);
   // the script has fetched the page again, and put its new content in the place of the old
-  expect(pages).toBeGreaterThan(1);
-  expect(dom).toContain(`spiffe://c/ns/a/sa/${String(pages)}`);
+  const shown = Number(/spiffe:\/\/c\/ns\/a\/sa\/(\d+)/.exec(dom)?.[1]);
+  expect(shown).toBeGreaterThan(1);
+  expect(shown).toBeLessThanOrEqual(pages);
   expect(dom.match(/<main>/g)).toHaveLength(1);
 }, 60_000);
