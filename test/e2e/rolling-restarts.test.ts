@@ -77,6 +77,7 @@ test("50 rolling restarts under 500 requests a second lose no request", { timeou
   for (const pod of pods) balancer.add(pod.ports);
   await balancer.untilReady(replicas);
   const clients = [keepAliveClient(), http2Client(), connectingClient()];
+  const startMs = performance.now();
   const load = startSteadyLoad({ requestsPerSecond, clients, pick: () => balancer.pick() });
   try {
     for (let restart = 0; restart < restarts; restart++) {
@@ -89,9 +90,10 @@ test("50 rolling restarts under 500 requests a second lose no request", { timeou
     }
   } finally {
     const report = await load.stop();
+    const dueRequests = ((performance.now() - startMs) / 1_000) * requestsPerSecond;
     await Promise.all(pods.map((pod) => pod[Symbol.asyncDispose]()));
     expect(report.failures).toEqual([]);
-    expect(report.requests).toBeGreaterThan(10_000);
+    expect(report.requests).toBeGreaterThan(0.9 * dueRequests);
     expect(Object.keys(report.byClient)).toHaveLength(3);
   }
 });
