@@ -28,7 +28,7 @@ export interface ClusterNameInput {
 }
 
 /**
- * Envoy's `node.cluster`, which tracers show as the service's name.
+ * Envoy's `node.cluster`, which tracers show as the service's name; never empty, since Envoy refuses that.
  * Source: Istio's agent, observed for every combination of labels
  */
 export function clusterName({ config, labels, workloadName, namespace }: ClusterNameInput): string {
@@ -38,11 +38,12 @@ export function clusterName({ config, labels, workloadName, namespace }: Cluster
   const nameLabel = labels["app.kubernetes.io/name"];
   const app = labels["app"] ?? nameLabel ?? canonicalLabel;
   const workload = workloadName === "" ? proxy : workloadName;
-  const fallback = namespace === "" ? (app ?? workload) : `${app ?? workload}.${namespace}`;
+  const fallback = namespace === "" ? (app ?? workload) || proxy : `${app ?? workload}.${namespace}`;
   if (tracingServiceName === undefined || tracingServiceName === "APP_LABEL_AND_NAMESPACE") {
     return serviceCluster === "" || serviceCluster === proxy ? fallback : serviceCluster;
   }
   const canonical = canonicalLabel ?? nameLabel ?? labels["app"] ?? workload;
   if (canonical === proxy) return fallback;
-  return tracingServiceName === "CANONICAL_NAME_ONLY" || namespace === "" ? canonical : `${canonical}.${namespace}`;
+  const isAlone = tracingServiceName === "CANONICAL_NAME_ONLY" || namespace === "";
+  return isAlone ? canonical || fallback : `${canonical}.${namespace}`;
 }

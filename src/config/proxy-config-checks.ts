@@ -3,6 +3,9 @@ import type { Findings } from "./config-error.ts";
 import { hostPortProblem } from "./host-port.ts";
 import { type ProxyConfig, type TlsSettings, isJsonObject, protoDurationMs } from "./proxy-config.ts";
 
+/** Far above any machine: Envoy makes room for all its workers before it starts one, and never ends doing so at millions. */
+const maxWorkers = 65_535;
+
 /**
  * Everything that makes a ProxyConfig unusable, told under the source of the field.
  * Source: the checks of Istio's agent on its ProxyConfig
@@ -32,6 +35,9 @@ export function checkProxyConfig(
   if (protoDurationMs(config.fileFlushInterval) < 0) report("fileFlushInterval", "must not be negative");
   report("proxyAdminPort", portProblem("proxy admin port", config.proxyAdminPort));
   report("statusPort", portProblem("status port", config.statusPort));
+  if (config.concurrency !== undefined && config.concurrency > maxWorkers) {
+    report("concurrency", `${String(config.concurrency)} workers are too many; at most ${String(maxWorkers)}`);
+  }
   if (config.controlPlaneAuthPolicy === "INHERIT") {
     report("controlPlaneAuthPolicy", "invalid authentication policy: unrecognized control plane auth policy INHERIT");
   }

@@ -55,6 +55,11 @@ test("all problems are told at once, each under its source", () => {
 describe("what the reference finds out late, or never, is a problem", () => {
   test.each<[string, TestInput, RegExp]>([
     [
+      "more workers than Envoy can make",
+      { env: { PROXY_CONFIG: '{"concurrency":174745701}' } },
+      /^PROXY_CONFIG, field concurrency: 174745701 workers are too many; at most 65535$/,
+    ],
+    [
       "an unknown curve",
       { env: { ECC_SIGNATURE_ALGORITHM: "ECDSA", ECC_CURVE: "P521" } },
       /^ECC_CURVE: unknown curve "P521"/,
@@ -200,6 +205,19 @@ test("an IPv6-first pod with dual stack off has one admin address, for Envoy and
   const { envoy, bootstrap } = parse({ env: { INSTANCE_IP: "2001:db8::5" }, interfaces });
   expect(envoy.admin.host).toBe("127.0.0.1");
   expect(bootstrap).toMatchObject({ config: { addresses: { local: "127.0.0.1" } } });
+});
+
+describe("Envoy's cluster name is never empty, which Envoy refuses", () => {
+  test.each([
+    [{ tracingServiceName: "CANONICAL_NAME_ONLY" }, "shop", "service.istio.io/canonical-name", ".shop"],
+    [{ tracingServiceName: "CANONICAL_NAME_ONLY" }, "", "app", "istio-proxy"],
+    [{}, "", "app", "istio-proxy"],
+  ])("%j in namespace %j with an empty label %s gives %s", (proxyConfig, namespace, label, expected) => {
+    const app = label === "app" ? "" : 'app=""\n';
+    const files = new Map([["etc/istio/pod/labels", `${app}${label}=""\n`]]);
+    const env = { PROXY_CONFIG: JSON.stringify(proxyConfig), POD_NAMESPACE: namespace };
+    expect(parse({ env, files }).node.cluster).toBe(expected);
+  });
 });
 
 test("PILOT_SAN of an IPv6 control plane is its address", () => {
