@@ -21,7 +21,7 @@ const suites: readonly Suite[] = [
 
 export default defineConfig({
   test: {
-    globalSetup: ["test/support/find-envoy.ts"],
+    globalSetup: ["test/support/before-all.ts"],
     passWithNoTests: false,
     coverage: {
       provider: "v8",

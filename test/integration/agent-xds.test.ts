@@ -2,11 +2,11 @@
 import { readdir, readFile, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { expect, test } from "vitest";
-import { findFreePorts } from "../../src/dev/free-ports.ts";
 import { typeUrls } from "../../src/xds/type-url.ts";
 import { startFakeCa } from "../fakes/fake-ca.ts";
 import { type FakeControlPlane, startFakeControlPlane } from "../fakes/fake-control-plane.ts";
 import { eventually } from "../support/eventually.ts";
+import { freePorts } from "../support/free-ports.ts";
 import { type Pod, type PodOptions, startPod } from "../support/pod.ts";
 import { temporaryDirectory } from "../support/temporary-directory.ts";
 import { clusterResource, listenerResource } from "../support/xds-resources.ts";
@@ -67,7 +67,7 @@ test("agent and Envoy, killed and started again without a control plane, serve f
   await using directory = await temporaryDirectory();
   await using ca = await startFakeCa();
   await using controlPlane = await startFakeControlPlane();
-  const [port = 0] = await findFreePorts(1);
+  const [port = 0] = await freePorts(1);
   controlPlane.set(typeUrls.cluster, [clusterResource("kept", "1")]);
   controlPlane.set(typeUrls.listener, [listenerResource("web", port, "old")]);
   const options = { ca, ...podBehind(controlPlane, { ATTACHE_XDS_CACHE: directory.path }) };

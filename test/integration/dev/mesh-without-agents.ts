@@ -6,7 +6,6 @@ import { parse, stringify } from "yaml";
 import { startApiApp, startWebApp } from "../../../src/dev/apps.ts";
 import type { App } from "../../../src/dev/apps.ts";
 import { EnvoyAdmin } from "../../../src/dev/envoy-admin.ts";
-import { findFreePorts } from "../../../src/dev/free-ports.ts";
 import { askLoopback } from "../../../src/dev/loopback-http.ts";
 import {
   assignPorts,
@@ -21,6 +20,7 @@ import { writeFileAtomicSync } from "../../../src/lib/atomic-file.ts";
 import { systemClock } from "../../../src/lib/clock.ts";
 import { envoyBinary } from "../../support/envoy-binary.ts";
 import { eventually } from "../../support/eventually.ts";
+import { freePorts } from "../../support/free-ports.ts";
 import { createOpensslPki, type OpensslPki } from "../../support/openssl-pki.ts";
 
 export const resources = join(import.meta.dirname, "../../../examples/dev");
@@ -48,7 +48,7 @@ export async function startBareMesh(directory: string): Promise<BareMesh> {
     api: stack.use(await startApiApp()),
     web: stack.use(await startWebApp(() => outbound.port, systemClock)),
   };
-  const ports = assignPorts(await findFreePorts(portCount), { api: apps.api.port, web: apps.web.port });
+  const ports = assignPorts(await freePorts(portCount), { api: apps.api.port, web: apps.web.port });
   outbound.port = ports.web.envoy;
   const folder = (workload: WorkloadName): string => join(directory, workload);
   const rotate = async (workload: WorkloadName, from = pki): Promise<void> => {

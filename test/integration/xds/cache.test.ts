@@ -1,6 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
 import { readdir, readFile, stat, writeFile } from "node:fs/promises";
-import { createServer } from "node:net";
 import { join } from "node:path";
 import { describe, expect, test } from "vitest";
 import { textField } from "../../../src/xds/wire.ts";
@@ -8,6 +7,7 @@ import { typeUrls } from "../../../src/xds/type-url.ts";
 import { type FakeControlPlane, type FakeResource, startFakeControlPlane } from "../../fakes/fake-control-plane.ts";
 import { startAdsEnvoy } from "../../support/ads-envoy.ts";
 import { eventually } from "../../support/eventually.ts";
+import { freePorts } from "../../support/free-ports.ts";
 import { temporaryDirectory } from "../../support/temporary-directory.ts";
 import { envoyNode, type ProxyUnderTest, startProxy } from "../../support/xds-proxy-pair.ts";
 import { clusterResource, listenerResource } from "../../support/xds-resources.ts";
@@ -199,7 +199,7 @@ test("many small changes are put together, and the whole is served", async () =>
 });
 
 test("Envoy and agent start without a control plane, from the cache; its newer version is in Envoy within 2 s", async () => {
-  const port = await freePort();
+  const [port = 0] = await freePorts(1);
   const url = `http://127.0.0.1:${String(port)}/`;
   await using directory = await temporaryDirectory();
   await using controlPlane = await startFakeControlPlane();
@@ -239,15 +239,3 @@ test("Envoy and agent start without a control plane, from the cache; its newer v
     await untilBody("v2", 2_000);
   });
 });
-
-async function freePort(): Promise<number> {
-  const server = createServer();
-  await new Promise<void>((resolve) =>
-    server.listen(0, "127.0.0.1", () => {
-      resolve();
-    }),
-  );
-  const address = server.address();
-  await new Promise((resolve) => server.close(resolve));
-  return typeof address === "object" && address !== null ? address.port : 0;
-}

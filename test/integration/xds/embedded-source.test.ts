@@ -1,6 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
 import { writeFile } from "node:fs/promises";
-import { createServer } from "node:net";
 import { join } from "node:path";
 import { describe, expect, test } from "vitest";
 import { systemClock } from "../../../src/lib/clock.ts";
@@ -13,6 +12,7 @@ import {
 import { typeUrls } from "../../../src/xds/type-url.ts";
 import { startAdsEnvoy } from "../../support/ads-envoy.ts";
 import { eventually } from "../../support/eventually.ts";
+import { freePorts } from "../../support/free-ports.ts";
 import { temporaryDirectory } from "../../support/temporary-directory.ts";
 import { envoyNode, startProxy } from "../../support/xds-proxy-pair.ts";
 
@@ -111,7 +111,7 @@ describe.each(["sotw", "delta"] as const)("%s", (protocol) => {
   });
 
   test("a real Envoy behind the proxy follows an edited file", async () => {
-    const port = await freePort();
+    const [port = 0] = await freePorts(1);
     await using directory = await temporaryDirectory();
     await writeFile(join(directory.path, "cds.yaml"), clusters("a"));
     await writeFile(join(directory.path, "lds.yaml"), listener(port, "one"));
@@ -143,15 +143,3 @@ test("a folder that is wrong at the start is told at once", async () => {
   const starting = startXdsSource({ directory: directory.path, host: "127.0.0.1", port: 0 }, deps);
   await expect(starting).rejects.toMatchObject({ code: "AGENT_XDS_RESOURCE", line: 2 });
 });
-
-async function freePort(): Promise<number> {
-  const server = createServer();
-  await new Promise<void>((resolve) =>
-    server.listen(0, "127.0.0.1", () => {
-      resolve();
-    }),
-  );
-  const address = server.address();
-  await new Promise((resolve) => server.close(resolve));
-  return typeof address === "object" && address !== null ? address.port : 0;
-}

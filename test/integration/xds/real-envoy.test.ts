@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
-import { createServer } from "node:net";
 import { describe, expect, test } from "vitest";
 import { typeUrls } from "../../../src/xds/type-url.ts";
 import { startFakeControlPlane } from "../../fakes/fake-control-plane.ts";
 import { startAdsEnvoy } from "../../support/ads-envoy.ts";
 import { eventually } from "../../support/eventually.ts";
+import { freePorts } from "../../support/free-ports.ts";
 import { startProxy } from "../../support/xds-proxy-pair.ts";
 import { clusterResource, listenerResource } from "../../support/xds-resources.ts";
 
@@ -15,7 +15,7 @@ describe.each([
   ["sotw", false],
 ] as const)("%s", (_protocol, delta) => {
   test("fifty restarts of the control plane under traffic: nothing fails, Envoy is current, its stream stays", async () => {
-    const port = await freePort();
+    const [port = 0] = await freePorts(1);
     await using controlPlane = await startFakeControlPlane();
     controlPlane.set(cluster, [clusterResource("a", "1")]);
     controlPlane.set(listener, [listenerResource("web", port, "v0")]);
@@ -117,16 +117,4 @@ function startTraffic(url: string) {
       return { requests, failures };
     },
   };
-}
-
-async function freePort(): Promise<number> {
-  const server = createServer();
-  await new Promise<void>((resolve) =>
-    server.listen(0, "127.0.0.1", () => {
-      resolve();
-    }),
-  );
-  const address = server.address();
-  await new Promise((resolve) => server.close(resolve));
-  return typeof address === "object" && address !== null ? address.port : 0;
 }
