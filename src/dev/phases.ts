@@ -46,11 +46,15 @@ export async function isReady(ports: WorkloadPorts, signal: AbortSignal): Promis
 }
 
 /** What an agent says it waits for, one thing a line. Never throws. */
-export async function readPending(ports: WorkloadPorts, signal: AbortSignal): Promise<readonly string[]> {
+export async function readPending(
+  { status }: Pick<WorkloadPorts, "status">,
+  signal: AbortSignal,
+): Promise<readonly string[]> {
   try {
-    const answer = await askLoopback({ port: ports.status, path: "/healthz/ready" }, signal);
+    const answer = await askLoopback({ port: status, path: "/healthz/ready?verbose" }, signal);
     if (answer.status === 200) return ["the agent is ready, but Envoy does not answer for it"];
-    return answer.body.trim().split("\n");
+    // the tree's first level, of which what passes is left out
+    return Array.from(answer.body.matchAll(/^\[[-~]\] (.*)$/gm), (match) => match[1] ?? "");
   } catch (error) {
     return [`the agent does not answer: ${describeError(error)}`];
   }

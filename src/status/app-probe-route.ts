@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 import { assertNever } from "../lib/errors.ts";
 import type { ProbeOutcome } from "./probe-outcome.ts";
-import { type Reply, sendReply, textReply } from "./reply.ts";
+import { headerText, type Reply, sendReply, textReply } from "./reply.ts";
 import type { Call, RouteContext } from "./call.ts";
 import type { AppProbe } from "./status-config.ts";
 
@@ -76,8 +76,4 @@ function contentType(body: Uint8Array): string {
   if (/^\s*<(!doctype html|html)/i.test(start)) return "text/html; charset=utf-8";
   // biome-ignore lint/suspicious/noControlCharactersInRegex: control characters are what tells binary from text
   return /[\u0000-\u0008\u000e-\u001a]/.test(start) ? "application/octet-stream" : "text/plain; charset=utf-8";
-}
-
-function headerText(text: string): string {
-  return text.replaceAll(/[^\x20-\x7e]+/g, " ").slice(0, 256);
 }

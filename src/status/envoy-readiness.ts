@@ -43,12 +43,13 @@ export function envoyChecks(envoy: EnvoyReadiness): readonly ReadinessCheck[] {
 function updateCheck(name: string, accepted: number, rejected: number): ReadinessCheck {
   const counts = `${String(accepted)} accepted, ${String(rejected)} rejected`;
   if (accepted > 0) return { name, state: "passed", detail: counts };
-  const why = rejected > 0 ? "every update was rejected" : "no update was received";
-  return { name, state: "failed", detail: `${why} (${counts})` };
+  return rejected > 0
+    ? { name, code: "configuration-refused", state: "failed", detail: `every update was rejected (${counts})` }
+    : { name, code: "control-plane", state: "failed", detail: `no update was received (${counts})` };
 }
 
 function check(name: string, obstacle: string | undefined, detail?: string): ReadinessCheck {
-  if (obstacle !== undefined) return { name, state: "failed", detail: obstacle };
+  if (obstacle !== undefined) return { name, code: "envoy-initialising", state: "failed", detail: obstacle };
   return detail === undefined ? { name, state: "passed" } : { name, state: "passed", detail };
 }
 

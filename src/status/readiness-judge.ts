@@ -37,10 +37,12 @@ export interface Obstacle {
   readonly sinceMs: number;
   /** Whether the pod is unready because of it. */
   readonly gates: boolean;
+  /** Told beside the others, and nothing that is waited for. */
+  readonly isNote: boolean;
 }
 
 /** An obstacle as it is found, before its time is looked up. */
-type Finding = Omit<Obstacle, "sinceMs"> & { readonly sinceMs?: number };
+type Finding = Omit<Obstacle, "sinceMs" | "isNote"> & { readonly sinceMs?: number; readonly isNote?: boolean };
 
 /** Envoy as it stands: what is wrong with it, if anything, and the conditions one by one. */
 interface EnvoyStanding {
@@ -93,7 +95,7 @@ export class ReadinessJudge {
     const checks = obstacles
       .filter(({ name }) => name !== "envoy")
       .map(({ name, detail, sinceMs, gates }): ReadinessCheck => {
-        return { name, state: gates ? "failed" : "not-counted", detail, sinceMs };
+        return { name, ...codeOf(name), state: gates ? "failed" : "not-counted", detail, sinceMs };
       });
     if (envoy !== undefined) checks.unshift(this.#envoyCheck(envoy, latched, obstacles));
     return { ready, checks, phases: waterfall(this.#sources.startPhases?.() ?? []) };
@@ -135,7 +137,7 @@ export class ReadinessJudge {
       found.push({ name: "certificate files", detail: `${missingFile} does not exist`, gates: true });
     }
     for (const { name, detail = "pending", sinceMs, gates, isNote } of this.#sources.holds.pending()) {
-      found.push({ name, detail, sinceMs, gates: !isNote && (gates || this.#mode === "strict") });
+      found.push({ name, detail, sinceMs, isNote, gates: !isNote && (gates || this.#mode === "strict") });
     }
     const obstacles = this.#dated(found);
     this.#tell(obstacles.filter(({ gates }) => gates));
@@ -163,7 +165,8 @@ export class ReadinessJudge {
       const detail = failed
         ? `Envoy ended with ${last} and is not up again, ${times(count)} so far`
         : describeError(error);
-      return { obstacle: detail, checks: [{ name: failed ? "process" : "admin interface", state: "failed", detail }] };
+      const name = failed ? "process" : "admin interface";
+      return { obstacle: detail, checks: [{ name, code: "envoy-start", state: "failed", detail }] };
     }
   }
 
@@ -174,7 +177,7 @@ export class ReadinessJudge {
     return found.map((finding) => {
       const since = finding.sinceMs ?? this.#since.get(finding.name) ?? this.#clock.now();
       this.#since.set(finding.name, since);
-      return { ...finding, sinceMs: since };
+      return { isNote: false, ...finding, sinceMs: since };
     });
   }
 
@@ -195,13 +198,11 @@ export class ReadinessJudge {
   }
 }
 
-function times(count: number): string {
-  return count === 1 ? "once" : `${String(count)} times`;
+/** Of a hold that waits for a step of the start under another name. */
+function codeOf(name: string): Pick<ReadinessCheck, "code"> {
+  return name === "identity" ? { code: "certificate" } : {};
 }
 
-/** The body of a 503: one line for each thing that is pending. */
-export function renderObstacles(obstacles: readonly Obstacle[]): string {
-  return obstacles
-    .map(({ name, detail, sinceMs }) => `${name}: ${detail} (since ${new Date(sinceMs).toISOString()})\n`)
-    .join("");
+function times(count: number): string {
+  return count === 1 ? "once" : `${String(count)} times`;
 }

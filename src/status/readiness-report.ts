@@ -3,6 +3,8 @@
 /** One condition of readiness as it stands, with the conditions that it is made of. */
 export interface ReadinessCheck {
   readonly name: string;
+  /** What is missing when it fails, for a program; docs/operations.md lists them. */
+  readonly code?: string;
   /** `not-counted`: it fails now, but the pod is not unready because of it. */
   readonly state: "passed" | "failed" | "not-counted";
   /** What is wrong, or what is there; one line. */

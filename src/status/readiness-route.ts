@@ -1,15 +1,17 @@
 // SPDX-License-Identifier: Apache-2.0
 import type { Call, RouteContext } from "./call.ts";
-import { renderObstacles } from "./readiness-judge.ts";
+import type { Obstacle } from "./readiness-judge.ts";
 import { renderReport, reportJson } from "./readiness-report.ts";
-import { sendReply } from "./reply.ts";
+import { headerText, sendReply } from "./reply.ts";
 import { hasQueryFlag } from "./request-path.ts";
 
 const text = { "Content-Type": "text/plain; charset=utf-8" };
+/** On a 503: the names of what is pending, so that an answer without a body says what to look for. */
+const pendingHeader = "X-Attache-Pending";
 
 /**
- * 200 with an empty body, or 503 with a line for each thing that is pending. `?verbose` gives the whole tree as text,
- * `Accept: application/json` the same for a program.
+ * 200 or 503, both with an empty body. `?verbose` gives the whole tree as text, `Accept: application/json` the same for
+ * a program.
  */
 export async function answerReadiness({ judge }: Pick<RouteContext, "judge">, call: Call): Promise<void> {
   const wantsJson = /\bapplication\/json\b/i.test(call.request.headers.accept ?? "");
@@ -24,5 +26,11 @@ export async function answerReadiness({ judge }: Pick<RouteContext, "judge">, ca
     return;
   }
   const { ready, obstacles } = await judge.judge();
-  sendReply(call, ready ? { status: 200 } : { status: 503, headers: text, body: renderObstacles(obstacles) });
+  sendReply(call, ready ? { status: 200 } : { status: 503, headers: { [pendingHeader]: pendingNames(obstacles) } });
+}
+
+/** What keeps the pod unready first, then what is waited for besides. */
+function pendingNames(obstacles: readonly Obstacle[]): string {
+  const pending = obstacles.filter(({ isNote }) => !isNote).toSorted((a, b) => Number(b.gates) - Number(a.gates));
+  return headerText(pending.map(({ name }) => name).join(", "));
 }

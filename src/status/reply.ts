@@ -25,6 +25,11 @@ export function textReply(status: number, text: string): Reply {
   return { status, headers: plainText, body: `${text}\n` };
 }
 
+/** Text that a header may hold: printable ASCII on one line, 256 characters at most. */
+export function headerText(text: string): string {
+  return text.replaceAll(/[^\x20-\x7e]+/g, " ").slice(0, 256);
+}
+
 export const notFound = textReply(404, "404 page not found");
 export const onlyLocalhost = textReply(403, "Only requests from localhost are allowed");
 export const methodNotAllowed = textReply(405, "Method Not Allowed");

@@ -4,10 +4,11 @@ import { mkdirSync, openSync, closeSync, readdirSync, readFileSync, readlinkSync
 import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
 import { EnvoyAdmin } from "../../src/dev/envoy-admin.ts";
-import { findFreePorts } from "../../src/dev/free-ports.ts";
 import { askLoopback } from "../../src/dev/loopback-http.ts";
+import { readPending } from "../../src/dev/phases.ts";
 import { envoyBinary } from "./envoy-binary.ts";
 import { eventually } from "./eventually.ts";
+import { freePorts } from "./free-ports.ts";
 import { isRunning } from "./process-state.ts";
 import { temporaryDirectory } from "./temporary-directory.ts";
 
@@ -53,7 +54,7 @@ export interface Pod extends AsyncDisposable {
   log(): string;
   /** The processes below this one that work in the pod's directory, the agent aside. */
   envoyPids(): readonly number[];
-  /** The answer of the agent's status server. */
+  /** The status that a kubelet is answered; unless it is 200 also what the agent says to be pending, one thing a line. */
   readiness(): Promise<{ readonly status: number; readonly body: string }>;
   /** Serials of the certificates that Envoy uses; empty while it has none or does not answer. */
   serials(): Promise<readonly string[]>;
@@ -65,7 +66,7 @@ const root = join(import.meta.dirname, "../..");
 export async function startPod(options: PodOptions): Promise<Pod> {
   await using stack = new AsyncDisposableStack();
   const { path: directory } = stack.use(await temporaryDirectory());
-  const [admin = 0, status = 0, readiness = 0, metrics = 0, inbound = 0] = await findFreePorts(5);
+  const [admin = 0, status = 0, readiness = 0, metrics = 0, inbound = 0] = await freePorts(5);
   const ports: PodPorts = { admin, status, readiness, metrics, inbound };
   writeMounts(directory, options);
   writeResources(directory, inbound);
@@ -91,8 +92,11 @@ export async function startPod(options: PodOptions): Promise<Pod> {
   const signal = new AbortController().signal;
   const envoyAdmin = new EnvoyAdmin(admin);
   const log = (): string => readFileSync(join(directory, "log"), "utf8");
-  const askReadiness = (): ReturnType<Pod["readiness"]> =>
-    askLoopback({ port: status, path: "/healthz/ready" }, signal);
+  const askReadiness: Pod["readiness"] = async () => {
+    const plain = await askLoopback({ port: status, path: "/healthz/ready" }, signal);
+    const pending = plain.status === 200 ? [] : await readPending(ports, signal);
+    return { status: plain.status, body: pending.join("\n") };
+  };
   return {
     directory,
     ports,
