@@ -26,35 +26,37 @@ const mostWaiting = 4;
 
 const retryPolicy = { firstMs: 5_000, factor: 2, maxMs: 60_000 };
 
+/** The stream to the control plane that an answer came on. */
+export interface AnswerOrigin {
+  /** False once the stream has ended: its nonces mean nothing to the next one. */
+  readonly isOpen: boolean;
+  /** Sends a request there; one that comes too late is dropped. */
+  reply(request: Uint8Array): void;
+}
+
 /**
- * Answers with extensions, on one stream to the control plane: converted side by side, sent in the order in which they
- * came, while answers of other types pass them by. What was missing is tried again until it is there, or until the
- * control plane sends something newer.
+ * Answers with extensions, for one client, whichever stream to the control plane they come on: converted side by side,
+ * sent in the order in which they came, while answers of other types pass them by. What was missing is tried again until
+ * it is there, or until a control plane sends something newer.
  */
 export class ExtensionFeed {
   readonly #client: ProxiedStream;
   readonly #converter: ExtensionConverter;
-  readonly #reply: (request: Uint8Array) => void;
   readonly #signal: AbortSignal;
   #last: Promise<unknown> = Promise.resolve();
   #waiting = 0;
   #received = 0;
   #ownNonces = 0;
 
-  constructor(
-    client: ProxiedStream,
-    converter: ExtensionConverter,
-    reply: (request: Uint8Array) => void,
-    signal: AbortSignal,
-  ) {
+  /** @param signal ends all work: the client is gone */
+  constructor(client: ProxiedStream, converter: ExtensionConverter, signal: AbortSignal) {
     this.#client = client;
     this.#converter = converter;
-    this.#reply = reply;
     this.#signal = signal;
   }
 
   /** Resolves when there is room for another. */
-  async receive(bytes: Uint8Array): Promise<void> {
+  async receive(bytes: Uint8Array, origin: AnswerOrigin): Promise<void> {
     const response = parseResponse(bytes, this.#client.protocol);
     const number = ++this.#received;
     const converting = this.#converter.convert(response.resources, this.#signal);
@@ -62,7 +64,7 @@ export class ExtensionFeed {
     this.#waiting++;
     this.#last = this.#last.then(async () => {
       try {
-        await this.#send({ response, bytes, number }, converting);
+        await this.#send({ response, bytes, number, origin }, converting);
       } finally {
         this.#waiting--;
       }
@@ -71,17 +73,17 @@ export class ExtensionFeed {
   }
 
   async #send(received: Received, converting: Promise<ConvertedExtensions>): Promise<void> {
-    const { response, bytes } = received;
+    const { response, bytes, origin } = received;
     const { subscriptions, protocol, call } = this.#client;
     let converted: ConvertedExtensions;
     try {
       converted = await converting;
     } catch (error) {
-      if (!this.#signal.aborted) this.#refuse(response, describeError(error));
+      if (!this.#signal.aborted) this.#refuse(response, describeError(error), origin);
       return;
     }
     const { resources, isChanged, canRetry } = converted;
-    subscriptions.sent({ ...response, resources }, true);
+    subscriptions.sent({ ...response, resources }, origin.isOpen);
     this.#client.isAnswered = true;
     await call.write(isChanged ? renderResponse({ ...response, resources }, protocol) : bytes).catch(() => undefined);
     if (canRetry) void this.#retry(received).catch(() => undefined);
@@ -105,17 +107,19 @@ export class ExtensionFeed {
     }
   }
 
-  #refuse({ typeUrl, nonce }: XdsResponse, message: string): void {
+  #refuse({ typeUrl, nonce }: XdsResponse, message: string, origin: AnswerOrigin): void {
     const { subscriptions, context, protocol } = this.#client;
     context.metrics.rejections.inc("ecds");
     context.log.warn("the agent refused extensions", { typeUrl, reason: message });
     const version = subscriptions.versionInUse(typeUrl);
-    this.#reply(renderRequest({ typeUrl, version, nonce, error: { code: GrpcStatus.internal, message } }, protocol));
+    origin.reply(renderRequest({ typeUrl, version, nonce, error: { code: GrpcStatus.internal, message } }, protocol));
   }
 }
 
 interface Received {
   readonly response: XdsResponse;
   readonly bytes: Uint8Array;
+  /** Counts the answers, so that a newer one is known. */
   readonly number: number;
+  readonly origin: AnswerOrigin;
 }

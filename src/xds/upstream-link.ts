@@ -4,7 +4,7 @@ import type { IncomingMessage } from "../lib/grpc/message.ts";
 import { GrpcStatus } from "../lib/grpc/status.ts";
 import { describeError } from "../lib/errors.ts";
 import { orAborted } from "../lib/tasks.ts";
-import { ExtensionFeed } from "./extension-feed.ts";
+import type { AnswerOrigin, ExtensionFeed } from "./extension-feed.ts";
 import { renderHealthReport, type WorkloadHealth } from "./health/health-state.ts";
 import { OwnTypeFeed } from "./own-type-feed.ts";
 import type { ProxiedStream } from "./proxied-stream.ts";
@@ -17,24 +17,26 @@ import { shortTypeName, typeUrls } from "./type-url.ts";
 import { WireError } from "./wire.ts";
 
 /** One stream to the control plane: requests out, answers to Envoy or to the agent itself. */
-export class UpstreamLink {
+export class UpstreamLink implements AnswerOrigin {
   readonly #client: ProxiedStream;
   readonly #stream: ClientStream;
+  /** Aborts when this stream has ended, and when the client is gone. */
   readonly #signal: AbortSignal;
+  readonly #ended = new AbortController();
   readonly #feeds: ReadonlyMap<string, OwnTypeFeed>;
   readonly #extensions: ExtensionFeed | undefined;
   #isTriggered = false;
 
-  constructor(client: ProxiedStream, stream: ClientStream, signal: AbortSignal) {
+  /** @param extensions converts extensions for the client; undefined passes them on as they are */
+  constructor(client: ProxiedStream, stream: ClientStream, extensions: ExtensionFeed | undefined, stop: AbortSignal) {
     this.#client = client;
     this.#stream = stream;
-    this.#signal = signal;
+    this.#extensions = extensions;
+    this.#signal = AbortSignal.any([stop, this.#ended.signal]);
     const { context, protocol } = client;
-    const reply = (request: Uint8Array): void => {
-      void this.#write(request);
-    };
-    const { log, metrics, extensions } = context;
-    this.#extensions = extensions === undefined ? undefined : new ExtensionFeed(client, extensions, reply, signal);
+    const { log, metrics } = context;
+    const signal = this.#signal;
+    const reply = this.reply.bind(this);
     this.#feeds = new Map(
       context.ownTypes.map((type) => [type.typeUrl, new OwnTypeFeed(type, { protocol, log, metrics, reply, signal })]),
     );
@@ -52,24 +54,36 @@ export class UpstreamLink {
 
   /** Reports a change of the workload's health, unless it is too early for it. */
   report(health: WorkloadHealth): void {
-    if (this.#isTriggered) void this.#write(renderHealthReport(health, this.#client.protocol));
+    if (this.#isTriggered) this.reply(renderHealthReport(health, this.#client.protocol));
   }
 
   cancel(): void {
     this.#stream.cancel();
   }
 
+  get isOpen(): boolean {
+    return !this.#signal.aborted;
+  }
+
+  reply(request: Uint8Array): void {
+    void this.#write(request);
+  }
+
   /** Hands on answers until the stream ends. @throws GrpcError unless it ends with OK */
   async run(): Promise<void> {
-    for await (const message of this.#stream.responses) {
-      this.#client.context.metrics.responses.inc();
-      await this.#onResponse(message);
+    try {
+      for await (const message of this.#stream.responses) {
+        this.#client.context.metrics.responses.inc();
+        await this.#onResponse(message);
+      }
+    } finally {
+      this.#ended.abort(new Error("the stream to the control plane has ended"));
     }
   }
 
   #trigger(): void {
     this.#isTriggered = true;
-    for (const typeUrl of this.#feeds.keys()) void this.#write(renderRequest({ typeUrl }, this.#client.protocol));
+    for (const typeUrl of this.#feeds.keys()) this.reply(renderRequest({ typeUrl }, this.#client.protocol));
     const health = this.#client.context.health();
     if (health !== undefined) this.report(health);
   }
@@ -91,7 +105,7 @@ export class UpstreamLink {
     }
     if (!this.#client.subscriptions.has(scanned.typeUrl)) await this.#consume(scanned);
     else if (scanned.typeUrl === typeUrls.extension && this.#extensions !== undefined) {
-      await this.#extensions.receive(await readScanned(scanned));
+      await this.#extensions.receive(await readScanned(scanned), this);
     } else await this.#forward(scanned);
   }
 
@@ -125,7 +139,7 @@ export class UpstreamLink {
     context.metrics.rejections.inc(shortTypeName(typeUrl));
     context.log.warn("refused a type that nobody here asked for", { typeUrl, version: scanner.version });
     const error = { code: GrpcStatus.invalidArgument, message: `${typeUrl}: nobody here asked for this type` };
-    void this.#write(renderRequest({ typeUrl, nonce: scanner.nonce, error }, protocol));
+    this.reply(renderRequest({ typeUrl, nonce: scanner.nonce, error }, protocol));
   }
 }
 

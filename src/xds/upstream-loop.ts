@@ -3,6 +3,7 @@ import { backoffMs } from "../lib/backoff.ts";
 import { abortReason } from "../lib/clock.ts";
 import { describeError } from "../lib/errors.ts";
 import { GrpcError, GrpcStatus, grpcStatusName } from "../lib/grpc/status.ts";
+import { ExtensionFeed } from "./extension-feed.ts";
 import type { ProxiedStream } from "./proxied-stream.ts";
 import { openUpstream, readConnectionFiles } from "./upstream.ts";
 import { UpstreamLink } from "./upstream-link.ts";
@@ -27,12 +28,14 @@ interface AttachableStream extends ProxiedStream {
 export async function runUpstream(client: AttachableStream, signal: AbortSignal): Promise<void> {
   const { clock, config, random } = client.context;
   const { backoff } = config.upstream;
+  const converter = client.context.extensions;
+  const extensions = converter === undefined ? undefined : new ExtensionFeed(client, converter, signal);
   let attempt = 0;
   let outageSinceMs = clock.monotonicMs();
   for (;;) {
     const files = await readConnectionFiles(config.upstream);
     const startMs = clock.monotonicMs();
-    const held = await connectOnce(client, signal);
+    const held = await connectOnce(client, extensions, signal);
     if (signal.aborted) throw abortReason(signal);
     if (held && clock.monotonicMs() - startMs >= goodStreamMs) {
       attempt = 0;
@@ -46,7 +49,11 @@ export async function runUpstream(client: AttachableStream, signal: AbortSignal)
 }
 
 /** One stream to the control plane, from its opening to its end. @returns whether it was open at all */
-async function connectOnce(client: AttachableStream, signal: AbortSignal): Promise<boolean> {
+async function connectOnce(
+  client: AttachableStream,
+  extensions: ExtensionFeed | undefined,
+  signal: AbortSignal,
+): Promise<boolean> {
   const { context, protocol } = client;
   const { log, metrics } = context;
   let address: string | undefined;
@@ -54,7 +61,7 @@ async function connectOnce(client: AttachableStream, signal: AbortSignal): Promi
     await using upstream = await openUpstream(context.config, protocol, context, signal);
     ({ address } = upstream);
     log.info("connected to the control plane", { address, protocol });
-    const link = new UpstreamLink(client, upstream.stream, signal);
+    const link = new UpstreamLink(client, upstream.stream, extensions, signal);
     client.attach(link);
     try {
       await link.run();

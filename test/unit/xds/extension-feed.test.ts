@@ -1,0 +1,98 @@
+// SPDX-License-Identifier: Apache-2.0
+import { expect, test } from "vitest";
+import { type ConvertedExtensions, ExtensionFeed } from "../../../src/xds/extension-feed.ts";
+import type { ProxiedStream } from "../../../src/xds/proxied-stream.ts";
+import { parseRequest, renderRequest } from "../../../src/xds/request.ts";
+import { parseResponse, renderResponse, type XdsResource } from "../../../src/xds/response.ts";
+import { Subscriptions } from "../../../src/xds/subscriptions.ts";
+import { typeUrls } from "../../../src/xds/type-url.ts";
+import { createXdsMetrics } from "../../../src/xds/xds-metrics.ts";
+import { FakeClock } from "../../support/fake-clock.ts";
+import { testLog } from "../../support/test-log.ts";
+
+const typeUrl = typeUrls.extension;
+
+/** A client on the socket that reads everything at once. */
+function startFeed(canRetry: (version: string) => boolean) {
+  const clock = new FakeClock();
+  const sent: string[] = [];
+  const tried: string[] = [];
+  const subscriptions = new Subscriptions("delta");
+  const client = {
+    protocol: "delta",
+    context: { clock, random: () => 0.5, log: testLog().log, metrics: createXdsMetrics() },
+    call: {
+      write: (bytes: Uint8Array) => {
+        const { version, nonce } = parseResponse(bytes, "delta");
+        sent.push(`${version} ${nonce}`);
+        return Promise.resolve();
+      },
+    },
+    subscriptions,
+    isAnswered: false,
+  } as unknown as ProxiedStream;
+  const converter = {
+    convert: ([resource]: readonly XdsResource[]): Promise<ConvertedExtensions> => {
+      const version = resource?.version ?? "";
+      tried.push(version);
+      const resources = resource === undefined ? [] : [resource];
+      return Promise.resolve({ resources, isChanged: true, failed: ["a"], canRetry: canRetry(version) });
+    },
+  };
+  const stop = new AbortController();
+  return { clock, sent, tried, subscriptions, stop, feed: new ExtensionFeed(client, converter, stop.signal) };
+}
+
+function answer(version: string): Uint8Array {
+  const resources = [{ name: "a", version, any: new Uint8Array(0) }];
+  return renderResponse({ typeUrl, version, nonce: `n${version}`, resources, removed: [] }, "delta");
+}
+
+function origin() {
+  return { isOpen: true, reply: () => undefined };
+}
+
+test("after a restart of the control plane only its newer answer is tried again, and what is sent then has a nonce of its own", async () => {
+  let missing = true;
+  const { clock, sent, tried, stop, feed } = startFeed(() => missing);
+  await feed.receive(answer("1"), origin());
+  await feed.receive(answer("2"), origin());
+  await clock.advance(60_000);
+  expect(tried.filter((version) => version === "1")).toHaveLength(1);
+  expect(tried.filter((version) => version === "2").length).toBeGreaterThan(2);
+  missing = false;
+  await clock.advance(60_000);
+  await feed.receive(answer("3"), origin());
+  await clock.advance(0);
+  expect(sent).toEqual(["1 n1", "2 n2", "2 attache-1", "3 n3"]);
+  expect(clock.pendingDelaysMs).toEqual([]);
+  stop.abort();
+});
+
+test("what is missing is tried again though the control plane has gone", async () => {
+  let missing = true;
+  const { clock, sent, feed } = startFeed(() => missing);
+  const from = origin();
+  await feed.receive(answer("1"), from);
+  await clock.advance(0);
+  from.isOpen = false;
+  missing = false;
+  await clock.advance(60_000);
+  expect(sent).toEqual(["1 n1", "1 attache-1"]);
+});
+
+test.each([true, false])(
+  "what Envoy says of an answer goes to the control plane that sent it, and to no other: %s",
+  async (isOpen) => {
+    const { clock, subscriptions, feed } = startFeed(() => false);
+    const first = renderRequest({ typeUrl, subscribe: ["a"] }, "delta");
+    subscriptions.note(parseRequest(first, "delta"), first);
+    const received = feed.receive(answer("1"), { ...origin(), isOpen });
+    await received;
+    await clock.advance(0);
+    const accepted = renderRequest({ typeUrl, nonce: "n1" }, "delta");
+    const { forward, verdict } = subscriptions.note(parseRequest(accepted, "delta"), accepted);
+    expect(verdict?.kind).toBe("accepted");
+    expect(forward === undefined).toBe(!isOpen);
+  },
+);
