@@ -6,6 +6,7 @@ import type { UnixListener } from "../lib/unix-socket.ts";
 import type { MetricFamily } from "../metrics/index.ts";
 import type { Readiness, ReadinessHold } from "../model/readiness.ts";
 import type { CacheStatus, XdsProxy } from "../xds/index.ts";
+import type { DnsRoom } from "./dns-room.ts";
 import type { Identity } from "./identity-rooms.ts";
 
 export interface DiscoveryStart {
@@ -13,6 +14,8 @@ export interface DiscoveryStart {
   readonly socket: UnixListener | undefined;
   readonly identity: Identity;
   readonly holds: Readiness;
+  /** Who wants the names of the mesh; undefined: nobody. */
+  readonly dns: Pick<DnsRoom, "replace"> | undefined;
 }
 
 /**
@@ -20,12 +23,12 @@ export interface DiscoveryStart {
  * @returns undefined when Envoy reads its configuration from files
  */
 export async function startDiscovery(
-  { config: { envoy, xds }, socket, identity, holds }: DiscoveryStart,
+  { config: { envoy, xds }, socket, identity, holds, dns }: DiscoveryStart,
   rooms: AsyncDisposableStack,
   deps: Deps,
 ): Promise<XdsProxy | undefined> {
   if (xds.kind === "files" || socket === undefined) return undefined;
-  const { createTrustAnchors, createXdsMetrics, serveXdsProxy } = await import("../xds/index.ts");
+  const { createNameTable, createTrustAnchors, createXdsMetrics, serveXdsProxy } = await import("../xds/index.ts");
   const metrics = { ...createXdsMetrics(), ...identity.metrics.agent.xds };
   identity.metrics.addFamilies([
     counter("attache_xds_rejections_total", "Updates that Envoy or the agent refused, by type.", metrics.rejections),
@@ -47,7 +50,8 @@ export async function startDiscovery(
   const anchors = createTrustAnchors((pems) => {
     identity.setMeshAnchors(pems);
   });
-  const ownTypes = xds.proxyConfigOverXds ? [anchors] : [];
+  const nameTypes = dns === undefined ? [] : [createNameTable({ clock: deps.clock, publish: dns.replace })];
+  const ownTypes = [...nameTypes, ...(xds.proxyConfigOverXds ? [anchors] : [])];
   const log = deps.log.scope("xdsproxy");
   const maxEnvoyStreams = envoy.hotRestart === undefined ? 1 : 2;
   const { wasm } = xds;

@@ -5,6 +5,7 @@ import type { LogLevelSwitch } from "../lib/log-levels.ts";
 import type { StatusSources } from "../status/index.ts";
 import type { XdsProxy } from "../xds/index.ts";
 import type { AgentDeps } from "./agent.ts";
+import type { DnsRoom } from "./dns-room.ts";
 import type { Ending } from "./ending.ts";
 import type { Identity } from "./identity-rooms.ts";
 
@@ -12,6 +13,7 @@ interface Inspected {
   readonly config: AgentConfig;
   readonly identity: Identity;
   readonly xds: XdsProxy | undefined;
+  readonly dns: DnsRoom | undefined;
   readonly ending: Ending;
   readonly logLevels: LogLevelSwitch;
   readonly redact: AgentDeps["redact"];
@@ -22,6 +24,7 @@ export function createInspection({
   config,
   identity,
   xds,
+  dns,
   ending,
   logLevels,
   redact,
@@ -37,6 +40,7 @@ export function createInspection({
     },
     node: () => redact({ ...config.node, locality: { ...config.node.locality } }),
     configuration: () => redact(config.proxyConfig),
+    nameTable: () => dns?.debugTable(),
     drain: () => ending.reason() ?? (ending.wantsDrain ? "not draining" : "draining by request"),
     logLevels,
     ...(xds === undefined ? {} : { xds: () => xdsFacts(xds) }),

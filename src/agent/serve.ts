@@ -12,6 +12,7 @@ import type { StatusServer, StatusSources } from "../status/index.ts";
 import type { XdsProxy } from "../xds/index.ts";
 import type { AgentDeps, AgentEnd, AgentSignals } from "./agent.ts";
 import { startDiscovery } from "./discovery-room.ts";
+import { startDns } from "./dns-room.ts";
 import { Ending } from "./ending.ts";
 import { createEnvoySide } from "./envoy-side.ts";
 import { startIdentity } from "./identity-rooms.ts";
@@ -44,12 +45,13 @@ export async function serve(started: Started, deps: AgentDeps, signals: AgentSig
   const roomDeps = { ...deps, fail: ending.fail.bind(ending) };
   await using rooms = new AsyncDisposableStack();
 
+  const dns = await startDns({ config, holds }, rooms, roomDeps);
   const envoyStarts = (): SupervisedEnvoy["counts"] =>
     envoy?.counts ?? { failures: 0, restarts: 0, swaps: 0, refusedSwaps: 0 };
   const identityStart = { config, socket: started.sdsSocket, holds, phases, envoyStarts };
   const identity = await startIdentity(identityStart, rooms, roomDeps);
   rooms.defer(started.onEnd);
-  const xds = await startDiscovery({ config, socket: started.xdsSocket, identity, holds }, rooms, roomDeps);
+  const xds = await startDiscovery({ config, socket: started.xdsSocket, identity, holds, dns }, rooms, roomDeps);
   const side = await createEnvoySide(envoy, config, rooms, roomDeps);
   let wasReady = false;
   const sources: StatusSources = {
@@ -71,7 +73,7 @@ export async function serve(started: Started, deps: AgentDeps, signals: AgentSig
       side.drainByRequest();
     },
     requiredFiles: outputFiles(config),
-    inspect: createInspection({ config, identity, xds, ending, logLevels: deps.logLevels, redact: deps.redact }),
+    inspect: createInspection({ config, identity, xds, dns, ending, logLevels: deps.logLevels, redact: deps.redact }),
   };
   const { listenStatus } = await import("../status/index.ts");
   const status = rooms.use(await listenStatus(config.status, sources, roomDeps));

@@ -2,6 +2,7 @@
 import type { BootstrapConfig } from "../bootstrap/bootstrap-config.ts";
 import type { CaConfig } from "../ca/ca-config.ts";
 import type { CertConfig } from "../cert/cert-config.ts";
+import type { DnsConfig } from "../dns/dns-config.ts";
 import type { EnvoyConfig } from "../envoy/envoy-config.ts";
 import type { HostConfig } from "../host/host-config.ts";
 import type { LogLevels } from "../lib/log.ts";
@@ -32,7 +33,8 @@ export interface AgentConfig {
   readonly sds: SdsConfig;
   readonly status: StatusConfig;
   readonly xds: DiscoverySource;
-  readonly dns: DnsConfig;
+  /** Undefined: no DNS proxy. */
+  readonly dns: DnsConfig | undefined;
   readonly platform: PlatformConfig;
   readonly host: HostConfig;
   readonly recorder: RecorderConfig;
@@ -123,11 +125,3 @@ export type DiscoverySource =
       readonly proxyConfigOverXds: boolean;
     }
   | { readonly kind: "files"; readonly directory: string };
-
-export interface DnsConfig {
-  readonly enabled: boolean;
-  /** `host:port` as given in `DNS_PROXY_ADDR`. */
-  readonly address: string;
-  readonly forwardParallel: boolean;
-  readonly forwardTimeoutMs: number;
-}

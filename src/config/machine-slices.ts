@@ -1,18 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 import { isIpv6 } from "../lib/ip-address.ts";
 import type { PlatformConfig } from "../platform/platform-config.ts";
-import type { DnsConfig } from "./agent-config.ts";
 import type { Sources } from "./sources.ts";
-
-export function dnsConfig({ env, role }: Sources): DnsConfig {
-  const sidecar = role === "sidecar" && env.bool("ISTIO_META_DNS_CAPTURE");
-  return {
-    enabled: sidecar || env.bool("ISTIO_META_ENABLE_DNS_SERVER"),
-    address: env.string("DNS_PROXY_ADDR") || "localhost:15053",
-    forwardParallel: env.bool("DNS_FORWARD_PARALLEL"),
-    forwardTimeoutMs: env.durationMs("DNS_FORWARD_TIMEOUT"),
-  };
-}
 
 /** Whether a cloud's metadata server is asked, and whether Envoy waits for its answer. */
 export function platformConfig({ env, node, findings }: Sources): PlatformConfig {

@@ -130,6 +130,7 @@ export const ownVariables = {
     "directory for what was known when Envoy crashed; empty writes nothing",
     own,
   ),
+  ATTACHE_RESOLV_CONF: row("string", "/etc/resolv.conf", "file with the resolvers that the DNS proxy asks", own),
   ATTACHE_WASM_CACHE_DIR: row("string", "/var/lib/istio/data", "directory for fetched Wasm modules", own),
   ATTACHE_XDS_CACHE: row("string", "", "directory for what Envoy accepted, for a start without a control plane", own),
   ATTACHE_XDS_CACHE_AFTER: row(

@@ -28,7 +28,23 @@ export function isIpv6(text: string): boolean {
 export function canonicalIp(text: string): string | undefined {
   if (!text.includes(":")) return isIpv4(text) ? text : undefined;
   const groups = parseIpv6(text);
-  if (groups === undefined) return undefined;
+  return groups === undefined ? undefined : formatGroups(groups);
+}
+
+/** The four or sixteen bytes of an address, an IPv6 one without its zone; undefined when the text is no address. */
+export function ipBytes(text: string): Uint8Array | undefined {
+  if (!text.includes(":")) return isIpv4(text) ? Uint8Array.from(text.split("."), Number) : undefined;
+  const groups = parseIpv6(text);
+  return groups === undefined ? undefined : Uint8Array.from(groups.flatMap((group) => [group >> 8, group & 255]));
+}
+
+/** The one spelling of an address of four or sixteen bytes. */
+export function formatIp(bytes: Uint8Array): string {
+  if (bytes.length === 4) return bytes.join(".");
+  return formatGroups(Array.from({ length: 8 }, (_, i) => ((bytes[2 * i] ?? 0) << 8) | (bytes[2 * i + 1] ?? 0)));
+}
+
+function formatGroups(groups: readonly number[]): string {
   const [, , , , , sixth = 0, high = 0, low = 0] = groups;
   if (sixth === 0xffff && groups.slice(0, 5).every((group) => group === 0)) {
     return `::ffff:${[high >> 8, high & 255, low >> 8, low & 255].join(".")}`;

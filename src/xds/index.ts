@@ -3,6 +3,7 @@ export type { CacheStatus } from "./answer-cache.ts";
 export type { WorkloadHealth } from "./health/health-state.ts";
 export type { HealthCheckConfig, HealthCheckMethod } from "./health/health-check-config.ts";
 export { startHealthChecks, type HealthChecksDeps } from "./health/health-checks.ts";
+export { createNameTable } from "./name-table.ts";
 export type { OwnType } from "./own-type.ts";
 export type { Refusal } from "./refusals.ts";
 export { createXdsMetrics, type XdsMetrics } from "./xds-metrics.ts";

@@ -3,11 +3,13 @@ import { readFileSync, writeFileSync } from "node:fs";
 import { createServer } from "node:net";
 import { join } from "node:path";
 import { afterAll, expect, test } from "vitest";
+import { typeUrls } from "../../../src/xds/type-url.ts";
 import { type FakeCa, startFakeCa } from "../../fakes/fake-ca.ts";
+import { startFakeControlPlane } from "../../fakes/fake-control-plane.ts";
+import { dnsEnvironment } from "../../support/dns-environment.ts";
 import { eventually } from "../../support/eventually.ts";
 import { listening } from "../../support/listening.ts";
 import { type Pod, type PodOptions, startPod } from "../../support/pod.ts";
-import { startStatus } from "./status-fixture.ts";
 
 interface Leaf {
   readonly name: string;
@@ -133,7 +135,7 @@ const faults: readonly Fault[] = [
   },
 ];
 
-const dnsFault = { title: "DNS without table", leaf: /^DNS: DNS capture is on and no name table was received/ };
+const dnsFault = { title: "DNS without table", leaf: /^dns: .*DNS lookup table is not ready yet/ };
 
 /** The leaf that each fault was seen to have. */
 const seen = new Map<string, string>();
@@ -168,9 +170,20 @@ test.each(faults)("$title has its own leaf", async ({ inject, later, ends = fals
 });
 
 test("DNS without table has its own leaf", async () => {
-  await using dns = await startStatus();
-  dns.readiness.hold("DNS", "DNS capture is on and no name table was received");
-  expectOwnLeaf(dnsFault, await leavesOf(dns.port));
+  await using ca = await startFakeCa();
+  await using controlPlane = await startFakeControlPlane();
+  for (const typeUrl of [typeUrls.listener, typeUrls.cluster]) controlPlane.set(typeUrl, []);
+  const discoveryAddress = `127.0.0.1:${String(controlPlane.port)}`;
+  const env = { ATTACHE_XDS_FILES: "", ...(await dnsEnvironment()) };
+  await using pod = await startPod({ ca, env, proxyConfig: { discoveryAddress, controlPlaneAuthPolicy: "NONE" } });
+  await eventually(
+    async () => {
+      const leaves = await leavesOf(pod.ports.status);
+      expect(leaves).toHaveLength(1);
+      expectOwnLeaf(dnsFault, leaves);
+    },
+    { withinMs: 10_000 },
+  );
 });
 
 test("twelve faults have twelve different leaves", () => {

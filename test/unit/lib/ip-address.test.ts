@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 import { isIP, isIPv6, SocketAddress } from "node:net";
-import fc from "fast-check";
 import { expect, test } from "vitest";
-import { canonicalIp, ipFamily, isIpv4, isIpv6 } from "../../../src/lib/ip-address.ts";
+import { canonicalIp, formatIp, ipBytes, ipFamily, isIpv4, isIpv6 } from "../../../src/lib/ip-address.ts";
+import { fc } from "../../support/properties.ts";
 
 const group = fc.stringMatching(/^[0-9a-fA-F]{0,5}$/);
 const likelyIpv6 = fc.array(group, { minLength: 1, maxLength: 9 }).map((groups) => groups.join(":"));
@@ -44,4 +44,16 @@ test.each([
 
 test("families are told apart", () => {
   expect([isIpv4("127.0.0.1"), isIpv6("127.0.0.1"), isIpv4("::1"), isIpv6("::1")]).toEqual([true, false, false, true]);
+});
+
+test("an address and its bytes are the same thing", () => {
+  expect(ipBytes("10.1.2.255")).toEqual(Uint8Array.of(10, 1, 2, 255));
+  expect(ipBytes("2001:db8::ff")).toEqual(Uint8Array.of(0x20, 1, 0x0d, 0xb8, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff));
+  expect(ipBytes("10.1.2.0/24")).toBeUndefined();
+  fc.assert(
+    fc.property(fc.oneof(fc.ipV4(), fc.ipV6()), (text) => {
+      const bytes = ipBytes(text);
+      expect(bytes === undefined ? undefined : formatIp(bytes)).toBe(canonicalIp(text));
+    }),
+  );
 });

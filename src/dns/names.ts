@@ -1,0 +1,28 @@
+// SPDX-License-Identifier: Apache-2.0
+import type { Clock } from "../lib/clock.ts";
+import { Watched } from "../lib/watched.ts";
+import type { NameTable } from "../model/name-table.ts";
+import { debugTable } from "./debug-table.ts";
+import type { ProxyDomain } from "./dns-config.ts";
+import { buildLookupTable, type LookupTable } from "./lookup-table.ts";
+
+/** The names of the mesh as they stand. */
+export interface Names {
+  /** Nothing before the first table. */
+  readonly lookup: Watched<LookupTable>;
+  /** Answers from this table from now on, in one step. */
+  replace(table: NameTable, signal: AbortSignal): Promise<void>;
+  /** As pilot-agent shows it; undefined before the first table. */
+  debugTable(): unknown;
+}
+
+export function createNames(domain: ProxyDomain, clock: Clock): Names {
+  const lookup = new Watched<LookupTable>();
+  return {
+    lookup,
+    async replace(table, signal) {
+      lookup.set(await buildLookupTable(table, domain, () => clock.delay(0, signal)));
+    },
+    debugTable: () => (lookup.current === undefined ? undefined : debugTable(lookup.current)),
+  };
+}
