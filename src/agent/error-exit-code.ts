@@ -18,7 +18,8 @@ const exitCodes: Readonly<Record<string, number>> = {
   AGENT_XDS_RESOURCE: exitCode.configuration,
   AGENT_EMBEDDED_CA: exitCode.unavailable,
   AGENT_REQUEST: exitCode.unsuccessful,
-  AGENT_WAIT: exitCode.unsuccessful,
+  AGENT_WAIT: exitCode.failed,
+  AGENT_WAIT_FOREIGN: exitCode.unsuccessful,
 };
 
 /** The exit code for an error that ends a command. */

@@ -6,6 +6,7 @@ export interface HttpRequest {
   readonly method: string;
   readonly url: URL;
   readonly body: string;
+  readonly headers?: Readonly<Record<string, string>>;
 }
 
 export interface HttpAnswer {
@@ -31,14 +32,14 @@ export async function requestHttp(request: HttpRequest, signal: AbortSignal): Pr
     message.resume();
     const url = new URL(location, current.url);
     const keeps = status === 307 || status === 308 || current.method === "HEAD";
-    current = keeps ? { ...current, url } : { method: "GET", url, body: "" };
+    current = keeps ? { ...current, url } : { ...current, method: "GET", url, body: "" };
   }
   throw new Error(`${request.url.href} redirects more than ${String(mostRedirects)} times`);
 }
 
-async function send({ method, url, body }: HttpRequest, signal: AbortSignal): Promise<IncomingMessage> {
+async function send({ method, url, body, headers: given }: HttpRequest, signal: AbortSignal): Promise<IncomingMessage> {
   const { request } = url.protocol === "https:" ? await import("node:https") : await import("node:http");
-  const headers: Record<string, string> = { "accept-encoding": "gzip" };
+  const headers: Record<string, string> = { "accept-encoding": "gzip", ...given };
   if (body !== "") headers["content-length"] = String(Buffer.byteLength(body));
   const options: RequestOptions = { method, headers, signal, agent: false };
   return new Promise((resolve, reject) => {

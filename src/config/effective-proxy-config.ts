@@ -28,7 +28,7 @@ export interface ProxyConfigSources {
 
 export const configAnnotation = "proxy.istio.io/config";
 const addressAnnotation = "sidecar.istio.io/discoveryAddress";
-const statusPortAnnotation = "status.sidecar.istio.io/port";
+export const statusPortAnnotation = "status.sidecar.istio.io/port";
 
 /**
  * ProxyConfig from all its sources: defaults, mesh file, variable, annotation; then CPU limit and flags; then checked;

@@ -6,9 +6,9 @@
  */
 export const exitCode = {
   ok: 0,
-  /** A proof that failed. */
+  /** A proof that failed; a `wait` for an agent that was not ready in time. */
   failed: 1,
-  /** A `wait` that timed out, a `request` that was refused: the code that hooks and scripts know from pilot-agent. */
+  /** A `request` that was refused, a `wait` for another's address: the code that scripts know from pilot-agent. */
   unsuccessful: 255,
   /** Wrong flags, variables or files. */
   configuration: 64,

@@ -8,6 +8,7 @@ import { isFromOtherSite, isLoopback } from "./caller.ts";
 import type { DebugRoutes } from "./debug-routes.ts";
 import { answerMetrics } from "./metrics-route.ts";
 import { answerReadiness } from "./readiness-route.ts";
+import { ReadinessWait } from "./readiness-wait.ts";
 import { methodNotAllowed, notFound, onlyLocalhost, type Reply, sendReply, textReply } from "./reply.ts";
 import { parseRequestTarget } from "./request-path.ts";
 
@@ -76,9 +77,16 @@ function lazyDebugRoutes(context: RouteContext): { readonly answer: Handler } & 
 }
 
 function createFinder(context: RouteContext, debug: { readonly answer: Handler }): (call: Call) => Handler {
-  const { config, sources, log } = context;
+  const { config, sources, log, judge, clock } = context;
+  const wait = new ReadinessWait({ judge, clock, terminating: sources.terminating });
   const exact = new Map<string, Handler>([
-    ["/healthz/ready", (call) => answerReadiness(context, call)],
+    [
+      "/healthz/ready",
+      async (call) => {
+        if (call.request.headers["prefer"] !== undefined) await wait.untilReady(call);
+        await answerReadiness(context, call);
+      },
+    ],
     ["/stats/prometheus", (call) => answerMetrics(context, call)],
     ["/metrics", (call) => answerMetrics(context, call)],
     [

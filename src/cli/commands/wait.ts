@@ -1,13 +1,16 @@
 // SPDX-License-Identifier: Apache-2.0
 import { globalFlags } from "../../config/global-flags.ts";
+import { readStatusPort } from "../../config/status-port.ts";
 import { deadline, systemClock } from "../../lib/clock.ts";
-import { AgentError, describeError } from "../../lib/errors.ts";
+import { AgentError } from "../../lib/errors.ts";
 import { exitCode } from "../../lib/exit-code.ts";
 import type { FlagSpecs } from "../../lib/flags.ts";
 import { renderLogTime, renderTextLine } from "../../lib/log-line.ts";
+import { startTask } from "../../lib/tasks.ts";
+import { AskedAddress } from "../asked-address.ts";
 import type { Command, CommandContext } from "../command.ts";
 import { parseCommandFlags } from "../command-flags.ts";
-import { requestHttp } from "../http-client.ts";
+import type { MissingStep } from "../readiness-question.ts";
 import { UsageError } from "../usage-error.ts";
 
 const flags = {
@@ -15,10 +18,10 @@ const flags = {
   url: {
     type: "string",
     default: "http://localhost:15021/healthz/ready",
-    meaning: "address that answers 200 when ready",
+    meaning: "address that answers 200 when ready; with an address of no agent a time-out ends with 255, else with 1",
   },
   timeoutSeconds: { type: "int", default: "60", meaning: "seconds to wait in all" },
-  periodMillis: { type: "int", default: "500", meaning: "milliseconds between two tries" },
+  periodMillis: { type: "int", default: "500", meaning: "milliseconds between two tries where no agent tells" },
   requestTimeoutMillis: { type: "int", default: "500", meaning: "milliseconds that one try may take" },
 } as const satisfies FlagSpecs;
 
@@ -29,38 +32,56 @@ export class WaitError extends AgentError {
   readonly code = "AGENT_WAIT";
 }
 
-/** The first try is made at once: what is ready already costs no period. */
-async function run({ args, print, stop }: CommandContext): Promise<number> {
-  const { values } = parseCommandFlags("wait", args, flags);
-  const url = parseUrl(values.url);
-  const seconds = String(values.timeoutSeconds);
+/** What was waited for is no agent's address, and was not ready in time. */
+export class WaitForeignError extends AgentError {
+  readonly code = "AGENT_WAIT_FOREIGN";
+}
+
+async function run({ args, env, print, stop }: CommandContext): Promise<number> {
+  const { values, given } = parseCommandFlags("wait", args, flags);
+  const { timeoutSeconds, periodMillis: periodMs, requestTimeoutMillis: timeoutMs } = values;
+  const address = new AskedAddress(parseUrl(values.url), { periodMs, timeoutMs }, systemClock);
+  const statusUrl = new URL(`http://localhost:${String(await readStatusPort(env))}/healthz/ready`);
+  const agent = new AskedAddress(statusUrl, { periodMs, timeoutMs }, systemClock);
   const say = (msg: string): void => {
     print(renderTextLine({ level: "info", time: renderLogTime(systemClock.now()), msg }));
   };
-  say(`Waiting for Envoy proxy to be ready (timeout: ${seconds} seconds)...`);
-  using limit = deadline(systemClock, values.timeoutSeconds * 1_000, stop);
-  let lastError = "no try was made";
-  while (!limit.signal.aborted) {
-    const problem = await tryOnce(url, values.requestTimeoutMillis, limit.signal);
-    if (problem === undefined) {
-      say("Envoy is ready!");
-      return exitCode.ok;
-    }
-    lastError = problem;
-    await systemClock.delay(values.periodMillis, limit.signal).catch(() => undefined);
+  say(`Waiting for Envoy proxy to be ready (timeout: ${String(timeoutSeconds)} seconds)...`);
+  using limit = deadline(systemClock, timeoutSeconds * 1_000, stop);
+  if (await answersInTime(address, agent, limit.signal)) {
+    say("Envoy is ready!");
+    return exitCode.ok;
   }
-  throw new WaitError(`timeout waiting for Envoy proxy to become ready. Last error: ${lastError}`);
+  if (!stop.aborted && agent.missing !== undefined) await agent.ask(AbortSignal.timeout(lastAskMs));
+  const missing = agent.missing ?? address.missing;
+  const why = `${renderMissing(missing, statusUrl)}. Last error: ${address.lastProblem}`;
+  const message = `timeout waiting for Envoy proxy to become ready: ${why}`;
+  throw missing === undefined && given.has("url") ? new WaitForeignError(message) : new WaitError(message);
 }
 
-/** @returns what is wrong, or undefined when the answer is 200 and complete */
-async function tryOnce(url: URL, timeoutMs: number, signal: AbortSignal): Promise<string | undefined> {
-  using limit = deadline(systemClock, timeoutMs, signal);
-  try {
-    const { status } = await requestHttp({ method: "GET", url, body: "" }, limit.signal);
-    return status === 200 ? undefined : `HTTP status code ${String(status)}`;
-  } catch (error) {
-    return limit.signal.aborted ? `no answer within ${String(timeoutMs)} ms` : describeError(error);
-  }
+/** For what is missing as it is when the time is over. */
+const lastAskMs = 300;
+
+/** The agent, on its own port, tells the moment of readiness; the address that was given has the last word. */
+async function answersInTime(address: AskedAddress, agent: AskedAddress, limit: AbortSignal): Promise<boolean> {
+  const ready = new AbortController();
+  await using _agent = startTask(
+    async (stop) => {
+      await agent.untilReady(AbortSignal.any([stop, limit]));
+      ready.abort();
+    },
+    () => undefined,
+  );
+  return await address.untilReady(limit, ready.signal).then(
+    () => true,
+    () => false,
+  );
+}
+
+function renderMissing(missing: readonly MissingStep[] | undefined, statusUrl: URL): string {
+  if (missing === undefined) return `missing agent (nobody tells at ${statusUrl.href} what is missing)`;
+  if (missing.length === 0) return "the agent says that it is ready, but the address does not";
+  return `missing ${missing.map(({ code, detail }) => (detail === "" ? code : `${code} (${detail})`)).join(", ")}`;
 }
 
 function parseUrl(text: string): URL {

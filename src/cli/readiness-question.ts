@@ -1,0 +1,86 @@
+// SPDX-License-Identifier: Apache-2.0
+import { type Clock, deadline } from "../lib/clock.ts";
+import { describeError, systemCode } from "../lib/errors.ts";
+import { requestHttp } from "./http-client.ts";
+
+/** What came of one question whether the proxy is ready. */
+export interface ReadinessAnswer {
+  /** Undefined when it is ready. */
+  readonly problem: string | undefined;
+  /** Whether nobody listens there. */
+  readonly refused: boolean;
+  /** What is missing, as this agent tells it; undefined from anybody else. */
+  readonly missing: readonly MissingStep[] | undefined;
+}
+
+/** A step of the start that has not ended: `certificate`, `control-plane`, `envoy-start`... */
+export interface MissingStep {
+  readonly code: string;
+  readonly detail: string;
+}
+
+export interface ReadinessQuestion {
+  readonly url: URL;
+  /** For which the agent may hold back its answer until it is ready; others answer at once. */
+  readonly waitSeconds: number;
+  /** For the answer, on top of the wait. */
+  readonly timeoutMs: number;
+}
+
+/** Asks once. A proxy is ready whose answer is 200 and complete. Never rejects. */
+export async function askReadiness(
+  { url, waitSeconds, timeoutMs }: ReadinessQuestion,
+  clock: Clock,
+  signal: AbortSignal,
+): Promise<ReadinessAnswer> {
+  using limit = deadline(clock, waitSeconds * 1_000 + timeoutMs, signal);
+  const headers: Record<string, string> = { accept: "application/json" };
+  if (waitSeconds > 0) headers["prefer"] = `wait=${String(waitSeconds)}`;
+  try {
+    const { status, body } = await requestHttp({ method: "GET", url, body: "", headers }, limit.signal);
+    const problem = status === 200 ? undefined : `HTTP status code ${String(status)}`;
+    return { problem, refused: false, missing: parseMissing(body) };
+  } catch (error) {
+    const problem = limit.signal.aborted ? `no answer within ${String(timeoutMs)} ms` : describeError(error);
+    return { problem, refused: systemCode(error) === "ECONNREFUSED", missing: undefined };
+  }
+}
+
+/** The causes come first, the steps that could not begin because of them last. */
+const order = ["termination", "envoy-start", "configuration-refused", "control-plane", "certificate"];
+
+/** @param body of the agent's answer as JSON: the conditions that fail and are made of no others */
+export function parseMissing(body: string): readonly MissingStep[] | undefined {
+  try {
+    const report: unknown = JSON.parse(body);
+    if (!isRecord(report) || typeof report["ready"] !== "boolean" || !Array.isArray(report["checks"])) return undefined;
+    return byCode(failed(report["checks"])).toSorted((a, b) => rank(a) - rank(b));
+  } catch {
+    return undefined;
+  }
+}
+
+function failed(checks: readonly unknown[]): readonly MissingStep[] {
+  return checks.flatMap((check) => {
+    if (!isRecord(check) || check["state"] !== "failed") return [];
+    const inner = Array.isArray(check["checks"]) ? failed(check["checks"]) : [];
+    const { code = check["name"], detail = "" } = check;
+    return inner.length > 0 ? inner : [{ code: String(code), detail: String(detail) }];
+  });
+}
+
+/** One step for all that have its code in common. */
+function byCode(steps: readonly MissingStep[]): readonly MissingStep[] {
+  const details = new Map<string, Set<string>>();
+  for (const { code, detail } of steps) details.set(code, (details.get(code) ?? new Set()).add(detail));
+  return [...details].map(([code, texts]) => ({ code, detail: [...texts].join("; ") }));
+}
+
+function rank({ code }: MissingStep): number {
+  const index = order.indexOf(code);
+  return index < 0 ? order.length : index;
+}
+
+function isRecord(value: unknown): value is Readonly<Record<string, unknown>> {
+  return typeof value === "object" && value !== null && !Array.isArray(value);
+}
