@@ -3,7 +3,8 @@ import type { Clock } from "../lib/clock.ts";
 import { describeError } from "../lib/errors.ts";
 import type { Logger } from "../lib/log.ts";
 import { orAborted } from "../lib/tasks.ts";
-import { type CachedState, CacheStore, type PendingRecord, type RecordHead } from "./cache-store.ts";
+import type { PendingRecord, RecordHead } from "./cache-record.ts";
+import { type CachedState, CacheStore } from "./cache-store.ts";
 import type { AnswerRecording, CachedAnswers, ProxiedStream } from "./proxied-stream.ts";
 import { nodeFacts } from "./request.ts";
 import { renderResponse } from "./response.ts";
@@ -68,28 +69,35 @@ export class AnswerCache implements CachedAnswers {
     const savedAtMs = this.#deps.clock.now();
     const head: RecordHead = { format: 1, api: "v3", nodeId, typeUrl, protocol, savedAtMs, isWhole };
     const record = this.#store.begin(head);
+    const recordings = this.#recordingsOf(client);
     return {
       tee: (chunks) => this.#tee(record, chunks),
       complete: ({ nonce }) => {
+        // A client that is gone judges nothing any more.
+        if (this.#recordings.get(client) !== recordings) return;
         record.isComplete = true;
-        this.#recordingsOf(client).set(nonce, record);
+        this.#end(recordings.get(nonce)?.discard());
+        recordings.delete(nonce);
+        recordings.set(nonce, record);
       },
     };
   }
 
-  judge(client: ProxiedStream, verdict: Verdict): void {
-    const { nonce } = verdict.answer;
-    const record = this.#recordingsOf(client).get(nonce);
-    if (record === undefined) return;
-    this.#recordingsOf(client).delete(nonce);
-    const done = verdict.kind === "accepted" ? this.#store.keep(record) : record.discard();
-    done.catch((error: unknown) => {
-      this.#warn("the xDS cache cannot be written", error);
-    });
+  judge(client: ProxiedStream, { kind, answer }: Verdict): void {
+    const recordings = this.#recordings.get(client);
+    const judged = recordings?.get(answer.nonce);
+    if (recordings === undefined || judged === undefined) return;
+    for (const [nonce, record] of recordings) {
+      if (record.head.typeUrl !== answer.typeUrl) continue;
+      recordings.delete(nonce);
+      // Those before it were passed over.
+      this.#end(record === judged && kind === "accepted" ? this.#store.keep(record) : record.discard());
+      if (record === judged) return;
+    }
   }
 
   forget(client: ProxiedStream): void {
-    for (const record of this.#recordingsOf(client).values()) record.discard().catch(() => undefined);
+    for (const record of this.#recordings.get(client)?.values() ?? []) this.#end(record.discard());
     this.#recordings.delete(client);
   }
 
@@ -122,6 +130,12 @@ export class AnswerCache implements CachedAnswers {
       if (this.#serving.size === 0) this.#become(undefined);
       metrics.cacheStalenessSeconds.set(0);
     }
+  }
+
+  #end(work: Promise<void> | undefined): void {
+    work?.catch((error: unknown) => {
+      this.#warn("the xDS cache cannot be written", error);
+    });
   }
 
   #become(status: CacheStatus | undefined): void {

@@ -1,24 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
-import { createHash, type Hash, randomUUID } from "node:crypto";
-import { type FileHandle, mkdir, open, readdir, readFile, rename, rm } from "node:fs/promises";
+import { createHash, randomUUID } from "node:crypto";
+import { readdir, rename, rm } from "node:fs/promises";
 import { join } from "node:path";
-import { AgentError } from "../lib/errors.ts";
-import type { XdsProtocol } from "./request.ts";
+import { InTurn } from "../lib/in-turn.ts";
+import { CacheRefusedError, PendingRecord, readRecord, type RecordHead } from "./cache-record.ts";
 import { parseResponse, renderResponse, type XdsResource } from "./response.ts";
 import { shortTypeName } from "./type-url.ts";
-
-/** What stands at the head of each record, so that a foreign one is known. */
-export interface RecordHead {
-  readonly format: 1;
-  /** Of Envoy's xDS. */
-  readonly api: "v3";
-  readonly nodeId: string;
-  readonly typeUrl: string;
-  readonly protocol: XdsProtocol;
-  readonly savedAtMs: number;
-  /** Whether it stands for the whole type, or for a change of what older records say. */
-  readonly isWhole: boolean;
-}
 
 /** What is known of a type. */
 export interface CachedType {
@@ -32,16 +19,6 @@ export interface CachedState {
   readonly savedAtMs: number;
 }
 
-/** The cache cannot be used; Envoy waits for the control plane. */
-export class CacheRefusedError extends AgentError {
-  readonly code = "AGENT_XDS_CACHE";
-  readonly file: string;
-  constructor(file: string, problem: string, cause?: unknown) {
-    super(`read the xDS cache ${file}: ${problem}; it is not used`, { cause });
-    this.file = file;
-  }
-}
-
 /** Records are put together when a type has more. */
 const recordsBeforeMerge = 32;
 
@@ -51,8 +28,8 @@ const recordsBeforeMerge = 32;
  */
 export class CacheStore {
   readonly #directory: string;
+  readonly #turns = new InTurn();
   #sequence = 0;
-  #work: Promise<unknown> = Promise.resolve();
 
   constructor(directory: string) {
     this.#directory = directory;
@@ -65,7 +42,7 @@ export class CacheStore {
 
   /** Puts a record into force, after all that were put before. */
   keep(record: PendingRecord): Promise<void> {
-    return this.#inTurn(async () => {
+    return this.#turns.run(async () => {
       if (record.isBroken) {
         await record.discard();
         return;
@@ -89,12 +66,16 @@ export class CacheStore {
    * @returns undefined when there is nothing
    * @throws CacheRefusedError when a record was changed, is of another node, or too old
    */
-  async load(nodeId: string, notBeforeMs: number): Promise<CachedState | undefined> {
+  load(nodeId: string, notBeforeMs: number): Promise<CachedState | undefined> {
+    return this.#turns.run(() => this.#read(nodeId, notBeforeMs));
+  }
+
+  async #read(nodeId: string, notBeforeMs: number): Promise<CachedState | undefined> {
     const files = await this.#recordFiles();
     const types = new Map<string, CachedType>();
     let savedAtMs = 0;
     for (const file of files) {
-      const { head, body } = await this.#readRecord(file);
+      const { head, body } = await readRecord(this.#directory, file);
       if (head.nodeId !== nodeId) throw new CacheRefusedError(file.name, "it belongs to another node");
       savedAtMs = Math.max(savedAtMs, head.savedAtMs);
       types.set(head.typeUrl, addRecord(head.isWhole ? undefined : types.get(head.typeUrl), head, body));
@@ -116,25 +97,21 @@ export class CacheStore {
     const files = (await this.#recordFiles()).filter(({ type }) => type === fileType(head.typeUrl));
     let merged: CachedType | undefined;
     for (const file of files) {
-      const record = await this.#readRecord(file);
+      const record = await readRecord(this.#directory, file);
       merged = addRecord(record.head.isWhole ? undefined : merged, record.head, record.body);
     }
     if (merged === undefined) return;
     const { version, resources } = merged;
     const response = { typeUrl: head.typeUrl, version, nonce: "", resources: [...resources.values()], removed: [] };
     const record = this.begin({ ...head, protocol: "delta", isWhole: true });
-    await record.add(renderResponse(response, "delta"));
-    await this.#seal(record, files.at(-1)?.sequence ?? 0);
-    await this.#remove(files);
-  }
-
-  async #readRecord(file: RecordFile): Promise<{ readonly head: RecordHead; readonly body: Uint8Array }> {
-    const bytes = await readFile(join(this.#directory, file.name));
-    if (createHash("sha256").update(bytes).digest("hex") !== file.checksum) {
-      throw new CacheRefusedError(file.name, "its checksum is wrong");
+    try {
+      await record.add(renderResponse(response, "delta"));
+      await this.#seal(record, files.at(-1)?.sequence ?? 0);
+    } catch (error) {
+      await record.discard();
+      throw error;
     }
-    const end = bytes.indexOf("\n");
-    return { head: parseHead(bytes.subarray(0, end).toString("utf8"), file.name), body: bytes.subarray(end + 1) };
+    await this.#remove(files);
   }
 
   async #remove(files: readonly RecordFile[]): Promise<void> {
@@ -146,61 +123,6 @@ export class CacheStore {
     const names = await readdir(this.#directory).catch(() => []);
     const files = names.map(parseRecordName).filter((file) => file !== undefined);
     return files.sort((a, b) => a.sequence - b.sequence);
-  }
-
-  #inTurn(work: () => Promise<void>): Promise<void> {
-    const done = this.#work.then(work);
-    this.#work = done.catch(() => undefined);
-    return done;
-  }
-}
-
-/** A record that is being written. */
-export class PendingRecord {
-  readonly head: RecordHead;
-  readonly #path: string;
-  readonly #hash: Hash = createHash("sha256");
-  /** All of the answer has been read. */
-  isComplete = false;
-  /** A write failed; what is there is not the answer. */
-  isBroken = false;
-  #file: FileHandle | undefined;
-
-  constructor(path: string, head: RecordHead) {
-    this.#path = path;
-    this.head = head;
-  }
-
-  async add(bytes: Uint8Array): Promise<void> {
-    try {
-      if (this.#file === undefined) {
-        await mkdir(join(this.#path, ".."), { recursive: true, mode: 0o700 });
-        this.#file = await open(this.#path, "wx", 0o600);
-        await this.#write(Buffer.from(`${JSON.stringify(this.head)}\n`));
-      }
-      await this.#write(bytes);
-    } catch (error) {
-      this.isBroken = true;
-      throw error;
-    }
-  }
-
-  async discard(): Promise<void> {
-    this.isBroken = true;
-    const file = this.#file;
-    this.#file = undefined;
-    await file?.close();
-    await rm(this.#path, { force: true });
-  }
-
-  async close(): Promise<{ readonly path: string; readonly checksum: string }> {
-    await this.#file?.close();
-    return { path: this.#path, checksum: this.#hash.digest("hex") };
-  }
-
-  async #write(bytes: Uint8Array): Promise<void> {
-    this.#hash.update(bytes);
-    await this.#file?.write(bytes);
   }
 }
 
@@ -229,11 +151,4 @@ function parseRecordName(name: string): RecordFile | undefined {
   const match = /^([a-z0-9]+)\.(\d{12})\.([0-9a-f]{64})$/.exec(name);
   if (match === null) return undefined;
   return { name, type: match[1] ?? "", sequence: Number(match[2]), checksum: match[3] ?? "" };
-}
-
-/** What is checked is what this version writes; anything else is from another program or another version of it. */
-function parseHead(text: string, file: string): RecordHead {
-  const head = JSON.parse(text) as Partial<RecordHead>;
-  if (head.format !== 1 || head.api !== "v3") throw new CacheRefusedError(file, "it is of another version");
-  return head as RecordHead;
 }

@@ -33,6 +33,7 @@ export interface NotedRequest {
 export class Subscriptions {
   readonly protocol: XdsProtocol;
   readonly #types = new Map<string, TypeSubscription>();
+  /** By nonce, oldest first. */
   readonly #sent = new Map<string, SentAnswer>();
   /** Nonces of the control plane's current stream; others mean nothing to it. */
   #nonces = new Set<string>();
@@ -77,6 +78,7 @@ export class Subscriptions {
 
   /** An answer goes to Envoy. @param isCurrent whether it comes from the control plane's current stream */
   sent(answer: SentAnswer, isCurrent: boolean): void {
+    this.#sent.delete(answer.nonce);
     this.#sent.set(answer.nonce, answer);
     if (!isCurrent) return;
     this.#nonces.add(answer.nonce);
@@ -124,13 +126,21 @@ export class Subscriptions {
   #judge(request: XdsRequest, type: TypeSubscription): Verdict | undefined {
     const answer = this.#sent.get(request.nonce);
     if (answer === undefined || answer.typeUrl !== request.typeUrl) return undefined;
-    this.#sent.delete(request.nonce);
-    // A later request may use the nonce again to change its names; only the latest can be used so.
-    if (this.#latestNonces.get(answer.typeUrl) !== answer.nonce) this.#nonces.delete(answer.nonce);
+    this.#forgetUpTo(answer);
     if (request.error !== undefined) {
       return { kind: "refused", answer, reason: request.error.message, versionInUse: type.version };
     }
     type.accept(answer);
     return { kind: "accepted", answer };
+  }
+  /** Nothing more is said of an answer that was judged, nor of those before it, which Envoy has passed over. */
+  #forgetUpTo(judged: SentAnswer): void {
+    for (const [nonce, { typeUrl }] of this.#sent) {
+      if (typeUrl !== judged.typeUrl) continue;
+      this.#sent.delete(nonce);
+      // A later request may use the nonce again to change its names; only the latest can be used so.
+      if (this.#latestNonces.get(typeUrl) !== nonce) this.#nonces.delete(nonce);
+      if (nonce === judged.nonce) return;
+    }
   }
 }

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 import { type Http2Stream, constants } from "node:http2";
+import { InTurn } from "../in-turn.ts";
 import { encodeFrame, encodeFrameHeader } from "./framing.ts";
 import type { MessageWriter } from "./message.ts";
 
@@ -10,7 +11,7 @@ const copyUpToBytes = 8 * 1024;
 export class MessageSender implements MessageWriter {
   readonly #stream: Http2Stream;
   readonly #failure: () => Error;
-  #last: Promise<unknown> = Promise.resolve();
+  readonly #turns = new InTurn();
   #wake: (() => void) | undefined;
 
   /** @param failure what to throw when the stream is gone */
@@ -25,14 +26,14 @@ export class MessageSender implements MessageWriter {
   }
 
   write(message: Uint8Array): Promise<void> {
-    return this.#inTurn(() => {
+    return this.#turns.run(() => {
       if (message.length <= copyUpToBytes) return this.#put(encodeFrame(message));
       return this.#put(encodeFrameHeader(message.length), message);
     });
   }
 
   writeChunks(length: number, chunks: AsyncIterable<Uint8Array>): Promise<void> {
-    return this.#inTurn(async () => {
+    return this.#turns.run(async () => {
       try {
         await this.#putChunks(length, chunks);
       } catch (error) {
@@ -45,7 +46,7 @@ export class MessageSender implements MessageWriter {
 
   /** Finishes this side after everything that was written before. */
   end(): Promise<void> {
-    return this.#inTurn(() => {
+    return this.#turns.run(() => {
       this.#stream.end();
       return Promise.resolve();
     });
@@ -82,11 +83,5 @@ export class MessageSender implements MessageWriter {
 
   #assertOpen(): void {
     if (this.#stream.destroyed || this.#stream.closed || this.#stream.writableEnded) throw this.#failure();
-  }
-
-  #inTurn(work: () => Promise<void>): Promise<void> {
-    const done = this.#last.then(work);
-    this.#last = done.catch(() => undefined);
-    return done;
   }
 }

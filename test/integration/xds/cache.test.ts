@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
-import { readdir, readFile, stat, writeFile } from "node:fs/promises";
+import { readdir, readFile, readlink, stat, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { describe, expect, test } from "vitest";
+import { PendingRecord } from "../../../src/xds/cache-record.ts";
 import { textField } from "../../../src/xds/wire.ts";
 import { typeUrls } from "../../../src/xds/type-url.ts";
 import { type FakeControlPlane, type FakeResource, startFakeControlPlane } from "../../fakes/fake-control-plane.ts";
@@ -237,5 +238,42 @@ test("Envoy and agent start without a control plane, from the cache; its newer v
     controlPlane.set(listener, [listenerResource("web", port, "v2")]);
     await controlPlane.listen(controlPlane.port);
     await untilBody("v2", 2_000);
+  });
+});
+
+describe("no file stays open", () => {
+  const openBelow = async (directory: string): Promise<readonly string[]> => {
+    const descriptors = await readdir("/proc/self/fd");
+    const targets = await Promise.all(descriptors.map((fd) => readlink(`/proc/self/fd/${fd}`).catch(() => "")));
+    return targets.filter((target) => target.startsWith(directory));
+  };
+  const head = { format: 1, api: "v3", nodeId: "n", typeUrl: cluster, protocol: "sotw", savedAtMs: 0 } as const;
+
+  test("when a record is discarded while its file is being opened", async () => {
+    await using directory = await temporaryDirectory();
+    const record = new PendingRecord(join(directory.path, "a.part"), { ...head, isWhole: true });
+    const adding = record.add(Buffer.from("first"));
+    await Promise.all([adding, record.discard(), record.add(Buffer.from("too late"))]);
+    expect(await openBelow(directory.path)).toEqual([]);
+    expect(await recordNames(directory.path)).toEqual([]);
+  });
+
+  test("for an answer that Envoy passes over in favour of a later one", async () => {
+    await using directory = await temporaryDirectory();
+    await using controlPlane = await startFakeControlPlane();
+    await using under = await startProxy([controlPlane.port], withCache(directory.path));
+    const client = await under.open("sotw");
+    controlPlane.set(cluster, [named("a")]);
+    await client.send({ typeUrl: cluster, node: envoyNode });
+    await client.next();
+    controlPlane.set(cluster, [named("b")]);
+    await client.ack(await client.next());
+    await eventually(
+      async () => {
+        expect(await recordNames(directory.path)).toEqual([expect.stringMatching(/^cds\.\d+\.[0-9a-f]+$/)]);
+        expect(await openBelow(directory.path)).toEqual([]);
+      },
+      { withinMs: 2_000 },
+    );
   });
 });

@@ -89,3 +89,16 @@ test("a refusal is about the resources that its text names, or the few that ther
   expect(namesIn("malformed", ["one"])).toEqual(["one"]);
   expect(namesIn("malformed", ["1", "2", "3", "4", "5", "6"])).toEqual([]);
 });
+
+test("an answer that was passed over in favour of a later one of its type is forgotten with it", () => {
+  const subscriptions = new Subscriptions("sotw");
+  note(subscriptions, {});
+  note(subscriptions, { typeUrl: "t/y" });
+  subscriptions.sent(answer("1"), true);
+  subscriptions.sent({ ...answer("y"), typeUrl: "t/y" }, true);
+  subscriptions.sent(answer("2"), true);
+  expect(note(subscriptions, { nonce: "2", version: "v2" }).verdict?.answer.nonce).toBe("2");
+  const late = note(subscriptions, { nonce: "1", version: "v1" });
+  expect(late).toEqual({ forward: undefined, verdict: undefined, changed: false });
+  expect(note(subscriptions, { typeUrl: "t/y", nonce: "y", version: "vy" }).verdict?.kind).toBe("accepted");
+});
