@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-import fc from "fast-check";
 import { type FieldType, type MessageFields, proxyConfigFields } from "../../src/config/proxy-config-schema.ts";
 import { podEnv, type TestInput } from "./parity-case.ts";
+import { fc } from "./properties.ts";
 
 /** Texts as nobody should write them: quotes, backslashes, control characters, half characters, slots, templates. */
 const nasty = fc.oneof(
@@ -42,7 +42,6 @@ function valueOf(type: FieldType): fc.Arbitrary<unknown> {
     case "duration":
       return duration;
     case "any":
-    case "settings":
       return fc.jsonValue();
     default:
       break;

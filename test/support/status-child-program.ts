@@ -5,9 +5,10 @@ import { createAgentMetrics, lazyMergedScrape } from "../../src/metrics/index.ts
 import { Readiness } from "../../src/model/readiness.ts";
 import { listenStatus, type StatusConfig } from "../../src/status/index.ts";
 import { freePorts } from "./free-ports.ts";
+import { reachableBytes } from "./reachable-bytes.ts";
 
 const [port = 0] = await freePorts(1);
-/** Serves until the parent disconnects. */
+/** Serves until the parent disconnects. To any message it answers with the bytes that are reachable. */
 const config: StatusConfig = {
   port,
   appProbes: {},
@@ -48,4 +49,5 @@ const server = await listenStatus(
   },
 );
 process.once("disconnect", () => void server[Symbol.asyncDispose]());
+process.on("message", () => process.send?.(reachableBytes()));
 process.send?.(server.port);

@@ -11,6 +11,8 @@ export interface StatusChild extends AsyncDisposable {
   readonly pid: number;
   /** Private memory in bytes. */
   privateBytes(): number;
+  /** What is reachable, in bytes: the heap after a garbage collection, and the buffers outside of it. */
+  keptBytes(): Promise<number>;
   /** The most private memory seen until it is disposed, looked at every few milliseconds. */
   watchPeak(): { readonly bytes: () => number } & Disposable;
   /** Processor time used so far, of all its threads. */
@@ -47,6 +49,12 @@ async function startMeasured(path: string, args: readonly string[]): Promise<Sta
     port,
     pid,
     privateBytes: () => privateBytes(pid),
+    async keptBytes() {
+      const answer = once(child, "message");
+      child.send("collect");
+      const [bytes] = (await answer) as [number];
+      return bytes;
+    },
     watchPeak() {
       let peak = privateBytes(pid);
       const timer = setInterval(() => {

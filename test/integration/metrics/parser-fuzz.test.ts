@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 import { spawn } from "node:child_process";
 import { join } from "node:path";
-import fc from "fast-check";
 import { expect, test } from "vitest";
 import { Measure } from "../../../src/lib/measures.ts";
 import { BodyFilter } from "../../../src/metrics/body-filter.ts";
 import { FamilyRegister } from "../../../src/metrics/family-register.ts";
 import { PartRules } from "../../../src/metrics/part-rules.ts";
+import { fc } from "../../support/properties.ts";
 import { projectRoot } from "../../support/run-program.ts";
 import { testLog } from "../../support/test-log.ts";
 

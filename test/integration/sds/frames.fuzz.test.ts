@@ -1,5 +1,4 @@
 // SPDX-License-Identifier: Apache-2.0
-import fc from "fast-check";
 import { expect, test } from "vitest";
 import { DeltaDiscoveryRequest, DiscoveryRequest } from "../../../src/gen/envoy/service/discovery/v3/discovery.ts";
 import { GrpcError } from "../../../src/lib/grpc/status.ts";
@@ -10,6 +9,7 @@ import { checkSecretName, parseSecretName } from "../../../src/sds/secret-name.t
 import { renderSecret } from "../../../src/sds/secret-resource.ts";
 import { stateOfTheWorld } from "../../../src/sds/state-of-the-world.ts";
 import { Subscription } from "../../../src/sds/subscription.ts";
+import { fc } from "../../support/properties.ts";
 
 const framesPerStream = 25;
 const streams = 2_200;

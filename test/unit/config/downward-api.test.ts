@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
-import fc from "fast-check";
 import { expect, test } from "vitest";
 import { Findings } from "../../../src/config/config-error.ts";
 import { parseDownwardApi, unquote } from "../../../src/config/downward-api.ts";
+import { fc } from "../../support/properties.ts";
 
 test.each([
   ['"say \\"hi\\""', 'say "hi"'],

@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
-import fc from "fast-check";
 import { expect, test } from "vitest";
 import { Measure } from "../../../src/lib/measures.ts";
 import { BodyFilter } from "../../../src/metrics/body-filter.ts";
 import { FamilyRegister } from "../../../src/metrics/family-register.ts";
 import { canonicalFloat } from "../../../src/metrics/format-conversion.ts";
 import { type PartFormats, PartRules } from "../../../src/metrics/part-rules.ts";
+import { fc } from "../../support/properties.ts";
 import { testLog } from "../../support/test-log.ts";
 
 /** Runs parts, each a label with its text, through the rules of one answer; each part arrives in chunks of `size`. */

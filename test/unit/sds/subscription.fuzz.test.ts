@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-import fc from "fast-check";
 import { expect, test } from "vitest";
 import { type Step, SubscriptionDriver } from "./subscription-driver.ts";
+import { fc } from "../../support/properties.ts";
 
 const certificateNames = ["default", "ROOTCA", "file-cert:/certs/a~/certs/b", "file-root:/certs/r", "file-root:system"];
 const otherNames = ["", "*", "defualt", "file-cert:/certs/a", "file-root:/etc/shadow", "kubernetes://x", "__proto__"];

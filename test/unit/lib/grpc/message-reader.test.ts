@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
-import fc from "fast-check";
 import { expect, test } from "vitest";
 import { encodeFrame } from "../../../../src/lib/grpc/framing.ts";
 import { readWhole } from "../../../../src/lib/grpc/message.ts";
 import { MessageReader } from "../../../../src/lib/grpc/message-reader.ts";
 import { GrpcStatus } from "../../../../src/lib/grpc/status.ts";
+import { fc } from "../../../support/properties.ts";
 
 /** A reader over bytes that come in pieces of the given sizes; the last size repeats. */
 function readerOf(bytes: Uint8Array, sizes: readonly number[], end: "end" | "closed" = "end"): MessageReader {

@@ -1,5 +1,4 @@
 // SPDX-License-Identifier: Apache-2.0
-import fc from "fast-check";
 import { expect, test } from "vitest";
 import {
   decodeGrpcMessage,
@@ -8,6 +7,7 @@ import {
   metadataOf,
   parseGrpcTimeout,
 } from "../../../../src/lib/grpc/metadata.ts";
+import { fc } from "../../../support/properties.ts";
 
 test("a status message keeps printable ASCII and encodes the rest as UTF-8", () => {
   expect(encodeGrpcMessage("100% für\n")).toBe("100%25 f%C3%BCr%0A");

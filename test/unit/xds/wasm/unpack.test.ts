@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 import { gzipSync } from "node:zlib";
-import fc from "fast-check";
 import { expect, test } from "vitest";
 import { unpackModule } from "../../../../src/xds/wasm/unpack.ts";
+import { fc } from "../../../support/properties.ts";
 import { tarOf } from "../../../support/tar.ts";
 
 const wasm = Buffer.concat([Buffer.from([0, 0x61, 0x73, 0x6d, 1, 0, 0, 0]), Buffer.from("module")]);
