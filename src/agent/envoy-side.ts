@@ -1,6 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 import type { AgentConfig } from "../config/agent-config.ts";
-import type { EnvoyAdmin, EnvoyReadiness, readEnvoyReadiness, SupervisedEnvoy } from "../envoy/index.ts";
+import type {
+  EnvoyAdmin,
+  EnvoyReadiness,
+  ListenerStanding,
+  readEnvoyReadiness,
+  SupervisedEnvoy,
+} from "../envoy/index.ts";
 import { type Clock, deadline } from "../lib/clock.ts";
 import { describeError } from "../lib/errors.ts";
 import type { Logger } from "../lib/log.ts";
@@ -18,6 +24,7 @@ export interface EnvoySide {
 
 interface EnvoyReadinessSide {
   read(signal: AbortSignal): Promise<EnvoyReadiness>;
+  listeners(signal: AbortSignal): Promise<ListenerStanding | undefined>;
   failures(): { readonly count: number; readonly last: string };
 }
 
@@ -42,9 +49,8 @@ export async function createEnvoySide(
   deps: EnvoySideDeps,
 ): Promise<EnvoySide> {
   if (envoy === undefined) return withoutEnvoy;
-  const { createEnvoyAdmin, describeExit, drainAndStop, explainEnd, readEnvoyReadiness } = await import(
-    "../envoy/index.ts"
-  );
+  const { createEnvoyAdmin, describeExit, drainAndStop, explainEnd, ListenerSockets, readEnvoyReadiness } =
+    await import("../envoy/index.ts");
   const { startHost } = await import("../host/index.ts");
   const admin = createEnvoyAdmin(config.envoy.admin, deps);
   // nobody is left to answer then, and the end does not wait for the question's time to run out
@@ -52,11 +58,14 @@ export async function createEnvoySide(
   void envoy.exited.then(() => {
     gone.abort(new Error("Envoy has ended"));
   });
+  const until = (signal: AbortSignal): AbortSignal => AbortSignal.any([signal, gone.signal]);
+  const watchListeners = perProcess(envoy, () => new ListenerSockets(admin, config.envoy.drain.uncountedPorts));
   const hostDeps = { ...deps, isOwnChild: (pid: number) => envoy.owns(pid), adoptsOrphans: process.pid === 1 };
   const host = rooms.use(await startHost(config.host, envoy.pid, hostDeps));
   return {
     readiness: {
-      read: (signal) => readEnvoyReadiness(admin, AbortSignal.any([signal, gone.signal])),
+      read: (signal) => readEnvoyReadiness(admin, until(signal)),
+      listeners: (signal) => watchListeners().read(until(signal)),
       failures() {
         const { counts, lastFailure } = envoy;
         return { count: counts.failures, last: lastFailure === undefined ? "" : describeExit(lastFailure) };
@@ -77,6 +86,15 @@ export async function createEnvoySide(
         config.envoy,
       );
     },
+  };
+}
+
+/** Made anew after each failure: an Envoy that was started again has lost nothing yet. */
+function perProcess<T>({ counts }: SupervisedEnvoy, create: () => T): () => T {
+  let made = { failures: counts.failures, value: create() };
+  return () => {
+    if (made.failures !== counts.failures) made = { failures: counts.failures, value: create() };
+    return made.value;
   };
 }
 

@@ -12,9 +12,20 @@ export interface EnvoyReadiness {
   readonly workersStarted: boolean | undefined;
 }
 
+/** Envoy's listeners beside what they were at earlier looks. */
+export interface ListenerStanding {
+  readonly open: number;
+  /** Envoy shows them and they took connections once, but nobody listens any more. */
+  readonly closed: readonly string[];
+  /** There were listeners besides the agent's own, and all of them were removed. */
+  readonly allRemoved: boolean;
+}
+
 export interface EnvoyReadinessSource {
   /** @throws while Envoy's admin interface does not answer */
   read(signal: AbortSignal): Promise<EnvoyReadiness>;
+  /** Each look remembers what it saw for the next. Undefined where it cannot be told. @throws as `read` */
+  listeners?(signal: AbortSignal): Promise<ListenerStanding | undefined>;
   /** How often Envoy has ended unasked so far, and how it did last, in words. */
   failures?(): { readonly count: number; readonly last: string };
 }
@@ -39,6 +50,25 @@ export function envoyChecks(envoy: EnvoyReadiness): readonly ReadinessCheck[] {
     check("workers", workersObstacle(envoy)),
   ];
 }
+
+/** Which listeners Envoy has lost; undefined when none. */
+export function listenerObstacle({ closed, allRemoved }: ListenerStanding): string | undefined {
+  if (closed.length > 0) {
+    const named = closed.slice(0, namedListeners).join(", ");
+    const more = closed.length > namedListeners ? ` and ${String(closed.length - namedListeners)} more` : "";
+    return `Envoy does not listen any more on ${named}${more}`;
+  }
+  return allRemoved ? "the last listener of Envoy was removed" : undefined;
+}
+
+export function listenerCheck(standing: ListenerStanding): ReadinessCheck {
+  const name = "open listeners";
+  const lost = listenerObstacle(standing);
+  if (lost !== undefined) return { name, code: "listener-lost", state: "failed", detail: lost };
+  return { name, state: "passed", detail: String(standing.open) };
+}
+
+const namedListeners = 5;
 
 function updateCheck(name: string, accepted: number, rejected: number): ReadinessCheck {
   const counts = `${String(accepted)} accepted, ${String(rejected)} rejected`;

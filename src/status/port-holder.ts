@@ -1,19 +1,15 @@
 // SPDX-License-Identifier: Apache-2.0
 import { readdir, readFile, readlink } from "node:fs/promises";
-
-const listenState = "0A";
+import { readListeningSockets } from "../lib/listening-sockets.ts";
 
 /**
  * The process that listens on a TCP port, such as `nginx (process 17)`; undefined where it cannot be told: another
  * user's process, another container's, or a system without /proc.
- * Source: proc(5), /proc/net/tcp
  */
 export async function readPortHolder(port: number): Promise<string | undefined> {
   try {
-    const inodes = new Set<string>();
-    for (const table of ["/proc/net/tcp", "/proc/net/tcp6"]) {
-      for (const inode of listeningInodes(await readFile(table, "utf8").catch(() => ""), port)) inodes.add(inode);
-    }
+    const sockets = (await readListeningSockets()) ?? [];
+    const inodes = new Set(sockets.filter((socket) => socket.port === port).map(({ inode }) => inode));
     if (inodes.size === 0) return undefined;
     const pids = (await readdir("/proc")).filter((name) => /^\d+$/.test(name));
     for (const pid of pids) {
@@ -23,15 +19,6 @@ export async function readPortHolder(port: number): Promise<string | undefined> 
   } catch {
     return undefined;
   }
-}
-
-/** The socket inodes of the lines that listen on the port. */
-export function listeningInodes(table: string, port: number): readonly string[] {
-  const hexPort = port.toString(16).toUpperCase().padStart(4, "0");
-  return table.split("\n").flatMap((line) => {
-    const [, local = "", , state, , , , , , inode] = line.trim().split(/\s+/);
-    return state === listenState && local.endsWith(`:${hexPort}`) && inode !== undefined ? [inode] : [];
-  });
 }
 
 async function holdsSocket(pid: string, inodes: ReadonlySet<string>): Promise<boolean> {

@@ -4,7 +4,13 @@ import type { Clock } from "../lib/clock.ts";
 import { describeError } from "../lib/errors.ts";
 import type { Logger } from "../lib/log.ts";
 import type { PendingHold } from "../model/readiness.ts";
-import { envoyChecks, envoyObstacle, type EnvoyReadinessSource } from "./envoy-readiness.ts";
+import {
+  envoyChecks,
+  envoyObstacle,
+  type EnvoyReadinessSource,
+  listenerCheck,
+  listenerObstacle,
+} from "./envoy-readiness.ts";
 import { type EndedPhase, type ReadinessCheck, type ReadinessReport, waterfall } from "./readiness-report.ts";
 import type { ReadinessMode } from "./status-config.ts";
 
@@ -47,6 +53,8 @@ type Finding = Omit<Obstacle, "sinceMs" | "isNote"> & { readonly sinceMs?: numbe
 /** Envoy as it stands: what is wrong with it, if anything, and the conditions one by one. */
 interface EnvoyStanding {
   readonly obstacle: string | undefined;
+  /** The listeners that it lost, in words: an obstacle in strict mode. */
+  readonly lost?: string | undefined;
   readonly checks: readonly ReadinessCheck[];
 }
 
@@ -64,7 +72,8 @@ export class ReadinessJudge {
   readonly #since = new Map<string, number>();
   /** How often Envoy had failed when it was live last; undefined before. An Envoy that crashes has all before it again. */
   #liveAfterFailures: number | undefined;
-  #underway: Promise<EnvoyStanding> | undefined;
+  /** By whether Envoy's listeners are looked at too. */
+  readonly #underway = new Map<boolean, Promise<EnvoyStanding>>();
   #told: string | undefined;
   #toldAtMs = 0;
   #wasReady = false;
@@ -79,7 +88,8 @@ export class ReadinessJudge {
   /** What the kubelet is told. Envoy is not asked where its answer could change nothing. */
   async judge(): Promise<ReadinessVerdict> {
     const ask = this.#sources.envoy !== undefined && !this.#isLatched();
-    return this.#verdict(ask ? (await this.#envoy()).obstacle : undefined, await this.#missingFile());
+    const envoy = ask ? this.#obstacleOf(await this.#envoy(this.#mode === "strict")) : undefined;
+    return this.#verdict(envoy, await this.#missingFile());
   }
 
   /** Whether the last look passed; nobody is asked. */
@@ -89,22 +99,27 @@ export class ReadinessJudge {
 
   /** What a person is told: every condition as it is now, and how the start went. */
   async report(): Promise<ReadinessReport> {
-    const envoy = this.#sources.envoy === undefined ? undefined : await this.#envoy();
-    const latched = this.#isLatched();
-    const { ready, obstacles } = this.#verdict(latched ? undefined : envoy?.obstacle, await this.#missingFile());
+    const envoy = this.#sources.envoy === undefined ? undefined : await this.#envoy(true);
+    const counted = envoy === undefined || this.#isLatched() ? undefined : this.#obstacleOf(envoy);
+    const { ready, obstacles } = this.#verdict(counted, await this.#missingFile());
     const checks = obstacles
       .filter(({ name }) => name !== "envoy")
       .map(({ name, detail, sinceMs, gates }): ReadinessCheck => {
         return { name, ...codeOf(name), state: gates ? "failed" : "not-counted", detail, sinceMs };
       });
-    if (envoy !== undefined) checks.unshift(this.#envoyCheck(envoy, latched, obstacles));
+    if (envoy !== undefined) checks.unshift(this.#envoyCheck(envoy, counted !== undefined, obstacles));
     return { ready, checks, phases: waterfall(this.#sources.startPhases?.() ?? []) };
   }
 
-  #envoyCheck(envoy: EnvoyStanding, latched: boolean, obstacles: readonly Obstacle[]): ReadinessCheck {
-    const { checks: children, obstacle } = envoy;
+  /** Lost listeners count in strict mode only: pilot-agent does not know of them. */
+  #obstacleOf({ obstacle, lost }: EnvoyStanding): string | undefined {
+    return obstacle ?? (this.#mode === "strict" ? lost : undefined);
+  }
+
+  #envoyCheck(envoy: EnvoyStanding, counts: boolean, obstacles: readonly Obstacle[]): ReadinessCheck {
+    const { checks: children, obstacle = envoy.lost } = envoy;
     if (obstacle === undefined) return { name: "envoy", state: "passed", children };
-    if (latched) return { name: "envoy", state: "not-counted", detail: obstacle, children };
+    if (!counts) return { name: "envoy", state: "not-counted", detail: obstacle, children };
     const sinceMs = obstacles.find(({ name }) => name === "envoy")?.sinceMs ?? this.#clock.now();
     return { name: "envoy", state: "failed", detail: obstacle, sinceMs, children };
   }
@@ -144,20 +159,34 @@ export class ReadinessJudge {
     return { ready: obstacles.every(({ gates }) => !gates), obstacles };
   }
 
-  #envoy(): Promise<EnvoyStanding> {
-    this.#underway ??= this.#askEnvoy().finally(() => {
-      this.#underway = undefined;
-    });
-    return this.#underway;
+  #envoy(withListeners: boolean): Promise<EnvoyStanding> {
+    const underway = this.#underway.get(withListeners);
+    if (underway !== undefined) return underway;
+    const asked = this.#askEnvoy(withListeners).finally(() => this.#underway.delete(withListeners));
+    this.#underway.set(withListeners, asked);
+    return asked;
   }
 
-  async #askEnvoy(): Promise<EnvoyStanding> {
+  async #askEnvoy(withListeners: boolean): Promise<EnvoyStanding> {
+    const { envoy: source } = this.#sources;
+    const limit = AbortSignal.timeout(envoyTimeoutMs);
     try {
-      const envoy = await this.#sources.envoy?.read(AbortSignal.timeout(envoyTimeoutMs));
+      const [envoy, listeners] = await Promise.all([
+        source?.read(limit),
+        withListeners ? source?.listeners?.(limit) : undefined,
+      ]);
       if (envoy === undefined) return { obstacle: undefined, checks: [] };
       const obstacle = envoyObstacle(envoy);
-      if (obstacle === undefined) this.#liveAfterFailures = this.#failures().count;
-      return { obstacle, checks: envoyChecks(envoy) };
+      if (obstacle === undefined) {
+        const { count } = this.#failures();
+        // what it has when it is ready first is seen once, so that the tree can tell later what is missing
+        if (!withListeners && this.#liveAfterFailures !== count)
+          await source?.listeners?.(limit).catch(() => undefined);
+        this.#liveAfterFailures = count;
+      }
+      const checks = envoyChecks(envoy);
+      if (listeners === undefined) return { obstacle, checks };
+      return { obstacle, lost: listenerObstacle(listeners), checks: [...checks, listenerCheck(listeners)] };
     } catch (error) {
       const { count, last } = this.#failures();
       // an Envoy that does not come up again is worth more words than that nobody answers

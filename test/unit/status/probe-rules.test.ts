@@ -1,6 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
 import { expect, test } from "vitest";
-import { listeningInodes } from "../../../src/status/port-holder.ts";
 import { probeAddress } from "../../../src/status/probe-address.ts";
 import { appAuthority, copiedHeaders } from "../../../src/status/probe-headers.ts";
 import { nextRedirect } from "../../../src/status/probe-redirect.ts";
@@ -48,12 +47,4 @@ test.each([
 ])("a probe of %j from %s", (appHost, probeSourceAddress, expected) => {
   const settings = { port: 15_020, appHost, probeSourceAddress, probeKeepalive: false, probeHttp2: true };
   expect(probeAddress(settings)).toEqual(expected);
-});
-
-test("the sockets that listen on a port are told from those that are connected to it", () => {
-  const table = `  sl  local_address rem_address   st tx_queue rx_queue tr tm->when retrnsmt   uid  timeout inode
-   0: 00000000:3AAC 00000000:0000 0A 00000000:00000000 00:00000000 00000000     0        0 4711 1 0000 100 0 0 10 0
-   1: 0100007F:3AAC 0100007F:D431 01 00000000:00000000 00:00000000 00000000     0        0 4712 1 0000 20 4 30 10 -1
-   2: 00000000:1F90 00000000:0000 0A 00000000:00000000 00:00000000 00000000     0        0 4713 1 0000 100 0 0 10 0`;
-  expect(listeningInodes(table, 15_020)).toEqual(["4711"]);
 });

@@ -125,6 +125,38 @@ test("in strict mode every answer tells Envoy's state of now", async () => {
   expect(answers).toEqual([true, false, true, false, true]);
 });
 
+test.each([
+  ["strict", false, "[-] envoy: ", /listen any more on a, b, c, d, e and 2 more \(since/],
+  ["compatible", true, "[~] envoy: ", /listen any more on a, b, c, d, e and 2 more$/m],
+] as const)("a lost listener shows in the tree, in %s mode the pod is ready: %s", async (mode, ready, line, words) => {
+  let closed: readonly string[] = [];
+  const listeners = () => Promise.resolve({ open: 3, closed, allRemoved: false });
+  const { judge } = fixture({ envoy: { read: () => Promise.resolve(live), listeners } }, mode);
+  expect((await judge.judge()).ready).toBe(true);
+  expect(renderReport(await judge.report())).toContain("  [+] open listeners: 3\n");
+  closed = ["a", "b", "c", "d", "e", "f", "g"];
+  expect((await judge.judge()).ready).toBe(ready);
+  const tree = renderReport(await judge.report());
+  expect(tree).toContain(`${line}Envoy does not`);
+  expect(tree).toMatch(words);
+  expect(tree).toContain("  [-] open listeners: Envoy does not listen any more on a, b");
+  closed = [];
+  expect((await judge.judge()).ready).toBe(true);
+});
+
+test("in compatible mode listeners are looked at before the first success of each Envoy, and what fails there is nothing", async () => {
+  let looks = 0;
+  let count = 0;
+  const listeners = () => Promise.reject(new Error(`look ${String(++looks)}`));
+  const envoy = { read: () => Promise.resolve(live), listeners, failures: () => ({ count, last: "" }) };
+  const { judge } = fixture({ envoy });
+  for (const expected of [1, 1, 1]) {
+    expect([(await judge.judge()).ready, looks]).toEqual([true, expected]);
+  }
+  count = 1;
+  expect([(await judge.judge()).ready, looks]).toEqual([true, 2]);
+});
+
 test("R11 a hold keeps the pod unready with its own words, alone or beside a live Envoy", async () => {
   for (const sources of [{}, { envoy: undefined }]) {
     const { judge, holds } = fixture(sources);

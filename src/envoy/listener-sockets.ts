@@ -1,0 +1,93 @@
+// SPDX-License-Identifier: Apache-2.0
+import { readListeningSockets } from "../lib/listening-sockets.ts";
+import type { EnvoyAdmin } from "./admin-client.ts";
+import { EnvoyAdminError } from "./envoy-errors.ts";
+
+/** Envoy's listeners as they stand beside what they were at earlier looks. */
+export interface ListenerStanding {
+  /** Those that take connections from outside of Envoy. */
+  readonly open: number;
+  /** Those that took connections once and that Envoy still shows, but nobody listens any more: name and address. */
+  readonly closed: readonly string[];
+  /** There were listeners besides the agent's own, and all of them were removed. */
+  readonly allRemoved: boolean;
+}
+
+interface Listener {
+  readonly name: string;
+  readonly address: string;
+  readonly port: number;
+}
+
+/**
+ * Watches for listeners that Envoy loses. Its statistics do not tell: one that was stopped by a drain still counts as
+ * active while the server stays LIVE, and after a hot restart the count of stopped ones is that of the predecessor. So
+ * what Envoy shows is held against the sockets of the machine. A listener that was removed by the control plane is not
+ * lost, unless it was the last.
+ * Source: observed with Envoy 1.40
+ */
+export class ListenerSockets {
+  readonly #admin: Pick<EnvoyAdmin, "request">;
+  readonly #ownPorts: readonly number[];
+  readonly #sockets: typeof readListeningSockets;
+  #seenOpen: ReadonlySet<string> = new Set();
+  #hadOthers = false;
+
+  /** @param ownPorts of the listeners that the bootstrap has for the agent, such as readiness and metrics */
+  constructor(
+    admin: Pick<EnvoyAdmin, "request">,
+    ownPorts: readonly number[],
+    sockets: typeof readListeningSockets = readListeningSockets,
+  ) {
+    this.#admin = admin;
+    this.#ownPorts = ownPorts;
+    this.#sockets = sockets;
+  }
+
+  /**
+   * @returns undefined where it cannot be told
+   * @throws EnvoyAdminError while the admin interface does not answer
+   */
+  async read(signal: AbortSignal): Promise<ListenerStanding | undefined> {
+    // in this order: a listener that is removed meanwhile is not taken for a closed one
+    const sockets = await this.#sockets();
+    const listeners = await this.#shown(signal);
+    if (sockets === undefined || listeners === undefined) return undefined;
+    const ports = new Set(sockets.map(({ port }) => port));
+    const openNow = listeners.filter(({ port }) => ports.has(port));
+    const closed = listeners.filter((listener) => !ports.has(listener.port) && this.#seenOpen.has(describe(listener)));
+    this.#seenOpen = new Set([...openNow, ...closed].map(describe));
+    const others = listeners.filter(({ port }) => !this.#ownPorts.includes(port));
+    if (others.length > 0) this.#hadOthers = true;
+    return {
+      open: openNow.length,
+      closed: closed.map(describe),
+      allRemoved: this.#hadOthers && others.length === 0,
+    };
+  }
+
+  async #shown(signal: AbortSignal): Promise<readonly Listener[] | undefined> {
+    try {
+      return parseListeners(await this.#admin.request("GET", "/listeners", {}, signal));
+    } catch (error) {
+      if (error instanceof EnvoyAdminError && error.failure === "status") return undefined;
+      throw error;
+    }
+  }
+}
+
+/**
+ * Reads Envoy's `/listeners`: `name::address:port`, one address a line. Those without a port, such as internal ones and
+ * Unix sockets, are left out.
+ */
+export function parseListeners(text: string): readonly Listener[] {
+  return text.split("\n").flatMap((line) => {
+    const match = /^(.*)::((?:\[[^\]]*\]|[^[\]:]*):(\d{1,5}))$/.exec(line);
+    if (match === null) return [];
+    return [{ name: match[1] ?? "", address: match[2] ?? "", port: Number(match[3]) }];
+  });
+}
+
+function describe({ name, address }: Listener): string {
+  return `${name} (${address})`;
+}
