@@ -59,10 +59,6 @@ export interface LogConfig {
   readonly levels: LogLevels;
   /** Paths, or `stdout` and `stderr`. */
   readonly targets: readonly string[];
-  /** Scopes whose lines carry the place in the code; `all` means each. */
-  readonly callerScopes: readonly string[];
-  /** The least level that carries a stack trace, per scope. */
-  readonly stackLevels: LogLevels;
 }
 
 /** A document made by the agent, or a file that Envoy takes as it is. */

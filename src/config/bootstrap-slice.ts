@@ -57,8 +57,8 @@ export function bootstrapConfig(sources: Sources, discovery: DiscoverySource, fo
     clusterManager: clusterManager(sources),
     selfDiscovery: node.metadata["ENABLE_SELF_DISCOVERY"] === "true",
     tracer: tracer(sources),
-    metricsService: remoteService(sources, proxy.envoyMetricsService),
-    accessLogService: remoteService(sources, proxy.envoyAccessLogService),
+    metricsService: remoteService(sources, "envoyMetricsService"),
+    accessLogService: remoteService(sources, "envoyAccessLogService"),
     statsdAddress: proxy.statsdUdpAddress ? resolveHostPort(proxy.statsdUdpAddress, env.string("HOST_IP")) : undefined,
   };
 }
@@ -117,9 +117,8 @@ function runtimeFlags(sources: Sources): Readonly<Record<string, JsonValue>> {
 const unlimitedConnections = 2_147_483_647;
 
 function connectionLimit({ proxy, findings }: Sources): number {
-  const settings = proxy.connectionSettings ?? {};
-  const setting = settings["globalDownstreamConnectionLimit"] ?? settings["global_downstream_connection_limit"];
-  if (Number.isSafeInteger(Number(setting)) && Number(setting) > 0) return Number(setting);
+  const setting = proxy.connectionSettings?.["globalDownstreamConnectionLimit"];
+  if (typeof setting === "number" && setting > 0) return setting;
   const named = [
     [
       "proxyMetadata.ISTIO_META_GLOBAL_DOWNSTREAM_MAX_CONNECTIONS",
@@ -186,10 +185,21 @@ function tracer(sources: Sources): TracerConfig | undefined {
   return undefined;
 }
 
-function remoteService(sources: Sources, service: RemoteService | undefined): RemoteServiceConfig | undefined {
+function remoteService(
+  sources: Sources,
+  field: "envoyMetricsService" | "envoyAccessLogService",
+): RemoteServiceConfig | undefined {
+  const service = sources.proxy[field];
   const address = resolveHostPort(service?.address ?? "", sources.env.string("HOST_IP"));
   if (service === undefined || address === undefined) return undefined;
-  return { address, tls: clientTls(sources, service.tlsSettings), keepalive: keepalive(service) };
+  const tls = clientTls(sources, service.tlsSettings);
+  if (tls?.mode === "MUTUAL" && (tls.chainPath === "" || tls.keyPath === "")) {
+    sources.findings.problem(
+      `ProxyConfig, field ${field}`,
+      "tlsSettings of mode MUTUAL needs clientCertificate and privateKey, or TLS_CLIENT_CERT_CHAIN and TLS_CLIENT_KEY in the metadata",
+    );
+  }
+  return { address, tls, keepalive: keepalive(service) };
 }
 
 function keepalive({ tcpKeepalive }: RemoteService): KeepaliveConfig | undefined {

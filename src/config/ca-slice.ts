@@ -91,7 +91,7 @@ function checkCaProvider({ env, findings }: Sources, address: string): void {
       "CA_ADDR",
       `${address}: Google's CA service is not supported; give the address of istiod or another CA of Istio's API`,
     );
-  } else if (provider !== "Citadel" && provider !== "") {
+  } else if (provider !== "Citadel") {
     findings.problem(
       "CA_PROVIDER",
       `CA provider ${JSON.stringify(provider)} not registered; use Citadel or GkeWorkloadCertificate`,

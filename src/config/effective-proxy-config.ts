@@ -135,7 +135,7 @@ function statsdAddress({ input, findings }: ProxyConfigSources, text: string): s
 /** Applied last, over everything. A port that is no number turns the status server off, as it always did. */
 function applyAnnotations({ annotations, findings }: ProxyConfigSources, set: SetField): void {
   const address = annotations.get(addressAnnotation);
-  if (address !== undefined && address !== "") {
+  if (address !== undefined) {
     const problem = hostPortProblem(address);
     if (problem !== undefined)
       findings.problem(`annotation ${addressAnnotation}`, `invalid discovery address: ${problem}`);

@@ -12,8 +12,8 @@ export function flag<T extends FlagSpec["type"]>(
 /** Flags that every command takes. Source: pilot-agent's log options. */
 export const globalFlags = {
   log_output_level: flag("string", "", "comma list of SCOPE:LEVEL or LEVEL: debug, info, warn, error, fatal, none"),
-  log_stacktrace_level: flag("string", "default:none", "same form: from which level on lines carry a stack trace"),
-  log_caller: flag("string", "", "comma list of scopes whose lines say where in the code they come from, or all"),
+  log_stacktrace_level: flag("string", "default:none", "same form; checked, without effect"),
+  log_caller: flag("string", "", "accepted, without effect"),
   log_as_json: flag("bool", "false", "log lines as JSON, Envoy's too"),
   log_target: flag("strings", "stdout", "file to log to, or stdout, stderr; may be repeated"),
   vklog: flag("int", "0", "accepted, without effect"),

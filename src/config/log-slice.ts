@@ -16,12 +16,11 @@ const levels: ReadonlyMap<string, LogThreshold> = new Map([
 
 /** How the agent logs. Source: the log flags of Istio's commands */
 export function logConfig(flags: FlagValues<typeof globalFlags>, findings: Findings): LogConfig {
+  parseLevels("default:none", flags.log_stacktrace_level, "--log_stacktrace_level", findings);
   return {
     format: flags.log_as_json ? "json" : "text",
     levels: parseLevels("default:info,grpc:none", flags.log_output_level, "--log_output_level", findings),
     targets: flags.log_target,
-    callerScopes: flags.log_caller.split(",").filter((scope) => scope !== ""),
-    stackLevels: parseLevels("default:none", flags.log_stacktrace_level, "--log_stacktrace_level", findings),
   };
 }
 

@@ -1,5 +1,16 @@
 // SPDX-License-Identifier: Apache-2.0
+import type { JsonObject } from "../model/node.ts";
 import type { Findings } from "./config-error.ts";
+import { isHostname } from "./host-port.ts";
+import {
+  localityFields,
+  localityProblems,
+  objectsOf,
+  textsOf,
+  zoneAwareFields,
+  zoneAwareProblems,
+} from "./locality-checks.ts";
+import { isJsonObject, protoDurationMs } from "./proxy-config.ts";
 import { durationProblem, portProblem } from "./proxy-config-checks.ts";
 import { camelCase, isRecord, readMessage } from "./proxy-config-reader.ts";
 import type { MessageFields } from "./proxy-config-schema.ts";
@@ -11,9 +22,18 @@ const checkedFields = {
   proxyListenPort: "int",
   trustDomain: "string",
   trustDomainAliases: { list: "string" },
+  localityLbSetting: { message: localityFields },
+  zoneAwareLbSetting: { message: zoneAwareFields },
+  serviceSettings: { list: { message: { settings: "any", hosts: { list: "string" } } } },
+  meshMTLS: { message: { minProtocolVersion: "any", cipherSuites: "any", ecdhCurves: "any" } },
 } as const satisfies MessageFields;
 
-/** Source: the checks of Istio's agent on the mesh's settings; those on load balancing and TLS defaults are left out */
+const longestConnectTimeoutMs = 3_600_000;
+
+/**
+ * Source: the checks of Istio's agent on the mesh's settings; those on defaults of traffic policy and of retries, and
+ * the types of settings that are not named here, are left out
+ */
 export function checkMeshFile(mesh: Readonly<Record<string, unknown>>, source: string, findings: Findings): void {
   const given = Object.entries(mesh).filter(([name]) => Object.hasOwn(checkedFields, camelCase(name)));
   const fields = readMessage(Object.fromEntries(given), checkedFields, { source, path: "" }, findings);
@@ -22,7 +42,8 @@ export function checkMeshFile(mesh: Readonly<Record<string, unknown>>, source: s
   };
   const { connectTimeout, protocolDetectionTimeout, proxyListenPort, trustDomain, trustDomainAliases } = fields;
   if (typeof connectTimeout === "string") {
-    report("connectTimeout", prefixed("invalid connect timeout", durationProblem(connectTimeout)));
+    const tooLong = protoDurationMs(connectTimeout) > longestConnectTimeoutMs ? "it must be 1h or less" : undefined;
+    report("connectTimeout", prefixed("invalid connect timeout", durationProblem(connectTimeout) ?? tooLong));
   }
   if (typeof protocolDetectionTimeout === "string" && protocolDetectionTimeout !== "0s") {
     report(
@@ -36,7 +57,28 @@ export function checkMeshFile(mesh: Readonly<Record<string, unknown>>, source: s
     const name = `trustDomainAliases[${String(index)}]`;
     if (typeof alias === "string") report(name, trustDomainProblem(name, alias));
   }
+  for (const [field, problem] of otherProblems(fields)) report(field, problem);
   warnOfAutoAllocation(mesh, source, findings);
+}
+
+/** Of settings that are the control plane's alone. */
+function* otherProblems(fields: JsonObject): Generator<readonly [field: string, problem: string]> {
+  const { localityLbSetting, zoneAwareLbSetting, serviceSettings, meshMTLS } = fields;
+  if (isJsonObject(localityLbSetting)) {
+    for (const problem of localityProblems(localityLbSetting)) yield ["localityLbSetting", problem];
+  }
+  if (isJsonObject(zoneAwareLbSetting)) {
+    for (const problem of zoneAwareProblems(zoneAwareLbSetting)) yield ["zoneAwareLbSetting", problem];
+  }
+  for (const [index, { hosts }] of objectsOf(serviceSettings).entries()) {
+    for (const host of textsOf(hosts)) {
+      if (host === "*" || isHostname(host.replace(/^\*\./, ""))) continue;
+      yield [`serviceSettings[${String(index)}]`, `host ${JSON.stringify(host)} is no name, nor one after *.`];
+    }
+  }
+  if (isJsonObject(meshMTLS) && meshMTLS["ecdhCurves"] !== undefined) {
+    yield ["meshMTLS", "does not take ecdhCurves; they are set in tlsDefaults"];
+  }
 }
 
 function prefixed(what: string, problem: string | undefined): string | undefined {
@@ -47,7 +89,7 @@ function prefixed(what: string, problem: string | undefined): string | undefined
 function trustDomainProblem(field: string, text: string): string | undefined {
   const labels = (text.endsWith(".") ? text.slice(0, -1) : text).split(".");
   const valid = labels.every((label) => /^[a-zA-Z0-9]([-a-zA-Z0-9]{0,61}[a-zA-Z0-9])?$/.test(label));
-  return valid || text === "" ? undefined : `${field}: trust domain name ${JSON.stringify(text)} invalid`;
+  return valid ? undefined : `${field}: trust domain name ${JSON.stringify(text)} invalid`;
 }
 
 function warnOfAutoAllocation(mesh: Readonly<Record<string, unknown>>, source: string, findings: Findings): void {

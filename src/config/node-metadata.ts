@@ -88,8 +88,9 @@ const podPorts: Reader = (value) => {
   if (typeof value !== "string") return undefined;
   try {
     const ports: unknown = JSON.parse(value);
+    if (ports === null) return "";
     if (!Array.isArray(ports)) return undefined;
-    return JSON.stringify(ports.map(readPort));
+    return ports.length === 0 ? "" : JSON.stringify(ports.map(readPort));
   } catch {
     return undefined;
   }

@@ -36,11 +36,11 @@ export function nodeIdentity(
   );
   const raw = collectMetadata(input.env, proxy.proxyMetadata ?? {}, findings);
   const platform = staticPlatform(sources);
-  const labels = { ...raw.staticLabels, ...Object.fromEntries(podLabels) };
+  const labels = { ...raw.staticLabels, ...Object.fromEntries(shownPodLabels(podLabels)) };
   const locality = nodeLocality(labels, platform);
   const computed = {
     ...computedMetadata(sources, raw, ips),
-    LABELS: shownLabels(labels),
+    LABELS: { ...objectOf(raw, "LABELS"), ...shownLabels(labels) },
     STATIC_LABELS: raw.staticLabels,
     ANNOTATIONS: { ...objectOf(raw, "ANNOTATIONS"), ...Object.fromEntries(annotations) },
     PLATFORM_METADATA: platform?.metadata ?? {},
@@ -73,11 +73,15 @@ function nodeLocality(labels: Readonly<Record<string, string>>, platform: Static
   return platform?.locality ?? { region: "", zone: "", subZone: "" };
 }
 
-/** The hash of a ReplicaSet says nothing about the workload; the locality is shown under its older name too. */
+/** The hash of a ReplicaSet says nothing about the workload. */
+function shownPodLabels(labels: ReadonlyMap<string, string>): readonly (readonly [string, string])[] {
+  return [...labels].filter(([name]) => name !== "pod-template-hash");
+}
+
+/** The locality is shown under its older name too. */
 function shownLabels(labels: Readonly<Record<string, string>>): JsonObject {
-  const { "pod-template-hash": _hash, ...shown } = labels;
   const locality = localityLabel(labels);
-  return locality === "" ? shown : { ...shown, "istio-locality": sanitizedLocality(locality) };
+  return locality === "" ? labels : { ...labels, "istio-locality": sanitizedLocality(locality) };
 }
 
 function objectOf(raw: RawMetadata, key: string): JsonObject {
@@ -104,7 +108,7 @@ function computedMetadata(
     ENVOY_SECURE_MERGED_METRICS_PORT: env.int("ENVOY_SECURE_MERGED_METRICS_PORT"),
     EXIT_ON_ZERO_ACTIVE_CONNECTIONS: shownBool(env.bool("EXIT_ON_ZERO_ACTIVE_CONNECTIONS")),
     ENVOY_SKIP_DEPRECATED_LOGS: shownBool(env.bool("ENVOY_SKIP_DEPRECATED_LOGS")),
-    METADATA_DISCOVERY: metadataDiscovery(env.string("PEER_METADATA_DISCOVERY"), raw, findings),
+    METADATA_DISCOVERY: metadataDiscovery(input.env["PEER_METADATA_DISCOVERY"], raw, findings),
     WORKLOAD_IDENTITY_SOCKET_FILE: env.string("WORKLOAD_IDENTITY_SOCKET_FILE"),
   };
   if (flags.stsPort !== 0) values["STS_PORT"] = String(flags.stsPort);
@@ -113,17 +117,18 @@ function computedMetadata(
   return values;
 }
 
-/** Follows HBONE unless the variable says otherwise. */
-function metadataDiscovery(variable: string, raw: RawMetadata, findings: Findings): string {
-  if (variable !== "" && parseBool(variable) === undefined) {
-    findings.warn(
-      "PEER_METADATA_DISCOVERY",
-      `${JSON.stringify(variable)} is not a boolean (true or false); it is ignored`,
-    );
+/** Follows HBONE unless the variable is set; set to what is no boolean, also to nothing, it is false. */
+function metadataDiscovery(variable: string | undefined, raw: RawMetadata, findings: Findings): string {
+  if (variable === undefined) {
+    const hbone = raw.values.get("ENABLE_HBONE")?.value;
+    return parseBool(typeof hbone === "string" ? hbone : "") === true ? "true" : "false";
   }
-  const hbone = raw.values.get("ENABLE_HBONE")?.value;
-  const on = parseBool(variable) ?? parseBool(typeof hbone === "string" ? hbone : "") ?? false;
-  return on ? "true" : "false";
+  const given = parseBool(variable);
+  if (given === undefined) {
+    const shown = JSON.stringify(variable);
+    findings.warn("PEER_METADATA_DISCOVERY", `${shown} is not a boolean (true or false); false is used`);
+  }
+  return given === true ? "true" : "false";
 }
 
 /** The host of the control plane; an IPv6 address without its brackets. */

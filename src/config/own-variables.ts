@@ -82,6 +82,12 @@ export const ownVariables = {
     "strict lets every answer tell Envoy's state; compatible only until it was live once",
     own,
   ),
+  ATTACHE_DRAIN_JITTER: row(
+    "duration",
+    "0s",
+    "at the end Envoy's clients are asked to leave after a random part of this; the drain gets no longer by it",
+    own,
+  ),
   ATTACHE_TERMINATION_GRACE: row(
     "int",
     "0",

@@ -114,6 +114,14 @@ function readDownward(input: ConfigInput, path: string, findings: Findings): Rea
 
 const ownPrefix = "ATTACHE_";
 
+/** With the value that asks for nothing. The log's lines carry no places in the code and no stacks. */
+const deadFlags = [
+  ["tokenManagerPlugin", ""],
+  ["vklog", 0],
+  ["log_caller", ""],
+  ["log_stacktrace_level", "default:none"],
+] as const;
+
 function warnOfDeadSettings({ flags, findings }: Sources, env: Readonly<Record<string, string>>): void {
   for (const name of Object.keys(env)) {
     if (!name.startsWith(ownPrefix) || Object.hasOwn(variables, name)) continue;
@@ -123,7 +131,9 @@ function warnOfDeadSettings({ flags, findings }: Sources, env: Readonly<Record<s
   for (const [name, spec] of Object.entries(variables)) {
     if ("dead" in spec && env[name] !== undefined) findings.warn(name, "is accepted, but has no effect");
   }
-  if (flags.tokenManagerPlugin !== "") findings.warn("--tokenManagerPlugin", "is accepted, but has no effect");
+  for (const [name, nothing] of deadFlags) {
+    if (flags[name] !== nothing) findings.warn(`--${name}`, "is accepted, but has no effect");
+  }
   if (flags.stsPort !== 0)
     findings.warn("--stsPort", "there is no token exchange service any more; nothing listens there");
 }

@@ -50,11 +50,9 @@ export function checkProxyConfig(
   ] as const) {
     const service = config[field];
     if (service?.address) address(field, name, service.address);
-    report(field, tlsProblem(service?.tlsSettings));
   }
-  checkTracing(config, (message) => {
-    report("tracing", message);
-  });
+  for (const problem of tracingProblems(config)) report("tracing", problem);
+  for (const warning of customTagWarnings(config)) findings.warn(`${originOf("tracing")}, field tracing`, warning);
   report("privateKeyProvider", keyProviderProblem(config));
   for (const problem of connectionProblems(config))
     report("connectionSettings", `invalid connection settings: ${problem}`);
@@ -83,33 +81,35 @@ export function portProblem(name: string, port: number): string | undefined {
   return valid ? undefined : `invalid ${name}: port number ${String(port)} must be in the range 1..65535`;
 }
 
-function checkTracing({ tracing }: ProxyConfig, report: (message: string) => void): void {
+function* tracingProblems({ tracing }: ProxyConfig): Generator<string> {
   if (tracing === undefined) return;
   if (tracing.lightstep !== undefined) {
     const { address = "", accessToken = "" } = tracing.lightstep;
     const problem = hostPortProblem(address);
-    if (problem !== undefined) report(`invalid lightstep config: invalid lightstep address: ${problem}`);
-    if (accessToken === "") report("invalid lightstep config: access token is required");
+    if (problem !== undefined) yield `invalid lightstep config: invalid lightstep address: ${problem}`;
+    if (accessToken === "") yield "invalid lightstep config: access token is required";
   }
   for (const kind of ["zipkin", "datadog", "openTelemetry"] as const) {
     const tracer = tracing[kind];
     const problem = tracer === undefined ? undefined : hostPortProblem(tracer.address ?? "");
-    if (problem !== undefined) report(`invalid ${kind} config: invalid ${kind} address: ${problem}`);
+    if (problem !== undefined) yield `invalid ${kind} config: invalid ${kind} address: ${problem}`;
   }
   const tls = tlsProblem(tracing.tlsSettings);
-  if (tls !== undefined) report(`invalid tracing TLS config: ${tls}`);
-  for (const [name, tag] of Object.entries(tracing.customTags ?? {})) {
+  if (tls !== undefined) yield `invalid tracing TLS config: ${tls}`;
+}
+
+/** Tags are the control plane's alone: what is wrong with one must not keep the pod from starting. */
+function* customTagWarnings({ tracing }: ProxyConfig): Generator<string> {
+  for (const [name, tag] of Object.entries(tracing?.customTags ?? {})) {
     const kinds = Object.keys(tag);
     const [kind] = kinds;
     if (kind === undefined || kinds.length > 1) {
-      report(`invalid tracing custom tags: tag ${name} needs exactly one of literal, environment, header`);
+      yield `custom tag ${name} needs exactly one of literal, environment, header`;
       continue;
     }
     const body = tag[kind];
     const needed = kind === "literal" ? "value" : "name";
-    if (kind !== "formatter" && (!isJsonObject(body) || !body[needed])) {
-      report(`invalid tracing custom tags: tag ${name} needs a ${needed} in ${kind}`);
-    }
+    if (!isJsonObject(body) || !body[needed]) yield `custom tag ${name} needs a ${needed} in ${kind}`;
   }
 }
 
@@ -138,18 +138,12 @@ function keyProviderProblem({ privateKeyProvider }: ProxyConfig): string | undef
 
 /** Source: the bounds of Istio's check; window sizes are HTTP/2's (RFC 9113 section 6.9.2). */
 function* connectionProblems({ connectionSettings: settings }: ProxyConfig): Generator<string> {
-  for (const [given, value] of Object.entries(settings ?? {})) {
-    const name = given.replaceAll(/_([a-z])/g, (_, letter: string) => letter.toUpperCase());
-    const number = Number(value);
+  for (const [name, value] of Object.entries(settings ?? {})) {
+    const number = typeof value === "string" && value.endsWith("s") ? protoDurationMs(value) : Number(value);
     if (/^(httpMaxConcurrentStreams|listenerConnectionLimit|globalDownstreamConnectionLimit)$/.test(name)) {
       if (!(number > 0)) yield `${name} must be above 0`;
     } else if (/WindowSize$/.test(name)) {
       if (!(number >= 65_535)) yield `${name} must be 65535 or more`;
-    } else if (
-      /(Timeout|Interval|Duration|Limit|Bytes)$/.test(name) &&
-      JSON.stringify(value).replace('"', "").startsWith("-")
-    ) {
-      yield `${name} must not be negative`;
-    }
+    } else if (number < 0) yield `${name} must not be negative`;
   }
 }

@@ -30,6 +30,8 @@ export function readMessage(value: unknown, fields: MessageFields, place: Place,
     const inner = { source: place.source, path: place.path === "" ? given : `${place.path}.${given}` };
     if (type === undefined) {
       findings.warn(where(inner), `unknown field ${given} is ignored${suggestion(given, Object.keys(fields))}`);
+    } else if (given !== name && Object.hasOwn(value, name)) {
+      findings.warn(where(inner), `is ignored: the field is given as ${name} too`);
     } else if (item !== null && item !== undefined) {
       const read = readField(item, type, inner, findings);
       if (read !== undefined) result[name] = read;
@@ -46,8 +48,6 @@ function readField(value: unknown, type: FieldType, place: Place, findings: Find
   switch (type) {
     case "any":
       return plain(value);
-    case "settings":
-      return isRecord(value) ? readSettings(value) : wrong("an object");
     case "string":
       return typeof value === "string" ? value.toWellFormed() : wrong("a text");
     case "bool":
@@ -101,19 +101,6 @@ function readCompound(
       });
   }
   return result;
-}
-
-/** A message whose fields are not all known here: by the names and the texts of its members. */
-function readSettings(value: Readonly<Record<string, unknown>>): JsonObject {
-  const members = Object.entries(value).filter(([, item]) => item !== null && item !== undefined);
-  return Object.fromEntries(members.map(([name, item]) => [camelCase(name.toWellFormed()), readSetting(name, item)]));
-}
-
-function readSetting(name: string, value: unknown): JsonValue {
-  if (isRecord(value)) return readSettings(value);
-  if (typeof value !== "string") return plain(value);
-  if (/(timeout|duration|interval|delay)$/i.test(name)) return readDuration(value) ?? value.toWellFormed();
-  return /^\d{1,15}$/.test(value) ? Number(value) : value.toWellFormed();
 }
 
 function readInteger(value: unknown, unsigned: boolean): number | undefined {

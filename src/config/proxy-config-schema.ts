@@ -14,8 +14,6 @@ export type FieldType =
   | "number"
   | "duration"
   | "any"
-  /** Like `any`, with names in camel case, durations in seconds and whole numbers as numbers. */
-  | "settings"
   | { readonly message: MessageFields }
   | { readonly list: FieldType }
   | { readonly map: FieldType }
@@ -67,10 +65,11 @@ const forwardedClientCert: FieldType = {
 
 const named: FieldType = { message: { name: "string", defaultValue: "string" } };
 const disabled: FieldType = { message: { disabled: "boolValue" } };
+const enabled: FieldType = { message: { enabled: "boolValue" } };
 
 const tracing: FieldType = {
   message: {
-    zipkin: { message: { address: "string", traceContextOption: "any", path: "string" } },
+    zipkin: address,
     lightstep: { message: { address: "string", accessToken: "string" } },
     datadog: address,
     /** Not in Istio's ProxyConfig. */
@@ -85,9 +84,7 @@ const tracing: FieldType = {
     },
     openCensusAgent: { message: { address: "string", context: { list: "any" } } },
     customTags: {
-      map: {
-        message: { literal: { message: { value: "string" } }, environment: named, header: named, formatter: "any" },
-      },
+      map: { message: { literal: { message: { value: "string" } }, environment: named, header: named } },
     },
     maxPathTagLength: "uint",
     sampling: "number",
@@ -143,8 +140,51 @@ const proxyHeaders: FieldType = {
       },
     },
     preserveHttp1HeaderCase: "boolValue",
-    xForwardedHost: "any",
-    xForwardedPort: "any",
+    xForwardedHost: enabled,
+    xForwardedPort: enabled,
+  },
+};
+
+const connectionSettings: FieldType = {
+  message: {
+    profile: {
+      choice: [
+        ["SIDECAR", 0],
+        ["EDGE", 1],
+      ],
+    },
+    listenerPerConnectionBufferLimitBytes: "intValue",
+    clusterPerConnectionBufferLimitBytes: "intValue",
+    httpIdleTimeout: "duration",
+    httpMaxConnectionDuration: "duration",
+    httpDrainTimeout: "duration",
+    httpRequestTimeout: "duration",
+    httpRequestHeadersTimeout: "duration",
+    httpStreamIdleTimeout: "duration",
+    httpMaxStreamDuration: "duration",
+    httpMaxConcurrentStreams: "intValue",
+    http2InitialStreamWindowSize: "intValue",
+    http2InitialConnectionWindowSize: "intValue",
+    httpHeadersWithUnderscoresAction: {
+      choice: [
+        ["HEADERS_WITH_UNDERSCORES_UNSPECIFIED", 0],
+        ["HEADERS_WITH_UNDERSCORES_ALLOW", 1],
+        ["HEADERS_WITH_UNDERSCORES_REJECT_REQUEST", 2],
+        ["HEADERS_WITH_UNDERSCORES_DROP_HEADER", 3],
+      ],
+    },
+    httpMergeSlashes: "boolValue",
+    httpPathWithEscapedSlashesAction: {
+      choice: [
+        ["PATH_WITH_ESCAPED_SLASHES_UNSPECIFIED", 0],
+        ["KEEP_UNCHANGED", 1],
+        ["REJECT_REQUEST", 2],
+        ["UNESCAPE_AND_REDIRECT", 3],
+        ["UNESCAPE_AND_FORWARD", 4],
+      ],
+    },
+    listenerConnectionLimit: "intValue",
+    globalDownstreamConnectionLimit: "intValue",
   },
 };
 
@@ -161,7 +201,6 @@ export const proxyConfigFields = {
     ],
   },
   drainDuration: "duration",
-  parentShutdownDuration: "duration",
   discoveryAddress: "string",
   discoveryRefreshDelay: "duration",
   zipkinAddress: "string",
@@ -196,7 +235,11 @@ export const proxyConfigFields = {
   statusPort: "int",
   extraStatTags: { list: "string" },
   gatewayTopology: {
-    message: { numTrustedProxies: "uint", forwardClientCertDetails: forwardedClientCert, proxyProtocol: "any" },
+    message: {
+      numTrustedProxies: "uint",
+      forwardClientCertDetails: forwardedClientCert,
+      proxyProtocol: { message: {} },
+    },
   },
   terminationDrainDuration: "duration",
   meshId: "string",
@@ -213,7 +256,7 @@ export const proxyConfigFields = {
   image: { message: { imageType: "string" } },
   privateKeyProvider: { message: { cryptomb: keyProvider, qat: keyProvider } },
   proxyHeaders,
-  connectionSettings: "settings",
+  connectionSettings,
   fileFlushInterval: "duration",
   fileFlushMinSizeKb: "uint",
   statsCompression: "boolValue",

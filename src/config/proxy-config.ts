@@ -109,10 +109,11 @@ export function mergeProxyConfig(layers: readonly ProxyConfigLayer[], findings: 
   const fields: Record<string, JsonValue> = { ...proxyConfigDefaults };
   const origins = new Map(Object.keys(fields).map((name) => [name, "default"]));
   for (const { source, value } of layers) {
-    const layer = readMessage(value, proxyConfigFields, { source, path: "" }, findings);
-    if (layer["serviceCluster"] !== undefined && layer["tracingServiceName"] !== undefined) {
-      findings.problem(source, "serviceCluster and tracingServiceName exclude each other");
-    }
+    const layer = withoutDoubles(
+      readMessage(value, proxyConfigFields, { source, path: "" }, findings),
+      source,
+      findings,
+    );
     for (const [name, item] of Object.entries(layer)) {
       fields[name] = mergeField(name, fields[name], item);
       origins.set(name, source);
@@ -121,6 +122,30 @@ export function mergeProxyConfig(layers: readonly ProxyConfigLayer[], findings: 
     if (layer["tracingServiceName"] !== undefined) delete fields["serviceCluster"];
   }
   return { fields, origins };
+}
+
+/** Fields of which a message holds one: the last that is given, in this order. Source: Istio's API; observed */
+const alternatives = {
+  "": ["serviceCluster", "tracingServiceName"],
+  tracing: ["zipkin", "lightstep", "datadog", "stackdriver", "openCensusAgent"],
+  privateKeyProvider: ["cryptomb", "qat"],
+} as const;
+
+function withoutDoubles(layer: JsonObject, source: string, findings: Findings): JsonObject {
+  let result = layer;
+  for (const [path, names] of Object.entries(alternatives)) {
+    const message = path === "" ? result : result[path];
+    if (!isJsonObject(message)) continue;
+    const given = names.filter((name) => message[name] !== undefined);
+    const [last] = given.slice(-1);
+    if (last === undefined || given.length < 2) continue;
+    const place = path === "" ? source : `${source}, field ${path}`;
+    findings.warn(place, `${given.join(" and ")} exclude each other; ${last} is used`);
+    const rest = Object.entries(message).filter(([name]) => name === last || !given.some((other) => other === name));
+    const kept = Object.fromEntries(rest);
+    result = path === "" ? kept : { ...result, [path]: kept };
+  }
+  return result;
 }
 
 /** Parts of proxyHeaders that are kept from below; the others go with the message. Source: observed */

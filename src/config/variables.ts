@@ -58,7 +58,7 @@ export const variables = {
   ENVOY_STATUS_PORT_ENABLE_PROXY_PROTOCOL: row("bool", "false", "PROXY protocol on the readiness listener"),
   ISTIO_DUAL_STACK: row("bool", "false", "listens on both address families when the pod has both"),
   ISTIO_DELTA_XDS: row("bool", "true", "delta xDS between Envoy and the agent"),
-  PEER_METADATA_DISCOVERY: row("string", "", "true or false; when empty as ENABLE_HBONE in the metadata"),
+  PEER_METADATA_DISCOVERY: row("string", "", "true or false; when not set as ENABLE_HBONE in the metadata"),
   HTTP_STRIP_FRAGMENT_FROM_PATH_UNSAFE_IF_DISABLED: row("bool", "true", "false keeps fragments in request paths"),
   COMPLIANCE_POLICY: row("string", "", "fips-140-2, fips-140-3 or pqc: limits of TLS"),
   DISABLE_ENVOY: row("bool", "false", "no bootstrap and no Envoy; for applications that speak xDS themselves"),

@@ -43,6 +43,7 @@ test("a command that does not exist is told with the nearest one", async () => {
   const { code, errors } = await run(["prxoy"]);
   expect(code).toBe(64);
   expect(errors).toContain('unknown command "prxoy" for "attache" (did you mean proxy?)');
+  expect((await run(["help", "prxoy"])).code).toBe(64);
 });
 
 test.each(["bash", "zsh", "fish", "powershell"])("completion for %s names commands and flags", async (shell) => {

@@ -115,6 +115,17 @@ describe("what the reference finds out late, or never, is a problem", () => {
       { env: { PROXY_CONFIG: JSON.stringify({ configPath: "x".repeat(110) }) } },
       /^configPath: a socket cannot be made/,
     ],
+    [
+      "mutual TLS to a service without a certificate",
+      { env: { PROXY_CONFIG: '{"envoyMetricsService":{"address":"m:1","tlsSettings":{"mode":"MUTUAL"}}}' } },
+      /^ProxyConfig, field envoyMetricsService: tlsSettings of mode MUTUAL needs clientCertificate/,
+    ],
+    ["a CA provider of no name", { env: { CA_PROVIDER: "" } }, /^CA_PROVIDER: CA provider "" not registered/],
+    [
+      "an empty address in the annotation",
+      { files: new Map([["etc/istio/pod/annotations", 'sidecar.istio.io/discoveryAddress=""']]) },
+      /^annotation sidecar.istio.io\/discoveryAddress: invalid discovery address/,
+    ],
     ["an Envoy log level", { args: ["--proxyLogLevel=loud"] }, /^--proxyLogLevel: unknown level "loud"/],
     ["an agent log level", { args: ["--log_output_level=zzz"] }, /^--log_output_level: invalid output level 'zzz'/],
     ["probers that are no JSON", { env: { ISTIO_KUBE_APP_PROBERS: "{" } }, /^ISTIO_KUBE_APP_PROBERS: failed to decode/],
@@ -172,6 +183,18 @@ describe("what the reference passes over in silence is a warning", () => {
       "a platform that is none",
       { env: { CLOUD_PLATFORM: "amazon" } },
       'CLOUD_PLATFORM: unknown platform "amazon"; it is one of aws, azure, gcp, none and is detected now',
+    ],
+    ["a dead flag", { args: ["--vklog=3"] }, "--vklog: is accepted, but has no effect"],
+    ["places in the code", { args: ["--log_caller=all"] }, "--log_caller: is accepted, but has no effect"],
+    [
+      "a tracer that Envoy does not have",
+      { env: { PROXY_CONFIG: '{"tracing":{"stackdriver":{}}}' } },
+      "tracing.stackdriver: Envoy has no such tracer any more; it is ignored",
+    ],
+    [
+      "a custom tag that says nothing",
+      { env: { PROXY_CONFIG: '{"tracing":{"customTags":{"x":{"header":{}}}}}' } },
+      "PROXY_CONFIG, field tracing: custom tag x needs a name in header",
     ],
     ["a dead variable", { env: { XDS_AUTH_PROVIDER: "x" } }, "XDS_AUTH_PROVIDER: is accepted, but has no effect"],
     [
@@ -283,6 +306,18 @@ describe("the mesh file", () => {
       "trustDomainAliases: [ok.local, -x]",
       'field trustDomainAliases[1]: trustDomainAliases[1]: trust domain name "-x" invalid',
     ],
+    ["trustDomain: ''", 'field trustDomain: trustDomain: trust domain name "" invalid'],
+    ["connectTimeout: 61m", "field connectTimeout: invalid connect timeout: it must be 1h or less"],
+    ["meshMTLS: {ecdhCurves: [P-256]}", "field meshMTLS: does not take ecdhCurves; they are set in tlsDefaults"],
+    ["serviceSettings: [{hosts: ['*.a.b', 'a*']}]", 'field serviceSettings[0]: host "a*" is no name, nor one after *.'],
+    [
+      "localityLbSetting: {distribute: [{from: a, to: {b: 99}}]}",
+      "field localityLbSetting: the localities' weights are 99 in all and must be 100",
+    ],
+    [
+      "zoneAwareLbSetting: {failover: [{from: a, to: a}]}",
+      "field zoneAwareLbSetting: failover must name two regions that differ",
+    ],
   ])("with %s is told with the field", (line, expected) => {
     expect(problems(meshFile(line))).toEqual([`mesh config file ./etc/istio/config/mesh, ${expected}`]);
   });
@@ -295,6 +330,10 @@ describe("the mesh file", () => {
       "enableTracing: true",
     ];
     expect(problems(meshFile(...lines, "trustDomain: cluster.local", "rootNamespace: istio-system"))).toEqual([]);
+  });
+
+  test("has its ProxyConfig under either name", () => {
+    expect(parse(meshFile("default_config: {proxyAdminPort: 15005}")).proxyConfig["proxyAdminPort"]).toBe(15_005);
   });
 
   test("with the old setting of address allocation is warned about", () => {
@@ -364,4 +403,10 @@ test("a made-up token is not sent: its setting is told to have no effect", () =>
   const env = { CREDENTIAL_FETCHER_TYPE: "Mock" };
   expect(parse({ env }).ca).toMatchObject({ tokenPath: "./var/run/secrets/tokens/istio-token", cloudToken: undefined });
   expect(warnings({ env })).toEqual([expect.stringMatching(/^CREDENTIAL_FETCHER_TYPE: Mock has no effect/)]);
+});
+
+test("a static label that is no text is no label", () => {
+  const { node } = parse({ env: { ISTIO_METAJSON_LABELS: '{"app":1,"version":"v1"}' } });
+  expect(node.metadata["LABELS"]).toEqual({ version: "v1" });
+  expect(node.cluster).toBe("istio-proxy.shop");
 });

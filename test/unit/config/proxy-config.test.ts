@@ -101,7 +101,6 @@ test.each([
   [{ tracing: [] }, "layer 0, field tracing: must be an object, not a list"],
   [{ concurrency: 1.5 }, "layer 0, field concurrency: must be a whole number of 32 bits, not the number 1.5"],
   ["text", 'layer 0: must be an object, not the text "text"'],
-  [{ serviceCluster: "a", tracingServiceName: 1 }, "layer 0: serviceCluster and tracingServiceName exclude each other"],
 ])("a value of the wrong shape is a problem with its place: %j", (value, expected) => {
   const { findings } = merge(value);
   expect(() => {
@@ -134,7 +133,30 @@ describe("what the control plane sees", () => {
   });
 });
 
-test("connection settings come out in one spelling, whatever their fields are", () => {
+test("of fields that exclude each other the later one of the API counts, with a warning", () => {
+  const tracing = { datadog: { address: "d:1" }, zipkin: { address: "z:1" }, sampling: 5 };
+  const { fields, findings } = merge({ tracingServiceName: 1, serviceCluster: "a", tracing });
+  expect(fields).toMatchObject({ tracingServiceName: "CANONICAL_NAME_ONLY" });
+  expect(fields).not.toHaveProperty("serviceCluster");
+  expect(fields["tracing"]).toEqual({ datadog: { address: "d:1" }, sampling: 5 });
+  expect(findings.warnings).toEqual([
+    {
+      source: "layer 0",
+      message: "serviceCluster and tracingServiceName exclude each other; tracingServiceName is used",
+    },
+    { source: "layer 0, field tracing", message: "zipkin and datadog exclude each other; datadog is used" },
+  ]);
+});
+
+test("a field that is given under both of its names has the value of the one in camel case", () => {
+  const { fields, findings } = merge({ status_port: 1, statusPort: 2, proxy_admin_port: 3 });
+  expect(fields).toMatchObject({ statusPort: 2, proxyAdminPort: 3 });
+  expect(findings.warnings).toEqual([
+    { source: "layer 0, field status_port", message: "is ignored: the field is given as statusPort too" },
+  ]);
+});
+
+test("connection settings come out in one spelling", () => {
   const { fields } = merge({
     connectionSettings: { profile: "EDGE", http_idle_timeout: "10m", httpMaxConcurrentStreams: "200", x: null },
   });
