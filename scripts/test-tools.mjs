@@ -9,7 +9,8 @@ import { delimiter, join } from "node:path";
 /** @type {Readonly<Record<string, string>>} program -> the Debian package that has it */
 const programs = { chromium: "chromium", promtool: "prometheus", openssl: "openssl" };
 
-const parser = "prometheus-client==0.26.0";
+const parserVersion = "0.26.0";
+const parser = `prometheus-client==${parserVersion}`;
 const parserSha256 = "fa93d06737aa02bacd05794768508bb97d2fbee28cb3bca04eaae92f0ca953d6";
 
 /**
@@ -28,15 +29,15 @@ export async function provideTestTools(root) {
   say(`installing ${missing.join(", ")}`);
   const quiet = ["-qq", "-o", "Dpkg::Use-Pty=0", "-o", "Acquire::Retries=1", "-o", "Acquire::http::Timeout=15"];
   const env = { ...process.env, DEBIAN_FRONTEND: "noninteractive", RUNLEVEL: "1" };
-  const done =
-    (await run("apt-get", [...quiet, "update"], env)) &&
-    (await run("apt-get", [...quiet, "install", "-y", "--no-install-recommends", ...missing], env));
+  // with one source that does not answer the lists of the others, or those of before, may still do
+  if (!(await run("apt-get", [...quiet, "update"], env))) say("the lists of packages may be old");
+  const done = await run("apt-get", [...quiet, "install", "-y", "--no-install-recommends", ...missing], env);
   if (!done) say(`could not be installed: ${missing.join(", ")}`);
 }
 
 /** @param {string} directory */
 async function provideParser(directory) {
-  if (existsSync(join(directory, "prometheus_client"))) return;
+  if (existsSync(join(directory, `prometheus_client-${parserVersion}.dist-info`))) return;
   const work = `${directory}.${String(process.pid)}.tmp`;
   say(`installing ${parser} for Python`);
   await mkdir(work, { recursive: true });
@@ -44,8 +45,10 @@ async function provideParser(directory) {
   const pip = ["-m", "pip", "install", "--quiet", "--no-deps", "--require-hashes", "--target", work];
   const manner = ["--no-input", "--disable-pip-version-check", "--root-user-action=ignore", "--timeout", "10"];
   const done = await run("python3", [...pip, ...manner, "-r", join(work, "requirements.txt")], process.env);
-  if (done) await rename(work, directory);
-  else say(`could not be installed: ${parser}`);
+  if (done) {
+    await rm(directory, { recursive: true, force: true });
+    await rename(work, directory);
+  } else say(`could not be installed: ${parser}`);
   await rm(work, { recursive: true, force: true });
 }
 
