@@ -95,6 +95,23 @@ describe("a CA's answer", () => {
     expect(problemOf({ chainPem: impostor.issue({ publicKey }, nowMs), rootsPem })).toBe("untrusted");
   });
 
+  test("under a root, or by an intermediate, that has expired is refused", () => {
+    const ago = testAuthority("root of old", nowMs - 11 * 365 * 24 * 60 * minuteMs);
+    expect(problemOf({ chainPem: ago.issue({ publicKey }, nowMs), rootsPem: ago.rootPem })).toBe("untrusted");
+    const between = testAuthority("between", nowMs);
+    const betweenPem = ca.issue(
+      {
+        subject: "between",
+        publicKey: publicKeyOf(between.issuer.privateKey),
+        use: "authority",
+        uris: [],
+        notAfterMs: nowMs - 1,
+      },
+      nowMs,
+    );
+    expect(problemOf({ chainPem: between.issue({ publicKey }, nowMs) + betweenPem, rootsPem })).toBe("untrusted");
+  });
+
   test("says plainly what is wrong", () => {
     const chainPem = ca.issue({ publicKey, uris: ["spiffe://cluster.local/ns/demo/sa/api"] }, nowMs);
     expect(() => checkAnswer({ chainPem, rootsPem }, expected)).toThrow(

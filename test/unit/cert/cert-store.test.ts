@@ -19,6 +19,8 @@ class TestSigner implements CertificateSigner {
   beginsInMs = -2 * minuteMs;
   roots: string | undefined;
   readonly callsMs: number[] = [];
+  /** The requests, in order. */
+  readonly csrPems: string[] = [];
 
   constructor(clock: FakeClock) {
     this.#clock = clock;
@@ -28,6 +30,7 @@ class TestSigner implements CertificateSigner {
   sign({ csrPem }: SigningRequest): Promise<{ chainPem: string; rootsPem: string }> {
     const nowMs = this.#clock.now();
     this.callsMs.push(this.#clock.monotonicMs());
+    this.csrPems.push(csrPem);
     if (this.error !== undefined) return Promise.reject(this.error);
     const chainPem = this.ca.sign(csrPem, this.lifetimeMs, nowMs + this.beginsInMs + 2 * minuteMs);
     return Promise.resolve({ chainPem, rootsPem: this.roots ?? this.ca.rootPem });
@@ -100,6 +103,26 @@ describe("the certificate store", () => {
     expect(signer.callsMs).toHaveLength(2);
     expect(pod.store.status().serial).not.toBe(first);
     expect(bundles).toHaveLength(1);
+  });
+
+  test("every certificate has a key of its own; a CA that is down costs no keys, a wrong answer costs one", async () => {
+    const { pod, signer, pass } = setUp();
+    await using _ = pod;
+    await untilOutcomes(pod, 1);
+    signer.error = new Error("the CA is down");
+    await pass(35 * minuteMs, 10_000);
+    const [first, second, ...repeated] = signer.csrPems.splice(0);
+    expect(second).not.toBe(first);
+    expect(repeated.length).toBeGreaterThan(0);
+    expect(new Set(repeated)).toEqual(new Set([second]));
+    signer.error = undefined;
+    signer.roots = testAuthority("another", Date.now()).rootPem;
+    await pass(3 * minuteMs, 10_000);
+    expect(pod.outcomes.at(-1)).toBe("untrusted");
+    const [refused, ...others] = signer.csrPems;
+    expect(refused).toBe(second);
+    expect(others.length).toBeGreaterThan(0);
+    expect(new Set(signer.csrPems).size).toBe(signer.csrPems.length);
   });
 
   test("keeps serving the certificate in use while the CA is down, and renews when it is back", async () => {
