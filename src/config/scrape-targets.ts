@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 import type { ScrapeTarget } from "../status/status-config.ts";
 import type { Findings } from "./config-error.ts";
-import { parseInteger } from "./environment.ts";
+import { parseBool, parseInteger } from "./environment.ts";
 import { member, parseJson, shown } from "./json-members.ts";
 import { isRecord } from "./proxy-config-reader.ts";
 
@@ -38,18 +38,36 @@ export function parseScrapeTargets(text: string, statusPort: number, findings: F
     findings.problem(variable, `${name} must be a text, not ${shown(JSON.stringify(given))}`);
     return "";
   };
-  if (textOf(value, "scrape") === "false") return [];
-  const list: unknown = member(value, "targets");
-  const given: readonly Members[] = Array.isArray(list) ? list.filter(isRecord) : [];
+  const scrape = textOf(value, "scrape");
+  if (parseBool(scrape) === false) return [];
+  if (scrape !== "" && parseBool(scrape) === undefined) {
+    findings.warn(variable, `scrape: ${shown(scrape)} is not true or false; taken for true`);
+  }
+  const given = readTargets(value, findings);
   const targets = given.length > 0 ? given : [{ port: textOf(value, "port") || "80", path: textOf(value, "path") }];
   return targets.flatMap((target) => {
     const port = readPort(textOf(target, "port"), statusPort, findings);
     const path = textOf(target, "path") || "/metrics";
     const scheme = textOf(target, "scheme") || textOf(value, "scheme");
     const host = textOf(target, "host") || textOf(value, "host") || "localhost";
-    const whole = path.startsWith("/") ? path : `/${path}`;
-    return port === undefined ? [] : [{ host, scheme: /^https$/i.test(scheme) ? "https" : "http", port, path: whole }];
+    if (!/^[\w.:-]+$/.test(host)) findings.problem(variable, `host ${shown(host)} is no name or address`);
+    return port === undefined
+      ? []
+      : [{ host, scheme: /^https$/i.test(scheme) ? "https" : "http", port, path: requestPath(path) }];
   });
+}
+
+function readTargets(value: Members, findings: Findings): readonly Members[] {
+  const list: unknown = member(value, "targets") ?? [];
+  if (Array.isArray(list) && list.every(isRecord)) return list;
+  findings.problem(variable, "targets must be a list of objects, each with a port");
+  return [];
+}
+
+/** As it can stand on a request line. */
+function requestPath(path: string): string {
+  const absolute = path.startsWith("/") ? path : `/${path}`;
+  return absolute.replaceAll(/[^\x21-\x7e]+/g, encodeURI);
 }
 
 function readPort(text: string, statusPort: number, findings: Findings): number | undefined {

@@ -26,6 +26,8 @@ export interface EnvoyReadinessSource {
   read(signal: AbortSignal): Promise<EnvoyReadiness>;
   /** Each look remembers what it saw for the next. Undefined where it cannot be told. @throws as `read` */
   listeners?(signal: AbortSignal): Promise<ListenerStanding | undefined>;
+  /** What Envoy waits for before it starts its workers, in its own words. @throws as `read` */
+  initTargets?(signal: AbortSignal): Promise<readonly string[]>;
   /** How often Envoy has ended unasked so far, and how it did last, in words. */
   failures?(): { readonly count: number; readonly last: string };
 }
@@ -39,24 +41,42 @@ export function envoyObstacle(envoy: EnvoyReadiness): string | undefined {
   return configObstacle(envoy) ?? stateObstacle(envoy) ?? workersObstacle(envoy);
 }
 
-/** The same, condition by condition. */
-export function envoyChecks(envoy: EnvoyReadiness): readonly ReadinessCheck[] {
-  const { cdsUpdates, cdsRejected, ldsUpdates, ldsRejected, state } = envoy;
+/** Whether Envoy has its configuration and still has to start its workers. */
+export function isInitializing(envoy: EnvoyReadiness): boolean {
+  return configObstacle(envoy) === undefined && envoy.workersStarted !== true;
+}
+
+/**
+ * The same, condition by condition. What only waits for the configuration is no failure of its own.
+ * @param initTargets what an Envoy that initializes waits for, where it is known
+ */
+export function envoyChecks(envoy: EnvoyReadiness, initTargets: readonly string[] = []): readonly ReadinessCheck[] {
+  const { cdsUpdates, cdsRejected, ldsUpdates, ldsRejected, state, workersStarted } = envoy;
+  const start = [
+    check("server state", stateObstacle(envoy), state),
+    check("workers", workersStarted === true ? undefined : `workers have not yet started${waitsFor(initTargets)}`),
+  ];
+  const waits = configObstacle(envoy) !== undefined && state !== "DRAINING";
   return [
     { name: "admin interface", state: "passed" },
     updateCheck("clusters (CDS)", cdsUpdates, cdsRejected),
     updateCheck("listeners (LDS)", ldsUpdates, ldsRejected),
-    check("server state", stateObstacle(envoy), state),
-    check("workers", workersObstacle(envoy)),
+    ...start.map((found) => (waits && found.state === "failed" ? waitsForConfiguration(found) : found)),
   ];
+}
+
+function waitsFor(targets: readonly string[]): string {
+  return targets.length === 0 ? "" : `: Envoy waits for ${listed(targets)}`;
+}
+
+function waitsForConfiguration({ name, detail = "" }: ReadinessCheck): ReadinessCheck {
+  return { name, state: "not-counted", detail: `${detail}: Envoy waits for its configuration` };
 }
 
 /** Which listeners Envoy has lost; undefined when none. */
 export function listenerObstacle({ closed, allRemoved }: ListenerStanding): string | undefined {
   if (closed.length > 0) {
-    const named = closed.slice(0, namedListeners).join(", ");
-    const more = closed.length > namedListeners ? ` and ${String(closed.length - namedListeners)} more` : "";
-    return `Envoy does not listen any more on ${named}${more}`;
+    return `Envoy does not listen any more on ${listed(closed)}`;
   }
   return allRemoved ? "the last listener of Envoy was removed" : undefined;
 }
@@ -68,7 +88,12 @@ export function listenerCheck(standing: ListenerStanding): ReadinessCheck {
   return { name, state: "passed", detail: String(standing.open) };
 }
 
-const namedListeners = 5;
+const mostNamed = 5;
+
+function listed(names: readonly string[]): string {
+  const more = names.length > mostNamed ? ` and ${String(names.length - mostNamed)} more` : "";
+  return `${names.slice(0, mostNamed).join(", ")}${more}`;
+}
 
 function updateCheck(name: string, accepted: number, rejected: number): ReadinessCheck {
   const counts = `${String(accepted)} accepted, ${String(rejected)} rejected`;

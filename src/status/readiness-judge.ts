@@ -8,6 +8,7 @@ import {
   envoyChecks,
   envoyObstacle,
   type EnvoyReadinessSource,
+  isInitializing,
   listenerCheck,
   listenerObstacle,
 } from "./envoy-readiness.ts";
@@ -184,7 +185,8 @@ export class ReadinessJudge {
           await source?.listeners?.(limit).catch(() => undefined);
         this.#liveAfterFailures = count;
       }
-      const checks = envoyChecks(envoy);
+      const waits = withListeners && isInitializing(envoy) ? source?.initTargets?.(limit) : undefined;
+      const checks = envoyChecks(envoy, await waits?.catch(() => []));
       if (listeners === undefined) return { obstacle, checks };
       return { obstacle, lost: listenerObstacle(listeners), checks: [...checks, listenerCheck(listeners)] };
     } catch (error) {

@@ -72,23 +72,34 @@ test("the status port answers probes and scrapes until Envoy is gone, and readin
   expect((await pod.exited).code).toBe(0);
 });
 
-test("real Envoy's metrics, the agent's and the application's make one answer that promtool reads", async () => {
+test("M1 real Envoy's metrics, the agent's and the application's make one answer that promtool reads", async () => {
   await using ca = await startFakeCa();
   await using app = await startFakeApp(answer(200, "# TYPE app_up gauge\napp_up 1\n"));
   const annotations = JSON.stringify({ scrape: "true", port: String(app.port), path: "/prom" });
   await using pod = await startPod({ ca, env: { ISTIO_PROMETHEUS_ANNOTATIONS: annotations } });
   await pod.untilReady();
-  await using directory = await temporaryDirectory();
-  const scraped = await rawHttp(pod.ports.status, { target: "/metrics" });
-  expect(scraped.body).toMatch(/^istio_agent_cert_expiry_seconds\{resource_name="default"\} \d/m);
-  const body = Buffer.from(await (await fetch(`http://127.0.0.1:${String(pod.ports.status)}/metrics`)).arrayBuffer());
-  await writeFile(join(directory.path, "metrics"), body);
-  const check = await runProgram("sh", ["-c", `promtool check metrics < ${directory.path}/metrics`]);
-  expect([0, 3], check.stderr).toContain(check.code);
-  expect(check.stderr).not.toMatch(/error while linting|parsing error/i);
+  const text = await (await fetch(`http://127.0.0.1:${String(pod.ports.status)}/metrics`)).text();
+  expect(text).toMatch(/^istio_agent_cert_expiry_seconds\{resource_name="default"\} \d/m);
+  await expectPromtoolReads(text);
   for (const name of ["envoy_server_live", "app_up", "istio_agent_startup_duration_seconds"]) {
-    expect(body.toString()).toMatch(new RegExp(`^${name}`, "m"));
+    expect(text).toMatch(new RegExp(`^${name}`, "m"));
   }
+});
+
+test("M3 a family that the real Envoy has and the application too, with other labels, keeps the samples of both", async () => {
+  await using ca = await startFakeCa();
+  const body = '# TYPE envoy_server_live gauge\nenvoy_server_live{from="app"} 7\n# TYPE app_up gauge\napp_up 1\n';
+  await using app = await startFakeApp(answer(200, body));
+  const annotations = JSON.stringify({ scrape: "true", targets: [{ port: String(app.port) }] });
+  await using pod = await startPod({ ca, env: { ISTIO_PROMETHEUS_ANNOTATIONS: annotations } });
+  await pod.untilReady();
+  const scraped = await fetch(`http://127.0.0.1:${String(pod.ports.status)}/stats/prometheus`);
+  const text = await scraped.text();
+  expect(text.match(/^# TYPE envoy_server_live /gm)).toHaveLength(1);
+  expect(text).toMatch(/^envoy_server_live\{\} \d$/m);
+  expect(text).toMatch(/^envoy_server_live\{from="app"\} 7$/m);
+  expect(text).toMatch(/^app_up 1$/m);
+  await expectPromtoolReads(text);
 });
 
 test("the mTLS metrics port asks for a certificate of the mesh and gives the merged metrics to those who have one", async () => {
@@ -101,6 +112,15 @@ test("the mTLS metrics port asks for a certificate of the mesh and gives the mer
   expect(await ask(secure, undefined)).toEqual([0, ""]);
   expect((await rawHttp(secure, { target: "/metrics" }).catch(() => ({ status: 0 }))).status).toBe(0);
 });
+
+/** promtool has nothing against it but style. */
+async function expectPromtoolReads(text: string): Promise<void> {
+  await using directory = await temporaryDirectory();
+  await writeFile(join(directory.path, "metrics"), text);
+  const check = await runProgram("sh", ["-c", `promtool check metrics < ${directory.path}/metrics`]);
+  expect([0, 3], check.stderr).toContain(check.code);
+  expect(check.stderr).not.toMatch(/error while linting|parsing error/i);
+}
 
 async function workloadCertificate(pod: Pod): Promise<{ readonly cert: string; readonly key: string }> {
   using client = new SdsClient(join(pod.directory, "var/run/secrets/workload-spiffe-uds/socket"));

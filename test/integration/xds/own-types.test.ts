@@ -109,7 +109,7 @@ describe.each(["sotw", "delta"] as const)("%s", (protocol) => {
     expect(handler.applied.length).toBeLessThanOrEqual(2);
   });
 
-  test("7.1.2, 7.1.3, 7.1.4: health: nothing before listeners are asked for, each change after, the last again on a new stream", async () => {
+  test("V6 V7 7.1.2, 7.1.3, 7.1.4: health: nothing before listeners are asked for, each change after, the last again on a new stream", async () => {
     await using controlPlane = await startFakeControlPlane();
     await using under = await startProxy([controlPlane.port]);
     const client = await under.open(protocol);
@@ -126,6 +126,11 @@ describe.each(["sotw", "delta"] as const)("%s", (protocol) => {
     await untilSeen(controlPlane, health, 3);
     const reports = controlPlane.seen(health).map(({ request }) => request.errorDetail?.message);
     expect(reports).toEqual(["status 500", undefined, "gone"]);
+    // the control plane forgets the workload: without any change it is told again on the next stream
+    await controlPlane.kill();
+    await controlPlane.listen(controlPlane.port);
+    await untilSeen(controlPlane, health, 4);
+    expect(controlPlane.seen(health).at(-1)?.request.errorDetail?.message).toBe("gone");
   });
 
   test("what the client refuses is told once: log, metric, status; and cleared when it accepts", async () => {

@@ -207,6 +207,28 @@ test("being unready is told once, again when the reason changes, and once a minu
   expect(warnings()).toBe(3);
 });
 
+test.each([
+  ["names what it waits for", () => Promise.resolve(["SdsApi default"]), ": Envoy waits for SdsApi default\n"],
+  ["is told without reasons where there are none", () => Promise.reject(new Error("404")), "\n"],
+])("an Envoy that has its configuration and does not start its workers %s", async (_name, initTargets, end) => {
+  const read = () => Promise.resolve({ ...live, state: "INITIALIZING", workersStarted: undefined });
+  const { judge } = fixture({ envoy: { read, initTargets } });
+  const tree = renderReport(await judge.report());
+  expect(tree).toContain("  [-] server state: server is not live, current state is: INITIALIZING\n");
+  expect(tree).toContain(`  [-] workers: workers have not yet started${end}`);
+});
+
+test("without configuration that is the cause, and what follows from it is no failure of its own", async () => {
+  const { judge, envoy } = fixture();
+  envoy.says = { ...empty, state: "PRE_INITIALIZING" };
+  const tree = renderReport(await judge.report());
+  expect(tree.match(/^ {2}\[-\].*$/gm)).toEqual([
+    "  [-] clusters (CDS): no update was received (0 accepted, 0 rejected)",
+    "  [-] listeners (LDS): no update was received (0 accepted, 0 rejected)",
+  ]);
+  expect(tree.match(/^ {2}\[~\] (server state|workers): .*: Envoy waits for its configuration$/gm)).toHaveLength(2);
+});
+
 test("callers at the same time share one question to Envoy", async () => {
   const { judge, envoy } = fixture();
   await Promise.all(Array.from({ length: 20 }, () => judge.judge()));
