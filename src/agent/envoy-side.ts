@@ -25,6 +25,7 @@ export interface EnvoySide {
 interface EnvoyReadinessSide {
   read(signal: AbortSignal): Promise<EnvoyReadiness>;
   listeners(signal: AbortSignal): Promise<ListenerStanding | undefined>;
+  initTargets(signal: AbortSignal): Promise<readonly string[]>;
   failures(): { readonly count: number; readonly last: string };
 }
 
@@ -39,6 +40,7 @@ export interface EndOrder {
 interface EnvoySideDeps {
   readonly log: Logger;
   readonly clock: Clock;
+  readonly random: () => number;
 }
 
 /** What is started for Envoy's sake goes to `rooms`. */
@@ -49,42 +51,58 @@ export async function createEnvoySide(
   deps: EnvoySideDeps,
 ): Promise<EnvoySide> {
   if (envoy === undefined) return withoutEnvoy;
-  const { createEnvoyAdmin, describeExit, drainAndStop, explainEnd, ListenerSockets, readEnvoyReadiness } =
-    await import("../envoy/index.ts");
+  const room = await import("../envoy/index.ts");
   const { startHost } = await import("../host/index.ts");
-  const admin = createEnvoyAdmin(config.envoy.admin, deps);
+  const { drain: drainConfig, admin: adminAddress } = config.envoy;
+  const admin = room.createEnvoyAdmin(adminAddress, deps);
+  const hostDeps = { ...deps, isOwnChild: (pid: number) => envoy.owns(pid), adoptsOrphans: process.pid === 1 };
+  const host = rooms.use(await startHost(config.host, envoy.pid, hostDeps));
+  const sockets = new room.SocketConnections(admin, [...drainConfig.uncountedPorts, adminAddress.port]);
+  return {
+    readiness: createReadinessSide(envoy, admin, drainConfig.uncountedPorts, room),
+    exited: envoy.exited,
+    drainByRequest() {
+      admin.drainListeners({ direction: drainConfig.direction, openEnded: true }).catch((error: unknown) => {
+        deps.log.warn("Envoy does not drain", { cause: describeError(error) });
+      });
+    },
+    async end({ wantsDrain, wasReady, force }) {
+      const drain =
+        wantsDrain &&
+        envoy.exit === undefined &&
+        (wasReady || (await mayServe(admin, room.readEnvoyReadiness, deps.clock)));
+      envoy.endSoon();
+      const order = { process: envoy, admin, config: drainConfig, drain, force };
+      const countSockets = (signal: AbortSignal) => sockets.count(envoy.pid, signal);
+      const { exit } = await room.drainAndStop(drainConfig.countsSockets ? { ...order, countSockets } : order, deps);
+      return await room.explainEnd(
+        { exit, oomKills: await host.oomKillsSinceStart(), wasReady, restarts: envoy.counts.restarts },
+        config.envoy,
+      );
+    },
+  };
+}
+
+function createReadinessSide(
+  envoy: SupervisedEnvoy,
+  admin: EnvoyAdmin,
+  ownPorts: readonly number[],
+  { describeExit, ListenerSockets, readEnvoyReadiness, readInitTargets }: typeof import("../envoy/index.ts"),
+): EnvoyReadinessSide {
   // nobody is left to answer then, and the end does not wait for the question's time to run out
   const gone = new AbortController();
   void envoy.exited.then(() => {
     gone.abort(new Error("Envoy has ended"));
   });
   const until = (signal: AbortSignal): AbortSignal => AbortSignal.any([signal, gone.signal]);
-  const watchListeners = perProcess(envoy, () => new ListenerSockets(admin, config.envoy.drain.uncountedPorts));
-  const hostDeps = { ...deps, isOwnChild: (pid: number) => envoy.owns(pid), adoptsOrphans: process.pid === 1 };
-  const host = rooms.use(await startHost(config.host, envoy.pid, hostDeps));
+  const watchListeners = perProcess(envoy, () => new ListenerSockets(admin, ownPorts));
   return {
-    readiness: {
-      read: (signal) => readEnvoyReadiness(admin, until(signal)),
-      listeners: (signal) => watchListeners().read(until(signal)),
-      failures() {
-        const { counts, lastFailure } = envoy;
-        return { count: counts.failures, last: lastFailure === undefined ? "" : describeExit(lastFailure) };
-      },
-    },
-    exited: envoy.exited,
-    drainByRequest() {
-      admin.drainListeners({ direction: config.envoy.drain.direction, openEnded: true }).catch((error: unknown) => {
-        deps.log.warn("Envoy does not drain", { cause: describeError(error) });
-      });
-    },
-    async end({ wantsDrain, wasReady, force }) {
-      const drain =
-        wantsDrain && envoy.exit === undefined && (wasReady || (await mayServe(admin, readEnvoyReadiness, deps.clock)));
-      const { exit } = await drainAndStop({ process: envoy, admin, config: config.envoy.drain, drain, force }, deps);
-      return await explainEnd(
-        { exit, oomKills: await host.oomKillsSinceStart(), wasReady, restarts: envoy.counts.restarts },
-        config.envoy,
-      );
+    read: (signal) => readEnvoyReadiness(admin, until(signal)),
+    listeners: (signal) => watchListeners().read(until(signal)),
+    initTargets: (signal) => readInitTargets(admin, until(signal)),
+    failures() {
+      const { counts, lastFailure } = envoy;
+      return { count: counts.failures, last: lastFailure === undefined ? "" : describeExit(lastFailure) };
     },
   };
 }

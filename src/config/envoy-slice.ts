@@ -11,7 +11,7 @@ import type { Sources } from "./sources.ts";
 import { compliancePolicy, envoyUser } from "./trust-slice.ts";
 
 /** Envoy ends 8 to 15 ms after SIGTERM, observed with Envoy 1.40; what is longer will not end by itself. */
-const killAfterMs = 400;
+const killAfterMs = 300;
 /** Left of the pod's grace period for the agent's own end. */
 const graceMarginMs = 1_000;
 /** The longest wait for open connections, where no period is set. */
@@ -84,7 +84,10 @@ function drainConfig({ env, proxy, role }: Sources): DrainConfig {
     direction: role === "sidecar" ? "inbound" : "all",
     periodMs,
     minimumMs: Math.min(env.durationMs("MINIMUM_DRAIN_DURATION"), periodMs),
+    jitterMs: Math.min(env.durationMs("ATTACHE_DRAIN_JITTER"), periodMs),
     killAfterMs,
+    endsUncounted: periodMs === longestDrainMs,
+    countsSockets: env.all["ISTIO_META_INTERCEPTION_MODE"] !== "TPROXY",
     uncountedPorts: ports.filter((port) => port > 0),
   };
 }

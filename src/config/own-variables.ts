@@ -91,7 +91,7 @@ export const ownVariables = {
   ATTACHE_TERMINATION_GRACE: row(
     "int",
     "0",
-    "the pod's terminationGracePeriodSeconds; Envoy is ended a second before; 0 is not set",
+    "the pod's terminationGracePeriodSeconds; Envoy is ended 1.3 s before; 0 is not set",
     {
       unit: "seconds",
       source: "attache",

@@ -11,6 +11,8 @@ import { type OpenConnections, sumConnections } from "./open-connections.ts";
 export interface StopOrder {
   readonly process: Pick<EnvoyProcess, "exited" | "exit" | "terminate" | "kill">;
   readonly admin: Pick<EnvoyAdmin, "drainListeners" | "openConnections">;
+  /** Counts them without Envoy's statistics; undefined where it cannot. */
+  readonly countSockets?: (signal: AbortSignal) => Promise<readonly OpenConnections[] | undefined>;
   readonly config: DrainConfig;
   /**
    * Whether clients may be served: false before the pod was ever ready, after `/drain` has done the draining, and for
@@ -25,8 +27,8 @@ export interface DrainReport {
   /** What ended the wait: nothing open any more, the period over, a second signal, Envoy itself; or there was none. */
   readonly endedBy: "idle" | "deadline" | "forced" | "envoy-exited" | "not-drained";
   readonly durationMs: number;
-  /** Connections as last seen; empty when nothing was open or Envoy would not tell. */
-  readonly open: readonly OpenConnections[];
+  /** Connections as last seen; undefined when nobody would tell. */
+  readonly open: readonly OpenConnections[] | undefined;
 }
 
 export interface StopOutcome {
@@ -34,22 +36,30 @@ export interface StopOutcome {
   readonly report: DrainReport;
 }
 
-/** Time between two looks at the open connections: well under the half second in which an end must follow the last. */
-const lookEveryMs = 200;
+export interface StopDeps {
+  readonly log: Logger;
+  readonly clock: Clock;
+  /** Uniform in [0, 1). */
+  readonly random: () => number;
+}
+
+/**
+ * Time between two looks at the open connections: under the half second in which an end must follow the last; the more
+ * of it the longer a look takes.
+ */
+const lookEveryMs = 150;
+const lookAtLeastEveryMs = 300;
 
 /**
  * Ends Envoy without losing a request: asks its clients to leave, waits until nothing is open after the minimum or
  * until the period is over, then SIGTERM, then SIGKILL. An admin interface that refuses or hangs neither shortens nor
  * lengthens this.
  */
-export async function drainAndStop(
-  order: StopOrder,
-  deps: { readonly log: Logger; readonly clock: Clock },
-): Promise<StopOutcome> {
+export async function drainAndStop(order: StopOrder, deps: StopDeps): Promise<StopOutcome> {
   const log = deps.log.scope("envoy");
   const startMs = deps.clock.monotonicMs();
   const wait = order.drain
-    ? await drain(order, log, deps.clock)
+    ? await drain(order, { ...deps, log })
     : ({ endedBy: order.force.aborted ? "forced" : "not-drained", open: [] } as const);
   const report: DrainReport = { ...wait, durationMs: Math.round(deps.clock.monotonicMs() - startMs) };
   if (order.drain) logReport(log, report);
@@ -60,11 +70,9 @@ export async function drainAndStop(
   return { exit, report };
 }
 
-async function drain(
-  { process, admin, config, force }: StopOrder,
-  log: Logger,
-  clock: Clock,
-): Promise<Pick<DrainReport, "endedBy" | "open">> {
+async function drain(order: StopOrder, deps: StopDeps): Promise<Pick<DrainReport, "endedBy" | "open">> {
+  const { process, config, force } = order;
+  const { log, clock } = deps;
   const over = new AbortController();
   const end = (endedBy: DrainReport["endedBy"]): void => {
     over.abort(endedBy);
@@ -83,8 +91,9 @@ async function drain(
     },
     () => undefined,
   );
-  log.info("draining Envoy", { direction: config.direction, minimumMs: config.minimumMs, periodMs: config.periodMs });
-  const open = await watchUntilIdle(admin, config, { log, clock }, over.signal);
+  const { direction, minimumMs, periodMs, jitterMs } = config;
+  log.info("draining Envoy", { direction, minimumMs, periodMs, ...(jitterMs > 0 ? { jitterMs } : {}) });
+  const open = await watchUntilIdle(order, deps, over.signal);
   end("idle");
   await period;
   force.removeEventListener("abort", onForce);
@@ -93,32 +102,62 @@ async function drain(
 
 /** @returns what was open when it was last looked at: nothing, unless the signal ended the wait */
 async function watchUntilIdle(
-  admin: StopOrder["admin"],
-  config: DrainConfig,
-  { log, clock }: { readonly log: Logger; readonly clock: Clock },
+  order: StopOrder,
+  deps: StopDeps,
   over: AbortSignal,
-): Promise<readonly OpenConnections[]> {
-  const minimum = clock.delay(config.minimumMs, over).catch(() => undefined);
-  try {
-    await admin.drainListeners({ direction: config.direction, openEnded: false }, over);
-  } catch (error) {
-    warnUnless(over, log, "Envoy took no drain request; its clients learn of the end late", error);
-  }
-  await minimum;
-  let open: readonly OpenConnections[] = [];
-  let warned = false;
+): Promise<readonly OpenConnections[] | undefined> {
+  const { clock } = deps;
+  const { minimumMs, jitterMs } = order.config;
+  const idleFromMs = clock.monotonicMs() + minimumMs;
+  const asked = askToLeave(order, deps, over);
+  if (jitterMs === 0) await asked;
+  const look = lookAtConnections(order, deps.log, over);
+  let open: readonly OpenConnections[] | undefined;
   while (!over.aborted) {
-    try {
-      open = (await admin.openConnections(config.uncountedPorts, over)) ?? [];
-      if (open.length === 0) break;
-    } catch (error) {
-      if (!warned)
-        warnUnless(over, log, "Envoy does not tell its open connections; waiting for the end of the period", error);
-      warned = true;
-    }
-    await clock.delay(lookEveryMs, over).catch(() => undefined);
+    const lookedMs = clock.monotonicMs();
+    open = (await look()) ?? open;
+    const nowMs = clock.monotonicMs();
+    if (open?.length === 0 && lookedMs >= idleFromMs) break;
+    const pauseMs = Math.min(Math.max(lookEveryMs, 4 * (nowMs - lookedMs)), lookAtLeastEveryMs);
+    await clock
+      .delay(nowMs < idleFromMs ? Math.min(pauseMs, idleFromMs - nowMs) : pauseMs, over)
+      .catch(() => undefined);
   }
   return open;
+}
+
+/** After a random part of the jitter, so that the replicas of a rollout do not send their clients away all at once. */
+async function askToLeave({ admin, config }: StopOrder, deps: StopDeps, over: AbortSignal): Promise<void> {
+  try {
+    if (config.jitterMs > 0) await deps.clock.delay(deps.random() * config.jitterMs, over);
+    await admin.drainListeners({ direction: config.direction, openEnded: false }, over);
+  } catch (error) {
+    warnUnless(over, deps.log, "Envoy took no drain request; its clients learn of the end late", error);
+  }
+}
+
+/** A look at what is open; undefined when that cannot be told. What stands in the way is told once. */
+function lookAtConnections(
+  { admin, config, countSockets }: StopOrder,
+  log: Logger,
+  over: AbortSignal,
+): () => Promise<readonly OpenConnections[] | undefined> {
+  let told = false;
+  const tell = (error: unknown): void => {
+    if (told || over.aborted) return;
+    told = true;
+    warnUnless(over, log, "Envoy does not tell its open connections; waiting for the end of the period", error);
+  };
+  return async () => {
+    try {
+      const open = (await admin.openConnections(config.uncountedPorts, over)) ?? (await countSockets?.(over));
+      if (open !== undefined || config.endsUncounted) return open ?? [];
+      tell("it keeps no statistics of them, and the system does not tell");
+    } catch (error) {
+      tell(error);
+    }
+    return undefined;
+  };
 }
 
 /** A call that was cut off because the wait is over did not fail. */
@@ -132,6 +171,7 @@ function endingOf(over: AbortSignal): DrainReport["endedBy"] {
 }
 
 function logReport(log: Logger, { endedBy, durationMs, open }: DrainReport): void {
-  if (open.length === 0) log.info("drain over", { endedBy, durationMs });
+  if (open?.length === 0) log.info("drain over", { endedBy, durationMs });
+  else if (open === undefined) log.info("drain over; nobody tells what was open", { endedBy, durationMs });
   else log.warn("drain over with connections open", { endedBy, durationMs, connections: sumConnections(open), open });
 }

@@ -48,8 +48,14 @@ export interface DrainConfig {
   readonly periodMs: number;
   /** Not ended before this, even with no connection open; never above the period. `MINIMUM_DRAIN_DURATION`. */
   readonly minimumMs: number;
+  /** Clients are asked to leave after a random part of this; it lengthens nothing. `ATTACHE_DRAIN_JITTER`. */
+  readonly jitterMs: number;
   /** From SIGTERM to SIGKILL. */
   readonly killAfterMs: number;
+  /** Whether nobody's telling of connections counts as none: there is no period to wait for. */
+  readonly endsUncounted: boolean;
+  /** Whether the ports of connections tell whose they are: not where they are intercepted as they are (TPROXY). */
+  readonly countsSockets: boolean;
   /** Ports of listeners whose connections do not count as open: probes, metrics. */
   readonly uncountedPorts: readonly number[];
 }

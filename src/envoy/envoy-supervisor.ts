@@ -34,6 +34,8 @@ export interface SupervisedEnvoy extends EnvoyProcess {
   readonly counts: Readonly<SupervisionCounts>;
   /** The last end of the Envoy in charge that nobody asked for; undefined while there was none. */
   readonly lastFailure: EnvoyExit | undefined;
+  /** From now on the next end is that for good: the agent is about to end Envoy. */
+  endSoon(): void;
   /** Whether this is one of Envoy's processes or their helpers, for whose end somebody waits. */
   owns(pid: number): boolean;
   /**
@@ -59,6 +61,8 @@ class EnvoySupervisor implements SupervisedEnvoy {
   readonly #deps: SupervisorDeps;
   readonly #log: Logger;
   readonly #startedMs: number;
+  /** Aborts when Envoy is not to be started again. */
+  readonly #lastOne = new AbortController();
   /** Aborts when somebody asks for the end. */
   readonly #ending = new AbortController();
   /** Every Envoy that runs or has not been cleaned up after: the one in charge, and epochs on their way out. */
@@ -118,6 +122,10 @@ class EnvoySupervisor implements SupervisedEnvoy {
     this.#processes.clear();
   }
 
+  endSoon(): void {
+    this.#lastOne.abort(new Error("the agent is ending"));
+  }
+
   swap(): Promise<SwapOutcome> {
     this.#swapping ??= this.#swap().finally(() => {
       this.#swapping = undefined;
@@ -158,7 +166,7 @@ class EnvoySupervisor implements SupervisedEnvoy {
     if (!isWorthRestart(exit) || this.#isEnding()) return false;
     this.counts.failures++;
     this.#lastFailure = exit;
-    if (restarts === undefined) return false;
+    if (restarts === undefined || this.#lastOne.signal.aborted) return false;
     const facts = { exit: describeExit(exit), budget: restarts.budget, windowMs: restarts.windowMs };
     const delayMs = restartDelayMs(this.#restartsMs, this.#deps.clock.monotonicMs(), restarts, this.#deps.random());
     if (delayMs === undefined) {
@@ -166,8 +174,9 @@ class EnvoySupervisor implements SupervisedEnvoy {
       return false;
     }
     this.#log.warn("Envoy failed and is started again", { ...facts, delayMs: Math.round(delayMs) });
-    await this.#deps.clock.delay(delayMs, this.#ending.signal).catch(() => undefined);
-    if (this.#isEnding()) return false;
+    const noMore = AbortSignal.any([this.#ending.signal, this.#lastOne.signal]);
+    await this.#deps.clock.delay(delayMs, noMore).catch(() => undefined);
+    if (noMore.aborted) return false;
     this.#restartsMs.push(this.#deps.clock.monotonicMs());
     this.#epoch = 0;
     try {

@@ -9,5 +9,7 @@ export { describeExit, type EnvoyExit, exitCodeFor } from "./envoy-exit.ts";
 export type { EnvoyProcess } from "./envoy-process.ts";
 export { type EnvoyReadiness, type EnvoyState, readEnvoyReadiness } from "./envoy-readiness.ts";
 export { type SupervisedEnvoy, startEnvoy, type SwapOutcome } from "./envoy-supervisor.ts";
+export { readInitTargets } from "./init-targets.ts";
 export { ListenerSockets, type ListenerStanding } from "./listener-sockets.ts";
 export type { OpenConnections } from "./open-connections.ts";
+export { SocketConnections } from "./socket-connections.ts";

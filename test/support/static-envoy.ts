@@ -18,6 +18,17 @@ export interface StaticEnvoy {
   readonly listenerPort: () => Promise<number>;
 }
 
+const plainDrain: EnvoyConfig["drain"] = {
+  direction: "inbound",
+  periodMs: 5_000,
+  minimumMs: 0,
+  jitterMs: 0,
+  killAfterMs: 300,
+  uncountedPorts: [],
+  endsUncounted: false,
+  countsSockets: true,
+};
+
 /** Writes the bootstrap into `directory`; ports 0 let Envoy choose. @param drain replaces parts of the drain settings (period 5 s, no minimum) */
 export async function staticEnvoy(
   directory: string,
@@ -37,7 +48,7 @@ export async function staticEnvoy(
     env: { TMPDIR: tmpdir() },
     user: undefined,
     admin: { host: "127.0.0.1", port: ports.admin },
-    drain: { direction: "inbound", periodMs: 5_000, minimumMs: 0, killAfterMs: 400, uncountedPorts: [], ...drain },
+    drain: { ...plainDrain, ...drain },
     restarts: undefined,
     hotRestart: undefined,
   };

@@ -55,6 +55,22 @@ describe("restarts of Envoy", () => {
     expect(await countRuns()).toBe(1);
   });
 
+  test("an agent that is about to end starts none again, nor waits for the time to do so", async () => {
+    await using directory = await temporaryDirectory();
+    const { config, countRuns } = await failing(directory.path, "exit 7");
+    const restarts = { budget: 9, windowMs: 60_000 };
+    const { log, records } = testLog();
+    await using envoy = startEnvoy({ ...config, restarts }, { log, clock: systemClock, random: () => 1 });
+    await eventually(() => expect(records.filter(({ level }) => level === "warn")).toHaveLength(3), {
+      withinMs: 5_000,
+    });
+    const startMs = performance.now();
+    envoy.endSoon();
+    expect(exitCodeFor(await envoy.exited)).toBe(7);
+    expect(performance.now() - startMs).toBeLessThan(100);
+    expect(await countRuns()).toBe(3);
+  });
+
   test("a killed Envoy is started again and serves", async () => {
     await using directory = await temporaryDirectory();
     const [admin = 0, listener = 0] = await freePorts(2);

@@ -268,7 +268,7 @@ describe("the drain", () => {
     [
       "is bounded by the pod's grace period",
       { env: { ATTACHE_TERMINATION_GRACE: "30" } },
-      { periodMs: 28_600, minimumMs: 5_000 },
+      { periodMs: 28_700, minimumMs: 5_000 },
     ],
     ["waits for connections", { env: { EXIT_ON_ZERO_ACTIVE_CONNECTIONS: "true" } }, { periodMs: 3_600_000 }],
     ["is of all listeners for a gateway", { args: ["router"] }, { direction: "all" }],

@@ -10,7 +10,10 @@ const config = {
   direction: "inbound",
   periodMs: 5_000,
   minimumMs: 1_000,
+  jitterMs: 0,
   killAfterMs: 400,
+  endsUncounted: false,
+  countsSockets: true,
   uncountedPorts: [15021],
 } as const;
 
@@ -18,7 +21,12 @@ const config = {
 function paperEnvoy(clock: FakeClock) {
   const calls: string[] = [];
   const { promise: exited, resolve } = Promise.withResolvers<EnvoyExit>();
-  const state = { exit: undefined as EnvoyExit | undefined, ignoresTerm: false, open: (): number => 0, hangs: false };
+  const state = {
+    exit: undefined as EnvoyExit | undefined,
+    ignoresTerm: false,
+    open: (): number | undefined => 0,
+    hangs: false,
+  };
   const note = (call: string): void => {
     calls.push(`${String(clock.monotonicMs())} ${call}`);
   };
@@ -50,24 +58,26 @@ function paperEnvoy(clock: FakeClock) {
       note(`drain ${direction}`);
       if (state.hangs) await hang(signal);
     },
-    async openConnections(_uncounted, signal): Promise<readonly OpenConnections[]> {
+    async openConnections(_uncounted, signal): Promise<readonly OpenConnections[] | undefined> {
       if (state.hangs) await hang(signal);
       const connections = state.open();
+      if (connections === undefined) return undefined;
       return connections === 0 ? [] : [{ listener: "0.0.0.0_15006", connections }];
     },
   };
   return { calls, state, process, admin, end };
 }
 
-function stopIt(drain = true) {
+function stopIt(drain = true, changes: Partial<StopOrder["config"]> = {}, more: Partial<StopOrder> = {}) {
   const clock = new FakeClock();
   const envoy = paperEnvoy(clock);
   const force = new AbortController();
   const { log, records } = testLog();
-  const order: StopOrder = { process: envoy.process, admin: envoy.admin, config, drain, force: force.signal };
+  const { process, admin } = envoy;
+  const order: StopOrder = { process, admin, config: { ...config, ...changes }, drain, force: force.signal, ...more };
   let outcome: StopOutcome | undefined;
   const start = async (): Promise<void> => {
-    outcome = await drainAndStop(order, { log, clock });
+    outcome = await drainAndStop(order, { log, clock, random: () => 0.5 });
   };
   return { clock, envoy, force, records, start, outcome: () => outcome };
 }
@@ -106,6 +116,57 @@ describe("drain", () => {
     const open = [{ listener: "0.0.0.0_15006", connections: 2 }];
     expect(outcome()?.report).toEqual({ endedBy: "deadline", durationMs: 5_000, open });
     expect(records.find((record) => record.level === "warn")?.fields).toMatchObject({ connections: 2, open });
+  });
+
+  test("what was open is reported also when the minimum is as long as the period", async () => {
+    const { clock, envoy, start, outcome } = stopIt(true, { minimumMs: 5_000 });
+    envoy.state.open = () => 2;
+    void start();
+    await clock.advance(5_000);
+    const open = [{ listener: "0.0.0.0_15006", connections: 2 }];
+    expect(outcome()?.report).toEqual({ endedBy: "deadline", durationMs: 5_000, open });
+  });
+
+  test("an Envoy without statistics of connections is waited for to the end of the period, unless there is none", async () => {
+    const { clock, envoy, start, outcome, records } = stopIt();
+    envoy.state.open = () => undefined;
+    void start();
+    await clock.advance(5_000);
+    expect(outcome()?.report).toEqual({ endedBy: "deadline", durationMs: 5_000, open: undefined });
+    expect(records.filter(({ level }) => level === "warn")).toHaveLength(1);
+
+    const endless = stopIt(true, { periodMs: 3_600_000, endsUncounted: true });
+    endless.envoy.state.open = () => undefined;
+    void endless.start();
+    await endless.clock.advance(1_000);
+    expect(endless.outcome()?.report).toMatchObject({ endedBy: "idle", durationMs: 1_000 });
+  });
+
+  test("the machine's sockets are counted where Envoy has no statistics of them", async () => {
+    let connections = 1;
+    const countSockets = () => Promise.resolve(connections === 0 ? [] : [{ listener: "virtualInbound", connections }]);
+    const { clock, envoy, start, outcome } = stopIt(true, {}, { countSockets });
+    envoy.state.open = () => undefined;
+    void start();
+    await clock.advance(2_000);
+    expect(envoy.calls).toEqual(["0 drain inbound"]);
+    connections = 0;
+    await clock.advance(200);
+    expect(outcome()?.report.endedBy).toBe("idle");
+  });
+
+  test("with a jitter clients are asked to leave later, and the end comes when it would without", async () => {
+    const { clock, envoy, start } = stopIt(true, { jitterMs: 1_200 });
+    envoy.state.open = () => (clock.monotonicMs() < 2_500 ? 3 : 0);
+    void start();
+    await clock.advance(3_000);
+    expect(envoy.calls).toEqual(["600 drain inbound", "2500 SIGTERM"]);
+
+    const idle = stopIt(true, { jitterMs: 4_000 });
+    void idle.start();
+    await idle.clock.advance(1_000);
+    expect(idle.envoy.calls).toEqual(["1000 SIGTERM"]);
+    expect(idle.clock.pendingDelaysMs).toEqual([]);
   });
 
   test("an admin interface that hangs neither shortens nor lengthens the period, and is warned about once", async () => {

@@ -1,0 +1,151 @@
+// SPDX-License-Identifier: Apache-2.0
+import { open, readdir, readlink } from "node:fs/promises";
+import type { EnvoyAdmin } from "./admin-client.ts";
+import { parseListeners } from "./listener-sockets.ts";
+import type { OpenConnections } from "./open-connections.ts";
+
+/** A socket as the system's tables list it. */
+export interface SocketRow {
+  readonly localPort: number;
+  /** Two hexadecimal digits. */
+  readonly state: string;
+  /** `0` where no process holds it: not accepted yet, or left behind. */
+  readonly inode: string;
+}
+
+/** Source: Linux, include/net/tcp_states.h */
+const states = { established: "01", synReceived: "03", timeWait: "06", close: "07", closeWait: "08", listen: "0A" };
+
+export interface SocketTables {
+  readonly tcp: readonly SocketRow[];
+  readonly udp: readonly SocketRow[];
+}
+
+interface Listening {
+  /** The listening sockets of all processes, to notice when there are others. */
+  readonly key: string;
+  /** Names of Envoy's listeners by their ports; undefined where not all connections can be told by ports. */
+  readonly names: ReadonlyMap<number, string> | undefined;
+}
+
+/**
+ * Counts the connections of Envoy's listeners in the system's table of sockets, for an Envoy whose statistics do not
+ * have them: they are kept only where `EXIT_ON_ZERO_ACTIVE_CONNECTIONS` is set.
+ */
+export class SocketConnections {
+  readonly #admin: Pick<EnvoyAdmin, "request">;
+  readonly #uncounted: readonly number[];
+  readonly #tables: () => Promise<SocketTables | undefined>;
+  #listening: Listening | undefined;
+
+  /** @param uncounted ports of listeners that are not the application's: admin, probes, metrics */
+  constructor(admin: Pick<EnvoyAdmin, "request">, uncounted: readonly number[], tables = readSocketTables) {
+    this.#admin = admin;
+    this.#uncounted = uncounted;
+    this.#tables = tables;
+  }
+
+  /** @returns undefined where it cannot be told: no such tables, another user's Envoy, listeners that are not TCP */
+  async count(pid: number, signal: AbortSignal): Promise<readonly OpenConnections[] | undefined> {
+    const tables = await this.#tables();
+    if (tables === undefined) return undefined;
+    const listening = tables.tcp.filter(({ state }) => state === states.listen);
+    const key = `${String(pid)}: ${listening.map(({ inode }) => inode).join(" ")}`;
+    if (this.#listening?.key !== key) {
+      this.#listening = { key, names: await this.#namesByPort(pid, listening, tables.udp, signal) };
+    }
+    const { names } = this.#listening;
+    return names === undefined ? undefined : countByPort(tables.tcp, names);
+  }
+
+  async #namesByPort(
+    pid: number,
+    listening: readonly SocketRow[],
+    udp: readonly SocketRow[],
+    signal: AbortSignal,
+  ): Promise<ReadonlyMap<number, string> | undefined> {
+    const inodes = await readSocketInodes(pid);
+    const ports = new Set(listening.filter(({ inode }) => inodes?.has(inode)).map(({ localPort }) => localPort));
+    // QUIC: a socket that is bound, but to no peer
+    const isQuic = udp.some(({ inode, state }) => state === states.close && inodes?.has(inode));
+    if (ports.size === 0 || isQuic) return undefined;
+    const shown = parseListeners(await this.#admin.request("GET", "/listeners", {}, signal).catch(() => ""));
+    const counted = [...ports].filter((port) => !this.#uncounted.includes(port));
+    const nameOf = (port: number): string => shown.find((each) => each.port === port)?.name ?? `port ${String(port)}`;
+    return new Map(counted.map((port) => [port, nameOf(port)]));
+  }
+}
+
+/** @param names listeners by port; others are left out */
+export function countByPort(
+  rows: readonly SocketRow[],
+  names: ReadonlyMap<number, string>,
+): readonly OpenConnections[] {
+  const counts = new Map<string, number>();
+  for (const row of rows) {
+    const listener = names.get(row.localPort);
+    if (listener !== undefined && isOpen(row)) counts.set(listener, (counts.get(listener) ?? 0) + 1);
+  }
+  const open = [...counts].map(([listener, connections]) => ({ listener, connections }));
+  return open.sort((a, b) => b.connections - a.connections);
+}
+
+/** Also one that waits to be accepted; not one that Envoy has closed. */
+function isOpen({ state, inode }: SocketRow): boolean {
+  if (state === states.established || state === states.closeWait || state === states.synReceived) return true;
+  return inode !== "0" && state !== states.listen && state !== states.close;
+}
+
+/**
+ * Reads lines of `/proc/net/tcp` or one of its kin; those of connections that are only remembered (TIME_WAIT, by far the
+ * most) are left out.
+ * Source: proc(5)
+ */
+export function parseSocketRows(text: string): readonly SocketRow[] {
+  return text.split("\n").flatMap((line) => {
+    const local = line.indexOf(": ") + 2;
+    const remote = line.indexOf(" ", local) + 1;
+    const rest = line.indexOf(" ", remote) + 1;
+    const state = line.slice(rest, rest + 2);
+    if (state === states.timeWait || !/^[0-9A-F]{2}$/.test(state)) return [];
+    const [, , , , , , inode = "0"] = line.slice(rest).split(/ +/);
+    return [{ localPort: Number.parseInt(line.slice(remote - 5, remote - 1), 16), state, inode }];
+  });
+}
+
+async function readSocketTables(): Promise<SocketTables | undefined> {
+  const tcp = await readRows("tcp");
+  if (tcp === undefined) return undefined;
+  const [tcp6 = [], udp = [], udp6 = []] = [await readRows("tcp6"), await readRows("udp"), await readRows("udp6")];
+  return { tcp: [...tcp, ...tcp6], udp: [...udp, ...udp6] };
+}
+
+const blockBytes = 128 * 1024;
+
+/** Block by block: a machine may have 100,000 connections, and meanwhile probes are to be answered. */
+async function readRows(name: string): Promise<readonly SocketRow[] | undefined> {
+  const rows: SocketRow[] = [];
+  try {
+    await using file = await open(`/proc/net/${name}`);
+    const block = Buffer.alloc(blockBytes);
+    for (let begun = ""; ; ) {
+      const { bytesRead } = await file.read(block);
+      const text = begun + block.toString("latin1", 0, bytesRead);
+      const end = bytesRead === 0 ? text.length : text.lastIndexOf("\n") + 1;
+      for (const row of parseSocketRows(text.slice(0, end))) rows.push(row);
+      if (bytesRead === 0) return rows;
+      begun = text.slice(end);
+    }
+  } catch {
+    return undefined;
+  }
+}
+
+/** @returns undefined where this process may not look */
+async function readSocketInodes(pid: number): Promise<ReadonlySet<string> | undefined> {
+  const folder = `/proc/${String(pid)}/fd`;
+  const descriptors = await readdir(folder).catch(() => undefined);
+  if (descriptors === undefined) return undefined;
+  const targets = await Promise.all(descriptors.map((name) => readlink(`${folder}/${name}`).catch(() => "")));
+  return new Set(targets.flatMap((target) => /^socket:\[(\d+)\]$/.exec(target)?.[1] ?? []));
+}
