@@ -44,6 +44,12 @@ export async function startDiscovery(
       "Conversions of Wasm configuration, by result.",
       metrics.wasmConversions,
     ),
+    {
+      name: "istio_agent_wasm_config_conversion_duration",
+      help: "Milliseconds that a conversion took.",
+      kind: "histogram",
+      measure: metrics.wasmConversionDuration,
+    },
     gauge("istio_agent_wasm_cache_entries", "Wasm modules in the cache.", metrics.wasmCacheEntries),
     counter("istio_agent_wasm_cache_lookup_count", "Look-ups in the Wasm cache, by hit.", metrics.wasmCacheLookups),
   ]);

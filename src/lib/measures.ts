@@ -54,27 +54,31 @@ export class Measure {
 
 /** Durations in buckets, as Prometheus counts them. */
 export class DurationMeasure {
-  readonly bucketBoundsSeconds: readonly number[];
+  /** In the unit of the measure. */
+  readonly bucketBounds: readonly number[];
+  readonly #unitMs: number;
   readonly #counts: number[];
-  #sumSeconds = 0;
+  #sum = 0;
   #count = 0;
 
-  constructor(bucketBoundsSeconds: readonly number[]) {
-    this.bucketBoundsSeconds = bucketBoundsSeconds;
-    this.#counts = bucketBoundsSeconds.map(() => 0);
+  /** @param unit seconds, but for names of the reference's that are in milliseconds */
+  constructor(bucketBounds: readonly number[], unit: "s" | "ms" = "s") {
+    this.bucketBounds = bucketBounds;
+    this.#unitMs = unit === "s" ? 1_000 : 1;
+    this.#counts = bucketBounds.map(() => 0);
   }
 
   observeMs(ms: number): void {
-    const seconds = ms / 1_000;
-    this.#sumSeconds += seconds;
+    const duration = ms / this.#unitMs;
+    this.#sum += duration;
     this.#count++;
-    const index = this.bucketBoundsSeconds.findIndex((bound) => seconds <= bound);
+    const index = this.bucketBounds.findIndex((bound) => duration <= bound);
     const count = this.#counts[index];
     if (count !== undefined) this.#counts[index] = count + 1;
   }
 
   /** Observations per bucket, not added up; those above the last bound are only in `count`. */
-  snapshot(): { readonly counts: readonly number[]; readonly sumSeconds: number; readonly count: number } {
-    return { counts: [...this.#counts], sumSeconds: this.#sumSeconds, count: this.#count };
+  snapshot(): { readonly counts: readonly number[]; readonly sum: number; readonly count: number } {
+    return { counts: [...this.#counts], sum: this.#sum, count: this.#count };
   }
 }

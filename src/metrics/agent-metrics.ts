@@ -226,6 +226,7 @@ function laterFamilies({ dns }: Slices): readonly MetricFamily[] {
     counter(names.wasmLookups, new Measure(["hit"], [["true"], ["false"]])),
     counter(names.wasmFetches, new Measure(["result"], fetchResults.map(single))),
     counter(names.wasmConversions, new Measure(["result"], results.map(single))),
+    { ...names.wasmConversionDuration, kind: "histogram", measure: new DurationMeasure([]) },
   ];
 }
 

@@ -53,14 +53,14 @@ function labelled(measure: ComputedMeasure, sample: Sample): Record<string, stri
 
 /** Written here, because the library's histograms can only be observed, not given their counts. */
 function renderHistogram({ name, help }: MetricName, measure: DurationMeasure): string {
-  const { counts, sumSeconds, count } = measure.snapshot();
+  const { counts, sum, count } = measure.snapshot();
   const lines = [`# HELP ${name} ${help}`, `# TYPE ${name} histogram`];
   let total = 0;
-  for (const [index, bound] of measure.bucketBoundsSeconds.entries()) {
+  for (const [index, bound] of measure.bucketBounds.entries()) {
     total += counts[index] ?? 0;
     lines.push(`${name}_bucket{le="${String(bound)}"} ${String(total)}`);
   }
   lines.push(`${name}_bucket{le="+Inf"} ${String(count)}`);
-  lines.push(`${name}_sum ${String(sumSeconds)}`, `${name}_count ${String(count)}`);
+  lines.push(`${name}_sum ${String(sum)}`, `${name}_count ${String(count)}`);
   return `${lines.join("\n")}\n`;
 }

@@ -56,6 +56,7 @@ export const metricNames = {
   wasmLookups: metric("wasm_cache_lookup_count", "Look-ups in the Wasm cache, by hit."),
   wasmFetches: metric("wasm_remote_fetch_count", "Fetches of Wasm modules, by result."),
   wasmConversions: metric("wasm_config_conversion_count", "Conversions of Wasm configuration, by result."),
+  wasmConversionDuration: metric("wasm_config_conversion_duration", "Milliseconds that a conversion took."),
 } as const;
 
 function metric(name: string, help: string): MetricName {

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-import { Measure } from "../lib/measures.ts";
+import { DurationMeasure, Measure } from "../lib/measures.ts";
 
 /** What the proxy counts. Names in an exposition are the metrics room's affair. */
 export interface XdsMetrics {
@@ -20,9 +20,11 @@ export interface XdsMetrics {
   readonly rejected: Measure;
   /** Seconds since the control plane was last heard of, while the cache serves Envoy; else 0. */
   readonly cacheStalenessSeconds: Measure;
-  /** By result: `success`, `no_remote_load`, `unmarshal_failure`, `fetch_failure`. */
+  /** By result: `success`, `no_remote_load`, `unmarshal_failure`, `fetch_failure`, `miss_remote_fetch_hint`. */
   readonly wasmConversions: Measure;
-  /** By result: `success`, `checksum_mismatched`, `fetch_failure`. */
+  /** Of all extensions of an answer together, in milliseconds as the reference counts it. */
+  readonly wasmConversionDuration: DurationMeasure;
+  /** By result: `success`, `download_failure`, `manifest_failure`, `checksum_mismatched`, `fetch_failure`. */
   readonly wasmFetches: Measure;
   /** Modules on disk. */
   readonly wasmCacheEntries: Measure;
@@ -32,8 +34,13 @@ export interface XdsMetrics {
 
 const endings = [["cancelled"], ["error"]] as const;
 
-const fetchResults = [["success"], ["checksum_mismatched"], ["fetch_failure"]] as const;
-const conversionResults = [["success"], ["no_remote_load"], ["unmarshal_failure"], ["fetch_failure"]] as const;
+const fetchResults = ["success", "download_failure", "manifest_failure", "checksum_mismatched", "fetch_failure"];
+const failedConversions = ["unmarshal_failure", "fetch_failure", "miss_remote_fetch_hint"];
+const conversionResults = ["success", "no_remote_load", ...failedConversions];
+/** Milliseconds: 1, 2, 4 ... 16384. */
+const conversionBounds = Array.from({ length: 15 }, (_, power) => 2 ** power);
+
+const single = (value: string): readonly string[] => [value];
 
 export function createXdsMetrics(): XdsMetrics {
   return {
@@ -47,8 +54,9 @@ export function createXdsMetrics(): XdsMetrics {
     rejections: new Measure(["type"]),
     rejected: new Measure(["type"]),
     cacheStalenessSeconds: new Measure(),
-    wasmConversions: new Measure(["result"], conversionResults),
-    wasmFetches: new Measure(["result"], fetchResults),
+    wasmConversions: new Measure(["result"], conversionResults.map(single)),
+    wasmConversionDuration: new DurationMeasure(conversionBounds, "ms"),
+    wasmFetches: new Measure(["result"], fetchResults.map(single)),
     wasmCacheEntries: new Measure(),
     wasmCacheLookups: new Measure(["hit"], [["true"], ["false"]]),
   };

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-import { TypedExtensionConfig } from "../../gen/envoy/config/core/v3/base.ts";
+import { type HttpUri, TypedExtensionConfig } from "../../gen/envoy/config/core/v3/base.ts";
 import { Wasm } from "../../gen/envoy/extensions/filters/http/wasm/v3/wasm.ts";
 import { FailurePolicy, type PluginConfig, type VmConfig } from "../../gen/envoy/extensions/wasm/v3/wasm.ts";
 import { contentOf } from "../response.ts";
@@ -24,7 +24,8 @@ export type Extension =
   | {
       readonly kind: "remote";
       readonly name: string;
-      readonly module: RemoteModule;
+      /** Undefined when the configuration does not say where it is. */
+      readonly module: RemoteModule | undefined;
       /** The same with the module read from a file, as an Any. */
       withFile(path: string): Uint8Array;
       /** What takes its place while there is no module: a filter that lets all pass, or nothing. As an Any. */
@@ -75,21 +76,10 @@ export async function parseExtension(any: Uint8Array): Promise<Extension> {
     throw new Error(`the extension ${config.name} names no Wasm module`);
   if (source.$case === "local") return { kind: "plain" };
   const { httpUri, sha256 } = source.value;
-  if (httpUri === undefined) throw new Error(`the extension ${config.name} has a remote module without http_uri`);
-  const variables = vm.environmentVariables?.keyValues ?? {};
-  const { timeout } = httpUri;
-  const timeoutMs = timeout === undefined ? 0 : timeout.seconds * 1_000 + timeout.nanos / 1e6;
   return {
     kind: "remote",
     name: config.name,
-    module: {
-      url: httpUri.uri,
-      sha256: sha256 === "" || sha256 === "nil" ? undefined : sha256.toLowerCase(),
-      timeoutMs: timeoutMs > 0 ? timeoutMs : defaultTimeoutMs,
-      pullSecret: variables[own.secret],
-      pullPolicy: pullPolicyOf(variables[own.policy]),
-      resourceVersion: variables[own.version] ?? "",
-    },
+    module: httpUri === undefined ? undefined : remoteModule(vm, httpUri, sha256),
     withFile: (path) => {
       const changed = {
         ...message,
@@ -98,6 +88,19 @@ export async function parseExtension(any: Uint8Array): Promise<Extension> {
       return wrap(config, typeUrl, Wasm.encode(changed).finish());
     },
     withoutModule: () => wrap(config, filter.rbac, renderRbac(filter.statPrefix, isOpen(plugin))),
+  };
+}
+
+function remoteModule(vm: VmConfig, { uri, timeout }: HttpUri, sha256: string): RemoteModule {
+  const variables = vm.environmentVariables?.keyValues ?? {};
+  const timeoutMs = timeout === undefined ? 0 : timeout.seconds * 1_000 + timeout.nanos / 1e6;
+  return {
+    url: uri,
+    sha256: sha256 === "" || sha256 === "nil" ? undefined : sha256.toLowerCase(),
+    timeoutMs: timeoutMs > 0 ? timeoutMs : defaultTimeoutMs,
+    pullSecret: variables[own.secret],
+    pullPolicy: pullPolicyOf(variables[own.policy]),
+    resourceVersion: variables[own.version] ?? "",
   };
 }
 

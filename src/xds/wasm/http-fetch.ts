@@ -3,7 +3,6 @@ import type { IncomingMessage } from "node:http";
 import type { BlockedAddresses } from "./addresses.ts";
 import { systemCode } from "../../lib/errors.ts";
 import type { WasmProxies } from "./wasm-config.ts";
-import { WasmFetchError } from "./wasm-error.ts";
 
 export interface HttpFetchOptions {
   readonly headers?: Readonly<Record<string, string>>;
@@ -23,7 +22,7 @@ const mostRedirects = 10;
 
 /**
  * One GET, with its redirects.
- * @throws WasmFetchError for a blocked address, too many redirects, or a body above the limit; the system's errors
+ * @throws Error for a blocked address, too many redirects, or a body above the limit; the system's errors
  */
 export async function fetchHttp(start: URL, options: HttpFetchOptions, signal: AbortSignal): Promise<HttpAnswer> {
   let url = start;
@@ -37,12 +36,12 @@ export async function fetchHttp(start: URL, options: HttpFetchOptions, signal: A
     if (next.origin !== url.origin) headers = undefined;
     url = next;
   }
-  throw new WasmFetchError(start.href, "too many redirects", { isPermanent: true });
+  throw new Error(`${start.host} leads to too many redirects`);
 }
 
 async function getOnce(url: URL, options: HttpFetchOptions, signal: AbortSignal): Promise<HttpAnswer> {
   if (url.protocol !== "http:" && url.protocol !== "https:") {
-    throw new WasmFetchError(url.href, `the scheme ${url.protocol} is not supported`, { isPermanent: true });
+    throw new Error(`the scheme of ${url.href} is not supported`);
   }
   const { Agent, request } = await (url.protocol === "https:" ? import("node:https") : import("node:http"));
   try {
@@ -62,7 +61,7 @@ async function getOnce(url: URL, options: HttpFetchOptions, signal: AbortSignal)
     };
   } catch (error) {
     if (systemCode(error) !== "EBLOCKED") throw error;
-    throw new WasmFetchError(url.href, "the address is blocked", { isPermanent: true, cause: error });
+    throw new Error(`the address of ${url.host} is blocked`);
   }
 }
 
@@ -83,7 +82,7 @@ async function readBody(answer: IncomingMessage, url: URL, maxBytes: number): Pr
     bytes += chunk.length;
     if (bytes > maxBytes) {
       answer.destroy();
-      throw new WasmFetchError(url.href, `it is larger than ${String(maxBytes)} bytes`, { isPermanent: true });
+      throw new Error(`what ${url.host} sends is larger than ${String(maxBytes)} bytes`);
     }
     chunks.push(chunk);
   }

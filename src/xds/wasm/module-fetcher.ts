@@ -9,14 +9,14 @@ import { fetchHttp, type HttpFetchOptions } from "./http-fetch.ts";
 import { ModuleCache, sha256Of } from "./module-cache.ts";
 import { fetchImage, HttpStatusError, parseImageReference } from "./oci.ts";
 import { parsePullSecret } from "./registry-auth.ts";
-import { unpackModule } from "./unpack.ts";
+import { NoModuleError, unpackModule } from "./unpack.ts";
 import type { WasmConfig } from "./wasm-config.ts";
-import { WasmFetchError } from "./wasm-error.ts";
+import { type FailedFetch, WasmFetchError } from "./wasm-error.ts";
 
 export interface FetcherDeps {
   readonly clock: Clock;
   readonly random: () => number;
-  readonly metrics: Pick<XdsMetrics, "wasmCacheEntries" | "wasmCacheLookups">;
+  readonly metrics: Pick<XdsMetrics, "wasmCacheEntries" | "wasmCacheLookups" | "wasmFetches">;
 }
 
 const wait = { firstMs: 500, factor: 2, maxMs: 60_000 };
@@ -46,13 +46,24 @@ export class ModuleFetcher {
     const hit = await this.#find(module);
     this.#deps.metrics.wasmCacheLookups.inc(String(hit !== undefined));
     if (hit !== undefined) return hit;
+    try {
+      return await this.#fetch(module, signal);
+    } catch (error) {
+      if (error instanceof WasmFetchError && error.result !== undefined) {
+        this.#deps.metrics.wasmFetches.inc(error.result);
+      }
+      throw error;
+    }
+  }
+
+  async #fetch(module: RemoteModule, signal: AbortSignal): Promise<string> {
     using limit = deadline(this.#deps.clock, module.timeoutMs, signal);
     for (let attempt = 0; ; attempt++) {
       try {
         return await this.#fetchOnce(module, limit.signal);
       } catch (error) {
         signal.throwIfAborted();
-        const failure = failureOf(module.url, error);
+        const failure = failureOf(module.url, error, "download_failure");
         if (failure.isPermanent || attempt + 1 >= this.#config.maxAttempts || limit.signal.aborted) throw failure;
         const waitMs = backoffMs(wait, attempt, this.#deps.random(), wait.firstMs / 2);
         try {
@@ -83,29 +94,40 @@ export class ModuleFetcher {
       throw new WasmFetchError(module.url, "the scheme is none of http, https, oci", { isPermanent: true });
     }
     const options = { ...this.#options, headers: loginFor(url, module.pullSecret) };
-    const answer = await fetchHttp(url, options, limit.signal);
-    if (answer.status !== 200) throw new HttpStatusError(answer.status, url);
-    const bytes = await unpackModule(answer.body, this.#config.maxModuleBytes);
+    const { status, body } = await fetchHttp(url, options, limit.signal);
+    if (status !== 200) throw new HttpStatusError(status, url);
+    const { sha256 } = module;
+    const bytes = await unpackModule(body, this.#config.maxModuleBytes).catch((error: unknown) => {
+      throw sha256 === undefined || sha256 === sha256Of(body)
+        ? failureOf(module.url, error, "fetch_failure")
+        : mismatch(module, sha256Of(body));
+    });
     const checksum = sha256Of(bytes);
     // Whoever computed the checksum may have had the downloaded file, or the module inside of it.
-    const sums = [checksum, sha256Of(answer.body)];
-    if (module.sha256 !== undefined && !sums.includes(module.sha256)) throw mismatch(module, checksum);
-    return await this.#keep(module, module.sha256 ?? checksum, bytes);
+    if (sha256 !== undefined && sha256 !== checksum && sha256 !== sha256Of(body)) throw mismatch(module, checksum);
+    return await this.#keep(module, sha256 ?? checksum, bytes);
   }
 
   async #fetchImage(module: RemoteModule, signal: AbortSignal): Promise<string> {
     const reference = parseImageReference(module.url);
-    if (reference === undefined) throw new WasmFetchError(module.url, "it names no image", { isPermanent: true });
-    const image = await fetchImage(reference, module.pullSecret, this.#options, signal);
+    const step = "manifest_failure";
+    if (reference === undefined) {
+      throw new WasmFetchError(module.url, "it names no image", { isPermanent: true, result: step });
+    }
+    const found = fetchImage(reference, module.pullSecret, this.#options, signal);
+    const image = await found.catch((error: unknown) => {
+      throw failureOf(module.url, error, step);
+    });
     if (module.sha256 !== undefined && module.sha256 !== image.digest) throw mismatch(module, image.digest);
     const name = moduleName(module.url);
-    const found = await this.cache.find(name, image.digest);
-    if (found === undefined) return this.#keep(module, image.digest, await image.download(signal));
+    const path = await this.cache.find(name, image.digest);
+    if (path === undefined) return this.#keep(module, image.digest, await image.download(signal));
     this.#remember(module, image.digest);
-    return found;
+    return path;
   }
 
   async #keep(module: RemoteModule, checksum: string, bytes: Uint8Array): Promise<string> {
+    this.#deps.metrics.wasmFetches.inc("success");
     try {
       const path = await this.cache.add(moduleName(module.url), checksum, bytes);
       this.#remember(module, checksum);
@@ -151,11 +173,12 @@ function mismatch(module: RemoteModule, actual: string): WasmFetchError {
 }
 
 /** A server's own faults may pass, and so may the network's; what is wrong with the module or the address will not. */
-function failureOf(url: string, error: unknown): WasmFetchError {
+function failureOf(url: string, error: unknown, step: FailedFetch): WasmFetchError {
   if (error instanceof WasmFetchError) return error;
   const isNetwork = isNetworkFault(error);
   const isServer = error instanceof HttpStatusError && error.status >= 500 && ![501, 505, 511].includes(error.status);
-  return new WasmFetchError(url, describeError(error), { isPermanent: !isNetwork && !isServer, cause: error });
+  const result = error instanceof NoModuleError ? "fetch_failure" : step;
+  return new WasmFetchError(url, describeError(error), { isPermanent: !isNetwork && !isServer, result, cause: error });
 }
 
 function isNetworkFault(error: unknown): boolean {

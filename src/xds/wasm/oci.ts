@@ -2,7 +2,7 @@
 import { createHash } from "node:crypto";
 import { systemCode } from "../../lib/errors.ts";
 import { fetchHttp, type HttpAnswer, type HttpFetchOptions } from "./http-fetch.ts";
-import { parseChallenge, parsePullSecret, type RegistryLogin } from "./registry-auth.ts";
+import { dockerHub, parseChallenge, parsePullSecret, type RegistryLogin } from "./registry-auth.ts";
 import { unpackModule } from "./unpack.ts";
 
 /** An image in a registry: `oci://host/repository:tag` or `@sha256:…`. */
@@ -18,13 +18,15 @@ export function parseImageReference(url: string): ImageReference | undefined {
   const match = /^oci:\/\/([^/]+)\/([^:@]+)(?::([\w][\w.-]{0,127}))?(?:@sha256:([0-9a-f]{64}))?$/.exec(url);
   if (match === null) return undefined;
   const [, host = "", repository = "", tag = "latest", digest] = match;
-  return { registry: host === "docker.io" ? "registry-1.docker.io" : host, repository, tag, digest };
+  if (host !== "docker.io" && host !== "index.docker.io") return { registry: host, repository, tag, digest };
+  const path = repository.includes("/") ? repository : `library/${repository}`;
+  return { registry: dockerHub, repository: path, tag, digest };
 }
 
 export interface Image {
   /** SHA-256 of the manifest. */
   readonly digest: string;
-  /** @throws Error when the image holds no module in one of the known layouts */
+  /** @throws Error when the image holds no module in one of the known layouts, NoModuleError when a file is none */
   download(signal: AbortSignal): Promise<Buffer>;
 }
 
@@ -56,10 +58,10 @@ export async function fetchImage(
   const { body } = await registry.get(`manifests/${reference}`, manifestTypes, signal);
   const digest = sha256Of(body);
   if (image.digest !== undefined && image.digest !== digest) throw new Error(`the manifest has the digest ${digest}`);
-  const layer = parseManifest(body);
   return {
     digest,
     async download(stop) {
+      const layer = parseManifest(body);
       const blob = await registry.get(`blobs/${layer.digest}`, "*/*", stop);
       if (`sha256:${sha256Of(blob.body)}` !== layer.digest)
         throw new Error("a layer has another digest than its manifest says");

@@ -1,6 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-import { isIP } from "node:net";
-import { BlockList } from "node:net";
+import { BlockList, isIP } from "node:net";
 
 /** Name and password for one registry. */
 export interface RegistryLogin {
@@ -8,8 +7,12 @@ export interface RegistryLogin {
   readonly basic: string;
 }
 
+/** Where Docker Hub's images are; its logins stand under older names of it. */
+export const dockerHub = "registry-1.docker.io";
+const dockerHubNames = ["index.docker.io", "docker.io"];
+
 /**
- * The login for a registry in a docker configuration.
+ * The login for a registry in a docker configuration, whose keys are hosts, or URLs with them.
  * @returns undefined when the configuration has none for it
  * @throws Error when it is no such configuration
  */
@@ -22,13 +25,19 @@ export function parsePullSecret(json: string, registry: string): RegistryLogin |
   }
   const auths = memberOf(secret, "auths");
   if (typeof auths !== "object" || auths === null) throw new Error("the pull secret has no auths");
-  const entry = memberOf(auths, registry) ?? memberOf(auths, `https://${registry}`);
+  const names = [registry, ...(registry === dockerHub ? dockerHubNames : [])];
+  const entry = names.map((name) => entryOf(auths, name)).find((found) => found !== undefined);
   if (entry === undefined) return undefined;
   const auth = memberOf(entry, "auth");
   if (typeof auth === "string" && auth !== "") return { basic: auth };
   const [name, password] = [memberOf(entry, "username"), memberOf(entry, "password")];
   if (typeof name !== "string" || typeof password !== "string") return undefined;
   return { basic: Buffer.from(`${name}:${password}`).toString("base64") };
+}
+
+function entryOf(auths: object, name: string): unknown {
+  const hostOf = (key: string): string => key.replace(/^https?:\/\//, "").replace(/\/.*$/, "");
+  return memberOf(auths, name) ?? Object.entries(auths).find(([key]) => hostOf(key) === name)?.[1];
 }
 
 /** Where a registry says that tokens are to be had. */

@@ -11,10 +11,13 @@ export function isWasm(bytes: Uint8Array): boolean {
   return bytes.length >= 8 && Buffer.from(bytes.subarray(0, 4)).equals(Buffer.from([0, 0x61, 0x73, 0x6d]));
 }
 
+/** What arrived is no module. */
+export class NoModuleError extends Error {}
+
 /**
  * The module inside of what was downloaded: itself, or in gzip, tar, or both.
  * @param path the name of the file in an archive; undefined takes the first `.wasm`, or the first file
- * @throws Error when there is no module, or a layer unpacks to more than `maxBytes`
+ * @throws NoModuleError when there is none; Error when an archive lacks the file, or a layer unpacks to more than `maxBytes`
  */
 export async function unpackModule(bytes: Buffer, maxBytes: number, path?: string): Promise<Buffer> {
   let current = bytes;
@@ -23,7 +26,7 @@ export async function unpackModule(bytes: Buffer, maxBytes: number, path?: strin
     else if (current.subarray(257, 262).toString("latin1") === "ustar") current = findInTar(current, path);
     else break;
   }
-  if (!isWasm(current)) throw new Error("what was downloaded is not a Wasm module");
+  if (!isWasm(current)) throw new NoModuleError("what was downloaded is not a Wasm module");
   return current;
 }
 

@@ -15,7 +15,10 @@ export interface WasmDeps {
   readonly log: Logger;
   readonly clock: Clock;
   readonly random: () => number;
-  readonly metrics: Pick<XdsMetrics, "wasmConversions" | "wasmFetches" | "wasmCacheEntries" | "wasmCacheLookups">;
+  readonly metrics: Pick<
+    XdsMetrics,
+    "wasmConversions" | "wasmConversionDuration" | "wasmFetches" | "wasmCacheEntries" | "wasmCacheLookups"
+  >;
 }
 
 type Remote = Extract<Extension, { readonly kind: "remote" }>;
@@ -43,6 +46,16 @@ export class WasmExtensions implements ExtensionConverter, AsyncDisposable {
   }
 
   async convert(resources: readonly XdsResource[], signal: AbortSignal): Promise<ConvertedExtensions> {
+    const { clock, metrics } = this.#deps;
+    const startMs = clock.monotonicMs();
+    try {
+      return await this.#convert(resources, signal);
+    } finally {
+      metrics.wasmConversionDuration.observeMs(clock.monotonicMs() - startMs);
+    }
+  }
+
+  async #convert(resources: readonly XdsResource[], signal: AbortSignal): Promise<ConvertedExtensions> {
     const extensions = await Promise.all(resources.map((resource) => this.#parse(resource)));
     let canRetry = false;
     const failed: string[] = [];
@@ -80,15 +93,16 @@ export class WasmExtensions implements ExtensionConverter, AsyncDisposable {
     signal: AbortSignal,
   ): Promise<{ readonly any: Uint8Array; readonly failure: WasmFetchError | undefined }> {
     const { log, metrics } = this.#deps;
+    const { module } = extension;
     try {
-      const path = await this.#fetcher.fetch(extension.module, signal);
-      metrics.wasmFetches.inc("success");
+      if (module === undefined)
+        throw new WasmFetchError("", "its configuration has no http_uri", { isPermanent: true });
+      const path = await this.#fetcher.fetch(module, signal);
       metrics.wasmConversions.inc("success");
       return { any: extension.withFile(path), failure: undefined };
     } catch (error) {
       if (!(error instanceof WasmFetchError)) throw error;
-      metrics.wasmFetches.inc(error.result);
-      metrics.wasmConversions.inc("fetch_failure");
+      metrics.wasmConversions.inc(module === undefined ? "miss_remote_fetch_hint" : "fetch_failure");
       const { url, isPermanent } = error;
       log.warn("a Wasm module is missing; its filter is replaced", {
         extension: extension.name,

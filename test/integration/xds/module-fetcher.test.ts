@@ -220,3 +220,40 @@ test("7.3.11: a pull secret is that of its registry", async () => {
   await expect(all.fetch(`oci://${host}/p:v1`, { pullSecret: secretOf("r.example") })).rejects.toThrow();
   await all.fetch(`oci://${host}/p:v1`, { pullSecret: secretOf(host) });
 });
+
+test("fetches are counted by the step that failed; what the cache has, and what nobody was asked for, are none", async () => {
+  await using all = await fetcherTest({ maxAttempts: 1 });
+  const { server } = all;
+  const noModule = Buffer.from("no module");
+  server.files.set("/good", wasmModule);
+  server.files.set("/text", noModule);
+  server.addImage("text", "v1", [{ mediaType: ociType, blob: gzipSync(tarOf([["plugin.wasm", noModule]])) }]);
+  server.addImage("plain", "v1", [{ mediaType: "text/plain", blob: wasmModule }]);
+  const oci = (path: string): string => `oci://127.0.0.1:${String(server.port)}/${path}`;
+  await all.fetch(server.url("/good"));
+  await all.fetch(server.url("/good"));
+  for (const [url, more] of [
+    [server.url("/missing"), {}],
+    ["http://127.0.0.1:1/m", {}],
+    ["http://169.254.0.1/m", {}],
+    [server.url("/text"), {}],
+    [server.url("/text"), { sha256: sha256Of(noModule) }],
+    [server.url("/text"), { sha256: sha256Of(wasmModule) }],
+    [server.url("/good"), { sha256: "0".repeat(64) }],
+    [oci("missing:v1"), {}],
+    [oci("plain:v1"), { pullSecret: "" }],
+    [oci("plain:v1"), {}],
+    [oci("text:v1"), {}],
+    [oci("text:v1"), { sha256: "0".repeat(64) }],
+    ["ftp://127.0.0.1/m", {}],
+  ] as const) {
+    await expect(all.fetch(url, more), url).rejects.toThrow("fetch the Wasm module");
+  }
+  expect(Object.fromEntries(all.metrics.wasmFetches.samples().map(({ labels, value }) => [labels[0], value]))).toEqual({
+    success: 1,
+    download_failure: 4,
+    manifest_failure: 2,
+    checksum_mismatched: 3,
+    fetch_failure: 3,
+  });
+});

@@ -137,9 +137,24 @@ describe.each(["sotw", "delta"] as const)("%s", (protocol) => {
     expect(d).toMatchObject({ type: "RBAC", value: expect.stringContaining("wasm-default-allow") as unknown });
     expect(all.under.metrics.wasmConversions.value("success")).toBe(1);
     expect(all.under.metrics.wasmConversions.value("fetch_failure")).toBe(2);
-    expect(all.under.metrics.wasmFetches.value("fetch_failure")).toBe(2);
+    expect(all.under.metrics.wasmConversionDuration.snapshot().count).toBe(1);
+    expect(all.under.metrics.wasmFetches.value("success")).toBe(1);
+    expect(all.under.metrics.wasmFetches.value("download_failure")).toBe(2);
     expect(all.under.metrics.wasmCacheEntries.value()).toBe(1);
     expect(all.under.metrics.wasmCacheLookups.value("false")).toBe(3);
+  });
+
+  test("7.3.14: a remote module without an address is replaced as one that cannot be had, and counted by itself", async () => {
+    await using directory = await temporaryDirectory();
+    await using all = await startAll(directory.path, protocol);
+    const code = { specifier: { $case: "remote" as const, value: { sha256: "" } } };
+    const wasm = Wasm.fromPartial({ config: { failOpen: true, vm: { $case: "vmConfig", value: { code } } } });
+    all.controlPlane.set(extension, [config("a", wasmType, Buffer.from(Wasm.encode(wasm).finish()))]);
+    await all.subscribe();
+    const [a] = (await all.client.next()).resources.map(outcome);
+    expect(a).toMatchObject({ type: "RBAC", value: expect.stringContaining("wasm-default-allow") as unknown });
+    expect(all.under.metrics.wasmConversions.value("miss_remote_fetch_hint")).toBe(1);
+    expect(all.under.metrics.wasmFetches.samples().every(({ value }) => value === 0)).toBe(true);
   });
 
   test("7.3.14: what is no extension is refused, and nothing of it reaches Envoy", async () => {

@@ -15,6 +15,16 @@ test("a pull secret gives the login of its registry, in both forms", () => {
     expect(() => parsePullSecret(wrong, "r.example")).toThrow("pull secret");
 });
 
+test("a registry is found by its host in a URL, and Docker Hub by its older names", () => {
+  const secretOf = (key: string): string => JSON.stringify({ auths: { [key]: { auth: "dTpw" } } });
+  const hub = parseImageReference("oci://docker.io/name")?.registry ?? "";
+  for (const key of ["https://index.docker.io/v1/", "index.docker.io", "docker.io", hub]) {
+    expect(parsePullSecret(secretOf(key), hub)).toEqual({ basic: "dTpw" });
+  }
+  expect(parsePullSecret(secretOf("https://r.example/v2/"), "r.example")).toEqual({ basic: "dTpw" });
+  expect(parsePullSecret(secretOf("https://r.example.net/v2/"), "r.example")).toBeUndefined();
+});
+
 test("a challenge is read, wherever it stands in the header", () => {
   const header =
     'Basic realm="https://r.example", Bearer realm="https://auth.example/token",service="r",scope="repository:a:pull"';
@@ -47,6 +57,8 @@ test("images are named by registry, repository, tag and digest", () => {
   });
   expect(parseImageReference(`oci://r.example/a@sha256:${"0".repeat(64)}`)?.digest).toBe("0".repeat(64));
   expect(parseImageReference("oci://r.example/a")?.tag).toBe("latest");
+  expect(parseImageReference("oci://docker.io/a")?.repository).toBe("library/a");
+  expect(parseImageReference("oci://docker.io/b/a")?.repository).toBe("b/a");
   for (const wrong of ["oci://r.example", "https://r.example/a", "oci:///a"])
     expect(parseImageReference(wrong)).toBeUndefined();
 });
