@@ -188,6 +188,15 @@ describe("drain", () => {
     expect(outcome()?.exit).toEqual({ kind: "signal", signal: "SIGKILL", asked: true });
   });
 
+  test("a second signal that came before the drain kills at once too", async () => {
+    const { clock, envoy, force, start, outcome } = stopIt();
+    force.abort();
+    void start();
+    await clock.advance(0);
+    expect(envoy.calls).toContain("0 SIGKILL");
+    expect(outcome()?.report.endedBy).toBe("forced");
+  });
+
   test("a second signal kills at once, in the minimum and after SIGTERM", async () => {
     const first = stopIt();
     void first.start();

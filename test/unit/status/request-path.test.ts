@@ -9,6 +9,7 @@ test.each([
   ["/healthz/ready/", { kind: "path", path: "/healthz/ready/", query: "" }],
   ["/app-health/%6fk/livez", { kind: "path", path: "/app-health/ok/livez", query: "" }],
   ["/a/%2e%2e/quitquitquit", { kind: "path", path: "/a/../quitquitquit", query: "" }],
+  ["/a/%252e%252e/%2571uit", { kind: "path", path: "/a/%2e%2e/%71uit", query: "" }],
   ["/a/..%2fquitquitquit", { kind: "path", path: "/a/../quitquitquit", query: "" }],
   ["/healthz/ready/../../quitquitquit", { kind: "unclean", location: "/quitquitquit" }],
   ["//quitquitquit?a=b", { kind: "unclean", location: "/quitquitquit?a=b" }],
