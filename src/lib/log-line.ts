@@ -1,7 +1,4 @@
 // SPDX-License-Identifier: Apache-2.0
-import { writeSync } from "node:fs";
-import { systemCode } from "./errors.ts";
-
 export type LogFormat = "text" | "json";
 
 /** A line's parts after serialisation, in the order in which JSON shows them. */
@@ -28,23 +25,4 @@ function renderValue(value: unknown): string {
 /** Wall clock as the log shows it: UTC with six digits of a second. */
 export function renderLogTime(timeMs: number): string {
   return new Date(timeMs).toISOString().replace("Z", "000Z");
-}
-
-/**
- * Writes all of the text to a descriptor before it returns. The descriptor is shared with Envoy, so it must not go
- * through a stream, which would make it non-blocking for both. Where it is non-blocking already, a full pipe is
- * waited for, up to a second; after that the text is lost rather than the probes.
- */
-export function writeAllSync(descriptor: number, text: string): void {
-  const bytes = Buffer.from(text);
-  let written = 0;
-  for (let waits = 0; written < bytes.length && waits < 200; ) {
-    try {
-      written += writeSync(descriptor, bytes, written);
-    } catch (error) {
-      if (systemCode(error) !== "EAGAIN") return;
-      waits++;
-      Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 5);
-    }
-  }
 }

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 import { openSync } from "node:fs";
-import { type LogFormat, type LogLine, renderLogTime, renderTextLine, writeAllSync } from "./log-line.ts";
+import { systemClock } from "./clock.ts";
+import { type LogFormat, type LogLine, renderLogTime, renderTextLine } from "./log-line.ts";
+import { LineOutput, openWithoutWait } from "./line-output.ts";
 import type { LogRecord, LogSink } from "./log.ts";
 
 /**
@@ -13,6 +15,8 @@ export interface LogWriter {
   load(): Promise<void>;
   /** Writes what is kept without loading anything; for an end that cannot wait. */
   flush(): void;
+  /** Waits until everything is read, or nobody seems to read any more; nothing is to be written after it. */
+  end(): Promise<void>;
 }
 
 export interface LogWriterOptions {
@@ -24,9 +28,13 @@ export interface LogWriterOptions {
 const mostKept = 10_000;
 
 export function createLogWriter(options: LogWriterOptions): LogWriter {
-  const descriptors = options.targets.map(openTarget);
+  const onLost = (lines: number): void => {
+    const message = "lines of the log were lost: its reader was too slow";
+    sink({ timeMs: systemClock.now(), level: "warn", scope: "", message, fields: { lines } });
+  };
+  const outputs = options.targets.map((target) => new LineOutput(openTarget(target), onLost));
   const write = (line: string): void => {
-    for (const descriptor of descriptors) writeAllSync(descriptor, line);
+    for (const output of outputs) output.write(line);
   };
   const kept: LogRecord[] = [];
   let sink: LogSink = (record) => {
@@ -50,6 +58,9 @@ export function createLogWriter(options: LogWriterOptions): LogWriter {
         write(options.format === "text" ? renderTextLine(line) : `${JSON.stringify(line)}\n`);
       }
     },
+    end: async () => {
+      await Promise.all(outputs.map((output) => output.end()));
+    },
   };
 }
 
@@ -64,7 +75,7 @@ function toLine(record: LogRecord): LogLine {
 }
 
 function openTarget(target: string): number {
-  if (target === "stdout") return 1;
-  if (target === "stderr") return 2;
+  if (target === "stdout") return openWithoutWait(1);
+  if (target === "stderr") return openWithoutWait(2);
   return openSync(target, "a", 0o600);
 }

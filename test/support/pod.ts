@@ -21,6 +21,8 @@ export interface PodOptions {
   readonly env?: Readonly<Record<string, string>>;
   /** Fields of PROXY_CONFIG on top of the ports. */
   readonly proxyConfig?: Readonly<Record<string, unknown>>;
+  /** A descriptor for what agent and Envoy write; left out, a file, which `log` reads. */
+  readonly output?: number;
   /** Words after `proxy sidecar`. */
   readonly args?: readonly string[];
   /** Runs before the agent starts. */
@@ -141,7 +143,7 @@ function spawnAgent(directory: string, options: PodOptions, ports: PodPorts): Ch
   const log = openSync(join(directory, "log"), "w");
   const child = spawn(join(root, "bin/attache"), ["proxy", "sidecar", ...args], {
     cwd: directory,
-    stdio: ["ignore", log, log],
+    stdio: ["ignore", options.output ?? log, options.output ?? log],
     env: {
       PATH: process.env["PATH"],
       TMPDIR: tmpdir(),

@@ -46,6 +46,7 @@ async function run({ args, print, stop }: CommandContext): Promise<number> {
     () => new Map(),
   );
   await writer.load();
+  await using _log = { [Symbol.asyncDispose]: () => writer.end() };
   await using ca = await startEmbeddedCa(parseOptions(values), { log, clock: systemClock });
   writeToken(ca, values);
   print(`listening on ${ca.host}:${String(ca.port)}, root in ${values.directory}/root-cert.pem\n`);

@@ -57,6 +57,7 @@ async function runProxy({ args, env, ...signals }: CommandContext): Promise<numb
   };
   const { code } = await runAgent(config, deps, signals);
   await writer.load();
+  await writer.end();
   return code;
 }
 
