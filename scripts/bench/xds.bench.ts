@@ -12,6 +12,7 @@ import { bytesField, textField } from "../../src/xds/wire.ts";
 import { type FakeControlPlane, startFakeControlPlane } from "../../test/fakes/fake-control-plane.ts";
 import { startAdsEnvoy } from "../../test/support/ads-envoy.ts";
 import { eventually } from "../../test/support/eventually.ts";
+import { percentile, startProber } from "../../test/support/prober.ts";
 import { temporaryDirectory } from "../../test/support/temporary-directory.ts";
 import { encodeEnvoy } from "../../test/support/envoy-api.ts";
 import { privateMegabytes } from "./agent-under-test.ts";
@@ -100,11 +101,11 @@ async function measureProxied(resources: Resources) {
   await untilSubscribed(controlPlane);
   await pause(1_000);
   const memory = watchMemory(proxy.pid);
-  const probes = await probe(proxy.probePort);
+  await using probes = await startProber([`http://127.0.0.1:${String(proxy.probePort)}/`]);
   const cpuBefore = await proxy.cpuMs();
   const times = await pushAll(controlPlane, resources);
   const cpuMs = ((await proxy.cpuMs()) - cpuBefore) / (pushes + 1);
-  return { times, cpuMs, peakAboveRest: memory.stop(), probe99Ms: await probes.stop() };
+  return { times, cpuMs, peakAboveRest: memory.stop(), probe99Ms: percentile((await probes.stop())[0] ?? [], 0.99) };
 }
 
 async function measureStalled(resources: Resources): Promise<number> {
@@ -197,21 +198,6 @@ function watchMemory(pid: number): { stop(): number } {
     stop() {
       clearInterval(timer);
       return peak - rest;
-    },
-  };
-}
-
-/** One probe after the other, from a process of its own. */
-async function probe(port: number): Promise<{ stop(): Promise<number> }> {
-  const child = fork(join(import.meta.dirname, "probe-client.ts"), [String(port)], { execArgv: [] });
-  await once(child, "message");
-  return {
-    async stop() {
-      const answer = once(child, "message");
-      child.send("stop");
-      const [{ p99Ms }] = (await answer) as [{ readonly p99Ms: number }];
-      await once(child, "exit");
-      return p99Ms;
     },
   };
 }

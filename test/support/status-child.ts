@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 import { fork } from "node:child_process";
 import { once } from "node:events";
-import { readFileSync } from "node:fs";
+import { readdirSync, readFileSync } from "node:fs";
 import { fileURLToPath } from "node:url";
 import type { StatusConfig } from "../../src/status/index.ts";
 
@@ -15,6 +15,8 @@ export interface StatusChild extends AsyncDisposable {
   keptBytes(): Promise<number>;
   /** The most private memory seen until it is disposed, looked at every few milliseconds. */
   watchPeak(): { readonly bytes: () => number } & Disposable;
+  /** How many files and sockets it has open. */
+  openFiles(): number;
   /** Processor time used so far, of all its threads. */
   cpuMs(): number;
 }
@@ -67,6 +69,7 @@ async function startMeasured(path: string, args: readonly string[]): Promise<Sta
         },
       };
     },
+    openFiles: () => readdirSync(`/proc/${String(pid)}/fd`).length,
     cpuMs: () => cpuMs(pid),
     async [Symbol.asyncDispose]() {
       if (child.exitCode !== null || child.signalCode !== null) return;

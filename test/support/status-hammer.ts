@@ -18,25 +18,35 @@ const clients = Number(process.argv[3] ?? 64);
 const outcome: Outcome = { requests: 0, answers: {} };
 const stop = new AbortController();
 
-const asks: readonly { readonly path: string; readonly method?: string; readonly headers?: Record<string, string> }[] =
-  [
-    { path: "/healthz/ready" },
-    { path: "/healthz/ready?verbose" },
-    { path: "/healthz/ready", headers: { Accept: "application/json" } },
-    { path: "/stats/prometheus", headers: { Accept: "*/*" } },
-    { path: "/metrics", headers: { Accept: ",;=,application/*;q=x,*/*;q=9" } },
-    { path: "/metrics", headers: { Range: "bytes=0-10", "Accept-Encoding": "gzip" } },
-    { path: "/metrics", headers: { Accept: "application/openmetrics-text;version=1.0.0", "Accept-Encoding": "zstd" } },
-    { path: "/app-health/app/livez", headers: { "User-Agent": "kube-probe/1.34" } },
-    { path: "/app-health/none/livez", method: "POST" },
-    { path: "/app-health/app/readyz" },
-    { path: "/quitquitquit" },
-    { path: "/drain", method: "HEAD" },
-    { path: "/debug/" },
-    { path: "/a/../b//c" },
-    { path: "/%zz" },
-    { path: "/", headers: { Accept: "text/html" } },
-  ];
+interface Ask {
+  readonly path: string;
+  readonly method?: string;
+  readonly headers?: Readonly<Record<string, string>>;
+}
+
+const odd: readonly Ask[] = [
+  { path: "/healthz/ready", headers: { Accept: "application/json" } },
+  { path: "/metrics", headers: { Accept: ",;=,application/*;q=x,*/*;q=9" } },
+  { path: "/metrics", headers: { Range: "bytes=0-10", "Accept-Encoding": "gzip" } },
+  { path: "/metrics", headers: { Accept: "application/openmetrics-text;version=1.0.0", "Accept-Encoding": "zstd" } },
+  { path: "/app-health/app/livez", headers: { "User-Agent": "kube-probe/1.34", Range: "bytes=9-1,x" } },
+  { path: "/app-health/none/livez", method: "POST" },
+  { path: "/quitquitquit" },
+  { path: "/drain", method: "HEAD" },
+  { path: "/a/../b//c" },
+  { path: "/%zz" },
+  { path: "/", headers: { Accept: "text/html" } },
+];
+/** All endpoints but those that profile the agent for a while, which people ask for. */
+const everyEndpoint: readonly Ask[] = [
+  ...["/healthz/ready", "/healthz/ready?verbose", "/stats/prometheus", "/metrics", "/", "/app-lifecycle/app/prestopz"],
+  ...["/app-health/app/livez", "/app-health/app/readyz", "/debug/", "/debug/readiness", "/debug/overview"],
+  ...["/debug/certificates", "/debug/xds", "/debug/node", "/debug/config", "/debug/ndsz", "/debug/pprof/cmdline"],
+].map((path) => ({ path, headers: { Accept: "*/*" } }));
+const controls: readonly Ask[] = ["/quitquitquit", "/drain"].map((path) => {
+  return { path, method: "POST", headers: { Accept: "*/*" } };
+});
+const asks: readonly Ask[] = [...everyEndpoint, ...controls, ...odd];
 
 async function client(number: number): Promise<void> {
   const agent = new Agent({ keepAlive: number % 2 === 0, maxSockets: 1 });
@@ -50,7 +60,7 @@ async function client(number: number): Promise<void> {
   agent.destroy();
 }
 
-function once(agent: Agent, { path, method = "GET", headers = {} }: (typeof asks)[number]): Promise<number> {
+function once(agent: Agent, { path, method = "GET", headers = {} }: Ask): Promise<number> {
   return new Promise((resolve) => {
     const asked = request({ host: "127.0.0.1", port, path, method, headers, agent }, (response) => {
       response.on("error", () => resolve(0));
