@@ -16,15 +16,16 @@ export function renderUpstreamTls(tls: ClientTls | undefined, options: UpstreamT
   if (tls === undefined) return undefined;
   const istio = tls.mode === "ISTIO_MUTUAL";
   const sni = tls.sni === "" && istio ? options.defaultSni : tls.sni;
+  const names = tls.subjectAltNames.map((exact) => ({ exact }));
+  const validation = names.length === 0 ? {} : { match_subject_alt_names: names };
+  const roots = rootsOf(tls);
   return fillSlots(base.upstream, {
     sni: sni === "" ? undefined : sni,
     alpnProtocols: options.alpn ? (istio ? ["istio", "h2"] : ["h2"]) : undefined,
     certificates: certificatesOf(tls),
-    validation:
-      tls.subjectAltNames.length === 0
-        ? {}
-        : { match_subject_alt_names: tls.subjectAltNames.map((exact) => ({ exact })) },
-    roots: rootsOf(tls),
+    // Envoy refuses the combined form without roots.
+    validation: roots === undefined ? validation : undefined,
+    combinedValidation: roots === undefined ? undefined : fillSlots(base.combinedValidation, { validation, roots }),
   });
 }
 

@@ -164,7 +164,7 @@ function tracer(sources: Sources): TracerConfig | undefined {
   for (const kind of ["zipkin", "datadog", "openTelemetry", "lightstep"] as const) {
     const address = resolveHostPort(tracing[kind]?.address ?? "", hostIp);
     if (tracing[kind] === undefined || address === undefined) continue;
-    const tls = clientTls(sources, tracing.tlsSettings);
+    const tls = clientTls(sources, "tracing", tracing.tlsSettings);
     if (kind !== "lightstep") return { kind, address, tls };
     findings.warn(
       "tracing.lightstep",
@@ -192,7 +192,7 @@ function remoteService(
   const service = sources.proxy[field];
   const address = resolveHostPort(service?.address ?? "", sources.env.string("HOST_IP"));
   if (service === undefined || address === undefined) return undefined;
-  const tls = clientTls(sources, service.tlsSettings);
+  const tls = clientTls(sources, field, service.tlsSettings);
   if (tls?.mode === "MUTUAL" && (tls.chainPath === "" || tls.keyPath === "")) {
     sources.findings.problem(
       `ProxyConfig, field ${field}`,
@@ -213,17 +213,29 @@ function keepalive({ tcpKeepalive }: RemoteService): KeepaliveConfig | undefined
 }
 
 /** Paths in the node's metadata come before those of the settings. */
-function clientTls({ node }: Sources, tls: TlsSettings | undefined): ClientTls | undefined {
+function clientTls(
+  { node, findings }: Sources,
+  field: "tracing" | "envoyMetricsService" | "envoyAccessLogService",
+  tls: TlsSettings | undefined,
+): ClientTls | undefined {
   if (tls?.mode === undefined || tls.mode === "DISABLE") return undefined;
   const path = (key: string, setting: string | undefined): string => {
     const value = node.metadata[key];
     return typeof value === "string" && value !== "" ? value : (setting ?? "");
   };
+  const caPath = path("TLS_CLIENT_ROOT_CERT", tls.caCertificates);
+  const subjectAltNames = tls.subjectAltNames ?? [];
+  if (caPath === "" && tls.mode !== "ISTIO_MUTUAL") {
+    const source = `ProxyConfig, field ${field}`;
+    const missing = "tlsSettings has no caCertificates";
+    if (subjectAltNames.length > 0) findings.problem(source, `${missing}, which subjectAltNames need`);
+    else findings.warn(source, `${missing}: Envoy does not verify the server's certificate`);
+  }
   return {
     mode: tls.mode,
     sni: tls.sni ?? "",
-    subjectAltNames: tls.subjectAltNames ?? [],
-    caPath: path("TLS_CLIENT_ROOT_CERT", tls.caCertificates),
+    subjectAltNames,
+    caPath,
     chainPath: path("TLS_CLIENT_CERT_CHAIN", tls.clientCertificate),
     keyPath: path("TLS_CLIENT_KEY", tls.privateKey),
   };
