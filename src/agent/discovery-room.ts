@@ -1,11 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
+import type { CloudTokenConfig } from "../ca/index.ts";
 import type { AgentConfig } from "../config/agent-config.ts";
 import type { Deps } from "../lib/deps.ts";
 import type { Measure } from "../lib/measures.ts";
 import type { UnixListener } from "../lib/unix-socket.ts";
 import type { MetricFamily } from "../metrics/index.ts";
 import type { Readiness, ReadinessHold } from "../model/readiness.ts";
-import type { CacheStatus, XdsProxy } from "../xds/index.ts";
+import type { CacheStatus, XdsDeps, XdsProxy } from "../xds/index.ts";
 import type { DnsRoom } from "./dns-room.ts";
 import type { Identity } from "./identity-rooms.ts";
 
@@ -61,13 +62,20 @@ export async function startDiscovery(
   const log = deps.log.scope("xdsproxy");
   const maxEnvoyStreams = envoy.hotRestart === undefined ? 1 : 2;
   const { wasm } = xds;
+  const readToken = await machineToken(xds.cloudToken, deps);
   const onCache = cacheNote(holds);
   return rooms.use(
-    serveXdsProxy(socket, xds.proxy, { ...deps, log, metrics, ownTypes, wasm, maxEnvoyStreams, onCache }),
+    serveXdsProxy(socket, xds.proxy, { ...deps, log, metrics, ownTypes, readToken, wasm, maxEnvoyStreams, onCache }),
   );
 }
 
 /** Old configuration is better than none: it is told beside readiness, and does not gate it. */
+async function machineToken(config: CloudTokenConfig | undefined, deps: Deps): Promise<XdsDeps["readToken"]> {
+  if (config === undefined) return undefined;
+  const { createMachineToken } = await import("../ca/index.ts");
+  return createMachineToken(config, deps);
+}
+
 function cacheNote(holds: Readiness): (cache: CacheStatus | undefined) => void {
   let note: ReadinessHold | undefined;
   return (cache) => {

@@ -1,11 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 import { assertNever } from "../lib/errors.ts";
 import type { CaClient, CaDeps } from "./ca-client.ts";
-import type { CaConfig, SingleCaConfig } from "./ca-config.ts";
+import type { CaConfig, CloudTokenConfig, SingleCaConfig } from "./ca-config.ts";
 import type { EmbeddedCa, EmbeddedCaOptions } from "./embedded/embedded-ca-face.ts";
 import { createFailoverClient } from "./failover.ts";
 import type { WorkloadApiConfig, WorkloadApiEvent } from "./workload-api.ts";
 import { createLazyClient } from "./lazy-client.ts";
+import type { Token } from "./token.ts";
 
 export type { WorkloadApiConfig, WorkloadApiEvent } from "./workload-api.ts";
 export type { CaAnswer, CaClient, CaDeps, CaRequest } from "./ca-client.ts";
@@ -44,6 +45,18 @@ async function loadClient(config: SingleCaConfig, deps: CaDeps): Promise<CaClien
     default:
       return assertNever(config);
   }
+}
+
+/** Reads the machine's own token, kept as long as it is good; for whoever else it is shown to. */
+export function createMachineToken(
+  config: CloudTokenConfig,
+  deps: Pick<CaDeps, "clock">,
+): (signal: AbortSignal) => Promise<Token> {
+  let read: ((signal: AbortSignal) => Promise<Token>) | undefined;
+  return async (signal) => {
+    read ??= (await import("./cloud-token.ts")).createCloudToken(config, deps);
+    return read(signal);
+  };
 }
 
 /** Who hands out the identity that a SPIFFE agent on this machine gives to this process. */

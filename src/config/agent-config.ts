@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 import type { BootstrapConfig } from "../bootstrap/bootstrap-config.ts";
-import type { CaConfig } from "../ca/ca-config.ts";
+import type { CaConfig, CloudTokenConfig } from "../ca/ca-config.ts";
 import type { CertConfig } from "../cert/cert-config.ts";
 import type { DnsConfig } from "../dns/dns-config.ts";
 import type { EnvoyConfig } from "../envoy/envoy-config.ts";
@@ -119,5 +119,7 @@ export type DiscoverySource =
       readonly healthCheck: HealthCheckConfig | undefined;
       /** Also asks for ProxyConfig, for trust roots. */
       readonly proxyConfigOverXds: boolean;
+      /** Sent to the control plane in the place of a token file's; undefined: the file's, if any. */
+      readonly cloudToken: CloudTokenConfig | undefined;
     }
   | { readonly kind: "files"; readonly directory: string };

@@ -71,7 +71,7 @@ function istioCa(sources: Sources, used: boolean): IstioCaConfig {
 }
 
 /** The machine's own token; its audience is the trust domain. */
-function cloudToken({ env, findings }: Sources): CloudTokenConfig | undefined {
+export function cloudToken({ env, findings }: Sources): CloudTokenConfig | undefined {
   if (env.string("CREDENTIAL_FETCHER_TYPE") === "Mock")
     findings.warn("CREDENTIAL_FETCHER_TYPE", "Mock has no effect; the token file is used, as with JWT");
   if (env.string("CREDENTIAL_FETCHER_TYPE") !== "GoogleComputeEngine") return undefined;

@@ -2,6 +2,7 @@
 import { resolve } from "node:path";
 import type { HttpProxyAddress, XdsAddress, XdsCacheConfig, XdsConfig, XdsSecurity } from "../xds/xds-config.ts";
 import type { DiscoverySource } from "./agent-config.ts";
+import { cloudToken } from "./ca-slice.ts";
 import { wasmConfig } from "./wasm-slice.ts";
 import { healthCheckConfig } from "./health-slice.ts";
 import { parseHostPort } from "./host-port.ts";
@@ -23,9 +24,11 @@ export function discoverySource(sources: Sources): DiscoverySource {
   const { env, role } = sources;
   const directory = env.string("ATTACHE_XDS_FILES");
   if (directory !== "") return { kind: "files", directory: directory.replace(/(.)\/+$/, "$1") };
+  const proxy = xdsConfig(sources);
   return {
     kind: "ads",
-    proxy: xdsConfig(sources),
+    proxy,
+    cloudToken: proxy.upstream.security.kind === "tls" ? cloudToken(sources) : undefined,
     delta: env.bool("ISTIO_DELTA_XDS") || role === "waypoint",
     wasm: wasmConfig(sources),
     healthCheck: healthCheckConfig(sources),
@@ -48,7 +51,7 @@ function xdsConfig(sources: Sources): XdsConfig {
       addresses,
       security,
       authority: security.kind === "tls" ? security.serverName : serverNameOf(first?.host ?? ""),
-      tokenPath: tokenPath(sources),
+      tokenPath: cloudToken(sources) === undefined ? tokenPath(sources) : undefined,
       clusterId: env.string("ISTIO_META_CLUSTER_ID"),
       headers: headersOf(env.all, "XDS_HEADER_"),
       httpProxy: first === undefined ? undefined : httpProxy(sources, first),

@@ -8,12 +8,15 @@ import type { OwnType } from "./own-type.ts";
 import type { Refusals } from "./refusals.ts";
 import type { XdsProtocol } from "./request.ts";
 import type { SentAnswer, Subscriptions, Verdict } from "./subscriptions.ts";
+import type { ReadToken } from "./upstream.ts";
 import type { XdsConfig } from "./xds-config.ts";
 import type { XdsMetrics } from "./xds-metrics.ts";
 
 /** What all streams of one proxy share. */
 export interface StreamContext {
   readonly config: XdsConfig;
+  /** Comes before the token file. */
+  readonly readToken?: ReadToken | undefined;
   readonly log: Logger;
   readonly clock: Clock;
   readonly random: () => number;

@@ -16,9 +16,19 @@ export interface UpstreamStream extends AsyncDisposable {
   readonly stream: ClientStream;
 }
 
+/** A token that is not in a file: as it is now, or why there is none. */
+export type ReadToken = (
+  signal: AbortSignal,
+) => Promise<
+  | { readonly kind: "usable"; readonly text: string }
+  | { readonly kind: "unusable"; readonly problem: string; readonly cause?: unknown }
+>;
+
 export interface UpstreamDeps {
   readonly log: Logger;
   readonly clock: Clock;
+  /** Comes before the token file; undefined: that of the file, if any. */
+  readonly readToken?: ReadToken | undefined;
 }
 
 const service = "/envoy.service.discovery.v3.AggregatedDiscoveryService/";
@@ -40,7 +50,7 @@ export async function openUpstream(
   signal: AbortSignal,
 ): Promise<UpstreamStream> {
   const { addresses } = config.upstream;
-  const metadata = await metadataFor(config.upstream, deps.log);
+  const metadata = await metadataFor(config.upstream, deps, signal);
   for (const [index, address] of addresses.entries()) {
     try {
       return await openAt(address, { config, protocol, metadata }, deps, signal);
@@ -90,8 +100,19 @@ function targetFor({ host, port }: XdsAddress, upstream: XdsUpstream, clock: Clo
 }
 
 /** A missing token is not an error: a client certificate may do, and the control plane says so if it does not. */
-async function metadataFor(upstream: XdsUpstream, log: Logger): Promise<Metadata> {
+async function metadataFor(
+  upstream: XdsUpstream,
+  { log, readToken }: UpstreamDeps,
+  signal: AbortSignal,
+): Promise<Metadata> {
   const metadata = { ...upstream.headers, clusterid: upstream.clusterId };
+  if (readToken !== undefined) {
+    const token = await readToken(signal);
+    if (token.kind === "usable") return { ...metadata, authorization: `Bearer ${token.text}` };
+    const { problem: reason } = token;
+    log.warn("there is no token of this machine; the control plane is asked without one", { reason });
+    return metadata;
+  }
   const { tokenPath } = upstream;
   if (tokenPath === undefined) return metadata;
   try {

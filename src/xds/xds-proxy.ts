@@ -10,7 +10,7 @@ import type { OwnType } from "./own-type.ts";
 import type { StreamContext } from "./proxied-stream.ts";
 import { type Refusal, Refusals } from "./refusals.ts";
 import type { XdsProtocol } from "./request.ts";
-import { adsMethods } from "./upstream.ts";
+import { adsMethods, type ReadToken } from "./upstream.ts";
 import type { WasmConfig } from "./wasm/wasm-config.ts";
 import { LazyWasmExtensions } from "./wasm/lazy-wasm-extensions.ts";
 import type { XdsConfig } from "./xds-config.ts";
@@ -28,6 +28,8 @@ export interface XdsDeps {
   readonly ownTypes: readonly OwnType[];
   /** Streams of Envoy's at once, the newest ones: two while one Envoy takes over from another. Default 1. */
   readonly maxEnvoyStreams?: number;
+  /** What the control plane is shown in the place of the token file's content; undefined: that. */
+  readonly readToken?: ReadToken | undefined;
   /** How modules of Wasm extensions are fetched for Envoy; undefined leaves extensions as they are. */
   readonly wasm?: WasmConfig | undefined;
 }

@@ -10,6 +10,7 @@ import {
   type OwnType,
   serveXdsProxy,
   type WasmConfig,
+  type XdsDeps,
   type XdsMetrics,
   type XdsProxy,
 } from "../../src/xds/index.ts";
@@ -35,6 +36,7 @@ export interface ProxyUnderTestOptions {
   readonly config?: Partial<XdsConfig>;
   readonly ownTypes?: readonly OwnType[];
   readonly wasm?: WasmConfig;
+  readonly readToken?: XdsDeps["readToken"];
   readonly maxEnvoyStreams?: number;
 }
 
@@ -76,6 +78,7 @@ export async function startProxy(
     metrics,
     ownTypes: options.ownTypes ?? [],
     wasm: options.wasm,
+    readToken: options.readToken,
     maxEnvoyStreams: options.maxEnvoyStreams ?? 1,
   };
   const proxy = stack.use(serveXdsProxy(listener, config, deps));

@@ -1,10 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 import { status } from "@grpc/grpc-js";
 import { describe, expect, test } from "vitest";
+import { createMachineToken } from "../../../src/ca/index.ts";
+import { systemClock } from "../../../src/lib/clock.ts";
 import { renderResponse } from "../../../src/xds/response.ts";
 import { textField } from "../../../src/xds/wire.ts";
 import { typeUrls } from "../../../src/xds/type-url.ts";
 import { type FakeResource, startFakeControlPlane } from "../../fakes/fake-control-plane.ts";
+import { startFakeMetadataServer } from "../../fakes/fake-metadata-server.ts";
 import { eventually } from "../../support/eventually.ts";
 import { envoyNode, startProxy } from "../../support/xds-proxy-pair.ts";
 
@@ -165,6 +168,34 @@ describe.each(["sotw", "delta"] as const)("%s", (protocol) => {
     await eventually(
       () => {
         expect(controlPlane.requests.at(-1)?.metadata.get("authorization")).toBe("Bearer second");
+      },
+      { withinMs: 2_000 },
+    );
+  });
+
+  test("the machine's own token comes from its metadata server; without it the control plane is asked without one", async () => {
+    let isDown = false;
+    await using server = await startFakeMetadataServer(() => (isDown ? undefined : "machine"));
+    await using controlPlane = await startFakeControlPlane();
+    const config = { host: "127.0.0.1", port: server.port, audience: "cluster.local" };
+    const readToken = createMachineToken(config, { clock: systemClock });
+    await using under = await startProxy([controlPlane.port], { readToken });
+    await (await under.open(protocol)).send({ typeUrl: cluster });
+    const tokens = (): readonly unknown[] => controlPlane.requests.map(({ metadata }) => metadata.get("authorization"));
+    await eventually(
+      () => {
+        expect(tokens()).toEqual(["Bearer machine"]);
+      },
+      { withinMs: 1_000 },
+    );
+    isDown = true;
+    controlPlane.end();
+    await eventually(
+      () => {
+        expect(tokens()).toEqual(["Bearer machine", undefined]);
+        expect(under.records.map(({ message }) => message)).toContain(
+          "there is no token of this machine; the control plane is asked without one",
+        );
       },
       { withinMs: 2_000 },
     );

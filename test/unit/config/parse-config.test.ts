@@ -120,6 +120,16 @@ describe("what the reference finds out late, or never, is a problem", () => {
       { env: { PROXY_CONFIG: '{"envoyMetricsService":{"address":"m:1","tlsSettings":{"mode":"MUTUAL"}}}' } },
       /^ProxyConfig, field envoyMetricsService: tlsSettings of mode MUTUAL needs clientCertificate/,
     ],
+    [
+      "names to check without roots to check them by",
+      {
+        env: {
+          PROXY_CONFIG:
+            '{"tracing":{"zipkin":{"address":"z:1"},"tlsSettings":{"mode":"SIMPLE","subjectAltNames":["a"]}}}',
+        },
+      },
+      /^ProxyConfig, field tracing: tlsSettings has no caCertificates, which subjectAltNames need$/,
+    ],
     ["a CA provider of no name", { env: { CA_PROVIDER: "" } }, /^CA_PROVIDER: CA provider "" not registered/],
     [
       "an empty address in the annotation",
@@ -403,6 +413,16 @@ test("a made-up token is not sent: its setting is told to have no effect", () =>
   const env = { CREDENTIAL_FETCHER_TYPE: "Mock" };
   expect(parse({ env }).ca).toMatchObject({ tokenPath: "./var/run/secrets/tokens/istio-token", cloudToken: undefined });
   expect(warnings({ env })).toEqual([expect.stringMatching(/^CREDENTIAL_FETCHER_TYPE: Mock has no effect/)]);
+});
+
+test("the machine's own token is for CA and control plane, over TLS alone", () => {
+  const env = { CREDENTIAL_FETCHER_TYPE: "GoogleComputeEngine", GCE_METADATA_HOST: "127.0.0.1:8080" };
+  const cloudToken = { host: "127.0.0.1", port: 8080, audience: "cluster.local" };
+  const { ca, xds } = parse({ env });
+  expect(ca).toMatchObject({ cloudToken });
+  expect(xds).toMatchObject({ cloudToken, proxy: { upstream: { tokenPath: undefined } } });
+  const plain = parse({ env: { ...env, PROXY_CONFIG: '{"controlPlaneAuthPolicy":"NONE"}' } });
+  expect(plain.xds).toMatchObject({ cloudToken: undefined, proxy: { upstream: { tokenPath: undefined } } });
 });
 
 test("a static label that is no text is no label", () => {
