@@ -47,6 +47,30 @@ test("a target over TLS is scraped without a look at its certificate, a redirect
   expect(scraped).toContain('istio_agent_scrape_failures_total{type="application"} 1\n');
 });
 
+test("a redirect to another host is a failure, and asks nobody there or here", async () => {
+  await using app = await startFakeApp((request, response) => {
+    const location = `http://127.0.0.1:${String(request.socket.localPort)}/n`;
+    if (request.url === "/m") response.writeHead(302, { Location: location }).end();
+    else response.end(body);
+  });
+  await using status = await startStatus({ scrape: { envoyPort: undefined, targets: [target(app.port, "/m")] } });
+  const scraped = await (await fetch(status.url("/metrics"))).text();
+  expect(scraped).not.toContain("\napp 1\n");
+  expect(scraped).toContain('istio_agent_scrape_failures_total{type="application"} 1\n');
+  expect(app.requests.map(({ url }) => url)).toEqual(["/m"]);
+});
+
+test("a body that announces too much is refused at once, before any of it is read", async () => {
+  await using app = await startFakeApp((_request, response) => {
+    response.writeHead(200, { "Content-Length": "1000000000" });
+    response.write(body);
+  });
+  await using status = await startStatus({ scrape: { envoyPort: undefined, targets: [target(app.port)] } });
+  expect(await (await fetch(status.url("/metrics"))).text()).not.toContain("\napp 1\n");
+  const failed = status.records.find(({ message }) => message === "scrape target failed");
+  expect(JSON.stringify(failed?.fields)).toMatch(/response exceeds \d+ bytes/);
+});
+
 test("M7 the answer is 200 whatever Envoy and the application answer", async () => {
   for (const [envoyCode, appCode] of [
     [200, 200],
