@@ -1,22 +1,17 @@
 // SPDX-License-Identifier: Apache-2.0
 import { createPublicKey, generateKeyPair, type KeyObject, sign } from "node:crypto";
 import { promisify } from "node:util";
-import {
-  derBitString,
-  derBoolean,
-  derInteger,
-  derNull,
-  derOctetString,
-  derOid,
-  derPrintableString,
-  derSequence,
-  derSet,
-  derTagged,
-  derTaggedPrimitive,
-  type Der,
-} from "../lib/der.ts";
+import { derBitString, derInteger, derOid, derPrintableString, derSequence, derSet, derTagged } from "../lib/der.ts";
 import { AgentError, assertNever } from "../lib/errors.ts";
 import { formatPem } from "../lib/pem.ts";
+import {
+  derExtension,
+  derOrganization,
+  derSignatureAlgorithm,
+  derTextName,
+  oid,
+  type SignatureAlgorithm,
+} from "../lib/x509-der.ts";
 import type { KeyAlgorithm } from "./cert-config.ts";
 
 /** A fresh private key and the request that asks for its certificate. */
@@ -33,15 +28,6 @@ export class KeyAlgorithmError extends AgentError {
     super(`make the workload's key: ${problem}`);
   }
 }
-
-const oid = {
-  organizationName: "2.5.4.10",
-  extensionRequest: "1.2.840.113549.1.9.14",
-  subjectAltName: "2.5.29.17",
-  sha256WithRsa: "1.2.840.113549.1.1.11",
-  ecdsaWithSha256: "1.2.840.10045.4.3.2",
-  ecdsaWithSha384: "1.2.840.10045.4.3.3",
-};
 
 const generate = promisify(generateKeyPair);
 
@@ -76,25 +62,24 @@ async function generatePrivateKey(algorithm: KeyAlgorithm): Promise<KeyObject> {
  * Source: RFC 2986; the shape as observed with Istio 1.31
  */
 async function renderRequest(privateKey: KeyObject, algorithm: KeyAlgorithm, spiffeId: string): Promise<string> {
-  const { identifier, hash } = signatureAlgorithm(algorithm);
+  const { name, hash } = signatureAlgorithm(algorithm);
   const spki = createPublicKey(privateKey).export({ type: "spki", format: "der" });
-  const emptyOrganization = derSet(derSequence(derOid(oid.organizationName), derPrintableString("")));
-  const alternativeName = derSequence(derTaggedPrimitive(6, Buffer.from(spiffeId, "ascii")));
-  const extension = derSequence(derOid(oid.subjectAltName), derBoolean(true), derOctetString(alternativeName));
-  const extensionRequest = derSequence(derOid(oid.extensionRequest), derSet(derSequence(extension)));
-  const info = derSequence(derInteger(0), derSequence(emptyOrganization), spki, derTagged(0, extensionRequest));
+  const alternativeName = derExtension(oid.subjectAltName, true, derSequence(derTextName("uri", spiffeId)));
+  const extensionRequest = derSequence(derOid(oid.extensionRequest), derSet(derSequence(alternativeName)));
+  const subject = derOrganization(derPrintableString(""));
+  const info = derSequence(derInteger(0), subject, spki, derTagged(0, extensionRequest));
   const signature = await signOffLoop(hash, info, privateKey);
-  return formatPem("CERTIFICATE REQUEST", derSequence(info, identifier, derBitString(signature)));
+  return formatPem("CERTIFICATE REQUEST", derSequence(info, derSignatureAlgorithm(name), derBitString(signature)));
 }
 
-function signatureAlgorithm(algorithm: KeyAlgorithm): { readonly identifier: Der; readonly hash: string } {
+function signatureAlgorithm(algorithm: KeyAlgorithm): { readonly name: SignatureAlgorithm; readonly hash: string } {
   switch (algorithm.kind) {
     case "rsa":
-      return { identifier: derSequence(derOid(oid.sha256WithRsa), derNull()), hash: "sha256" };
+      return { name: "rsa-sha256", hash: "sha256" };
     case "ec":
       return algorithm.curve === "P-384"
-        ? { identifier: derSequence(derOid(oid.ecdsaWithSha384)), hash: "sha384" }
-        : { identifier: derSequence(derOid(oid.ecdsaWithSha256)), hash: "sha256" };
+        ? { name: "ecdsa-sha384", hash: "sha384" }
+        : { name: "ecdsa-sha256", hash: "sha256" };
     default:
       return assertNever(algorithm);
   }
