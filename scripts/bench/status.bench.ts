@@ -3,6 +3,8 @@ import { once } from "node:events";
 import { createServer, type RequestListener } from "node:http";
 import type { AddressInfo } from "node:net";
 import { connect, type Socket } from "node:net";
+import { Readable } from "node:stream";
+import { percentile, startProber } from "../../test/support/prober.ts";
 import { startBareChild, startStatusChild, type StatusChild } from "../../test/support/status-child.ts";
 import type { Figure } from "./figure.ts";
 
@@ -15,7 +17,7 @@ const scrapes = 5;
 
 /**
  * Requests a second and their latency for readiness and for a proxied HTTP probe, beside a bare server of Node in a
- * process of its own; time, processor time and peak private memory of merged scrapes.
+ * process of its own; time, processor time and peak private memory of merged scrapes; readiness beside large ones.
  */
 export async function run(): Promise<readonly Figure[]> {
   await using app = await serve((_request, response) => response.end("ok"));
@@ -32,6 +34,7 @@ export async function run(): Promise<readonly Figure[]> {
     figures.push(...(await load("proxied HTTP probe", status, "/app-health/app/livez", connections)));
   }
   for (const series of seriesCounts) figures.push(...(await scrape(series)));
+  figures.push(...(await probeBesideScrapes()));
   return figures;
 }
 
@@ -42,7 +45,7 @@ async function load(what: string, server: StatusChild, path: string, connections
   await Promise.all(Array.from({ length: connections }, () => askUntil(endMs, server.port, path, latenciesMs)));
   const cpuUs = ((server.cpuMs() - cpuBefore) * 1_000) / latenciesMs.length;
   latenciesMs.sort((a, b) => a - b);
-  const at = (share: number): number => latenciesMs[Math.floor(latenciesMs.length * share)] ?? 0;
+  const at = (share: number): number => percentile(latenciesMs, share);
   const label = `${what}, ${String(connections)} connection${connections === 1 ? "" : "s"}`;
   return [
     { name: `${label}: answered`, value: latenciesMs.length / seconds, unit: "1/s" },
@@ -104,11 +107,33 @@ async function scrape(series: number): Promise<readonly Figure[]> {
   ];
 }
 
+/** What scrapes of 100 MB, one after the other, add to readiness; the bare server is asked in turn with it. */
+async function probeBesideScrapes(): Promise<readonly Figure[]> {
+  const line = `envoy_cluster_upstream_rq{cluster_name="outbound|80||a.b.svc.cluster.local",code="200"} 1\n`;
+  const piece = Buffer.from(line.repeat(10_000));
+  const pieces = Math.ceil(100e6 / piece.byteLength);
+  await using envoy = await serve((_request, response) => {
+    Readable.from(Array.from({ length: pieces }, () => piece)).pipe(response);
+  });
+  await using status = await startStatusChild({ scrape: { envoyPort: envoy.port, targets: [] } });
+  await using bare = await startBareChild();
+  const urls = [`http://127.0.0.1:${String(status.port)}/healthz/ready`, `http://127.0.0.1:${String(bare.port)}/`];
+  await fetchAll(status.port);
+  await using prober = await startProber(urls);
+  for (let time = 0; time < scrapes; time++) await fetchAll(status.port);
+  const [p99 = Number.NaN, bareP99 = Number.NaN] = (await prober.stop()).map((values) => percentile(values, 0.99));
+  const label = "/healthz/ready beside scrapes of 100 MB";
+  return [
+    { name: `${label}: p99`, value: p99, unit: "ms" },
+    { name: `${label}: p99 more than a bare server's`, value: p99 - bareP99, unit: "ms", limit: 5 },
+  ];
+}
+
 async function fetchAll(port: number): Promise<void> {
   const answer = await fetch(`http://127.0.0.1:${String(port)}/metrics`, {
-    headers: { "Accept-Encoding": "identity" },
+    headers: { "Accept-Encoding": "identity", "X-Prometheus-Scrape-Timeout-Seconds": "30" },
   });
-  await answer.arrayBuffer();
+  await answer.body?.pipeTo(new WritableStream());
 }
 
 async function serve(handler: RequestListener): Promise<{ readonly port: number } & AsyncDisposable> {
