@@ -6,17 +6,19 @@ import { getHeapSnapshot } from "node:v8";
 import type { Clock } from "../lib/clock.ts";
 import { HeapRedaction } from "./heap-redaction.ts";
 
-/** Delays of the event loop in milliseconds. */
-export interface EventLoopDelay {
+/** Delays of the event loop in milliseconds, and what it works for. */
+export interface EventLoopReport {
   readonly seconds: number;
   readonly meanMs: number;
   readonly p50Ms: number;
   readonly p99Ms: number;
   readonly maxMs: number;
+  /** How many there are of each kind that the event loop waits for, such as `Timeout` and `TCPSocketWrap`. */
+  readonly waitsFor: Readonly<Record<string, number>>;
 }
 
 /** Watches for so many seconds how late the event loop runs. Nothing is watched before and after. */
-export async function measureEventLoop(seconds: number, clock: Clock, signal: AbortSignal): Promise<EventLoopDelay> {
+export async function measureEventLoop(seconds: number, clock: Clock, signal: AbortSignal): Promise<EventLoopReport> {
   const histogram = monitorEventLoopDelay({ resolution: 10 });
   histogram.enable();
   try {
@@ -31,7 +33,14 @@ export async function measureEventLoop(seconds: number, clock: Clock, signal: Ab
     p50Ms: ms(histogram.percentile(50)),
     p99Ms: ms(histogram.percentile(99)),
     maxMs: ms(histogram.max),
+    waitsFor: countKinds(process.getActiveResourcesInfo()),
   };
+}
+
+function countKinds(kinds: readonly string[]): Readonly<Record<string, number>> {
+  const counts: Record<string, number> = {};
+  for (const kind of kinds) counts[kind] = (counts[kind] ?? 0) + 1;
+  return counts;
 }
 
 /** Where the time of so many seconds went, in the format of Chromium's developer tools. */

@@ -5,6 +5,7 @@ import type { LogLevelControl } from "../../../src/status/index.ts";
 import { answer, startFakeApp } from "../../fakes/fake-app.ts";
 import { eventually } from "../../support/eventually.ts";
 import { rawHttp } from "../../support/raw-http.ts";
+import type { EventLoopReport } from "../../../src/status/profiles.ts";
 import { startStatus } from "./status-fixture.ts";
 
 const outsideAddress = Object.values(networkInterfaces())
@@ -91,8 +92,9 @@ test("a log level is changed for a while and comes back by itself", async () => 
 
 test("profiles are made on demand", async () => {
   await using status = await startStatus();
-  const delay = (await (await fetch(status.url("/debug/event-loop?seconds=0.2"))).json()) as Record<string, number>;
-  expect(delay["maxMs"]).toBeGreaterThan(0);
+  const loop = (await (await fetch(status.url("/debug/event-loop?seconds=0.2"))).json()) as EventLoopReport;
+  expect(loop.maxMs).toBeGreaterThan(0);
+  expect(loop.waitsFor["TCPSocketWrap"]).toBeGreaterThan(0);
   const profile = (await (await fetch(status.url("/debug/cpu?seconds=0.2"))).json()) as { nodes: unknown[] };
   expect(profile.nodes.length).toBeGreaterThan(0);
   const heap = await fetch(status.url("/debug/heap"));
