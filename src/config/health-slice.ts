@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-import type { HealthCheckConfig, HealthCheckMethod } from "../xds/health/health-check-config.ts";
+import type { WorkloadCheckMethod } from "../model/workload-check.ts";
+import type { HealthCheckConfig } from "../xds/health/health-check-config.ts";
 import { isIpv6 } from "../lib/ip-address.ts";
 import type { JsonObject, JsonValue } from "../model/node.ts";
 import { isJsonObject } from "./proxy-config.ts";
@@ -36,7 +37,7 @@ function positive(value: JsonValue | undefined): number | undefined {
 }
 
 /** @returns what is wrong, when it is no method */
-function methodOf(sources: Sources, probe: JsonObject): HealthCheckMethod | string {
+function methodOf(sources: Sources, probe: JsonObject): WorkloadCheckMethod | string {
   const given = ["httpGet", "tcpSocket", "grpc", "exec"].filter((name) => isJsonObject(probe[name]));
   const [name] = given;
   const spec = name === undefined ? undefined : probe[name];

@@ -26,4 +26,4 @@ export async function listenStatus(
   const { startStatusServer } = await import("./status-server.ts");
   return await startStatusServer(config, sources, deps);
 }
-export { checkWorkload, type WorkloadCheck, WorkloadCheckError, type WorkloadMethod } from "./workload-probe.ts";
+export { checkWorkload, WorkloadCheckError } from "./workload-probe.ts";

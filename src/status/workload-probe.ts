@@ -1,32 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
-import type { Clock } from "../lib/clock.ts";
+import { type Clock, deadline } from "../lib/clock.ts";
 import { AgentError, assertNever } from "../lib/errors.ts";
+import type { WorkloadCheck, WorkloadCheckMethod } from "../model/workload-check.ts";
 import { probeCommand } from "./exec-probe.ts";
 import type { ProbeOutcome, ProbeRequest } from "./probe-outcome.ts";
-
-/** One check of a workload outside Kubernetes; ProxyConfig `readinessProbe`. */
-export interface WorkloadCheck {
-  readonly method: WorkloadMethod;
-  /** For the connection and the answer together. */
-  readonly timeoutMs: number;
-  /** Where HTTP checks come from; undefined leaves it to the system. */
-  readonly sourceAddress: string | undefined;
-}
-
-export type WorkloadMethod =
-  | {
-      readonly kind: "http";
-      readonly scheme: "http" | "https";
-      readonly host: string;
-      readonly port: number;
-      readonly path: string;
-      /** In their order; `Host` sets the host. */
-      readonly headers: readonly (readonly [name: string, value: string])[];
-    }
-  | { readonly kind: "tcp"; readonly host: string; readonly port: number }
-  | { readonly kind: "grpc"; readonly host: string; readonly port: number; readonly service: string }
-  /** Well when it ends with 0. */
-  | { readonly kind: "exec"; readonly command: readonly string[] };
 
 /** The workload is not well, or could not be asked. */
 export class WorkloadCheckError extends AgentError {
@@ -43,7 +20,8 @@ export async function checkWorkload(
   deps: { readonly clock: Clock },
   signal: AbortSignal,
 ): Promise<void> {
-  const failure = await failureOfCheck(check, deps, AbortSignal.any([signal, AbortSignal.timeout(check.timeoutMs)]));
+  using limit = deadline(deps.clock, check.timeoutMs, signal);
+  const failure = await failureOfCheck(check, deps, limit.signal);
   if (failure !== undefined) throw new WorkloadCheckError(failure);
 }
 
@@ -86,7 +64,7 @@ function failureOf(outcome: ProbeOutcome): string | undefined {
 }
 
 async function probeHttp(
-  method: Extract<WorkloadMethod, { kind: "http" }>,
+  method: Extract<WorkloadCheckMethod, { kind: "http" }>,
   sourceAddress: string | undefined,
   signal: AbortSignal,
 ): Promise<ProbeOutcome> {

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 export type { CacheStatus } from "./answer-cache.ts";
 export type { WorkloadHealth } from "./health/health-state.ts";
-export type { HealthCheckConfig, HealthCheckMethod } from "./health/health-check-config.ts";
+export type { HealthCheckConfig } from "./health/health-check-config.ts";
 export { startHealthChecks, type HealthChecksDeps } from "./health/health-checks.ts";
 export { createNameTable } from "./name-table.ts";
 export type { OwnType } from "./own-type.ts";

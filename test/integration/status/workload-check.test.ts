@@ -1,12 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 import { expect, test } from "vitest";
 import { systemClock } from "../../../src/lib/clock.ts";
-import { checkWorkload, WorkloadCheckError, type WorkloadMethod } from "../../../src/status/index.ts";
+import type { WorkloadCheckMethod } from "../../../src/model/workload-check.ts";
+import { checkWorkload, WorkloadCheckError } from "../../../src/status/index.ts";
 import { answer, routes, startFakeApp } from "../../fakes/fake-app.ts";
 import { serving, startFakeHealth } from "../../fakes/fake-health.ts";
 
 /** "healthy", or why not. */
-async function check(method: WorkloadMethod, timeoutMs = 1_000): Promise<string> {
+async function check(method: WorkloadCheckMethod, timeoutMs = 1_000): Promise<string> {
   const asked = { method, timeoutMs, sourceAddress: "127.0.0.6" };
   try {
     await checkWorkload(asked, { clock: systemClock }, new AbortController().signal);
@@ -17,7 +18,7 @@ async function check(method: WorkloadMethod, timeoutMs = 1_000): Promise<string>
   }
 }
 
-function http(port: number, headers: readonly (readonly [string, string])[] = [], path = "/"): WorkloadMethod {
+function http(port: number, headers: readonly (readonly [string, string])[] = [], path = "/"): WorkloadCheckMethod {
   return { kind: "http", scheme: "http", host: "127.0.0.1", port, path, headers };
 }
 
@@ -36,7 +37,7 @@ test("V1 HTTP 200 is healthy; 500 and refused are not, with the reason; headers 
 test("V2 gRPC serving is healthy; every other answer is not, and none of them does harm to the agent", async () => {
   const statuses = { "": serving.serving, off: serving.notServing, odd: serving.unknown, gone: serving.serviceUnknown };
   await using app = await startFakeHealth({ statuses });
-  const grpc = (service: string, port = app.port): WorkloadMethod => ({
+  const grpc = (service: string, port = app.port): WorkloadCheckMethod => ({
     kind: "grpc",
     host: "127.0.0.1",
     port,
@@ -52,7 +53,7 @@ test("V3 TCP open and closed; a command that ends well, badly, not in time, or d
   await using app = await startFakeApp(answer(200));
   expect(await check({ kind: "tcp", host: "127.0.0.1", port: app.port })).toBe("healthy");
   expect(await check({ kind: "tcp", host: "127.0.0.1", port: 1 })).toContain("ECONNREFUSED");
-  const exec = (...command: string[]): WorkloadMethod => ({ kind: "exec", command });
+  const exec = (...command: [string, ...string[]]): WorkloadCheckMethod => ({ kind: "exec", command });
   expect(await check(exec("true"))).toBe("healthy");
   expect(await check(exec("sh", "-c", "exit 3"))).toBe("exit status 3");
   expect(await check(exec("sleep", "30"), 100)).toBe("command timeout exceeded: signal: killed");
