@@ -11,6 +11,8 @@ const exitCodes: Readonly<Record<string, number>> = {
   AGENT_ENVOY_MISSING: exitCode.unavailable,
   AGENT_SOCKET_UNAVAILABLE: exitCode.unavailable,
   AGENT_STATUS_PORT: exitCode.unavailable,
+  AGENT_DNS_PORT: exitCode.unavailable,
+  AGENT_DNS_RESOLVERS: exitCode.unavailable,
   AGENT_CA_REFUSED: exitCode.refused,
   AGENT_DEV_AGENT_ENDED: exitCode.failed,
   AGENT_DEV_DIRECTORY: exitCode.unavailable,

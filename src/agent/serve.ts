@@ -45,11 +45,11 @@ export async function serve(started: Started, deps: AgentDeps, signals: AgentSig
   const roomDeps = { ...deps, fail: ending.fail.bind(ending) };
   await using rooms = new AsyncDisposableStack();
 
-  const dns = await startDns({ config, holds }, rooms, roomDeps);
   const envoyStarts = (): SupervisedEnvoy["counts"] =>
     envoy?.counts ?? { failures: 0, restarts: 0, swaps: 0, refusedSwaps: 0 };
   const identityStart = { config, socket: started.sdsSocket, holds, phases, envoyStarts };
   const identity = await startIdentity(identityStart, rooms, roomDeps);
+  const dns = await startDns({ config, holds, metrics: identity.metrics.agent.dns }, rooms, roomDeps);
   rooms.defer(started.onEnd);
   const xds = await startDiscovery({ config, socket: started.xdsSocket, identity, holds, dns }, rooms, roomDeps);
   const side = await createEnvoySide(envoy, config, rooms, roomDeps);

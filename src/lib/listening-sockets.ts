@@ -21,12 +21,15 @@ export async function readListeningSockets(): Promise<readonly ListeningSocket[]
   return tables.flatMap((table) => parseListeningSockets(table ?? ""));
 }
 
-/** @param table the text of `/proc/net/tcp`, or so much of it as lists sockets that listen */
-export function parseListeningSockets(table: string): readonly ListeningSocket[] {
+/**
+ * @param table the text of `/proc/net/tcp`, or so much of it as lists sockets that listen
+ * @param wanted the state of a socket that listens
+ */
+export function parseListeningSockets(table: string, wanted = listenState): readonly ListeningSocket[] {
   return table.split("\n").flatMap((line) => {
     const [, local = "", , state, , , , , , inode] = line.trim().split(/\s+/);
     const port = /:([0-9A-F]{4})$/.exec(local)?.[1];
-    if (state !== listenState || port === undefined || inode === undefined) return [];
+    if (state !== wanted || port === undefined || inode === undefined) return [];
     return [{ port: Number.parseInt(port, 16), inode }];
   });
 }

@@ -1,8 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
+import { writeFileSync } from "node:fs";
+import { join } from "node:path";
 import { expect, test } from "vitest";
 import { typeUrls } from "../../src/xds/type-url.ts";
 import { startFakeCa } from "../fakes/fake-ca.ts";
 import { type FakeControlPlane, startFakeControlPlane } from "../fakes/fake-control-plane.ts";
+import { ask } from "../support/dns-client.ts";
+import { encodeQuery } from "../support/dns-messages.ts";
 import { dnsEnvironment } from "../support/dns-environment.ts";
 import { eventually } from "../support/eventually.ts";
 import { kubernetes, nameTableResource } from "../support/name-tables.ts";
@@ -89,4 +93,69 @@ test("without DNS capture nobody asks for a name table, and there is none to sho
   await pod.untilReady();
   expect(controlPlane.seen(typeUrls.nameTable)).toEqual([]);
   expect(await textOf(pod, "/debug/ndsz")).toEqual({ status: 404, text: "{}" });
+});
+
+test("a whole agent answers for the mesh over UDP and TCP, passes the rest on, counts both, and follows the control plane", async () => {
+  await using ca = await startFakeCa();
+  await using controlPlane = await controlPlaneWithoutNames();
+  const env = await dnsEnvironment();
+  await using pod = await startPod({
+    ca,
+    ...podBehind(controlPlane, { ...env, ATTACHE_RESOLV_CONF: "resolv.conf", DNS_FORWARD_TIMEOUT: "500ms" }),
+    prepare: ({ directory }) => {
+      writeFileSync(join(directory, "resolv.conf"), "nameserver 127.0.0.1\nsearch demo.svc.cluster.local\n");
+    },
+  });
+  const server = { host: "127.0.0.1", port: Number(env.DNS_PROXY_ADDR.split(":")[1]) };
+  await eventually(() => expect(pod.log()).toContain("DNS proxy listens"), { withinMs: 10_000 });
+  const early = ask(server, "udp", encodeQuery("web"));
+  controlPlane.set(typeUrls.nameTable, [nameTableResource([kubernetes("web", "demo", ["10.0.0.1"])])]);
+  expect((await early).rcode).toBe(0);
+  for (const transport of ["udp", "tcp"] as const) {
+    const reply = await ask(server, transport, encodeQuery("web.demo.demo.svc.cluster.local"));
+    expect(reply.answers.map(({ data }) => data)).toEqual(["web.demo.", "10.0.0.1"]);
+  }
+  await pod.untilReady();
+  expect((await ask(server, "udp", encodeQuery("nobody.example.org"))).rcode).not.toBe(0);
+  const { text } = await textOf(pod, "/stats/prometheus");
+  expect(text).toMatch(/^istio_agent_dns_requests_total 4$/m);
+  expect(text).toMatch(/^istio_agent_dns_upstream_requests_total 1$/m);
+  expect(text).toMatch(/^istio_agent_dns_upstream_request_duration_seconds_count 1$/m);
+  controlPlane.set(typeUrls.nameTable, [nameTableResource([kubernetes("web", "demo", ["10.0.0.2"])], "2")]);
+  await eventually(
+    async () => expect((await ask(server, "udp", encodeQuery("web"))).answers).toMatchObject([{ data: "10.0.0.2" }]),
+    { withinMs: 2_000 },
+  );
+  await controlPlane.kill();
+  expect((await ask(server, "udp", encodeQuery("web"))).answers).toMatchObject([{ data: "10.0.0.2" }]);
+});
+
+test("with configuration from files an agent passes all questions on, and waits for no table", async () => {
+  await using ca = await startFakeCa();
+  const env = await dnsEnvironment();
+  await using pod = await startPod({ ca, env });
+  await pod.untilReady();
+  expect(pod.log()).toContain("no names of the mesh are known");
+  expect(await textOf(pod, "/debug/ndsz")).toMatchObject({
+    status: 200,
+    text: expect.stringMatching(/"table":\s*{}/) as unknown,
+  });
+});
+
+test("a DNS port that is taken ends the agent with 69, and names it", async () => {
+  await using ca = await startFakeCa();
+  const env = await dnsEnvironment();
+  await using first = await startPod({ ca, env });
+  await first.untilReady();
+  await using second = await startPod({ ca, env });
+  expect(await second.exited).toMatchObject({ code: 69 });
+  expect(second.log()).toMatch(/listen for DNS on 127\.0\.0\.1:\d+ \(udp\): .*process \d+\) already listens there/);
+  expect((await first.readiness()).status).toBe(200);
+});
+
+test("a file of resolvers that cannot be read ends the agent with 69, and names it", async () => {
+  await using ca = await startFakeCa();
+  await using pod = await startPod({ ca, env: { ...(await dnsEnvironment()), ATTACHE_RESOLV_CONF: "./gone" } });
+  expect(await pod.exited).toMatchObject({ code: 69 });
+  expect(pod.log()).toMatch(/read the resolvers in \.\/gone: make it readable.*ENOENT/);
 });

@@ -35,10 +35,11 @@ test("outside of the proxy's domain, and from other registries, the host alone i
     named("c.ns1.svc.cluster.remote", ["10.0.0.3"], remote),
     named("d.ns1.svc.cluster.local", ["10.0.0.4"], { ...remote, registry: "External", shortName: "d" }),
     named("Dotted.Example.", ["10.0.0.5"]),
+    { ...kubernetes("e", "ns1", ["10.0.0.6"]), host: "e.ns1.svc.cluster.local." },
   ];
   const names = ["c.ns1.", "c.alt.", "c.ns1.svc.cluster.remote.", "d.ns1.", "d.", "d.ns1.svc.cluster.local."];
   expect(await known(table, names)).toEqual(["-", "-", "10.0.0.3", "-", "-", "10.0.0.4"]);
-  expect(await known(table, ["dotted.example."])).toEqual(["10.0.0.5"]);
+  expect(await known(table, ["dotted.example.", "e."])).toEqual(["10.0.0.5", "10.0.0.6"]);
 });
 
 test("other names of a service are known, and a host that is stated wins over a short form that looks the same", async () => {

@@ -1,0 +1,123 @@
+// SPDX-License-Identifier: Apache-2.0
+import { type Clock, deadline } from "../lib/clock.ts";
+import type { Logger } from "../lib/log.ts";
+import type { Measure } from "../lib/measures.ts";
+import type { Watched } from "../lib/watched.ts";
+import type { ForwardedQuery, OwnQuestions, Transport } from "./exchange.ts";
+import type { Forwarder } from "./forwarder.ts";
+import { answerFromTable, asksForAddresses } from "./local-answer.ts";
+import type { LookupTable } from "./lookup-table.ts";
+import { rcode } from "./message-format.ts";
+import { longestReplyBytes, parseQuery, type Query } from "./query.ts";
+import { fitReply, renderAnswer, renderFailure, renderRefusal } from "./reply.ts";
+import type { ResolvConf } from "./resolv-conf.ts";
+
+/** The reply to the bytes that came; undefined to say nothing. Never rejects. */
+export type Answerer = (message: Buffer, from: Client) => Promise<Buffer | undefined>;
+
+/** Who asks, and how. */
+export interface Client {
+  readonly transport: Transport;
+  readonly port: number;
+}
+
+export interface DnsAnswersDeps {
+  readonly log: Logger;
+  readonly clock: Clock;
+  /** Uniform in [0, 1). */
+  readonly random: () => number;
+  readonly lookup: Watched<LookupTable>;
+  readonly beforeTable: "wait" | "forward";
+  readonly resolvers: () => ResolvConf;
+  readonly forwarder: Pick<Forwarder, "forward">;
+  readonly own: OwnQuestions;
+  readonly requests: Measure;
+}
+
+/** How long a question waits for the first table: less than clients wait. */
+const tableWaitMs = 2_000;
+
+/** Questions that wait for a table or a resolver, all clients together. */
+const mostWaiting = 1_000;
+
+const repeatWarningMs = 60_000;
+
+/** What becomes of each message: an answer from the table, one from a resolver, a failure, or nothing. */
+export class DnsAnswers {
+  readonly #deps: DnsAnswersDeps;
+  readonly #stop: AbortSignal;
+  readonly #toldAtMs = new Map<string, number>();
+  #waiting = 0;
+
+  /** @param stop ends all waits */
+  constructor(deps: DnsAnswersDeps, stop: AbortSignal) {
+    this.#deps = deps;
+    this.#stop = stop;
+  }
+
+  async answer(message: Buffer, { transport, port }: Client): Promise<Buffer | undefined> {
+    const query = parseQuery(message);
+    if (query.kind === "silence") return undefined;
+    if (this.#deps.own.has(port, query.id)) {
+      this.#warn("the DNS proxy was asked by itself: its own questions must not be captured, nor be sent to its port");
+      return renderRefusal({ kind: "refusal", id: query.id, flags: message.readUInt16BE(2), rcode: rcode.servFail });
+    }
+    this.#deps.requests.inc();
+    if (query.kind === "refusal") return renderRefusal(query);
+    if (query.edns !== undefined && query.edns.version > 0) return renderFailure(query, rcode.badVersion);
+    const known = this.#fromTable(query, transport);
+    if (known !== undefined) return known;
+    if (this.#waiting >= mostWaiting) {
+      this.#warn("too many questions wait for an answer; more are refused", { mostWaiting });
+      return renderFailure(query, rcode.servFail);
+    }
+    this.#waiting++;
+    try {
+      return await this.#answerLater({ query, message, transport });
+    } finally {
+      this.#waiting--;
+    }
+  }
+
+  #fromTable(query: Query, transport: Transport): Buffer | undefined {
+    const { lookup, resolvers, random } = this.#deps;
+    if (lookup.current === undefined || !asksForAddresses(query)) return undefined;
+    const answer = answerFromTable(query, lookup.current, resolvers().searchDomain, random);
+    return answer === undefined ? undefined : renderAnswer(query, answer, longestReplyBytes(query, transport));
+  }
+
+  async #answerLater(forwarded: ForwardedQuery): Promise<Buffer | undefined> {
+    const { query, transport } = forwarded;
+    if (!this.#hasTable() && this.#deps.beforeTable === "wait" && asksForAddresses(query)) {
+      await this.#untilTable();
+      if (this.#stop.aborted) return undefined;
+      const known = this.#fromTable(query, transport);
+      if (known !== undefined) return known;
+      if (!this.#hasTable()) return renderFailure(query, rcode.servFail);
+    }
+    const { servers } = this.#deps.resolvers();
+    const reply = await this.#deps.forwarder.forward(forwarded, servers, this.#stop);
+    if (this.#stop.aborted) return undefined;
+    if (reply !== undefined) return fitReply(reply, query, longestReplyBytes(query, transport));
+    this.#warn("no resolver answers", { servers });
+    this.#deps.log.debug("no resolver answered", { name: query.name, type: query.type, transport });
+    return renderFailure(query, rcode.servFail);
+  }
+
+  #hasTable(): boolean {
+    return this.#deps.lookup.current !== undefined;
+  }
+
+  async #untilTable(): Promise<void> {
+    using limit = deadline(this.#deps.clock, tableWaitMs, this.#stop);
+    for await (const _table of this.#deps.lookup.watch(limit.signal)) return;
+  }
+
+  /** At most once a minute for each message. */
+  #warn(message: string, fields: Readonly<Record<string, unknown>> = {}): void {
+    const nowMs = this.#deps.clock.monotonicMs();
+    if (nowMs - (this.#toldAtMs.get(message) ?? Number.NEGATIVE_INFINITY) < repeatWarningMs) return;
+    this.#toldAtMs.set(message, nowMs);
+    this.#deps.log.warn(message, fields);
+  }
+}

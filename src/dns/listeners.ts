@@ -1,0 +1,129 @@
+// SPDX-License-Identifier: Apache-2.0
+import { createSocket } from "node:dgram";
+import { createServer, type Socket } from "node:net";
+import { AgentError, systemCode } from "../lib/errors.ts";
+import { ipFamily } from "../lib/ip-address.ts";
+import { readPortHolder } from "../lib/port-holder.ts";
+import type { Answerer } from "./dns-answers.ts";
+import type { DnsAddress } from "./dns-config.ts";
+import type { Transport } from "./exchange.ts";
+import { serveTcp } from "./tcp-connection.ts";
+
+/** The DNS proxy cannot listen, so captured names would not resolve. Fatal. */
+export class DnsPortError extends AgentError {
+  readonly code = "AGENT_DNS_PORT";
+  readonly address: DnsAddress;
+  /** The process that has the port, as far as this user may see it. */
+  readonly holder: string | undefined;
+  constructor(transport: Transport, address: DnsAddress, holder: string | undefined, cause: unknown) {
+    const { host, port } = address;
+    const where = `${host.includes(":") ? `[${host}]` : host}:${String(port)} (${transport})`;
+    const why =
+      systemCode(cause) === "EADDRINUSE"
+        ? `${holder ?? "another process"} already listens there; end it, or set DNS_PROXY_ADDR`
+        : "the port cannot be opened; set DNS_PROXY_ADDR to an address and port that this user may open";
+    super(`listen for DNS on ${where}: ${why}`, { cause });
+    this.address = address;
+    this.holder = holder;
+  }
+}
+
+async function portError(transport: Transport, address: DnsAddress, cause: unknown): Promise<DnsPortError> {
+  const isTaken = systemCode(cause) === "EADDRINUSE";
+  return new DnsPortError(
+    transport,
+    address,
+    isTaken ? await readPortHolder(address.port, transport) : undefined,
+    cause,
+  );
+}
+
+/** Connections at once, all clients together. */
+const maxConnections = 256;
+
+/**
+ * Listens over UDP and TCP on each host.
+ * @param fail takes the error of a socket that died later
+ * @throws DnsPortError
+ */
+export async function listenDns(
+  hosts: readonly string[],
+  port: number,
+  answer: Answerer,
+  fail: (error: unknown) => void,
+): Promise<AsyncDisposable> {
+  await using stack = new AsyncDisposableStack();
+  for (const host of hosts) {
+    stack.use(await listenUdp({ host, port }, answer, fail));
+    stack.use(await listenTcp({ host, port }, answer, fail));
+  }
+  return stack.move();
+}
+
+async function listenUdp(
+  address: DnsAddress,
+  answer: Answerer,
+  fail: (error: unknown) => void,
+): Promise<AsyncDisposable> {
+  const isV6 = ipFamily(address.host) === 6;
+  const socket = createSocket({ type: isV6 ? "udp6" : "udp4", ipv6Only: isV6 && address.host !== "::" });
+  let isOpen = true;
+  socket.on("message", (message, { address: host, port }) => {
+    void answer(message, { transport: "udp", port }).then((reply) => {
+      // what the client does not wait for any more is not our affair
+      if (reply !== undefined && isOpen) socket.send(reply, port, host, () => undefined);
+    });
+  });
+  try {
+    await new Promise<void>((resolve, reject) => {
+      socket.once("error", reject);
+      socket.bind(address.port, address.host, () => {
+        socket.removeListener("error", reject);
+        resolve();
+      });
+    });
+  } catch (error) {
+    socket.close();
+    throw await portError("udp", address, error);
+  }
+  socket.on("error", fail);
+  return {
+    [Symbol.asyncDispose]: async () => {
+      if (!isOpen) return;
+      isOpen = false;
+      await new Promise<void>((resolve) => socket.close(resolve));
+    },
+  };
+}
+
+async function listenTcp(
+  address: DnsAddress,
+  answer: Answerer,
+  fail: (error: unknown) => void,
+): Promise<AsyncDisposable> {
+  const connections = new Set<Socket>();
+  const server = createServer({ allowHalfOpen: true }, (socket) => {
+    connections.add(socket);
+    socket.on("close", () => connections.delete(socket));
+    serveTcp(socket, answer);
+  });
+  server.maxConnections = maxConnections;
+  try {
+    await new Promise<void>((resolve, reject) => {
+      server.once("error", reject);
+      server.listen({ host: address.host, port: address.port, ipv6Only: address.host !== "::" }, () => {
+        server.removeListener("error", reject);
+        resolve();
+      });
+    });
+  } catch (error) {
+    throw await portError("tcp", address, error);
+  }
+  server.on("error", fail);
+  return {
+    [Symbol.asyncDispose]: async () => {
+      for (const connection of connections) connection.destroy();
+      if (server.listening) await new Promise((resolve) => server.close(resolve));
+    },
+  };
+}

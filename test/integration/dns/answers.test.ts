@@ -1,0 +1,258 @@
+// SPDX-License-Identifier: Apache-2.0
+import { Resolver } from "node:dns/promises";
+import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { answering, startFakeResolver } from "../../fakes/fake-resolver.ts";
+import { ask, askUdpRaw } from "../../support/dns-client.ts";
+import { encodeQuery, type QueryParts, type TypeName } from "../../support/dns-messages.ts";
+import { type DnsUnderTest, startDns } from "../../support/dns-under-test.ts";
+import { kubernetes, named } from "../../support/name-tables.ts";
+
+const remote = { registry: "Kubernetes", shortName: "details", namespace: "ns2" };
+const table = [
+  named("www.google.com", ["1.1.1.1"]),
+  kubernetes("productpage", "ns1", ["9.9.9.9"]),
+  kubernetes("example", "ns2", ["10.10.10.10"]),
+  named("details.ns2.svc.cluster.remote", ["11.11.11.11", "12.12.12.12", "13.13.13.13", "14.14.14.14"], remote),
+  kubernetes("svc-with-alt", "ns1", ["15.15.15.15"], ["svc-with-alt.ns1.svc.clusterset.local"]),
+  named("ipv6.localhost", ["2001:db8:0:0:0:ff00:42:8329"]),
+  named("ipv4.localhost", ["2.2.2.2"]),
+  named("dual.localhost", ["2.2.2.2", "2001:db8:0:0:0:ff00:42:8329"]),
+  named("*.wildcard", ["10.10.10.10"]),
+  named("*.b.wildcard", ["11.11.11.11"]),
+  named("*.svc.mesh.company.net", ["10.1.2.3"]),
+  named("example.localhost.", ["3.3.3.3"]),
+];
+const search = "ns1.svc.cluster.local";
+const v6 = "2001:db8:0:0:0:ff00:42:8329";
+const nxdomain = 3;
+
+interface Case {
+  readonly name: string;
+  readonly type?: TypeName;
+  /** Records in the form `owner TYPE data`, sorted. */
+  readonly records: readonly string[];
+  readonly rcode?: number;
+}
+
+const address = (name: string, ip: string): string => `${name}. ${ip.includes(":") ? "AAAA" : "A"} ${ip}`;
+const plain = (name: string, ip: string): Case => ({ name, records: [address(name, ip)] });
+const alias = (name: string, ip: string): Case => ({
+  name: `${name}.${search}`,
+  records: [`${name}.${search}. CNAME ${name}.`, address(name, ip)],
+});
+
+const cases: readonly Case[] = [
+  plain("www.google.com", "1.1.1.1"),
+  alias("www.google.com", "1.1.1.1"),
+  plain("www.bing.com", "204.79.197.200"),
+  plain("productpage.ns1.svc.cluster.local", "9.9.9.9"),
+  plain("productpage.ns1.svc", "9.9.9.9"),
+  plain("productpage.ns1", "9.9.9.9"),
+  plain("productpage", "9.9.9.9"),
+  { name: `productpage.ns1.svc.cluster.local.${search}`, records: [], rcode: nxdomain },
+  alias("productpage.ns1", "9.9.9.9"),
+  { name: `productpage.ns1.${search}`, type: "AAAA", records: [] },
+  plain("example.ns2", "10.10.10.10"),
+  plain("example.ns2.svc", "10.10.10.10"),
+  plain("example.ns2.svc.cluster.local", "10.10.10.10"),
+  { name: "example", records: [], rcode: nxdomain },
+  plain("svc-with-alt", "15.15.15.15"),
+  plain("svc-with-alt.ns1.svc.cluster.local", "15.15.15.15"),
+  plain("svc-with-alt.ns1.svc.clusterset.local", "15.15.15.15"),
+  {
+    name: "details.ns2.svc.cluster.remote",
+    records: ["11.11.11.11", "12.12.12.12", "13.13.13.13", "14.14.14.14"].map((ip) =>
+      address("details.ns2.svc.cluster.remote", ip),
+    ),
+  },
+  { name: "details.ns2", records: [], rcode: nxdomain },
+  plain("dual.localhost", "2.2.2.2"),
+  { name: "dual.localhost", type: "AAAA", records: [address("dual.localhost", v6)] },
+  { name: "ipv6.localhost", records: [] },
+  { name: "ipv6.localhost", type: "AAAA", records: [address("ipv6.localhost", v6)] },
+  { name: "ipv4.localhost", type: "AAAA", records: [] },
+  plain("foo.wildcard", "10.10.10.10"),
+  plain("a.b.wildcard", "11.11.11.11"),
+  plain("foo.foons.svc.mesh.company.net", "10.1.2.3"),
+  { name: "wildcard", records: [], rcode: nxdomain },
+  alias("foo.wildcard", "10.10.10.10"),
+  plain("example.localhost", "3.3.3.3"),
+];
+
+const typeNames: Readonly<Record<number, string>> = { 1: "A", 5: "CNAME", 28: "AAAA" };
+
+describe.each([
+  ["udp", false],
+  ["tcp", false],
+  ["udp", true],
+  ["tcp", true],
+] as const)("over %s, parallel %s", (transport, parallel) => {
+  const stack = new AsyncDisposableStack();
+  let dns: DnsUnderTest | undefined;
+  beforeAll(async () => {
+    const resolver = stack.use(await startFakeResolver(answering({ "www.bing.com.": ["204.79.197.200"] })));
+    dns = stack.use(await startDns({ table, resolvers: [resolver], parallel }));
+  });
+  afterAll(() => stack.disposeAsync());
+
+  test.each(cases)("7.2: $name $type", async ({ name, type = "A", records, rcode = 0 }) => {
+    if (dns === undefined) throw new Error("it did not start");
+    const reply = await ask(dns.address, transport, encodeQuery(name, { type, id: 77 }));
+    const seen = reply.answers.map((record) => `${record.name} ${typeNames[record.type] ?? "?"} ${record.data}`);
+    expect(seen.sort()).toEqual([...records].sort());
+    expect(reply).toMatchObject({ id: 77, rcode, questions: [{ name: `${name}.`, class: 1 }] });
+    expect(reply.flags).toMatchObject({ qr: true, tc: false });
+  });
+});
+
+async function askOne(name: string, parts: QueryParts = {}, transport: "udp" | "tcp" = "udp") {
+  await using dns = await startDns({ table });
+  return await ask(dns.address, transport, encodeQuery(name, parts));
+}
+
+describe("a name of the mesh", () => {
+  test("2.4: is answered with authority, recursion on offer, a TTL of 30 s, RD and CD as they were, and no EDNS unasked", async () => {
+    const reply = await askOne("www.google.com", { flags: 0x0110 });
+    expect(reply.flags).toEqual({ qr: true, aa: true, tc: false, rd: true, ra: true, ad: false, cd: true });
+    expect(reply.answers).toEqual([{ name: "www.google.com.", type: 1, class: 1, ttl: 30, data: "1.1.1.1" }]);
+    expect(reply.additionals).toEqual([]);
+    expect((await askOne("www.google.com", { flags: 0x0000 })).flags).toMatchObject({ rd: false, cd: false });
+  });
+
+  test("2.4: keeps the letter case in which it was asked, in each record", async () => {
+    const reply = await askOne("wWw.GOOGLE.com");
+    expect([...reply.questions, ...reply.answers].map(({ name }) => name)).toEqual([
+      "wWw.GOOGLE.com.",
+      "wWw.GOOGLE.com.",
+    ]);
+    const aliased = await askOne(`FOO.Wildcard.NS1.svc.cluster.local`);
+    expect(aliased.answers.map(({ name, data }) => [name, data])).toEqual([
+      ["FOO.Wildcard.NS1.svc.cluster.local.", "FOO.Wildcard."],
+      ["FOO.Wildcard.", "10.10.10.10"],
+    ]);
+  });
+
+  test("2.4: the order of addresses is another each time, the alias comes first", async () => {
+    await using dns = await startDns({ table: [named("many.example", ["10.0.0.1", "10.0.0.2", "10.0.0.3"])] });
+    const orders = new Set<string>();
+    for (let i = 0; i < 200; i++) {
+      const { answers } = await ask(dns.address, "udp", encodeQuery(`many.example.${search}`));
+      expect(answers[0]?.data).toBe("many.example.");
+      orders.add(
+        answers
+          .slice(1)
+          .map(({ data }) => data)
+          .join(),
+      );
+    }
+    expect(orders.size).toBe(6);
+  });
+
+  test("2.4: what does not fit is cut off and marked: 30 of 300 addresses in 512 bytes, all over TCP", async () => {
+    const addresses = Array.from({ length: 300 }, (_, i) => `10.1.${String(i >> 8)}.${String(i & 255)}`);
+    await using dns = await startDns({ table: [named("big.test", addresses)] });
+    const short = await ask(dns.address, "udp", encodeQuery("big.test"));
+    expect(short).toMatchObject({ flags: { tc: true }, rcode: 0 });
+    expect([short.answers.length, short.bytes <= 512]).toEqual([30, true]);
+    const wider = await ask(dns.address, "udp", encodeQuery("big.test", { ednsBytes: 1232 }));
+    expect([wider.answers.length, wider.flags.tc, wider.bytes <= 1232]).toEqual([74, true, true]);
+    const whole = await ask(dns.address, "tcp", encodeQuery("big.test"));
+    expect([whole.answers.length, whole.flags.tc]).toEqual([300, false]);
+    const large = await ask(dns.address, "udp", encodeQuery("big.test", { ednsBytes: 65_535 }));
+    expect([large.answers.length, large.flags.tc]).toEqual([300, false]);
+    const resolver = new Resolver();
+    resolver.setServers([`127.0.0.1:${String(dns.address.port)}`]);
+    expect(await resolver.resolve4("big.test")).toHaveLength(300);
+  });
+
+  test("EDNS is answered with EDNS, a version that is not known with BADVERS", async () => {
+    const reply = await askOne("www.google.com", { ednsBytes: 1232 });
+    expect(reply.additionals).toMatchObject([{ name: ".", type: 41, class: 4096, ttl: 0x8000 }]);
+    const other = await askOne("www.google.com", { ednsBytes: 1232, ednsVersion: 1 });
+    expect(other).toMatchObject({ rcode: 0, answers: [], additionals: [{ ttl: 0x0100_8000 }] });
+  });
+
+  test.each(["MX", "TXT", "SRV", "HTTPS", "ANY", "PTR"] as const)(
+    "2.4: a question for %s goes on to a resolver",
+    async (type) => {
+      await using resolver = await startFakeResolver(answering());
+      await using dns = await startDns({ table, resolvers: [resolver] });
+      await ask(dns.address, "udp", encodeQuery("www.google.com", { type }));
+      expect(resolver.seen).toHaveLength(1);
+      await ask(dns.address, "udp", encodeQuery("www.google.com", { class: 3 }));
+      expect(resolver.seen).toHaveLength(2);
+    },
+  );
+});
+
+describe("2.4: the message", () => {
+  const query = encodeQuery("www.google.com");
+  const changed = (...bytes: readonly (readonly [number, number])[]): Buffer => {
+    const copy = Buffer.from(query);
+    for (const [at, value] of bytes) copy.writeUInt8(value, at);
+    return copy;
+  };
+
+  test.each([
+    ["a status request", changed([2, 0x10]), 4],
+    ["a dynamic update", changed([2, 0x28]), 4],
+    ["no question", changed([5, 0]), 1],
+    ["two questions", changed([5, 2]), 1],
+    ["two answers", changed([7, 2]), 1],
+    ["two authorities", changed([9, 2]), 1],
+    ["three additionals", changed([11, 3]), 1],
+    ["an additional that is not there", changed([11, 1]), 1],
+    ["a question that is cut off", query.subarray(0, query.length - 3), 1],
+    ["a name that points at itself", changed([12, 0xc0], [13, 12]), 1],
+    ["a label of 64 letters", changed([12, 64]), 1],
+    ["a header alone", query.subarray(0, 12), 1],
+  ])("%s is refused", async (_, bytes, rcode) => {
+    await using dns = await startDns({ table });
+    const reply = await askUdpRaw(dns.address, bytes);
+    expect(reply?.length).toBe(12);
+    expect([reply?.readUInt16BE(0), (reply?.readUInt8(2) ?? 0) >> 7, (reply?.readUInt8(3) ?? 0) & 15]).toEqual([
+      0x1234,
+      1,
+      rcode,
+    ]);
+  });
+
+  test.each([
+    ["a reply", changed([2, 0x81])],
+    ["less than a header", query.subarray(0, 11)],
+    ["nothing", Buffer.alloc(0)],
+    ["garbage that looks like a reply", Buffer.alloc(40, 0xff)],
+  ])("%s is met with silence", async (_, bytes) => {
+    await using dns = await startDns({ table });
+    expect(await askUdpRaw(dns.address, bytes, 150)).toBeUndefined();
+    expect((await ask(dns.address, "udp", query)).answers).toHaveLength(1);
+    expect(dns.metrics.requests.value()).toBe(1);
+  });
+});
+
+describe("2.4: before the first table", () => {
+  test("an address waits for it, and is SERVFAIL when it does not come; other questions go on to a resolver", async () => {
+    await using resolver = await startFakeResolver(answering({ "www.bing.com.": ["1.2.3.4"] }));
+    await using dns = await startDns({ resolvers: [resolver] });
+    const waiting = ask(dns.address, "udp", encodeQuery("www.google.com"));
+    const failing = ask(dns.address, "tcp", encodeQuery("www.bing.com"));
+    await ask(dns.address, "udp", encodeQuery("www.google.com", { type: "TXT" }));
+    expect(resolver.seen).toHaveLength(1);
+    expect((await failing).rcode).toBe(2);
+    expect((await waiting).rcode).toBe(2);
+    const early = ask(dns.address, "udp", encodeQuery("www.google.com"));
+    const foreign = ask(dns.address, "udp", encodeQuery("www.bing.com"));
+    await ask(dns.address, "udp", encodeQuery("www.google.com", { type: "TXT" }));
+    await dns.names.replace(table, new AbortController().signal);
+    expect((await early).answers).toHaveLength(1);
+    expect((await foreign).answers).toMatchObject([{ data: "1.2.3.4" }]);
+  });
+
+  test("the machine's own resolver passes everything on", async () => {
+    await using resolver = await startFakeResolver(answering({ "www.google.com.": ["8.8.8.8"] }));
+    await using dns = await startDns({ resolvers: [resolver], beforeTable: "forward" });
+    expect((await ask(dns.address, "udp", encodeQuery("www.google.com"))).answers).toMatchObject([{ data: "8.8.8.8" }]);
+    await dns.names.replace(table, new AbortController().signal);
+    expect((await ask(dns.address, "udp", encodeQuery("www.google.com"))).answers).toMatchObject([{ data: "1.1.1.1" }]);
+  });
+});

@@ -1,0 +1,131 @@
+// SPDX-License-Identifier: Apache-2.0
+import { describe, expect, test } from "vitest";
+import { answerFromTable, asksForAddresses } from "../../../src/dns/local-answer.ts";
+import { buildLookupTable } from "../../../src/dns/lookup-table.ts";
+import { longestReplyBytes, parseQuery } from "../../../src/dns/query.ts";
+import { fitReply, isReplyTo, renderAnswer, renderFailure, renderRefusal, withId } from "../../../src/dns/reply.ts";
+import { decodeMessage, encodeQuery, encodeReply, types, type TypeName } from "../../support/dns-messages.ts";
+import { named } from "../../support/name-tables.ts";
+import { fc } from "../../support/properties.ts";
+
+const label = fc.stringMatching(/^[a-zA-Z0-9_-]{1,20}$/);
+const ending = fc.constantFrom("", ".mesh", ".Mesh.Search");
+const name = fc
+  .tuple(fc.array(label, { minLength: 1, maxLength: 6 }), ending)
+  .map(([labels, end]) => labels.join(".") + end);
+const type = fc.constantFrom(...(Object.keys(types) as TypeName[]));
+const query = fc
+  .record({ name, type, id: fc.nat(0xffff), flags: fc.nat(0x7ff), edns: fc.option(fc.nat(0xffff)) })
+  .map(({ name: asked, edns, ...parts }) => {
+    return encodeQuery(asked, { ...parts, ...(edns === null ? {} : { ednsBytes: edns }) });
+  });
+/** A query with some of its bytes changed, cut off or added. */
+const damaged = fc
+  .record({
+    message: query,
+    changes: fc.array(fc.tuple(fc.nat(80), fc.nat(255)), { maxLength: 6 }),
+    length: fc.nat(120),
+    tail: fc.uint8Array({ maxLength: 40 }),
+  })
+  .map(({ message, changes, length, tail }) => {
+    const bytes = Buffer.concat([message.subarray(0, length), tail]);
+    for (const [at, value] of changes) if (at < bytes.length) bytes.writeUInt8(value, at);
+    return bytes;
+  });
+const anything = fc.oneof(
+  damaged,
+  query,
+  fc.uint8Array({ maxLength: 600 }).map((bytes) => Buffer.from(bytes)),
+);
+
+const runs = { numRuns: 20_000 };
+const domain = { namespace: "ns1", domain: "svc.cluster.local" };
+const addresses = Array.from({ length: 200 }, (_, i) => `10.0.0.${String(i)}`);
+const everything = await buildLookupTable([named("*.mesh", addresses)], domain, () => Promise.resolve());
+
+describe("whatever comes from a client", () => {
+  test("is a query, is refused in twelve bytes, or is met with silence; it never throws", () => {
+    const kinds = { query: 0, refusal: 0, silence: 0 };
+    fc.assert(
+      fc.property(anything, (bytes) => {
+        const parsed = parseQuery(bytes);
+        kinds[parsed.kind]++;
+        if (parsed.kind === "refusal") {
+          const reply = renderRefusal(parsed);
+          expect(reply).toHaveLength(12);
+          expect(reply.length).toBeLessThanOrEqual(bytes.length);
+          expect(decodeMessage(reply)).toMatchObject({ id: bytes.readUInt16BE(0), flags: { qr: true } });
+        } else if (parsed.kind === "query") {
+          const reply = decodeMessage(renderFailure(parsed, 2));
+          expect(reply).toMatchObject({ id: parsed.id, rcode: 2, flags: { qr: true, aa: false, tc: false } });
+          expect(reply.questions).toEqual([expect.objectContaining({ type: parsed.type, class: parsed.class })]);
+        }
+      }),
+      runs,
+    );
+    for (const count of Object.values(kinds)) expect(count).toBeGreaterThan(1_000);
+  });
+
+  test("is answered from the table in no more bytes than it takes, and so that a reader understands it", () => {
+    let answered = 0;
+    fc.assert(
+      fc.property(anything, fc.constantFrom("udp" as const, "tcp" as const), (bytes, transport) => {
+        const parsed = parseQuery(bytes);
+        if (parsed.kind !== "query" || !asksForAddresses(parsed)) return;
+        const answer = answerFromTable(parsed, everything, "search.", Math.random);
+        if (answer === undefined) return;
+        answered++;
+        const longest = longestReplyBytes(parsed, transport);
+        const reply = renderAnswer(parsed, answer, longest);
+        expect(reply.length).toBeLessThanOrEqual(longest);
+        const read = decodeMessage(reply);
+        expect(read.flags.tc).toBe(
+          read.answers.filter(({ type: kind }) => kind === parsed.type).length < answer.addresses.length,
+        );
+        expect(read.additionals).toHaveLength(parsed.edns === undefined ? 0 : 1);
+      }),
+      runs,
+    );
+    expect(answered).toBeGreaterThan(500);
+  });
+});
+
+describe("whatever comes from a resolver", () => {
+  test("is a reply to the question, or is not looked at; it never throws, and is never more than the client takes", () => {
+    let accepted = 0;
+    fc.assert(
+      fc.property(query, anything, fc.boolean(), fc.nat(0xffff), (message, noise, isEcho, id) => {
+        const asked = parseQuery(message);
+        if (asked.kind !== "query") return;
+        const bytes = isEcho ? Buffer.concat([withId(encodeReply(message), id), noise]) : noise;
+        const isReply = isReplyTo(bytes, asked, id);
+        expect(isReply || !isEcho).toBe(true);
+        if (!isReply) return;
+        accepted++;
+        const longest = longestReplyBytes(asked, "udp");
+        const fitted = fitReply(bytes, asked, longest);
+        expect(fitted.length).toBeLessThanOrEqual(longest);
+        expect(fitted.readUInt16BE(0)).toBe(asked.id);
+        expect(fitted.subarray(2).equals(bytes.subarray(2)) || bytes.length > longest).toBe(true);
+      }),
+      runs,
+    );
+    expect(accepted).toBeGreaterThan(5_000);
+  });
+
+  test("under another ID or with another question is not a reply to it", () => {
+    fc.assert(
+      fc.property(query, query, fc.nat(0xffff), fc.nat(0xffff), (message, other, id, otherId) => {
+        const asked = parseQuery(message);
+        if (asked.kind !== "query") return;
+        const reply = withId(encodeReply(message), id);
+        expect(isReplyTo(reply, asked, otherId)).toBe(id === otherId);
+        const question = asked.question.toString("latin1").toLowerCase();
+        const parsed = parseQuery(other);
+        const isSame = parsed.kind === "query" && parsed.question.toString("latin1").toLowerCase() === question;
+        expect(isReplyTo(withId(encodeReply(other), id), asked, id)).toBe(isSame);
+      }),
+      { numRuns: 2_000 },
+    );
+  });
+});
