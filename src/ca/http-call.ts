@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 import type { IncomingMessage, RequestOptions } from "node:http";
-import { isIP } from "node:net";
 import type { ConnectionOptions } from "node:tls";
 import type { Clock } from "../lib/clock.ts";
 import { deadline } from "../lib/clock.ts";
 import { describeError } from "../lib/errors.ts";
 import { readTlsClientOptions } from "../lib/tls-client.ts";
+import { formatHostPort } from "../lib/host-port.ts";
 import type { HttpServer } from "./ca-config.ts";
 import { CaError } from "./ca-error.ts";
 
@@ -41,7 +41,7 @@ export async function callHttp(
   clock: Clock,
   signal: AbortSignal,
 ): Promise<HttpAnswer> {
-  const address = formatHttpServer(server);
+  const address = formatHostPort(server);
   const tls = await tlsOptionsFor(server, call, clock);
   using limit = deadline(clock, call.timeoutMs, signal);
   const body = call.body === undefined ? undefined : JSON.stringify(call.body);
@@ -68,18 +68,13 @@ export async function callHttp(
   }
 }
 
-/** Host and port as in a URL. */
-export function formatHttpServer({ host, port }: HttpServer): string {
-  return `${isIP(host) === 6 ? `[${host}]` : host}:${String(port)}`;
-}
-
 async function tlsOptionsFor({ security, ...server }: HttpServer, call: HttpCall, clock: Clock): Promise<object> {
   if (security.kind === "plaintext") return {};
   try {
     const { host: _, ...options } = await readTlsClientOptions(security, clock.now());
     return { ...options, ...call.clientPair };
   } catch (cause) {
-    const address = formatHttpServer({ ...server, security });
+    const address = formatHostPort(server);
     throw new CaError("misconfigured", address, "there is no root to verify it by", { cause });
   }
 }

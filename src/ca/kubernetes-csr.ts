@@ -1,11 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 import { readFile } from "node:fs/promises";
 import { deadline } from "../lib/clock.ts";
+import { formatHostPort } from "../lib/host-port.ts";
 import type { CaAnswer, CaClient, CaDeps, CaRequest } from "./ca-client.ts";
 import type { KubernetesCsrConfig } from "./ca-config.ts";
 import { CaError } from "./ca-error.ts";
 import { tlsFilesOf, untilFilesChange } from "./changed-files.ts";
-import { callHttp, formatHttpServer, type HttpAnswer, type HttpCall } from "./http-call.ts";
+import { callHttp, type HttpAnswer, type HttpCall } from "./http-call.ts";
 import { asObject, asString, httpFailure, parseJsonObject } from "./http-failure.ts";
 import { readToken } from "./token.ts";
 
@@ -37,7 +38,7 @@ async function requestCertificate(
   request: CaRequest,
   signal: AbortSignal,
 ): Promise<CaAnswer> {
-  const address = formatHttpServer(config.server);
+  const address = formatHostPort(config.server);
   const rootsPem = await readFile(config.rootsPath, "utf8").catch((cause: unknown) => {
     throw new CaError("misconfigured", address, `the signer's roots ${config.rootsPath} cannot be read`, { cause });
   });
@@ -56,7 +57,7 @@ type Api = (call: Pick<HttpCall, "method" | "path" | "body">) => Promise<HttpAns
 async function createApi({ server, tokenPath }: KubernetesCsrConfig, deps: CaDeps, signal: AbortSignal): Promise<Api> {
   const token = await readToken(tokenPath, deps.clock.now());
   if (token.kind === "unusable") {
-    throw new CaError("misconfigured", formatHttpServer(server), token.problem, { cause: token.cause });
+    throw new CaError("misconfigured", formatHostPort(server), token.problem, { cause: token.cause });
   }
   const headers = { authorization: `Bearer ${token.text}` };
   return (call) => callHttp(server, { ...call, headers, timeoutMs: 10_000 }, deps.clock, signal);
@@ -93,7 +94,7 @@ interface Waiting {
 
 /** Looks at the object until it is decided. A look misses nothing, as a watch that breaks off could. */
 async function untilSigned(api: Api, { config, deps, name, signal }: Waiting): Promise<string> {
-  const address = formatHttpServer(config.server);
+  const address = formatHostPort(config.server);
   using limit = deadline(deps.clock, config.timeoutPerTryMs, signal);
   for (let lookMs = firstLookMs; ; lookMs = Math.min(slowestLookMs, lookMs * lookFactor)) {
     const status = asObject(

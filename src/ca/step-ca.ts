@@ -1,11 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 import { createPrivateKey, type KeyObject, randomUUID, sign } from "node:crypto";
 import { readFile } from "node:fs/promises";
+import { formatHostPort } from "../lib/host-port.ts";
 import type { CaAnswer, CaClient, CaDeps, CaRequest } from "./ca-client.ts";
 import type { StepCaConfig } from "./ca-config.ts";
 import { CaError } from "./ca-error.ts";
 import { tlsFilesOf, untilFilesChange } from "./changed-files.ts";
-import { callHttp, formatHttpServer, type HttpAnswer } from "./http-call.ts";
+import { callHttp, type HttpAnswer } from "./http-call.ts";
 import { asString, asStrings, httpFailure, parseJsonObject } from "./http-failure.ts";
 import { readToken } from "./token.ts";
 
@@ -71,7 +72,7 @@ async function signByToken(
 
 /** A new one for each try: the CA takes a token of a JWK provisioner once. */
 async function tokenFor({ auth, server }: StepCaConfig, deps: CaDeps, spiffeId: string): Promise<string> {
-  const address = formatHttpServer(server);
+  const address = formatHostPort(server);
   if (auth.kind === "kubernetes") {
     const token = await readToken(auth.tokenPath, deps.clock.now());
     if (token.kind === "usable") return token.text;
@@ -101,7 +102,7 @@ async function tokenFor({ auth, server }: StepCaConfig, deps: CaDeps, spiffeId: 
 }
 
 function parseChain({ server }: StepCaConfig, answer: HttpAnswer): readonly string[] {
-  const address = formatHttpServer(server);
+  const address = formatHostPort(server);
   const body = parseJsonObject(answer.body);
   if (answer.status !== 201) throw httpFailure(address, answer, asString(body?.["message"]));
   const chain = asStrings(body?.["certChain"]);
@@ -117,9 +118,9 @@ async function readRoots(config: StepCaConfig, deps: CaDeps, signal: AbortSignal
   const body = parseJsonObject(answer.body);
   // The status is 201 in all versions seen; 200 would be no surprise.
   if (answer.status !== 200 && answer.status !== 201) {
-    throw httpFailure(formatHttpServer(server), answer, asString(body?.["message"]));
+    throw httpFailure(formatHostPort(server), answer, asString(body?.["message"]));
   }
   const roots = asStrings(body?.["crts"]);
   if (roots.length > 0) return roots;
-  throw new CaError("malformed-response", formatHttpServer(server), "there are no roots in its answer");
+  throw new CaError("malformed-response", formatHostPort(server), "there are no roots in its answer");
 }

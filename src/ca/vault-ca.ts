@@ -1,11 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 import { X509Certificate } from "node:crypto";
 import { splitPem } from "../lib/pem.ts";
+import { formatHostPort } from "../lib/host-port.ts";
 import type { CaAnswer, CaClient, CaDeps, CaRequest } from "./ca-client.ts";
 import type { VaultAuth, VaultCaConfig } from "./ca-config.ts";
 import { CaError } from "./ca-error.ts";
 import { tlsFilesOf, untilFilesChange } from "./changed-files.ts";
-import { callHttp, formatHttpServer, type HttpAnswer, type HttpCall } from "./http-call.ts";
+import { callHttp, type HttpAnswer, type HttpCall } from "./http-call.ts";
 import { asObject, asString, asStrings, httpFailure, parseJsonObject } from "./http-failure.ts";
 import { readToken } from "./token.ts";
 
@@ -37,7 +38,7 @@ class VaultClient implements CaClient {
   constructor(config: VaultCaConfig, deps: CaDeps) {
     this.#config = config;
     this.#deps = deps;
-    this.#address = formatHttpServer(config.server);
+    this.#address = formatHostPort(config.server);
   }
 
   async sign(request: CaRequest, signal: AbortSignal): Promise<CaAnswer> {

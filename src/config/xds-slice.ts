@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 import { resolve } from "node:path";
-import type { HttpProxyAddress, XdsAddress, XdsCacheConfig, XdsConfig, XdsSecurity } from "../xds/xds-config.ts";
+import type { HostPort } from "../lib/host-port.ts";
+import type { HttpProxyAddress, XdsCacheConfig, XdsConfig, XdsSecurity } from "../xds/xds-config.ts";
 import type { DiscoverySource } from "./agent-config.ts";
 import { cloudToken } from "./ca-slice.ts";
 import { wasmConfig } from "./wasm-slice.ts";
@@ -68,7 +69,7 @@ function xdsConfig(sources: Sources): XdsConfig {
 }
 
 /** One address, or several of them with commas between. */
-function xdsAddresses(text: string): readonly XdsAddress[] {
+function xdsAddresses(text: string): readonly HostPort[] {
   return text.split(",").flatMap((item) => {
     const address = parseHostPort(item.trim());
     return typeof address === "string" ? [] : [address];
@@ -126,7 +127,7 @@ function xdsCache({ env, input }: Sources): XdsCacheConfig | undefined {
 }
 
 /** The proxy of the environment, unless the address is excepted from it. Source: the variables of Go's HTTP client */
-function httpProxy({ env, findings }: Sources, address: XdsAddress): HttpProxyAddress | undefined {
+function httpProxy({ env, findings }: Sources, address: HostPort): HttpProxyAddress | undefined {
   const text = env.all["HTTPS_PROXY"] ?? env.all["https_proxy"] ?? "";
   const exceptions = env.all["NO_PROXY"] ?? env.all["no_proxy"] ?? "";
   if (text === "" || isExcepted(address.host, exceptions)) return undefined;

@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+import { formatHostPort } from "../lib/host-port.ts";
 import { looksLikeMetrics } from "./body-check.ts";
 import { type Fetch, type FetchTarget, startFetch } from "./http-get.ts";
 import { parseScrapeFormat, type ScrapeFormat } from "./scrape-format.ts";
@@ -151,7 +152,7 @@ export class TargetFetch {
 
 /** Where a redirect leads, as long as that is on the same host; undefined otherwise. */
 function redirected(from: FetchTarget, location: string): FetchTarget | undefined {
-  const base = `${from.scheme}://${from.host.includes(":") ? `[${from.host}]` : from.host}:${String(from.port)}${from.path}`;
+  const base = `${from.scheme}://${formatHostPort(from)}${from.path}`;
   if (!URL.canParse(location, base)) return undefined;
   const url = new URL(location, base);
   const scheme = url.protocol === "https:" ? "https" : "http";

@@ -8,6 +8,7 @@ import {
 import type { Clock } from "../lib/clock.ts";
 import { createGrpcChannel } from "../lib/grpc/client.ts";
 import { GrpcError, GrpcStatus, grpcStatusName } from "../lib/grpc/status.ts";
+import { formatHostPort } from "../lib/host-port.ts";
 import { failedProbe, type ProbeAddress } from "./probe-address.ts";
 import type { ProbeOutcome } from "./probe-outcome.ts";
 
@@ -35,11 +36,10 @@ export async function probeGrpc(
 ): Promise<ProbeOutcome> {
   const { address, port, service, timeoutMs, userAgent } = options;
   const dial = (_host: string, _port: number, stop: AbortSignal): Promise<Socket> => dialFrom(address, port, stop);
-  const host = address.host.includes(":") ? `[${address.host}]` : address.host;
   await using channel = createGrpcChannel(
     {
       target: { kind: "tcp", host: address.host, port, dial },
-      authority: `${host}:${String(port)}`,
+      authority: formatHostPort({ host: address.host, port }),
       connectTimeoutMs: timeoutMs,
     },
     deps,

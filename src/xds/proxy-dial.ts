@@ -2,6 +2,7 @@
 import type { Socket } from "node:net";
 import { type Dial, dialTcp } from "../lib/grpc/dial.ts";
 import { orAborted } from "../lib/tasks.ts";
+import { formatHostPort } from "../lib/host-port.ts";
 import type { HttpProxyAddress } from "./xds-config.ts";
 
 /** A proxy's answer is a few lines; more than this is something else. */
@@ -15,12 +16,12 @@ export function dialThroughProxy(proxy: HttpProxyAddress): Dial {
   return async (host, port, signal) => {
     const socket = await dialTcp(proxy.host, proxy.port, signal);
     try {
-      const authority = `${host.includes(":") ? `[${host}]` : host}:${String(port)}`;
+      const authority = formatHostPort({ host, port });
       const credentials = proxy.authorization === undefined ? "" : `Proxy-Authorization: ${proxy.authorization}\r\n`;
       socket.write(`CONNECT ${authority} HTTP/1.1\r\nHost: ${authority}\r\n${credentials}\r\n`);
       const statusLine = await orAborted(readAnswer(socket), signal);
       if (!/^HTTP\/1\.[01] 2\d\d/.test(statusLine)) {
-        throw new Error(`the proxy ${proxy.host}:${String(proxy.port)} refused to connect: ${statusLine}`);
+        throw new Error(`the proxy ${formatHostPort(proxy)} refused to connect: ${statusLine}`);
       }
       return socket;
     } catch (error) {

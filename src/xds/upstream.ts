@@ -6,9 +6,10 @@ import { describeError } from "../lib/errors.ts";
 import type { Metadata } from "../lib/grpc/metadata.ts";
 import type { Logger } from "../lib/log.ts";
 import { readTlsClientOptions } from "../lib/tls-client.ts";
+import { formatHostPort, type HostPort } from "../lib/host-port.ts";
 import { dialThroughProxy } from "./proxy-dial.ts";
 import type { XdsProtocol } from "./request.ts";
-import type { XdsAddress, XdsConfig, XdsUpstream } from "./xds-config.ts";
+import type { XdsConfig, XdsUpstream } from "./xds-config.ts";
 
 /** One stream to one control plane, over a connection of its own: another connection may reach another one. */
 export interface UpstreamStream extends AsyncDisposable {
@@ -56,9 +57,13 @@ export async function openUpstream(
       return await openAt(address, { config, protocol, metadata }, deps, signal);
     } catch (error) {
       if (signal.aborted || index === addresses.length - 1) throw error;
-      const next = formatAddress(addresses[index + 1] ?? address);
+      const next = formatHostPort(addresses[index + 1] ?? address);
       const reason = describeError(error);
-      deps.log.warn("control plane cannot be reached, next address", { address: formatAddress(address), next, reason });
+      deps.log.warn("control plane cannot be reached, next address", {
+        address: formatHostPort(address),
+        next,
+        reason,
+      });
     }
   }
   throw new Error("no address of a control plane is configured");
@@ -70,7 +75,7 @@ interface Opening {
   readonly metadata: Metadata;
 }
 
-async function openAt(address: XdsAddress, opening: Opening, deps: UpstreamDeps, signal: AbortSignal) {
+async function openAt(address: HostPort, opening: Opening, deps: UpstreamDeps, signal: AbortSignal) {
   const { upstream, keepalive } = opening.config;
   const { security, connectTimeoutMs } = upstream;
   const channel = createGrpcChannel(
@@ -85,14 +90,14 @@ async function openAt(address: XdsAddress, opening: Opening, deps: UpstreamDeps,
   );
   try {
     const stream = await channel.stream(adsMethods[opening.protocol], { metadata: opening.metadata, signal });
-    return { address: formatAddress(address), stream, [Symbol.asyncDispose]: () => channel[Symbol.asyncDispose]() };
+    return { address: formatHostPort(address), stream, [Symbol.asyncDispose]: () => channel[Symbol.asyncDispose]() };
   } catch (error) {
     await channel[Symbol.asyncDispose]();
     throw error;
   }
 }
 
-function targetFor({ host, port }: XdsAddress, upstream: XdsUpstream, clock: Clock): GrpcTarget {
+function targetFor({ host, port }: HostPort, upstream: XdsUpstream, clock: Clock): GrpcTarget {
   const { security, httpProxy } = upstream;
   const dial = httpProxy === undefined ? {} : { dial: dialThroughProxy(httpProxy) };
   if (security.kind === "plaintext") return { kind: "tcp", host, port, ...dial };
@@ -148,8 +153,4 @@ export async function readConnectionFiles(upstream: XdsUpstream): Promise<string
     return state === undefined ? "missing" : `${String(state.ino)}/${String(state.mtimeMs)}/${String(state.size)}`;
   });
   return (await Promise.all(states)).join(" ");
-}
-
-export function formatAddress({ host, port }: XdsAddress): string {
-  return `${host.includes(":") ? `[${host}]` : host}:${String(port)}`;
 }

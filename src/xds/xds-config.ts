@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 import type { BackoffPolicy } from "../lib/backoff.ts";
+import type { HostPort } from "../lib/host-port.ts";
 import type { TlsClientConfig } from "../lib/tls-client.ts";
 
 /** Envoy's ADS streams, and the control plane that they are passed to. */
@@ -19,7 +20,7 @@ export interface XdsConfig {
 
 export interface XdsUpstream {
   /** Tried in this order; never empty. */
-  readonly addresses: readonly XdsAddress[];
+  readonly addresses: readonly HostPort[];
   readonly security: XdsSecurity;
   /** For `:authority`; with TLS it is the security's server name that counts. */
   readonly authority: string;
@@ -37,12 +38,7 @@ export interface XdsUpstream {
   readonly backoff: BackoffPolicy & { readonly idleMaxMs: number };
 }
 
-export interface XdsAddress {
-  readonly host: string;
-  readonly port: number;
-}
-
-export interface HttpProxyAddress extends XdsAddress {
+export interface HttpProxyAddress extends HostPort {
   /** The value of `proxy-authorization`. */
   readonly authorization: string | undefined;
 }

@@ -4,6 +4,7 @@ import type { Duplex } from "node:stream";
 import type { ConnectionOptions } from "node:tls";
 import { abortReason } from "../clock.ts";
 import { systemCode } from "../errors.ts";
+import { formatHostPort } from "../host-port.ts";
 
 /** Where a channel connects to. */
 export type GrpcTarget =
@@ -23,7 +24,7 @@ export type Dial = (host: string, port: number, signal: AbortSignal) => Promise<
 
 /** The target in words, for messages. */
 export function formatTarget(target: GrpcTarget): string {
-  return target.kind === "unix" ? target.path : `${target.host}:${String(target.port)}`;
+  return target.kind === "unix" ? target.path : formatHostPort(target);
 }
 
 /**
