@@ -33,6 +33,8 @@ export interface CaClient extends AsyncDisposable {
   sign(request: CaRequest, signal: AbortSignal): Promise<CaAnswer>;
   /** Resolves when a file that the calls depend on may have changed; never, when there is none. */
   untilChanged(signal: AbortSignal): Promise<void>;
+  /** Resolves when the CA can be connected to again; for after a failure to connect. */
+  untilReachable?(signal: AbortSignal): Promise<void>;
   /** Whether a request may be made again while the first is still unanswered, without leaving anything behind. */
   readonly mayBeAskedTwice: boolean;
 }

@@ -19,6 +19,8 @@ export class CaError extends AgentError {
   readonly permanent: boolean;
   /** The status of the call, as its protocol names it; empty where there was none. */
   readonly answerCode: string;
+  /** There was no connection, so the CA was asked nothing. */
+  readonly unconnected: boolean;
   constructor(
     failure: CaFailure,
     address: string,
@@ -27,6 +29,7 @@ export class CaError extends AgentError {
       readonly retryAfterMs?: number;
       readonly permanent?: boolean;
       readonly answerCode?: string;
+      readonly unconnected?: boolean;
       readonly cause?: unknown;
     } = {},
   ) {
@@ -36,5 +39,6 @@ export class CaError extends AgentError {
     this.retryAfterMs = more.retryAfterMs ?? 0;
     this.permanent = more.permanent ?? false;
     this.answerCode = more.answerCode ?? "";
+    this.unconnected = more.unconnected ?? false;
   }
 }

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-import { describeError } from "../lib/errors.ts";
+import { DeadlineError } from "../lib/clock.ts";
+import { describeError, systemCode } from "../lib/errors.ts";
 import { GrpcError, GrpcStatus, grpcStatusName } from "../lib/grpc/status.ts";
 import { CaError } from "./ca-error.ts";
 import { decodeRetryDelayMs } from "./istio-messages.ts";
@@ -16,7 +17,10 @@ export function failureOf(error: unknown, address: string): CaError {
   const retryAfterMs = Math.min(asked, longestRetryAfterMs);
   const answerCode = grpcStatusName(error.status);
   switch (error.status) {
-    case GrpcStatus.unavailable:
+    case GrpcStatus.unavailable: {
+      const unconnected = isUnconnected(error.cause);
+      return new CaError("unreachable", address, error.detail, { retryAfterMs, answerCode, unconnected, cause: error });
+    }
     case GrpcStatus.deadlineExceeded:
     case GrpcStatus.cancelled:
       return new CaError("unreachable", address, error.detail, { retryAfterMs, answerCode, cause: error });
@@ -35,4 +39,14 @@ export function failureOf(error: unknown, address: string): CaError {
       return new CaError("refused", address, text, { retryAfterMs, answerCode });
     }
   }
+}
+
+/** Of connecting: nobody is there, no way leads there, the name is not known, or nothing comes back. */
+const unconnectedCodes = new Set([
+  ...["ECONNREFUSED", "EHOSTUNREACH", "ENETUNREACH", "EHOSTDOWN", "ETIMEDOUT"],
+  ...["ENOTFOUND", "EAI_AGAIN", "EAI_NODATA"],
+]);
+
+function isUnconnected(cause: unknown): boolean {
+  return cause instanceof DeadlineError || unconnectedCodes.has(systemCode(cause) ?? "");
 }

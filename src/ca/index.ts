@@ -27,7 +27,8 @@ export function createCaClient(config: CaConfig, deps: CaDeps): CaClient {
 
 /** Signing twice does no harm where nothing is kept of a request: the other kinds keep objects or spend tokens. */
 function lazyClient(config: SingleCaConfig, deps: CaDeps): CaClient {
-  return createLazyClient(() => loadClient(config, deps), config.kind === "istio");
+  const isIstio = config.kind === "istio";
+  return createLazyClient(() => loadClient(config, deps), { mayBeAskedTwice: isIstio, canBeReached: isIstio });
 }
 
 async function loadClient(config: SingleCaConfig, deps: CaDeps): Promise<CaClient> {

@@ -3,11 +3,13 @@ import type { GrpcTarget } from "../lib/grpc/client.ts";
 import type { Metadata } from "../lib/grpc/metadata.ts";
 import { readTlsClientOptions, readTlsClientPair } from "../lib/tls-client.ts";
 import { joinPem } from "../lib/pem.ts";
+import { formatHostPort } from "../lib/host-port.ts";
 import type { CaAnswer, CaClient, CaDeps, CaRequest } from "./ca-client.ts";
 import type { IstioCaConfig } from "./ca-config.ts";
 import { CaError } from "./ca-error.ts";
 import { tlsFilesOf, untilFilesChange } from "./changed-files.ts";
 import { createCloudToken } from "./cloud-token.ts";
+import { untilReachable } from "./reachable.ts";
 import { readToken, type Token } from "./token.ts";
 
 const createCertificate = "/istio.v1.auth.IstioCertificateService/CreateCertificate";
@@ -24,6 +26,7 @@ export function createIstioCaClient(config: IstioCaConfig, deps: CaDeps): CaClie
   return {
     sign: (request, signal) => signOnce({ config, deps, token }, request, signal),
     untilChanged: (signal) => untilFilesChange(filesOf(config), deps.clock, signal),
+    untilReachable: (signal) => untilReachable(config, deps.clock, signal),
     mayBeAskedTwice: true,
     [Symbol.asyncDispose]: () => Promise.resolve(),
   };
@@ -43,7 +46,7 @@ interface Istio {
 
 async function signOnce(istio: Istio, request: CaRequest, signal: AbortSignal): Promise<CaAnswer> {
   const { config, deps } = istio;
-  const address = formatAddress(config);
+  const address = formatHostPort(config);
   const metadata = await metadataFor(istio, signal);
   const target = await targetFor(config, deps.clock.now());
   const [{ createGrpcChannel }, { failureOf }, messages] = await Promise.all([
@@ -88,7 +91,7 @@ async function targetFor(config: IstioCaConfig, nowMs: number): Promise<GrpcTarg
     const tlsOptions = await readTlsClientOptions(security, nowMs);
     return { kind: "tls", host, port, tlsOptions: () => tlsOptions };
   } catch (cause) {
-    throw new CaError("misconfigured", formatAddress(config), "there is no root to verify it by", { cause });
+    throw new CaError("misconfigured", formatHostPort(config), "there is no root to verify it by", { cause });
   }
 }
 
@@ -99,7 +102,7 @@ async function metadataFor({ config, deps, token: read }: Istio, signal: AbortSi
   const token = await read(signal);
   if (token.kind === "usable") return { ...metadata, authorization: `Bearer ${token.text}` };
   if (!(await hasClientCertificate(config, deps.clock.now()))) {
-    throw new CaError("misconfigured", formatAddress(config), token.problem, { cause: token.cause });
+    throw new CaError("misconfigured", formatHostPort(config), token.problem, { cause: token.cause });
   }
   deps.log.warn("no usable token; the CA is called with the client certificate alone", { problem: token.problem });
   return metadata;
@@ -108,8 +111,4 @@ async function metadataFor({ config, deps, token: read }: Istio, signal: AbortSi
 async function hasClientCertificate({ security }: IstioCaConfig, nowMs: number): Promise<boolean> {
   if (security.kind === "plaintext" || security.client === undefined) return false;
   return (await readTlsClientPair(security.client, nowMs)) !== undefined;
-}
-
-function formatAddress({ host, port }: IstioCaConfig): string {
-  return `${host.includes(":") ? `[${host}]` : host}:${String(port)}`;
 }

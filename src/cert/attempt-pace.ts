@@ -9,12 +9,17 @@ const windowMs = 61_000;
 const urgentTries = 8;
 const urgentMaxMs = 1_800;
 const patientFirstMs = 4_000;
+/** While the CA's return is watched for: far enough apart to leave tries for the moment when it is back. */
+const watchedFloorMs = 10_000;
+const watchedJitterMs = 5_000;
 
 export interface FailedTries {
   /** Failures in a row, at least 1. */
   readonly failures: number;
   /** No valid certificate is in use: at the start, or after one expired. */
   readonly urgent: boolean;
+  /** Nothing is served, there was no connection, and somebody looks whether one can be made: tries need not tell. */
+  readonly watched: boolean;
   /** What the CA asked for; 0 for nothing. */
   readonly retryAfterMs: number;
   /** Uniform in [0, 1). */
@@ -26,7 +31,8 @@ export interface FailedTries {
  * @returns milliseconds: one to two seconds for the first tries of a workload that has nothing; up to 10 s later; up to a minute
  * for one whose certificate is still valid
  */
-export function retryDelayMs({ failures, urgent, retryAfterMs, random }: FailedTries): number {
+export function retryDelayMs({ failures, urgent, watched, retryAfterMs, random }: FailedTries): number {
+  if (watched) return Math.max(watchedFloorMs, retryAfterMs) + random * watchedJitterMs;
   const floorMs = Math.max(leastGapMs, retryAfterMs);
   return floorMs + random * (ceilingMs(failures, urgent) - leastGapMs);
 }

@@ -49,18 +49,17 @@ export class Issuing {
   async run(signal: AbortSignal): Promise<void> {
     const { clock, log } = this.#deps;
     let retryAtMs: number | undefined;
-    let mayChange = false;
+    /** Whose causes may end the wait, once. */
+    let failed: SigningFailure | undefined;
     while (!signal.aborted) {
       const paceMs = clock.now() + this.#pace.earliestMs - clock.monotonicMs();
       const dueMs = Math.max(retryAtMs ?? this.#renewalDueMs(), paceMs);
       this.#book.planned(dueMs);
-      switch (await this.#untilDue(dueMs, mayChange, signal)) {
-        case "due": {
-          const failed = await this.#try(signal);
+      switch (await this.#untilDue(dueMs, failed, signal)) {
+        case "due":
+          failed = await this.#try(signal);
           retryAtMs = failed === undefined ? undefined : clock.now() + this.#retryDelayMs(failed);
-          mayChange = failed !== undefined;
           break;
-        }
         case "jumped":
           log.warn("the clock was set or the process slept; planning anew", { state: this.#book.status().state });
           this.#book.forgetFailures();
@@ -68,27 +67,38 @@ export class Issuing {
           break;
         case "changed":
           // Once for each failed try; the pace of tries still holds.
-          mayChange = false;
+          failed = undefined;
           retryAtMs = clock.now();
           break;
       }
     }
   }
 
-  /** @param mayChange whether a change of what made a try fail ends the wait */
-  async #untilDue(dueMs: number, mayChange: boolean, signal: AbortSignal): Promise<"due" | "jumped" | "changed"> {
+  /** @param failed the try whose causes end the wait when they may be gone */
+  async #untilDue(
+    dueMs: number,
+    failed: SigningFailure | undefined,
+    signal: AbortSignal,
+  ): Promise<"due" | "jumped" | "changed"> {
     const over = new AbortController();
     const both = AbortSignal.any([signal, over.signal]);
-    const changed = mayChange ? this.#signer.untilChanged?.(both).then(() => "changed" as const) : undefined;
+    const changes = failed === undefined ? [] : [this.#signer.untilChanged?.(both)];
+    if (failed !== undefined && this.#isWatched(failed)) changes.push(this.#signer.untilReachable?.(both));
+    const changed = changes.map((change) => change?.then(() => "changed" as const)).filter((one) => one !== undefined);
     try {
       const due = untilWallClock(this.#deps.clock, dueMs, both);
       due.catch(() => undefined);
-      return await (changed === undefined ? due : Promise.race([due, changed]));
+      return await Promise.race([due, ...changed]);
     } finally {
       over.abort();
-      await changed?.catch(() => undefined);
+      await Promise.allSettled(changed);
       signal.throwIfAborted();
     }
+  }
+
+  /** A workload that has nothing must not wait long for a CA that is back; the others come when they come. */
+  #isWatched({ unconnected }: SigningFailure): boolean {
+    return unconnected && !this.#book.isValid && this.#signer.untilReachable !== undefined;
   }
 
   #renewalDueMs(): number {
@@ -101,9 +111,11 @@ export class Issuing {
     return acceptedMs + delayMs(validity, this.#config.rotation, acceptedMs, this.#draw);
   }
 
-  #retryDelayMs({ retryAfterMs }: SigningFailure): number {
-    const urgent = !this.#book.isValid;
-    return retryDelayMs({ failures: this.#book.failures, urgent, retryAfterMs, random: this.#deps.random() });
+  #retryDelayMs(failed: SigningFailure): number {
+    const { retryAfterMs } = failed;
+    const { failures, isValid } = this.#book;
+    const random = this.#deps.random();
+    return retryDelayMs({ failures, urgent: !isValid, watched: this.#isWatched(failed), retryAfterMs, random });
   }
 
   /** One try. A failure is told to the book and returned; only an abort is thrown. */

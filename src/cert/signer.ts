@@ -9,6 +9,11 @@ export interface CertificateSigner {
   sign(request: SigningRequest, signal: AbortSignal): Promise<SignedChain>;
   /** Resolves when something that made a try fail may be different now, such as a token's file, or on abort. */
   untilChanged?(signal: AbortSignal): Promise<void>;
+  /**
+   * Resolves when the signer can be connected to again, or on abort; for after a failure to connect. It must cost the
+   * signer no more than a connection.
+   */
+  untilReachable?(signal: AbortSignal): Promise<void>;
   /** Whether a request may be made again while the first is still unanswered, without leaving anything behind. */
   readonly mayBeAskedTwice?: boolean;
 }
@@ -43,6 +48,8 @@ export interface SigningFailure {
   readonly permanent: boolean;
   /** The status of the call, as its protocol names it; empty where there was none. */
   readonly answerCode: string;
+  /** There was no connection, so nobody was asked. */
+  readonly unconnected: boolean;
 }
 
 /** Reads the facts of a failed try from whatever was thrown. */
@@ -51,12 +58,14 @@ export function signingFailure(error: unknown): SigningFailure {
   let retryAfterMs = 0;
   let permanent = false;
   let answerCode = "";
+  let unconnected = false;
   if (error instanceof Error) {
     if ("failure" in error && typeof error.failure === "string") failure = error.failure;
     if ("answerCode" in error && typeof error.answerCode === "string") answerCode = error.answerCode;
+    if ("unconnected" in error) unconnected = error.unconnected === true;
     if ("permanent" in error) permanent = error.permanent === true;
     if ("retryAfterMs" in error && typeof error.retryAfterMs === "number")
       retryAfterMs = Math.max(0, error.retryAfterMs);
   }
-  return { failure, retryAfterMs, permanent, answerCode };
+  return { failure, retryAfterMs, permanent, answerCode, unconnected };
 }

@@ -1,11 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 import { writeFile } from "node:fs/promises";
+import { createServer } from "node:net";
 import { join } from "node:path";
 import { createKeyAndRequest, renderPrivateKey } from "../../../src/cert/csr.ts";
 import { describe, expect, test } from "vitest";
 import { type CaClient, CaError, createCaClient, type IstioCaConfig } from "../../../src/ca/index.ts";
 import { systemClock } from "../../../src/lib/clock.ts";
 import { type FakeCa, type FakeCaMode, startFakeCa } from "../../fakes/fake-ca.ts";
+import { freePorts } from "../../support/free-ports.ts";
 import { temporaryDirectory } from "../../support/temporary-directory.ts";
 import { newKey, publicKeyOf, testAuthority, testSpiffeId } from "../../support/test-authority.ts";
 import { eventually } from "../../support/eventually.ts";
@@ -21,6 +23,7 @@ interface Setup extends AsyncDisposable {
   sign(config?: Partial<IstioCaConfig>, signal?: AbortSignal): Promise<{ chainPem: string; rootsPem: string }>;
   signError(config?: Partial<IstioCaConfig>): Promise<CaError>;
   untilChanged(config: Partial<IstioCaConfig>): Promise<void>;
+  untilReachable(config: Partial<IstioCaConfig>): Promise<void>;
   tls(more?: object): IstioCaConfig["security"];
 }
 
@@ -65,6 +68,7 @@ async function setUp(options: Parameters<typeof startFakeCa>[0] = {}): Promise<S
     tls,
     sign,
     untilChanged: (config) => clientFor(config).untilChanged(never),
+    untilReachable: async (config) => clientFor(config).untilReachable?.(never),
     async signError(config) {
       const error: unknown = await sign(config).then(
         () => undefined,
@@ -241,6 +245,33 @@ describe("the client of Istio's certificate service", () => {
       { withinMs: 3_000, everyMs: 100 },
     );
     await changed;
+  });
+
+  test("tells that there was no connection, and when there can be one again, without a call", async () => {
+    await using it = await setUp();
+    const [port = 0] = await freePorts(1);
+    expect(await it.signError({ port })).toMatchObject({ failure: "unreachable", unconnected: true });
+    expect(await it.signError({ host: "no-such-name.invalid" })).toMatchObject({ unconnected: true });
+    let isBack = false;
+    const back = it.untilReachable({ port }).then(() => {
+      isBack = true;
+    });
+    let connections = 0;
+    const server = createServer((socket) => {
+      connections++;
+      socket.resume();
+    });
+    await systemClock.delay(1_500);
+    expect(isBack).toBe(false);
+    await new Promise<void>((resolve) => server.listen(port, it.ca.host, resolve));
+    const startMs = performance.now();
+    await back;
+    expect(performance.now() - startMs).toBeLessThan(2_000);
+    expect(connections).toBe(1);
+    expect(it.ca.calls).toHaveLength(0);
+    await new Promise((resolve) => server.close(resolve));
+    it.ca.set({ kind: "refuse", status: "UNAVAILABLE" });
+    expect(await it.signError()).toMatchObject({ failure: "unreachable", unconnected: false });
   });
 
   test("ends at once when it is told to stop", async () => {

@@ -1,0 +1,88 @@
+// SPDX-License-Identifier: Apache-2.0
+import { expect, test } from "vitest";
+import type { CertificateSigner, SigningRequest } from "../../../src/cert/index.ts";
+import { untilAborted } from "../../../src/lib/tasks.ts";
+import { eventually } from "../../support/eventually.ts";
+import { FakeClock } from "../../support/fake-clock.ts";
+import { testAuthority } from "../../support/test-authority.ts";
+import { testStore } from "../../support/test-store.ts";
+
+const minuteMs = 60_000;
+
+/** A CA that cannot be connected to until it is back; one that flaps only seems to be, each time. */
+function setUp({ flaps = false } = {}) {
+  const clock = new FakeClock();
+  const ca = testAuthority("root", clock.now());
+  const callsMs: number[] = [];
+  let back = Promise.withResolvers<undefined>();
+  let isDown = true;
+  let watches = 0;
+  const signer: CertificateSigner = {
+    sign({ csrPem }: SigningRequest) {
+      callsMs.push(clock.monotonicMs());
+      if (isDown) return Promise.reject(Object.assign(new Error("nobody is there"), { unconnected: true }));
+      return Promise.resolve({ chainPem: ca.sign(csrPem, 60 * minuteMs, clock.now()), rootsPem: ca.rootPem });
+    },
+    async untilReachable(signal) {
+      watches++;
+      if (flaps) return;
+      await Promise.race([back.promise, untilAborted(signal)]);
+    },
+  };
+  const pod = testStore(signer, { clock });
+  const pass = async (ms: number, stepMs = 500): Promise<void> => {
+    for (let left = ms; left > 0; left -= stepMs) {
+      await clock.advance(Math.min(stepMs, left));
+      await eventually(
+        () => {
+          expect(pod.outcomes.length).toBe(pod.store.status().attempts);
+        },
+        { withinMs: 2_000, everyMs: 1 },
+      );
+    }
+  };
+  const switchCa = (down: boolean): void => {
+    isDown = down;
+    if (down) back = Promise.withResolvers();
+    else back.resolve(undefined);
+  };
+  return { clock, pod, pass, callsMs, switchCa, watches: () => watches };
+}
+
+const mostInWindow = (callsMs: readonly number[]): number =>
+  Math.max(...callsMs.map((start) => callsMs.filter((one) => one >= start && one < start + minuteMs).length));
+
+test.each([3, 30, 50, 300, 1_000])(
+  "a CA that could not be connected to for %i s is asked at once when it can be, with at most ten tries a minute",
+  async (seconds) => {
+    const { clock, pod, pass, callsMs, switchCa } = setUp();
+    await using _ = pod;
+    await pass(seconds * 1_000);
+    const backMs = clock.monotonicMs();
+    switchCa(false);
+    await pass(2_000, 100);
+    expect(pod.outcomes.at(-1)).toBe("ok");
+    expect((callsMs.at(-1) ?? 0) - backMs).toBeLessThan(1_200);
+    expect(mostInWindow(callsMs)).toBeLessThanOrEqual(10);
+  },
+);
+
+test("whoever has a valid certificate does not watch, so that a fleet does not come back at once", async () => {
+  const { pod, pass, callsMs, switchCa, watches } = setUp();
+  await using _ = pod;
+  switchCa(false);
+  await pass(2_000);
+  const before = [callsMs.length, watches()];
+  switchCa(true);
+  await pass(40 * minuteMs, 10_000);
+  expect(callsMs.length).toBeGreaterThan(before[0] ?? 0);
+  expect(watches()).toBe(before[1]);
+});
+
+test("a CA that can be connected to, and then cannot, gets no more than ten tries a minute", async () => {
+  const { pod, pass, callsMs } = setUp({ flaps: true });
+  await using _ = pod;
+  await pass(5 * minuteMs);
+  expect(callsMs.length).toBeGreaterThan(30);
+  expect(mostInWindow(callsMs)).toBeLessThanOrEqual(10);
+});
