@@ -74,7 +74,7 @@ interface StartState {
 
 /** What an agent that ends before it was ever ready was waiting for, as a tree. */
 async function whyNeverReady(end: FailedEnd, { phases, holds, pendingAtEnd }: StartState): Promise<string | undefined> {
-  if (phases.ended.some(({ name }) => name === "ready")) return undefined;
+  if (phases.hasEnded("ready")) return undefined;
   const { renderTermination } = await import("../status/index.ts");
   return renderTermination({
     cause: end.error ?? end.reason,

@@ -20,7 +20,7 @@ export interface RoomMetrics {
   /** Counts under the names that pilot-agent has. */
   readonly onSdsEvent: (event: SdsEvent) => void;
   /** Shows whether the pod is ready, as the status server saw it last. */
-  showReadiness(wasReady: () => boolean): void;
+  showReadiness(lastReady: () => boolean): void;
   /** Families that a room counts in measures of its own. */
   addFamilies(families: readonly MetricFamily[]): void;
   scrape(config: MergedScrapeConfig, deps: { readonly log: Logger; readonly clock: Clock }): MergedScrape;
@@ -41,12 +41,12 @@ export interface RoomMetricsOptions {
 export async function createRoomMetrics({ held, envoyStarts, clock }: RoomMetricsOptions): Promise<RoomMetrics> {
   const { createAgentMetrics, lazyMergedScrape } = await import("../metrics/index.ts");
   const { createSdsMetrics } = await import("../sds/index.ts");
-  let wasReady = (): boolean => false;
+  let lastReady = (): boolean => false;
   const agent = createAgentMetrics({
     version: buildInfo.version,
     now: () => clock.now(),
     envoyStarts,
-    ready: () => wasReady(),
+    ready: () => lastReady(),
     certificates: () => {
       const notAfterMs = held()?.notAfterMs;
       return notAfterMs === undefined ? [] : [{ resourceName: "default", notAfterMs }];
@@ -67,7 +67,7 @@ export async function createRoomMetrics({ held, envoyStarts, clock }: RoomMetric
       if (event.kind === "rejected") agent.sds.rejects.inc("sds");
     },
     showReadiness: (source) => {
-      wasReady = source;
+      lastReady = source;
     },
     addFamilies: (families) => {
       extra.push(...families);

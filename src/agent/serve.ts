@@ -53,14 +53,12 @@ export async function serve(started: Started, deps: AgentDeps, signals: AgentSig
   rooms.defer(started.onEnd);
   const xds = await startDiscovery({ config, socket: started.xdsSocket, identity, holds, dns }, rooms, roomDeps);
   const side = await createEnvoySide(envoy, config, rooms, roomDeps);
-  let wasReady = false;
   const sources: StatusSources = {
     holds,
     envoy: side.readiness,
     terminating: () => ending.reason(),
     startPhases: () => phases.ended,
     onFirstReady: () => {
-      wasReady = true;
       phases.end("ready");
       identity.metrics.agent.start.durationSeconds.set(phases.sinceStartMs() / 1_000);
     },
@@ -77,11 +75,12 @@ export async function serve(started: Started, deps: AgentDeps, signals: AgentSig
   };
   const { listenStatus } = await import("../status/index.ts");
   const status = rooms.use(await listenStatus(config.status, sources, roomDeps));
-  identity.metrics.showReadiness(() => status.wasReady());
+  identity.metrics.showReadiness(() => status.lastReady());
   phases.end("status served");
   await startBackground({ ...started, xds, status, onHangup: signals.onHangup }, rooms, roomDeps);
 
   await ending.until(side.exited);
+  const wasReady = phases.hasEnded("ready");
   const end = await side.end({ wantsDrain: ending.wantsDrain, wasReady, force: signals.force });
   if (ending.failure !== undefined) throw ending.failure;
   return end;

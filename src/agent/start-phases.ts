@@ -24,10 +24,14 @@ export class StartPhases {
 
   /** Notes that a step has ended; the same step a second time changes nothing. */
   end(name: string): void {
-    if (this.#ended.some((phase) => phase.name === name)) return;
+    if (this.hasEnded(name)) return;
     const atMs = Math.round(this.sinceStartMs() * 10) / 10;
     this.#ended.push({ name, atMs });
     this.#log.info("start phase ended", { phase: name, sinceStartMs: atMs });
+  }
+
+  hasEnded(name: string): boolean {
+    return this.#ended.some((phase) => phase.name === name);
   }
 
   sinceStartMs(): number {

@@ -20,7 +20,7 @@ export interface StatusServer extends AsyncDisposable {
   /** What the kubelet would be told now. */
   verdict(): Promise<ReadinessVerdict>;
   /** Whether the last look passed; nobody is asked. */
-  wasReady(): boolean;
+  lastReady(): boolean;
   /** Looks again and again until the pod is ready for the first time. @throws the signal's reason */
   untilReady(signal: AbortSignal): Promise<void>;
 }
@@ -41,9 +41,9 @@ export async function startStatusServer(
 ): Promise<StatusServer> {
   const log = deps.log.scope("status");
   const judge = new ReadinessJudge(sources, config.readiness, { clock: deps.clock, log });
-  const look: Pick<StatusServer, "verdict" | "untilReady" | "wasReady"> = {
+  const look: Pick<StatusServer, "verdict" | "untilReady" | "lastReady"> = {
     verdict: () => judge.judge(),
-    wasReady: () => judge.lastReady,
+    lastReady: () => judge.lastReady,
     untilReady: (signal) => untilReady(judge, deps.clock, signal),
   };
   if (config.port === 0) {

@@ -132,7 +132,7 @@ test("port 0 turns the server off; readiness can still be waited for, and given 
   expect((await server.verdict()).ready).toBe(false);
   hold.release();
   await ready;
-  expect([server.wasReady(), status.asked]).toEqual([true, ["first ready"]]);
+  expect([server.lastReady(), status.asked]).toEqual([true, ["first ready"]]);
   status.readiness.hold("identity");
   const stop = new AbortController();
   const waiting = server.untilReady(stop.signal);
