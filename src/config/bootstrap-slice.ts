@@ -39,7 +39,8 @@ export function bootstrapConfig(sources: Sources, discovery: DiscoverySource, fo
     ports: {
       admin: proxy.proxyAdminPort,
       agentStatus: proxy.statusPort,
-      status: env.int("ENVOY_STATUS_PORT"),
+      // nobody would answer behind it
+      status: proxy.statusPort === 0 ? 0 : env.int("ENVOY_STATUS_PORT"),
       prometheus: env.int("ENVOY_PROMETHEUS_PORT"),
       secureMetrics: env.int("ENVOY_SECURE_METRICS_PORT"),
       secureMergedMetrics: env.int("ENVOY_SECURE_MERGED_METRICS_PORT"),

@@ -34,7 +34,8 @@ export function checkProxyConfig(
   }
   if (protoDurationMs(config.fileFlushInterval) < 0) report("fileFlushInterval", "must not be negative");
   report("proxyAdminPort", portProblem("proxy admin port", config.proxyAdminPort));
-  report("statusPort", portProblem("status port", config.statusPort));
+  // 0 turns the status server off
+  if (config.statusPort !== 0) report("statusPort", portProblem("status port", config.statusPort));
   if (config.concurrency !== undefined && config.concurrency > maxWorkers) {
     report("concurrency", `${String(config.concurrency)} workers are too many; at most ${String(maxWorkers)}`);
   }

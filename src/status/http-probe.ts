@@ -4,7 +4,7 @@ import { isIPv6 } from "node:net";
 import type { ProbeOutcome, ProbeRequest, ProbeSettings } from "./probe-outcome.ts";
 import type { HttpsRequester } from "./https-probe.ts";
 import { failedProbe, probeAddress } from "./probe-address.ts";
-import { type ProbeAnswer, readAnswer } from "./probe-answer.ts";
+import { askReusing, type ProbeAnswer } from "./probe-answer.ts";
 import { appAuthority, copiedHeaders } from "./probe-headers.ts";
 import { nextRedirect } from "./probe-redirect.ts";
 import type { AppProbeHandler } from "./status-config.ts";
@@ -27,7 +27,7 @@ export function createHttpProber(settings: ProbeSettings): HttpProber {
     const address = { ...probeAddress(settings), port: portOf(url) };
     if (url.protocol === "http:") {
       const options = { ...address, method: "GET", path, headers, signal, insecureHTTPParser: true, maxHeaderSize };
-      return await readAnswer(request({ ...options, agent: keep ?? false }));
+      return await askReusing(() => request({ ...options, agent: keep ?? false }), signal);
     }
     https ??= import("./https-probe.ts").then(({ createHttpsRequester }) => createHttpsRequester(settings));
     return await (await https).ask({ address, path, headers, signal });

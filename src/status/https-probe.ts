@@ -4,7 +4,7 @@ import { type ClientHttp2Session, connect as connectHttp2, type OutgoingHttpHead
 import { Agent } from "node:https";
 import { isIP } from "node:net";
 import { type ConnectionOptions, connect as connectTls, type TLSSocket } from "node:tls";
-import { type ProbeAnswer, readAnswer, readBody } from "./probe-answer.ts";
+import { askReusing, type ProbeAnswer, readAnswer, readBody } from "./probe-answer.ts";
 import type { ProbeAddress } from "./probe-address.ts";
 import type { ProbeSettings } from "./probe-outcome.ts";
 
@@ -51,7 +51,9 @@ export function createHttpsRequester(settings: Pick<ProbeSettings, "probeKeepali
     session.setTimeout(keepMs, () => {
       session.close();
     });
-    session.once("close", () => sessions.delete(port));
+    session.once("close", () => {
+      if (sessions.get(port) === session) sessions.delete(port);
+    });
     return await askSession(session, ask);
   }
 
@@ -59,9 +61,17 @@ export function createHttpsRequester(settings: Pick<ProbeSettings, "probeKeepali
     async ask(ask) {
       const { port } = ask.address;
       const session = sessions.get(port);
-      if (session !== undefined && !session.closed) return await askSession(session, ask);
-      if (withoutHttp2.has(port)) return await readAnswer(agentRequest(agent, ask));
-      return await connectAndAsk(ask);
+      if (withoutHttp2.has(port)) return await askReusing(() => agentRequest(agent, ask), ask.signal);
+      if (session === undefined || session.closed) return await connectAndAsk(ask);
+      try {
+        return await askSession(session, ask);
+      } catch (error) {
+        // what is wrong with this connection must not fail the next probe too
+        session.destroy();
+        sessions.delete(port);
+        if (ask.signal.aborted) throw error;
+        return await connectAndAsk(ask);
+      }
     },
     [Symbol.dispose]() {
       agent.destroy();

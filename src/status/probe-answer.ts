@@ -27,6 +27,22 @@ export function readAnswer(asked: ClientRequest): Promise<ProbeAnswer> {
   });
 }
 
+/**
+ * Asks once more when the connection was one from before: the application may have closed it just now, as servers do
+ * with idle ones, which says nothing about its health.
+ * Source: Go's http.Transport does the same
+ */
+export async function askReusing(ask: () => ClientRequest, signal: AbortSignal): Promise<ProbeAnswer> {
+  for (;;) {
+    const asked = ask();
+    try {
+      return await readAnswer(asked);
+    } catch (error) {
+      if (!asked.reusedSocket || signal.aborted) throw error;
+    }
+  }
+}
+
 /** As much of a body as the kubelet would look at. */
 export async function readBody(response: AsyncIterable<unknown>): Promise<Uint8Array> {
   const chunks: Buffer[] = [];

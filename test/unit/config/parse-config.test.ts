@@ -39,7 +39,7 @@ test("all problems are told at once, each under its source", () => {
     args: ["gateway", "--concurrency=many"],
     env: {
       ECC_SIGNATURE_ALGORITHM: "DSA",
-      PROXY_CONFIG: '{"drainDuration":"1.5s","statusPort":0}',
+      PROXY_CONFIG: '{"drainDuration":"1.5s","statusPort":70000}',
       ISTIO_META_DNS_CAPTURE: "",
     },
   });
@@ -47,9 +47,17 @@ test("all problems are told at once, each under its source", () => {
   expect(found.join("\n")).toMatch(/--concurrency: "many" is not a whole number/);
   expect(found.join("\n")).toMatch(/role: invalid proxy type: gateway/);
   expect(found.join("\n")).toMatch(/PROXY_CONFIG, field drainDuration: drain time only supports/);
-  expect(found.join("\n")).toMatch(/PROXY_CONFIG, field statusPort: invalid status port: port number 0/);
+  expect(found.join("\n")).toMatch(/PROXY_CONFIG, field statusPort: invalid status port: port number 70000/);
   expect(found.join("\n")).toMatch(/ISTIO_META_DNS_CAPTURE: "" is not true or false/);
   expect(found.join("\n")).toMatch(/ECC_SIGNATURE_ALGORITHM: unknown algorithm "DSA"; use ECDSA/);
+});
+
+test.each([
+  ["in the ProxyConfig", { env: { PROXY_CONFIG: '{"statusPort":0}' } }],
+  ["as annotation", { files: new Map([["./etc/istio/pod/annotations", 'status.sidecar.istio.io/port="0"\n']]) }],
+])("status port 0 %s turns the status server off, and Envoy's listener that leads to it", (_title, input) => {
+  const { status, bootstrap } = parse(input);
+  expect([status.port, bootstrap]).toMatchObject([0, { config: { ports: { status: 0 } } }]);
 });
 
 describe("what the reference finds out late, or never, is a problem", () => {
