@@ -10,6 +10,7 @@ import type {
 import { type Clock, deadline } from "../lib/clock.ts";
 import { describeError } from "../lib/errors.ts";
 import type { Logger } from "../lib/log.ts";
+import { orAborted } from "../lib/tasks.ts";
 import type { AgentEnd } from "./agent.ts";
 
 /** What the agent asks of Envoy, and how it ends it; without Envoy there is nothing to ask or to end. */
@@ -72,7 +73,8 @@ export async function createEnvoySide(
         envoy.exit === undefined &&
         (wasReady || (await mayServe(admin, room.readEnvoyReadiness, deps.clock)));
       envoy.endSoon();
-      const order = { process: envoy, admin, config: drainConfig, drain, force };
+      const settled = { ...admin, drainListeners: drainSettled(envoy, admin, deps.clock) };
+      const order = { process: envoy, admin: settled, config: drainConfig, drain, force };
       const countSockets = (signal: AbortSignal) => sockets.count(envoy.pid, signal);
       const { exit } = await room.drainAndStop(drainConfig.countsSockets ? { ...order, countSockets } : order, deps);
       return await room.explainEnd(
@@ -82,6 +84,17 @@ export async function createEnvoySide(
     },
   };
 }
+
+/** An Envoy that takes over at this moment is the one to ask; it is waited for, but not for long. */
+function drainSettled(envoy: SupervisedEnvoy, admin: EnvoyAdmin, clock: Clock): EnvoyAdmin["drainListeners"] {
+  return async (order, signal) => {
+    using limit = deadline(clock, settledWithinMs, signal);
+    await orAborted(envoy.untilSettled(), limit.signal).catch(() => undefined);
+    await admin.drainListeners(order, signal);
+  };
+}
+
+const settledWithinMs = 1_000;
 
 function createReadinessSide(
   envoy: SupervisedEnvoy,

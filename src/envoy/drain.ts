@@ -171,7 +171,7 @@ function endingOf(over: AbortSignal): DrainReport["endedBy"] {
 }
 
 function logReport(log: Logger, { endedBy, durationMs, open }: DrainReport): void {
-  if (open?.length === 0) log.info("drain over", { endedBy, durationMs });
+  if (open?.length === 0 || endedBy === "envoy-exited") log.info("drain over", { endedBy, durationMs });
   else if (open === undefined) log.info("drain over; nobody tells what was open", { endedBy, durationMs });
   else log.warn("drain over with connections open", { endedBy, durationMs, connections: sumConnections(open), open });
 }

@@ -34,8 +34,10 @@ export interface SupervisedEnvoy extends EnvoyProcess {
   readonly counts: Readonly<SupervisionCounts>;
   /** The last end of the Envoy in charge that nobody asked for; undefined while there was none. */
   readonly lastFailure: EnvoyExit | undefined;
-  /** From now on the next end is that for good: the agent is about to end Envoy. */
+  /** From now on the next end is that for good, and no takeover begins: the agent is about to end Envoy. */
   endSoon(): void;
+  /** Waits until a takeover that has begun is over, one way or the other. */
+  untilSettled(): Promise<void>;
   /** Whether this is one of Envoy's processes or their helpers, for whose end somebody waits. */
   owns(pid: number): boolean;
   /**
@@ -61,7 +63,7 @@ class EnvoySupervisor implements SupervisedEnvoy {
   readonly #deps: SupervisorDeps;
   readonly #log: Logger;
   readonly #startedMs: number;
-  /** Aborts when Envoy is not to be started again. */
+  /** Aborts when no other Envoy is to be started. */
   readonly #lastOne = new AbortController();
   /** Aborts when somebody asks for the end. */
   readonly #ending = new AbortController();
@@ -72,6 +74,8 @@ class EnvoySupervisor implements SupervisedEnvoy {
   #current: EnvoyProcess;
   #exit: EnvoyExit | undefined;
   #swapping: Promise<SwapOutcome> | undefined;
+  /** Resolves when another Envoy is in charge. */
+  #takenOver = Promise.withResolvers<unknown>();
   #lastFailure: EnvoyExit | undefined;
 
   constructor(config: EnvoyConfig, deps: SupervisorDeps) {
@@ -126,6 +130,10 @@ class EnvoySupervisor implements SupervisedEnvoy {
     this.#lastOne.abort(new Error("the agent is ending"));
   }
 
+  async untilSettled(): Promise<void> {
+    await this.#swapping?.catch(() => undefined);
+  }
+
   swap(): Promise<SwapOutcome> {
     this.#swapping ??= this.#swap().finally(() => {
       this.#swapping = undefined;
@@ -133,8 +141,8 @@ class EnvoySupervisor implements SupervisedEnvoy {
     return this.#swapping;
   }
 
-  #isEnding(): boolean {
-    return this.#ending.signal.aborted;
+  #isLastOne(): boolean {
+    return this.#lastOne.signal.aborted;
   }
 
   #start(): EnvoyProcess {
@@ -149,9 +157,10 @@ class EnvoySupervisor implements SupervisedEnvoy {
   async #run(): Promise<EnvoyExit> {
     for (;;) {
       const watched = this.#current;
-      const exit = await watched.exited;
-      await this.#swapping?.catch(() => undefined);
-      if (this.#current !== watched) continue;
+      await Promise.race([watched.exited, this.#takenOver.promise]);
+      if (watched.exit !== undefined) await this.#swapping?.catch(() => undefined);
+      const { exit } = watched;
+      if (exit === undefined || this.#current !== watched) continue;
       if (!(await this.#restartAfter(exit))) {
         this.#exit = exit;
         await this.#clear();
@@ -163,10 +172,10 @@ class EnvoySupervisor implements SupervisedEnvoy {
   /** @returns whether another Envoy runs now */
   async #restartAfter(exit: EnvoyExit): Promise<boolean> {
     const { restarts } = this.#config;
-    if (!isWorthRestart(exit) || this.#isEnding()) return false;
+    if (!isWorthRestart(exit) || this.#ending.signal.aborted) return false;
     this.counts.failures++;
     this.#lastFailure = exit;
-    if (restarts === undefined || this.#lastOne.signal.aborted) return false;
+    if (restarts === undefined || this.#isLastOne()) return false;
     const facts = { exit: describeExit(exit), budget: restarts.budget, windowMs: restarts.windowMs };
     const delayMs = restartDelayMs(this.#restartsMs, this.#deps.clock.monotonicMs(), restarts, this.#deps.random());
     if (delayMs === undefined) {
@@ -174,9 +183,10 @@ class EnvoySupervisor implements SupervisedEnvoy {
       return false;
     }
     this.#log.warn("Envoy failed and is started again", { ...facts, delayMs: Math.round(delayMs) });
-    const noMore = AbortSignal.any([this.#ending.signal, this.#lastOne.signal]);
-    await this.#deps.clock.delay(delayMs, noMore).catch(() => undefined);
-    if (noMore.aborted) return false;
+    await this.#deps.clock.delay(delayMs, this.#lastOne.signal).catch(() => undefined);
+    if (this.#isLastOne()) return false;
+    // an older epoch, which nobody will tell to end any more, holds what the first one needs
+    await Promise.all(this.#running().map((process) => process.kill()));
     this.#restartsMs.push(this.#deps.clock.monotonicMs());
     this.#epoch = 0;
     try {
@@ -192,16 +202,20 @@ class EnvoySupervisor implements SupervisedEnvoy {
   async #swap(): Promise<SwapOutcome> {
     const { hotRestart } = this.#config;
     if (hotRestart === undefined) return this.#refuse("hot restart is off; set ATTACHE_HOT_RESTART=true to allow it");
-    if (this.#exit !== undefined || this.#isEnding()) return this.#refuse("the agent is ending");
-    if (!(await this.#untilTakenOver())) return this.#refuse("the agent is ending");
+    const tooLate: SwapOutcome = { kind: "refused", reason: "the agent is ending" };
+    const { signal: begin } = this.#lastOne;
+    if (this.#exit !== undefined || this.#isLastOne() || !(await this.#untilTakenOver())) return tooLate;
     const { startNextEpoch } = await import("./hot-restart.ts");
     const next = { config: this.#config, hotRestart, epoch: this.#epoch + 1 };
-    const start = await startNextEpoch(next, this.#deps, this.#ending.signal);
+    const start = await startNextEpoch(next, this.#deps, { begin, finish: this.#ending.signal });
+    if (start.kind === "refused" && this.#isLastOne()) return tooLate;
     if (start.kind === "refused") return this.#refuse(start.reason);
     this.#processes.add(start.process);
     this.#retire(this.#current);
     this.#current = start.process;
     this.#epoch = next.epoch;
+    this.#takenOver.resolve(start.process);
+    this.#takenOver = Promise.withResolvers();
     this.counts.swaps++;
     this.#log.info("a new Envoy has taken over", { epoch: next.epoch, pid: start.process.pid });
     return { kind: "swapped", epoch: next.epoch, pid: start.process.pid };
@@ -211,7 +225,7 @@ class EnvoySupervisor implements SupervisedEnvoy {
   async #untilTakenOver(): Promise<boolean> {
     const leaving = [...this.#processes].filter((process) => process !== this.#current);
     const gone = Promise.all(leaving.map((process) => process.exited));
-    return await orAborted(gone, this.#ending.signal).then(
+    return await orAborted(gone, this.#lastOne.signal).then(
       () => true,
       () => false,
     );
@@ -233,10 +247,14 @@ class EnvoySupervisor implements SupervisedEnvoy {
   }
 
   async #end(how: (process: EnvoyProcess) => Promise<EnvoyExit>): Promise<void> {
+    this.endSoon();
     this.#ending.abort(new Error("Envoy is being ended"));
     await this.#swapping?.catch(() => undefined);
-    const running = [...this.#processes].filter((process) => process.exit === undefined);
-    await Promise.all(running.map(how));
+    await Promise.all(this.#running().map(how));
+  }
+
+  #running(): readonly EnvoyProcess[] {
+    return [...this.#processes].filter((process) => process.exit === undefined);
   }
 
   /** Nothing of older epochs outlives the one in charge. */

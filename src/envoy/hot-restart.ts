@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 import { open, unlink } from "node:fs/promises";
-import { deadline } from "../lib/clock.ts";
+import { abortReason, deadline } from "../lib/clock.ts";
 import { describeError } from "../lib/errors.ts";
 import { createEnvoyAdmin } from "./admin-client.ts";
 import type { EnvoyConfig, HotRestartConfig } from "./envoy-config.ts";
@@ -21,6 +21,12 @@ export type EpochStart =
   | { readonly kind: "live"; readonly process: EnvoyProcess }
   | { readonly kind: "refused"; readonly reason: string };
 
+/** Until when a new epoch may begin, and until when one that has begun may come up. */
+export interface EpochLimits {
+  readonly begin: AbortSignal;
+  readonly finish: AbortSignal;
+}
+
 const validateWithinMs = 5_000;
 const lookEveryMs = 25;
 
@@ -28,9 +34,10 @@ const lookEveryMs = 25;
  * Starts the next epoch and waits until it serves. A bootstrap that it would refuse is found before it touches the
  * running Envoy; an epoch that is not live within its time is killed, and the running one goes on.
  */
-export async function startNextEpoch(next: NextEpoch, deps: EnvoyDeps, signal: AbortSignal): Promise<EpochStart> {
+export async function startNextEpoch(next: NextEpoch, deps: EnvoyDeps, limits: EpochLimits): Promise<EpochStart> {
   const { config, hotRestart, epoch } = next;
-  const validation = await validateBootstrap(config, validateWithinMs);
+  const validation = await validateBootstrap(config, validateWithinMs, limits.begin);
+  if (limits.begin.aborted) return refused(abortReason(limits.begin).message);
   if (validation.kind === "refused")
     return refused(`its bootstrap is refused: ${validation.detail ?? "no reason given"}`);
   let fresh: EnvoyProcess;
@@ -40,7 +47,7 @@ export async function startNextEpoch(next: NextEpoch, deps: EnvoyDeps, signal: A
     return refused(describeError(error));
   }
   try {
-    await fresh.orExited(untilLive(next, fresh, deps, signal));
+    await fresh.orExited(untilLive(next, fresh, deps, limits.finish));
     return { kind: "live", process: fresh };
   } catch (error) {
     const why = fresh.exit === undefined ? describeError(error) : `it ended with ${describeExit(fresh.exit)}`;

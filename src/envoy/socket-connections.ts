@@ -1,5 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-import { open, readdir, readlink } from "node:fs/promises";
+import { closeSync, openSync, readSync } from "node:fs";
+import { readdir, readlink } from "node:fs/promises";
+import { systemClock } from "../lib/clock.ts";
 import type { EnvoyAdmin } from "./admin-client.ts";
 import { parseListeners } from "./listener-sockets.ts";
 import type { OpenConnections } from "./open-connections.ts";
@@ -120,26 +122,38 @@ async function readSocketTables(): Promise<SocketTables | undefined> {
   return { tcp: [...tcp, ...tcp6], udp: [...udp, ...udp6] };
 }
 
-const blockBytes = 128 * 1024;
+/** Reads of the table in one go, each of a few dozen rows: about a millisecond. */
+const readsInOneTurn = 32;
 
-/** Block by block: a machine may have 100,000 connections, and meanwhile probes are to be answered. */
+/** Bit by bit: a machine may have 100,000 connections, and meanwhile probes are to be answered. */
 async function readRows(name: string): Promise<readonly SocketRow[] | undefined> {
   const rows: SocketRow[] = [];
   try {
-    await using file = await open(`/proc/net/${name}`);
+    const table = openSync(`/proc/net/${name}`, "r");
+    using stack = new DisposableStack();
+    stack.defer(() => {
+      closeSync(table);
+    });
     const block = Buffer.alloc(blockBytes);
     for (let begun = ""; ; ) {
-      const { bytesRead } = await file.read(block);
-      const text = begun + block.toString("latin1", 0, bytesRead);
-      const end = bytesRead === 0 ? text.length : text.lastIndexOf("\n") + 1;
+      let text = begun;
+      for (let reads = 0, bytes = -1; reads < readsInOneTurn && bytes !== 0; reads++) {
+        bytes = readSync(table, block);
+        text += block.toString("latin1", 0, bytes);
+        if (bytes === 0) return [...rows, ...parseSocketRows(text)];
+      }
+      const end = text.lastIndexOf("\n") + 1;
       for (const row of parseSocketRows(text.slice(0, end))) rows.push(row);
-      if (bytesRead === 0) return rows;
       begun = text.slice(end);
+      await systemClock.delay(0);
     }
   } catch {
     return undefined;
   }
 }
+
+/** The system gives a page at most. */
+const blockBytes = 16 * 1024;
 
 /** @returns undefined where this process may not look */
 async function readSocketInodes(pid: number): Promise<ReadonlySet<string> | undefined> {

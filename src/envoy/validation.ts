@@ -18,12 +18,18 @@ const longestDetail = 600;
  * Runs `envoy --mode validate` with the same binary, arguments and user; the running Envoy is not disturbed.
  * @param timeoutMs after which it is killed; about 50 to 150 ms are usual
  */
-export async function validateBootstrap(config: EnvoyConfig, timeoutMs: number): Promise<Validation> {
+export async function validateBootstrap(
+  config: EnvoyConfig,
+  timeoutMs: number,
+  signal?: AbortSignal,
+): Promise<Validation> {
+  if (signal?.aborted === true) return { kind: "unknown" };
   const child = spawn(config.binaryPath, validationArgs(config.args), {
     stdio: ["ignore", "ignore", "pipe"],
     env: config.env,
     timeout: timeoutMs,
     killSignal: "SIGKILL",
+    ...(signal === undefined ? {} : { signal }),
     ...(config.user ?? {}),
   });
   let said = "";

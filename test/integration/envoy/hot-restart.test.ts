@@ -34,13 +34,54 @@ async function hotEnvoy(directory: string, liveWithinMs = 10_000) {
     ports,
     records,
     memory: `/dev/shm/envoy_shared_memory_${String(hotRestart.baseId * 10)}`,
-    start: () => startEnvoy({ ...config, binaryPath }, deps),
+    start: (restarts?: EnvoyConfig["restarts"]) => startEnvoy({ ...config, binaryPath, restarts }, deps),
     epoch: async () => (await client.serverInfo()).restartEpoch,
     serves: async () => (await fetch(`http://127.0.0.1:${String(listener)}/`)).status,
   };
 }
 
 describe("hot restart", () => {
+  test("a new Envoy that fails while the old one is still on its way out is Envoy's end", async () => {
+    await using directory = await temporaryDirectory();
+    const fixture = await hotEnvoy(directory.path);
+    await using envoy = fixture.start();
+    await fixture.untilLive();
+    const first = envoy.pid;
+    await envoy.swap();
+    expect(isRunning(first)).toBe(true);
+    process.kill(envoy.pid, "SIGKILL");
+    expect(exitCodeFor(await envoy.exited)).toBe(137);
+    expect(isRunning(first)).toBe(false);
+  });
+
+  test("a new Envoy that fails is started again in place of both", async () => {
+    await using directory = await temporaryDirectory();
+    const fixture = await hotEnvoy(directory.path);
+    await using envoy = fixture.start({ budget: 1, windowMs: 60_000 });
+    await fixture.untilLive();
+    const first = envoy.pid;
+    await envoy.swap();
+    process.kill(envoy.pid, "SIGKILL");
+    await eventually(async () => expect([await fixture.epoch(), await fixture.serves()]).toEqual([0, 200]), {
+      withinMs: 10_000,
+    });
+    expect([isRunning(first), envoy.counts.restarts, envoy.exit]).toEqual([false, 1, undefined]);
+  });
+
+  test("at the end no other Envoy begins, and one that has begun is waited for", async () => {
+    await using directory = await temporaryDirectory();
+    const fixture = await hotEnvoy(directory.path);
+    await using envoy = fixture.start();
+    await fixture.untilLive();
+    const first = envoy.pid;
+    const swap = envoy.swap();
+    envoy.endSoon();
+    await envoy.untilSettled();
+    expect(await swap).toEqual({ kind: "refused", reason: "the agent is ending" });
+    expect(await envoy.swap()).toEqual({ kind: "refused", reason: "the agent is ending" });
+    expect([envoy.pid, await fixture.epoch(), envoy.counts.refusedSwaps]).toEqual([first, 0, 0]);
+  });
+
   test("a new Envoy takes over, the old one ends by itself, and nothing is left at the end", async () => {
     await using directory = await temporaryDirectory();
     const fixture = await hotEnvoy(directory.path);
