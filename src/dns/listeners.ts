@@ -70,8 +70,8 @@ async function listenUdp(
   let isOpen = true;
   socket.on("message", (message, { address: host, port }) => {
     void answer(message, { transport: "udp", port }).then((reply) => {
-      // what the client does not wait for any more is not our affair
-      if (reply !== undefined && isOpen) socket.send(reply, port, host, () => undefined);
+      // what the client does not wait for any more is not our affair; nobody is at port 0
+      if (reply !== undefined && isOpen && port !== 0) socket.send(reply, port, host, () => undefined);
     });
   });
   try {

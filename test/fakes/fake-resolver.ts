@@ -2,7 +2,7 @@
 import { createSocket } from "node:dgram";
 import { createServer, type Socket } from "node:net";
 import { freePorts } from "../support/free-ports.ts";
-import { decodeMessage, encodeReply } from "../support/dns-messages.ts";
+import { decodeQuestion, encodeReply } from "../support/dns-messages.ts";
 
 export interface SeenQuery {
   readonly transport: "udp" | "tcp";
@@ -48,8 +48,7 @@ export async function startFakeResolver(
   let current = behaviour;
   const seen: SeenQuery[] = [];
   const replies = (bytes: Buffer, transport: "udp" | "tcp", from: number): readonly Buffer[] => {
-    const [question = { name: "", type: 0 }] = decodeMessage(bytes).questions;
-    const query = { transport, name: question.name, type: question.type, port: from, bytes };
+    const query = { transport, ...decodeQuestion(bytes), port: from, bytes };
     seen.push(query);
     const said = current(bytes, query) ?? [];
     return Buffer.isBuffer(said) ? [said] : said;

@@ -69,6 +69,12 @@ export function questionOf(query: Buffer): Buffer {
   return query.subarray(12, at + 5);
 }
 
+/** The one question of a query, whatever else is wrong with the bytes. */
+export function decodeQuestion(query: Buffer): Pick<DnsRecord, "name" | "type"> {
+  const { name, end } = decodeName(query, 12);
+  return { name, type: query.readUInt16BE(end) };
+}
+
 export function decodeMessage(bytes: Buffer): DnsMessage {
   const flags = bytes.readUInt16BE(2);
   const has = (bit: number): boolean => (flags & bit) !== 0;
