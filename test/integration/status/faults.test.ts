@@ -7,6 +7,7 @@ import { typeUrls } from "../../../src/xds/type-url.ts";
 import { type FakeCa, startFakeCa } from "../../fakes/fake-ca.ts";
 import { startFakeControlPlane } from "../../fakes/fake-control-plane.ts";
 import { dnsEnvironment } from "../../support/dns-environment.ts";
+import { envoyBinary } from "../../support/envoy-binary.ts";
 import { eventually } from "../../support/eventually.ts";
 import { listening } from "../../support/listening.ts";
 import { type Pod, type PodOptions, startPod } from "../../support/pod.ts";
@@ -55,11 +56,31 @@ const placeProgram =
     writeFileSync(join(directory, "program"), text, { mode: 0o755 });
   };
 
-/** Says that it has everything but workers. */
-const workerless = (adminPort: number): string => `#!${process.execPath}
-const stats = ["cluster_manager.cds.update_success: 1", "listener_manager.lds.update_success: 1"];
-stats.push("server.state: 0", "listener_manager.workers_started: 0", "");
-require("node:http").createServer((_, to) => to.end(stats.join("\\n"))).listen(${String(adminPort)}, "127.0.0.1");
+/** A listener whose routes never come: Envoy accepts it, and waits for them before it starts its workers. */
+const listenerThatWaits = `version_info: "1"
+resources:
+  - "@type": type.googleapis.com/envoy.config.listener.v3.Listener
+    name: waits
+    address: { pipe: { path: waits } }
+    filter_chains:
+      - filters:
+          - name: envoy.filters.network.http_connection_manager
+            typed_config:
+              "@type": type.googleapis.com/envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager
+              stat_prefix: waits
+              http_filters:
+                - name: envoy.filters.http.router
+                  typed_config:
+                    "@type": type.googleapis.com/envoy.extensions.filters.http.router.v3.Router
+              rds:
+                route_config_name: never
+                config_source:
+                  resource_api_version: V3
+                  initial_fetch_timeout: 0s
+                  api_config_source:
+                    api_type: GRPC
+                    transport_api_version: V3
+                    grpc_services: [{ envoy_grpc: { cluster_name: sds-grpc } }]
 `;
 
 const holder = await listening(createServer(), "0.0.0.0");
@@ -108,9 +129,10 @@ const faults: readonly Fault[] = [
   },
   {
     title: "workers not started",
-    proxyConfig: { binaryPath: "./program" },
-    prepare: (pod) => placeProgram(workerless(pod.ports.admin))(pod),
-    leaf: /^workers: workers have not yet started/,
+    prepare: ({ directory }) => {
+      writeFileSync(join(directory, "resources/lds.yaml"), listenerThatWaits);
+    },
+    leaf: /^workers: workers have not yet started: Envoy waits for .*Rds.* never/,
   },
   {
     title: "port taken",
@@ -122,8 +144,8 @@ const faults: readonly Fault[] = [
     title: "Envoy crash loop",
     env: { ATTACHE_ENVOY_RESTARTS: "100" },
     proxyConfig: { binaryPath: "./program" },
-    prepare: placeProgram("#!/bin/sh\nexit 7\n"),
-    leaf: /^process: Envoy ended with exit code 7 and is not up again, \d+ times so far/,
+    prepare: placeProgram(`#!/bin/sh\nexec ${envoyBinary()} "$@" --no-such-argument\n`),
+    leaf: /^process: Envoy ended with exit code 1 and is not up again, \d+ times so far/,
   },
   {
     title: "app probe misconfigured",
