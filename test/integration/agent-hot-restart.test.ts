@@ -25,11 +25,11 @@ test("SIGHUP lets a new Envoy take over, with its certificate, and the agent sta
     async () => {
       expect(await epoch(pod)).toBe(1);
       expect(await pod.serials()).toContain(serial);
+      expect(pod.log()).toContain("a new Envoy has taken over");
     },
     { withinMs: 10_000 },
   );
   expect((await pod.readiness()).status).toBe(200);
-  expect(pod.log()).toContain("a new Envoy has taken over");
   const scrape = await fetch(`http://127.0.0.1:${String(pod.ports.status)}/stats/prometheus`);
   expect(await scrape.text()).toMatch(/^istio_agent_envoy_hot_restarts_total\{outcome="swapped"\} 1$/m);
   await eventually(

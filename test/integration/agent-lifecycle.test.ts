@@ -4,15 +4,16 @@ import { systemClock } from "../../src/lib/clock.ts";
 import { startFakeCa } from "../fakes/fake-ca.ts";
 import { eventually } from "../support/eventually.ts";
 import { startPod } from "../support/pod.ts";
+import { startStopwatch } from "../support/stopwatch.ts";
 
 test("Envoy killed: the agent ends with 137 within a second", async () => {
   await using ca = await startFakeCa();
   await using pod = await startPod({ ca });
   await pod.untilReady();
-  const killedMs = performance.now();
+  using watch = startStopwatch(() => [pod.pid]);
   for (const pid of pod.envoyPids()) process.kill(pid, "SIGKILL");
   expect(await pod.exited).toEqual({ code: 137, signal: null });
-  expect(performance.now() - killedMs).toBeLessThan(1_000);
+  expect(watch.ms()).toBeLessThan(1_000);
 });
 
 test("the agent killed: Envoy is gone within two seconds", async () => {
@@ -36,10 +37,10 @@ describe("SIGTERM at any moment of the start ends everything within a second", (
     await using ca = await startFakeCa();
     await using pod = await startPod({ ca });
     await systemClock.delay(momentMs + Math.random() * 5);
-    const askedMs = performance.now();
+    using watch = startStopwatch(() => [pod.pid, ...pod.envoyPids()]);
     pod.kill("SIGTERM");
     const exit = await pod.exited;
-    expect(performance.now() - askedMs).toBeLessThan(1_000);
+    expect(watch.ms()).toBeLessThan(1_000);
     // Before its first instruction a process cannot do better than its signal's default.
     if (exit.signal !== "SIGTERM") expect(exit.code).toBe(0);
     expect(pod.envoyPids()).toEqual([]);

@@ -4,6 +4,7 @@ import { systemClock } from "../../src/lib/clock.ts";
 import { startFakeCa } from "../fakes/fake-ca.ts";
 import { eventually } from "../support/eventually.ts";
 import { startPod } from "../support/pod.ts";
+import { startStopwatch } from "../support/stopwatch.ts";
 
 const lifetimeMs = 4_000;
 
@@ -29,7 +30,7 @@ test("B8: stopped for two lives of its certificate and let go on, the agent has 
   );
   ca.lifetimeMs = 600_000;
   ca.recover();
-  const reachableMs = performance.now();
+  using watch = startStopwatch(() => [pod.pid, ...pod.envoyPids()]);
   await eventually(
     async () => {
       const now = await pod.serials();
@@ -39,5 +40,5 @@ test("B8: stopped for two lives of its certificate and let go on, the agent has 
     },
     { withinMs: 5_000 },
   );
-  expect(performance.now() - reachableMs).toBeLessThan(2_000);
+  expect(watch.ms()).toBeLessThan(2_000);
 });
