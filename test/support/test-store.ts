@@ -26,8 +26,8 @@ export interface TestStore extends AsyncDisposable {
   readonly outcomes: readonly string[];
   readonly failures: readonly unknown[];
   readonly records: ReturnType<typeof testLog>["records"];
-  /** Everything that `watch` yielded for the name, from now on. */
-  collect(name: "default" | "ROOTCA"): readonly Secret[];
+  /** Everything that `watch` yielded for the name, from now on; `order` gets the name each time. */
+  collect(name: "default" | "ROOTCA", order?: string[]): readonly Secret[];
 }
 
 export function testStore(
@@ -65,10 +65,13 @@ export function testStore(
     outcomes,
     failures,
     records,
-    collect(name) {
+    collect(name, order = []) {
       const secrets: Secret[] = [];
       void (async () => {
-        for await (const secret of store.watch(name, stop.signal)) secrets.push(secret);
+        for await (const secret of store.watch(name, stop.signal)) {
+          secrets.push(secret);
+          order.push(name);
+        }
       })();
       return secrets;
     },

@@ -13,6 +13,7 @@ import {
 import { checkAnswer } from "../../../src/cert/answer.ts";
 import { createKeyAndRequest } from "../../../src/cert/csr.ts";
 import { systemClock } from "../../../src/lib/clock.ts";
+import { runProgram } from "../../support/run-program.ts";
 import { temporaryDirectory } from "../../support/temporary-directory.ts";
 import { testSpiffeId } from "../../support/test-authority.ts";
 import { caRequest } from "../../support/ca-request.ts";
@@ -148,6 +149,23 @@ describe("the embedded CA", () => {
       "INVALID_ARGUMENT: read the signing request",
     );
     await expect(client.sign(caRequest("nonsense", hourMs), never)).rejects.toThrow("it is not a PEM request");
+  });
+
+  test("refuses a request with names beside the identity", async () => {
+    await using directory = await temporaryDirectory();
+    await using ca = await startEmbeddedCa(options(directory.path), { log: testLog().log, clock: systemClock });
+    await using client = await clientOf(ca, directory.path, ca.issueToken(web));
+    const request = async (names: string): Promise<string> => {
+      const key = ["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-keyout", "/dev/null"];
+      const subject = ["-subj", "/", "-addext", `subjectAltName=critical,${names}`];
+      return (await runProgram("openssl", ["req", "-new", ...key, ...subject])).stdout;
+    };
+    const alone = await request(`URI:${testSpiffeId}`);
+    await expect(client.sign(caRequest(alone, hourMs), never)).resolves.toMatchObject({ rootsPem: ca.rootPem });
+    for (const more of ["DNS:istiod.istio-system.svc", "IP:10.0.0.1", "URI:spiffe://cluster.local/ns/a/sa/b"]) {
+      const wider = await request(`URI:${testSpiffeId},${more}`);
+      await expect(client.sign(caRequest(wider, hourMs), never)).rejects.toThrow(/INVALID_ARGUMENT|PERMISSION_DENIED/);
+    }
   });
 
   test("accepts tokens of others whose keys it was given, by RS256", async () => {

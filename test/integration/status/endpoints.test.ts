@@ -35,6 +35,15 @@ test("C2 quit refuses other methods, and refuses callers from elsewhere before i
   expect(status.asked).toEqual([]);
 });
 
+test("quit and drain refuse the page of another site that a browser here shows", async () => {
+  await using status = await startStatus();
+  for (const target of ["/quitquitquit", "/drain"]) {
+    const headers = ["Sec-Fetch-Site: cross-site"];
+    expect((await rawHttp(status.port, { method: "POST", target, headers })).status).toBe(403);
+  }
+  expect(status.asked).toEqual([]);
+});
+
 test("a path with dot segments never reaches the handler that it would fold to", async () => {
   await using status = await startStatus();
   const folded = await rawHttp(status.port, { method: "POST", target: "/healthz/ready/../../quitquitquit" });

@@ -226,8 +226,9 @@ describe("the certificate store", () => {
   test("new roots are trusted before the new certificate is handed out, the old stay until its leaves expire", async () => {
     const { pod, signer, clock, pass } = setUp();
     await using _ = pod;
-    const bundles = pod.collect("ROOTCA");
-    const certificates = pod.collect("default");
+    const order: string[] = [];
+    const certificates = pod.collect("default", order);
+    const bundles = pod.collect("ROOTCA", order);
     await untilOutcomes(pod, 1);
     const rootA = signer.ca.rootPem;
     signer.ca = testAuthority("root B", clock.now());
@@ -239,6 +240,7 @@ describe("the certificate store", () => {
       { withinMs: 2_000 },
     );
     expect(certificates).toHaveLength(2);
+    expect(order).toEqual(["ROOTCA", "default", "ROOTCA", "default"]);
     expect(bundles[1]).toEqual({ kind: "trust-bundle", rootsPem: [rootA, signer.ca.rootPem].sort().join("") });
     await pass(65 * minuteMs, minuteMs);
     expect(bundles.at(-1)).toEqual({ kind: "trust-bundle", rootsPem: signer.ca.rootPem });

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-import { mkdir, readdir, readFile, writeFile } from "node:fs/promises";
+import { mkdir, readFile, readdir, stat, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { describe, expect, test } from "vitest";
 import { renderTerminationMessage } from "../../../src/recorder/account.ts";
@@ -109,6 +109,8 @@ describe("recorder", () => {
     }
     const files = (await readdir(folder)).sort();
     expect(files).toHaveLength(10);
+    expect((await stat(join(folder, files[9] ?? ""))).mode & 0o777).toBe(0o600);
+    expect((await stat(folder)).mode & 0o777).toBe(0o700);
     const account: unknown = JSON.parse(await readFile(join(folder, files[9] ?? ""), "utf8"));
     expect(account).toMatchObject({ code: 137, forgottenEvents: 0, events: [{ level: "info", text: "first" }] });
   });

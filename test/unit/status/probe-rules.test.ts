@@ -22,6 +22,14 @@ test("what belongs to the connection is not copied; a close is added unless conn
   expect(copiedHeaders({ rawHeaders: [], headers: {} }, true)).toEqual(["User-Agent", "attache-probe"]);
 });
 
+test.each(["Host", "Connection", "Keep-Alive", "Content-Length", "Transfer-Encoding", "Expect", "EXPECT"])(
+  "%s is not copied",
+  (name) => {
+    const request = { rawHeaders: [name, "x"], headers: { "user-agent": "kube-probe/1.34" } };
+    expect(copiedHeaders(request, true)).toEqual([]);
+  },
+);
+
 test.each([
   [302, "/next", 1, { kind: "follow", absolute: false }],
   [307, "https://10.0.0.1:8443/x", 9, { kind: "follow", absolute: true }],
