@@ -3,7 +3,8 @@ import { createServer } from "node:http";
 import { systemClock } from "../../src/lib/clock.ts";
 import { createLogger } from "../../src/lib/log.ts";
 import { listenUnix } from "../../src/lib/unix-socket.ts";
-import { createXdsMetrics, serveXdsProxy } from "../../src/xds/index.ts";
+import { serveXdsProxy } from "../../src/xds/index.ts";
+import { createXdsMetrics } from "../../test/support/xds-metrics.ts";
 import { defaultXdsBackoff } from "../../src/xds/xds-config.ts";
 
 /**

@@ -29,8 +29,8 @@ export async function startDiscovery(
   deps: Deps,
 ): Promise<XdsProxy | undefined> {
   if (xds.kind === "files" || socket === undefined) return undefined;
-  const { createNameTable, createTrustAnchors, createXdsMetrics, serveXdsProxy } = await import("../xds/index.ts");
-  const metrics = { ...createXdsMetrics(), ...identity.metrics.agent.xds };
+  const { createNameTable, createTrustAnchors, serveXdsProxy } = await import("../xds/index.ts");
+  const metrics = identity.metrics.agent.xds;
   identity.metrics.addFamilies([
     counter("attache_xds_rejections_total", "Updates that Envoy or the agent refused, by type.", metrics.rejections),
     gauge("attache_xds_rejected", "1 while the last update of the type stands refused, else 0.", metrics.rejected),
@@ -39,20 +39,6 @@ export async function startDiscovery(
       "Seconds since the control plane was last heard of, while the cache serves Envoy; else 0.",
       metrics.cacheStalenessSeconds,
     ),
-    counter("istio_agent_wasm_remote_fetch_count", "Fetches of Wasm modules, by result.", metrics.wasmFetches),
-    counter(
-      "istio_agent_wasm_config_conversion_count",
-      "Conversions of Wasm configuration, by result.",
-      metrics.wasmConversions,
-    ),
-    {
-      name: "istio_agent_wasm_config_conversion_duration",
-      help: "Milliseconds that a conversion took.",
-      kind: "histogram",
-      measure: metrics.wasmConversionDuration,
-    },
-    gauge("istio_agent_wasm_cache_entries", "Wasm modules in the cache.", metrics.wasmCacheEntries),
-    counter("istio_agent_wasm_cache_lookup_count", "Look-ups in the Wasm cache, by hit.", metrics.wasmCacheLookups),
   ]);
   const anchors = createTrustAnchors((pems) => {
     identity.setMeshAnchors(pems);
@@ -69,13 +55,14 @@ export async function startDiscovery(
   );
 }
 
-/** Old configuration is better than none: it is told beside readiness, and does not gate it. */
+/** Undefined where the token is a file. */
 async function machineToken(config: CloudTokenConfig | undefined, deps: Deps): Promise<XdsDeps["readToken"]> {
   if (config === undefined) return undefined;
   const { createMachineToken } = await import("../ca/index.ts");
   return createMachineToken(config, deps);
 }
 
+/** Old configuration is better than none: it is told beside readiness, and does not gate it. */
 function cacheNote(holds: Readiness): (cache: CacheStatus | undefined) => void {
   let note: ReadinessHold | undefined;
   return (cache) => {

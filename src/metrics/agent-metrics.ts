@@ -1,66 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
-import { DurationMeasure, Measure } from "../lib/measures.ts";
+import { Measure } from "../lib/measures.ts";
 import type { MetricFamily } from "./metric-family.ts";
+import { createMetricSlices, type MetricSlices } from "./metric-slices.ts";
 import { type MetricName, metricNames as names } from "./names.ts";
 
-/** The plain counters that rooms count in, a slice for each; they cost nothing until a scrape reads them. */
-export interface AgentMetrics {
-  readonly start: { readonly durationSeconds: Measure };
-  readonly scrape: ScrapeMetrics;
-  readonly csr: CsrMetrics;
-  readonly sds: SdsMetrics;
-  readonly xds: XdsMetrics;
-  readonly files: { readonly watcherFailures: Measure; readonly secretFailures: Measure };
-  readonly dns: DnsMetrics;
-  /** In the order in which they are exposed. */
+/** What rooms count in, and how it is exposed. */
+export interface AgentMetrics extends MetricSlices {
+  /** In the order in which they are exposed: the agent's own, then those that pilot-agent has. */
   readonly families: readonly MetricFamily[];
-}
-
-export interface ScrapeMetrics {
-  readonly scrapes: Measure;
-  /** By type: `envoy`, `application`, `agent`. */
-  readonly failures: Measure;
-  readonly aborts: Measure;
-  readonly duplicateFamilies: Measure;
-}
-
-/** All by request type, of which there is one: `csr`. */
-export interface CsrMetrics {
-  readonly requests: Measure;
-  readonly failures: Measure;
-  readonly retries: Measure;
-  /** A sum, in milliseconds. */
-  readonly latencyMs: Measure;
-  readonly duration: DurationMeasure;
-}
-
-export interface SdsMetrics {
-  readonly internalErrors: Measure;
-  readonly writeTimeouts: Measure;
-  /** By type, which is `sds`. */
-  readonly expiredNonces: Measure;
-  /** By type, which is `sds`. */
-  readonly rejects: Measure;
-  readonly sendTime: DurationMeasure;
-}
-
-export interface XdsMetrics {
-  readonly requests: Measure;
-  readonly responses: Measure;
-  readonly connectionFailures: Measure;
-  /** By type: `cancelled` or `error`. */
-  readonly upstreamTerminations: Measure;
-  /** By type: `cancelled` or `error`. */
-  readonly envoyTerminations: Measure;
-  readonly lastRequestBytes: Measure;
-  readonly largestRequestBytes: Measure;
-}
-
-export interface DnsMetrics {
-  readonly requests: Measure;
-  readonly upstreamRequests: Measure;
-  readonly upstreamFailures: Measure;
-  readonly upstreamDuration: DurationMeasure;
 }
 
 /** A certificate whose time left is a gauge. */
@@ -88,61 +35,14 @@ export interface EnvoyStarts {
   readonly refusedSwaps: number;
 }
 
-const csr = [["csr"]] as const;
-const sds = [["sds"]] as const;
-const endings = [["cancelled"], ["error"]] as const;
-
 /** All families, each series that is certain to come at 0 from the start. */
 export function createAgentMetrics(options: AgentMetricsOptions): AgentMetrics {
-  const slices = createSlices();
-  return { ...slices, families: [...ownFamilies(slices, options), ...peerFamilies(slices), ...laterFamilies(slices)] };
+  const slices = createMetricSlices();
+  const families = [...ownFamilies(slices, options), ...peerFamilies(slices), ...laterPeerFamilies(slices)];
+  return { ...slices, families };
 }
 
-type Slices = Omit<AgentMetrics, "families">;
-
-function createSlices(): Slices {
-  return {
-    start: { durationSeconds: new Measure() },
-    scrape: {
-      scrapes: new Measure(),
-      failures: new Measure(["type"], [["agent"], ["application"], ["envoy"]]),
-      aborts: new Measure(),
-      duplicateFamilies: new Measure(),
-    },
-    csr: {
-      requests: new Measure(["request_type"], csr),
-      failures: new Measure(["request_type"], csr),
-      retries: new Measure(["request_type"], csr),
-      latencyMs: new Measure(["request_type"], csr),
-      duration: new DurationMeasure([0.01, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30]),
-    },
-    sds: {
-      internalErrors: new Measure(),
-      writeTimeouts: new Measure(),
-      expiredNonces: new Measure(["type"], sds),
-      rejects: new Measure(["type"], sds),
-      sendTime: new DurationMeasure([0.01, 0.1, 1, 3, 5, 10, 20, 30]),
-    },
-    xds: {
-      requests: new Measure(),
-      responses: new Measure(),
-      connectionFailures: new Measure(),
-      upstreamTerminations: new Measure(["type"], endings),
-      envoyTerminations: new Measure(["type"], endings),
-      lastRequestBytes: new Measure(),
-      largestRequestBytes: new Measure(),
-    },
-    files: { watcherFailures: new Measure(), secretFailures: new Measure() },
-    dns: {
-      requests: new Measure(),
-      upstreamRequests: new Measure(),
-      upstreamFailures: new Measure(),
-      upstreamDuration: new DurationMeasure([0.001, 0.005, 0.01, 0.1, 1, 5]),
-    },
-  };
-}
-
-function ownFamilies({ start, scrape }: Slices, options: AgentMetricsOptions): readonly MetricFamily[] {
+function ownFamilies({ start, scrape }: MetricSlices, options: AgentMetricsOptions): readonly MetricFamily[] {
   const build = new Measure(["version"]);
   build.set(1, options.version);
   const expiry = {
@@ -188,7 +88,7 @@ function envoyFamilies(read: () => EnvoyStarts): readonly MetricFamily[] {
   ];
 }
 
-function peerFamilies({ csr: ca, sds: secrets, xds, files }: Slices): readonly MetricFamily[] {
+function peerFamilies({ csr: ca, sds: secrets, xds, files }: MetricSlices): readonly MetricFamily[] {
   return [
     counter(names.csrRequests, ca.requests),
     counter(names.csrFailures, ca.failures),
@@ -212,21 +112,17 @@ function peerFamilies({ csr: ca, sds: secrets, xds, files }: Slices): readonly M
   ];
 }
 
-function laterFamilies({ dns }: Slices): readonly MetricFamily[] {
-  const fetchResults = ["success", "download_failure", "manifest_failure", "checksum_mismatched", "fetch_failure"];
-  const conversionResults = ["success", "no_remote_load", "marshal_failure", "unmarshal_failure"];
-  const results = [...conversionResults, "fetch_failure", "miss_remote_fetch_hint"];
-  const single = (value: string): readonly string[] => [value];
+function laterPeerFamilies({ dns, xds }: MetricSlices): readonly MetricFamily[] {
   return [
     counter(names.dnsRequests, dns.requests),
     counter(names.dnsUpstreamRequests, dns.upstreamRequests),
     counter(names.dnsUpstreamFailures, dns.upstreamFailures),
     { ...names.dnsUpstreamDuration, kind: "histogram", measure: dns.upstreamDuration },
-    gauge(names.wasmEntries, new Measure()),
-    counter(names.wasmLookups, new Measure(["hit"], [["true"], ["false"]])),
-    counter(names.wasmFetches, new Measure(["result"], fetchResults.map(single))),
-    counter(names.wasmConversions, new Measure(["result"], results.map(single))),
-    { ...names.wasmConversionDuration, kind: "histogram", measure: new DurationMeasure([]) },
+    gauge(names.wasmEntries, xds.wasmCacheEntries),
+    counter(names.wasmLookups, xds.wasmCacheLookups),
+    counter(names.wasmFetches, xds.wasmFetches),
+    counter(names.wasmConversions, xds.wasmConversions),
+    { ...names.wasmConversionDuration, kind: "histogram", measure: xds.wasmConversionDuration },
   ];
 }
 

@@ -11,7 +11,7 @@ export type { MetricFamily } from "./metric-family.ts";
 
 /**
  * The merged metrics of agent, Envoy and application. Nothing is loaded before the first scrape.
- * @param extra families that other rooms count in measures of their own; one of the same name takes the place of ours
+ * @param extra families that other rooms count in measures of their own
  */
 export function lazyMergedScrape(
   config: MergedScrapeConfig,
@@ -23,13 +23,9 @@ export function lazyMergedScrape(
   return {
     async scrape(request, sink, signal) {
       loaded ??= import("./merged-scrape.ts").then(({ createMergedScrape }) =>
-        createMergedScrape(config, { scrape: metrics.scrape, families: joined(metrics.families, extra) }, deps),
+        createMergedScrape(config, { scrape: metrics.scrape, families: [...metrics.families, ...extra] }, deps),
       );
       await (await loaded).scrape(request, sink, signal);
     },
   };
-}
-
-function joined(own: readonly MetricFamily[], extra: readonly MetricFamily[]): readonly MetricFamily[] {
-  return [...new Map([...own, ...extra].map((family) => [family.name, family])).values()];
 }

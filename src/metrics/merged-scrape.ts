@@ -3,7 +3,7 @@ import { type Clock, deadline } from "../lib/clock.ts";
 import { describeError } from "../lib/errors.ts";
 import type { Logger } from "../lib/log.ts";
 import { acceptsOpenMetrics } from "./accept.ts";
-import type { ScrapeMetrics } from "./agent-metrics.ts";
+import type { ScrapeMetrics } from "./metric-slices.ts";
 import { BatchingSink, type ByteSink } from "./batching-sink.ts";
 import { BodyFilter } from "./body-filter.ts";
 import { createExposition, type Exposition } from "./exposition.ts";

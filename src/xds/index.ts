@@ -6,7 +6,7 @@ export { startHealthChecks, type HealthChecksDeps } from "./health/health-checks
 export { createNameTable } from "./name-table.ts";
 export type { OwnType } from "./own-type.ts";
 export type { Refusal } from "./refusals.ts";
-export { createXdsMetrics, type XdsMetrics } from "./xds-metrics.ts";
+export type { XdsMetrics } from "./xds-metrics.ts";
 export { serveXdsProxy, type XdsDeps, type XdsProxy, type XdsStatus, type XdsStreamStatus } from "./xds-proxy.ts";
 export { createTrustAnchors } from "./trust-anchors.ts";
 export type { WasmConfig } from "./wasm/wasm-config.ts";

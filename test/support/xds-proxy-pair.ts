@@ -6,7 +6,6 @@ import { readWhole } from "../../src/lib/grpc/message.ts";
 import type { LogRecord } from "../../src/lib/log.ts";
 import { listenUnix } from "../../src/lib/unix-socket.ts";
 import {
-  createXdsMetrics,
   type OwnType,
   serveXdsProxy,
   type WasmConfig,
@@ -20,6 +19,7 @@ import { defaultXdsBackoff, type XdsConfig, type XdsUpstream } from "../../src/x
 import { textField } from "../../src/xds/wire.ts";
 import { temporaryDirectory } from "./temporary-directory.ts";
 import { testLog } from "./test-log.ts";
+import { createXdsMetrics } from "./xds-metrics.ts";
 
 export interface ProxyUnderTest extends AsyncDisposable {
   readonly proxy: XdsProxy;

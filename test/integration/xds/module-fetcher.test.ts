@@ -6,7 +6,6 @@ import { basename } from "node:path";
 import { gzipSync } from "node:zlib";
 import { expect, test } from "vitest";
 import { systemClock } from "../../../src/lib/clock.ts";
-import { createXdsMetrics } from "../../../src/xds/index.ts";
 import type { RemoteModule } from "../../../src/xds/wasm/extension.ts";
 import { ModuleFetcher } from "../../../src/xds/wasm/module-fetcher.ts";
 import type { WasmConfig } from "../../../src/xds/wasm/wasm-config.ts";
@@ -14,6 +13,7 @@ import { sha256Of, startFakeModuleServer, wasmModule } from "../../fakes/fake-mo
 import { createOpensslPki } from "../../support/openssl-pki.ts";
 import { tarOf } from "../../support/tar.ts";
 import { temporaryDirectory } from "../../support/temporary-directory.ts";
+import { createXdsMetrics } from "../../support/xds-metrics.ts";
 
 const artifactType = "application/vnd.module.wasm.content.layer.v1+wasm";
 const dockerType = "application/vnd.docker.image.rootfs.diff.tar.gzip";

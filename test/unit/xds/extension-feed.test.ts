@@ -6,9 +6,9 @@ import { parseRequest, renderRequest } from "../../../src/xds/request.ts";
 import { parseResponse, renderResponse, type XdsResource } from "../../../src/xds/response.ts";
 import { Subscriptions } from "../../../src/xds/subscriptions.ts";
 import { typeUrls } from "../../../src/xds/type-url.ts";
-import { createXdsMetrics } from "../../../src/xds/xds-metrics.ts";
 import { FakeClock } from "../../support/fake-clock.ts";
 import { testLog } from "../../support/test-log.ts";
+import { createXdsMetrics } from "../../support/xds-metrics.ts";
 
 const typeUrl = typeUrls.extension;
 
