@@ -5,9 +5,11 @@ import type { Logger } from "../lib/log.ts";
 import { orAborted } from "../lib/tasks.ts";
 import type { PendingRecord, RecordHead } from "./cache-record.ts";
 import { type CachedState, CacheStore } from "./cache-store.ts";
+import type { OwnType } from "./own-type.ts";
+import type { AcceptedOwnType } from "./own-type-feed.ts";
 import type { AnswerRecording, CachedAnswers, ProxiedStream } from "./proxied-stream.ts";
 import { nodeFacts } from "./request.ts";
-import { renderResponse } from "./response.ts";
+import { anyOf, contentOf, renderResponse } from "./response.ts";
 import type { SentAnswer, Verdict } from "./subscriptions.ts";
 import { typeUrls } from "./type-url.ts";
 import type { XdsCacheConfig } from "./xds-config.ts";
@@ -19,6 +21,7 @@ export interface AnswerCacheDeps {
   readonly metrics: Pick<XdsMetrics, "cacheStalenessSeconds">;
   /** Told when the cache begins to serve, and, with undefined, when it no longer does. */
   readonly onCache?: (status: CacheStatus | undefined) => void;
+  readonly ownTypes: readonly OwnType[];
 }
 
 /** While the cache serves, for the status page. */
@@ -96,6 +99,16 @@ export class AnswerCache implements CachedAnswers {
     }
   }
 
+  keep({ isEnvoy, subscriptions: { node } }: ProxiedStream, { typeUrl, version, resources }: AcceptedOwnType): void {
+    if (!isEnvoy || node === undefined) return;
+    const savedAtMs = this.#deps.clock.now();
+    const { id: nodeId } = nodeFacts(node);
+    const head: RecordHead = { format: 1, api: "v3", nodeId, typeUrl, protocol: "delta", savedAtMs, isWhole: true };
+    const anys = Array.from(resources, ([name, content]) => ({ name, version, any: anyOf(typeUrl, content) }));
+    const answer = { typeUrl, version, nonce: "", resources: anys, removed: [] };
+    this.#end(this.#write(head, renderResponse(answer, "delta")));
+  }
+
   forget(client: ProxiedStream): void {
     for (const record of this.#recordings.get(client)?.values() ?? []) this.#end(record.discard());
     this.#recordings.delete(client);
@@ -119,6 +132,7 @@ export class AnswerCache implements CachedAnswers {
     this.#serving.set(client, state);
     client.restart();
     for (const typeUrl of client.subscriptions.typeUrls) this.#answer(client, state, typeUrl);
+    for (const type of this.#deps.ownTypes) void this.#apply(type, state, signal);
     try {
       while (isSilent()) {
         metrics.cacheStalenessSeconds.set(Math.max(0, clock.now() - savedAtMs) / 1_000);
@@ -141,6 +155,27 @@ export class AnswerCache implements CachedAnswers {
   #become(status: CacheStatus | undefined): void {
     this.#status = status;
     this.#deps.onCache?.(status);
+  }
+
+  async #write(head: RecordHead, answer: Uint8Array): Promise<void> {
+    const record = this.#store.begin(head);
+    try {
+      await record.add(answer);
+      await this.#store.keep(record);
+    } catch (error) {
+      await record.discard();
+      throw error;
+    }
+  }
+
+  async #apply(type: OwnType, { types }: CachedState, signal: AbortSignal): Promise<void> {
+    const kept = type.isKept === true ? types.get(type.typeUrl) : undefined;
+    if (kept === undefined) return;
+    try {
+      await type.apply(new Map(Array.from(kept.resources, ([name, { any }]) => [name, contentOf(any)])), signal);
+    } catch (error) {
+      if (!signal.aborted) this.#warn("what the xDS cache has for the agent cannot be used", error);
+    }
   }
 
   async #load(client: ProxiedStream): Promise<CachedState | undefined> {

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 import type { Clock } from "../lib/clock.ts";
+import { InTurn } from "../lib/in-turn.ts";
 import type { NamedService, NameTable } from "../model/name-table.ts";
 import type { OwnType } from "./own-type.ts";
 import { typeUrls } from "./type-url.ts";
@@ -21,25 +22,33 @@ const atOnce = 200;
  * namespace 4, alt_hosts 5
  */
 export function createNameTable({ clock, publish }: NameTableDeps): OwnType {
+  const turns = new InTurn();
   let isKnown = false;
   return {
     typeUrl: typeUrls.nameTable,
-    async apply(resources, signal) {
-      if (resources.size === 0 && !isKnown) return;
-      const services = new Map<string, NamedService>();
-      let read = 0;
-      for (const table of resources.values()) {
-        for (const field of wireFields(table)) {
-          if (field.number !== 1 || field.type !== wireType.bytes) continue;
-          const service = parseEntry(valueOf(table, field));
-          services.set(service.host, service);
-          if (++read % atOnce === 0) await clock.delay(0, signal);
-        }
-      }
-      await publish([...services.values()], signal);
-      isKnown = true;
-    },
+    isKept: true,
+    apply: (resources, signal) =>
+      turns.run(async () => {
+        if (resources.size === 0 && !isKnown) return;
+        await publish(await parseTables(resources.values(), () => clock.delay(0, signal)), signal);
+        isKnown = true;
+      }),
   };
+}
+
+/** @throws WireError */
+async function parseTables(tables: Iterable<Uint8Array>, pause: () => Promise<void>): Promise<NameTable> {
+  const services = new Map<string, NamedService>();
+  let read = 0;
+  for (const table of tables) {
+    for (const field of wireFields(table)) {
+      if (field.number !== 1 || field.type !== wireType.bytes) continue;
+      const service = parseEntry(valueOf(table, field));
+      services.set(service.host, service);
+      if (++read % atOnce === 0) await pause();
+    }
+  }
+  return [...services.values()];
 }
 
 /** @throws WireError */

@@ -14,7 +14,16 @@ export interface OwnTypeFeedOptions {
   readonly metrics: Pick<XdsMetrics, "rejections">;
   /** Sends a request to the control plane; failures are the stream's affair. */
   readonly reply: (request: Uint8Array) => void;
+  /** Told of what is in force now. */
+  readonly onAccepted: (accepted: AcceptedOwnType) => void;
   readonly signal: AbortSignal;
+}
+
+/** All there is of one of the agent's own types: each resource's bytes by its name. */
+export interface AcceptedOwnType {
+  readonly typeUrl: string;
+  readonly version: string;
+  readonly resources: ReadonlyMap<string, Uint8Array>;
 }
 
 /**
@@ -48,8 +57,12 @@ export class OwnTypeFeed {
   async #work(): Promise<void> {
     this.#isWorking = true;
     for (let answers = this.#take(); answers.length > 0; answers = this.#take()) {
-      const error = await this.#apply();
+      const resources = new Map(this.#resources);
+      const error = await this.#apply(resources);
       if (this.#options.signal.aborted) break;
+      const { typeUrl } = this.#type;
+      const { version = "" } = answers.at(-1) ?? {};
+      if (error === undefined) this.#options.onAccepted({ typeUrl, version, resources });
       for (const answer of answers) this.#reply(answer, error);
     }
     this.#isWorking = false;
@@ -59,9 +72,9 @@ export class OwnTypeFeed {
     return this.#waiting.splice(0);
   }
 
-  async #apply(): Promise<string | undefined> {
+  async #apply(resources: ReadonlyMap<string, Uint8Array>): Promise<string | undefined> {
     try {
-      await this.#type.apply(new Map(this.#resources), this.#options.signal);
+      await this.#type.apply(resources, this.#options.signal);
       return undefined;
     } catch (error) {
       return describeError(error);

@@ -5,6 +5,7 @@ import type { Logger } from "../lib/log.ts";
 import type { ExtensionConverter } from "./extension-feed.ts";
 import type { WorkloadHealth } from "./health/health-state.ts";
 import type { OwnType } from "./own-type.ts";
+import type { AcceptedOwnType } from "./own-type-feed.ts";
 import type { Refusals } from "./refusals.ts";
 import type { XdsProtocol } from "./request.ts";
 import type { SentAnswer, Subscriptions, Verdict } from "./subscriptions.ts";
@@ -53,6 +54,8 @@ export interface CachedAnswers {
   /** Begins to keep an answer that is about to be sent; undefined when it is none to keep. */
   record(client: ProxiedStream, typeUrl: string): AnswerRecording | undefined;
   judge(client: ProxiedStream, verdict: Verdict): void;
+  /** Keeps what the agent itself has accepted on the client's stream. */
+  keep(client: ProxiedStream, accepted: AcceptedOwnType): void;
   /** The client is gone; what it has not accepted is not kept. */
   forget(client: ProxiedStream): void;
   /** The client wants something new of a type. */

@@ -65,6 +65,11 @@ export function contentOf(any: Uint8Array): Uint8Array {
   return new Uint8Array(0);
 }
 
+/** An Any of a serialised message. */
+export function anyOf(typeUrl: string, content: Uint8Array): Uint8Array {
+  return Buffer.concat([textField(1, typeUrl), bytesField(2, content)]);
+}
+
 function parseAny(any: Uint8Array): XdsResource {
   return { name: nameOf(contentOf(any)), version: "", any };
 }

@@ -6,7 +6,7 @@ import { describeError } from "../lib/errors.ts";
 import { orAborted } from "../lib/tasks.ts";
 import type { AnswerOrigin, ExtensionFeed } from "./extension-feed.ts";
 import { renderHealthReport, type WorkloadHealth } from "./health/health-state.ts";
-import { OwnTypeFeed } from "./own-type-feed.ts";
+import { type AcceptedOwnType, OwnTypeFeed } from "./own-type-feed.ts";
 import type { ProxiedStream } from "./proxied-stream.ts";
 import { renderRequest } from "./request.ts";
 import { parseResponse } from "./response.ts";
@@ -38,7 +38,12 @@ export class UpstreamLink implements AnswerOrigin {
     const signal = this.#signal;
     const reply = this.reply.bind(this);
     this.#feeds = new Map(
-      context.ownTypes.map((type) => [type.typeUrl, new OwnTypeFeed(type, { protocol, log, metrics, reply, signal })]),
+      context.ownTypes.map((type) => {
+        const onAccepted = (accepted: AcceptedOwnType): void => {
+          if (type.isKept === true) context.cache?.keep(client, accepted);
+        };
+        return [type.typeUrl, new OwnTypeFeed(type, { protocol, log, metrics, reply, onAccepted, signal })];
+      }),
     );
   }
 

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 import { writeFileSync } from "node:fs";
+import { readdir } from "node:fs/promises";
 import { join } from "node:path";
 import { expect, test } from "vitest";
 import { typeUrls } from "../../src/xds/type-url.ts";
@@ -11,6 +12,7 @@ import { dnsEnvironment } from "../support/dns-environment.ts";
 import { eventually } from "../support/eventually.ts";
 import { kubernetes, nameTableResource } from "../support/name-tables.ts";
 import { type Pod, startPod } from "../support/pod.ts";
+import { temporaryDirectory } from "../support/temporary-directory.ts";
 
 const waits = "istio DNS capture is turned ON and DNS lookup table is not ready yet";
 
@@ -158,4 +160,37 @@ test("a file of resolvers that cannot be read ends the agent with 69, and names 
   await using pod = await startPod({ ca, env: { ...(await dnsEnvironment()), ATTACHE_RESOLV_CONF: "./gone" } });
   expect(await pod.exited).toMatchObject({ code: 69 });
   expect(pod.log()).toMatch(/read the resolvers in \.\/gone: make it readable.*ENOENT/);
+});
+
+test("an agent that is started again without a control plane has the names of before, and those of the control plane when it is back", async () => {
+  await using ca = await startFakeCa();
+  await using cache = await temporaryDirectory();
+  await using controlPlane = await controlPlaneWithoutNames();
+  controlPlane.set(typeUrls.nameTable, [nameTableResource([kubernetes("web", "demo", ["10.0.0.1"])])]);
+  const env = await dnsEnvironment();
+  const server = { host: "127.0.0.1", port: Number(env.DNS_PROXY_ADDR.split(":")[1]) };
+  const options = { ca, ...podBehind(controlPlane, { ...env, ATTACHE_XDS_CACHE: cache.path }) };
+  const untilKept = () =>
+    eventually(
+      async () => expect((await readdir(cache.path)).filter((name) => name.startsWith("nds."))).toHaveLength(1),
+      {
+        withinMs: 3_000,
+      },
+    );
+  {
+    await using first = await startPod(options);
+    await first.untilReady();
+    await untilKept();
+  }
+  await controlPlane.kill();
+  await using pod = await startPod(options);
+  await pod.untilReady();
+  expect((await textOf(pod, "/healthz/ready?verbose")).text).toContain("served from cache");
+  expect((await ask(server, "udp", encodeQuery("web"))).answers).toMatchObject([{ data: "10.0.0.1" }]);
+  controlPlane.set(typeUrls.nameTable, [nameTableResource([kubernetes("web", "demo", ["10.0.0.2"])], "2")]);
+  await controlPlane.listen(controlPlane.port);
+  await eventually(
+    async () => expect((await ask(server, "udp", encodeQuery("web"))).answers).toMatchObject([{ data: "10.0.0.2" }]),
+    { withinMs: 5_000 },
+  );
 });
