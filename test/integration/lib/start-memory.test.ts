@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-import { join } from "node:path";
+import { fileURLToPath } from "node:url";
 import { expect, test } from "vitest";
-import { projectRoot, runProgram } from "../../support/run-program.ts";
+import { runProgram } from "../../support/run-program.ts";
 
 interface Outcome {
   readonly before: number;
@@ -11,7 +11,7 @@ interface Outcome {
 }
 
 test("what the start left behind goes back to the system, in steps, without a word of the engine's", async () => {
-  const program = join(projectRoot, "test/support/start-memory-program.ts");
+  const program = fileURLToPath(new URL("../../support/start-memory-program.ts", import.meta.url));
   const { code, stdout, stderr } = await runProgram("node", ["--max-semi-space-size=1", program]);
   expect({ code, stderr }).toEqual({ code: 0, stderr: "" });
   const { before, after, collections, steps } = JSON.parse(stdout) as Outcome;
