@@ -147,7 +147,9 @@ function reply(call: Call, answer: Reply): Promise<void> {
 }
 
 /** 307 keeps the method, so that a POST does not arrive as a GET. */
-function redirect(request: IncomingMessage, location: string): Reply {
+function redirect(request: IncomingMessage, path: string): Reply {
+  // browsers read /\ as //, which would lead to another host
+  const location = path.replaceAll("\\", "%5C");
   const hasBody = request.method === "GET" || request.method === "HEAD";
   const headers = { Location: location, "Content-Type": "text/html; charset=utf-8" };
   const link = `<a href="${location.replaceAll(/[&<>"']/g, (char) => `&#${String(char.charCodeAt(0))};`)}">Temporary Redirect</a>.\n`;

@@ -6,6 +6,7 @@ import { systemCode } from "../lib/errors.ts";
 import type { Logger } from "../lib/log.ts";
 import { readPortHolder } from "../lib/port-holder.ts";
 import { createAppProber } from "./app-probe.ts";
+import { ConnectionLimit } from "./connection-limit.ts";
 import { Permits } from "./permits.ts";
 import { ProbeRecord } from "./probe-record.ts";
 import { ReadinessJudge, type ReadinessVerdict } from "./readiness-judge.ts";
@@ -83,16 +84,17 @@ function createHttpServer(handle: RequestListener, clock: Clock, log: Logger): S
     requestTimeout: requestTimeoutMs,
     connectionsCheckingInterval: 5_000,
   });
-  server.maxConnections = maxConnections;
-  server.on("request", handle);
   let toldAtMs = Number.NEGATIVE_INFINITY;
-  server.on("drop", () => {
-    // idle connections give way, so that nobody can keep the kubelet out by holding them
-    server.closeIdleConnections();
+  const tell = (): void => {
     if (clock.monotonicMs() - toldAtMs < repeatWarningMs) return;
     toldAtMs = clock.monotonicMs();
-    log.warn("status server has too many connections, idle ones are closed", { maxConnections });
-  });
+    log.warn("status server has too many connections, some are closed", { maxConnections });
+  };
+  new ConnectionLimit(maxConnections, tell).watch(server);
+  server.on("request", handle);
+  // when those on loopback keep all of them busy
+  server.maxConnections = maxConnections + 64;
+  server.on("drop", tell);
   return server;
 }
 

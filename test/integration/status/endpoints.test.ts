@@ -54,6 +54,18 @@ test("a path with dot segments never reaches the handler that it would fold to",
   expect(status.asked).toEqual([]);
 });
 
+test("a redirect never leads to another host, also where browsers take a backslash for a slash", async () => {
+  await using status = await startStatus();
+  for (const [target, location] of [
+    ["//evil.example/x", "/evil.example/x"],
+    [".//\\evil.example", undefined],
+    ["/.//\\evil.example", "/%5Cevil.example"],
+    ["http://a/..//\\evil.example", "/%5Cevil.example"],
+  ] as const) {
+    expect((await rawHttp(status.port, { target })).headers.get("location")).toBe(location);
+  }
+});
+
 test("an unknown path is a plain 404 that varies by encoding, as all answers do", async () => {
   await using status = await startStatus();
   const answer = await rawHttp(status.port, { target: "/healthz/readyFOO" });

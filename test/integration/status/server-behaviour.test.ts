@@ -76,19 +76,48 @@ test("a scraper that reads nothing holds up no other scrape", async () => {
   for (const socket of stuck) socket.destroy();
 });
 
-test("idle connections give way to new ones when there are too many", async () => {
+test.each([
+  ["idle", "GET /healthz/ready HTTP/1.1\r\nHost: a\r\n\r\n"],
+  ["silent", ""],
+  ["half a request long", "GET /healthz/ready HTTP/1.1\r\nHost: a\r\nX: "],
+])("1,500 connections that are %s keep nobody out who asks at once", async (_state, text) => {
   await using status = await startStatus();
-  const idle = Array.from({ length: 1_024 }, () => {
-    const socket = connect({ port: status.port, host: "127.0.0.1" });
+  let opened = 0;
+  const held = Array.from({ length: 1_500 }, () => {
+    const socket = connect({ port: status.port, host: outsideAddress ?? "127.0.0.1" }, () => opened++);
     socket.on("error", () => undefined).resume();
-    socket.write("GET /healthz/ready HTTP/1.1\r\nHost: a\r\n\r\n");
+    if (text !== "") socket.write(text);
     return socket;
   });
-  await eventually(() => expect(idle.every(({ bytesRead }) => bytesRead > 0)).toBe(true), { withinMs: 5_000 });
-  await eventually(async () => expect((await rawHttp(status.port, { target: "/healthz/ready" })).status).toBe(200), {
-    withinMs: 3_000,
+  await eventually(() => expect(opened).toBe(1_500), { withinMs: 5_000 });
+  for (let time = 0; time < 20; time++) {
+    const host = time % 2 === 0 ? "127.0.0.1" : (outsideAddress ?? "127.0.0.1");
+    expect((await rawHttp(status.port, { target: "/healthz/ready", host })).status).toBe(200);
+  }
+  expect(status.records.filter(({ message }) => message.includes("too many connections"))).toHaveLength(1);
+  for (const socket of held) socket.destroy();
+});
+
+test("a connection on loopback, as Envoy keeps it, outlives those that come from elsewhere", async () => {
+  if (outsideAddress === undefined) return;
+  await using status = await startStatus();
+  const kept = connect({ port: status.port, host: "127.0.0.1" });
+  const ask = "GET /healthz/ready HTTP/1.1\r\nHost: a\r\n\r\n";
+  kept.write(ask);
+  await eventually(() => expect(kept.bytesRead).toBeGreaterThan(0), { withinMs: 2_000 });
+  const { bytesRead } = kept;
+  const others = Array.from({ length: 1_200 }, () => connect({ port: status.port, host: outsideAddress }));
+  for (const socket of others)
+    socket
+      .on("error", () => undefined)
+      .resume()
+      .write("GET /");
+  await eventually(() => expect(others.filter(({ closed }) => closed).length).toBeGreaterThan(100), {
+    withinMs: 5_000,
   });
-  for (const socket of idle) socket.destroy();
+  kept.write(ask);
+  await eventually(() => expect(kept.bytesRead).toBe(2 * bytesRead), { withinMs: 2_000 });
+  for (const socket of [kept, ...others]) socket.destroy();
 });
 
 test("a source that fails is a 500, and the server lives", async () => {
