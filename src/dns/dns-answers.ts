@@ -9,8 +9,9 @@ import { answerFromTable, asksForAddresses } from "./local-answer.ts";
 import type { LookupTable } from "./lookup-table.ts";
 import { rcode } from "./message-format.ts";
 import { longestReplyBytes, parseQuery, type Query } from "./query.ts";
-import { fitReply, renderAnswer, renderFailure, renderRefusal } from "./reply.ts";
+import { fitReply, renderAnswer, renderFailure, renderRefusal, replyCode } from "./reply.ts";
 import type { ResolvConf } from "./resolv-conf.ts";
+import type { StaleReplies } from "./stale-replies.ts";
 
 /** The reply to the bytes that came; undefined to say nothing. Never rejects. */
 export type Answerer = (message: Buffer, from: Client) => Promise<Buffer | undefined>;
@@ -30,6 +31,7 @@ export interface DnsAnswersDeps {
   readonly beforeTable: "wait" | "forward";
   readonly resolvers: () => ResolvConf;
   readonly forwarder: Pick<Forwarder, "forward">;
+  readonly stale: Pick<StaleReplies, "keep" | "find">;
   readonly own: OwnQuestions;
   readonly requests: Measure;
 }
@@ -39,6 +41,9 @@ const tableWaitMs = 2_000;
 
 /** Questions that wait for a table or a resolver, all clients together. */
 const mostWaiting = 1_000;
+
+/** Of the time for a question: when a reply of before is known, clients get it before they give up. */
+const staleAfterShare = 0.4;
 
 const repeatWarningMs = 60_000;
 
@@ -95,13 +100,29 @@ export class DnsAnswers {
       if (known !== undefined) return known;
       if (!this.#hasTable()) return renderFailure(query, rcode.servFail);
     }
-    const { servers } = this.#deps.resolvers();
-    const reply = await this.#deps.forwarder.forward(forwarded, servers, this.#stop);
+    const reply = await this.#forward(forwarded);
     if (this.#stop.aborted) return undefined;
-    if (reply !== undefined) return fitReply(reply, query, longestReplyBytes(query, transport));
-    this.#warn("no resolver answers", { servers });
-    this.#deps.log.debug("no resolver answered", { name: query.name, type: query.type, transport });
-    return renderFailure(query, rcode.servFail);
+    return reply === undefined
+      ? renderFailure(query, rcode.servFail)
+      : fitReply(reply, query, longestReplyBytes(query, transport));
+  }
+
+  /** A resolver's reply, or what one has said before when none has an answer now. */
+  async #forward(forwarded: ForwardedQuery): Promise<Buffer | undefined> {
+    const { query, transport } = forwarded;
+    const { resolvers, forwarder, stale, log } = this.#deps;
+    const { servers } = resolvers();
+    const before = stale.find(query);
+    const reply = await forwarder.forward(forwarded, servers, before === undefined ? 1 : staleAfterShare, this.#stop);
+    if (reply !== undefined && replyCode(reply) !== rcode.servFail) {
+      stale.keep(query, reply);
+      return reply;
+    }
+    if (this.#stop.aborted) return undefined;
+    if (reply === undefined) this.#warn("no resolver answers", { servers });
+    const outcome = before === undefined ? "failure" : "reply of before";
+    log.debug("no resolver has an answer", { name: query.name, type: query.type, transport, outcome });
+    return before ?? reply;
   }
 
   #hasTable(): boolean {

@@ -10,6 +10,7 @@ import { listenDns } from "./listeners.ts";
 import type { Names } from "./names.ts";
 import { ResolverHealth } from "./resolver-health.ts";
 import { followResolvers } from "./resolvers.ts";
+import { StaleReplies } from "./stale-replies.ts";
 
 export interface DnsMetrics extends ForwarderMetrics {
   readonly requests: Measure;
@@ -54,6 +55,7 @@ export async function startDnsProxy(config: DnsConfig, deps: DnsProxyDeps): Prom
       random,
       own,
       forwarder,
+      stale: new StaleReplies(clock),
       lookup: names.lookup,
       beforeTable: config.beforeTable,
       resolvers: () => resolvers.current,

@@ -36,14 +36,20 @@ export class Forwarder {
 
   /**
    * @param hosts the resolvers
+   * @param share of the time for a question, after which nobody is waited for
    * @returns the first answer; what a resolver says that does not want to answer, where none has one; undefined when
    * nobody says anything in time
    */
-  async forward(forwarded: ForwardedQuery, hosts: readonly string[], stop: AbortSignal): Promise<Buffer | undefined> {
+  async forward(
+    forwarded: ForwardedQuery,
+    hosts: readonly string[],
+    share: number,
+    stop: AbortSignal,
+  ): Promise<Buffer | undefined> {
     const { clock, metrics, health } = this.#deps;
     metrics.upstreamRequests.inc();
     const startMs = clock.monotonicMs();
-    using limit = deadline(clock, this.#config.timeoutMs, stop);
+    using limit = deadline(clock, this.#config.timeoutMs * share, stop);
     const round = new Round(forwarded, health.order(hosts), this.#deps, limit.signal);
     try {
       const reply = await this.#ask(round, hosts.length, limit.signal);

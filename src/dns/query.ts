@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+import { byteAt, FormatError, recordsOf } from "./records.ts";
 import { flag, headerBytes, opcode, rcode, recordType } from "./message-format.ts";
 
 /** What a client can take over UDP that says nothing about it. Source: RFC 1035 section 4.2.1 */
@@ -34,9 +35,6 @@ export interface Edns {
 export type Refusal =
   | { readonly kind: "silence" }
   | { readonly kind: "refusal"; readonly id: number; readonly flags: number; readonly rcode: number };
-
-/** Where the bytes end before the message does, or say something that cannot be. */
-class FormatError extends Error {}
 
 /**
  * Takes a query apart, as far as it matters here. Never throws, whatever the bytes are.
@@ -90,37 +88,13 @@ function skipQuestion(bytes: Buffer, from: number): number {
 /** The OPT record among `count` records. @throws FormatError, also when there are two */
 function findEdns(bytes: Buffer, from: number, count: number): Edns | undefined {
   let found: Edns | undefined;
-  let at = from;
-  for (let index = 0; index < count; index++) {
-    at = skipName(bytes, at);
-    if (at + 10 > bytes.length) throw new FormatError();
-    const end = at + 10 + bytes.readUInt16BE(at + 8);
-    if (end > bytes.length) throw new FormatError();
-    if (bytes.readUInt16BE(at) === recordType.opt) {
-      if (found !== undefined) throw new FormatError();
-      const isSecure = (bytes.readUInt16BE(at + 6) & 0x8000) !== 0;
-      found = { udpBytes: bytes.readUInt16BE(at + 2), version: bytes.readUInt8(at + 5), isSecure };
-    }
-    at = end;
+  for (const { type, start } of recordsOf(bytes, from, count)) {
+    if (type !== recordType.opt) continue;
+    if (found !== undefined) throw new FormatError();
+    const isSecure = (bytes.readUInt16BE(start + 6) & 0x8000) !== 0;
+    found = { udpBytes: bytes.readUInt16BE(start + 2), version: bytes.readUInt8(start + 5), isSecure };
   }
   return found;
-}
-
-/** The end of a name that may be compressed; where it points is not followed. @throws FormatError */
-function skipName(bytes: Buffer, from: number): number {
-  for (let at = from; ; ) {
-    const length = byteAt(bytes, at);
-    if (length >= 0xc0) return at + 2;
-    if (length > 63) throw new FormatError();
-    at += length + 1;
-    if (length === 0) return at;
-  }
-}
-
-function byteAt(bytes: Buffer, at: number): number {
-  const byte = bytes[at];
-  if (byte === undefined) throw new FormatError();
-  return byte;
 }
 
 /** Only of names whose text says all: with labels of printable ASCII without dots in them. */

@@ -11,8 +11,7 @@ import {
   parseDocument,
   type YAMLMap,
 } from "yaml";
-import { parseResponse, renderResponse, type XdsResource } from "../response.ts";
-import { bytesField, textField } from "../wire.ts";
+import { anyOf, parseResponse, renderResponse, type XdsResource } from "../response.ts";
 import { ResourceProblem } from "./resource-problem.ts";
 
 /** A resource with its type, and where it is written. */
@@ -67,7 +66,7 @@ function readResource(reading: Reading, node: Node | null): FileResource {
   } catch (error) {
     throw reading.complain(node, shorten(error));
   }
-  const any = Buffer.concat([textField(1, typeUrl), bytesField(2, content)]);
+  const any = anyOf(typeUrl, content);
   const wrapped = { typeUrl, version: "", nonce: "", removed: [], resources: [{ name: "", version: "", any }] };
   const [resource] = parseResponse(renderResponse(wrapped, "sotw"), "sotw").resources;
   if (resource === undefined || resource.name === "") throw reading.complain(node, "the resource has no name");
