@@ -4,6 +4,7 @@ import { chmod, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { describe, expect, test } from "vitest";
 import { startFakeCa } from "../fakes/fake-ca.ts";
+import { eventually } from "../support/eventually.ts";
 import { type Pod, startPod } from "../support/pod.ts";
 import { startStopwatch } from "../support/stopwatch.ts";
 
@@ -49,14 +50,19 @@ describe("checklist of control and shutdown", () => {
 });
 
 describe("the end of a pod that serves", () => {
-  test("a second SIGTERM ends a long drain at once", async () => {
+  test("it is not ready while it drains; a second SIGTERM ends a long drain at once", async () => {
     await using ca = await startFakeCa();
     const env = { EXIT_ON_ZERO_ACTIVE_CONNECTIONS: "false", MINIMUM_DRAIN_DURATION: "20s" };
     await using pod = await startPod({ ca, env, proxyConfig: { terminationDrainDuration: "20s" } });
     await pod.untilReady();
     pod.kill("SIGTERM");
-    const { status } = await pod.readiness();
-    expect([200, 503]).toContain(status);
+    await eventually(
+      async () => {
+        const { status, body } = await pod.readiness();
+        expect([status, body]).toEqual([503, expect.stringContaining("is terminated")]);
+      },
+      { withinMs: 5_000 },
+    );
     using watch = startStopwatch(() => [pod.pid, ...pod.envoyPids()]);
     pod.kill("SIGTERM");
     expect(await pod.exited).toEqual({ code: 0, signal: null });

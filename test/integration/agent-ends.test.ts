@@ -5,7 +5,7 @@ import { createServer, type Server, type Socket } from "node:net";
 import { once } from "node:events";
 import { join } from "node:path";
 import { afterAll, expect, test } from "vitest";
-import { startFakeCa } from "../fakes/fake-ca.ts";
+import { type FakeCaMode, startFakeCa } from "../fakes/fake-ca.ts";
 import { eventually } from "../support/eventually.ts";
 import { makeMemoryGroup } from "../support/memory-group.ts";
 import { type Pod, type PodOptions, startPod } from "../support/pod.ts";
@@ -17,6 +17,8 @@ interface Way {
   /** Undefined: a good end, which leaves no message. */
   readonly message: RegExp | undefined;
   readonly options?: Partial<PodOptions>;
+  /** How the CA behaves, if not well. */
+  readonly ca?: FakeCaMode;
   /** Once the pod is ready. Left out: it is never ready, and ends by itself. */
   readonly end?: (pod: Pod) => Promise<void> | void;
 }
@@ -55,6 +57,34 @@ const ways: readonly Way[] = [
   { name: "Envoy crashed", code: 139, message: /Envoy crashed with signal SIGSEGV/, end: killEnvoy("SIGSEGV") },
   { name: "Envoy aborted", code: 134, message: /Envoy crashed with signal SIGABRT/, end: killEnvoy("SIGABRT") },
   {
+    name: "Envoy met a bad instruction",
+    code: 132,
+    message: /Envoy crashed with signal SIGILL/,
+    end: killEnvoy("SIGILL"),
+  },
+  { name: "Envoy met a bad address", code: 135, message: /Envoy crashed with signal SIGBUS/, end: killEnvoy("SIGBUS") },
+  {
+    name: "a fault of the agent itself",
+    code: 70,
+    message: /a fault of its own/,
+    options: {
+      env: { NODE_OPTIONS: "--require=./fault.cjs" },
+      prepare: ({ directory }) =>
+        writeFile(
+          join(directory, "fault.cjs"),
+          'process.on("SIGUSR2", () => { throw new Error("a fault of its own"); });',
+        ),
+    },
+    end: stopAgent("SIGUSR2"),
+  },
+  {
+    name: "a CA that refuses for good",
+    code: 77,
+    message: /get a certificate for spiffe:\/\/cluster.local\/ns\/demo\/sa\/web: the CA has refused/,
+    options: { env: { ATTACHE_CA_REFUSED_EXIT_AFTER: "300ms" } },
+    ca: { kind: "refuse", status: "PERMISSION_DENIED" },
+  },
+  {
     name: "Envoy gave up at its start",
     code: 7,
     message: /Envoy did not come up: exit code 7/,
@@ -89,8 +119,16 @@ const ways: readonly Way[] = [
   },
 ];
 
-test.each(ways)("$name ends the agent with $code", async ({ code, message, options, end }) => {
+test("the ways have twelve codes, one of them that of a wrong configuration, and each way a message of its own", () => {
+  const codes = new Set([64, ...ways.map(({ code }) => code)]);
+  expect(codes.size).toBeGreaterThanOrEqual(12);
+  const messages = ways.flatMap(({ message }) => message?.source ?? []);
+  expect(new Set(messages).size).toBe(messages.length);
+});
+
+test.each(ways)("$name ends the agent with $code", async ({ code, message, options, end, ca: mode }) => {
   await using ca = await startFakeCa();
+  if (mode !== undefined) ca.set(mode);
   const env = { ATTACHE_TERMINATION_MESSAGE_PATH: "./message", ATTACHE_FLIGHT_RECORDER_DIR: "./flights" };
   await using pod = await startPod({ ca, ...options, env: { ...env, ...options?.env } });
   if (end !== undefined) {
@@ -125,6 +163,16 @@ test("a configuration that cannot be read ends the agent with 64, before anythin
   await expectAccount(pod.directory, 64, /PROXY_CONFIG/);
 });
 
+test("a CA that refuses for good ends the agent with 77", async () => {
+  await using ca = await startFakeCa();
+  ca.set({ kind: "refuse", status: "PERMISSION_DENIED" });
+  const recorder = { ATTACHE_TERMINATION_MESSAGE_PATH: "./message", ATTACHE_FLIGHT_RECORDER_DIR: "./flights" };
+  await using pod = await startPod({ ca, env: { ...recorder, ATTACHE_CA_REFUSED_EXIT_AFTER: "1s" } });
+  expect(await pod.exited).toEqual({ code: 77, signal: null });
+  expect(pod.envoyPids()).toEqual([]);
+  await expectAccount(pod.directory, 77, /CA.*refuse/);
+});
+
 test.each([
   ["the agent's", "status", 69],
   ["Envoy's admin", "admin", 1],
@@ -152,6 +200,30 @@ test.each([
     for (const socket of held) socket.destroy();
     holder?.close();
   }
+});
+
+test("a base id for hot restart that another agent of the machine has is named at the end", async () => {
+  await using ca = await startFakeCa();
+  await using first = await startPod({ ca, env: { ATTACHE_HOT_RESTART: "true" } });
+  await first.untilReady();
+  const log = first.log();
+  const baseId = /"--base-id","(\d+)"/.exec(log)?.[1] ?? "";
+  const env = { ATTACHE_HOT_RESTART: "true", ATTACHE_HOT_RESTART_BASE_ID: baseId };
+  const account = { ATTACHE_TERMINATION_MESSAGE_PATH: "./message", ATTACHE_FLIGHT_RECORDER_DIR: "./flights" };
+  await using second = await startPod({ ca, env: { ...env, ...account } });
+  expect(await second.exited).toEqual({ code: 1, signal: null });
+  await expectAccount(second.directory, 1, /another Envoy of this machine has its base id/);
+  expect((await first.readiness()).status).toBe(200);
+});
+
+test("places where no account can be left are told, and do not hold up the end", async () => {
+  await using ca = await startFakeCa();
+  const env = { ATTACHE_TERMINATION_MESSAGE_PATH: "./resources", ATTACHE_FLIGHT_RECORDER_DIR: "/proc/nowhere" };
+  await using pod = await startPod({ ca, env });
+  await pod.untilReady();
+  killEnvoy("SIGKILL")(pod);
+  expect(await pod.exited).toEqual({ code: 137, signal: null });
+  expect(pod.log().match(/the account of the end cannot be left\tfailure=.*(EISDIR|ENOENT)/g)).toHaveLength(2);
 });
 
 test("the account of a killed Envoy tells the last events before it", async () => {

@@ -129,6 +129,33 @@ describe("watching files", () => {
     await untilSeen(reader, ["none", "1", "none", "2"]);
   });
 
+  test("D9: a folder that another one takes the place of is watched from then on", async () => {
+    await using directory = await temporaryDirectory();
+    const at = (name: string): string => join(directory.path, name);
+    for (const version of ["1", "2"]) {
+      await mkdir(at(version));
+      await writeFile(at(`${version}/f`), version);
+    }
+    await rename(at("1"), at("certs"));
+    await using reader = follow(at("certs/f"));
+    await untilSeen(reader, ["1"]);
+    await rename(at("certs"), at("1"));
+    await rename(at("2"), at("certs"));
+    await eventually(
+      () => {
+        expect(reader.seen.at(-1)).toBe("2");
+      },
+      { withinMs: 3_000 },
+    );
+    await writeFile(at("certs/f"), "3");
+    await eventually(
+      () => {
+        expect(reader.seen.at(-1)).toBe("3");
+      },
+      { withinMs: 3_000 },
+    );
+  });
+
   test("a loop of links does not hang it", async () => {
     await using directory = await temporaryDirectory();
     const path = join(directory.path, "f");

@@ -78,6 +78,7 @@ test("explain shows settings with their source, and no secret", async () => {
     XDS_ROOT_CA: "SYSTEM",
     POD_NAME: "web-1",
     CA_HEADER_TOKEN: "geheim",
+    ATTACHE_STEP_URL: "https://user:geheim@step.example",
     ISTIO_META_API_TOKEN: "geheim",
   };
   const { code, out } = await run(["explain", "router", "--json"], env);
