@@ -2,6 +2,7 @@
 import type { Clock } from "../lib/clock.ts";
 import type { ServerStreamCall } from "../lib/grpc/server.ts";
 import type { Logger } from "../lib/log.ts";
+import type { TlsClient } from "../lib/tls-client.ts";
 import type { ExtensionConverter } from "./extension-feed.ts";
 import type { WorkloadHealth } from "./health/health-state.ts";
 import type { OwnType } from "./own-type.ts";
@@ -22,6 +23,8 @@ export interface StreamContext {
   readonly clock: Clock;
   readonly random: () => number;
   readonly metrics: XdsMetrics;
+  /** For connections to the control plane; undefined where they are plaintext. */
+  readonly tls: TlsClient | undefined;
   readonly refusals: Refusals;
   readonly ownTypes: readonly OwnType[];
   /** The workload's health as last reported; undefined while it is not known. */

@@ -5,7 +5,7 @@ import type { Clock } from "../lib/clock.ts";
 import { describeError } from "../lib/errors.ts";
 import type { Metadata } from "../lib/grpc/metadata.ts";
 import type { Logger } from "../lib/log.ts";
-import { readTlsClientOptions } from "../lib/tls-client.ts";
+import type { TlsClient } from "../lib/tls-client.ts";
 import { formatHostPort, type HostPort } from "../lib/host-port.ts";
 import { dialThroughProxy } from "./proxy-dial.ts";
 import type { XdsProtocol } from "./request.ts";
@@ -28,6 +28,8 @@ export type ReadToken = (
 export interface UpstreamDeps {
   readonly log: Logger;
   readonly clock: Clock;
+  /** Undefined: the control plane is asked in plaintext. */
+  readonly tls: TlsClient | undefined;
   /** Comes before the token file; undefined: that of the file, if any. */
   readonly readToken?: ReadToken | undefined;
 }
@@ -80,7 +82,7 @@ async function openAt(address: HostPort, opening: Opening, deps: UpstreamDeps, s
   const { security, connectTimeoutMs } = upstream;
   const channel = createGrpcChannel(
     {
-      target: targetFor(address, upstream, deps.clock),
+      target: targetFor(address, upstream, deps),
       authority: security.kind === "tls" ? security.serverName : upstream.authority,
       connectTimeoutMs,
       keepalive,
@@ -97,11 +99,10 @@ async function openAt(address: HostPort, opening: Opening, deps: UpstreamDeps, s
   }
 }
 
-function targetFor({ host, port }: HostPort, upstream: XdsUpstream, clock: Clock): GrpcTarget {
-  const { security, httpProxy } = upstream;
+function targetFor({ host, port }: HostPort, { httpProxy }: XdsUpstream, { tls, clock }: UpstreamDeps): GrpcTarget {
   const dial = httpProxy === undefined ? {} : { dial: dialThroughProxy(httpProxy) };
-  if (security.kind === "plaintext") return { kind: "tcp", host, port, ...dial };
-  return { kind: "tls", host, port, ...dial, tlsOptions: () => readTlsClientOptions(security, clock.now()) };
+  if (tls === undefined) return { kind: "tcp", host, port, ...dial };
+  return { kind: "tls", host, port, ...dial, tlsOptions: () => tls.options(clock.now()) };
 }
 
 /** A missing token is not an error: a client certificate may do, and the control plane says so if it does not. */

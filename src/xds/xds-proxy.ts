@@ -2,6 +2,7 @@
 import type { Clock } from "../lib/clock.ts";
 import { createGrpcServer, type GrpcHandler, type GrpcServer } from "../lib/grpc/server.ts";
 import type { Logger } from "../lib/log.ts";
+import { createTlsClient } from "../lib/tls-client.ts";
 import type { UnixListener } from "../lib/unix-socket.ts";
 import { AnswerCache, type CacheStatus } from "./answer-cache.ts";
 import { EnvoyStream } from "./envoy-stream.ts";
@@ -68,9 +69,11 @@ export function serveXdsProxy(listener: UnixListener, config: XdsConfig, deps: X
   const cache = config.cache === undefined ? undefined : new AnswerCache(config.cache, deps);
   const extensions = deps.wasm === undefined ? undefined : new LazyWasmExtensions(deps.wasm, deps);
   let health: WorkloadHealth | undefined;
+  const { security } = config.upstream;
   const context: StreamContext = {
     ...deps,
     config,
+    tls: security.kind === "tls" ? createTlsClient(security) : undefined,
     refusals,
     health: () => health,
     claim: (stream) => {
