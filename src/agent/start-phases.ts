@@ -9,7 +9,7 @@ export interface StartPhase {
   readonly atMs: number;
 }
 
-/** The steps of the start as they end: one log line for each, with the time since the agent's first line. */
+/** The steps of the start as they end: one log line for each, with its own time and that since the agent's first line. */
 export class StartPhases {
   readonly #log: Logger;
   readonly #clock: Clock;
@@ -25,9 +25,10 @@ export class StartPhases {
   /** Notes that a step has ended; the same step a second time changes nothing. */
   end(name: string): void {
     if (this.hasEnded(name)) return;
-    const atMs = Math.round(this.sinceStartMs() * 10) / 10;
+    const atMs = round(this.sinceStartMs());
+    const durationMs = round(atMs - (this.#ended.at(-1)?.atMs ?? 0));
     this.#ended.push({ name, atMs });
-    this.#log.info("start phase ended", { phase: name, sinceStartMs: atMs });
+    this.#log.info("start phase ended", { phase: name, durationMs, sinceStartMs: atMs });
   }
 
   hasEnded(name: string): boolean {
@@ -41,4 +42,9 @@ export class StartPhases {
   get ended(): readonly StartPhase[] {
     return this.#ended;
   }
+}
+
+/** To tenths. */
+function round(ms: number): number {
+  return Math.round(ms * 10) / 10;
 }

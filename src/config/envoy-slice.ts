@@ -66,14 +66,21 @@ function envoyEnvironment(sources: Sources): Readonly<Record<string, string>> {
   return fips ? { ...sources.env.all, GRPC_SSL_CIPHER_SUITES: fipsCiphers } : sources.env.all;
 }
 
-function drainConfig({ env, proxy, role }: Sources): DrainConfig {
+function drainConfig({ env, proxy, role, findings }: Sources): DrainConfig {
   const graceSeconds = env.int("ATTACHE_TERMINATION_GRACE");
+  const notNegative = (name: string, value: number): number => {
+    if (value < 0) findings.warn(name, "is negative, which counts as 0");
+    return Math.max(0, value);
+  };
+  notNegative("ATTACHE_TERMINATION_GRACE", graceSeconds);
+  if (graceSeconds > 0 && graceSeconds * 1_000 <= graceMarginMs + killAfterMs)
+    findings.warn("ATTACHE_TERMINATION_GRACE", "leaves no time for a drain; use 2 seconds or more");
   const periodMs =
     graceSeconds > 0
       ? Math.max(0, graceSeconds * 1_000 - graceMarginMs - killAfterMs)
       : env.bool("EXIT_ON_ZERO_ACTIVE_CONNECTIONS")
         ? longestDrainMs
-        : Math.max(0, protoDurationMs(proxy.terminationDrainDuration));
+        : notNegative("terminationDrainDuration", protoDurationMs(proxy.terminationDrainDuration));
   const ports = [
     env.int("ENVOY_STATUS_PORT"),
     env.int("ENVOY_PROMETHEUS_PORT"),
@@ -83,8 +90,8 @@ function drainConfig({ env, proxy, role }: Sources): DrainConfig {
   return {
     direction: role === "sidecar" ? "inbound" : "all",
     periodMs,
-    minimumMs: Math.min(env.durationMs("MINIMUM_DRAIN_DURATION"), periodMs),
-    jitterMs: Math.min(env.durationMs("ATTACHE_DRAIN_JITTER"), periodMs),
+    minimumMs: Math.min(notNegative("MINIMUM_DRAIN_DURATION", env.durationMs("MINIMUM_DRAIN_DURATION")), periodMs),
+    jitterMs: Math.min(notNegative("ATTACHE_DRAIN_JITTER", env.durationMs("ATTACHE_DRAIN_JITTER")), periodMs),
     killAfterMs,
     endsUncounted: periodMs === longestDrainMs,
     countsSockets: env.all["ISTIO_META_INTERCEPTION_MODE"] !== "TPROXY",

@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+import { readFile } from "node:fs/promises";
 import { assertNever } from "../lib/errors.ts";
 import type { EnvoyConfig } from "./envoy-config.ts";
 import { describeExit, type EnvoyExit, exitCodeFor } from "./envoy-exit.ts";
@@ -33,13 +34,23 @@ const diagnoseWithinMs = 700;
  */
 export async function explainEnd(facts: EnvoyEndFacts, config: EnvoyConfig): Promise<EnvoyEnd> {
   if (causeOf(facts) !== "start-failed") return judgeEnd(facts, undefined);
-  const [validation, takenPort] = await Promise.all([
+  const [validation, takenPort, takenBase] = await Promise.all([
     validateBootstrap(config, diagnoseWithinMs),
     findTakenPort([config.admin.port, ...config.drain.uncountedPorts]),
+    isBaseTaken(config.hotRestart?.baseId),
   ]);
   if (validation.kind === "refused") return judgeEnd(facts, validation.detail);
-  if (takenPort === undefined) return judgeEnd(facts, undefined);
-  return judgeEnd(facts, `port ${String(takenPort)}, which it needs, is taken; end what listens there`);
+  if (takenPort !== undefined)
+    return judgeEnd(facts, `port ${String(takenPort)}, which it needs, is taken; end what listens there`);
+  if (!takenBase) return judgeEnd(facts, undefined);
+  return judgeEnd(facts, "another Envoy of this machine has its base id; set ATTACHE_HOT_RESTART_BASE_ID to another");
+}
+
+/** Source: names of Envoy's sockets for hot restart, as /proc/net/unix shows them with Envoy 1.40 */
+async function isBaseTaken(baseId: number | undefined): Promise<boolean> {
+  if (baseId === undefined) return false;
+  const sockets = await readFile("/proc/net/unix", "latin1").catch(() => "");
+  return sockets.includes(`@envoy_domain_socket_child_${String(baseId * 10)}@`);
 }
 
 /** @param complaint what stood in Envoy's way, where that is known */

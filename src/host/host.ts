@@ -80,10 +80,13 @@ async function readLimits(pid: number): Promise<ProcessLimits | undefined> {
   return text === undefined ? undefined : parseLimits(text);
 }
 
+const none = { soft: 0 };
+
 /** Those of the processes of which the system may write core files. */
 async function withCoreFiles(pids: readonly number[]): Promise<readonly number[]> {
   const limits = await Promise.all(pids.map(readLimits));
-  return pids.filter((_pid, index) => limits[index]?.coreFileBytes.soft !== 0);
+  // a process without limits is gone already
+  return pids.filter((_pid, index) => (limits[index]?.coreFileBytes ?? none).soft !== 0);
 }
 
 function forbidCoreFiles(pids: readonly number[], calls: SystemCalls | undefined, log: Logger): void {

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-import { closeSync, fchmodSync, mkdirSync, openSync, renameSync, rmSync, writeSync } from "node:fs";
+import { closeSync, fchmodSync, openSync, renameSync, rmSync, writeSync } from "node:fs";
 import { dirname } from "node:path";
+import { makeDirectorySync } from "./make-directory.ts";
 
 let serial = 0;
 
@@ -11,7 +12,7 @@ let serial = 0;
  * @throws the system's error, with nothing left behind
  */
 export function writeFileAtomicSync(path: string, data: string | Uint8Array, mode: number): void {
-  mkdirSync(dirname(path), { recursive: true, mode: 0o700 });
+  makeDirectorySync(dirname(path), 0o700);
   const temporary = `${path}.${String(process.pid)}.${String(serial++)}.tmp`;
   const descriptor = openSync(temporary, "wx", mode);
   try {

@@ -24,8 +24,8 @@ export function createPinoSink(format: LogFormat, write: (line: string) => void)
     destination,
   );
   return ({ timeMs, level, scope, message, fields }) => {
-    const head = { time: renderLogTime(timeMs), ...(scope === "" ? {} : { scope }) };
-    logger[level]({ ...head, ...fields }, message);
+    const head = { time: renderLogTime(timeMs), ...(scope === "" ? {} : { scope }), msg: message };
+    logger[level]({ ...head, ...fields, msg: message });
   };
 }
 

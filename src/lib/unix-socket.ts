@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
-import { lstatSync, mkdirSync, unlinkSync } from "node:fs";
+import { lstatSync, unlinkSync } from "node:fs";
 import { type Server, type Socket, connect, createServer } from "node:net";
 import { dirname } from "node:path";
 import { AgentError, systemCode } from "./errors.ts";
+import { makeDirectorySync } from "./make-directory.ts";
 
 export interface UnixSocketOptions {
   readonly path: string;
@@ -39,7 +40,7 @@ export class SocketUnavailableError extends AgentError {
  */
 export async function listenUnix(options: UnixSocketOptions): Promise<UnixListener> {
   try {
-    mkdirSync(dirname(options.path), { recursive: true, mode: 0o700 });
+    makeDirectorySync(dirname(options.path), 0o700);
     await clearStaleSocket(options.path);
   } catch (error) {
     throw error instanceof SocketUnavailableError ? error : new SocketUnavailableError(options.path, false, error);

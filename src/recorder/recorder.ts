@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
-import { closeSync, constants, mkdirSync, openSync, readdirSync, rmSync, writeSync } from "node:fs";
+import { closeSync, constants, openSync, readdirSync, rmSync, writeSync } from "node:fs";
 import { join } from "node:path";
 import { writeFileAtomicSync } from "../lib/atomic-file.ts";
+import { makeDirectorySync } from "../lib/make-directory.ts";
 import type { LogFields, Logger, LogLevel } from "../lib/log.ts";
 import { type AgentEnd, renderAccount, renderTerminationMessage } from "./account.ts";
 import { EventRing, renderEvent } from "./event-ring.ts";
@@ -102,7 +103,7 @@ function writeMessage(path: string, message: string): void {
 }
 
 function writeAccount(directory: string, account: string, nowMs: number): void {
-  mkdirSync(directory, { recursive: true, mode: 0o700 });
+  makeDirectorySync(directory, 0o700);
   const name = `attache-${new Date(nowMs).toISOString().replaceAll(":", "")}-${String(process.pid)}.json`;
   writeFileAtomicSync(join(directory, name), account, 0o600);
   const accounts = readdirSync(directory).filter((file) => /^attache-.*\.json$/.test(file));

@@ -38,7 +38,8 @@ test("the JSON form is one object a line", async () => {
   const text = await logged("json", (log) => {
     log.info("ready", { ports: [1, 2] });
   });
-  expect(JSON.parse(text)).toEqual({ level: "info", time: "2026-11-21T01:46:27.218000Z", msg: "ready", ports: [1, 2] });
+  const line = { level: "info", time: "2026-11-21T01:46:27.218000Z", msg: "ready", ports: [1, 2] };
+  expect(text).toBe(`${JSON.stringify(line)}\n`);
 });
 
 test("a scope's own level wins over the default one", async () => {
