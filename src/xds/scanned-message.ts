@@ -7,6 +7,12 @@ import { WireError } from "./wire.ts";
 /** After so many bytes without a type, the message is none that a control plane sends. */
 const typeWithinBytes = 1024 * 1024;
 
+/**
+ * An answer up to this size is handed on when all of it is there: what breaks off inside of it is never seen. The
+ * longer ones, of which the first part has gone out by then, are few; to hold them costs as much memory as they have.
+ */
+const heldBytes = 4 * 1024 * 1024;
+
 /** A response on its way, of which the type is known and the rest is read while it passes. */
 export interface ScannedMessage {
   readonly length: number;
@@ -35,17 +41,22 @@ export async function scanMessage(message: IncomingMessage, protocol: XdsProtoco
   const source = message.chunks[Symbol.asyncIterator]();
   const read: Uint8Array[] = [];
   let readBytes = 0;
-  while (scanner.knownTypeUrl === "" && readBytes < Math.min(message.length, typeWithinBytes)) {
+  const { length } = message;
+  const isHeld = length <= heldBytes;
+  let isLegible = true;
+  const isTyped = (): boolean => scanner.knownTypeUrl !== "";
+  while (isTyped() ? isHeld && readBytes < length : readBytes < Math.min(length, typeWithinBytes)) {
     const next = await source.next();
     if (next.done === true) break;
-    scanner.push(next.value);
+    if (isTyped()) isLegible &&= pushed(scanner, next.value);
+    else scanner.push(next.value);
     read.push(next.value);
     readBytes += next.value.length;
   }
   const typeUrl = scanner.knownTypeUrl;
   if (typeUrl === "") throw new WireError("a response without a type");
-  const { length } = message;
-  return { length, typeUrl, scanner, chunks: (onScanned) => passOn({ read, source, scanner, length }, onScanned) };
+  const passing = { read, source, scanner, length, isLegible };
+  return { length, typeUrl, scanner, chunks: (onScanned) => passOn(passing, onScanned) };
 }
 
 async function* one(bytes: Uint8Array, onScanned: () => void): AsyncGenerator<Uint8Array, void, undefined> {
@@ -58,12 +69,13 @@ interface Passing {
   readonly source: AsyncIterator<Uint8Array, void, undefined>;
   readonly scanner: ResponseScanner;
   readonly length: number;
+  readonly isLegible: boolean;
 }
 
 async function* passOn(passing: Passing, onScanned: () => void): AsyncGenerator<Uint8Array, void, undefined> {
   const { read, source, scanner, length } = passing;
   let leftBytes = length;
-  let isLegible = true;
+  let { isLegible } = passing;
   for (const chunk of read) {
     leftBytes -= chunk.length;
     if (leftBytes === 0) onScanned();

@@ -6,6 +6,7 @@ import { describe, expect, test } from "vitest";
 import { textField } from "../../../src/xds/wire.ts";
 import { typeUrls } from "../../../src/xds/type-url.ts";
 import { FakeControlPlane, type FakeResource, startFakeControlPlane } from "../../fakes/fake-control-plane.ts";
+import { startCuttingRelay } from "../../fakes/cutting-relay.ts";
 import { eventually } from "../../support/eventually.ts";
 import { createOpensslPki } from "../../support/openssl-pki.ts";
 import { temporaryDirectory } from "../../support/temporary-directory.ts";
@@ -51,6 +52,33 @@ describe.each(["sotw", "delta"] as const)("%s", (protocol) => {
         ? { resourceNames: ["l"] }
         : { resourceNamesSubscribe: ["l"], initialResourceVersions: { l: "1" } },
     );
+  });
+
+  test.each([
+    ["1 MB", "is not seen by the client", 1_000_000],
+    ["6 MB", "ends the client's stream, since its first part has gone out", 6_000_000],
+  ])("a control plane that dies inside an answer of %s: what came of it %s", async (_size, _outcome, bytes) => {
+    await using controlPlane = await startFakeControlPlane();
+    await using relay = await startCuttingRelay(controlPlane.port);
+    controlPlane.set(cluster, [named("a")]);
+    await using under = await startProxy([relay.port]);
+    const client = await under.open(protocol);
+    await client.send({ typeUrl: cluster, node: envoyNode });
+    await client.ack(await client.next());
+    relay.cutAfterBytes = Math.round(bytes / 2);
+    controlPlane.set(cluster, [{ name: "b", version: "1", value: Buffer.alloc(bytes, 7) }]);
+    if (bytes > 4 * 1024 * 1024) {
+      await expect(client.next()).rejects.toThrow();
+      return;
+    }
+    await eventually(
+      () => {
+        expect(controlPlane.streamsOpened).toBe(2);
+      },
+      { withinMs: 3_000 },
+    );
+    const [resource] = (await client.next()).resources;
+    expect(resource?.any.length).toBeGreaterThan(bytes);
   });
 
   test("an acceptance that comes after the control plane went is not sent to the next one", async () => {
