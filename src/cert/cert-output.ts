@@ -14,6 +14,7 @@ import {
 } from "node:fs/promises";
 import { join } from "node:path";
 import { describeError } from "../lib/errors.ts";
+import { InTurn } from "../lib/in-turn.ts";
 import { runTasks } from "../lib/tasks.ts";
 import type { Secret } from "../model/secret.ts";
 import type { CertOutputConfig } from "./cert-config.ts";
@@ -52,17 +53,16 @@ export async function runOutput(
       log.error("certificate files cannot be written", { directory: config.directory, error: describeError(error) });
     }
   };
-  let writing = Promise.resolve();
-  const writeInTurn = (): Promise<void> => (writing = writing.then(write));
+  const turns = new InTurn();
   const follow = async (name: "default" | "ROOTCA", signal: AbortSignal): Promise<void> => {
     for await (const _ of held[name].watch(signal)) {
-      await writeInTurn();
+      await turns.run(write);
     }
   };
   const retry = async (signal: AbortSignal): Promise<void> => {
     for (;;) {
       await clock.delay(retryAfterMs, signal);
-      if (isBehind) await writeInTurn();
+      if (isBehind) await turns.run(write);
     }
   };
   await runTasks(stop, [(signal) => follow("default", signal), (signal) => follow("ROOTCA", signal), retry]);

@@ -45,24 +45,22 @@ const systemBundles = [
 
 /** Follows the files of each name that is watched, for as long as it is watched. */
 export function createFileSecrets(deps: FileSecretsDeps, bundles: readonly string[] = systemBundles): FileSecrets {
-  const follow = (name: FileSecretName, bundle: string | undefined, signal: AbortSignal): AsyncIterable<Secret> => {
-    if (name.kind === "file-certificate") {
-      const { chainPath, keyPath } = name;
-      return goodOnes([chainPath, keyPath], () => readCertificatePair(chainPath, keyPath), deps, signal);
-    }
-    const path = name.kind === "file-roots" ? name.path : bundle;
-    if (path === undefined)
-      throw new CertFileError("the system's roots", "there is no bundle on this system; name a file");
-    return goodOnes([path], () => readBundle(path, deps.log), deps, signal);
-  };
   return {
-    watch: (name, signal) =>
-      follow(
-        name,
-        bundles.find((path) => existsSync(path)),
-        signal,
-      ),
+    watch(name, signal) {
+      if (name.kind === "file-certificate") {
+        const { chainPath, keyPath } = name;
+        return goodOnes([chainPath, keyPath], () => readCertificatePair(chainPath, keyPath), deps, signal);
+      }
+      const path = name.kind === "file-roots" ? name.path : findBundle(bundles);
+      return goodOnes([path], () => readBundle(path, deps.log), deps, signal);
+    },
   };
+}
+
+function findBundle(bundles: readonly string[]): string {
+  const path = bundles.find((candidate) => existsSync(candidate));
+  if (path !== undefined) return path;
+  throw new CertFileError("the system's roots", "there is no bundle on this system; name a file");
 }
 
 async function* goodOnes(

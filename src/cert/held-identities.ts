@@ -11,6 +11,9 @@ export interface HeldIdentity {
   readonly acceptedMs: number;
 }
 
+/** A provider that renews often may hand out long lives: only so many are kept, the newest. */
+const mostHeld = 16;
+
 /**
  * Every certificate that may still be of use, and the choice among them: the newest that is valid now. One that begins
  * later waits here for its time; one that was replaced stays until it expires, in case its successor expires first.
@@ -59,7 +62,7 @@ export class HeldIdentities {
 
   /** @param acceptedMs when it came here first */
   add(certificate: WorkloadCertificate, acceptedMs: number, nowMs: number): void {
-    this.#held = [...this.#held, { certificate, acceptedMs }];
+    this.#held = [...this.#held, { certificate, acceptedMs }].slice(-mostHeld);
     this.refresh(nowMs);
   }
 

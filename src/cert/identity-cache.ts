@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-import { createHash, createPrivateKey } from "node:crypto";
+import { createHash } from "node:crypto";
 import { lstat, mkdir, readFile, statfs } from "node:fs/promises";
 import { join } from "node:path";
 import { writeFileAtomicSync } from "../lib/atomic-file.ts";
@@ -9,6 +9,7 @@ import { checkAnswer, maxSkewMs } from "./answer.ts";
 import type { CertDeps } from "./cert-store-face.ts";
 import type { HeldIdentities } from "./held-identities.ts";
 import type { IdentityBook } from "./identity-book.ts";
+import { readPrivateKey } from "./providing.ts";
 
 /** `f_type` of tmpfs and ramfs. Source: Linux, statfs(2) */
 const memoryFileSystems: ReadonlySet<number> = new Set([0x01021994, 0x858458f6]);
@@ -49,7 +50,7 @@ export async function restoreIdentity(
   try {
     const cached = await readCache(directory, path);
     if (cached === undefined) return;
-    const privateKey = createPrivateKey(cached.keyPem);
+    const privateKey = readPrivateKey(cached.keyPem);
     const answer = { chainPem: cached.chainPem, rootsPem: cached.rootsPem };
     const { leaf, roots } = checkAnswer(answer, { privateKey, spiffeId, nowMs: clock.now(), maxSkewMs });
     const { chainPem, keyPem, acceptedMs } = cached;
@@ -100,14 +101,12 @@ async function readCache(directory: string, path: string): Promise<CachedIdentit
 }
 
 function parseCache(path: string, text: string): CachedIdentity {
-  const value: unknown = JSON.parse(text);
+  const { acceptedMs, ...parts } = parseObject(path, text);
   const part = (name: string): string => {
-    const found: unknown = typeof value === "object" && value !== null ? Reflect.get(value, name) : undefined;
+    const found = parts[name];
     if (typeof found === "string") return found;
     throw new IdentityCacheError(path, `it has no ${name}`);
   };
-  const acceptedMs: unknown =
-    typeof value === "object" && value !== null ? Reflect.get(value, "acceptedMs") : undefined;
   if (typeof acceptedMs !== "number") throw new IdentityCacheError(path, "it has no acceptedMs");
   if (splitPem(part("keyPem")).blocks.length !== 1) throw new IdentityCacheError(path, "it has no key");
   return {
@@ -117,6 +116,17 @@ function parseCache(path: string, text: string): CachedIdentity {
     keyPem: part("keyPem"),
     rootsPem: part("rootsPem"),
   };
+}
+
+/** The engine's words on what is no JSON are left out: they may quote the key. */
+function parseObject(path: string, text: string): Readonly<Record<string, unknown>> {
+  try {
+    const value: unknown = JSON.parse(text);
+    if (typeof value === "object" && value !== null) return { ...value };
+  } catch {
+    // as for another kind of value
+  }
+  throw new IdentityCacheError(path, "it is not a JSON object");
 }
 
 /** @param forbidden bits that the mode must not have */

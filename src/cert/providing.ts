@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-import { createPrivateKey } from "node:crypto";
+import { createPrivateKey, type KeyObject } from "node:crypto";
 import { splitPem } from "../lib/pem.ts";
 import { AnswerError, maxSkewMs, type ReadCertificate, readCertificate } from "./answer.ts";
 import type { CertDeps } from "./cert-store-face.ts";
@@ -72,7 +72,8 @@ export function checkPair(
     throw new AnswerError("malformed", `the certificate chain: ${problem ?? "there is no certificate in it"}`);
   }
   const leaf = readOrThrow(block.der, block.pem);
-  if (!isPair(leaf, keyPem)) throw new AnswerError("wrong-key", "certificate and key do not belong together");
+  if (!leaf.x509.checkPrivateKey(readPrivateKey(keyPem)))
+    throw new AnswerError("wrong-key", "certificate and key do not belong together");
   return { leaf, spiffeId: /(?:^|, )URI:(spiffe:[^,]*)/.exec(leaf.x509.subjectAltName ?? "")?.[1] ?? "" };
 }
 
@@ -100,11 +101,11 @@ function readOrThrow(der: Uint8Array, pem: string): ReadCertificate {
   }
 }
 
-function isPair(leaf: ReadCertificate, keyPem: string): boolean {
+/** @throws AnswerError without the library's own words, which may quote the key */
+export function readPrivateKey(pem: string): KeyObject {
   try {
-    return leaf.x509.checkPrivateKey(createPrivateKey(keyPem));
+    return createPrivateKey(pem);
   } catch {
-    // The library's error may quote the key.
     throw new AnswerError("malformed", "the private key cannot be read");
   }
 }

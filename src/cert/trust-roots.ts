@@ -16,12 +16,15 @@ export class TrustRoots {
   readonly #roots = new Map<string, KeptRoot>();
   #anchors: readonly ReadCertificate[] = [];
   #changedMs: number | undefined;
+  /** Asked for every second; undefined while it has to be put together. */
+  #rootsPem: string | undefined;
 
   /**
    * Takes the roots of a new answer.
    * @param keepMs how long those that are no longer among them stay: the longest that a peer's certificate may last
    */
   take(roots: readonly ReadCertificate[], keepMs: number, nowMs: number): void {
+    this.#rootsPem = undefined;
     const given = new Map(roots.map((root) => [fingerprint(root), root]));
     for (const [key, root] of this.#roots) {
       if (given.has(key) || root.untilMs !== undefined) continue;
@@ -35,20 +38,22 @@ export class TrustRoots {
 
   /** Replaces the roots that the mesh's control plane distributes; they are trusted beside the CA's. */
   setAnchors(anchors: readonly ReadCertificate[]): void {
+    this.#rootsPem = undefined;
     this.#anchors = anchors;
   }
 
   /** Forgets the roots that are kept no longer. */
   prune(nowMs: number): void {
     for (const [key, root] of this.#roots) {
-      if (root.untilMs !== undefined && root.untilMs <= nowMs) this.#roots.delete(key);
+      if (root.untilMs === undefined || root.untilMs > nowMs) continue;
+      this.#rootsPem = undefined;
+      this.#roots.delete(key);
     }
   }
 
   /** Each root once, in an order that depends on the content alone. Empty before the first. */
   get rootsPem(): string {
-    const pems = new Set([...this.#roots.values(), ...this.#anchors].map((root) => root.pem));
-    return [...pems].sort().join("");
+    return (this.#rootsPem ??= this.#join());
   }
 
   /** When a root came that was not there before; undefined before the first. */
@@ -60,6 +65,11 @@ export class TrustRoots {
   get firstExpiryMs(): number | undefined {
     const ends = [...this.#roots.values(), ...this.#anchors].map((root) => root.notAfterMs);
     return ends.length === 0 ? undefined : Math.min(...ends);
+  }
+
+  #join(): string {
+    const pems = new Set([...this.#roots.values(), ...this.#anchors].map((root) => root.pem));
+    return [...pems].sort().join("");
   }
 }
 

@@ -50,6 +50,7 @@ class SdsStream implements SecretReader {
   readonly #leases = new Map<string, Disposable>();
   readonly #failed = Promise.withResolvers<never>();
   #sending: Promise<void> | undefined;
+  #isClosed = false;
 
   constructor(call: ServerStreamCall, options: SdsStreamOptions) {
     this.#call = call;
@@ -66,6 +67,7 @@ class SdsStream implements SecretReader {
   }
 
   close(): void {
+    this.#isClosed = true;
     for (const name of this.#subscription.names) this.#options.observer.unsubscribed(name);
     for (const lease of this.#leases.values()) lease[Symbol.dispose]();
     this.#leases.clear();
@@ -88,7 +90,10 @@ class SdsStream implements SecretReader {
   async #read(): Promise<void> {
     const { protocol, observer, hub } = this.#options;
     for await (const message of this.#call.requests) {
-      const step = this.#subscription.request(protocol.parseRequest(await readWhole(message)));
+      const bytes = await readWhole(message);
+      // A stream that has failed may still have read a message; nobody would end what it asks for.
+      if (this.#isClosed) return;
+      const step = this.#subscription.request(protocol.parseRequest(bytes));
       for (const report of step.reports) observer.report(report);
       for (const name of step.removed) this.#release(name);
       if (step.end !== undefined) throw observer.refused(endError(step.end));

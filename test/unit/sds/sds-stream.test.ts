@@ -1,0 +1,51 @@
+// SPDX-License-Identifier: Apache-2.0
+import { expect, test } from "vitest";
+import { DiscoveryRequest } from "../../../src/gen/envoy/service/discovery/v3/discovery.ts";
+import type { IncomingMessage } from "../../../src/lib/grpc/message.ts";
+import type { ServerStreamCall } from "../../../src/lib/grpc/server.ts";
+import { createSdsMetrics } from "../../../src/sds/index.ts";
+import { SdsObserver } from "../../../src/sds/sds-observer.ts";
+import { serveSdsStream } from "../../../src/sds/sds-stream.ts";
+import type { SecretHub, SecretReader } from "../../../src/sds/secret-hub.ts";
+import { parseSecretName, type SecretName } from "../../../src/sds/secret-name.ts";
+import { stateOfTheWorld } from "../../../src/sds/state-of-the-world.ts";
+import { FakeClock } from "../../support/fake-clock.ts";
+import { testLog } from "../../support/test-log.ts";
+
+function requestFor(...resourceNames: string[]): IncomingMessage {
+  const bytes = DiscoveryRequest.encode(DiscoveryRequest.fromPartial({ node: { id: "n" }, resourceNames })).finish();
+  return { kind: "whole", length: bytes.length, bytes };
+}
+
+test("a message that is read after the stream has failed subscribes to nothing", async () => {
+  const subscribed: string[] = [];
+  const failed = Promise.withResolvers<undefined>();
+  const readOn = Promise.withResolvers<undefined>();
+  async function* requests(): AsyncGenerator<IncomingMessage, void, undefined> {
+    yield requestFor("default");
+    failed.resolve(undefined);
+    await readOn.promise;
+    yield requestFor("default", "ROOTCA");
+  }
+  let reader: SecretReader | undefined;
+  const hub = {
+    subscribe: (name: SecretName, asking: SecretReader) => {
+      subscribed.push(name.text);
+      reader = asking;
+      return { [Symbol.dispose]: () => subscribed.splice(subscribed.indexOf(name.text), 1) };
+    },
+    settled: () => undefined,
+  } as unknown as SecretHub;
+  const observer = new SdsObserver({ metrics: createSdsMetrics(), log: testLog().log, onEvent: () => undefined });
+  const call = { requests: requests(), write: () => Promise.resolve() } as unknown as ServerStreamCall;
+  const options = { protocol: stateOfTheWorld, hub, parseName: parseSecretName, nextNonce: () => "1", observer };
+  const served = serveSdsStream(call, { ...options, clock: new FakeClock() });
+  served.catch(() => undefined);
+  await failed.promise;
+  expect(subscribed).toEqual(["default"]);
+  reader?.refuse({ kind: "workload-certificate", text: "default" }, new Error("given up"));
+  await expect(served).rejects.toThrow("given up");
+  readOn.resolve(undefined);
+  await new Promise((resolve) => setImmediate(resolve));
+  expect(subscribed).toEqual([]);
+});
