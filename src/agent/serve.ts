@@ -12,7 +12,7 @@ import type { StatusServer, StatusSources } from "../status/index.ts";
 import type { XdsProxy } from "../xds/index.ts";
 import type { AgentDeps, AgentEnd, AgentSignals } from "./agent.ts";
 import { startDiscovery } from "./discovery-room.ts";
-import { startDns } from "./dns-room.ts";
+import { prepareDns } from "./dns-room.ts";
 import { Ending } from "./ending.ts";
 import { createEnvoySide } from "./envoy-side.ts";
 import { startIdentity } from "./identity-rooms.ts";
@@ -49,9 +49,10 @@ export async function serve(started: Started, deps: AgentDeps, signals: AgentSig
     envoy?.counts ?? { failures: 0, restarts: 0, swaps: 0, refusedSwaps: 0 };
   const identityStart = { config, socket: started.sdsSocket, holds, phases, envoyStarts };
   const identity = await startIdentity(identityStart, rooms, roomDeps);
-  const dns = await startDns({ config, holds, metrics: identity.metrics.agent.dns }, rooms, roomDeps);
+  const dns = prepareDns(config, holds, rooms);
   rooms.defer(started.onEnd);
   const xds = await startDiscovery({ config, socket: started.xdsSocket, identity, holds, dns }, rooms, roomDeps);
+  await dns?.start(identity.metrics.agent.dns, roomDeps);
   const side = await createEnvoySide(envoy, config, rooms, roomDeps);
   const sources: StatusSources = {
     holds,

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-import type { Clock } from "../lib/clock.ts";
+import type { Deps } from "../lib/deps.ts";
 import { Watched } from "../lib/watched.ts";
 import type { NameTable } from "../model/name-table.ts";
 import { debugTable } from "./debug-table.ts";
@@ -16,12 +16,14 @@ export interface Names {
   debugTable(): unknown;
 }
 
-export function createNames(domain: ProxyDomain, clock: Clock): Names {
+export function createNames(domain: ProxyDomain, { clock, log }: Pick<Deps, "clock" | "log">): Names {
   const lookup = new Watched<LookupTable>();
   return {
     lookup,
     async replace(table, signal) {
-      lookup.set(await buildLookupTable(table, domain, () => clock.delay(0, signal)));
+      const built = await buildLookupTable(table, domain, () => clock.delay(0, signal));
+      lookup.set(built);
+      log.info("name table taken over", { services: table.length, names: built.names().size });
     },
     debugTable: () => (lookup.current === undefined ? undefined : debugTable(lookup.current)),
   };

@@ -1,11 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
-import { writeFileSync } from "node:fs";
+import { readFileSync, writeFileSync } from "node:fs";
 import { readdir } from "node:fs/promises";
 import { join } from "node:path";
 import { expect, test } from "vitest";
 import { typeUrls } from "../../src/xds/type-url.ts";
 import { startFakeCa } from "../fakes/fake-ca.ts";
 import { type FakeControlPlane, startFakeControlPlane } from "../fakes/fake-control-plane.ts";
+import { answering, startFakeResolver } from "../fakes/fake-resolver.ts";
 import { ask } from "../support/dns-client.ts";
 import { encodeQuery } from "../support/dns-messages.ts";
 import { dnsEnvironment } from "../support/dns-environment.ts";
@@ -65,6 +66,17 @@ test.each(["compatible", "strict"])(
     });
   },
 );
+
+test("an agent whose Envoy dies before the first name table leaves word that it was missing", async () => {
+  await using ca = await startFakeCa();
+  await using controlPlane = await controlPlaneWithoutNames();
+  const env = { ...(await dnsEnvironment()), ATTACHE_TERMINATION_MESSAGE_PATH: "./message" };
+  await using pod = await startPod({ ca, ...podBehind(controlPlane, env) });
+  await eventually(() => expect(controlPlane.seen(typeUrls.nameTable)).toHaveLength(1), { withinMs: 10_000 });
+  for (const pid of pod.envoyPids()) process.kill(pid, "SIGKILL");
+  await pod.exited;
+  expect(readFileSync(join(pod.directory, "message"), "utf8")).toContain(`dns: ${waits}`);
+});
 
 test("/debug/ndsz has the name table with its registries, and every change of it", async () => {
   await using ca = await startFakeCa();
@@ -193,4 +205,25 @@ test("an agent that is started again without a control plane has the names of be
     async () => expect((await ask(server, "udp", encodeQuery("web"))).answers).toMatchObject([{ data: "10.0.0.2" }]),
     { withinMs: 5_000 },
   );
+});
+
+test.runIf(process.getuid?.() === 0)("a whole agent asks the resolvers that its file names, at port 53", async () => {
+  await using ca = await startFakeCa();
+  await using resolver = await startFakeResolver(answering({ "www.example.org.": ["192.0.2.1"] }), "127.0.53.1", 53);
+  const env = await dnsEnvironment();
+  const server = { host: "127.0.0.1", port: Number(env.DNS_PROXY_ADDR.split(":")[1]) };
+  await using pod = await startPod({
+    ca,
+    env: { ...env, ATTACHE_RESOLV_CONF: "resolv.conf" },
+    prepare: ({ directory }) => {
+      writeFileSync(join(directory, "resolv.conf"), `nameserver ${resolver.host}\n`);
+    },
+  });
+  await pod.untilReady();
+  for (const transport of ["udp", "tcp"] as const) {
+    expect((await ask(server, transport, encodeQuery("www.example.org"))).answers).toMatchObject([
+      { data: "192.0.2.1" },
+    ]);
+  }
+  expect(resolver.seen.map(({ transport }) => transport)).toEqual(["udp", "tcp"]);
 });

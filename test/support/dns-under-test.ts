@@ -57,7 +57,7 @@ export async function startDns(options: DnsUnderTestOptions = {}): Promise<DnsUn
   writeResolvConf(resolvConf(options.ownResolver === true ? [listen] : resolvers));
   const { log, records } = testLog();
   const domain = { namespace: "ns1", domain: "svc.cluster.local" };
-  const names = createNames(domain, systemClock);
+  const names = createNames(domain, { clock: systemClock, log });
   if (table !== undefined) await names.replace(table, new AbortController().signal);
   const metrics = createAgentMetrics({ version: "", now: () => 0, certificates: () => [] }).dns;
   const failures: unknown[] = [];

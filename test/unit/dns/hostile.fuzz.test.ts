@@ -38,7 +38,7 @@ const anything = fc.oneof(
   fc.uint8Array({ maxLength: 600 }).map((bytes) => Buffer.from(bytes)),
 );
 
-const runs = { numRuns: 20_000 };
+const runs = { numRuns: 4_000 };
 const domain = { namespace: "ns1", domain: "svc.cluster.local" };
 const addresses = Array.from({ length: 200 }, (_, i) => `10.0.0.${String(i)}`);
 const everything = await buildLookupTable([named("*.mesh", addresses)], domain, () => Promise.resolve());
@@ -63,7 +63,7 @@ describe("whatever comes from a client", () => {
       }),
       runs,
     );
-    for (const count of Object.values(kinds)) expect(count).toBeGreaterThan(1_000);
+    for (const count of Object.values(kinds)) expect(count).toBeGreaterThan(200);
   });
 
   test("is answered from the table in no more bytes than it takes, and so that a reader understands it", () => {
@@ -86,7 +86,7 @@ describe("whatever comes from a client", () => {
       }),
       runs,
     );
-    expect(answered).toBeGreaterThan(500);
+    expect(answered).toBeGreaterThan(100);
   });
 });
 
@@ -110,7 +110,7 @@ describe("whatever comes from a resolver", () => {
       }),
       runs,
     );
-    expect(accepted).toBeGreaterThan(5_000);
+    expect(accepted).toBeGreaterThan(1_000);
   });
 
   test("under another ID or with another question is not a reply to it", () => {
@@ -125,7 +125,7 @@ describe("whatever comes from a resolver", () => {
         const isSame = parsed.kind === "query" && parsed.question.toString("latin1").toLowerCase() === question;
         expect(isReplyTo(withId(encodeReply(other), id), asked, id)).toBe(isSame);
       }),
-      { numRuns: 2_000 },
+      { numRuns: 1_000 },
     );
   });
 });
