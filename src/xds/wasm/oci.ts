@@ -135,10 +135,14 @@ class Registry {
 }
 
 function parseToken(text: string): string {
-  const { token, access_token } = JSON.parse(text) as { readonly token?: unknown; readonly access_token?: unknown };
-  const found = token ?? access_token;
-  if (typeof found !== "string") throw new Error("the registry's login gave no token");
-  return found;
+  try {
+    const { token, access_token } = JSON.parse(text) as { readonly token?: unknown; readonly access_token?: unknown };
+    const found = token ?? access_token;
+    if (typeof found === "string") return found;
+  } catch {
+    // The engine's words may quote a token.
+  }
+  throw new Error("the registry's login gave no token");
 }
 
 function parseManifest(bytes: Buffer): { readonly digest: string; readonly isArchive: boolean } {

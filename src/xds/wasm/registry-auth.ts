@@ -20,8 +20,9 @@ export function parsePullSecret(json: string, registry: string): RegistryLogin |
   let secret: unknown;
   try {
     secret = JSON.parse(json);
-  } catch (cause) {
-    throw new Error("the pull secret is not JSON", { cause });
+  } catch {
+    // The engine's words may quote it.
+    throw new Error("the pull secret is not JSON");
   }
   const auths = memberOf(secret, "auths");
   if (typeof auths !== "object" || auths === null) throw new Error("the pull secret has no auths");

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 import { expect, test } from "vitest";
+import { describeError } from "../../../../src/lib/errors.ts";
 import { parseImageReference } from "../../../../src/xds/wasm/oci.ts";
 import { parseChallenge, parsePullSecret } from "../../../../src/xds/wasm/registry-auth.ts";
 import { BlockedAddresses } from "../../../../src/xds/wasm/addresses.ts";
@@ -13,6 +14,16 @@ test("a pull secret gives the login of its registry, in both forms", () => {
   expect(parsePullSecret(secret, "t.example")).toBeUndefined();
   for (const wrong of ["", "null", "{}", "[]"])
     expect(() => parsePullSecret(wrong, "r.example")).toThrow("pull secret");
+});
+
+test("what is wrong with a pull secret is said without a part of it", () => {
+  const wrong = "dXNlcjpwYXNzd29yZA==";
+  expect(() => parsePullSecret(wrong, "r.example")).toThrow("not JSON");
+  try {
+    parsePullSecret(wrong, "r.example");
+  } catch (error) {
+    expect(describeError(error)).not.toContain(wrong.slice(0, 8));
+  }
 });
 
 test("a registry is found by its host in a URL, and Docker Hub by its older names", () => {
