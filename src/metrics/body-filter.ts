@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+import { KeptBytes } from "./kept-bytes.ts";
 
 /** What becomes of a comment line: passed on, left out, or replaced by other lines. */
 export type CommentVerdict = "keep" | "drop" | { readonly lines: readonly string[] };
@@ -14,7 +15,7 @@ export interface LineRules {
 const newline = 0x0a;
 const hash = 0x23;
 const nothing = new Uint8Array();
-/** A line of a scrape is not longer than this; what is longer is passed on in parts. */
+/** A line of a scrape is not longer than this. */
 const maxLineBytes = 256 * 1024;
 
 /**
@@ -23,36 +24,37 @@ const maxLineBytes = 256 * 1024;
  */
 export class BodyFilter {
   readonly #rules: LineRules;
-  #carry = Buffer.alloc(0);
+  /** The beginning of a line whose end is still to come. */
+  readonly #carry = new KeptBytes();
 
   constructor(rules: LineRules) {
     this.#rules = rules;
   }
 
-  /** @returns pieces that may share memory with `bytes` */
+  /**
+   * @returns pieces that may share memory with `bytes`
+   * @throws Error when a line is so long that this can be no scrape
+   */
   feed(bytes: Uint8Array): readonly Uint8Array[] {
     const buffer = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength);
     const last = buffer.lastIndexOf(newline);
-    if (last < 0 && this.#carry.byteLength + buffer.byteLength < maxLineBytes) {
-      this.#carry = Buffer.concat([this.#carry, buffer]);
-      return [];
-    }
     const pieces: Uint8Array[] = [];
     let start = 0;
-    if (this.#carry.byteLength > 0) {
+    if (last >= 0 && this.#carry.byteLength > 0) {
       start = buffer.indexOf(newline) + 1;
-      this.#block(Buffer.concat([this.#carry, buffer.subarray(0, start)]), pieces);
+      this.#block(Buffer.concat([...this.#carry.take(), buffer.subarray(0, start)]), pieces);
     }
     this.#block(buffer.subarray(start, last + 1), pieces);
-    this.#carry = Buffer.from(buffer.subarray(last + 1));
+    this.#carry.append(buffer.subarray(last + 1));
+    if (this.#carry.byteLength > maxLineBytes) throw new Error(`a line exceeds ${String(maxLineBytes)} bytes`);
     return pieces;
   }
 
   /** The last line of a body that was whole, with an end if it had none. */
   end(): readonly Uint8Array[] {
     const pieces: Uint8Array[] = [];
-    if (this.#carry.byteLength > 0) this.#block(Buffer.concat([this.#carry, Buffer.from("\n")]), pieces);
-    this.#carry = Buffer.alloc(0);
+    const rest = this.#carry.take();
+    if (rest.length > 0) this.#block(Buffer.concat([...rest, Buffer.from("\n")]), pieces);
     return pieces;
   }
 

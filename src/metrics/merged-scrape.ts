@@ -128,8 +128,9 @@ class AnswerWriter {
     let sinkFailure: Error | undefined;
     try {
       await part.fetch.emit(async (bytes) => {
+        const pieces = filter.feed(bytes);
         try {
-          await this.#pieces(filter.feed(bytes));
+          await this.#pieces(pieces);
         } catch (error) {
           sinkFailure = error instanceof Error ? error : new Error(String(error));
           throw sinkFailure;

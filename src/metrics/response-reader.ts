@@ -15,8 +15,10 @@ const maxHeadBytes = 64 * 1024;
 export class ResponseReader {
   readonly #handler: ResponseHandler;
   #state: State = "head";
-  /** What has come of the head, or of the current line between chunks. */
+  /** What has come of the current line of the head, or between chunks. */
   #text = "";
+  #headLines: string[] = [];
+  #headBytes = 0;
   #leftBytes = 0;
 
   constructor(handler: ResponseHandler) {
@@ -64,16 +66,14 @@ export class ResponseReader {
     const end = bytes.indexOf(0x0a);
     const taken = end < 0 ? bytes : bytes.subarray(0, end + 1);
     this.#text += Buffer.from(taken.buffer, taken.byteOffset, taken.byteLength).toString("latin1");
-    if (this.#text.length > maxHeadBytes) throw new Error("the answer's header is too long");
+    if (this.#headBytes + this.#text.length > maxHeadBytes) throw new Error("the answer's header is too long");
     if (end >= 0) this.#lineEnded();
     return bytes.subarray(taken.byteLength);
   }
 
   #lineEnded(): void {
-    if (this.#state === "head") {
-      if (!/(^|\n)\r?\n$/.test(this.#text)) return;
-      this.#headEnded(this.#text);
-    } else if (this.#state === "chunk-size") {
+    if (this.#state === "head") this.#headLineEnded(this.#text.trimEnd());
+    else if (this.#state === "chunk-size") {
       const size = /^([0-9a-f]{1,12})\s*(;.*)?\r?\n$/i.exec(this.#text)?.[1];
       if (size === undefined) throw new Error("the answer has a chunk without a size");
       this.#leftBytes = Number.parseInt(size, 16);
@@ -86,8 +86,17 @@ export class ResponseReader {
     this.#text = "";
   }
 
-  #headEnded(text: string): void {
-    const [statusLine = "", ...lines] = text.split(/\r?\n/);
+  #headLineEnded(line: string): void {
+    this.#headBytes += this.#text.length;
+    this.#headLines.push(line);
+    if (line !== "") return;
+    const head = this.#headLines;
+    this.#headLines = [];
+    this.#headBytes = 0;
+    this.#headEnded(head);
+  }
+
+  #headEnded([statusLine = "", ...lines]: readonly string[]): void {
     const status = Number(/^HTTP\/1\.[01] (\d{3})/.exec(statusLine)?.[1]);
     if (Number.isNaN(status)) throw new Error("the answer is not HTTP/1.1");
     const headers = new Map<string, string>();

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 import { formatHostPort } from "../lib/host-port.ts";
 import { looksLikeMetrics } from "./body-check.ts";
+import { KeptBytes } from "./kept-bytes.ts";
 import { type Fetch, type FetchTarget, startFetch } from "./http-get.ts";
 import { parseScrapeFormat, type ScrapeFormat } from "./scrape-format.ts";
 
@@ -31,7 +32,7 @@ export class TargetFetch {
   #fetch: Fetch;
   #redirect: FetchTarget | undefined;
   #redirects = 0;
-  readonly #kept: Uint8Array[] = [];
+  readonly #kept = new KeptBytes();
   #receivedBytes = 0;
   #format: ScrapeFormat = { kind: "text" };
   #decide: (decision: TargetDecision) => void;
@@ -76,7 +77,7 @@ export class TargetFetch {
    * @throws FetchError when a body that was begun does not come to its end; what came of it was handed over
    */
   async emit(write: PieceWriter): Promise<void> {
-    for (const bytes of this.#kept.splice(0)) await write(bytes);
+    for (const bytes of this.#kept.take()) await write(bytes);
     this.#write = write;
     this.#fetch.resume();
     await this.#fetch.done;
@@ -86,7 +87,7 @@ export class TargetFetch {
 
   /** The families that the body declares, as far as it is here; to be asked after the decision and before `emit`. */
   declaredFamilies(): readonly string[] {
-    const text = Buffer.concat(this.#kept).toString("latin1");
+    const text = Buffer.concat(this.#kept.pieces()).toString("latin1");
     return Array.from(text.matchAll(/^# TYPE (\S+)/gm), (match) => match[1] ?? "");
   }
 
@@ -133,14 +134,14 @@ export class TargetFetch {
   }
 
   #keep(bytes: Uint8Array): boolean {
-    this.#kept.push(Uint8Array.from(bytes));
+    this.#kept.append(bytes);
     if (this.#receivedBytes <= this.#limits.wholeBytes) return true;
     this.#decideByBody();
     return false;
   }
 
   #decideByBody(): void {
-    const start = Buffer.from(this.#kept[0] ?? []).toString("latin1");
+    const start = this.#kept.pieces()[0]?.toString("latin1") ?? "";
     if (looksLikeMetrics(start)) this.#decide({ kind: "usable", format: this.#format });
     else this.#decide({ kind: "failed", reason: new Error("the answer is no metrics") });
   }

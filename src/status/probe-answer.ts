@@ -19,8 +19,15 @@ export function readAnswer(asked: ClientRequest): Promise<ProbeAnswer> {
       resolve({ status: response.statusCode ?? 101, location: undefined, body: new Uint8Array() });
     });
     asked.on("response", (response) => {
+      const { statusCode = 0 } = response;
+      // these have no body, and one that is sent nevertheless is nothing to the kubelet
+      if (statusCode === 204 || statusCode === 304) {
+        resolve({ status: statusCode, location: undefined, body: new Uint8Array() });
+        response.resume();
+        return;
+      }
       readBody(response).then((body) => {
-        resolve({ status: response.statusCode ?? 0, location: response.headers.location, body });
+        resolve({ status: statusCode, location: response.headers.location, body });
       }, reject);
     });
     asked.end();

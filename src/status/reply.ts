@@ -44,7 +44,8 @@ export function sendReply({ request, response }: ReplyTo, reply: Reply): void {
     sendCoded(response, reply, Buffer.from(body), accepted).catch(() => response.destroy());
     return;
   }
-  response.writeHead(status, { ...headers, Vary: "Accept-Encoding", "Content-Length": bytes });
+  const length = status === 204 ? undefined : { "Content-Length": bytes };
+  response.writeHead(status, { ...headers, Vary: "Accept-Encoding", ...length });
   // a text leaves in one write with the header, nothing at all in none of its own
   if (bytes === 0) response.end();
   else response.end(body);

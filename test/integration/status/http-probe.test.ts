@@ -1,7 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
+import { createServer } from "node:net";
 import { expect, test } from "vitest";
 import type { AppProbe, AppProbeHandler } from "../../../src/status/status-config.ts";
 import { answer, routes, startFakeApp } from "../../fakes/fake-app.ts";
+import { listening } from "../../support/listening.ts";
 import { rawHttp } from "../../support/raw-http.ts";
 import { startStatus } from "./status-fixture.ts";
 
@@ -114,6 +116,25 @@ test.each(families)(
     }
   },
 );
+
+test("P16 a 204 is passed through, also when the application sends a body after it, which it must not", async () => {
+  await using server = await listening(
+    createServer((socket) => {
+      socket
+        .on("error", () => undefined)
+        .once("data", () => {
+          socket.end("HTTP/1.1 204 No Content\r\nContent-Length: 5\r\n\r\nhello");
+        });
+    }),
+  );
+  for (const probeKeepalive of [false, true]) {
+    await using status = await startStatus({ probeKeepalive, appProbes: probes(http(server.port, "/")) });
+    for (let time = 0; time < 3; time++) {
+      const made = await rawHttp(status.port, { target: live });
+      expect([made.status, made.body, made.headers.get("content-length")]).toEqual([204, "", undefined]);
+    }
+  }
+});
 
 test("what the application does wrong is told apart from what the agent cannot do", async () => {
   await using slow = await startFakeApp(() => undefined);

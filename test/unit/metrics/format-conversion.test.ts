@@ -147,6 +147,17 @@ test.each([
   expect(canonicalFloat(given)).toBe(expected);
 });
 
+test.each(["# HELP ", "a"])(
+  "a line without an end that begins with %j is refused, at once and in single bytes",
+  (start) => {
+    const line = start + "x".repeat(300_000);
+    expect(() => filtered([["one", line]], text)).toThrow(/a line exceeds/);
+    expect(() => filtered([["one", `a 1\n${line}\nb 1\n`]], text, 1)).toThrow(/a line exceeds/);
+    const long = start + "x".repeat(200_000);
+    expect(filtered([["one", long]], text, 1)).toBe(start === "a" ? `${long}\n` : "");
+  },
+);
+
 test("no body, however broken, makes the filter throw, and each line out ends", () => {
   fc.assert(
     fc.property(

@@ -44,6 +44,13 @@ test("an answer that was cut is not complete", () => {
   expect(read("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n", 9, true).complete).toBe(false);
 });
 
+test("a head of very many lines costs no more than one of few", () => {
+  const startMs = performance.now();
+  for (let time = 0; time < 10; time++)
+    expect(read(`HTTP/1.1 200 OK\r\n${"a\n".repeat(30_000)}\n`, 1).status).toBe(200);
+  expect(performance.now() - startMs).toBeLessThan(2_000);
+});
+
 test.each([
   "SSH-2.0-OpenSSH\r\n\r\n",
   "HTTP/1.1 200 OK\r\nContent-Length: -1\r\n\r\n",
