@@ -55,7 +55,7 @@ test.each(["compatible", "strict"])(
       );
     await untilOnlyNamesAreMissing();
     controlPlane.set(typeUrls.nameTable, []);
-    await eventually(() => expect(controlPlane.seen(typeUrls.nameTable)).toHaveLength(2), { withinMs: 2_000 });
+    await eventually(() => expect(controlPlane.seen(typeUrls.nameTable)).toHaveLength(2), { withinMs: 5_000 });
     await untilOnlyNamesAreMissing();
     expect(await textOf(pod, "/debug/ndsz")).toEqual({ status: 404, text: "{}" });
     controlPlane.set(typeUrls.nameTable, [nameTableResource([])]);
@@ -121,24 +121,21 @@ test("a whole agent answers for the mesh over UDP and TCP, passes the rest on, c
     },
   });
   const server = { host: "127.0.0.1", port: Number(env.DNS_PROXY_ADDR.split(":")[1]) };
-  await eventually(() => expect(pod.log()).toContain("DNS proxy listens"), { withinMs: 10_000 });
-  const early = ask(server, "udp", encodeQuery("web"));
   controlPlane.set(typeUrls.nameTable, [nameTableResource([kubernetes("web", "demo", ["10.0.0.1"])])]);
-  expect((await early).rcode).toBe(0);
+  await pod.untilReady();
   for (const transport of ["udp", "tcp"] as const) {
     const reply = await ask(server, transport, encodeQuery("web.demo.demo.svc.cluster.local"));
     expect(reply.answers.map(({ data }) => data)).toEqual(["web.demo.", "10.0.0.1"]);
   }
-  await pod.untilReady();
   expect((await ask(server, "udp", encodeQuery("nobody.example.org"))).rcode).not.toBe(0);
   const { text } = await textOf(pod, "/stats/prometheus");
-  expect(text).toMatch(/^istio_agent_dns_requests_total 4$/m);
+  expect(text).toMatch(/^istio_agent_dns_requests_total 3$/m);
   expect(text).toMatch(/^istio_agent_dns_upstream_requests_total 1$/m);
   expect(text).toMatch(/^istio_agent_dns_upstream_request_duration_seconds_count 1$/m);
   controlPlane.set(typeUrls.nameTable, [nameTableResource([kubernetes("web", "demo", ["10.0.0.2"])], "2")]);
   await eventually(
     async () => expect((await ask(server, "udp", encodeQuery("web"))).answers).toMatchObject([{ data: "10.0.0.2" }]),
-    { withinMs: 2_000 },
+    { withinMs: 5_000 },
   );
   await controlPlane.kill();
   expect((await ask(server, "udp", encodeQuery("web"))).answers).toMatchObject([{ data: "10.0.0.2" }]);
@@ -186,7 +183,7 @@ test("an agent that is started again without a control plane has the names of be
     eventually(
       async () => expect((await readdir(cache.path)).filter((name) => name.startsWith("nds."))).toHaveLength(1),
       {
-        withinMs: 3_000,
+        withinMs: 5_000,
       },
     );
   {

@@ -65,8 +65,8 @@ describe.each(["udp", "tcp"] as const)("over %s", (transport) => {
       expect(value.answers).toHaveLength(1);
       took.push(tookMs);
     }
-    expect(took.filter((ms) => ms > 400).length).toBeLessThanOrEqual(1);
-    expect(Math.max(...took)).toBeLessThan(1_500);
+    expect(resolvers.one.seen.length).toBeLessThan(5);
+    expect(Math.max(...took)).toBeLessThan(2_400);
   });
 
   test.each([
@@ -74,20 +74,20 @@ describe.each(["udp", "tcp"] as const)("over %s", (transport) => {
     ["REFUSED", refused],
   ])("2.5: %s of one resolver is not final, and does not wait for the time of a try", async (_, unwilling) => {
     await using resolvers = await twoResolvers(unwilling, good);
-    await using dns = await startDns({ table: [], resolvers: resolvers.both, timeoutMs: 5_000 });
+    await using dns = await startDns({ table: [], resolvers: resolvers.both, timeoutMs: 20_000 });
     for (let i = 0; i < 10; i++) {
       const { value, tookMs } = await timed(() => ask(dns.address, transport, query));
       expect([value.rcode, value.answers.length]).toEqual([0, 1]);
-      expect(tookMs).toBeLessThan(900);
+      expect(tookMs).toBeLessThan(3_500);
     }
   });
 
   test("2.5: what every resolver says that does not want to answer is the answer", async () => {
     await using resolvers = await twoResolvers(refused, refused);
-    await using dns = await startDns({ table: [], resolvers: resolvers.both });
+    await using dns = await startDns({ table: [], resolvers: resolvers.both, timeoutMs: 20_000 });
     const { value, tookMs } = await timed(() => ask(dns.address, transport, query));
     expect(value).toMatchObject({ id: 4711, rcode: 5 });
-    expect(tookMs).toBeLessThan(900);
+    expect(tookMs).toBeLessThan(3_500);
     expect(dns.metrics.upstreamFailures.value()).toBe(0);
   });
 
@@ -105,7 +105,7 @@ describe.each(["udp", "tcp"] as const)("over %s", (transport) => {
     const { value, tookMs } = await timed(() => ask(dns.address, transport, query));
     expect(value).toMatchObject({ id: 4711, rcode: 2, answers: [] });
     expect(tookMs).toBeGreaterThan(490);
-    expect(tookMs).toBeLessThan(2_000);
+    expect(tookMs).toBeLessThan(5_000);
     expect(dns.metrics.upstreamFailures.value()).toBe(1);
     expect(dns.records.filter(({ level }) => level === "warn").map(({ message }) => message)).toEqual([
       "no resolver answers",
@@ -113,20 +113,20 @@ describe.each(["udp", "tcp"] as const)("over %s", (transport) => {
   });
 
   test.each([false, true])("2.5: no resolver is named, parallel %s: SERVFAIL at once", async (parallel) => {
-    await using dns = await startDns({ table: [], parallel, timeoutMs: 5_000 });
+    await using dns = await startDns({ table: [], parallel, timeoutMs: 20_000 });
     const { value, tookMs } = await timed(() => ask(dns.address, transport, query));
     expect(value.rcode).toBe(2);
-    expect(tookMs).toBeLessThan(900);
+    expect(tookMs).toBeLessThan(3_500);
   });
 
   test("a resolver that nobody is at is told by the system, and the next one is asked at once", async () => {
     await using resolver = await startFakeResolver(good, "127.0.0.2");
     const gone = { host: "127.0.0.1", port: resolver.port };
-    await using dns = await startDns({ table: [], resolvers: [gone, resolver], timeoutMs: 10_000 });
+    await using dns = await startDns({ table: [], resolvers: [gone, resolver], timeoutMs: 20_000 });
     for (let i = 0; i < 10; i++) {
       const { value, tookMs } = await timed(() => ask(dns.address, transport, query));
       expect(value.answers).toHaveLength(1);
-      expect(tookMs).toBeLessThan(1_500);
+      expect(tookMs).toBeLessThan(3_500);
     }
   });
 
@@ -226,7 +226,7 @@ describe("B22: when no resolver has an answer", () => {
     ["says SERVFAIL", servFail],
   ])("and %s, what one has said before is said again, for 30 s, before clients give up", async (_, broken) => {
     await using resolver = await startFakeResolver(good);
-    await using dns = await startDns({ table: [], resolvers: [resolver], timeoutMs: 1_000 });
+    await using dns = await startDns({ table: [], resolvers: [resolver], timeoutMs: 2_500 });
     expect((await ask(dns.address, "udp", query)).answers).toMatchObject([{ ttl: 60 }]);
     resolver.behave(broken);
     const again = encodeQuery("WWW.example.org", { id: 99 });
@@ -234,7 +234,7 @@ describe("B22: when no resolver has an answer", () => {
       const { value, tookMs } = await timed(() => ask(dns.address, transport, again));
       expect(value).toMatchObject({ id: 99, rcode: 0, questions: [{ name: "WWW.example.org." }] });
       expect(value.answers).toEqual([{ name: "WWW.example.org.", type: 1, class: 1, ttl: 30, data: "192.0.2.1" }]);
-      expect(tookMs).toBeLessThan(900);
+      expect(tookMs).toBeLessThan(2_400);
     }
     expect((await ask(dns.address, "udp", encodeQuery("other.example.org"))).rcode).toBe(2);
     expect((await ask(dns.address, "udp", encodeQuery(name, { type: "AAAA" }))).rcode).toBe(2);
@@ -267,7 +267,7 @@ describe("resolv.conf", () => {
           "10.0.0.1",
         ]);
       },
-      { withinMs: 3_000 },
+      { withinMs: 10_000 },
     );
     dns.removeResolvConf();
     await eventually(
@@ -275,11 +275,11 @@ describe("resolv.conf", () => {
         expect(dns.records.map(({ message }) => message)).toContain(
           "the resolvers cannot be read; those of before stay",
         ),
-      { withinMs: 3_000 },
+      { withinMs: 10_000 },
     );
     expect((await ask(dns.address, "udp", query)).rcode).toBe(0);
     dns.writeResolvConf(resolvConf([one]));
-    await eventually(async () => expect((await ask(dns.address, "udp", query)).rcode).toBe(3), { withinMs: 3_000 });
+    await eventually(async () => expect((await ask(dns.address, "udp", query)).rcode).toBe(3), { withinMs: 10_000 });
   });
 
   test("without resolvers is said once", async () => {
@@ -291,11 +291,11 @@ describe("resolv.conf", () => {
 });
 
 test("rough edge 26: a proxy that is its own resolver fails at once, says so once, and does not multiply", async () => {
-  await using dns = await startDns({ table: [], ownResolver: true, timeoutMs: 5_000 });
+  await using dns = await startDns({ table: [], ownResolver: true, timeoutMs: 20_000 });
   for (const transport of ["udp", "tcp"] as const) {
     const { value, tookMs } = await timed(() => ask(dns.address, transport, query));
     expect(value.rcode).toBe(2);
-    expect(tookMs).toBeLessThan(1_000);
+    expect(tookMs).toBeLessThan(3_500);
   }
   expect(dns.metrics.requests.value()).toBe(2);
   const warnings = dns.records.filter(({ level }) => level === "warn").map(({ message }) => message);
@@ -307,7 +307,7 @@ describe("a connection", () => {
     await using resolver = await startFakeResolver((bytes, seen) =>
       seen.name === "slow." ? undefined : good(bytes, seen),
     );
-    await using dns = await startDns({ table: [], resolvers: [resolver], timeoutMs: 400 });
+    await using dns = await startDns({ table: [], resolvers: [resolver], timeoutMs: 1_500 });
     const messages = ["slow", name, name].map((asked, id) => encodeQuery(asked, { id }));
     const replies = await askTcpRaw(dns.address, messages);
     expect(replies.map((reply) => reply.readUInt16BE(0))).toEqual([1, 2, 0]);
