@@ -7,12 +7,13 @@ import type { HostConfig } from "./host-config.ts";
 import { parseLimits, type ProcessLimits } from "./limits.ts";
 import { type MemoryEvents, readMemoryEvents } from "./memory-events.ts";
 import { startReaping } from "./orphans.ts";
+import { watchOwnChildren } from "./own-children.ts";
 import { loadSystemCalls, type SystemCalls } from "./system-calls.ts";
 
 export interface HostDeps {
   readonly log: Logger;
   readonly clock: Clock;
-  /** Children that the runtime waits for. */
+  /** Children from before that the runtime waits for; later ones are known. */
   readonly isOwnChild: (pid: number) => boolean;
   /** Whether orphans come to this process: it is process 1, or a subreaper. */
   readonly adoptsOrphans: boolean;
@@ -103,5 +104,9 @@ function reapWith(calls: SystemCalls | undefined, deps: HostDeps, log: Logger): 
     log.info("this runtime cannot reap adopted processes; they stay zombies until the container ends");
     return undefined;
   }
-  return startReaping({ log, clock: deps.clock, calls, isOwnChild: deps.isOwnChild, signals: process });
+  const started = new AsyncDisposableStack();
+  const own = started.use(watchOwnChildren());
+  const isOwnChild = (pid: number): boolean => deps.isOwnChild(pid) || own.has(pid);
+  started.use(startReaping({ log, clock: deps.clock, calls, isOwnChild, signals: process }));
+  return started;
 }

@@ -23,6 +23,8 @@ export interface PodOptions {
   readonly proxyConfig?: Readonly<Record<string, unknown>>;
   /** A descriptor for what agent and Envoy write; left out, a file, which `log` reads. */
   readonly output?: number;
+  /** Words before the program, which run it. */
+  readonly launcher?: readonly string[];
   /** Words after `proxy sidecar`. */
   readonly args?: readonly string[];
   /** Runs before the agent starts. */
@@ -139,9 +141,10 @@ function writeMounts(directory: string, { ca, token = "a-token" }: PodOptions): 
 }
 
 function spawnAgent(directory: string, options: PodOptions, ports: PodPorts): ChildProcess {
-  const { ca, env = {}, proxyConfig = {}, args = [] } = options;
+  const { ca, env = {}, proxyConfig = {}, launcher = [], args = [] } = options;
   const log = openSync(join(directory, "log"), "w");
-  const child = spawn(join(root, "bin/attache"), ["proxy", "sidecar", ...args], {
+  const [program = "", ...words] = [...launcher, join(root, "bin/attache"), "proxy", "sidecar", ...args];
+  const child = spawn(program, words, {
     cwd: directory,
     stdio: ["ignore", options.output ?? log, options.output ?? log],
     env: {

@@ -1,9 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 import { spawn } from "node:child_process";
+import { once } from "node:events";
 import { readFile } from "node:fs/promises";
 import { describe, expect, test } from "vitest";
 import { startHost } from "../../../src/host/index.ts";
 import { parseLimits } from "../../../src/host/limits.ts";
+import { watchOwnChildren } from "../../../src/host/own-children.ts";
 import { systemClock } from "../../../src/lib/clock.ts";
 import { eventually } from "../../support/eventually.ts";
 import { testLog } from "../../support/test-log.ts";
@@ -24,6 +26,19 @@ describe("a process that adopts orphans", () => {
   test("would keep them as zombies otherwise", async () => {
     expect(await runAdopter("20", "leave")).toEqual({ code: 5, zombies: 20 });
   });
+});
+
+test("children that anybody here has started are known to be the runtime's until they have ended", async () => {
+  using own = watchOwnChildren();
+  const child = spawn("/bin/cat", { stdio: ["pipe", "ignore", "ignore"] });
+  const pid = child.pid ?? 0;
+  expect([own.has(pid), own.has(process.pid)]).toEqual([true, false]);
+  child.stdin.end();
+  await once(child, "exit");
+  expect(own.has(pid)).toBe(false);
+  const missing = spawn("/nowhere/program");
+  await once(missing, "error");
+  expect(own.has(0)).toBe(false);
 });
 
 test("core files are forbidden for agent and Envoy unless asked for", async () => {
