@@ -4,6 +4,7 @@ import { type FileHandle, mkdir, open, readFile, rm } from "node:fs/promises";
 import { dirname, join } from "node:path";
 import { AgentError } from "../lib/errors.ts";
 import { InTurn } from "../lib/in-turn.ts";
+import { sha256Hex } from "../lib/sha256.ts";
 import type { XdsProtocol } from "./request.ts";
 
 /** What stands at the head of each record, so that a foreign one is known. */
@@ -104,9 +105,7 @@ export async function readRecord(
   { name, checksum }: { readonly name: string; readonly checksum: string },
 ): Promise<{ readonly head: RecordHead; readonly body: Uint8Array }> {
   const bytes = await readFile(join(directory, name));
-  if (createHash("sha256").update(bytes).digest("hex") !== checksum) {
-    throw new CacheRefusedError(name, "its checksum is wrong");
-  }
+  if ((await sha256Hex(bytes)) !== checksum) throw new CacheRefusedError(name, "its checksum is wrong");
   const end = bytes.indexOf("\n");
   return { head: parseHead(bytes.subarray(0, end).toString("utf8"), name), body: bytes.subarray(end + 1) };
 }

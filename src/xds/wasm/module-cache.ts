@@ -3,6 +3,7 @@ import { createHash } from "node:crypto";
 import { mkdir, readdir, readFile, rename, rm, stat, utimes, writeFile } from "node:fs/promises";
 import { dirname, join } from "node:path";
 import type { Clock } from "../../lib/clock.ts";
+import { sha256Hex } from "../../lib/sha256.ts";
 import type { XdsMetrics } from "../xds-metrics.ts";
 import type { WasmConfig } from "./wasm-config.ts";
 
@@ -60,7 +61,7 @@ export class ModuleCache {
     await mkdir(dirname(path), { recursive: true, mode: 0o755 });
     const temporary = `${path}.${String(process.pid)}.${String(this.#serial++)}.tmp`;
     try {
-      await writeFile(`${path}.sha256`, sha256Of(bytes), { mode: 0o644 });
+      await writeFile(`${path}.sha256`, await sha256Hex(bytes), { mode: 0o644 });
       await writeFile(temporary, bytes, { mode: 0o644 });
       await rename(temporary, path);
     } finally {
@@ -97,22 +98,19 @@ export class ModuleCache {
   }
 
   #path(module: string, checksum: string): string {
-    return join(this.#config.cacheDirectory, sha256Of(Buffer.from(module)), `${checksum}.wasm`);
+    const name = createHash("sha256").update(module).digest("hex");
+    return join(this.#config.cacheDirectory, name, `${checksum}.wasm`);
   }
 
   async #isIntact(path: string): Promise<boolean> {
     if (this.#verified.has(path)) return (await stat(path).catch(() => undefined)) !== undefined;
     try {
       const [bytes, expected] = await Promise.all([readFile(path), readFile(`${path}.sha256`, "utf8")]);
-      if (sha256Of(bytes) !== expected.trim()) return false;
+      if ((await sha256Hex(bytes)) !== expected.trim()) return false;
       this.#verified.add(path);
       return true;
     } catch {
       return false;
     }
   }
-}
-
-export function sha256Of(bytes: Uint8Array): string {
-  return createHash("sha256").update(bytes).digest("hex");
 }

@@ -2,11 +2,12 @@
 import { backoffMs } from "../../lib/backoff.ts";
 import { type Clock, deadline } from "../../lib/clock.ts";
 import { describeError, systemCode } from "../../lib/errors.ts";
+import { sha256Hex } from "../../lib/sha256.ts";
 import { BlockedAddresses } from "./addresses.ts";
 import type { XdsMetrics } from "../xds-metrics.ts";
 import type { RemoteModule } from "./extension.ts";
 import { fetchHttp, type HttpFetchOptions } from "./http-fetch.ts";
-import { ModuleCache, sha256Of } from "./module-cache.ts";
+import { ModuleCache } from "./module-cache.ts";
 import { fetchImage, HttpStatusError, parseImageReference } from "./oci.ts";
 import { parsePullSecret } from "./registry-auth.ts";
 import { NoModuleError, unpackModule } from "./unpack.ts";
@@ -97,14 +98,15 @@ export class ModuleFetcher {
     const { status, body } = await fetchHttp(url, options, limit.signal);
     if (status !== 200) throw new HttpStatusError(status, url);
     const { sha256 } = module;
+    const downloaded = await sha256Hex(body);
     const bytes = await unpackModule(body, this.#config.maxModuleBytes).catch((error: unknown) => {
-      throw sha256 === undefined || sha256 === sha256Of(body)
+      throw sha256 === undefined || sha256 === downloaded
         ? failureOf(module.url, error, "fetch_failure")
-        : mismatch(module, sha256Of(body));
+        : mismatch(module, downloaded);
     });
-    const checksum = sha256Of(bytes);
+    const checksum = await sha256Hex(bytes);
     // Whoever computed the checksum may have had the downloaded file, or the module inside of it.
-    if (sha256 !== undefined && sha256 !== checksum && sha256 !== sha256Of(body)) throw mismatch(module, checksum);
+    if (sha256 !== undefined && sha256 !== checksum && sha256 !== downloaded) throw mismatch(module, checksum);
     return await this.#keep(module, sha256 ?? checksum, bytes);
   }
 

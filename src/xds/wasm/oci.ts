@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-import { createHash } from "node:crypto";
 import { systemCode } from "../../lib/errors.ts";
+import { sha256Hex } from "../../lib/sha256.ts";
 import { fetchHttp, type HttpAnswer, type HttpFetchOptions } from "./http-fetch.ts";
 import { dockerHub, parseChallenge, parsePullSecret, type RegistryLogin } from "./registry-auth.ts";
 import { unpackModule } from "./unpack.ts";
@@ -56,14 +56,14 @@ export async function fetchImage(
   const registry = new Registry(image, login, options);
   const reference = image.digest === undefined ? image.tag : `sha256:${image.digest}`;
   const { body } = await registry.get(`manifests/${reference}`, manifestTypes, signal);
-  const digest = sha256Of(body);
+  const digest = await sha256Hex(body);
   if (image.digest !== undefined && image.digest !== digest) throw new Error(`the manifest has the digest ${digest}`);
   return {
     digest,
     async download(stop) {
       const layer = parseManifest(body);
       const blob = await registry.get(`blobs/${layer.digest}`, "*/*", stop);
-      if (`sha256:${sha256Of(blob.body)}` !== layer.digest)
+      if (`sha256:${await sha256Hex(blob.body)}` !== layer.digest)
         throw new Error("a layer has another digest than its manifest says");
       return unpackModule(blob.body, options.maxBytes, layer.isArchive ? "plugin.wasm" : undefined);
     },
@@ -160,8 +160,4 @@ function parseManifest(bytes: Buffer): { readonly digest: string; readonly isArc
     );
   }
   return { digest: chosen.digest, isArchive: artifact === undefined };
-}
-
-function sha256Of(bytes: Uint8Array): string {
-  return createHash("sha256").update(bytes).digest("hex");
 }
