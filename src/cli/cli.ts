@@ -10,8 +10,15 @@ import { exitCodeOf } from "../agent/error-exit-code.ts";
 /** What the process hands in: the words after the program, and the rest of a command's context. */
 export type CliInput = Omit<CommandContext, "args" | "programName"> & { readonly argv: readonly string[] };
 
-/** What the launcher tells: the name under which it was called, and which variables are its own. */
-const launcherVariables = { programName: "ATTACHE_PROGRAM_NAME", added: "ATTACHE_LAUNCHER_ENV" } as const;
+/**
+ * What the launcher tells: the name under which it was called, which variables are its own, and those that its shell
+ * does not hand on.
+ */
+const launcherVariables = {
+  programName: "ATTACHE_PROGRAM_NAME",
+  added: "ATTACHE_LAUNCHER_ENV",
+  lost: "ATTACHE_LAUNCHER_LOST",
+} as const;
 
 /**
  * Runs one command.
@@ -66,6 +73,17 @@ function withoutLauncher(env: Readonly<Record<string, string>>): Pick<CommandCon
   const ours = new Set<string>([...Object.values(launcherVariables), ...added]);
   return {
     programName: env[launcherVariables.programName] ?? "attache",
-    env: Object.fromEntries(Object.entries(env).filter(([name]) => !ours.has(name))),
+    env: {
+      ...Object.fromEntries(Object.entries(env).filter(([name]) => !ours.has(name))),
+      ...parseEnvironment(Buffer.from(env[launcherVariables.lost] ?? "", "base64").toString()),
+    },
   };
+}
+
+/** Variables in the system's form: `NAME=value`, each with a zero byte after it. */
+function parseEnvironment(text: string): Readonly<Record<string, string>> {
+  const entries = text.split("\u0000").filter((entry) => entry.includes("="));
+  return Object.fromEntries(
+    entries.map((entry) => [entry.slice(0, entry.indexOf("=")), entry.slice(entry.indexOf("=") + 1)]),
+  );
 }
