@@ -10,6 +10,7 @@ import { renderResponse } from "../../src/xds/response.ts";
 import { typeUrls } from "../../src/xds/type-url.ts";
 import { bytesField, textField } from "../../src/xds/wire.ts";
 import { type FakeControlPlane, startFakeControlPlane } from "../../test/fakes/fake-control-plane.ts";
+import { engineEnv, engineFlags } from "../../test/support/agent-engine.ts";
 import { startAdsEnvoy } from "../../test/support/ads-envoy.ts";
 import { eventually } from "../../test/support/eventually.ts";
 import { percentile, startProber } from "../../test/support/prober.ts";
@@ -24,9 +25,6 @@ const clusters = 5_000;
 const pushes = 7;
 const stalledPushes = 10;
 const { cluster } = typeUrls;
-/** What the launcher gives the product. */
-const nodeFlags = ["--max-semi-space-size=1", "--v8-pool-size=0"];
-const settings = { MALLOC_ARENA_MAX: "1", MALLOC_TRIM_THRESHOLD_: "65536", MALLOC_MMAP_THRESHOLD_: "65536" };
 
 /**
  * A push of 20 MB: from the control plane's write to Envoy's acceptance, directly and through the proxy; what it costs
@@ -101,7 +99,7 @@ async function measureProxied(resources: Resources) {
   await untilSubscribed(controlPlane);
   await pause(1_000);
   const memory = watchMemory(proxy.pid);
-  await using probes = await startProber([`http://127.0.0.1:${String(proxy.probePort)}/`]);
+  await using probes = await startProber([{ url: `http://127.0.0.1:${String(proxy.probePort)}/` }]);
   const cpuBefore = await proxy.cpuMs();
   const times = await pushAll(controlPlane, resources);
   const cpuMs = ((await proxy.cpuMs()) - cpuBefore) / (pushes + 1);
@@ -166,8 +164,8 @@ interface ProxyProcess extends AsyncDisposable {
 async function startProxyProcess(directory: string, controlPlanePort: number): Promise<ProxyProcess> {
   const socketPath = join(directory, "XDS");
   const child: ChildProcess = fork(join(import.meta.dirname, "xds-server.ts"), [socketPath, String(controlPlanePort)], {
-    execArgv: nodeFlags,
-    env: { ...process.env, ...settings },
+    execArgv: [...engineFlags],
+    env: { ...process.env, ...engineEnv },
   });
   const [{ probePort }] = (await once(child, "message")) as [{ readonly probePort: number }];
   return {

@@ -4,6 +4,7 @@ import { once } from "node:events";
 import { readdirSync, readFileSync } from "node:fs";
 import { fileURLToPath } from "node:url";
 import type { StatusConfig } from "../../src/status/index.ts";
+import { engineEnv, engineFlags } from "./agent-engine.ts";
 
 /** A status server in a process of its own, started with the product's flags, so that its memory can be measured. */
 export interface StatusChild extends AsyncDisposable {
@@ -22,7 +23,6 @@ export interface StatusChild extends AsyncDisposable {
 }
 
 const program = fileURLToPath(new URL("./status-child-program.ts", import.meta.url));
-const flags = ["--max-semi-space-size=1", "--max-old-space-size=48", "--v8-pool-size=0"];
 
 export function startStatusChild(config: Partial<StatusConfig> = {}): Promise<StatusChild> {
   return startMeasured(program, [JSON.stringify(config)]);
@@ -35,14 +35,8 @@ export function startBareChild(): Promise<StatusChild> {
 
 async function startMeasured(path: string, args: readonly string[]): Promise<StatusChild> {
   const child = fork(path, args, {
-    execArgv: [...flags, "--disable-warning=ExperimentalWarning"],
-    env: {
-      ...process.env,
-      UV_THREADPOOL_SIZE: "2",
-      MALLOC_ARENA_MAX: "1",
-      MALLOC_TRIM_THRESHOLD_: "65536",
-      MALLOC_MMAP_THRESHOLD_: "65536",
-    },
+    execArgv: [...engineFlags],
+    env: { ...process.env, ...engineEnv },
     stdio: ["ignore", "ignore", "inherit", "ipc"],
   });
   const [port] = (await once(child, "message")) as [number];

@@ -3,6 +3,7 @@ import { chmod, cp, mkdir, symlink, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { expect, test } from "vitest";
 import { projectRoot, runProgram } from "../../support/run-program.ts";
+import { engineEnv, launcherFlags } from "../../support/agent-engine.ts";
 import { temporaryDirectory } from "../../support/temporary-directory.ts";
 
 interface Started {
@@ -45,7 +46,8 @@ test("only the agent is kept small, and learns what was set for it", async () =>
   await using root = await temporaryDirectory();
   const launcher = await install(root.path);
   const started = await start(launcher, ["proxy", "sidecar"]);
-  expect(started.flags).toContain("--max-old-space-size=48");
+  expect(started.flags).toEqual(expect.arrayContaining([...launcherFlags]));
+  expect(started.env).toMatchObject(engineEnv);
   const names = started.env["ATTACHE_LAUNCHER_ENV"]?.split(" ") ?? [];
   expect(names).toContain("UV_THREADPOOL_SIZE");
   for (const name of names) expect(started.env[name], name).not.toBe("");
@@ -58,6 +60,16 @@ test("what the user has set stays as it is", async () => {
   expect(started.env["UV_THREADPOOL_SIZE"]).toBe("7");
   expect(started.env["ATTACHE_LAUNCHER_ENV"]).not.toContain("UV_THREADPOOL_SIZE");
   expect(started.flags.join(" ")).not.toContain("max-old-space-size");
+});
+
+test("variables that a shell would not hand on are told to the agent", async () => {
+  await using root = await temporaryDirectory();
+  const launcher = await install(root.path);
+  const env = { "XDS_HEADER_x-a": "1=2", "a.b": "two\nlines", "1st": "é" };
+  const lost = (await start(launcher, ["proxy"], env)).env["ATTACHE_LAUNCHER_LOST"] ?? "";
+  const entries = Buffer.from(lost, "base64").toString().split("\0").filter(Boolean);
+  expect(entries.sort()).toEqual(["1st=é", "XDS_HEADER_x-a=1=2", "a.b=two\nlines"]);
+  expect((await start(launcher, ["proxy"])).env).not.toHaveProperty("ATTACHE_LAUNCHER_LOST");
 });
 
 test("links lead to the program, which learns the name it was called by", async () => {
