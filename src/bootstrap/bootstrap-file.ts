@@ -3,6 +3,7 @@ import { chmodSync, chownSync, statSync } from "node:fs";
 import { dirname } from "node:path";
 import { writeFileAtomicSync } from "../lib/atomic-file.ts";
 import { AgentError } from "../lib/errors.ts";
+import { makeDirectorySync } from "../lib/make-directory.ts";
 import type { JsonObject } from "../model/node.ts";
 
 /** A generated file cannot be written where it belongs. */
@@ -49,6 +50,7 @@ export interface FileOwner {
 
 function writeGenerated(path: string, text: string, mode: number, owner?: FileOwner): void {
   try {
+    if (owner !== undefined) makeDirectorySync(dirname(path), 0o711);
     writeFileAtomicSync(path, text, mode);
     if (owner !== undefined) {
       chownSync(path, owner.uid, owner.gid);

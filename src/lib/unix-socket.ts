@@ -40,7 +40,8 @@ export class SocketUnavailableError extends AgentError {
  */
 export async function listenUnix(options: UnixSocketOptions): Promise<UnixListener> {
   try {
-    makeDirectorySync(dirname(options.path), 0o700);
+    // who may use the socket may get there
+    makeDirectorySync(dirname(options.path), (options.mode & 0o066) === 0 ? 0o700 : 0o711);
     await clearStaleSocket(options.path);
   } catch (error) {
     throw error instanceof SocketUnavailableError ? error : new SocketUnavailableError(options.path, false, error);

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-import { readFileSync, writeFileSync } from "node:fs";
+import { chmodSync, readFileSync, writeFileSync } from "node:fs";
 import { readdir } from "node:fs/promises";
-import { join } from "node:path";
+import { dirname, join } from "node:path";
 import { expect, test } from "vitest";
 import { typeUrls } from "../../src/xds/type-url.ts";
 import { startFakeCa } from "../fakes/fake-ca.ts";
@@ -224,3 +224,37 @@ test.runIf(process.getuid?.() === 0)("a whole agent asks the resolvers that its 
   }
   expect(resolver.seen.map(({ transport }) => transport)).toEqual(["udp", "tcp"]);
 });
+
+test.runIf(process.getuid?.() === 0)(
+  "rough edge 26: root on port 53 is the machine's resolver: it passes questions on before the first table, does not ask itself, and Envoy is another user",
+  async () => {
+    await using ca = await startFakeCa();
+    await using controlPlane = await controlPlaneWithoutNames();
+    await using resolver = await startFakeResolver(answering({ "www.example.org.": ["192.0.2.1"] }), "127.0.53.2", 53);
+    const own = { host: "127.0.53.3", port: 53 };
+    await using pod = await startPod({
+      ca,
+      ...podBehind(controlPlane, {
+        ISTIO_META_DNS_CAPTURE: "true",
+        DNS_PROXY_ADDR: `${own.host}:53`,
+        ATTACHE_RESOLV_CONF: "resolv.conf",
+      }),
+      prepare: ({ directory }) => {
+        writeFileSync(join(directory, "resolv.conf"), `nameserver ${own.host}\nnameserver ${resolver.host}\n`);
+        // Envoy's user has to get there
+        for (const path of [directory, dirname(directory)]) chmodSync(path, 0o755);
+      },
+    });
+    await eventually(() => expect(controlPlane.seen(typeUrls.nameTable)).toHaveLength(1), { withinMs: 10_000 });
+    for (const transport of ["udp", "tcp", "udp", "tcp"] as const) {
+      const reply = await ask(own, transport, encodeQuery("www.example.org"));
+      expect(reply.answers).toMatchObject([{ data: "192.0.2.1" }]);
+    }
+    controlPlane.set(typeUrls.nameTable, [nameTableResource([kubernetes("web", "demo", ["10.0.0.1"])])]);
+    await pod.untilReady();
+    expect((await ask(own, "udp", encodeQuery("web"))).answers).toMatchObject([{ data: "10.0.0.1" }]);
+    expect(resolver.seen).toHaveLength(4);
+    const [envoy = 0] = pod.envoyPids();
+    expect(readFileSync(`/proc/${String(envoy)}/status`, "utf8")).toMatch(/^Uid:\s+1337\s/m);
+  },
+);

@@ -23,6 +23,21 @@ test.each([0o600, 0o660, 0o666])("the socket file has the mode %o, whatever the 
   }
 });
 
+test.each([
+  [0o600, "700"],
+  [0o666, "711"],
+])(
+  "a directory made for a socket of mode %o lets through who may use the socket, and nobody look into it",
+  async (mode, expected) => {
+    await using directory = await temporaryDirectory();
+    await using _listener = await listenUnix({ path: join(directory.path, "new/deep/s"), mode });
+    expect([modeOf(join(directory.path, "new")), modeOf(join(directory.path, "new/deep"))]).toEqual([
+      expected,
+      expected,
+    ]);
+  },
+);
+
 test("connections made before anybody serves wait, and are handed over in order", async () => {
   await using directory = await temporaryDirectory();
   const path = join(directory.path, "s");
