@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-import type { Clock } from "../lib/clock.ts";
+import { type Clock, deadline } from "../lib/clock.ts";
 import { assertNever } from "../lib/errors.ts";
 import type { ProbeOutcome, ProbeRequest, ProbeSettings } from "./probe-outcome.ts";
 import type { AppProbe, AppProbeHandler } from "./status-config.ts";
@@ -32,20 +32,20 @@ export function createAppProber(settings: ProbeSettings, deps: { readonly clock:
   return {
     async probe({ handler, timeoutMs }, request, signal) {
       const limitMs = timeoutMs > 0 ? timeoutMs : defaultTimeoutMs;
-      const limit = AbortSignal.any([signal, AbortSignal.timeout(limitMs)]);
+      using limit = deadline(deps.clock, limitMs, signal);
       switch (handler.kind) {
         case "http":
           http ??= import("./http-probe.ts").then(({ createHttpProber }) => createHttpProber(settings));
-          return await (await http).probe(handler, request, limit);
+          return await (await http).probe(handler, request, limit.signal);
         case "tcp": {
           const [{ probeTcp }, { probeAddress }] = await Promise.all([
             import("./tcp-probe.ts"),
             import("./probe-address.ts"),
           ]);
-          return await probeTcp(probeAddress(settings), handler.port, limit);
+          return await probeTcp(probeAddress(settings), handler.port, limit.signal);
         }
         case "grpc":
-          return await askGrpc(handler, request, limitMs, limit);
+          return await askGrpc(handler, request, limitMs, limit.signal);
         default:
           return assertNever(handler);
       }

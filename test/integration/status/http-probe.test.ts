@@ -23,6 +23,12 @@ const families = [
   { family: "IPv6", appHost: "::1", probeSourceAddress: "::1", urlHost: "[::1]" },
 ] as const;
 
+test("a probe may have more time than a timer of Node.js holds", async () => {
+  await using app = await startFakeApp(answer(200, "fine"));
+  await using status = await startStatus({ appProbes: probes(http(app.port, "/"), 5_000_000_000) });
+  expect((await rawHttp(status.port, { target: live })).status).toBe(200);
+});
+
 test("P10 a path that no probe has is not found", async () => {
   await using status = await startStatus();
   for (const target of ["/app-health/none/livez", "/app-lifecycle/none/prestopz", "/nowhere"]) {
