@@ -20,8 +20,7 @@ type NewInputsDeps = Pick<AgentDeps, "log" | "clock" | "readConfig">;
 
 /**
  * Has a new Envoy take over on a hang-up, and when what its bootstrap is made of has changed. Inputs that cannot be
- * read, and a bootstrap that is refused, leave the running Envoy and its bootstrap as they are. Envoy's arguments stay
- * those of the start. Without hot restart a hang-up is only answered in the log.
+ * read, and a bootstrap that is refused, leave the running Envoy and its bootstrap as they are. Without hot restart a hang-up is only answered in the log.
  */
 export function startTakingUpInputs(inputs: NewInputs, deps: NewInputsDeps): AsyncDisposable {
   const { config, envoy, onHangup } = inputs;
@@ -58,8 +57,13 @@ async function takeUpInputs(
     if (fresh === undefined || (!asked && text === seen)) continue;
     if (text !== seen) deps.log.info("what Envoy's bootstrap is made of has changed");
     seen = text;
+    const fixed = fixedChanges(config, fresh);
+    if (fixed.length > 0) {
+      deps.log.error("no hot restart: what the agent itself goes by has changed; restart the agent", { fixed });
+      continue;
+    }
     writeStartFiles(fresh);
-    if ((await envoy.swap()).kind === "swapped") current = fresh;
+    if ((await envoy.swap(fresh.envoy)).kind === "swapped") current = fresh;
     else writeStartFiles(current);
   }
 }
@@ -82,8 +86,24 @@ async function readInputs({ readConfig, log }: NewInputsDeps, asked: boolean): P
   }
 }
 
-async function inputText({ bootstrap }: AgentConfig): Promise<string> {
-  return bootstrap.kind === "generated"
-    ? JSON.stringify(renderBootstrap(bootstrap.config))
-    : await readFile(bootstrap.path, "utf8");
+/** What a bootstrap and the arguments say. */
+async function inputText({ bootstrap, envoy }: AgentConfig): Promise<string> {
+  const text =
+    bootstrap.kind === "generated"
+      ? JSON.stringify(renderBootstrap(bootstrap.config))
+      : await readFile(bootstrap.path, "utf8");
+  return JSON.stringify([envoy.binaryPath, envoy.args, text]);
+}
+
+/** Names of what agent and Envoy must agree on, and the agent has from its start, where it is another now. */
+function fixedChanges(before: AgentConfig, now: AgentConfig): readonly string[] {
+  const agreed = ({ envoy, status, sds, xds, bootstrap }: AgentConfig): Readonly<Record<string, unknown>> => ({
+    proxyAdminPort: envoy.admin,
+    statusPort: status.port,
+    configPath: bootstrap.path,
+    sdsSocket: sds.socketPath,
+    xds: xds.kind === "files" ? xds.directory : xds.proxy.socketPath,
+  });
+  const [old, fresh] = [agreed(before), agreed(now)];
+  return Object.keys(old).filter((name) => JSON.stringify(old[name]) !== JSON.stringify(fresh[name]));
 }

@@ -106,7 +106,8 @@ async function readServedSockets(env: Readonly<Record<string, string>>, path: st
   const given = parseGoDuration(env["ATTACHE_FOREIGN_SDS_WAIT"] ?? "");
   const waitMs = given ?? (required ? requiredSocketWaitMs : 0);
   if (waitMs > 0 && (required || given !== undefined)) await untilServed(path, waitMs);
-  return await servedSockets([path, places.credentialSocket]);
+  const isOwn = env["ATTACHE_SDS_SOURCE"] === "own";
+  return await servedSockets(isOwn ? [places.credentialSocket] : [path, places.credentialSocket]);
 }
 
 /** Those that are up, in the order of their index. */

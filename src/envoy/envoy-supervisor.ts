@@ -14,6 +14,9 @@ export interface SupervisorDeps extends EnvoyDeps {
   readonly random: () => number;
 }
 
+/** What a takeover may change of how Envoy is run. */
+export type EnvoyLaunch = Pick<EnvoyConfig, "binaryPath" | "args" | "env">;
+
 /** What became of a hot restart. */
 export type SwapOutcome =
   | { readonly kind: "swapped"; readonly epoch: number; readonly pid: number }
@@ -43,8 +46,9 @@ export interface SupervisedEnvoy extends EnvoyProcess {
   /**
    * Lets a new Envoy, from the binary and bootstrap as they now are, take over listeners and connections. One at a
    * time: while one is under way, further requests share its outcome.
+   * @param launch how to run it and those after it; left out, as the one before
    */
-  swap(): Promise<SwapOutcome>;
+  swap(launch?: EnvoyLaunch): Promise<SwapOutcome>;
 }
 
 /**
@@ -59,7 +63,7 @@ export function startEnvoy(config: EnvoyConfig, deps: SupervisorDeps): Supervise
 class EnvoySupervisor implements SupervisedEnvoy {
   readonly counts: SupervisionCounts = { failures: 0, restarts: 0, swaps: 0, refusedSwaps: 0 };
   readonly exited: Promise<EnvoyExit>;
-  readonly #config: EnvoyConfig;
+  #config: EnvoyConfig;
   readonly #deps: SupervisorDeps;
   readonly #log: Logger;
   readonly #startedMs: number;
@@ -134,8 +138,8 @@ class EnvoySupervisor implements SupervisedEnvoy {
     await this.#swapping?.catch(() => undefined);
   }
 
-  swap(): Promise<SwapOutcome> {
-    this.#swapping ??= this.#swap().finally(() => {
+  swap(launch: EnvoyLaunch = this.#config): Promise<SwapOutcome> {
+    this.#swapping ??= this.#swap(launch).finally(() => {
       this.#swapping = undefined;
     });
     return this.#swapping;
@@ -199,20 +203,21 @@ class EnvoySupervisor implements SupervisedEnvoy {
     return true;
   }
 
-  async #swap(): Promise<SwapOutcome> {
+  async #swap({ binaryPath, args, env }: EnvoyLaunch): Promise<SwapOutcome> {
     const { hotRestart } = this.#config;
     if (hotRestart === undefined) return this.#refuse("hot restart is off; set ATTACHE_HOT_RESTART=true to allow it");
     const tooLate: SwapOutcome = { kind: "refused", reason: "the agent is ending" };
     const { signal: begin } = this.#lastOne;
     if (this.#exit !== undefined || this.#isLastOne() || !(await this.#untilTakenOver())) return tooLate;
     const { startNextEpoch } = await import("./hot-restart.ts");
-    const next = { config: this.#config, hotRestart, epoch: this.#epoch + 1 };
+    const next = { config: { ...this.#config, binaryPath, args, env }, hotRestart, epoch: this.#epoch + 1 };
     const start = await startNextEpoch(next, this.#deps, { begin, finish: this.#ending.signal });
     if (start.kind === "refused" && this.#isLastOne()) return tooLate;
     if (start.kind === "refused") return this.#refuse(start.reason);
     this.#processes.add(start.process);
     this.#retire(this.#current);
     this.#current = start.process;
+    this.#config = next.config;
     this.#epoch = next.epoch;
     this.#takenOver.resolve(start.process);
     this.#takenOver = Promise.withResolvers();

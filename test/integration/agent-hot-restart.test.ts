@@ -26,6 +26,8 @@ test("SIGHUP lets a new Envoy take over, with its certificate, and the agent sta
       expect(await epoch(pod)).toBe(1);
       expect(await pod.serials()).toContain(serial);
       expect(pod.log()).toContain("a new Envoy has taken over");
+  // the agent's own socket is not taken for another's, which would make another bootstrap
+  expect(pod.log()).not.toContain("has changed");
     },
     { withinMs: 10_000 },
   );
@@ -85,6 +87,34 @@ test("SIGHUP takes up changed files; a configuration that is wrong leaves the ru
   );
   pod.kill("SIGTERM");
   expect(await pod.exited).toEqual({ code: 0, signal: null });
+});
+
+test("a changed mesh file gives the new Envoy other arguments; another admin port is refused", async () => {
+  await using ca = await startFakeCa();
+  const writeMesh = async (directory: string, text: string): Promise<void> => {
+    await mkdir(join(directory, "etc/istio/config"), { recursive: true });
+    await writeFile(join(directory, "etc/istio/config/mesh"), `defaultConfig: {${text}}\n`);
+  };
+  await using pod = await startPod({
+    ca,
+    env: { ATTACHE_HOT_RESTART: "true" },
+    prepare: ({ directory }) => writeMesh(directory, "drainDuration: 1s"),
+  });
+  await pod.untilReady();
+  await writeMesh(pod.directory, "drainDuration: 2s");
+  pod.kill("SIGHUP");
+  await eventually(async () => expect(await epoch(pod)).toBe(1), { withinMs: 10_000 });
+  const answer = await fetch(`http://127.0.0.1:${String(pod.ports.admin)}/server_info`);
+  expect(await answer.json()).toMatchObject({ command_line_options: { drain_time: "2s" } });
+  await mkdir(join(pod.directory, "etc/istio/pod"), { recursive: true });
+  await writeFile(
+    join(pod.directory, "etc/istio/pod/annotations"),
+    `status.sidecar.istio.io/port="${String(pod.ports.metrics + 1)}"\n`,
+  );
+  pod.kill("SIGHUP");
+  await eventually(() => expect(pod.log()).toMatch(/no hot restart: .*\tfixed=\["statusPort"\]/), { withinMs: 5_000 });
+  expect(await epoch(pod)).toBe(1);
+  expect((await pod.readiness()).status).toBe(200);
 });
 
 test("SIGHUP changes nothing unless hot restart is on", async () => {

@@ -27,15 +27,18 @@ export const command: Command = {
 
 /** Errors of the configuration are thrown; from then on what ends the agent is said in its log. */
 async function runProxy({ args, env, ...signals }: CommandContext): Promise<number> {
-  const readConfig = async (): Promise<AgentConfig> => parseConfig(await readConfigInput({ env, args }));
   const readStart = async () => {
-    const config = await readConfig();
+    const config = parseConfig(await readConfigInput({ env, args }));
     return { config, writer: openLog(config.log) };
   };
   const { config, writer } = await readStart().catch(async (error: unknown) => {
     await accountForRefusal(error, recorderConfig(env), systemClock);
     throw error;
   });
+  // from now on it is known who serves the workload's socket; this agent is not to be taken for another
+  const source = { ATTACHE_SDS_SOURCE: config.identity.kind === "external-sds" ? "foreign" : "own" };
+  const readConfig = async (): Promise<AgentConfig> =>
+    parseConfig(await readConfigInput({ env: { ...env, ...source }, args }));
   const logLevels = new LogLevelSwitch(config.log.levels);
   const log = createLogger(
     writer.sink,
