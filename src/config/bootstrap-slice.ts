@@ -77,7 +77,8 @@ function checkPlaces({ env, proxy, findings }: Sources): void {
   }
   for (const name of ["ENVOY_STATUS_PORT", "ENVOY_PROMETHEUS_PORT"] as const) {
     const port = env.int(name);
-    if (port < 1 || port > 65_535) findings.problem(name, `port ${String(port)} must be in the range 1..65535`);
+    if (port < 0 || port > 65_535) findings.problem(name, `port ${String(port)} must be in the range 1..65535`);
+    if (port === 0) findings.warn(name, "is 0: Envoy listens on a port of the system's choice, not on none");
   }
   for (const name of ["ENVOY_SECURE_METRICS_PORT", "ENVOY_SECURE_MERGED_METRICS_PORT"] as const) {
     const port = env.int(name);

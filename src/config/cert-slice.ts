@@ -8,11 +8,18 @@ import { protoDurationMs } from "./proxy-config.ts";
 import { type Sources, places } from "./sources.ts";
 import { socketMode } from "./trust-slice.ts";
 
+/** Source: Istio's CA gives its default, which is the same, where none or less is asked for */
+function requestedTtlMs({ env, findings }: Sources): number {
+  const ttlMs = env.durationMs("SECRET_TTL");
+  if (ttlMs >= 1_000) return ttlMs;
+  findings.warn("SECRET_TTL", "is less than a second; the default 24h is asked for");
+  return 24 * 3_600_000;
+}
+
 /** Key, identity and rotation of the workload certificate. */
 export function certConfig(sources: Sources): CertConfig {
   const { env, node, findings } = sources;
-  const ttlMs = env.durationMs("SECRET_TTL");
-  if (ttlMs < 1_000) findings.problem("SECRET_TTL", "must be a second or more");
+  const ttlMs = requestedTtlMs(sources);
   const jwtPolicy = env.string("JWT_POLICY");
   if (jwtPolicy === "first-party-jwt") findings.warn("JWT_POLICY", "first-party-jwt is the same as third-party-jwt");
   else if (jwtPolicy !== "third-party-jwt") {

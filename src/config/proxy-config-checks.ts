@@ -121,6 +121,10 @@ function tlsProblem(tls: TlsSettings | undefined): string | undefined {
   if ((mode === "SIMPLE" || mode === "MUTUAL") && credentialName !== "" && files) {
     return "credentialName excludes clientCertificate, privateKey and caCertificates";
   }
+  const verifies = caCertificates !== "" || tls.subjectAltNames !== undefined;
+  if (tls.insecureSkipVerify === true && (mode === "SIMPLE" || mode === "MUTUAL") && verifies) {
+    return "insecureSkipVerify excludes caCertificates and subjectAltNames";
+  }
   if (mode === "MUTUAL" && credentialName === "") {
     if (clientCertificate === "") return "client certificate required for mutual tls";
     if (privateKey === "") return "private key required for mutual tls";

@@ -11,6 +11,7 @@ export interface TlsSettings {
   readonly privateKey?: string;
   readonly caCertificates?: string;
   readonly credentialName?: string;
+  readonly insecureSkipVerify?: boolean;
   readonly subjectAltNames?: readonly string[];
   readonly sni?: string;
 }

@@ -1,13 +1,33 @@
 // SPDX-License-Identifier: Apache-2.0
-import { parseAllDocuments } from "yaml";
+import { type Tags, parseAllDocuments } from "yaml";
 import { type DocumentParser, needsYaml, parseJsonDocument } from "./documents.ts";
 
 function boolTag(test: RegExp, value: boolean) {
   return { tag: "tag:yaml.org,2002:bool", default: true as const, test, resolve: () => value };
 }
 
-/** Booleans of YAML 1.1, that Kubernetes' own reader takes. */
-const customTags = [boolTag(/^(?:y|Y|yes|Yes|YES|on|On|ON)$/, true), boolTag(/^(?:n|N|no|No|NO|off|Off|OFF)$/, false)];
+/** A whole number that a JavaScript number does not hold stays exact. */
+function intTag(test: RegExp, parse: (digits: string) => bigint) {
+  const resolve = (text: string): number | bigint => {
+    const sign = text.startsWith("-") ? -1n : 1n;
+    const value = sign * parse(text.replace(/^[-+]/, "").replaceAll("_", ""));
+    return Number.isSafeInteger(Number(value)) ? Number(value) : value;
+  };
+  return { tag: "tag:yaml.org,2002:int", default: true as const, test, resolve };
+}
+
+/**
+ * What Kubernetes' own reader takes from YAML 1.1: its booleans, octal numbers such as a file's mode, and digits in
+ * groups. They come before those of YAML 1.2, which would take some of them for something else.
+ */
+const olderTags = [
+  boolTag(/^(?:y|Y|yes|Yes|YES|on|On|ON)$/, true),
+  boolTag(/^(?:n|N|no|No|NO|off|Off|OFF)$/, false),
+  intTag(/^[-+]?0[0-7_]*[0-7]$/, (digits) => BigInt(`0o${digits}`)),
+  intTag(/^[-+]?(?:0|[1-9][0-9_]*)$/, BigInt),
+];
+
+const customTags = (tags: Tags): Tags => [...olderTags, ...tags];
 
 /**
  * Parses YAML, and JSON with it: the first document of a text, the last of equal keys.

@@ -54,7 +54,7 @@ test("all problems are told at once, each under its source", () => {
 
 test.each([
   ["in the ProxyConfig", { env: { PROXY_CONFIG: '{"statusPort":0}' } }],
-  ["as annotation", { files: new Map([["./etc/istio/pod/annotations", 'status.sidecar.istio.io/port="0"\n']]) }],
+  ["as annotation", { files: new Map([["etc/istio/pod/annotations", 'status.sidecar.istio.io/port="0"\n']]) }],
 ])("status port 0 %s turns the status server off, and Envoy's listener that leads to it", (_title, input) => {
   const { status, bootstrap } = parse(input);
   expect([status.port, bootstrap]).toMatchObject([0, { config: { ports: { status: 0 } } }]);
@@ -129,6 +129,15 @@ describe("what the reference finds out late, or never, is a problem", () => {
       /^ProxyConfig, field envoyMetricsService: tlsSettings of mode MUTUAL needs clientCertificate/,
     ],
     [
+      "roots that are not to be used",
+      {
+        env: {
+          PROXY_CONFIG: '{"tracing":{"tlsSettings":{"mode":"SIMPLE","caCertificates":"/r","insecureSkipVerify":true}}}',
+        },
+      },
+      /^PROXY_CONFIG, field tracing: invalid tracing TLS config: insecureSkipVerify excludes/,
+    ],
+    [
       "names to check without roots to check them by",
       {
         env: {
@@ -201,6 +210,12 @@ describe("what the reference passes over in silence is a warning", () => {
       "a platform that is none",
       { env: { CLOUD_PLATFORM: "amazon" } },
       'CLOUD_PLATFORM: unknown platform "amazon"; it is one of aws, azure, gcp, none and is detected now',
+    ],
+    ["no lifetime", { env: { SECRET_TTL: "0" } }, "SECRET_TTL: is less than a second; the default 24h is asked for"],
+    [
+      "a port that is none",
+      { env: { ENVOY_PROMETHEUS_PORT: "0" } },
+      "ENVOY_PROMETHEUS_PORT: is 0: Envoy listens on a port of the system's choice, not on none",
     ],
     ["a dead flag", { args: ["--vklog=3"] }, "--vklog: is accepted, but has no effect"],
     ["places in the code", { args: ["--log_caller=all"] }, "--log_caller: is accepted, but has no effect"],
@@ -437,4 +452,17 @@ test("a static label that is no text is no label", () => {
   const { node } = parse({ env: { ISTIO_METAJSON_LABELS: '{"app":1,"version":"v1"}' } });
   expect(node.metadata["LABELS"]).toEqual({ version: "v1" });
   expect(node.cluster).toBe("istio-proxy.shop");
+});
+
+test("parts of Google's facts that are not known are left out", () => {
+  const { node } = parse({ env: { CLOUD_PLATFORM: "gcp", GCP_METADATA: "p|1||europe-west1" } });
+  const facts = { gcp_project: "p", gcp_project_number: "1", gcp_location: "europe-west1" };
+  expect(node.metadata["PLATFORM_METADATA"]).toEqual(facts);
+});
+
+test.each(["0", "-5", "x"])("a limit of %s downstream connections is told and ignored", (limit) => {
+  const proxyMetadata = { ISTIO_META_GLOBAL_DOWNSTREAM_MAX_CONNECTIONS: limit };
+  const { bootstrap, warnings: found } = parse({ env: { PROXY_CONFIG: JSON.stringify({ proxyMetadata }) } });
+  expect(bootstrap).toMatchObject({ config: { downstreamConnectionLimit: 2_147_483_647 } });
+  expect(found.map(({ message }) => message)).toEqual([expect.stringContaining("is not a number above 0")]);
 });
