@@ -163,16 +163,6 @@ test("a configuration that cannot be read ends the agent with 64, before anythin
   await expectAccount(pod.directory, 64, /PROXY_CONFIG/);
 });
 
-test("a CA that refuses for good ends the agent with 77", async () => {
-  await using ca = await startFakeCa();
-  ca.set({ kind: "refuse", status: "PERMISSION_DENIED" });
-  const recorder = { ATTACHE_TERMINATION_MESSAGE_PATH: "./message", ATTACHE_FLIGHT_RECORDER_DIR: "./flights" };
-  await using pod = await startPod({ ca, env: { ...recorder, ATTACHE_CA_REFUSED_EXIT_AFTER: "1s" } });
-  expect(await pod.exited).toEqual({ code: 77, signal: null });
-  expect(pod.envoyPids()).toEqual([]);
-  await expectAccount(pod.directory, 77, /CA.*refuse/);
-});
-
 test.each([
   ["the agent's", "status", 69],
   ["Envoy's admin", "admin", 1],

@@ -97,7 +97,7 @@ const violations: readonly Violation[] = [
   },
 ];
 
-test("the gates find every planted violation, and the command fails", { timeout: 120_000 }, async () => {
+test("the gates find every planted violation, and the command fails", { timeout: 300_000 }, async () => {
   await using tree = await temporaryDirectory();
   await plant(tree.path, Object.assign({}, ...violations.map(({ files }) => files)) as Record<string, string>);
   const gates = [...new Set(violations.map(({ gate }) => gate))];
@@ -109,7 +109,7 @@ test("the gates find every planted violation, and the command fails", { timeout:
   expect(code).toBe(1);
 });
 
-test("a tree without violations passes", { timeout: 120_000 }, async () => {
+test("a tree without violations passes", { timeout: 300_000 }, async () => {
   await using tree = await temporaryDirectory();
   await plant(tree.path, {});
   const gates = ["headers", "format", "imports", "lint"];
