@@ -23,7 +23,7 @@ export function dnsConfig(sources: Sources): DnsConfig | undefined {
     forward: {
       resolvConfPaths: isMachinesResolver ? [savedResolvConf, resolvConf] : [resolvConf],
       parallel: env.bool("DNS_FORWARD_PARALLEL"),
-      timeoutMs: env.durationMs("DNS_FORWARD_TIMEOUT"),
+      timeoutMs: forwardTimeoutMs(sources),
     },
     beforeTable: isMachinesResolver ? "forward" : "wait",
   };
@@ -42,6 +42,14 @@ function listenAddress({ env, input, findings }: Sources): DnsAddress {
   if (address.port !== dnsPort || input.system.uid === 0) return address;
   findings.warn("DNS_PROXY_ADDR", "port 53 is for an agent that runs as root; localhost:15053 is used");
   return defaultAddress;
+}
+
+/** No time at all would fail every question. */
+function forwardTimeoutMs({ env, findings }: Sources): number {
+  const timeoutMs = env.durationMs("DNS_FORWARD_TIMEOUT");
+  if (timeoutMs > 0) return timeoutMs;
+  findings.warn("DNS_FORWARD_TIMEOUT", "is no time in which a resolver could answer; 5s is used");
+  return 5_000;
 }
 
 /** The part of the domain that all namespaces share. */

@@ -91,6 +91,29 @@ test("a resolver that answers nonsense costs its own question alone", async () =
   expect(dns.failures).toEqual([]);
 });
 
+test("when a thousand questions wait, more are refused at once, and names of the mesh are answered", async () => {
+  await using resolver = await startFakeResolver(() => undefined);
+  await using dns = await startDns({ table, resolvers: [resolver], timeoutMs: 20_000 });
+  const socket = createSocket("udp4");
+  let refused = 0;
+  socket.on("message", (reply) => {
+    if ((reply.readUInt8(3) & 15) === 2) refused++;
+  });
+  for (let id = 0; id < 1_100; id++) {
+    await new Promise<void>((resolve) => {
+      socket.send(encodeQuery("www.example.org", { id }), dns.address.port, dns.address.host, () => {
+        resolve();
+      });
+    });
+    // a turn of the proxy, so that none is lost before it is read
+    if (id % 20 === 0) await ask(dns.address, "udp", good);
+  }
+  await eventually(() => expect(refused).toBe(100), { withinMs: 5_000 });
+  expect((await ask(dns.address, "udp", good)).answers).toHaveLength(1);
+  expect(dns.records.filter(({ message }) => message.startsWith("too many questions"))).toHaveLength(1);
+  socket.close();
+}, 30_000);
+
 test("clients that say nothing, or read nothing, are let go", async () => {
   await using resolver = await startFakeResolver(answering());
   await using dns = await startDns({ table, resolvers: [resolver] });

@@ -35,6 +35,12 @@ describe("the DNS proxy", () => {
     expect(parse({ env: { ...capture, ...more } }).dns).toMatchObject({ forward });
   });
 
+  test.each(["0s", "-1s"])("a time of %s for a question is told, and not used", (DNS_FORWARD_TIMEOUT) => {
+    const { dns, warnings } = parse({ env: { ...capture, DNS_FORWARD_TIMEOUT } });
+    expect(dns?.forward.timeoutMs).toBe(5_000);
+    expect(warnings).toContainEqual(expect.objectContaining({ source: "DNS_FORWARD_TIMEOUT" }));
+  });
+
   test("the domain of --domain is shortened by the namespace alone", () => {
     const domainOf = (domain: string) => parse({ args: ["sidecar", "--domain", domain], env: capture }).dns?.domain;
     expect(domainOf("shop.svc.example.org")).toEqual({ namespace: "shop", domain: "svc.example.org" });
