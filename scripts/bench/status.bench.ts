@@ -117,9 +117,9 @@ async function probeBesideScrapes(): Promise<readonly Figure[]> {
   });
   await using status = await startStatusChild({ scrape: { envoyPort: envoy.port, targets: [] } });
   await using bare = await startBareChild();
-  const urls = [`http://127.0.0.1:${String(status.port)}/healthz/ready`, `http://127.0.0.1:${String(bare.port)}/`];
+  const url = ({ port }: StatusChild): string => `http://127.0.0.1:${String(port)}`;
   await fetchAll(status.port);
-  await using prober = await startProber(urls);
+  await using prober = await startProber([{ url: `${url(status)}/healthz/ready` }, { url: url(bare) }]);
   for (let time = 0; time < scrapes; time++) await fetchAll(status.port);
   const [p99 = Number.NaN, bareP99 = Number.NaN] = (await prober.stop()).map((values) => percentile(values, 0.99));
   const label = "/healthz/ready beside scrapes of 100 MB";

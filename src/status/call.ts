@@ -8,6 +8,7 @@ import type { ProbeRecord } from "./probe-record.ts";
 import type { ReadinessJudge } from "./readiness-judge.ts";
 import type { StatusConfig } from "./status-config.ts";
 import type { StatusSources } from "./status-sources.ts";
+import type { Turns } from "./turns.ts";
 
 /** What the handlers work with. */
 export interface RouteContext {
@@ -19,6 +20,8 @@ export interface RouteContext {
   readonly clock: Clock;
   /** For scrapes: each of them keeps some memory and takes its time. */
   readonly permits: Permits;
+  /** For what takes longer than a probe. */
+  readonly turns: Turns;
   readonly log: Logger;
 }
 

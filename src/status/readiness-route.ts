@@ -13,9 +13,13 @@ const pendingHeader = "X-Attache-Pending";
  * 200 or 503, both with an empty body. `?verbose` gives the whole tree as text, `Accept: application/json` the same for
  * a program.
  */
-export async function answerReadiness({ judge }: Pick<RouteContext, "judge">, call: Call): Promise<void> {
+export async function answerReadiness(
+  { judge, turns }: Pick<RouteContext, "judge" | "turns">,
+  call: Call,
+): Promise<void> {
   const wantsJson = /\bapplication\/json\b/i.test(call.request.headers.accept ?? "");
   if (wantsJson || hasQueryFlag(call.query, "verbose")) {
+    await turns.next();
     const report = await judge.report();
     const status = report.ready ? 200 : 503;
     if (!wantsJson) sendReply(call, { status, headers: text, body: renderReport(report) });

@@ -77,7 +77,7 @@ function lazyDebugRoutes(context: RouteContext): { readonly answer: Handler } & 
 }
 
 function createFinder(context: RouteContext, debug: { readonly answer: Handler }): (call: Call) => Handler {
-  const { config, sources, log, judge, clock } = context;
+  const { config, sources, log, judge, clock, turns } = context;
   const wait = new ReadinessWait({ judge, clock, terminating: sources.terminating });
   const exact = new Map<string, Handler>([
     [
@@ -87,8 +87,8 @@ function createFinder(context: RouteContext, debug: { readonly answer: Handler }
         await answerReadiness(context, call);
       },
     ],
-    ["/stats/prometheus", (call) => answerMetrics(context, call)],
-    ["/metrics", (call) => answerMetrics(context, call)],
+    ["/stats/prometheus", later(turns, (call) => answerMetrics(context, call))],
+    ["/metrics", later(turns, (call) => answerMetrics(context, call))],
     [
       "/quitquitquit",
       control(() => {
@@ -105,6 +105,7 @@ function createFinder(context: RouteContext, debug: { readonly answer: Handler }
     ],
   ]);
   const probes = new Map(Object.entries(config.appProbes));
+  const people = later(turns, debug.answer);
   return ({ path }) => {
     const found = exact.get(path);
     if (found !== undefined) return found;
@@ -113,7 +114,15 @@ function createFinder(context: RouteContext, debug: { readonly answer: Handler }
       if (path.startsWith(`${root}/`)) return (call) => answerAppProbe(context, probes.get(path), call);
     }
     const forPeople = path === "/" || path === "/debug" || path.startsWith("/debug/");
-    return forPeople && config.debug ? debug.answer : (call) => reply(call, notFound);
+    return forPeople && config.debug ? people : (call) => reply(call, notFound);
+  };
+}
+
+/** For what takes longer than a probe, and may wait for its turn. */
+function later(turns: RouteContext["turns"], handler: Handler): Handler {
+  return async (call) => {
+    await turns.next();
+    if (!call.signal.aborted) await handler(call);
   };
 }
 

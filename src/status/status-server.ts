@@ -12,6 +12,7 @@ import { ProbeRecord } from "./probe-record.ts";
 import { ReadinessJudge, type ReadinessVerdict } from "./readiness-judge.ts";
 import { createRoutes } from "./routes.ts";
 import type { StatusConfig } from "./status-config.ts";
+import { Turns } from "./turns.ts";
 import { StatusPortError } from "./status-errors.ts";
 import type { StatusSources } from "./status-sources.ts";
 
@@ -55,8 +56,9 @@ export async function startStatusServer(
   const prober = stack.use(createAppProber(config, deps));
   const probeRecord = new ProbeRecord();
   const permits = new Permits(maxScrapes);
+  const turns = new Turns();
   const { clock } = deps;
-  const routes = stack.use(createRoutes({ config, sources, judge, prober, probeRecord, permits, log, clock }));
+  const routes = stack.use(createRoutes({ config, sources, judge, prober, probeRecord, permits, turns, log, clock }));
   const server = createHttpServer(routes.handle, clock, log);
   const port = await listen(server, config.port);
   server.on("error", deps.fail);

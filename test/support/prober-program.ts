@@ -1,21 +1,31 @@
 // SPDX-License-Identifier: Apache-2.0
 import { Agent, get } from "node:http";
 import { setTimeout as pause } from "node:timers/promises";
+import type { ProbeTarget } from "./prober.ts";
+import { waitedForProcessorMs } from "./stopwatch.ts";
 
 /**
- * Probes each of its URLs in turn over a kept connection, time and again, in a process that does nothing else. A message
- * from the parent ends it; it sends back what each probe of each URL took in milliseconds, or the first failure.
+ * Probes each of its targets in turn over a kept connection, time and again, in a process that does nothing else. A
+ * message from the parent ends it; it sends back what each probe of each target took in milliseconds, or the first
+ * failure.
  */
-const urls = process.argv.slice(2);
+const targets = JSON.parse(process.argv[2] ?? "[]") as readonly ProbeTarget[];
 const everyMs = 5;
 const agent = new Agent({ keepAlive: true });
-const durationsMs: number[][] = urls.map(() => []);
+const durationsMs: number[][] = targets.map(() => []);
 const stop = new AbortController();
 process.once("message", () => {
   stop.abort();
 });
 
-async function probe(url: string): Promise<number> {
+/** Ready to run, and without a processor: this process and the one that answers. */
+function waitedMs(pid: number | undefined): number {
+  if (pid === undefined) return 0;
+  return (waitedForProcessorMs(process.pid) ?? 0) + (waitedForProcessorMs(pid) ?? 0);
+}
+
+async function probe({ url, pid }: ProbeTarget): Promise<number> {
+  const waitedBeforeMs = waitedMs(pid);
   const startMs = performance.now();
   await new Promise<void>((resolve, reject) => {
     get(url, { agent }, (response) => {
@@ -26,14 +36,15 @@ async function probe(url: string): Promise<number> {
       });
     }).once("error", reject);
   });
-  return performance.now() - startMs;
+  const tookMs = performance.now() - startMs;
+  return Math.max(0, tookMs - (waitedMs(pid) - waitedBeforeMs));
 }
 
 process.send?.("ready");
 let failure: string | undefined;
 try {
   while (!stop.signal.aborted) {
-    for (const [index, url] of urls.entries()) durationsMs[index]?.push(await probe(url));
+    for (const [index, target] of targets.entries()) durationsMs[index]?.push(await probe(target));
     await pause(everyMs);
   }
 } catch (error) {

@@ -3,11 +3,17 @@ import { fork } from "node:child_process";
 import { once } from "node:events";
 import { fileURLToPath } from "node:url";
 
+export interface ProbeTarget {
+  readonly url: string;
+  /** Of the process that answers: its time is counted without that in which other work had the processors. */
+  readonly pid?: number;
+}
+
 /** Probes in a process of its own, so that the work of the test or bench itself is not measured. */
 export interface Prober extends AsyncDisposable {
   /**
    * Ends it.
-   * @returns for each URL what its probes took, in milliseconds, ascending
+   * @returns for each target what its probes took, in milliseconds, ascending
    * @throws when a probe was answered by anything but 200
    */
   stop(): Promise<readonly (readonly number[])[]>;
@@ -20,8 +26,11 @@ interface Outcome {
 
 const program = fileURLToPath(new URL("./prober-program.ts", import.meta.url));
 
-export async function startProber(urls: readonly string[]): Promise<Prober> {
-  const child = fork(program, urls, { execArgv: [], stdio: ["ignore", "ignore", "inherit", "ipc"] });
+export async function startProber(targets: readonly ProbeTarget[]): Promise<Prober> {
+  const child = fork(program, [JSON.stringify(targets)], {
+    execArgv: [],
+    stdio: ["ignore", "ignore", "inherit", "ipc"],
+  });
   const exited = once(child, "exit");
   await once(child, "message");
   const outcome = once(child, "message");

@@ -40,8 +40,8 @@ export function startStopwatch(pids: () => readonly number[]): Stopwatch {
   };
 }
 
-/** Of a process's main thread. Source: Linux, Documentation/scheduler/sched-stats.rst, the second number in nanoseconds */
-function waitedForProcessorMs(pid: number): number | undefined {
+/** How long a process's main thread was ready to run and did not. Source: Linux, Documentation/scheduler/sched-stats.rst, the second number in nanoseconds */
+export function waitedForProcessorMs(pid: number): number | undefined {
   try {
     return Number(readFileSync(`/proc/${String(pid)}/schedstat`, "utf8").split(" ")[1]) / 1e6;
   } catch {

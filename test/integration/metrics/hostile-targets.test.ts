@@ -85,7 +85,7 @@ test("targets that misbehave cost the scrape themselves alone, and the probes no
   const targets = ports.map((port) => ({ host: "127.0.0.1", scheme: "http" as const, port, path: "/" }));
   await using status = await startStatusChild({ scrape: { envoyPort: undefined, targets } });
   const url = `http://127.0.0.1:${String(status.port)}`;
-  await using prober = await startProber([`${url}/healthz/ready`]);
+  await using prober = await startProber([{ url: `${url}/healthz/ready`, pid: status.pid }]);
   const atRest = status.privateBytes();
   using peak = status.watchPeak();
   const startMs = performance.now();
