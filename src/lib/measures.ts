@@ -39,10 +39,6 @@ export class Measure {
     this.#series.set(labels.join("\u0000"), { labels, value });
   }
 
-  delete(...labels: string[]): void {
-    this.#series.delete(labels.join("\u0000"));
-  }
-
   value(...labels: string[]): number {
     return this.#series.get(labels.join("\u0000"))?.value ?? 0;
   }

@@ -13,8 +13,6 @@ export type { GrpcTarget } from "./dial.ts";
 export interface GrpcChannelOptions extends ClientConnectionOptions {
   /** A longer message is RESOURCE_EXHAUSTED. Default 4 MiB. */
   readonly maxReceiveBytes?: number;
-  /** A longer message of a stream is handed on in chunks. Default 64 KiB. */
-  readonly chunkAboveBytes?: number;
 }
 
 export interface GrpcCallOptions {
@@ -23,6 +21,9 @@ export interface GrpcCallOptions {
   readonly timeoutMs?: number;
   readonly signal?: AbortSignal;
 }
+
+/** A longer message of a stream is handed on in chunks. */
+const chunkAboveBytes = 64 * 1024;
 
 /** Calls to one peer over one connection, which is made at the first call and anew when it was lost. */
 export interface GrpcChannel extends AsyncDisposable {
@@ -122,7 +123,7 @@ class Http2GrpcChannel implements GrpcChannel {
     return new ClientCall(stream, {
       limits: {
         maxBytes: this.#options.maxReceiveBytes ?? 4 * 1024 * 1024,
-        chunkAboveBytes: this.#options.chunkAboveBytes ?? 64 * 1024,
+        chunkAboveBytes,
       },
       target: formatTarget(target),
       signal,

@@ -8,7 +8,6 @@ import {
 } from "node:http2";
 import type { Socket } from "node:net";
 import type { Clock } from "../clock.ts";
-import { untilAborted } from "../tasks.ts";
 import { type KeepaliveOptions, keepAlive } from "./keepalive.ts";
 import { readWhole } from "./message.ts";
 import { parseGrpcTimeout } from "./metadata.ts";
@@ -40,8 +39,6 @@ export interface GrpcServerOptions {
 /** Serves gRPC on connections that somebody else accepts. Disposing cuts every call and connection. */
 export interface GrpcServer extends AsyncDisposable {
   accept(socket: Socket): void;
-  /** Takes no more calls; resolves when the open ones have ended, or when the signal fires. */
-  drain(signal: AbortSignal): Promise<void>;
 }
 
 /** A gRPC server without compression. Nothing listens here; give it connections. */
@@ -88,11 +85,6 @@ class Http2GrpcServer implements GrpcServer {
     this.#http2.emit("connection", socket);
     // The session has taken the socket over; one that was accepted paused would stay so.
     socket.resume();
-  }
-
-  async drain(signal: AbortSignal): Promise<void> {
-    for (const session of this.#sessions) session.close();
-    await Promise.race([Promise.allSettled(this.#calls), untilAborted(signal)]);
   }
 
   async [Symbol.asyncDispose](): Promise<void> {

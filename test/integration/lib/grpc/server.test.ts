@@ -232,25 +232,6 @@ test("disposing the server ends open calls and their handlers", async () => {
   await pair[Symbol.asyncDispose]();
 });
 
-test("draining lets an open call end and takes no new one", async () => {
-  const started = Promise.withResolvers<undefined>();
-  const release = Promise.withResolvers<undefined>();
-  await using pair = await startPair({
-    kind: "unary",
-    async handle(request) {
-      started.resolve(undefined);
-      await release.promise;
-      return request;
-    },
-  });
-  const calling = pair.client.unary(path, Buffer.from("slow"));
-  await started.promise;
-  const draining = pair.server.drain(AbortSignal.timeout(5_000));
-  release.resolve(undefined);
-  await expect(calling).resolves.toEqual(Buffer.from("slow"));
-  await draining;
-});
-
 test("a client that answers no pings is disconnected", async () => {
   const ended = Promise.withResolvers<undefined>();
   const { connect } = await import("node:net");
