@@ -14,6 +14,7 @@ import {
 import { systemClock } from "../../../src/lib/clock.ts";
 import { isRunning } from "../../support/process-state.ts";
 import { staticEnvoy } from "../../support/static-envoy.ts";
+import { startStopwatch } from "../../support/stopwatch.ts";
 import { temporaryDirectory } from "../../support/temporary-directory.ts";
 import { testLog } from "../../support/test-log.ts";
 
@@ -38,46 +39,47 @@ async function stopLive(
   const admin = await fixture.untilLive();
   const held = hold ? await openConnection(await fixture.listenerPort()) : undefined;
   const startMs = performance.now();
+  using watch = startStopwatch(() => [envoy.pid]);
   const order = { process: envoy, admin: replaced ?? admin, config: fixture.config.drain, drain: true, force };
   const outcome = await drainAndStop(order, deps);
-  const tookMs = performance.now() - startMs;
+  const [tookMs, ownMs] = [performance.now() - startMs, watch.ms()];
   held?.destroy();
   expect(isRunning(envoy.pid)).toBe(false);
-  return { ...outcome, tookMs };
+  return { ...outcome, tookMs, ownMs };
 }
 
 describe("drain of a real Envoy", () => {
   test("with nothing open it ends within half a second after the minimum", async () => {
-    const { exit, report, tookMs } = await stopLive({ minimumMs: 700 });
+    const { exit, report, tookMs, ownMs } = await stopLive({ minimumMs: 700 });
     expect(report.endedBy).toBe("idle");
     expect(exitCodeFor(exit)).toBe(0);
     expect(tookMs).toBeGreaterThanOrEqual(695);
-    expect(tookMs).toBeLessThan(1_200);
+    expect(ownMs).toBeLessThan(1_200);
   });
 
   test("a stuck connection is waited for until the period is over, and reported by its listener", async () => {
-    const { exit, report, tookMs } = await stopLive({ periodMs: 1_500 }, { hold: true });
+    const { exit, report, tookMs, ownMs } = await stopLive({ periodMs: 1_500 }, { hold: true });
     expect(report.endedBy).toBe("deadline");
     expect(report.open).toEqual([{ listener: "127.0.0.1_0", connections: 1 }]);
     expect(exit).toEqual({ kind: "code", code: 0, asked: true });
     expect(tookMs).toBeGreaterThanOrEqual(1_495);
-    expect(tookMs).toBeLessThan(2_000);
+    expect(ownMs).toBeLessThan(2_000);
   });
 
   test("an admin interface that accepts and never answers changes nothing about the end", async () => {
     await using silent = await listenSilently();
     const admin = createEnvoyAdmin({ host: "127.0.0.1", port: silent.port }, { clock: systemClock });
-    const { report, tookMs } = await stopLive({ periodMs: 1_500 }, { admin });
+    const { report, tookMs, ownMs } = await stopLive({ periodMs: 1_500 }, { admin });
     expect(report.endedBy).toBe("deadline");
     expect(tookMs).toBeGreaterThanOrEqual(1_495);
-    expect(tookMs).toBeLessThan(2_000);
+    expect(ownMs).toBeLessThan(2_000);
   });
 
   test("a second signal ends it at once", async () => {
-    const { report, exit, tookMs } = await stopLive({ minimumMs: 5_000 }, { force: AbortSignal.timeout(200) });
+    const { report, exit, ownMs } = await stopLive({ minimumMs: 5_000 }, { force: AbortSignal.timeout(200) });
     expect(report.endedBy).toBe("forced");
     expect(exitCodeFor(exit)).toBe(0);
-    expect(tookMs).toBeLessThan(700);
+    expect(ownMs).toBeLessThan(700);
   });
 
   test("draining listeners go on to serve after Envoy's own drain time", async () => {

@@ -8,6 +8,7 @@ import { eventually } from "../../support/eventually.ts";
 import { freePorts } from "../../support/free-ports.ts";
 import { isRunning } from "../../support/process-state.ts";
 import { staticEnvoy } from "../../support/static-envoy.ts";
+import { startStopwatch } from "../../support/stopwatch.ts";
 import { temporaryDirectory } from "../../support/temporary-directory.ts";
 import { testLog } from "../../support/test-log.ts";
 
@@ -64,10 +65,10 @@ describe("restarts of Envoy", () => {
     await eventually(() => expect(records.filter(({ level }) => level === "warn")).toHaveLength(3), {
       withinMs: 5_000,
     });
-    const startMs = performance.now();
+    using watch = startStopwatch(() => []);
     envoy.endSoon();
     expect(exitCodeFor(await envoy.exited)).toBe(7);
-    expect(performance.now() - startMs).toBeLessThan(100);
+    expect(watch.ms()).toBeLessThan(100);
     expect(await countRuns()).toBe(3);
   });
 
@@ -104,9 +105,9 @@ describe("restarts of Envoy", () => {
       },
       { withinMs: 3_000 },
     );
-    const startMs = performance.now();
+    using watch = startStopwatch(() => []);
     await envoy.terminate(400);
-    expect(performance.now() - startMs).toBeLessThan(100);
+    expect(watch.ms()).toBeLessThan(100);
     expect(await countRuns()).toBe(3);
   });
 });
