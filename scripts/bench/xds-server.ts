@@ -5,7 +5,6 @@ import { createLogger } from "../../src/lib/log.ts";
 import { listenUnix } from "../../src/lib/unix-socket.ts";
 import { serveXdsProxy } from "../../src/xds/index.ts";
 import { createXdsMetrics } from "../../test/support/xds-metrics.ts";
-import { defaultXdsBackoff } from "../../src/xds/xds-config.ts";
 
 /**
  * The xDS proxy alone, in a process of its own, as a child of the benchmark, with an HTTP port that answers probes.
@@ -27,7 +26,7 @@ serveXdsProxy(
       headers: {},
       httpProxy: undefined,
       connectTimeoutMs: 4_000,
-      backoff: defaultXdsBackoff,
+      backoff: { firstMs: 100, factor: 2, maxMs: 1_500, idleMaxMs: 15_000 },
     },
     maxReceiveBytes: 4 * 1024 * 1024,
     maxStreams: 100_000,

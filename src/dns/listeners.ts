@@ -2,6 +2,7 @@
 import { createSocket } from "node:dgram";
 import { createServer, type Socket } from "node:net";
 import { AgentError, systemCode } from "../lib/errors.ts";
+import { formatHostPort } from "../lib/host-port.ts";
 import { ipFamily } from "../lib/ip-address.ts";
 import { readPortHolder } from "../lib/port-holder.ts";
 import type { Answerer } from "./dns-answers.ts";
@@ -16,8 +17,7 @@ export class DnsPortError extends AgentError {
   /** The process that has the port, as far as this user may see it. */
   readonly holder: string | undefined;
   constructor(transport: Transport, address: DnsAddress, holder: string | undefined, cause: unknown) {
-    const { host, port } = address;
-    const where = `${host.includes(":") ? `[${host}]` : host}:${String(port)} (${transport})`;
+    const where = `${formatHostPort(address)} (${transport})`;
     const why =
       systemCode(cause) === "EADDRINUSE"
         ? `${holder ?? "another process"} already listens there; end it, or set DNS_PROXY_ADDR`

@@ -53,6 +53,3 @@ export interface XdsCacheConfig {
   /** An older cache is not used. */
   readonly maxAgeMs: number;
 }
-
-/** What has proved itself: quick tries while an outage is young, so that Envoy is current soon after it. */
-export const defaultXdsBackoff: XdsUpstream["backoff"] = { firstMs: 100, factor: 2, maxMs: 1_500, idleMaxMs: 15_000 };

@@ -15,7 +15,7 @@ import {
 } from "../../src/xds/index.ts";
 import { parseResponse, type XdsResponse } from "../../src/xds/response.ts";
 import { renderRequest, type XdsProtocol, type XdsRequest } from "../../src/xds/request.ts";
-import { defaultXdsBackoff, type XdsConfig, type XdsUpstream } from "../../src/xds/xds-config.ts";
+import type { XdsConfig, XdsUpstream } from "../../src/xds/xds-config.ts";
 import { textField } from "../../src/xds/wire.ts";
 import { temporaryDirectory } from "./temporary-directory.ts";
 import { testLog } from "./test-log.ts";
@@ -62,7 +62,7 @@ export async function startProxy(
       headers: {},
       httpProxy: undefined,
       connectTimeoutMs: 2_000,
-      backoff: { ...defaultXdsBackoff, firstMs: 20, maxMs: 200 },
+      backoff: { firstMs: 20, factor: 2, maxMs: 200, idleMaxMs: 15_000 },
       ...options.upstream,
     },
     maxReceiveBytes: 4 * 1024 * 1024,
