@@ -12,6 +12,7 @@ import type { JsonValue } from "../model/node.ts";
 import { type PendingHold, Readiness } from "../model/readiness.ts";
 import { version } from "../model/version.ts";
 import { createRecorder } from "../recorder/index.ts";
+import type { ReadinessCheck } from "../status/index.ts";
 import { exitCodeOf } from "./error-exit-code.ts";
 import { StartPhases } from "./start-phases.ts";
 
@@ -54,7 +55,12 @@ export async function runAgent(config: AgentConfig, deps: AgentDeps, signals: Ag
   const recorder = createRecorder(config.recorder, () => deps.clock.now());
   const log = recorder.logger(deps.log);
   const holds = new Readiness(() => deps.clock.now());
-  const start: StartState = { phases: new StartPhases(log, deps.clock), holds, pendingAtEnd: undefined };
+  const start: StartState = {
+    phases: new StartPhases(log, deps.clock),
+    holds,
+    pendingAtEnd: undefined,
+    envoySeen: undefined,
+  };
   const end = await endOf(startAndServe(config, start, { ...deps, log }, signals), signals);
   if (end.code === 0) removeBootstrap(config);
   else log.error(end.reason, { exitCode: end.code, errorCode: end.errorCode });
@@ -70,15 +76,19 @@ interface StartState {
   readonly holds: Readiness;
   /** What was pending when the rooms began to close, whose holds end with them. */
   pendingAtEnd: readonly PendingHold[] | undefined;
+  /** What Envoy answered last, while it could not serve. */
+  envoySeen: ReadinessCheck | undefined;
 }
 
 /** What an agent that ends before it was ever ready was waiting for, as a tree. */
-async function whyNeverReady(end: FailedEnd, { phases, holds, pendingAtEnd }: StartState): Promise<string | undefined> {
+async function whyNeverReady(end: FailedEnd, start: StartState): Promise<string | undefined> {
+  const { phases, holds, pendingAtEnd, envoySeen } = start;
   if (phases.hasEnded("ready")) return undefined;
   const { renderTermination } = await import("../status/index.ts");
   return renderTermination({
     cause: end.error ?? end.reason,
     pending: pendingAtEnd ?? holds.pending(),
+    envoy: envoySeen,
     phases: phases.ended,
   });
 }
@@ -119,7 +129,10 @@ async function startAndServe(
   const onEnd = (): void => {
     start.pendingAtEnd = holds.pending();
   };
-  return await serve({ config, envoy, sdsSocket, xdsSocket, phases, holds, onEnd }, deps, signals);
+  const onEnvoySeen = (check: ReadinessCheck | undefined): void => {
+    start.envoySeen = check;
+  };
+  return await serve({ config, envoy, sdsSocket, xdsSocket, phases, holds, onEnd, onEnvoySeen }, deps, signals);
 }
 
 /** Without Envoy nobody is served over SDS. */

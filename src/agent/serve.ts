@@ -8,7 +8,7 @@ import type { Deps } from "../lib/deps.ts";
 import { startTask } from "../lib/tasks.ts";
 import type { UnixListener } from "../lib/unix-socket.ts";
 import type { Readiness } from "../model/readiness.ts";
-import type { StatusServer, StatusSources } from "../status/index.ts";
+import type { ReadinessCheck, StatusServer, StatusSources } from "../status/index.ts";
 import type { XdsProxy } from "../xds/index.ts";
 import type { AgentDeps, AgentEnd, AgentSignals } from "./agent.ts";
 import { startDiscovery } from "./discovery-room.ts";
@@ -33,6 +33,8 @@ export interface Started {
   readonly holds: Readiness;
   /** Called when the end has come, while all rooms are still open. */
   readonly onEnd: () => void;
+  /** Called with what Envoy answers while it cannot serve; with undefined when it can. */
+  readonly onEnvoySeen: (check: ReadinessCheck | undefined) => void;
 }
 
 /**
@@ -59,6 +61,7 @@ export async function serve(started: Started, deps: AgentDeps, signals: AgentSig
     envoy: side.readiness,
     terminating: () => ending.reason(),
     startPhases: () => phases.ended,
+    onEnvoySeen: started.onEnvoySeen,
     onFirstReady: () => {
       phases.end("ready");
       identity.metrics.agent.start.durationSeconds.set(phases.sinceStartMs() / 1_000);
@@ -80,7 +83,11 @@ export async function serve(started: Started, deps: AgentDeps, signals: AgentSig
   phases.end("status served");
   await startBackground({ ...started, xds, status, onHangup: signals.onHangup }, rooms, roomDeps);
 
+  signals.force.addEventListener("abort", () => {
+    deps.log.info("asked again: the end comes at once");
+  });
   await ending.until(side.exited);
+  deps.log.info("the end begins", { cause: ending.reason() ?? "Envoy has ended" });
   const wasReady = phases.hasEnded("ready");
   const end = await side.end({ wantsDrain: ending.wantsDrain, wasReady, force: signals.force });
   if (ending.failure !== undefined) throw ending.failure;

@@ -7,6 +7,7 @@ import type { StatusSources } from "./status-sources.ts";
 export type { EnvoyReadiness, EnvoyReadinessSource } from "./envoy-readiness.ts";
 export type { CertificateFacts, Inspection, LogLevelControl, XdsFacts } from "./inspection.ts";
 export type { StatusConfig } from "./status-config.ts";
+export type { ReadinessCheck } from "./readiness-report.ts";
 export { type FatalEnd, renderTermination } from "./termination-report.ts";
 export { StatusPortError } from "./status-errors.ts";
 export type { Obstacle, ReadinessVerdict } from "./readiness-judge.ts";

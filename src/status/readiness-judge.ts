@@ -27,6 +27,8 @@ export interface ReadinessSources {
   readonly onFirstReady: () => void;
   /** Files that must be there, such as the certificates that a proxyless application reads. */
   readonly requiredFiles?: readonly string[];
+  /** Called with what Envoy answers while it cannot serve; with undefined when it can. */
+  readonly onEnvoySeen?: (check: ReadinessCheck | undefined) => void;
   /** The steps of the start that have ended so far. */
   readonly startPhases?: () => readonly EndedPhase[];
 }
@@ -187,6 +189,9 @@ export class ReadinessJudge {
       }
       const waits = withListeners && isInitializing(envoy) ? source?.initTargets?.(limit) : undefined;
       const checks = envoyChecks(envoy, await waits?.catch(() => []));
+      this.#sources.onEnvoySeen?.(
+        obstacle === undefined ? undefined : { name: "envoy", state: "failed", detail: obstacle, children: checks },
+      );
       if (listeners === undefined) return { obstacle, checks };
       return { obstacle, lost: listenerObstacle(listeners), checks: [...checks, listenerCheck(listeners)] };
     } catch (error) {

@@ -223,3 +223,24 @@ test("an Envoy that crashes once too often ends the agent, which tells so beside
   expect(leaves[0]).toMatch(/Envoy did not come up: exit code 7 after 1 restart/);
   expect(leaves.slice(1)).toContainEqual(expect.stringMatching(/^identity: /));
 });
+
+test("an Envoy that dies before it was ready leaves its part of the tree too, as it answered last", async () => {
+  await using ca = await startFakeCa();
+  const env = { ATTACHE_XDS_FILES: "", ATTACHE_TERMINATION_MESSAGE_PATH: "./message" };
+  await using pod = await startPod({ ca, env, proxyConfig: { discoveryAddress: "localhost:1" } });
+  await eventually(
+    async () => {
+      expect(await leavesOf(pod.ports.status)).toContainEqual(expect.stringMatching(/^clusters \(CDS\): /));
+    },
+    { withinMs: 10_000 },
+  );
+  for (const pid of pod.envoyPids()) process.kill(pid, "SIGSEGV");
+  expect((await pod.exited).code).toBe(139);
+  expect(leavesLeft(pod.directory)).toEqual(
+    expect.arrayContaining([
+      expect.stringMatching(/SIGSEGV/),
+      expect.stringMatching(/^envoy: config not received from XDS server/),
+      expect.stringMatching(/^clusters \(CDS\): no update was received/),
+    ]),
+  );
+});

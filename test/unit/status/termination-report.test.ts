@@ -11,8 +11,12 @@ test("the message of an agent that dies unready names the cause, what was pendin
   const pending = [
     { name: "identity", sinceMs: 0, detail: "no certificate asked for yet", gates: true, isNote: false },
   ];
-  expect(renderTermination({ cause, pending, phases: [{ name: "bootstrap written", atMs: 12 }] })).toBe(`ready: no
+  const envoy = { name: "envoy", state: "failed", detail: "no configuration", children: [] } as const;
+  expect(
+    renderTermination({ cause, pending, envoy, phases: [{ name: "bootstrap written", atMs: 12 }] }),
+  ).toBe(`ready: no
 [-] AGENT_STATUS_PORT: listen on status port 15020: nginx (process 17) already listens there; end it, or set statusPort in PROXY_CONFIG to a free port: taken
+[-] envoy: no configuration
 [-] identity: no certificate asked for yet (since 1970-01-01T00:00:00.000Z)
 
 start:
