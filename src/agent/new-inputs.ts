@@ -52,6 +52,7 @@ async function takeUpInputs(
   for (;;) {
     const asked = await untilDue(deps, nudge.signal, stop);
     nudge = new AbortController();
+    if (asked) deps.log.info("a hang-up asks for a hot restart");
     const fresh = await readInputs(deps, asked);
     const text = fresh === undefined ? seen : await inputText(fresh);
     if (fresh === undefined || (!asked && text === seen)) continue;

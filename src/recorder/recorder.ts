@@ -10,7 +10,7 @@ import type { RecorderConfig } from "./recorder-config.ts";
 
 /** Keeps the last events of the agent's life in memory, and leaves an account of them when it ends badly. */
 export interface Recorder {
-  /** A logger that passes everything on and keeps what is of level info or above. */
+  /** A logger that passes everything on and keeps what is of level info or above, and what tells of secrets and xDS. */
   logger(log: Logger): Logger;
   /** Keeps an event that is not in the log. */
   record(message: string, fields?: LogFields): void;
@@ -67,6 +67,9 @@ export function createRecorder(config: RecorderConfig, now: () => number): Recor
 
 type Keep = (level: LogLevel, scope: string, message: string, fields: LogFields) => void;
 
+/** Scopes whose lines of level debug are few, and worth more after an end than before. */
+const toldScopes: ReadonlySet<string> = new Set(["sds", "xdsproxy"]);
+
 function recordingLogger(log: Logger, keep: Keep, scope: string): Logger {
   const both =
     (level: LogLevel) =>
@@ -75,8 +78,9 @@ function recordingLogger(log: Logger, keep: Keep, scope: string): Logger {
       keep(level, scope, message, fields);
     };
   return {
-    debug: (message, fields) => {
+    debug: (message, fields = {}) => {
       log.debug(message, fields);
+      if (toldScopes.has(scope)) keep("debug", scope, message, fields);
     },
     info: both("info"),
     warn: both("warn"),

@@ -22,6 +22,8 @@ export interface Refusal {
 export class Refusals {
   readonly #deps: RefusalDeps;
   readonly #current = new Map<string, Refusal>();
+  /** When an acceptance of a type was told last. */
+  readonly #accepted = new Map<string, number>();
 
   constructor(deps: RefusalDeps) {
     this.#deps = deps;
@@ -31,6 +33,7 @@ export class Refusals {
     const { typeUrl, version } = verdict.answer;
     const type = shortTypeName(typeUrl);
     if (verdict.kind === "accepted") {
+      this.#tell(type, version);
       if (!this.#current.delete(typeUrl)) return;
       this.#deps.metrics.rejected.set(0, type);
       this.#deps.log.info("Envoy accepts the configuration again", { type, typeUrl, version });
@@ -46,6 +49,15 @@ export class Refusals {
     this.#deps.metrics.rejections.inc(type);
     this.#deps.metrics.rejected.set(1, type);
     this.#deps.log.warn("Envoy refused configuration", { type, typeUrl, resources, reason, version, versionInUse });
+  }
+
+  /** Not each of thousands a minute: of a type once in a second. */
+  #tell(type: string, version: string): void {
+    const nowMs = this.#deps.clock.now();
+    const told = this.#accepted.get(type);
+    if (told !== undefined && Math.abs(nowMs - told) < 1_000) return;
+    this.#accepted.set(type, nowMs);
+    this.#deps.log.debug("Envoy accepts configuration", { type, version });
   }
 
   current(): readonly Refusal[] {

@@ -218,13 +218,28 @@ test("places where no account can be left are told, and do not hold up the end",
 
 test("the account of a killed Envoy tells the last events before it", async () => {
   await using ca = await startFakeCa();
-  await using pod = await startPod({ ca, env: { ATTACHE_TERMINATION_MESSAGE_PATH: "./message" } });
+  const drain = { EXIT_ON_ZERO_ACTIVE_CONNECTIONS: "false", MINIMUM_DRAIN_DURATION: "5s" };
+  await using pod = await startPod({
+    ca,
+    env: { ...drain, ATTACHE_TERMINATION_MESSAGE_PATH: "./message" },
+    proxyConfig: { terminationDrainDuration: "5s" },
+  });
   await pod.untilReady();
+  pod.kill("SIGTERM");
+  await eventually(() => expect(pod.log()).toContain("draining Envoy"), { withinMs: 2_000 });
   killEnvoy("SIGKILL")(pod);
   await pod.exited;
   const [, ...events] = (await readFile(join(pod.directory, "message"), "utf8")).trimEnd().split("\n");
   expect(events.length).toBeGreaterThan(5);
-  for (const event of events) expect(event).toMatch(/^-\d+\.\d{3}s (info|warn|error) \S/);
+  for (const event of events) expect(event).toMatch(/^-\d+\.\d{3}s (debug|info|warn|error) \S/);
+  for (const told of [
+    "start phase ended phase=ready",
+    "the end begins cause=received SIGTERM",
+    "cert: certificate issued",
+    "sds: secret sent resource=default version=",
+  ]) {
+    expect(events.join("\n")).toContain(told);
+  }
   expect(events.join("\n")).not.toMatch(/BEGIN|PRIVATE/);
 });
 

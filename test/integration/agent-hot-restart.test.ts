@@ -26,8 +26,8 @@ test("SIGHUP lets a new Envoy take over, with its certificate, and the agent sta
       expect(await epoch(pod)).toBe(1);
       expect(await pod.serials()).toContain(serial);
       expect(pod.log()).toContain("a new Envoy has taken over");
-  // the agent's own socket is not taken for another's, which would make another bootstrap
-  expect(pod.log()).not.toContain("has changed");
+      // the agent's own socket is not taken for another's, which would make another bootstrap
+      expect(pod.log()).not.toContain("has changed");
     },
     { withinMs: 10_000 },
   );

@@ -44,7 +44,8 @@ async function run({ args, env, print, stop }: CommandContext): Promise<number> 
   const statusUrl = new URL(`http://localhost:${String(await readStatusPort(env))}/healthz/ready`);
   const agent = new AskedAddress(statusUrl, { periodMs, timeoutMs }, systemClock);
   const say = (msg: string): void => {
-    print(renderTextLine({ level: "info", time: renderLogTime(systemClock.now()), msg }));
+    const line = { level: "info", time: renderLogTime(systemClock.now()), msg };
+    print(values.log_as_json ? `${JSON.stringify(line)}\n` : renderTextLine(line));
   };
   say(`Waiting for Envoy proxy to be ready (timeout: ${String(timeoutSeconds)} seconds)...`);
   using limit = deadline(systemClock, timeoutSeconds * 1_000, stop);

@@ -112,9 +112,10 @@ describe("without an agent", () => {
   test("a wait for the usual address ends with 1", async () => {
     const [port = 0] = await freePorts(1);
     const env = { PROXY_CONFIG: `statusPort: ${String(port)}` };
-    await using wait = startProgram(["wait", "--timeoutSeconds", "1"], env);
-    const { code, stderr } = await wait.exited;
+    await using wait = startProgram(["wait", "--timeoutSeconds", "1", "--log_as_json"], env);
+    const { code, stdout, stderr } = await wait.exited;
     expect(code).toBe(1);
+    expect(JSON.parse(stdout)).toMatchObject({ level: "info", msg: expect.stringMatching(/^Waiting/) as string });
     expect(stderr).toContain(`missing agent (nobody tells at http://localhost:${String(port)}/healthz/ready`);
   });
 

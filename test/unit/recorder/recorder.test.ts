@@ -66,7 +66,7 @@ describe("termination message", () => {
 });
 
 describe("recorder", () => {
-  test("passes the log on and keeps what is of level info or above, with its scope", async () => {
+  test("passes the log on and keeps what is of level info or above and what secrets do, with its scope", async () => {
     await using directory = await temporaryDirectory();
     const path = join(directory.path, "termination-log");
     const recorder = createRecorder({ terminationMessagePath: path, directory: undefined }, () => startMs);
@@ -74,15 +74,18 @@ describe("recorder", () => {
     const recording = recorder.logger(log);
     recording.scope("xds").warn("configuration refused", { type: "cluster" });
     recording.debug("noise");
+    recording.scope("sds").debug("secret sent", { resource: "default" });
     recorder.record("signal", { name: "SIGTERM" });
     expect(records.map(({ scope, message }) => [scope, message])).toEqual([
       ["xds", "configuration refused"],
       ["", "noise"],
+      ["sds", "secret sent"],
     ]);
     expect(recorder.leaveAccount(killed)).toEqual([]);
     expect(await readFile(path, "utf8")).toBe(
       "attache ended with code 137: Envoy was killed by signal SIGKILL (9)\n" +
         "-0.000s warn xds: configuration refused type=cluster\n" +
+        "-0.000s debug sds: secret sent resource=default\n" +
         "-0.000s info signal name=SIGTERM\n",
     );
   });
