@@ -5,11 +5,11 @@ import type { Measure } from "../lib/measures.ts";
 import type { Watched } from "../lib/watched.ts";
 import type { ForwardedQuery, OwnQuestions, Transport } from "./exchange.ts";
 import type { Forwarder } from "./forwarder.ts";
-import { answerFromTable, asksForAddresses } from "./local-answer.ts";
+import { answerFromTable, asksForAddresses, hostFromTable } from "./local-answer.ts";
 import type { LookupTable } from "./lookup-table.ts";
 import { rcode } from "./message-format.ts";
 import { longestReplyBytes, parseQuery, type Query } from "./query.ts";
-import { fitReply, renderAnswer, renderFailure, renderRefusal, replyCode } from "./reply.ts";
+import { fitReply, renderAnswer, renderFailure, renderHost, renderRefusal, replyCode } from "./reply.ts";
 import type { ResolvConf } from "./resolv-conf.ts";
 import type { StaleReplies } from "./stale-replies.ts";
 
@@ -102,9 +102,18 @@ export class DnsAnswers {
     }
     const reply = await this.#forward(forwarded);
     if (this.#stop.aborted) return undefined;
+    const host = reply === undefined || replyCode(reply) !== rcode.noError ? this.#hostFromTable(query) : undefined;
+    if (host !== undefined) return host;
     return reply === undefined
       ? renderFailure(query, rcode.servFail)
       : fitReply(reply, query, longestReplyBytes(query, transport));
+  }
+
+  /** For addresses that only the mesh knows; the cluster's own resolver knows the others better. */
+  #hostFromTable(query: Query): Buffer | undefined {
+    const { current } = this.#deps.lookup;
+    const answer = current === undefined ? undefined : hostFromTable(query, current);
+    return answer === undefined ? undefined : renderHost(query, answer);
   }
 
   /** A resolver's reply, or what one has said before when none has an answer now. */

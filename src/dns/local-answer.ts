@@ -2,19 +2,24 @@
 import type { LookupTable } from "./lookup-table.ts";
 import { opcode, recordClass, recordType } from "./message-format.ts";
 import type { Query } from "./query.ts";
-import type { AddressAnswer } from "./reply.ts";
+import type { AddressAnswer, HostAnswer } from "./reply.ts";
+import { addressOfReverseName } from "./reverse-name.ts";
 
 /** Source: Istio's agent, observed */
 const ttlSeconds = 30;
 
-/** Whether the mesh may have the answer: only addresses are known here. */
+/** Whether the mesh has the answer, if it has the name. */
 export function asksForAddresses(query: Query): boolean {
   return (
     query.opcode === opcode.query &&
     query.name !== undefined &&
     (query.type === recordType.a || query.type === recordType.aaaa) &&
-    (query.class === recordClass.internet || query.class === recordClass.any)
+    isInternet(query)
   );
+}
+
+function isInternet(query: Query): boolean {
+  return query.class === recordClass.internet || query.class === recordClass.any;
 }
 
 /**
@@ -36,6 +41,14 @@ export function answerFromTable(
   // a name's bytes are as many as its letters and dots, but for the end
   const bareBytes = name.length - (searchDomain?.length ?? 0);
   return { alias: Buffer.concat([question.subarray(0, bareBytes), Buffer.alloc(1)]), addresses, ttlSeconds };
+}
+
+/** The host of the mesh that has the address that is asked about; undefined for other questions and addresses. */
+export function hostFromTable(query: Query, lookup: LookupTable): HostAnswer | undefined {
+  const isReverse = query.opcode === opcode.query && query.type === recordType.ptr && isInternet(query);
+  const ip = isReverse && query.name !== undefined ? addressOfReverseName(query.name) : undefined;
+  const host = ip === undefined ? undefined : lookup.hostOf(ip);
+  return host === undefined ? undefined : { host, ttlSeconds };
 }
 
 /** Each order is as likely as any other. */

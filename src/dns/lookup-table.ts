@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-import { ipBytes } from "../lib/ip-address.ts";
+import { formatIp, ipBytes } from "../lib/ip-address.ts";
 import type { NamedService, NameTable } from "../model/name-table.ts";
 import type { ProxyDomain } from "./dns-config.ts";
 
@@ -26,6 +26,8 @@ const atOnce = 100;
 export class LookupTable {
   readonly table: NameTable;
   readonly #names = new Map<string, ServiceAddresses>();
+  /** By address; those that are shared belong to the service with the fewest. */
+  readonly #owners = new Map<string, ServiceAddresses>();
   #hasWildcards = false;
 
   constructor(table: NameTable) {
@@ -37,6 +39,25 @@ export class LookupTable {
     if (name === "." || this.#names.has(name)) return;
     this.#names.set(name, addresses);
     if (name.startsWith("*.")) this.#hasWildcards = true;
+  }
+
+  /** Lets the addresses be asked for their host, which is no wildcard. */
+  own(addresses: ServiceAddresses): void {
+    if (addresses.service.host.startsWith("*")) return;
+    const all = [...addresses.v4, ...addresses.v6];
+    for (const ip of all.map(formatIp)) {
+      const other = this.#owners.get(ip);
+      if (other === undefined || all.length < other.v4.length + other.v6.length) this.#owners.set(ip, addresses);
+    }
+  }
+
+  /**
+   * The host that has an address, with a trailing dot.
+   * @param ip in its one spelling
+   */
+  hostOf(ip: string): string | undefined {
+    const owner = this.#owners.get(ip);
+    return owner === undefined ? undefined : fullName(owner.service.host);
   }
 
   /** The names with what is behind them. */
@@ -86,6 +107,7 @@ export async function buildLookupTable(
     if (addresses !== undefined) {
       reachable.push(addresses);
       lookup.enter(fullName(service.host), addresses);
+      lookup.own(addresses);
     }
     if (index % atOnce === atOnce - 1) await pause();
   }

@@ -42,6 +42,30 @@ export function renderAnswer(query: Query, answer: AddressAnswer, maxBytes: numb
   return renderReply(query, { flags: flag.authoritative | truncated, records, extendedCode: 0 });
 }
 
+/** The host that an address belongs to. */
+export interface HostAnswer {
+  /** With a trailing dot. */
+  readonly host: string;
+  readonly ttlSeconds: number;
+}
+
+/** Undefined for a host that is no name. */
+export function renderHost(query: Query, { host, ttlSeconds }: HostAnswer): Buffer | undefined {
+  const data = nameBytes(host);
+  if (data === undefined) return undefined;
+  const records = [record({ owner: headerBytes, type: recordType.ptr, ttlSeconds, data })];
+  return renderReply(query, { flags: flag.authoritative, records, extendedCode: 0 });
+}
+
+function nameBytes(name: string): Buffer | undefined {
+  const labels = name
+    .split(".")
+    .filter((label) => label !== "")
+    .map((label) => Buffer.from(label));
+  const bytes = Buffer.concat([...labels.flatMap((label) => [Buffer.of(label.length), label]), Buffer.alloc(1)]);
+  return bytes.length > 255 || labels.some(({ length }) => length > 63) ? undefined : bytes;
+}
+
 interface RecordParts {
   /** Where in the message the owner's name stands. */
   readonly owner: number;

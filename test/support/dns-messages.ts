@@ -118,7 +118,7 @@ export function decodeMessage(bytes: Buffer): DnsMessage {
 
 function decodeData(type: number, message: Buffer, at: number, data: Buffer): string {
   if (type === types.A) return data.join(".");
-  if (type === types.CNAME) return decodeName(message, at).name;
+  if (type === types.CNAME || type === types.PTR) return decodeName(message, at).name;
   if (type !== types.AAAA) return data.toString("hex");
   return (data.toString("hex").match(/..../g) ?? []).map((group) => Number.parseInt(group, 16).toString(16)).join(":");
 }

@@ -3,7 +3,7 @@ import { Resolver } from "node:dns/promises";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { answering, startFakeResolver } from "../../fakes/fake-resolver.ts";
 import { ask, askUdpRaw } from "../../support/dns-client.ts";
-import { encodeQuery, type QueryParts, type TypeName } from "../../support/dns-messages.ts";
+import { encodeQuery, encodeReply, type QueryParts, type TypeName } from "../../support/dns-messages.ts";
 import { type DnsUnderTest, startDns } from "../../support/dns-under-test.ts";
 import { kubernetes, named } from "../../support/name-tables.ts";
 
@@ -163,6 +163,28 @@ describe("a name of the mesh", () => {
     const resolver = new Resolver();
     resolver.setServers([`127.0.0.1:${String(dns.address.port)}`]);
     expect(await resolver.resolve4("big.test")).toHaveLength(300);
+  });
+
+  test("rough edge 36: the host of an address that the resolvers do not know is the mesh's; theirs goes first", async () => {
+    const pod = kubernetes("web-0.web", "ns1", ["10.0.0.7"]);
+    const mesh = [...table, kubernetes("web", "ns1", ["10.0.0.7", "10.0.0.8"]), pod, named("*.any", ["10.9.9.9"])];
+    await using resolver = await startFakeResolver(answering());
+    await using dns = await startDns({ table: mesh, resolvers: [resolver] });
+    const hostOf = async (name: string): Promise<readonly string[]> => {
+      const { answers } = await ask(dns.address, "udp", encodeQuery(name, { type: "PTR" }));
+      return answers.map(({ data }) => data);
+    };
+    expect(await hostOf("1.1.1.1.in-addr.arpa")).toEqual(["www.google.com."]);
+    expect(await hostOf("7.0.0.10.IN-ADDR.arpa")).toEqual(["web-0.web.ns1.svc.cluster.local."]);
+    expect(await hostOf("8.0.0.10.in-addr.arpa")).toEqual(["web.ns1.svc.cluster.local."]);
+    const nibbles = "9.2.3.8.2.4.0.0.0.0.f.f.0.0.0.0.0.0.0.0.0.0.0.0.8.b.d.0.1.0.0.2";
+    expect(await hostOf(`${nibbles}.ip6.arpa`)).toEqual(["ipv6.localhost."]);
+    for (const name of ["9.9.9.10.in-addr.arpa", "1.1.1.in-addr.arpa", "999.1.1.1.in-addr.arpa", "1.ip6.arpa"]) {
+      expect(await hostOf(name)).toEqual([]);
+    }
+    resolver.behave((query) => encodeReply(query, ["192.0.2.1"]));
+    const first = await ask(dns.address, "udp", encodeQuery("1.1.1.1.in-addr.arpa", { type: "PTR" }));
+    expect(first.answers).toMatchObject([{ data: "192.0.2.1" }]);
   });
 
   test("EDNS is answered with EDNS, a version that is not known with BADVERS", async () => {
