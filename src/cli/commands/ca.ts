@@ -49,7 +49,9 @@ async function run({ args, print, stop }: CommandContext): Promise<number> {
   await using _log = { [Symbol.asyncDispose]: () => writer.end() };
   await using ca = await startEmbeddedCa(parseOptions(values), { log, clock: systemClock });
   writeToken(ca, values);
-  print(`listening on ${ca.host}:${String(ca.port)}, root in ${values.directory}/root-cert.pem\n`);
+  const account = values["token-for"];
+  const token = account === "" ? "" : `, token for ${account} in ${values["token-file"]}`;
+  print(`listening on ${ca.host}:${String(ca.port)}, root in ${values.directory}/root-cert.pem${token}\n`);
   await untilAborted(stop);
   return 0;
 }

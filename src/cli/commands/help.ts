@@ -6,11 +6,16 @@ import type { Command, CommandContext } from "../command.ts";
 import { commandNames, findCommand, readCommands } from "../command-table.ts";
 import { UsageError } from "../usage-error.ts";
 
+/** The reference's command for init containers. */
+const redirection = "istio-iptables";
+const notHere = "not in this version: let Istio's CNI plugin do it, or an init container with Istio's image";
+
 export const command: Command = { summary: "help about a command", usage: "[COMMAND]", run };
 
 async function run({ args, print, programName }: CommandContext): Promise<number> {
   const [name] = args;
   const found = name === undefined ? undefined : await findCommand(name);
+  if (name === redirection) throw new UsageError(redirection, notHere);
   if (name !== undefined && found === undefined) {
     const hint = suggestion(name, commandNames);
     throw new UsageError(
@@ -29,10 +34,7 @@ async function run({ args, print, programName }: CommandContext): Promise<number
 async function renderOverview(programName: string): Promise<string> {
   const { globalFlags } = await import("../../config/global-flags.ts");
   const commands = [...(await readCommands())].map(([name, { summary }]): [string, string] => [name, summary]);
-  commands.push([
-    "istio-iptables",
-    "traffic redirection; not in this version: keep the init container that sets it up",
-  ]);
+  commands.push([redirection, `traffic redirection; ${notHere}`]);
   return [
     "The agent beside Envoy: bootstrap, certificates over SDS, probes, metrics and an end without lost requests.\n",
     `Usage:\n  ${programName} COMMAND [FLAGS]\n`,

@@ -46,6 +46,11 @@ test("a command that does not exist is told with the nearest one", async () => {
   expect((await run(["help", "prxoy"])).code).toBe(64);
 });
 
+test("the init container's command says what to use instead", async () => {
+  const { code, errors } = await run(["istio-iptables", "-p", "15001", "--dry-run"]);
+  expect([code, errors]).toEqual([64, expect.stringContaining("init container with Istio's image")]);
+});
+
 test.each(["bash", "zsh", "fish", "powershell"])("completion for %s names commands and flags", async (shell) => {
   const { code, out } = await run(["completion", shell]);
   expect(code).toBe(0);
