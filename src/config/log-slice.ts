@@ -14,6 +14,15 @@ const levels: ReadonlyMap<string, LogThreshold> = new Map([
   ["none", "none"],
 ]);
 
+/** What the reference calls scopes whose lines are under another name here. */
+const otherNames: ReadonlyMap<string, string> = new Map([
+  ["ads", "sds"],
+  ["cache", "cert"],
+  ["citadelclient", "ca"],
+  ["monitoring", "metrics"],
+  ["probes", "status"],
+]);
+
 /** How the agent logs. Source: the log flags of Istio's commands */
 export function logConfig(flags: FlagValues<typeof globalFlags>, findings: Findings): LogConfig {
   parseLevels("default:none", flags.log_stacktrace_level, "--log_stacktrace_level", findings);
@@ -38,7 +47,7 @@ function parseLevels(base: string, text: string, flag: string, findings: Finding
     } else if (scope === "all") {
       result.clear();
       result.set("default", level);
-    } else result.set(scope, level);
+    } else result.set(otherNames.get(scope) ?? scope, level);
   }
   return result;
 }

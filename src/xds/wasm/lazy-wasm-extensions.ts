@@ -12,7 +12,7 @@ export class LazyWasmExtensions implements ExtensionConverter, AsyncDisposable {
 
   constructor(config: WasmConfig, deps: WasmDeps) {
     this.#config = config;
-    this.#deps = deps;
+    this.#deps = { ...deps, log: deps.log.scope("wasm") };
   }
 
   async convert(resources: readonly XdsResource[], signal: AbortSignal): Promise<ConvertedExtensions> {

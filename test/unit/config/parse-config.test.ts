@@ -438,6 +438,14 @@ test("a made-up token is not sent: its setting is told to have no effect", () =>
   expect(warnings({ env })).toEqual([expect.stringMatching(/^CREDENTIAL_FETCHER_TYPE: Mock has no effect/)]);
 });
 
+test("scopes of the log are known by the reference's names too", () => {
+  const { log } = parse({ args: ["--log_output_level=cache:debug,citadelclient:error,xdsproxy:warn,nosuch:debug"] });
+  expect(Object.fromEntries(log.levels)).toEqual({
+    ...{ default: "info", grpc: "none" },
+    ...{ cert: "debug", ca: "error", xdsproxy: "warn", nosuch: "debug" },
+  });
+});
+
 test("the machine's own token is for CA and control plane, over TLS alone", () => {
   const env = { CREDENTIAL_FETCHER_TYPE: "GoogleComputeEngine", GCE_METADATA_HOST: "127.0.0.1:8080" };
   const cloudToken = { host: "127.0.0.1", port: 8080, audience: "cluster.local" };
