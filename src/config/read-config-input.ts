@@ -19,13 +19,16 @@ import { places } from "./sources.ts";
 export interface CommandInput {
   readonly env: Readonly<Record<string, string>>;
   readonly args: readonly string[];
+  /** Ends what is waited for: another's socket, names of hosts. */
+  readonly stop?: AbortSignal;
 }
 
 /**
  * Reads all that configuration needs of the machine. YAML's parser is loaded only for a text that is not JSON, and no
  * host name is looked up unless one must be.
+ * @throws the reason of `stop`
  */
-export async function readConfigInput({ env, args }: CommandInput): Promise<ConfigInput> {
+export async function readConfigInput({ env, args, stop }: CommandInput): Promise<ConfigInput> {
   const files = new Map<string, FileContent>();
   const readFile = (path: string): FileContent => {
     const known = files.get(path) ?? readText(path);
@@ -37,7 +40,7 @@ export async function readConfigInput({ env, args }: CommandInput): Promise<Conf
   const override = env["ISTIO_BOOTSTRAP_OVERRIDE"] ?? "";
   const all = override === "" ? texts : [...texts, textOf(readFile(override))];
   const parseDocument = all.some(needsYaml) ? await loadYamlParser() : parseJsonDocument;
-  const system = await readSystemFacts(env, hostsToResolve(texts, parseDocument));
+  const system = await readSystemFacts(env, hostsToResolve(texts, parseDocument), stop);
   return { env, args, readFile, parseDocument, system };
 }
 
@@ -84,7 +87,11 @@ function tryParse(text: string, parse: DocumentParser): unknown {
   }
 }
 
-async function readSystemFacts(env: Readonly<Record<string, string>>, hosts: readonly string[]): Promise<SystemFacts> {
+async function readSystemFacts(
+  env: Readonly<Record<string, string>>,
+  hosts: readonly string[],
+  stop: AbortSignal | undefined,
+): Promise<SystemFacts> {
   const workloadSocket = `${places.workloadSockets}/${env["WORKLOAD_IDENTITY_SOCKET_FILE"] ?? "socket"}`;
   return {
     directory: process.cwd(),
@@ -93,19 +100,23 @@ async function readSystemFacts(env: Readonly<Record<string, string>>, hosts: rea
     uid: process.getuid?.() ?? 0,
     gid: process.getgid?.() ?? 0,
     istioVersion,
-    servedSockets: await readServedSockets(env, workloadSocket),
-    resolvedHosts: await resolveHosts(hosts),
+    servedSockets: await readServedSockets(env, workloadSocket, stop),
+    resolvedHosts: await resolveHosts(hosts, stop),
     memoryLimitBytes: env["GOMEMLIMIT"] === undefined ? readMemoryLimit() : undefined,
     searchDomains: env["GCP_METADATA"] === undefined ? [] : readSearchDomains(),
   };
 }
 
 /** A socket that another process must serve is waited for; one that it may serve is looked at once. */
-async function readServedSockets(env: Readonly<Record<string, string>>, path: string): Promise<ReadonlySet<string>> {
+async function readServedSockets(
+  env: Readonly<Record<string, string>>,
+  path: string,
+  stop: AbortSignal | undefined,
+): Promise<ReadonlySet<string>> {
   const required = env["ATTACHE_SDS_SOURCE"] === "foreign";
   const given = parseGoDuration(env["ATTACHE_FOREIGN_SDS_WAIT"] ?? "");
   const waitMs = given ?? (required ? requiredSocketWaitMs : 0);
-  if (waitMs > 0 && (required || given !== undefined)) await untilServed(path, waitMs);
+  if (waitMs > 0 && (required || given !== undefined)) await untilServed(path, waitMs, stop);
   const isOwn = env["ATTACHE_SDS_SOURCE"] === "own";
   return await servedSockets(isOwn ? [places.credentialSocket] : [path, places.credentialSocket]);
 }
@@ -151,13 +162,16 @@ const resolveTimeoutMs = 15_000;
 const requiredSocketWaitMs = 60_000;
 
 /** IPv4 first. A name without an address in time is known to have none. */
-async function resolveHosts(hosts: readonly string[]): Promise<ReadonlyMap<string, string | undefined>> {
+async function resolveHosts(
+  hosts: readonly string[],
+  stop: AbortSignal | undefined,
+): Promise<ReadonlyMap<string, string | undefined>> {
   if (hosts.length === 0) return new Map();
   const { lookup } = await import("node:dns/promises");
   const { deadline, systemClock } = await import("../lib/clock.ts");
   const { orAborted } = await import("../lib/tasks.ts");
   const entries = hosts.map(async (host): Promise<[string, string | undefined]> => {
-    using limit = deadline(systemClock, resolveTimeoutMs);
+    using limit = deadline(systemClock, resolveTimeoutMs, stop);
     const found = lookup(host, { order: "ipv4first" });
     return [
       host,

@@ -11,13 +11,14 @@ const preface = Buffer.from("505249202a20485454502f322e300d0a0d0a534d0d0a0d0a000
 
 /**
  * Waits until a gRPC server answers at the path, at most `waitMs`: for a socket that another process must serve.
+ * @throws the signal's reason
  */
-export async function untilServed(path: string, waitMs: number): Promise<boolean> {
+export async function untilServed(path: string, waitMs: number, signal?: AbortSignal): Promise<boolean> {
   const endMs = systemClock.monotonicMs() + waitMs;
   for (;;) {
     if ((await servedSockets([path])).has(path)) return true;
     if (systemClock.monotonicMs() >= endMs) return false;
-    await systemClock.delay(retryMs);
+    await systemClock.delay(retryMs, signal);
   }
 }
 

@@ -47,6 +47,17 @@ describe("SIGTERM at any moment of the start ends everything within a second", (
   });
 });
 
+test("SIGTERM while another program's socket is waited for ends the agent with 0 at once", async () => {
+  await using ca = await startFakeCa();
+  await using pod = await startPod({ ca, env: { ATTACHE_SDS_SOURCE: "foreign" } });
+  await systemClock.delay(1_000);
+  const askedMs = performance.now();
+  pod.kill("SIGTERM");
+  expect(await pod.exited).toEqual({ code: 0, signal: null });
+  expect(performance.now() - askedMs).toBeLessThan(1_000);
+  expect(pod.log()).toBe("");
+});
+
 test("SIGTERM once ready: a drain, then the end with 0", async () => {
   await using ca = await startFakeCa();
   await using pod = await startPod({ ca });

@@ -11,6 +11,7 @@ import {
 } from "../../config/index.ts";
 import { systemClock } from "../../lib/clock.ts";
 import { describeError } from "../../lib/errors.ts";
+import { exitCode } from "../../lib/exit-code.ts";
 import { createLogger } from "../../lib/log.ts";
 import { LogLevelSwitch } from "../../lib/log-levels.ts";
 import { type LogWriter, createLogWriter } from "../../lib/log-writer.ts";
@@ -27,18 +28,26 @@ export const command: Command = {
 
 /** Errors of the configuration are thrown; from then on what ends the agent is said in its log. */
 async function runProxy({ args, env, ...signals }: CommandContext): Promise<number> {
+  const { stop } = signals;
   const readStart = async () => {
-    const config = parseConfig(await readConfigInput({ env, args }));
+    const config = parseConfig(await readConfigInput({ env, args, stop }));
     return { config, writer: openLog(config.log) };
   };
-  const { config, writer } = await readStart().catch(async (error: unknown) => {
+  const start = await readStart().catch(async (error: unknown) => {
+    // asked to end while something was waited for: there is nothing to end yet
+    if (stop.aborted) return undefined;
     await accountForRefusal(error, recorderConfig(env), systemClock);
     throw error;
   });
+  if (start === undefined) return exitCode.ok;
+  const { config, writer } = start;
   // from now on it is known who serves the workload's socket; this agent is not to be taken for another
-  const source = { ATTACHE_SDS_SOURCE: config.identity.kind === "external-sds" ? "foreign" : "own" };
+  const known = {
+    ATTACHE_SDS_SOURCE: config.identity.kind === "external-sds" ? "foreign" : "own",
+    ATTACHE_FOREIGN_SDS_WAIT: "0s",
+  };
   const readConfig = async (): Promise<AgentConfig> =>
-    parseConfig(await readConfigInput({ env: { ...env, ...source }, args }));
+    parseConfig(await readConfigInput({ env: { ...env, ...known }, args }));
   const logLevels = new LogLevelSwitch(config.log.levels);
   const log = createLogger(
     writer.sink,
