@@ -1,0 +1,43 @@
+// SPDX-License-Identifier: Apache-2.0
+import { readFileSync } from "node:fs";
+import { expect, test } from "vitest";
+import { startFakeCa } from "../fakes/fake-ca.ts";
+import { eventually } from "../support/eventually.ts";
+import { startPod } from "../support/pod.ts";
+
+test("agent and Envoy may open as many files as the hard limit says, and the log tells how many", async () => {
+  await using ca = await startFakeCa();
+  await using pod = await startPod({ ca, launcher: ["prlimit", "--nofile=1024:4096"] });
+  await pod.untilReady();
+  const limitOf = (pid: number): string | undefined =>
+    /^Max open files +(\d+)/m.exec(readFileSync(`/proc/${String(pid)}/limits`, "utf8"))?.[1];
+  expect([pod.pid, ...pod.envoyPids()].map(limitOf)).toEqual(["4096", "4096"]);
+  await eventually(() => expect(pod.log()).toMatch(/host\tlimits\topenFiles=4096 openFilesHard=4096/), {
+    withinMs: 2_000,
+  });
+});
+
+test("each phase of the start has one line with its own time, and they add up", async () => {
+  await using ca = await startFakeCa();
+  await using pod = await startPod({ ca });
+  await pod.untilReady();
+  const phases = await eventually(
+    () => {
+      const lines = [
+        ...pod.log().matchAll(/start phase ended\tphase="?([^"\t]+?)"? durationMs=(\S+) sinceStartMs=(\S+)/g),
+      ];
+      const found = lines.map(
+        ([, name = "", durationMs, sinceMs]) => [name, Number(durationMs), Number(sinceMs)] as const,
+      );
+      expect(found.map(([name]) => name)).toContain("ready");
+      return found;
+    },
+    { withinMs: 2_000 },
+  );
+  expect(new Set(phases.map(([name]) => name)).size).toBe(phases.length);
+  expect(phases.map(([name]) => name)).toEqual(
+    expect.arrayContaining(["Envoy started", "SDS served", "status served", "certificate in Envoy", "ready"]),
+  );
+  const sumMs = phases.reduce((sum, [, durationMs]) => sum + durationMs, 0);
+  expect(sumMs).toBeCloseTo(phases.at(-1)?.[2] ?? 0, 0);
+});
