@@ -47,7 +47,9 @@ export async function startIdentity(
   let asked = config.status.readiness === "strict";
   if (source !== undefined) {
     const hold = rooms.use(holds.hold("identity", "no certificate asked for yet", () => asked));
-    certs = rooms.use(createCertStore(config.cert, source, { ...deps, hold, metrics: bothOf(metrics.cert, seen) }));
+    certs = rooms.use(
+      createCertStore(config.cert, source, { ...deps, hold, metrics: bothOf(metrics.cert, seen, phases) }),
+    );
   }
   if (config.identity.kind === "external-sds") {
     const { watchForeignIdentity } = await import("./foreign-identity.ts");
@@ -79,10 +81,11 @@ export async function startIdentity(
   return identity;
 }
 
-/** A try is counted under the reference's names and under our own. */
-function bothOf(reference: RoomMetrics["cert"], own: CertFamilies): CertMetrics {
+/** A try is counted under the reference's names and under our own; the first that comes to something is a phase. */
+function bothOf(reference: RoomMetrics["cert"], own: CertFamilies, phases: StartPhases): CertMetrics {
   return {
     signed(outcome, durationMs, answerCode) {
+      if (outcome === "ok") phases.end("certificate received");
       reference.signed(outcome, durationMs);
       own.signed(outcome, answerCode);
     },

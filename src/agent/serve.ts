@@ -14,6 +14,7 @@ import type { AgentDeps, AgentEnd, AgentSignals } from "./agent.ts";
 import { startDiscovery } from "./discovery-room.ts";
 import { prepareDns } from "./dns-room.ts";
 import { Ending } from "./ending.ts";
+import { notingPhases } from "./envoy-phases.ts";
 import { createEnvoySide } from "./envoy-side.ts";
 import { startIdentity } from "./identity-rooms.ts";
 import { createInspection } from "./inspection.ts";
@@ -58,7 +59,7 @@ export async function serve(started: Started, deps: AgentDeps, signals: AgentSig
   const side = await createEnvoySide(envoy, config, rooms, roomDeps);
   const sources: StatusSources = {
     holds,
-    envoy: side.readiness,
+    envoy: side.readiness === undefined ? undefined : notingPhases(side.readiness, phases),
     terminating: () => ending.reason(),
     startPhases: () => phases.ended,
     onEnvoySeen: started.onEnvoySeen,

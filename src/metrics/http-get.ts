@@ -107,7 +107,8 @@ function open(target: FetchTarget, onread: OnReadOpts, onOpen: () => void): Sock
 }
 
 function renderRequest(target: FetchTarget, headers: Readonly<Record<string, string>>): string {
-  const lines = [`GET ${target.path} HTTP/1.1`, `Host: ${target.host}:${String(target.port)}`];
+  const host = target.host.includes(":") ? `[${target.host}]` : target.host;
+  const lines = [`GET ${target.path} HTTP/1.1`, `Host: ${host}:${String(target.port)}`];
   for (const [name, value] of Object.entries(headers)) lines.push(`${name}: ${value.replaceAll(/[\r\n]/g, " ")}`);
   return `${lines.join("\r\n")}\r\nAccept-Encoding: identity\r\nConnection: close\r\n\r\n`;
 }

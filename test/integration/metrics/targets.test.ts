@@ -71,6 +71,15 @@ test("a body that announces too much is refused at once, before any of it is rea
   expect(JSON.stringify(failed?.fields)).toMatch(/response exceeds \d+ bytes/);
 });
 
+test("a target on an IPv6 address is asked with its address in brackets", async () => {
+  await using app = await startFakeApp(answer(200, body), "::1");
+  await using status = await startStatus({
+    scrape: { envoyPort: undefined, targets: [{ ...target(app.port), host: "::1" }] },
+  });
+  expect(await (await fetch(status.url("/metrics"))).text()).toContain("\napp 1\n");
+  expect(app.requests[0]?.rawHeaders.slice(0, 2)).toEqual(["Host", `[::1]:${String(app.port)}`]);
+});
+
 test("M7 the answer is 200 whatever Envoy and the application answer", async () => {
   for (const [envoyCode, appCode] of [
     [200, 200],

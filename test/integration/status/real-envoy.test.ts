@@ -2,6 +2,7 @@
 import { writeFile } from "node:fs/promises";
 import { request } from "node:https";
 import { join } from "node:path";
+import { TLSSocket } from "node:tls";
 import { expect, test } from "vitest";
 import { startFakeCa } from "../../fakes/fake-ca.ts";
 import { decodeSecret, SdsClient } from "../../fakes/sds-client.ts";
@@ -36,12 +37,27 @@ test("through Envoy only readiness is to be had: no path of it reaches a control
 
 test("the tree tells Envoy's conditions, and in strict mode a drained Envoy is not ready", async () => {
   await using ca = await startFakeCa();
+  const spawnedMs = performance.now();
   await using pod = await startPod({ ca, env: { ATTACHE_READINESS: "strict" } });
   await pod.untilReady();
   const verbose = await rawHttp(pod.ports.status, { target: "/healthz/ready?verbose" });
   expect(verbose.body).toMatch(
     /^ready: yes\n\[\+\] envoy\n {2}\[\+\] admin interface\n {2}\[\+\] clusters \(CDS\): \d+ accepted/,
   );
+  const steps = Array.from(verbose.body.matchAll(/^ {2}(\S[\w ]*\w) +([\d.]+) ms {2}\+([\d.]+) ms$/gm));
+  expect(steps.map(([, name]) => name).sort()).toEqual(
+    ["Envoy started", "SDS served", "certificate in Envoy", "certificate received", "clusters accepted"].concat([
+      "listeners accepted",
+      "ready",
+      "status served",
+      "workers started",
+    ]),
+  );
+  // each begins where the one before it ended, so the last one's end is the time that the whole start took
+  const took = steps.reduce((sum, [, , , durationMs]) => sum + Number(durationMs), 0);
+  const [, , startMs, durationMs] = steps.at(-1) ?? [];
+  expect(took).toBeCloseTo(Number(startMs) + Number(durationMs), 0);
+  expect(took).toBeLessThan(performance.now() - spawnedMs);
   // Envoy brings its stats up to date every five seconds
   await fetch(`http://127.0.0.1:${String(pod.ports.admin)}/healthcheck/fail`, { method: "POST" });
   await eventually(
@@ -102,6 +118,24 @@ test("M3 a family that the real Envoy has and the application too, with other la
   await expectPromtoolReads(text);
 });
 
+test("the mTLS metrics port takes over a rotated certificate without closing", async () => {
+  await using ca = await startFakeCa({ lifetimeMs: 5_000 });
+  const [secure = 0] = await freePorts(1);
+  await using pod = await startPod({ ca, env: { ENVOY_SECURE_MERGED_METRICS_PORT: String(secure) } });
+  await pod.untilReady();
+  const serials = new Set<string>();
+  const codes = new Set<number>();
+  await eventually(
+    async () => {
+      const [code] = await ask(secure, await workloadCertificate(pod), (serial) => serials.add(serial));
+      codes.add(code);
+      expect(serials.size).toBeGreaterThan(1);
+    },
+    { withinMs: 15_000 },
+  );
+  expect([...codes]).toEqual([200]);
+});
+
 test("the mTLS metrics port asks for a certificate of the mesh and gives the merged metrics to those who have one", async () => {
   await using ca = await startFakeCa();
   const [secure = 0] = await freePorts(1);
@@ -138,11 +172,13 @@ async function workloadCertificate(pod: Pod): Promise<{ readonly cert: string; r
 function ask(
   port: number,
   client: { readonly cert: string; readonly key: string } | undefined,
+  onSerial: (serial: string) => void = () => undefined,
 ): Promise<[number, string]> {
   return new Promise((resolve) => {
     const asked = request(
       { host: "127.0.0.1", port, path: "/stats/prometheus", rejectUnauthorized: false, ...client },
       (response) => {
+        if (response.socket instanceof TLSSocket) onSerial(response.socket.getPeerCertificate().serialNumber);
         const chunks: Buffer[] = [];
         response.on("data", (chunk: Buffer) => chunks.push(chunk));
         response.on("end", () => {
