@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-import { chmod, readdir, readFile, stat, writeFile } from "node:fs/promises";
+import { chmod, readdir, readFile, rename, stat, symlink, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { describe, expect, test } from "vitest";
 import type { CertConfig, SigningRequest } from "../../../src/cert/index.ts";
@@ -68,6 +68,22 @@ describe("the identity over a restart", () => {
 
   test.each<[string, (file: string) => Promise<void>]>([
     ["others can read it", (file) => chmod(file, 0o640)],
+    [
+      "it is a link to another place",
+      async (file) => {
+        await rename(file, `${file}.elsewhere`);
+        await symlink(`${file}.elsewhere`, file);
+      },
+    ],
+    [
+      "it holds the identity of another workload",
+      async (file) => {
+        const api = { trustDomain: "cluster.local", namespace: "demo", serviceAccount: "api" };
+        await using other = await temporaryDirectory();
+        const { file: foreign } = await fill(join(other.path, "cache"), { identity: api });
+        await writeFile(file, await readFile(foreign, "utf8"));
+      },
+    ],
     ["it was cut off", async (file) => writeFile(file, (await readFile(file, "utf8")).slice(0, 400))],
     [
       "its key was swapped",

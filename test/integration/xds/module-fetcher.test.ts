@@ -221,6 +221,14 @@ test("7.3.11: a pull secret is that of its registry", async () => {
   await all.fetch(`oci://${host}/p:v1`, { pullSecret: secretOf(host) });
 });
 
+test("a pull secret never goes over plain http, where everybody could read it", async () => {
+  await using all = await fetcherTest({ maxAttempts: 1 });
+  all.server.login = "dTpw";
+  all.server.files.set("/m", wasmModule);
+  const auths = { [`127.0.0.1:${String(all.server.port)}`]: { username: "u", password: "p" } };
+  await expect(all.fetch(all.server.url("/m"), { pullSecret: JSON.stringify({ auths }) })).rejects.toThrow("401");
+});
+
 test("fetches are counted by the step that failed; what the cache has, and what nobody was asked for, are none", async () => {
   await using all = await fetcherTest({ maxAttempts: 1 });
   const { server } = all;

@@ -60,6 +60,15 @@ test("a wait ends with the caller's time, and with the agent", async () => {
   expect(long.over).toBe(true);
 });
 
+test("nobody waits for longer than five minutes", async () => {
+  const { clock, ask } = start();
+  const asked = ask("wait=999999");
+  await clock.advance(299_000);
+  expect(asked.over).toBe(false);
+  await clock.advance(1_000);
+  expect(asked.over).toBe(true);
+});
+
 test.each([
   ["return=minimal", "127.0.0.1"],
   ["wait=soon", "127.0.0.1"],

@@ -89,3 +89,14 @@ test("link-local addresses, metadata servers and those configured are blocked", 
   }
   for (const address of ["127.0.0.1", "10.0.0.1", "192.0.3.1", "::1"]) expect(blocked.has(address)).toBe(false);
 });
+
+test("a name that leads to a blocked address is not looked up for a connection", async () => {
+  const resolve = (blocked: readonly string[]): Promise<string | undefined> =>
+    new Promise((done) => {
+      new BlockedAddresses(blocked).lookup()("localhost", {}, (error) => {
+        done(error?.code);
+      });
+    });
+  expect(await resolve([])).toBeUndefined();
+  expect(await resolve(["127.0.0.0/8", "::1/128"])).toBe("EBLOCKED");
+});
