@@ -25,30 +25,39 @@ export type Read<T> = { readonly value: T } | { readonly error: Error };
 
 const pollMs = 30_000;
 
-/**
- * Reads at once and after each change of the files, and yields what is different from the time before: a value with
- * another content, or another complaint.
- * @param contentOf what makes two values the same
- */
+/** Files, and what they mean. */
+export interface FollowedFiles<T> {
+  readonly paths: readonly string[];
+  /** The files' texts. @throws Error when one cannot be read */
+  readonly read: (paths: readonly string[]) => Promise<readonly string[]>;
+  /** Asked for new texts only: certificates take the event loop milliseconds. @throws Error when they cannot be used */
+  readonly parse: (texts: readonly string[]) => T;
+}
+
+/** Reads at once and after each change of the files, and yields what comes of texts, or of a complaint, that are new. */
 export async function* followFiles<T>(
-  paths: readonly string[],
-  read: () => Promise<T>,
-  contentOf: (value: T) => string,
+  { paths, read, parse }: FollowedFiles<T>,
   { clock, debounceMs }: FileFollowOptions,
   signal: AbortSignal,
 ): AsyncGenerator<Read<T>, void, undefined> {
   let last: string | undefined;
   for await (const _ of watchFiles(paths, { clock, debounceMs, pollMs }, signal)) {
-    const result = await attempt(read);
-    const content = "value" in result ? `value ${contentOf(result.value)}` : `error ${result.error.message}`;
-    if (content === last) continue;
-    last = content;
-    yield result;
+    const texts = await attempt(() => read(paths));
+    const found = "value" in texts ? ["texts", ...texts.value].join("\0") : `error ${texts.error.message}`;
+    if (found === last) continue;
+    last = found;
+    yield "value" in texts ? await attempt(() => parse(texts.value)) : texts;
   }
 }
 
-/** @throws CertFileError */
-export async function readText(path: string): Promise<string> {
+/** One text for each file. @throws CertFileError */
+export async function readTexts(paths: readonly string[]): Promise<readonly string[]> {
+  const texts: string[] = [];
+  for (const path of paths) texts.push(await readText(path));
+  return texts;
+}
+
+async function readText(path: string): Promise<string> {
   let text: string;
   try {
     text = await readFile(path, "utf8");
@@ -60,7 +69,7 @@ export async function readText(path: string): Promise<string> {
   return text;
 }
 
-async function attempt<T>(read: () => Promise<T>): Promise<Read<T>> {
+async function attempt<T>(read: () => T | Promise<T>): Promise<Read<T>> {
   try {
     return { value: await read() };
   } catch (error) {

@@ -3,7 +3,7 @@ import { existsSync } from "node:fs";
 import { describeError } from "../lib/errors.ts";
 import type { Logger } from "../lib/log.ts";
 import type { Secret } from "../model/secret.ts";
-import { CertFileError, type FileFollowOptions, followFiles, readText } from "./cert-files.ts";
+import { CertFileError, type FileFollowOptions, type FollowedFiles, followFiles, readTexts } from "./cert-files.ts";
 import { checkPair, readRoots } from "./providing.ts";
 
 /** A secret that stands in files; the paths are absolute, and were found to be allowed. */
@@ -48,11 +48,11 @@ export function createFileSecrets(deps: FileSecretsDeps, bundles: readonly strin
   return {
     watch(name, signal) {
       if (name.kind === "file-certificate") {
-        const { chainPath, keyPath } = name;
-        return goodOnes([chainPath, keyPath], () => readCertificatePair(chainPath, keyPath), deps, signal);
+        return goodOnes({ paths: [name.chainPath, name.keyPath], read: readTexts, parse: parsePair }, deps, signal);
       }
       const path = name.kind === "file-roots" ? name.path : findBundle(bundles);
-      return goodOnes([path], () => readBundle(path, deps.log), deps, signal);
+      const parse = ([text = ""]: readonly string[]): Secret => parseBundle(path, text, deps.log);
+      return goodOnes({ paths: [path], read: readTexts, parse }, deps, signal);
     },
   };
 }
@@ -64,17 +64,16 @@ function findBundle(bundles: readonly string[]): string {
 }
 
 async function* goodOnes(
-  paths: readonly string[],
-  read: () => Promise<Secret>,
+  files: FollowedFiles<Secret>,
   deps: FileSecretsDeps,
   signal: AbortSignal,
 ): AsyncGenerator<Secret, void, undefined> {
   let last: string | undefined;
-  for await (const result of followFiles(paths, read, contentOf, deps, signal)) {
+  for await (const result of followFiles(files, deps, signal)) {
     if ("error" in result) {
       deps.metrics.fileSecretFailed();
       const error = describeError(result.error);
-      deps.log.warn("a certificate file cannot be used; the last good content stays", { paths, error });
+      deps.log.warn("a certificate file cannot be used; the last good content stays", { paths: files.paths, error });
       continue;
     }
     const content = contentOf(result.value);
@@ -84,16 +83,13 @@ async function* goodOnes(
   }
 }
 
-async function readCertificatePair(chainPath: string, keyPath: string): Promise<Secret> {
-  const chainPem = await readText(chainPath);
-  const keyPem = await readText(keyPath);
+function parsePair([chainPem = "", keyPem = ""]: readonly string[]): Secret {
   const { leaf, spiffeId } = checkPair(chainPem, keyPem);
   const { notBeforeMs, notAfterMs } = leaf;
   return { kind: "certificate", chainPem, keyPem, spiffeId, serial: leaf.x509.serialNumber, notBeforeMs, notAfterMs };
 }
 
-async function readBundle(path: string, log: Logger): Promise<Secret> {
-  const text = await readText(path);
+function parseBundle(path: string, text: string, log: Logger): Secret {
   const roots = readRoots(text);
   if (roots.length === 0) throw new CertFileError(path, "there is no certificate in it that can be read");
   const given = text.split("-----BEGIN ").length - 1;

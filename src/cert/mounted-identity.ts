@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-import { type FileFollowOptions, followFiles, readText } from "./cert-files.ts";
+import { type FileFollowOptions, followFiles, readTexts } from "./cert-files.ts";
 import type { IdentityProvider, ProvidedIdentity } from "./identity-provider.ts";
 
 export interface MountedIdentityPaths {
@@ -14,8 +14,8 @@ export function createMountedIdentity(paths: MountedIdentityPaths, options: File
     name: "files",
     async *watch(signal) {
       const { chainPath, keyPath, rootsPath } = paths;
-      const all = [chainPath, keyPath, rootsPath];
-      for await (const read of followFiles(all, () => readIdentity(paths), contentOf, options, signal)) {
+      const files = { paths: [chainPath, keyPath, rootsPath], read: readTexts, parse: identityOf };
+      for await (const read of followFiles(files, options, signal)) {
         if ("value" in read) yield { kind: "identity", identity: read.value };
         else yield { kind: "problem", error: read.error };
       }
@@ -23,14 +23,6 @@ export function createMountedIdentity(paths: MountedIdentityPaths, options: File
   };
 }
 
-async function readIdentity({ chainPath, keyPath, rootsPath }: MountedIdentityPaths): Promise<ProvidedIdentity> {
-  return {
-    chainPem: await readText(chainPath),
-    keyPem: await readText(keyPath),
-    rootsPem: await readText(rootsPath),
-  };
-}
-
-function contentOf({ chainPem, keyPem, rootsPem }: ProvidedIdentity): string {
-  return chainPem + keyPem + rootsPem;
+function identityOf([chainPem = "", keyPem = "", rootsPem = ""]: readonly string[]): ProvidedIdentity {
+  return { chainPem, keyPem, rootsPem };
 }

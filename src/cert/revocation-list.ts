@@ -15,13 +15,8 @@ export async function* watchRevocationList(
   signal: AbortSignal,
 ): AsyncGenerator<string | undefined, void, undefined> {
   let isFirst = true;
-  for await (const read of followFiles(
-    [path],
-    () => readList(path),
-    (pem) => pem ?? "",
-    deps,
-    signal,
-  )) {
+  const files = { paths: [path], read: readIfThere, parse: ([text]: readonly string[]) => parseList(path, text) };
+  for await (const read of followFiles(files, deps, signal)) {
     if ("value" in read) yield read.value;
     else {
       deps.log.error("the revocation list cannot be used; the one before it stays", {
@@ -33,14 +28,18 @@ export async function* watchRevocationList(
   }
 }
 
-async function readList(path: string): Promise<string | undefined> {
-  let text: string;
+/** No text where there is no file. */
+async function readIfThere([path = ""]: readonly string[]): Promise<readonly string[]> {
   try {
-    text = await readFile(path, "utf8");
+    return [await readFile(path, "utf8")];
   } catch (cause) {
-    if (systemCode(cause) === "ENOENT" || systemCode(cause) === "ENOTDIR") return undefined;
+    if (systemCode(cause) === "ENOENT" || systemCode(cause) === "ENOTDIR") return [];
     throw new CertFileError(path, "it cannot be read", cause);
   }
+}
+
+function parseList(path: string, text: string | undefined): string | undefined {
+  if (text === undefined) return undefined;
   const { blocks, problem } = splitPem(text);
   if (problem !== undefined || blocks.length === 0 || blocks.some((block) => block.label !== "X509 CRL")) {
     throw new CertFileError(

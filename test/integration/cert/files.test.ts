@@ -8,6 +8,7 @@ import {
   type FileSecretName,
   watchRevocationList,
 } from "../../../src/cert/index.ts";
+import { followFiles, readTexts } from "../../../src/cert/cert-files.ts";
 import { systemClock } from "../../../src/lib/clock.ts";
 import { formatPem } from "../../../src/lib/pem.ts";
 import type { Secret } from "../../../src/model/secret.ts";
@@ -72,6 +73,49 @@ async function untilChains(followed: Followed, expected: readonly string[]): Pro
     { withinMs: 3_000 },
   );
 }
+
+test("texts are understood once, however often their files are looked at", async () => {
+  await using directory = await temporaryDirectory();
+  const paths = [join(directory.path, "a")];
+  await writeFile(join(directory.path, "a"), "first");
+  const stop = new AbortController();
+  const clock = new FakeClock();
+  const reads: string[] = [];
+  const parsed: string[] = [];
+  const yielded: string[] = [];
+  const read = async (): Promise<readonly string[]> => {
+    const texts = await readTexts(paths);
+    reads.push(...texts);
+    return texts;
+  };
+  const parse = ([text = ""]: readonly string[]): string => {
+    parsed.push(text);
+    if (text === "rubbish") throw new Error("rubbish");
+    return text;
+  };
+  const end = (async () => {
+    for await (const found of followFiles({ paths, read, parse }, { clock, debounceMs: 30 }, stop.signal)) {
+      yielded.push("value" in found ? found.value : found.error.message);
+    }
+  })();
+  const untilRead = async (count: number): Promise<void> => {
+    await eventually(
+      async () => {
+        await clock.advance(30_000);
+        expect(reads.length).toBeGreaterThanOrEqual(count);
+      },
+      { withinMs: 5_000 },
+    );
+  };
+  await untilRead(4);
+  await writeFile(join(directory.path, "a"), "rubbish");
+  const before = reads.length;
+  await untilRead(before + 4);
+  stop.abort();
+  await end;
+  expect(parsed).toEqual(["first", "rubbish"]);
+  expect(yielded).toEqual(parsed);
+});
 
 describe("secrets in files", () => {
   test("D1, D2: exact bytes, nothing more before a change, one new pair after both were replaced", async () => {
