@@ -28,14 +28,18 @@ export function createTrustAnchors(publish: (certificatesPem: readonly string[])
     apply(resources) {
       const pems = [...resources.values()].flatMap(parseAnchors);
       const text = pems.join("");
-      if (text !== current) publish(pems);
+      if (text !== current) {
+        // Each takes its time, and after each restart of the control plane the same ones come again.
+        for (const pem of pems) checkCertificate(pem);
+        publish(pems);
+      }
       current = text;
       return Promise.resolve();
     },
   };
 }
 
-/** @throws TrustAnchorsError when something in it is no certificate */
+/** @throws TrustAnchorsError when something in it is no PEM block of a certificate */
 function parseAnchors(proxyConfig: Uint8Array): readonly string[] {
   const pems: string[] = [];
   for (const field of wireFields(proxyConfig)) {
@@ -45,7 +49,6 @@ function parseAnchors(proxyConfig: Uint8Array): readonly string[] {
       throw new TrustAnchorsError(problem ?? "an entry has no PEM block");
     for (const { label, pem } of blocks) {
       if (label !== "CERTIFICATE") throw new TrustAnchorsError(`an entry has a block ${label}`);
-      checkCertificate(pem);
       pems.push(pem);
     }
   }
