@@ -10,6 +10,8 @@ export interface ResponseHandler {
 type State = "head" | "counted" | "until-close" | "chunk-size" | "chunk-data" | "chunk-end" | "trailer" | "complete";
 
 const maxHeadBytes = 64 * 1024;
+/** Source: Go's http.Transport */
+const maxInterimAnswers = 5;
 
 /** Takes an HTTP/1.1 response apart as its bytes come; body bytes are handed on without a copy. */
 export class ResponseReader {
@@ -19,6 +21,7 @@ export class ResponseReader {
   #text = "";
   #headLines: string[] = [];
   #headBytes = 0;
+  #interimAnswers = 0;
   #leftBytes = 0;
 
   constructor(handler: ResponseHandler) {
@@ -104,7 +107,10 @@ export class ResponseReader {
       const colon = line.indexOf(":");
       if (colon > 0) headers.set(line.slice(0, colon).trim().toLowerCase(), line.slice(colon + 1).trim());
     }
-    if (status >= 100 && status < 200) return;
+    if (status >= 100 && status < 200) {
+      if (++this.#interimAnswers > maxInterimAnswers) throw new Error("the answer has too many interim ones before it");
+      return;
+    }
     this.#handler.head(status, headers);
     const length = headers.get("content-length");
     if (status === 204 || status === 304) this.#state = "complete";

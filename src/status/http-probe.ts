@@ -4,7 +4,7 @@ import { isIPv6 } from "node:net";
 import type { ProbeOutcome, ProbeRequest, ProbeSettings } from "./probe-outcome.ts";
 import type { HttpsRequester } from "./https-probe.ts";
 import { failedProbe, probeAddress } from "./probe-address.ts";
-import { askReusing, type ProbeAnswer } from "./probe-answer.ts";
+import { askReusing, maxHeaderBytes, type ProbeAnswer } from "./probe-answer.ts";
 import { appAuthority, copiedHeaders } from "./probe-headers.ts";
 import { nextRedirect } from "./probe-redirect.ts";
 import type { AppProbeHandler } from "./status-config.ts";
@@ -15,9 +15,6 @@ export interface HttpProber extends Disposable {
   probe(handler: HttpHandler, request: ProbeRequest, signal: AbortSignal): Promise<ProbeOutcome>;
 }
 
-/** Applications with large cookies are no reason to fail a probe. */
-const maxHeaderSize = 256 * 1024;
-
 /** Makes HTTP and HTTPS probes. What certificate the application has is not looked at, as the kubelet does not. */
 export function createHttpProber(settings: ProbeSettings): HttpProber {
   const keep = settings.probeKeepalive ? new Agent({ keepAlive: true, timeout: 90_000 }) : undefined;
@@ -26,7 +23,8 @@ export function createHttpProber(settings: ProbeSettings): HttpProber {
   async function ask(url: URL, path: string, headers: readonly string[], signal: AbortSignal): Promise<ProbeAnswer> {
     const address = { ...probeAddress(settings), port: portOf(url) };
     if (url.protocol === "http:") {
-      const options = { ...address, method: "GET", path, headers, signal, insecureHTTPParser: true, maxHeaderSize };
+      const tolerant = { insecureHTTPParser: true, maxHeaderSize: maxHeaderBytes };
+      const options = { ...address, ...tolerant, method: "GET", path, headers, signal };
       return await askReusing(() => request({ ...options, agent: keep ?? false }), signal);
     }
     https ??= import("./https-probe.ts").then(({ createHttpsRequester }) => createHttpsRequester(settings));

@@ -4,7 +4,7 @@ import { type ClientHttp2Session, connect as connectHttp2, type OutgoingHttpHead
 import { Agent } from "node:https";
 import { isIP } from "node:net";
 import { type ConnectionOptions, connect as connectTls, type TLSSocket } from "node:tls";
-import { askReusing, type ProbeAnswer, readAnswer, readBody } from "./probe-answer.ts";
+import { askReusing, maxHeaderBytes, type ProbeAnswer, readAnswer, readBody } from "./probe-answer.ts";
 import type { ProbeAddress } from "./probe-address.ts";
 import type { ProbeSettings } from "./probe-outcome.ts";
 
@@ -81,7 +81,8 @@ export function createHttpsRequester(settings: Pick<ProbeSettings, "probeKeepali
 }
 
 function http1Options({ address, path, headers, signal }: HttpsAsk): RequestOptions {
-  return { host: address.host, port: address.port, method: "GET", path, headers, signal, insecureHTTPParser: true };
+  const tolerant = { insecureHTTPParser: true, maxHeaderSize: maxHeaderBytes };
+  return { host: address.host, port: address.port, ...tolerant, method: "GET", path, headers, signal };
 }
 
 function agentRequest(agent: Agent, ask: HttpsAsk): ReturnType<typeof request> {

@@ -8,12 +8,21 @@ export interface ProbeAnswer {
   readonly body: Uint8Array;
 }
 
+/** Applications with large cookies are no reason to fail a probe. */
+export const maxHeaderBytes = 256 * 1024;
 /** More of a body is of no interest to the kubelet. Source: kubernetes pkg/probe/http */
 const maxBodyBytes = 10_240;
+/** Source: Go's http.Transport */
+const maxInterimAnswers = 5;
+
 /** Waits for the answer and takes as much of its body as the kubelet would see. */
 export function readAnswer(asked: ClientRequest): Promise<ProbeAnswer> {
   return new Promise((resolve, reject) => {
+    let interimAnswers = 0;
     asked.on("error", reject);
+    asked.on("information", () => {
+      if (++interimAnswers > maxInterimAnswers) asked.destroy(new Error("too many interim answers"));
+    });
     asked.on("upgrade", (response, socket) => {
       socket.destroy();
       resolve({ status: response.statusCode ?? 101, location: undefined, body: new Uint8Array() });

@@ -142,6 +142,27 @@ test("P16 a 204 is passed through, also when the application sends a body after 
   }
 });
 
+test.each([
+  [5, 200, null],
+  [6, 500, /too many interim answers/],
+  [5_000, 500, /too many interim answers/],
+])("an application that sends %s interim answers first is answered with %s", async (count, expected, reason) => {
+  await using server = await listening(
+    createServer((socket) => {
+      socket
+        .on("error", () => undefined)
+        .once("data", () => {
+          socket.write("HTTP/1.1 100 Continue\r\n\r\n".repeat(count));
+          socket.end("HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n");
+        });
+    }),
+  );
+  await using status = await startStatus({ appProbes: probes(http(server.port, "/")) });
+  const made = await rawHttp(status.port, { target: live });
+  expect(made.status).toBe(expected);
+  if (reason !== null) expect(made.headers.get("x-attache-probe-reason")).toMatch(reason);
+});
+
 test("what the application does wrong is told apart from what the agent cannot do", async () => {
   await using slow = await startFakeApp(() => undefined);
   await using reset = await startFakeApp((request) => request.socket.destroy());
