@@ -3,6 +3,7 @@ import { Measure } from "../lib/measures.ts";
 import type { MetricFamily } from "./metric-family.ts";
 import { createMetricSlices, type MetricSlices } from "./metric-slices.ts";
 import { type MetricName, metricNames as names } from "./names.ts";
+import { processFamilies } from "./process-families.ts";
 
 /** What rooms count in, and how it is exposed. */
 export interface AgentMetrics extends MetricSlices {
@@ -38,7 +39,8 @@ export interface EnvoyStarts {
 /** All families, each series that is certain to come at 0 from the start. */
 export function createAgentMetrics(options: AgentMetricsOptions): AgentMetrics {
   const slices = createMetricSlices();
-  const families = [...ownFamilies(slices, options), ...peerFamilies(slices), ...laterPeerFamilies(slices)];
+  const peers = [...peerFamilies(slices), ...laterPeerFamilies(slices), ...processFamilies()];
+  const families = [...ownFamilies(slices, options), ...peers];
   return { ...slices, families };
 }
 

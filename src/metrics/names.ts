@@ -57,6 +57,15 @@ export const metricNames = {
   wasmFetches: metric("wasm_remote_fetch_count", "Fetches of Wasm modules, by result."),
   wasmConversions: metric("wasm_config_conversion_count", "Conversions of Wasm configuration, by result."),
   wasmConversionDuration: metric("wasm_config_conversion_duration", "Milliseconds that a conversion took."),
+  processCpu: metric("process_cpu_seconds_total", "Processor time that the agent has used, in seconds."),
+  processOpenFiles: metric("process_open_fds", "Files and sockets that the agent has open."),
+  processMostFiles: metric("process_max_fds", "Files and sockets that the agent may have open."),
+  processResident: metric("process_resident_memory_bytes", "Memory of the agent that is resident."),
+  processVirtual: metric("process_virtual_memory_bytes", "Address space that the agent has reserved."),
+  processMostVirtual: metric("process_virtual_memory_max_bytes", "Address space that the agent may reserve."),
+  processStart: metric("process_start_time_seconds", "When the agent was started, in seconds since 1970."),
+  processReceived: metric("process_network_receive_bytes_total", "Bytes that the pod's network received."),
+  processSent: metric("process_network_transmit_bytes_total", "Bytes that the pod's network sent."),
 } as const;
 
 function metric(name: string, help: string): MetricName {
