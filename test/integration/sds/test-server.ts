@@ -17,6 +17,8 @@ export interface TestServer extends AsyncDisposable {
   readonly metrics: SdsMetrics;
   readonly events: SdsEvent[];
   readonly records: LogRecord[];
+  /** The names that somebody waits for, or has waited for. */
+  readonly watched: ReadonlySet<string>;
   /** Publishes a secret under a name. */
   set(name: string, secret: Secret): void;
   /** From now on the source gives up on this name. */
@@ -36,6 +38,7 @@ export async function startTestServer(config: Partial<SdsConfig> = {}, withCrl =
   const events: SdsEvent[] = [];
   const secrets = new Map<string, Watched<Secret>>();
   const failures = new Map<string, Error>();
+  const watched = new Set<string>();
   const secretOf = (name: string): Watched<Secret> => {
     const watched = secrets.get(name) ?? new Watched<Secret>();
     secrets.set(name, watched);
@@ -54,6 +57,7 @@ export async function startTestServer(config: Partial<SdsConfig> = {}, withCrl =
       watch({ text }, signal) {
         const failure = failures.get(text);
         if (failure !== undefined) throw failure;
+        watched.add(text);
         return secretOf(text).watch(signal);
       },
     },
@@ -74,6 +78,7 @@ export async function startTestServer(config: Partial<SdsConfig> = {}, withCrl =
     metrics,
     events,
     records,
+    watched,
     set(name, secret) {
       secretOf(name).set(secret);
     },
