@@ -4,6 +4,7 @@ import { untilAborted } from "../lib/tasks.ts";
 /** Why and how the agent ends, put together from its signals, its control endpoints and its rooms. */
 export class Ending implements Disposable {
   readonly #own = new AbortController();
+  readonly #hurry = new AbortController();
   #wantsDrain = true;
   #failure: Error | undefined;
   /** Aborts with the reason of the end, whoever asked for it. */
@@ -25,15 +26,21 @@ export class Ending implements Disposable {
     this.#own.abort(this.#failure);
   }
 
-  /** Ends the agent without a drain: somebody on loopback asked for it. */
+  /** Ends the agent without a drain, or without more of one: somebody on loopback asked for it. */
   quit(): void {
     this.#wantsDrain = false;
+    this.#hurry.abort(new Error("/quitquitquit called"));
     this.#own.abort(new Error("/quitquitquit called"));
   }
 
   /** Envoy drains already, by request; the end then comes without a second drain. */
   drained(): void {
     this.#wantsDrain = false;
+  }
+
+  /** Aborts when a drain that is under way is to end. */
+  get hurry(): AbortSignal {
+    return this.#hurry.signal;
   }
 
   /** Whether the end is to begin with a drain. */

@@ -35,6 +35,9 @@ export interface EndOrder {
   readonly wantsDrain: boolean;
   /** Whether the pod was ever ready. */
   readonly wasReady: boolean;
+  /** Ends a drain early. */
+  readonly hurry: AbortSignal;
+  /** Ends everything at once. */
   readonly force: AbortSignal;
 }
 
@@ -67,14 +70,14 @@ export async function createEnvoySide(
         deps.log.warn("Envoy does not drain", { cause: describeError(error) });
       });
     },
-    async end({ wantsDrain, wasReady, force }) {
+    async end({ wantsDrain, wasReady, hurry, force }) {
       const drain =
         wantsDrain &&
         envoy.exit === undefined &&
         (wasReady || (await mayServe(admin, room.readEnvoyReadiness, deps.clock)));
       envoy.endSoon();
       const settled = { ...admin, drainListeners: drainSettled(envoy, admin, deps.clock) };
-      const order = { process: envoy, admin: settled, config: drainConfig, drain, force };
+      const order = { process: envoy, admin: settled, config: drainConfig, drain, hurry, force };
       const countSockets = (signal: AbortSignal) => sockets.count(envoy.pid, signal);
       const { exit } = await room.drainAndStop(drainConfig.countsSockets ? { ...order, countSockets } : order, deps);
       return await room.explainEnd(

@@ -90,7 +90,7 @@ export async function serve(started: Started, deps: AgentDeps, signals: AgentSig
   await ending.until(side.exited);
   deps.log.info("the end begins", { cause: ending.reason() ?? "Envoy has ended" });
   const wasReady = phases.hasEnded("ready");
-  const end = await side.end({ wantsDrain: ending.wantsDrain, wasReady, force: signals.force });
+  const end = await side.end({ wantsDrain: ending.wantsDrain, wasReady, hurry: ending.hurry, force: signals.force });
   if (ending.failure !== undefined) throw ending.failure;
   return end;
 }

@@ -33,6 +33,8 @@ export function listenSignals(source: SignalSource): Pick<CommandContext, "stop"
       ask(new StopRequest(signal));
     });
   }
+  // their default would end the process, and pilot-agent does not mind them
+  for (const signal of ["SIGUSR2", "SIGALRM"] as const) source.on(signal, () => undefined);
   let hangup = (): void => undefined;
   source.on("SIGHUP", () => {
     hangup();

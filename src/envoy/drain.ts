@@ -19,12 +19,14 @@ export interface StopOrder {
    * `/quitquitquit`; then Envoy is ended without a wait.
    */
   readonly drain: boolean;
+  /** Ends the drain early; Envoy still gets its time to end. */
+  readonly hurry?: AbortSignal;
   /** Ends everything at once: a second signal. */
   readonly force: AbortSignal;
 }
 
 export interface DrainReport {
-  /** What ended the wait: nothing open any more, the period over, a second signal, Envoy itself; or there was none. */
+  /** What ended the wait: nothing open any more, the period over, somebody's wish, Envoy itself; or there was none. */
   readonly endedBy: "idle" | "deadline" | "forced" | "envoy-exited" | "not-drained";
   readonly durationMs: number;
   /** Connections as last seen; undefined when nobody would tell. */
@@ -71,17 +73,18 @@ export async function drainAndStop(order: StopOrder, deps: StopDeps): Promise<St
 }
 
 async function drain(order: StopOrder, deps: StopDeps): Promise<Pick<DrainReport, "endedBy" | "open">> {
-  const { process, config, force } = order;
+  const { process, config, hurry, force } = order;
   const { log, clock } = deps;
   const over = new AbortController();
   const end = (endedBy: DrainReport["endedBy"]): void => {
     over.abort(endedBy);
   };
-  const onForce = (): void => {
+  const early = hurry === undefined ? force : AbortSignal.any([hurry, force]);
+  const onEarly = (): void => {
     end("forced");
   };
-  force.addEventListener("abort", onForce, { once: true });
-  if (force.aborted) onForce();
+  early.addEventListener("abort", onEarly, { once: true });
+  if (early.aborted) onEarly();
   void process.exited.then(() => {
     end("envoy-exited");
   });
@@ -96,7 +99,7 @@ async function drain(order: StopOrder, deps: StopDeps): Promise<Pick<DrainReport
   const open = await watchUntilIdle(order, deps, over.signal);
   end("idle");
   await period;
-  force.removeEventListener("abort", onForce);
+  early.removeEventListener("abort", onEarly);
   return { endedBy: endingOf(over.signal), open };
 }
 

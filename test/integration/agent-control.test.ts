@@ -70,6 +70,19 @@ describe("the end of a pod that serves", () => {
     expect(pod.envoyPids()).toEqual([]);
   });
 
+  test("/quitquitquit ends a long drain", async () => {
+    await using ca = await startFakeCa();
+    const env = { EXIT_ON_ZERO_ACTIVE_CONNECTIONS: "false", MINIMUM_DRAIN_DURATION: "20s" };
+    await using pod = await startPod({ ca, env, proxyConfig: { terminationDrainDuration: "20s" } });
+    await pod.untilReady();
+    pod.kill("SIGTERM");
+    await expect.poll(() => pod.log(), { timeout: 5_000 }).toContain("draining Envoy");
+    const startMs = performance.now();
+    await fetch(`http://127.0.0.1:${String(pod.ports.status)}/quitquitquit`, { method: "POST" });
+    expect(await pod.exited).toEqual({ code: 0, signal: null });
+    expect(performance.now() - startMs).toBeLessThan(2_000);
+  });
+
   test("the grace period of the pod sets the deadline", async () => {
     await using ca = await startFakeCa();
     const env = { ATTACHE_TERMINATION_GRACE: "3", MINIMUM_DRAIN_DURATION: "20s" };

@@ -58,6 +58,18 @@ test("SIGTERM while another program's socket is waited for ends the agent with 0
   expect(pod.log()).toBe("");
 });
 
+test("signals that mean nothing here change nothing", async () => {
+  await using ca = await startFakeCa();
+  await using pod = await startPod({ ca });
+  await pod.untilReady();
+  for (const signal of ["SIGUSR1", "SIGUSR2", "SIGALRM", "SIGPIPE", "SIGWINCH"] as const) {
+    pod.kill(signal);
+    expect((await pod.readiness()).status).toBe(200);
+  }
+  pod.kill("SIGTERM");
+  expect(await pod.exited).toEqual({ code: 0, signal: null });
+});
+
 test("SIGTERM once ready: a drain, then the end with 0", async () => {
   await using ca = await startFakeCa();
   await using pod = await startPod({ ca });
