@@ -2,6 +2,7 @@
 import { backoffMs } from "../lib/backoff.ts";
 import { describeError } from "../lib/errors.ts";
 import { GrpcStatus } from "../lib/grpc/status.ts";
+import { InTurn } from "../lib/in-turn.ts";
 import type { ProxiedStream } from "./proxied-stream.ts";
 import { renderRequest } from "./request.ts";
 import { parseResponse, renderResponse, type XdsResource, type XdsResponse } from "./response.ts";
@@ -43,7 +44,7 @@ export class ExtensionFeed {
   readonly #client: ProxiedStream;
   readonly #converter: ExtensionConverter;
   readonly #signal: AbortSignal;
-  #last: Promise<unknown> = Promise.resolve();
+  readonly #turns = new InTurn();
   #waiting = 0;
   #received = 0;
   #ownNonces = 0;
@@ -62,14 +63,14 @@ export class ExtensionFeed {
     const converting = this.#converter.convert(response.resources, this.#signal);
     converting.catch(() => undefined);
     this.#waiting++;
-    this.#last = this.#last.then(async () => {
+    const sending = this.#turns.run(async () => {
       try {
         await this.#send({ response, bytes, number, origin }, converting);
       } finally {
         this.#waiting--;
       }
     });
-    if (this.#waiting >= mostWaiting) await this.#last;
+    if (this.#waiting >= mostWaiting) await sending;
   }
 
   async #send(received: Received, converting: Promise<ConvertedExtensions>): Promise<void> {
