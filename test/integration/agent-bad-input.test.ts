@@ -156,7 +156,7 @@ describe("what may come right is a named hold of readiness, and the agent waits"
       },
       { withinMs: 8_000 },
     );
-    expect(await pod.serials()).toEqual([]);
+    await eventually(async () => expect(await pod.serials()).toEqual([]), { withinMs: 5_000 });
     writeFileSync(join(pod.directory, "var/run/secrets/tokens/istio-token"), "a-good-token");
     await pod.untilReady();
   });

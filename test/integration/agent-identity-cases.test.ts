@@ -273,7 +273,9 @@ describe("a machine", () => {
     const first = await pod.serials();
     await eventually(
       async () => {
-        expect(await pod.serials()).not.toEqual(first);
+        const now = await pod.serials();
+        expect(now).toHaveLength(1);
+        expect(now).not.toEqual(first);
       },
       { withinMs: 10_000 },
     );

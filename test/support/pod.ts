@@ -60,7 +60,7 @@ export interface Pod extends AsyncDisposable {
   envoyPids(): readonly number[];
   /** The status that a kubelet is answered; unless it is 200 also what the agent says to be pending, one thing a line. */
   readiness(): Promise<{ readonly status: number; readonly body: string }>;
-  /** Serials of the certificates that Envoy uses; empty while it has none or does not answer. */
+  /** Serials of the certificates that Envoy uses; empty while it has none. @throws while it does not answer */
   serials(): Promise<readonly string[]>;
   untilReady(withinMs?: number): Promise<void>;
 }
@@ -111,8 +111,7 @@ export async function startPod(options: PodOptions): Promise<Pod> {
     log,
     envoyPids: () => processesIn(directory).filter((pid) => pid !== child.pid),
     readiness: askReadiness,
-    serials: async () =>
-      (await envoyAdmin.certificates(signal).catch(() => [])).map((certificate) => certificate.serial),
+    serials: async () => (await envoyAdmin.certificates(signal)).map((certificate) => certificate.serial),
     untilReady: async (withinMs = 10_000) => {
       const ended = exited.then((exit) => {
         throw new Error(`the agent ended before it was ready: ${JSON.stringify(exit)}\n${log()}`);
