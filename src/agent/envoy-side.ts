@@ -63,7 +63,7 @@ export async function createEnvoySide(
   const host = rooms.use(await startHost(config.host, envoy.pid, hostDeps));
   const sockets = new room.SocketConnections(admin, [...drainConfig.uncountedPorts, adminAddress.port]);
   return {
-    readiness: createReadinessSide(envoy, admin, drainConfig.uncountedPorts, room),
+    readiness: await createReadinessSide(envoy, admin, drainConfig.uncountedPorts),
     exited: envoy.exited,
     drainByRequest() {
       admin.drainListeners({ direction: drainConfig.direction, openEnded: true }).catch((error: unknown) => {
@@ -99,12 +99,12 @@ function drainSettled(envoy: SupervisedEnvoy, admin: EnvoyAdmin, clock: Clock): 
 
 const settledWithinMs = 1_000;
 
-function createReadinessSide(
+async function createReadinessSide(
   envoy: SupervisedEnvoy,
   admin: EnvoyAdmin,
   ownPorts: readonly number[],
-  { describeExit, ListenerSockets, readEnvoyReadiness, readInitTargets }: typeof import("../envoy/index.ts"),
-): EnvoyReadinessSide {
+): Promise<EnvoyReadinessSide> {
+  const { describeExit, ListenerSockets, readEnvoyReadiness, readInitTargets } = await import("../envoy/index.ts");
   // nobody is left to answer then, and the end does not wait for the question's time to run out
   const gone = new AbortController();
   void envoy.exited.then(() => {
