@@ -9,6 +9,7 @@ import { startFakeCa } from "../../fakes/fake-ca.ts";
 import { eventually } from "../../support/eventually.ts";
 import { freePorts } from "../../support/free-ports.ts";
 import { type Pod, type PodOptions, startPod } from "../../support/pod.ts";
+import { watchProcessors } from "../../support/processor-waits.ts";
 import { type RunningProgram, startProgram } from "../../support/program.ts";
 
 /** Beside the pod's agent: with its configuration, and Envoy's readiness as the address. */
@@ -33,13 +34,16 @@ test("wait begun before the agent returns within 20 ms of the pod's readiness", 
         wait = startWait({ ports });
       },
     });
+    const pids = (): readonly number[] => [wait?.pid ?? 0, pod.pid, ...pod.envoyPids()];
+    using processors = watchProcessors(pids);
     const exit = await wait?.exited;
     expect(exit).toMatchObject({ code: 0, signal: null });
-    lateMs.push(timeOf(exit?.stdout ?? "", /Envoy is ready/) - timeOf(pod.log(), /phase=ready/));
+    const [readyMs, saidMs] = [timeOf(pod.log(), /phase=ready/), timeOf(exit?.stdout ?? "", /Envoy is ready/)];
+    lateMs.push(saidMs - readyMs - processors.waitedMs(readyMs, saidMs));
   }
-  // other work of the machine only adds to it
-  const [, secondBest = Number.NaN] = lateMs.toSorted((a, b) => a - b);
-  expect(secondBest).toBeLessThanOrEqual(20);
+  // what the machine does besides only adds to it; a poll would show in most
+  const [, , third = Number.NaN] = lateMs.toSorted((a, b) => a - b);
+  expect(third).toBeLessThanOrEqual(20);
 });
 
 const badListener = {
