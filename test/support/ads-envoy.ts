@@ -10,7 +10,7 @@ import { eventually } from "./eventually.ts";
 export interface AdsEnvoy extends AsyncDisposable {
   readonly adminPort: number;
   admin(path: string): Promise<string>;
-  /** A statistic's number; 0 when there is none. */
+  /** A statistic's number. @throws when there is none of the name */
   stat(name: string): Promise<number>;
 }
 
@@ -50,7 +50,9 @@ export async function startAdsEnvoy(options: AdsEnvoyOptions): Promise<AdsEnvoy>
     adminPort,
     admin,
     async stat(name) {
-      return Number(/: (\d+)/.exec(await admin(`/stats?filter=^${name}$`))?.[1] ?? 0);
+      const value = /: (\d+)/.exec(await admin(`/stats?filter=^${name}$`))?.[1];
+      if (value === undefined) throw new Error(`Envoy has no statistic ${name}`);
+      return Number(value);
     },
     async [Symbol.asyncDispose]() {
       child.kill("SIGKILL");

@@ -16,7 +16,7 @@ export interface MutualEnvoy extends AsyncDisposable {
   /** Serials of the leaf certificates in use, each once. */
   leafSerials(): Promise<readonly string[]>;
   rootSerials(): Promise<readonly string[]>;
-  /** The sum of all counters whose names match. */
+  /** The sum of all counters whose names match. @throws when none does */
   counter(filter: string): Promise<number>;
   /** One request through both listeners; its status. */
   get(): Promise<number>;
@@ -50,8 +50,10 @@ export async function startMutualEnvoy(
       return unique((await admin.certs()).flatMap(({ roots }) => roots.map(({ serial }) => serial)));
     },
     async counter(filter) {
-      const lines = (await admin.stats(filter)).split("\n");
-      return lines.reduce((sum, line) => sum + Number(/: (\d+)$/.exec(line)?.[1] ?? 0), 0);
+      const stats = await admin.request("GET", `/stats?filter=${filter}`);
+      const values = Array.from(stats.matchAll(/: (\d+)$/gm), ([, value]) => Number(value));
+      if (values.length === 0) throw new Error(`Envoy has no statistic that matches ${filter}`);
+      return values.reduce((sum, value) => sum + value, 0);
     },
     get: async () => getStatus(await listenerPort()),
     async [Symbol.asyncDispose]() {
