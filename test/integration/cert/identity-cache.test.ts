@@ -63,7 +63,7 @@ describe("the identity over a restart", () => {
       { withinMs: 2_000 },
     );
     expect(pod.outcomes).toEqual([]);
-    expect((pod.store.status().rotationDueMs ?? 0) - Date.now()).toBeLessThanOrEqual(1_800_000);
+    expect((pod.store.status().rotationDueMs ?? Number.NaN) - Date.now()).toBeLessThanOrEqual(1_800_000);
   });
 
   test.each<[string, (file: string) => Promise<void>]>([
