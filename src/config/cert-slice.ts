@@ -54,15 +54,31 @@ function directoryOf({ input }: Sources, path: string): string | undefined {
   return path === "" ? undefined : resolve(input.system.directory, path);
 }
 
-/** The key is readable for its user alone, unless told otherwise: also where the reference makes it 0644. */
 function certOutput(sources: Sources): CertOutputConfig | undefined {
-  const { env, findings } = sources;
-  const directory = directoryOf(sources, env.string("OUTPUT_CERTS"));
-  const text = env.string("ATTACHE_OUTPUT_CERTS_KEY_MODE");
-  const keyMode = parseMode(text);
-  if (keyMode === undefined)
-    findings.problem("ATTACHE_OUTPUT_CERTS_KEY_MODE", `${JSON.stringify(text)} is not a mode such as 0600`);
-  return directory === undefined ? undefined : { directory, keyMode: keyMode ?? 0o600, certificateMode: 0o644 };
+  const directory = directoryOf(sources, sources.env.string("OUTPUT_CERTS"));
+  return directory === undefined ? undefined : { directory, keyMode: keyMode(sources), certificateMode: 0o644 };
+}
+
+/** The reference writes the key for everybody in Kubernetes; here only where others than the agent must read it. */
+function keyMode({ env, findings }: Sources): number {
+  const name = "ATTACHE_OUTPUT_CERTS_KEY_MODE";
+  const text = env.string(name);
+  const mode = parseMode(text);
+  if (mode !== undefined) return mode;
+  if (text !== "") findings.problem(name, `${JSON.stringify(text)} is not a mode such as 0600`);
+  if (env.string("KUBERNETES_SERVICE_HOST") === "") return 0o600;
+  if (env.bool("DISABLE_ENVOY")) {
+    findings.warn(
+      "OUTPUT_CERTS",
+      `the key is readable for every user, since the application may have any; ${name} narrows it`,
+    );
+    return 0o644;
+  }
+  findings.warn(
+    "OUTPUT_CERTS",
+    `the key is readable for the agent's user alone; for readers with another user set ${name}=0644`,
+  );
+  return 0o600;
 }
 
 /** What the reference only finds out with each failing request is a problem here. */

@@ -75,7 +75,12 @@ export const ownVariables = {
     "directory, best in memory, that keeps the certificate over a restart of the agent",
     own,
   ),
-  ATTACHE_OUTPUT_CERTS_KEY_MODE: row("string", "0600", "mode of the key that is written into OUTPUT_CERTS, octal", own),
+  ATTACHE_OUTPUT_CERTS_KEY_MODE: row(
+    "string",
+    "",
+    "mode of the key that is written into OUTPUT_CERTS, octal; when empty 0600, or 0644 with DISABLE_ENVOY in Kubernetes",
+    own,
+  ),
   ATTACHE_READINESS: row(
     "string",
     "compatible",

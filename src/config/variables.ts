@@ -28,7 +28,7 @@ export const variables = {
   KUBERNETES_SERVICE_HOST: row(
     "string",
     "",
-    "set by Kubernetes; makes written certificates readable for others (0644)",
+    "set by Kubernetes; with DISABLE_ENVOY makes the written key readable for others (0644)",
     {
       source: "kubernetes",
     },

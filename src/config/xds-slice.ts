@@ -50,7 +50,7 @@ function xdsConfig(sources: Sources): XdsConfig {
   const security = xdsSecurity(sources, first?.host ?? "");
   return {
     socketPath: `${proxy.configPath}/XDS`,
-    socketMode: socketMode(sources),
+    socketMode: xdsSocketMode(sources),
     upstream: {
       addresses,
       security,
@@ -69,6 +69,15 @@ function xdsConfig(sources: Sources): XdsConfig {
     keepalive: keepaliveOf(sources),
     cache: xdsCache(sources),
   };
+}
+
+/** Without Envoy the applications connect, as whatever users they run. */
+function xdsSocketMode(sources: Sources): number {
+  const { env, findings } = sources;
+  const mode = socketMode(sources);
+  if (!env.bool("DISABLE_ENVOY") || env.string("ATTACHE_SDS_SOCKET_MODE") !== "") return mode;
+  findings.warn("DISABLE_ENVOY", "every user may connect to the xDS socket; ATTACHE_SDS_SOCKET_MODE narrows it");
+  return 0o666;
 }
 
 /** One address, or several of them with commas between. */

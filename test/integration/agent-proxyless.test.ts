@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-import { existsSync, readFileSync } from "node:fs";
+import { existsSync, readFileSync, statSync } from "node:fs";
 import { readdir } from "node:fs/promises";
 import { join } from "node:path";
 import { expect, test } from "vitest";
@@ -31,7 +31,13 @@ test("7.1.18: gRPC without Envoy: the bootstrap leads an application to the cont
       controlPlaneAuthPolicy: "NONE",
       configPath: configs.path,
     },
-    env: { ATTACHE_XDS_FILES: "", DISABLE_ENVOY: "true", GRPC_XDS_BOOTSTRAP: "xds/boot.json", OUTPUT_CERTS: "certs" },
+    env: {
+      ATTACHE_XDS_FILES: "",
+      DISABLE_ENVOY: "true",
+      GRPC_XDS_BOOTSTRAP: "xds/boot.json",
+      OUTPUT_CERTS: "certs",
+      KUBERNETES_SERVICE_HOST: "10.0.0.1",
+    },
   });
   await pod.untilReady();
   const bootstrap = JSON.parse(readFileSync(join(pod.directory, "xds/boot.json"), "utf8")) as GrpcBootstrap;
@@ -46,6 +52,10 @@ test("7.1.18: gRPC without Envoy: the bootstrap leads an application to the cont
   expect(existsSync(join(configs.path, "envoy-rev.json"))).toBe(false);
 
   const { pathname } = new URL(bootstrap.xds_servers[0].server_uri);
+  // the application has a user of its own
+  const modeOf = (path: string): string => (statSync(path).mode & 0o777).toString(8);
+  const written = ["certs", "certs/key.pem", "xds/boot.json"].map((path) => join(pod.directory, path));
+  expect([pathname, ...written].map(modeOf)).toEqual(["666", "755", "644", "644"]);
   await using application = await XdsClient.open(pathname, "sotw");
   const node = Buffer.concat([textField(1, bootstrap.node.id), textField(6, "gRPC Go")]);
   await application.send({ typeUrl: typeUrls.listener, node, subscribe: ["app:80"] });
