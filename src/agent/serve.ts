@@ -15,7 +15,7 @@ import { startDiscovery } from "./discovery-room.ts";
 import { prepareDns } from "./dns-room.ts";
 import { Ending } from "./ending.ts";
 import { notingPhases } from "./envoy-phases.ts";
-import { createEnvoySide } from "./envoy-side.ts";
+import { createEnvoySide, type EnvoySide } from "./envoy-side.ts";
 import { startIdentity } from "./identity-rooms.ts";
 import { createInspection } from "./inspection.ts";
 import { tellPlatform } from "./platform.ts";
@@ -72,8 +72,7 @@ export async function serve(started: Started, deps: AgentDeps, signals: AgentSig
       ending.quit();
     },
     drain: () => {
-      ending.drained();
-      side.drainByRequest();
+      drainByRequest(ending, holds, side);
     },
     requiredFiles: outputFiles(config),
     inspect: createInspection({ config, identity, xds, dns, ending, logLevels: deps.logLevels, redact: deps.redact }),
@@ -93,6 +92,13 @@ export async function serve(started: Started, deps: AgentDeps, signals: AgentSig
   const end = await side.end({ wantsDrain: ending.wantsDrain, wasReady, hurry: ending.hurry, force: signals.force });
   if (ending.failure !== undefined) throw ending.failure;
   return end;
+}
+
+/** Bears repetition. That it drains counts for strict readiness only: pilot-agent stays ready. */
+function drainByRequest(ending: Ending, holds: Readiness, side: Pick<EnvoySide, "drainByRequest">): void {
+  ending.drained();
+  holds.hold("drain", "Envoy drains, as was asked for by POST /drain", () => false);
+  side.drainByRequest();
 }
 
 interface Background extends Started {

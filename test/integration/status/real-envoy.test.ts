@@ -69,6 +69,20 @@ test("the tree tells Envoy's conditions, and in strict mode a drained Envoy is n
   );
 });
 
+test.each([
+  ["compatible", 200, "[~]"],
+  ["strict", 503, "[-]"],
+])("a drain that was asked for shows in the tree; in %s mode the answer is %s", async (mode, code, mark) => {
+  await using ca = await startFakeCa();
+  await using pod = await startPod({ ca, env: { ATTACHE_READINESS: mode } });
+  await pod.untilReady();
+  expect((await rawHttp(pod.ports.status, { method: "POST", target: "/drain" })).status).toBe(200);
+  const { status, headers } = await rawHttp(pod.ports.status, { target: "/healthz/ready" });
+  expect([status, headers.get("x-attache-pending")]).toEqual([code, code === 200 ? undefined : "drain"]);
+  const { body } = await rawHttp(pod.ports.status, { target: "/healthz/ready?verbose" });
+  expect(body).toContain(`${mark} drain: Envoy drains, as was asked for by POST /drain`);
+});
+
 test("the status port answers probes and scrapes until Envoy is gone, and readiness tells the end", async () => {
   await using ca = await startFakeCa();
   // long enough to look at it
