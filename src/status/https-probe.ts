@@ -21,6 +21,8 @@ export interface HttpsRequester extends Disposable {
   ask(ask: HttpsAsk): Promise<ProbeAnswer>;
 }
 
+/** Of an answer over HTTP/2; Node takes 128 otherwise. */
+const maxHeaders = 2_000;
 /** How long a connection is kept for the next probe. */
 const keepMs = 90_000;
 
@@ -112,7 +114,9 @@ function handshake(options: ConnectionOptions & { readonly host: string }, signa
 }
 
 function openSession(socket: TLSSocket): ClientHttp2Session {
-  const session = connectHttp2("https://application", { createConnection: () => socket });
+  const settings = { enablePush: false, maxHeaderListSize: maxHeaderBytes };
+  const options = { createConnection: () => socket, maxHeaderListPairs: maxHeaders, settings };
+  const session = connectHttp2("https://application", options);
   session.on("error", () => undefined);
   return session;
 }

@@ -31,5 +31,11 @@ export function failedProbe(error: unknown, signal: AbortSignal): ProbeOutcome {
     return { kind: "failed", side: "agent", reason: `cannot use the probes' source address: ${describeError(error)}` };
   }
   const side = code === "EMFILE" || code === "ENFILE" ? "agent" : "app";
-  return { kind: "failed", side, reason: describeError(error) };
+  return { kind: "failed", side, reason: tlsProblem(error) ?? describeError(error) };
+}
+
+/** What OpenSSL says without the numbers and places in it. */
+function tlsProblem(error: unknown): string | undefined {
+  if (!(error instanceof Error) || !("reason" in error) || typeof error.reason !== "string") return undefined;
+  return systemCode(error)?.startsWith("ERR_SSL_") === true ? `TLS: ${error.reason}` : undefined;
 }

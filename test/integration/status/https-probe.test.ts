@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-import { createSecureServer } from "node:http2";
+import { constants, createSecureServer, type ServerHttp2Stream } from "node:http2";
 import { createServer } from "node:https";
+import { createServer as createTcpServer } from "node:net";
 import { createServer as createTlsServer } from "node:tls";
 import { expect, test } from "vitest";
 import { listening } from "../../support/listening.ts";
@@ -79,4 +80,65 @@ test("a redirect to another port with TLS is followed without a look at the cert
   await using status = await startStatus({ appProbes: { [live]: { handler, timeoutMs: 2_000 } } });
   const made = await fetch(status.url(live));
   expect([made.status, await made.text()]).toEqual([200, "secured"]);
+});
+
+type Stream = ServerHttp2Stream;
+
+const oddities: readonly (readonly [string, (stream: Stream) => void, number, RegExp | undefined])[] = [
+  ["resets the stream at once", (stream) => stream.close(constants.NGHTTP2_REFUSED_STREAM), 500, /REFUSED_STREAM/],
+  ["gives up the connection", (stream) => stream.session?.destroy(), 500, /closed the stream without an answer/],
+  [
+    "does not end its answer",
+    (stream) => {
+      stream.respond({ ":status": 200 });
+      stream.write("half");
+    },
+    500,
+    /no answer within/,
+  ],
+  [
+    "sends hints first",
+    (stream) => {
+      stream.additionalHeaders({ ":status": 103, link: "x" });
+      stream.respond({ ":status": 201 }, { endStream: true });
+    },
+    201,
+    undefined,
+  ],
+  [
+    "sends very many headers",
+    (stream) => {
+      const many = Array.from({ length: 300 }, (_, number) => [`h${String(number)}`, "x".repeat(200)] as const);
+      stream.respond({ ":status": 200, ...Object.fromEntries(many) }, { endStream: true });
+    },
+    200,
+    undefined,
+  ],
+];
+
+test.each(oddities)("over HTTP/2 an application that %s", async (_name, act, expected, reason) => {
+  const server = createSecureServer(await certificate());
+  server.on("stream", (stream: Stream) => {
+    stream.on("error", () => undefined);
+    act(stream);
+  });
+  await using bound = await listening(server);
+  const handler = { kind: "http", scheme: "https", path: "/", port: bound.port } as const;
+  await using status = await startStatus({ appProbes: { [live]: { handler, timeoutMs: 700 } } });
+  const made = await fetch(status.url(live));
+  expect(made.status).toBe(expected);
+  if (reason !== undefined) expect(made.headers.get("x-attache-probe-reason")).toMatch(reason);
+});
+
+test("an application that speaks no TLS, or goes silent in the handshake, is told in words", async () => {
+  const reasons: (string | null)[] = [];
+  for (const answered of ["HTTP/1.1 400 Bad Request\r\n\r\n", ""]) {
+    await using bound = await listening(
+      createTcpServer((socket) => socket.on("error", () => undefined).write(answered)),
+    );
+    const handler = { kind: "http", scheme: "https", path: "/", port: bound.port } as const;
+    await using status = await startStatus({ appProbes: { [live]: { handler, timeoutMs: 500 } } });
+    reasons.push((await fetch(status.url(live))).headers.get("x-attache-probe-reason"));
+  }
+  expect(reasons).toEqual(["TLS: wrong version number", "no answer within the probe's timeout"]);
 });
