@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 import { access } from "node:fs/promises";
-import type { Clock } from "../lib/clock.ts";
+import { type Clock, deadline } from "../lib/clock.ts";
 import { describeError } from "../lib/errors.ts";
 import type { Logger } from "../lib/log.ts";
 import type { PendingHold } from "../model/readiness.ts";
@@ -172,11 +172,12 @@ export class ReadinessJudge {
 
   async #askEnvoy(withListeners: boolean): Promise<EnvoyStanding> {
     const { envoy: source } = this.#sources;
-    const limit = AbortSignal.timeout(envoyTimeoutMs);
+    using limit = deadline(this.#clock, envoyTimeoutMs);
+    const { signal } = limit;
     try {
       const [envoy, listeners] = await Promise.all([
-        source?.read(limit),
-        withListeners ? source?.listeners?.(limit) : undefined,
+        source?.read(signal),
+        withListeners ? source?.listeners?.(signal) : undefined,
       ]);
       if (envoy === undefined) return { obstacle: undefined, checks: [] };
       const obstacle = envoyObstacle(envoy);
@@ -184,10 +185,10 @@ export class ReadinessJudge {
         const { count } = this.#failures();
         // what it has when it is ready first is seen once, so that the tree can tell later what is missing
         if (!withListeners && this.#liveAfterFailures !== count)
-          await source?.listeners?.(limit).catch(() => undefined);
+          await source?.listeners?.(signal).catch(() => undefined);
         this.#liveAfterFailures = count;
       }
-      const waits = withListeners && isInitializing(envoy) ? source?.initTargets?.(limit) : undefined;
+      const waits = withListeners && isInitializing(envoy) ? source?.initTargets?.(signal) : undefined;
       const checks = envoyChecks(envoy, await waits?.catch(() => []));
       this.#sources.onEnvoySeen?.(
         obstacle === undefined ? undefined : { name: "envoy", state: "failed", detail: obstacle, children: checks },
