@@ -31,10 +31,11 @@ export class AskedAddress {
   }
 
   /**
-   * @param soon while it is not aborted tries are a period apart; from then on they follow each other closely
+   * @param soon while it is not aborted tries are a period apart; then they follow each other closely at first
    * @throws the signal's reason
    */
   async untilReady(signal: AbortSignal, soon?: AbortSignal): Promise<void> {
+    let soonMs: number | undefined;
     for (let wait = 0; ; ) {
       const startMs = this.#clock.monotonicMs();
       const answer = await this.ask(signal, wait);
@@ -44,8 +45,10 @@ export class AskedAddress {
       const isAgent = answer.missing !== undefined;
       const goesOn = isAgent && (wait === 0 || tookMs > wait * 900);
       wait = isAgent ? waitSeconds : 0;
-      if (soon?.aborted === true) await this.#clock.delay(leastPauseMs, signal);
-      else await this.#pause(goesOn ? 0 : this.#pauseMs(answer), signal, soon);
+      if (soon?.aborted === true) {
+        soonMs ??= this.#clock.monotonicMs();
+        await this.#clock.delay(this.#growingPauseMs(soonMs), signal);
+      } else await this.#pause(goesOn ? 0 : this.#pauseMs(answer), signal, soon);
     }
   }
 
@@ -60,11 +63,14 @@ export class AskedAddress {
     return answer;
   }
 
-  /** A process that does not listen yet is tried soon again, and ever later as time goes by. */
+  /** A process that does not listen yet is tried soon again. */
   #pauseMs({ refused }: ReadinessAnswer): number {
-    const { periodMs } = this.#policy;
-    const waitedMs = this.#clock.monotonicMs() - this.#startMs;
-    return refused ? Math.min(periodMs, leastPauseMs + waitedMs / 50) : periodMs;
+    return refused ? this.#growingPauseMs(this.#startMs) : this.#policy.periodMs;
+  }
+
+  /** Ever longer as time goes by, up to a period. */
+  #growingPauseMs(sinceMs: number): number {
+    return Math.min(this.#policy.periodMs, leastPauseMs + (this.#clock.monotonicMs() - sinceMs) / 50);
   }
 
   async #pause(ms: number, signal: AbortSignal, soon: AbortSignal | undefined): Promise<void> {
