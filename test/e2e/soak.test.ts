@@ -111,7 +111,9 @@ test("rotations, outages, scrapes and probes leave nothing behind", { timeout: (
   await using ca = await startFakeCa({ lifetimeMs: certificateMs, backdateMs: 0 });
   await using directory = await temporaryDirectory();
   const pki = await createOpensslPki(directory.path);
-  const { chainPem, keyPem } = await pki.issue("spiffe://cluster.local/ns/istio-system/sa/istiod,DNS:istiod.istio-system.svc");
+  const { chainPem, keyPem } = await pki.issue(
+    "spiffe://cluster.local/ns/istio-system/sa/istiod,DNS:istiod.istio-system.svc",
+  );
   const pair = { cert_chain: Buffer.from(chainPem), private_key: Buffer.from(keyPem) };
   const credentials = ServerCredentials.createSsl(null, [pair]);
   await using controlPlane = await startFakeControlPlane(credentials);
