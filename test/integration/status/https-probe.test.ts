@@ -4,12 +4,19 @@ import { createServer } from "node:https";
 import { createServer as createTcpServer } from "node:net";
 import { createServer as createTlsServer } from "node:tls";
 import { expect, test } from "vitest";
+import { answer, startFakeApp } from "../../fakes/fake-app.ts";
 import { listening } from "../../support/listening.ts";
 import { createOpensslPki } from "../../support/openssl-pki.ts";
 import { temporaryDirectory } from "../../support/temporary-directory.ts";
 import { startStatus } from "./status-fixture.ts";
 
 const live = "/app-health/app/livez";
+
+/** Where the application is and what a probe of it comes from; ::6 is on loopback only where traffic is captured. */
+const families = [
+  { family: "IPv4", at: { appHost: "127.0.0.1", probeSourceAddress: "127.0.0.6" }, urlHost: "127.0.0.1" },
+  { family: "IPv6", at: { appHost: "::1", probeSourceAddress: "::1" }, urlHost: "[::1]" },
+] as const;
 
 async function certificate(): Promise<{ readonly cert: string; readonly key: string }> {
   await using directory = await temporaryDirectory();
@@ -25,62 +32,82 @@ async function probe(port: number, config = {}): Promise<{ readonly status: numb
   return { status: made.status, body: await made.text() };
 }
 
-test("P17 without ALPN and with http/1.1 the probe speaks HTTP/1.1, and no certificate is verified", async () => {
-  const tls = await certificate();
-  for (const ALPNProtocols of [undefined, ["http/1.1"]]) {
-    const alpn = ALPNProtocols === undefined ? {} : { ALPNProtocols };
-    const server = createServer({ ...tls, ...alpn }, (request, response) => {
-      response.end(`${request.httpVersion} ${request.url ?? ""} ${request.headers["user-agent"] ?? ""}`);
+test.each(families)(
+  "P17 over $family, without ALPN and with http/1.1, the probe speaks HTTP/1.1, and no certificate is verified",
+  async ({ at }) => {
+    const tls = await certificate();
+    for (const ALPNProtocols of [undefined, ["http/1.1"]]) {
+      const alpn = ALPNProtocols === undefined ? {} : { ALPNProtocols };
+      const server = createServer({ ...tls, ...alpn }, (request, response) => {
+        response.end(`${request.httpVersion} ${request.url ?? ""} ${request.headers["user-agent"] ?? ""}`);
+      });
+      await using bound = await listening(server, at.appHost);
+      const { port } = bound;
+      expect(await probe(port, at)).toEqual({ status: 200, body: "1.1 /ok?x=1 kube-probe/1.34" });
+    }
+  },
+);
+
+const kept = families.flatMap((family) => [true, false].map((keep) => ({ ...family, keep })));
+
+test.each(kept)(
+  "P17 over $family, where the application offers h2, the probe speaks HTTP/2, keepalive $keep",
+  async ({ at, keep }) => {
+    const server = createSecureServer({ ...(await certificate()), allowHTTP1: true }, (request, response) => {
+      response.end(`${request.httpVersion} ${request.url} ${request.headers["user-agent"] ?? ""}`);
     });
-    await using bound = await listening(server);
+    let connections = 0;
+    server.on("secureConnection", () => connections++);
+    await using bound = await listening(server, at.appHost);
     const { port } = bound;
-    expect(await probe(port)).toEqual({ status: 200, body: "1.1 /ok?x=1 kube-probe/1.34" });
-  }
-});
+    const handler = { kind: "http", scheme: "https", path: "/ok?x=1", port } as const;
+    await using status = await startStatus({
+      ...at,
+      probeKeepalive: keep,
+      appProbes: { [live]: { handler, timeoutMs: 2_000 } },
+    });
+    for (let time = 0; time < 3; time++) {
+      const made = await fetch(status.url(live), { headers: { "User-Agent": "kube-probe/1.34" } });
+      expect([made.status, await made.text()]).toEqual([200, "2.0 /ok?x=1 kube-probe/1.34"]);
+    }
+    expect(connections).toBe(keep ? 1 : 3);
+    expect(await probe(port, { ...at, probeHttp2: false })).toEqual({
+      status: 200,
+      body: "1.1 /ok?x=1 kube-probe/1.34",
+    });
+  },
+);
 
-test.each([true, false])("P17 where the application offers h2 the probe speaks HTTP/2, keepalive %s", async (keep) => {
-  const server = createSecureServer({ ...(await certificate()), allowHTTP1: true }, (request, response) => {
-    response.end(`${request.httpVersion} ${request.url} ${request.headers["user-agent"] ?? ""}`);
-  });
-  let connections = 0;
-  server.on("secureConnection", () => connections++);
-  await using bound = await listening(server);
-  const { port } = bound;
-  const handler = { kind: "http", scheme: "https", path: "/ok?x=1", port } as const;
-  await using status = await startStatus({
-    probeKeepalive: keep,
-    appProbes: { [live]: { handler, timeoutMs: 2_000 } },
-  });
-  for (let time = 0; time < 3; time++) {
-    const made = await fetch(status.url(live), { headers: { "User-Agent": "kube-probe/1.34" } });
-    expect([made.status, await made.text()]).toEqual([200, "2.0 /ok?x=1 kube-probe/1.34"]);
-  }
-  expect(connections).toBe(keep ? 1 : 3);
-  expect(await probe(port, { probeHttp2: false })).toEqual({ status: 200, body: "1.1 /ok?x=1 kube-probe/1.34" });
-});
+test.each(families)(
+  "P17 over $family a server that speaks another protocol only, or an old TLS, fails the probe",
+  async ({ at }) => {
+    const tls = await certificate();
+    for (const options of [{ ALPNProtocols: ["foo"] }, { maxVersion: "TLSv1.1", minVersion: "TLSv1.1" } as const]) {
+      const server = createTlsServer({ ...tls, ...options }, (socket) => socket.end());
+      server.on("tlsClientError", () => undefined);
+      await using bound = await listening(server, at.appHost);
+      const { port } = bound;
+      expect((await probe(port, at)).status).toBe(500);
+    }
+  },
+);
 
-test("P17 a server that speaks another protocol only, or an old TLS, fails the probe", async () => {
-  const tls = await certificate();
-  for (const options of [{ ALPNProtocols: ["foo"] }, { maxVersion: "TLSv1.1", minVersion: "TLSv1.1" } as const]) {
-    const server = createTlsServer({ ...tls, ...options }, (socket) => socket.end());
-    server.on("tlsClientError", () => undefined);
-    await using bound = await listening(server);
+test.each(families)(
+  "P15 over $family a redirect to another port with TLS is followed without a look at the certificate",
+  async ({ at, urlHost }) => {
+    const server = createServer(await certificate(), (_request, response) => response.end("secured"));
+    await using bound = await listening(server, at.appHost);
     const { port } = bound;
-    expect((await probe(port)).status).toBe(500);
-  }
-});
-
-test("a redirect to another port with TLS is followed without a look at the certificate", async () => {
-  const server = createServer(await certificate(), (_request, response) => response.end("secured"));
-  await using bound = await listening(server);
-  const { port } = bound;
-  const { answer, startFakeApp } = await import("../../fakes/fake-app.ts");
-  await using app = await startFakeApp(answer(301, "", { Location: `https://127.0.0.1:${String(port)}/` }));
-  const handler = { kind: "http", scheme: "http", path: "/", port: app.port } as const;
-  await using status = await startStatus({ appProbes: { [live]: { handler, timeoutMs: 2_000 } } });
-  const made = await fetch(status.url(live));
-  expect([made.status, await made.text()]).toEqual([200, "secured"]);
-});
+    await using app = await startFakeApp(
+      answer(301, "", { Location: `https://${urlHost}:${String(port)}/` }),
+      at.appHost,
+    );
+    const handler = { kind: "http", scheme: "http", path: "/", port: app.port } as const;
+    await using status = await startStatus({ ...at, appProbes: { [live]: { handler, timeoutMs: 2_000 } } });
+    const made = await fetch(status.url(live));
+    expect([made.status, await made.text()]).toEqual([200, "secured"]);
+  },
+);
 
 type Stream = ServerHttp2Stream;
 
