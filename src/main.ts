@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
-import { writeSync } from "node:fs";
 import { runCli } from "./cli/cli.ts";
 import { listenSignals } from "./cli/signals.ts";
+import { exitCode } from "./lib/exit-code.ts";
+import { writeAllSync } from "./lib/line-output.ts";
 
 const signals = listenSignals(process);
 const env: Record<string, string> = {};
@@ -12,9 +13,18 @@ for (const [name, value] of Object.entries(process.env)) {
 void runCli({
   argv: process.argv.slice(2),
   env,
-  print: (text) => writeSync(1, text),
-  printError: (text) => writeSync(2, text),
+  print: (text) => {
+    writeAllSync(1, text);
+  },
+  printError: (text) => {
+    writeAllSync(2, text);
+  },
   ...signals,
-}).then((code) => {
-  process.exitCode = code;
-});
+}).then(
+  (code) => {
+    process.exitCode = code;
+  },
+  () => {
+    process.exitCode = exitCode.internal;
+  },
+);

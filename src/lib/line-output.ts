@@ -71,7 +71,7 @@ export class LineOutput {
       if (this.#flush()) waitedMs = 0;
       if (this.#waitingBytes + bytes <= mostWaitingBytes) return true;
       if (waitedMs >= patienceMs) this.#isStuck = true;
-      else Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, retryEveryMs);
+      else holdUp(retryEveryMs);
     }
     return false;
   }
@@ -102,6 +102,24 @@ function writeSome(descriptor: number, bytes: Uint8Array): number {
     return bytes.length;
   }
   return written;
+}
+
+/**
+ * Writes all of the text before it returns, for a command that has nothing else to do. Where nobody reads it any more,
+ * or a full pipe is not read for a second, the rest is lost: what the command does counts, and its exit code.
+ */
+export function writeAllSync(descriptor: number, text: string): void {
+  let rest: Uint8Array = Buffer.from(text);
+  for (let idleMs = 0; rest.length > 0 && idleMs < patienceMs; idleMs += retryEveryMs) {
+    const written = writeSome(descriptor, rest);
+    if (written > 0) idleMs = 0;
+    rest = rest.subarray(written);
+    if (rest.length > 0) holdUp(retryEveryMs);
+  }
+}
+
+function holdUp(ms: number): void {
+  Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, ms);
 }
 
 /**

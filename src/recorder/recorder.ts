@@ -94,7 +94,7 @@ function writeMessage(path: string, message: string): void {
   const make = path.startsWith("/dev/") ? 0 : constants.O_CREAT;
   let descriptor: number;
   try {
-    descriptor = openSync(path, constants.O_WRONLY | constants.O_TRUNC | make, 0o644);
+    descriptor = openSync(path, constants.O_WRONLY | constants.O_TRUNC | constants.O_NONBLOCK | make, 0o644);
   } catch (error) {
     if (make === 0 && error instanceof Error && "code" in error && error.code === "ENOENT") return;
     throw error;

@@ -39,9 +39,11 @@ export class ReadinessWait {
     using limit = deadline(this.#deps.clock, Math.min(waitMs, longestWaitMs), signal);
     this.#waiting++;
     try {
-      this.#looking ??= this.#look().finally(() => {
-        this.#looking = undefined;
-      });
+      this.#looking ??= this.#look()
+        .catch(() => undefined)
+        .finally(() => {
+          this.#looking = undefined;
+        });
       await orAborted(this.#looking, limit.signal).catch(() => undefined);
     } finally {
       this.#waiting--;

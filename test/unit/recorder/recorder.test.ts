@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+import { execFileSync } from "node:child_process";
 import { mkdir, readFile, readdir, stat, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { describe, expect, test } from "vitest";
@@ -126,6 +127,14 @@ describe("recorder", () => {
     const recorder = createRecorder({ terminationMessagePath: path, directory: folder }, () => startMs);
     expect(recorder.leaveAccount(killed)).toEqual([expect.stringContaining(path)]);
     expect(await readdir(folder)).toHaveLength(1);
+  });
+
+  test("a pipe that nobody reads does not hold the end up", async () => {
+    await using directory = await temporaryDirectory();
+    const path = join(directory.path, "pipe");
+    execFileSync("mkfifo", [path]);
+    const recorder = createRecorder({ terminationMessagePath: path, directory: undefined }, () => startMs);
+    expect(recorder.leaveAccount(killed)).toEqual([expect.stringContaining("ENXIO")]);
   });
 
   test("below /dev no file is made where Kubernetes has mounted none", () => {
