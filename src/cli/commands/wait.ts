@@ -56,7 +56,8 @@ async function run({ args, env, print, stop }: CommandContext): Promise<number> 
   if (!stop.aborted && agent.missing !== undefined) await agent.ask(AbortSignal.timeout(lastAskMs));
   const missing = agent.missing ?? address.missing;
   const why = `${renderMissing(missing, statusUrl)}. Last error: ${address.lastProblem}`;
-  const message = `timeout waiting for Envoy proxy to become ready: ${why}`;
+  const end = stop.aborted ? "asked to end while" : "timeout";
+  const message = `${end} waiting for Envoy proxy to become ready: ${why}`;
   throw missing === undefined && given.has("url") ? new WaitForeignError(message) : new WaitError(message);
 }
 

@@ -113,6 +113,14 @@ test("an agent that ends says so to who waits for it, at once", async () => {
 });
 
 describe("without an agent", () => {
+  test("a wait that is told to end says that it was, and ends with 1 at once", async () => {
+    const [port = 0] = await freePorts(1);
+    await using wait = startProgram(["wait"], { PROXY_CONFIG: `statusPort: ${String(port)}` });
+    await eventually(() => expect(wait.output().stdout).toContain("Waiting"), { withinMs: 5_000 });
+    wait.kill("SIGTERM");
+    expect(await wait.exited).toMatchObject({ code: 1, stderr: expect.stringMatching(/asked to end while/) as string });
+  });
+
   test("a wait for the usual address ends with 1", async () => {
     const [port = 0] = await freePorts(1);
     const env = { PROXY_CONFIG: `statusPort: ${String(port)}` };
