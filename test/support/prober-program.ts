@@ -51,5 +51,5 @@ try {
   failure = String(error);
 }
 agent.destroy();
-process.send?.({ durationsMs, failure });
-process.disconnect?.();
+// a long message is still on its way when this call returns
+process.send?.({ durationsMs, failure }, () => process.disconnect?.());
