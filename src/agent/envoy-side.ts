@@ -1,11 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 import type { AgentConfig } from "../config/agent-config.ts";
-import type {
-  EnvoyAdmin,
-  EnvoyReadiness,
-  ListenerStanding,
-  readEnvoyReadiness,
-  SupervisedEnvoy,
+import {
+  type EnvoyAdmin,
+  type EnvoyReadiness,
+  type ListenerStanding,
+  loadRunningEnvoy,
+  type RunningEnvoy,
+  type SupervisedEnvoy,
 } from "../envoy/index.ts";
 import { type Clock, deadline } from "../lib/clock.ts";
 import { describeError } from "../lib/errors.ts";
@@ -55,7 +56,7 @@ export async function createEnvoySide(
   deps: EnvoySideDeps,
 ): Promise<EnvoySide> {
   if (envoy === undefined) return withoutEnvoy;
-  const room = await import("../envoy/index.ts");
+  const room = await loadRunningEnvoy();
   const { startHost } = await import("../host/index.ts");
   const { drain: drainConfig, admin: adminAddress } = config.envoy;
   const admin = room.createEnvoyAdmin(adminAddress, deps);
@@ -63,7 +64,7 @@ export async function createEnvoySide(
   const host = rooms.use(await startHost(config.host, envoy.pid, hostDeps));
   const sockets = new room.SocketConnections(admin, [...drainConfig.uncountedPorts, adminAddress.port]);
   return {
-    readiness: await createReadinessSide(envoy, admin, drainConfig.uncountedPorts),
+    readiness: createReadinessSide(envoy, admin, drainConfig.uncountedPorts, room),
     exited: envoy.exited,
     drainByRequest() {
       admin.drainListeners({ direction: drainConfig.direction, openEnded: true }).catch((error: unknown) => {
@@ -99,12 +100,12 @@ function drainSettled(envoy: SupervisedEnvoy, admin: EnvoyAdmin, clock: Clock): 
 
 const settledWithinMs = 1_000;
 
-async function createReadinessSide(
+function createReadinessSide(
   envoy: SupervisedEnvoy,
   admin: EnvoyAdmin,
   ownPorts: readonly number[],
-): Promise<EnvoyReadinessSide> {
-  const { describeExit, ListenerSockets, readEnvoyReadiness, readInitTargets } = await import("../envoy/index.ts");
+  { describeExit, ListenerSockets, readEnvoyReadiness, readInitTargets }: RunningEnvoy,
+): EnvoyReadinessSide {
   // nobody is left to answer then, and the end does not wait for the question's time to run out
   const gone = new AbortController();
   void envoy.exited.then(() => {
@@ -143,7 +144,7 @@ const withoutEnvoy: EnvoySide = {
  * Whether an Envoy may have clients though the pod was never seen ready. One that shows its state is believed to be as
  * seen: it is in its start. One that shows none, but says that it is up, is not.
  */
-async function mayServe(admin: EnvoyAdmin, read: typeof readEnvoyReadiness, clock: Clock): Promise<boolean> {
+async function mayServe(admin: EnvoyAdmin, read: RunningEnvoy["readEnvoyReadiness"], clock: Clock): Promise<boolean> {
   using limit = deadline(clock, mayServeWithinMs);
   try {
     if ((await read(admin, limit.signal)).state !== undefined) return false;

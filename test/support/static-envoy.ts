@@ -2,7 +2,8 @@
 import { readFile, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { createEnvoyAdmin, type EnvoyAdmin, type EnvoyConfig } from "../../src/envoy/index.ts";
+import type { EnvoyAdmin, EnvoyConfig } from "../../src/envoy/index.ts";
+import { createEnvoyAdmin } from "../../src/envoy/running-envoy.ts";
 import { systemClock } from "../../src/lib/clock.ts";
 import { envoyBinary } from "./envoy-binary.ts";
 import { eventually } from "./eventually.ts";

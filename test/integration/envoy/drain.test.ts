@@ -2,15 +2,8 @@
 import { once } from "node:events";
 import { connect, createServer, type Socket } from "node:net";
 import { describe, expect, test } from "vitest";
-import {
-  createEnvoyAdmin,
-  drainAndStop,
-  EnvoyAdminError,
-  type EnvoyAdmin,
-  exitCodeFor,
-  readEnvoyReadiness,
-  startEnvoy,
-} from "../../../src/envoy/index.ts";
+import { EnvoyAdminError, type EnvoyAdmin, exitCodeFor, startEnvoy } from "../../../src/envoy/index.ts";
+import { createEnvoyAdmin, drainAndStop, readEnvoyReadiness } from "../../../src/envoy/running-envoy.ts";
 import { systemClock } from "../../../src/lib/clock.ts";
 import { isRunning } from "../../support/process-state.ts";
 import { staticEnvoy } from "../../support/static-envoy.ts";

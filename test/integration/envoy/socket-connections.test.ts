@@ -3,7 +3,7 @@ import { createSocket } from "node:dgram";
 import { once } from "node:events";
 import { type AddressInfo, connect, createServer, type Server, type Socket } from "node:net";
 import { expect, test } from "vitest";
-import { SocketConnections } from "../../../src/envoy/index.ts";
+import { SocketConnections } from "../../../src/envoy/socket-connections.ts";
 import { eventually } from "../../support/eventually.ts";
 
 const never = new AbortController().signal;

@@ -10,7 +10,10 @@ import { percentile, startProber } from "../../support/prober.ts";
 import { startBareChild, startStatusChild } from "../../support/status-child.ts";
 
 const hammer = fileURLToPath(new URL("../../support/status-hammer.ts", import.meta.url));
+/** The short run shares its machine with other tests; the minute is for one that has it for itself. */
 const seconds = Number(process.env["ATTACHE_HAMMER_SECONDS"] ?? 8);
+const sharesMachine = seconds < 60;
+const mostMs = 20;
 
 test(`64 clients, some of them bad, on every endpoint for ${String(seconds)} s: no crash, no growth, readiness in time`, async () => {
   const series = `# TYPE app gauge\n${Array.from({ length: 500 }, (_, n) => `app{n="${String(n)}"} 1\n`).join("")}`;
@@ -46,8 +49,10 @@ test(`64 clients, some of them bad, on every endpoint for ${String(seconds)} s: 
   expect(result.requests).toBeGreaterThan(seconds * 50);
   expect(Object.keys(result.answers).sort()).toEqual(["200", "307", "400", "404", "405"]);
   expect(ready.length).toBeGreaterThan(seconds * 10);
+  const [ready99, reference99] = [percentile(ready, 0.99), percentile(reference, 0.99)];
+  process.stdout.write(`readiness under the hammer: p99 ${ready99.toFixed(1)} ms, bare ${reference99.toFixed(1)} ms\n`);
   // a bare server that nobody else asks needs a millisecond; on a busy machine several, and the agent as many times more
-  expect(percentile(ready, 0.99)).toBeLessThan(20 + 3 * percentile(reference, 0.99));
+  expect(ready99).toBeLessThan(mostMs + (sharesMachine ? 3 * reference99 : 0));
   // of the clients nothing is left
   await eventually(() => expect(status.openFiles()).toBeLessThanOrEqual(filesBefore + 8), { withinMs: 5_000 });
   expect((await status.keptBytes()) - keptBefore).toBeLessThan(2 * 1024 * 1024);
