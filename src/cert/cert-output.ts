@@ -1,20 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
-import {
-  chmod,
-  lstat,
-  mkdir,
-  mkdtemp,
-  readdir,
-  readlink,
-  rename,
-  rm,
-  symlink,
-  unlink,
-  writeFile,
-} from "node:fs/promises";
+import { chmod, lstat, mkdtemp, readdir, readlink, rename, rm, symlink, unlink, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { describeError } from "../lib/errors.ts";
 import { InTurn } from "../lib/in-turn.ts";
+import { makeDirectorySync } from "../lib/make-directory.ts";
 import { runTasks } from "../lib/tasks.ts";
 import type { Secret } from "../model/secret.ts";
 import type { CertOutputConfig } from "./cert-config.ts";
@@ -82,7 +71,7 @@ function contentOf(certificate: Secret, roots: Secret): OutputContent {
 
 async function writeVersion(config: CertOutputConfig, content: OutputContent): Promise<void> {
   const { directory, keyMode, certificateMode } = config;
-  await mkdir(directory, { recursive: true, mode: 0o755 });
+  makeDirectorySync(directory, 0o755);
   const version = await mkdtemp(join(directory, versionPrefix));
   try {
     await chmod(version, 0o755);

@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 import { createHash } from "node:crypto";
-import { lstat, mkdir, readFile, statfs } from "node:fs/promises";
+import { lstat, readFile, statfs } from "node:fs/promises";
 import { join } from "node:path";
 import { writeFileAtomicSync } from "../lib/atomic-file.ts";
 import { AgentError, describeError, systemCode } from "../lib/errors.ts";
+import { makeDirectorySync } from "../lib/make-directory.ts";
 import { splitPem } from "../lib/pem.ts";
 import { checkAnswer, maxSkewMs } from "./answer.ts";
 import type { CertDeps } from "./cert-store-face.ts";
@@ -78,7 +79,7 @@ export async function runCache(
     const acceptedMs = held.served?.acceptedMs ?? clock.now();
     const identity: CachedIdentity = { spiffeId, acceptedMs, chainPem, keyPem, rootsPem };
     try {
-      await mkdir(directory, { recursive: true, mode: 0o700 });
+      makeDirectorySync(directory, 0o700);
       await assertPrivate(directory, 0o077);
       writeFileAtomicSync(fileFor(directory, spiffeId), JSON.stringify(identity), 0o600);
     } catch (error) {
@@ -139,7 +140,11 @@ async function assertPrivate(path: string, forbidden: number): Promise<void> {
 }
 
 async function warnUnlessInMemory(directory: string, log: CertDeps["log"]): Promise<void> {
-  await mkdir(directory, { recursive: true, mode: 0o700 }).catch(() => undefined);
+  try {
+    makeDirectorySync(directory, 0o700);
+  } catch {
+    // told when an identity is to be written
+  }
   const found = await statfs(directory).catch(() => undefined);
   if (found === undefined || memoryFileSystems.has(found.type)) return;
   log.warn("the identity cache is on a disk; keys should only be kept in memory: use a tmpfs", { directory });

@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 import { createHash, type Hash } from "node:crypto";
-import { type FileHandle, mkdir, open, readFile, rm } from "node:fs/promises";
+import { type FileHandle, open, readFile, rm } from "node:fs/promises";
 import { dirname, join } from "node:path";
 import { AgentError } from "../lib/errors.ts";
 import { InTurn } from "../lib/in-turn.ts";
+import { makeDirectorySync } from "../lib/make-directory.ts";
 import { sha256Hex } from "../lib/sha256.ts";
 import type { XdsProtocol } from "./request.ts";
 
@@ -60,7 +61,7 @@ export class PendingRecord {
       if (this.#isBroken) return;
       try {
         if (this.#file === undefined) {
-          await mkdir(dirname(this.#path), { recursive: true, mode: 0o700 });
+          makeDirectorySync(dirname(this.#path), 0o700);
           this.#file = await open(this.#path, "wx", 0o600);
           await this.#write(this.#file, Buffer.from(`${JSON.stringify(this.head)}\n`));
         }

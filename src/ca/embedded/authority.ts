@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 import { createPrivateKey, generateKeyPairSync, type KeyObject, X509Certificate } from "node:crypto";
-import { linkSync, mkdirSync, readFileSync, rmSync } from "node:fs";
+import { linkSync, readFileSync, rmSync } from "node:fs";
 import { join } from "node:path";
 import { writeFileAtomicSync } from "../../lib/atomic-file.ts";
 import { AgentError, systemCode } from "../../lib/errors.ts";
+import { makeDirectorySync } from "../../lib/make-directory.ts";
 import { splitPem } from "../../lib/pem.ts";
 import { type Issuer, issueRoot } from "./issue.ts";
 
@@ -34,7 +35,7 @@ const backdateMs = 60 * 60_000;
 export function openAuthority(directory: string, nowMs: number): Authority {
   const path = join(directory, "authority.pem");
   try {
-    mkdirSync(directory, { recursive: true, mode: 0o700 });
+    makeDirectorySync(directory, 0o700);
     const text = readIfThere(path) ?? createFile(path, nowMs);
     const authority = parseAuthority(text);
     writeFileAtomicSync(join(directory, "root-cert.pem"), authority.rootPem, 0o644);

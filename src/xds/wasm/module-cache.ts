@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 import { createHash } from "node:crypto";
-import { mkdir, readdir, readFile, rename, rm, stat, utimes, writeFile } from "node:fs/promises";
+import { readdir, readFile, rename, rm, stat, utimes, writeFile } from "node:fs/promises";
 import { dirname, join } from "node:path";
 import type { Clock } from "../../lib/clock.ts";
+import { makeDirectorySync } from "../../lib/make-directory.ts";
 import { sha256Hex } from "../../lib/sha256.ts";
 import type { XdsMetrics } from "../xds-metrics.ts";
 import type { WasmConfig } from "./wasm-config.ts";
@@ -58,7 +59,7 @@ export class ModuleCache {
   /** @returns the file's path. @throws the system's error when it cannot be written */
   async add(module: string, checksum: string, bytes: Uint8Array): Promise<string> {
     const path = this.#path(module, checksum);
-    await mkdir(dirname(path), { recursive: true, mode: 0o755 });
+    makeDirectorySync(dirname(path), 0o755);
     const temporary = `${path}.${String(process.pid)}.${String(this.#serial++)}.tmp`;
     try {
       await writeFile(`${path}.sha256`, await sha256Hex(bytes), { mode: 0o644 });
