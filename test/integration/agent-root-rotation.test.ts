@@ -34,8 +34,21 @@ class PeerOfPod {
     return new X509Certificate(this.chainPem).issuer;
   }
 
-  /** One request on a connection of its own, both sides verified; its status. */
-  get(): Promise<number> {
+  /**
+   * One request on a connection of its own, both sides verified; its status. One whose handshake began with roots that
+   * were replaced before it ended is made anew: a real peer takes its roots when it verifies.
+   */
+  async get(): Promise<number> {
+    const { rootsPem } = this;
+    try {
+      return await this.#getOnce();
+    } catch (error) {
+      if (this.rootsPem === rootsPem) throw error;
+      return await this.#getOnce();
+    }
+  }
+
+  #getOnce(): Promise<number> {
     return new Promise((resolve, reject) => {
       const options = {
         host: "127.0.0.1",
@@ -100,9 +113,10 @@ test("the CA changes its root, first with the old one beside it, then at once: n
     const roots = peer.rootsPem.split("-----BEGIN").length - 1;
     expect(roots).toBeGreaterThan(1);
   }
-  const newest = new X509Certificate(peer.chainPem).serialNumber;
   await eventually(
     async () => {
+      // it rotates every few seconds: what is the newest is looked at each time
+      const newest = new X509Certificate(peer.chainPem).serialNumber;
       expect((await pod.serials()).map((serial) => serial.toUpperCase())).toEqual([newest]);
     },
     { withinMs: 5_000 },

@@ -185,6 +185,8 @@ test("many small changes are put together, and the whole is served", async () =>
       controlPlane.set(cluster, [named("a"), named(`c${String(round % 3)}`, String(round))]);
       await client.ack(await client.next());
     }
+    // the last acknowledgement has passed the cache
+    await eventually(() => expect(controlPlane.seen(cluster)).toHaveLength(82), { withinMs: 2_000 });
     await eventually(
       async () => {
         expect((await recordNames(directory.path)).length).toBeLessThan(40);
