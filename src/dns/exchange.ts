@@ -2,8 +2,8 @@
 import { randomInt } from "node:crypto";
 import { createSocket } from "node:dgram";
 import { connect } from "node:net";
-import { abortReason } from "../lib/clock.ts";
 import { ipFamily } from "../lib/ip-address.ts";
+import { orAborted } from "../lib/tasks.ts";
 import type { Query } from "./query.ts";
 import { isReplyTo, withId } from "./reply.ts";
 
@@ -69,12 +69,11 @@ async function askOverUdp(
   using stack = new DisposableStack();
   const socket = createSocket(ipFamily(host) === 6 ? "udp6" : "udp4");
   stack.defer(() => socket.close());
-  return await new Promise<Buffer>((resolve, reject) => {
+  const replied = new Promise<Buffer>((resolve, reject) => {
     socket.on("error", reject);
     socket.on("message", (reply) => {
       if (isReplyTo(reply, query, id)) resolve(reply);
     });
-    stack.use(onAbort(signal, reject));
     // connected, so that the system drops what comes from elsewhere and tells when nobody is there
     socket.on("connect", () => {
       if (signal.aborted) return;
@@ -85,6 +84,7 @@ async function askOverUdp(
     });
     socket.connect(port, host);
   });
+  return await orAborted(replied, signal);
 }
 
 async function askOverTcp(
@@ -97,7 +97,7 @@ async function askOverTcp(
   using stack = new DisposableStack();
   const socket = connect({ host, port });
   stack.defer(() => socket.destroy());
-  return await new Promise<Buffer>((resolve, reject) => {
+  const replied = new Promise<Buffer>((resolve, reject) => {
     let received: Buffer = Buffer.alloc(0);
     socket.on("error", reject);
     socket.on("close", () => {
@@ -114,8 +114,8 @@ async function askOverTcp(
       if (isReplyTo(reply, query, id)) resolve(reply);
       else reject(new Error("the resolver sent something else than a reply"));
     });
-    stack.use(onAbort(signal, reject));
   });
+  return await orAborted(replied, signal);
 }
 
 /** A message as it goes over TCP: behind its length. Source: RFC 1035 section 4.2.2 */
@@ -124,13 +124,4 @@ export function frame(message: Buffer): Buffer {
   framed.writeUInt16BE(message.length, 0);
   message.copy(framed, 2);
   return framed;
-}
-
-function onAbort(signal: AbortSignal, reject: (error: Error) => void): Disposable {
-  const listener = (): void => {
-    reject(abortReason(signal));
-  };
-  if (signal.aborted) listener();
-  signal.addEventListener("abort", listener, { once: true });
-  return { [Symbol.dispose]: () => signal.removeEventListener("abort", listener) };
 }

@@ -135,7 +135,9 @@ async function askToLeave({ admin, config }: StopOrder, deps: StopDeps, over: Ab
     if (config.jitterMs > 0) await deps.clock.delay(deps.random() * config.jitterMs, over);
     await admin.drainListeners({ direction: config.direction, openEnded: false }, over);
   } catch (error) {
-    warnUnless(over, deps.log, "Envoy took no drain request; its clients learn of the end late", error);
+    // a call that was cut off because the wait is over did not fail
+    if (over.aborted) return;
+    deps.log.warn("Envoy took no drain request; its clients learn of the end late", { error: describeError(error) });
   }
 }
 
@@ -149,7 +151,8 @@ function lookAtConnections(
   const tell = (error: unknown): void => {
     if (told || over.aborted) return;
     told = true;
-    warnUnless(over, log, "Envoy does not tell its open connections; waiting for the end of the period", error);
+    const message = "Envoy does not tell its open connections; waiting for the end of the period";
+    log.warn(message, { error: describeError(error) });
   };
   return async () => {
     try {
@@ -161,11 +164,6 @@ function lookAtConnections(
     }
     return undefined;
   };
-}
-
-/** A call that was cut off because the wait is over did not fail. */
-function warnUnless(over: AbortSignal, log: Logger, message: string, error: unknown): void {
-  if (!over.aborted) log.warn(message, { error: describeError(error) });
 }
 
 function endingOf(over: AbortSignal): DrainReport["endedBy"] {

@@ -1,22 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 import { closeSync, openSync, readSync } from "node:fs";
-import { readdir, readlink } from "node:fs/promises";
 import { systemClock } from "../lib/clock.ts";
+import { parseSocketRows, readSocketInodes, type SocketRow, socketStates } from "../lib/socket-table.ts";
 import type { EnvoyAdmin } from "./admin-client.ts";
 import { parseListeners } from "./listener-sockets.ts";
 import type { OpenConnections } from "./open-connections.ts";
-
-/** A socket as the system's tables list it. */
-export interface SocketRow {
-  readonly localPort: number;
-  /** Two hexadecimal digits. */
-  readonly state: string;
-  /** `0` where no process holds it: not accepted yet, or left behind. */
-  readonly inode: string;
-}
-
-/** Source: Linux, include/net/tcp_states.h */
-const states = { established: "01", synReceived: "03", timeWait: "06", close: "07", closeWait: "08", listen: "0A" };
 
 export interface SocketTables {
   readonly tcp: readonly SocketRow[];
@@ -51,7 +39,7 @@ export class SocketConnections {
   async count(pid: number, signal: AbortSignal): Promise<readonly OpenConnections[] | undefined> {
     const tables = await this.#tables();
     if (tables === undefined) return undefined;
-    const listening = tables.tcp.filter(({ state }) => state === states.listen);
+    const listening = tables.tcp.filter(({ state }) => state === socketStates.listen);
     const key = `${String(pid)}: ${listening.map(({ inode }) => inode).join(" ")}`;
     if (this.#listening?.key !== key) {
       this.#listening = { key, names: await this.#namesByPort(pid, listening, tables.udp, signal) };
@@ -69,7 +57,7 @@ export class SocketConnections {
     const inodes = await readSocketInodes(pid);
     const ports = new Set(listening.filter(({ inode }) => inodes?.has(inode)).map(({ localPort }) => localPort));
     // QUIC: a socket that is bound, but to no peer
-    const isQuic = udp.some(({ inode, state }) => state === states.close && inodes?.has(inode));
+    const isQuic = udp.some(({ inode, state }) => state === socketStates.close && inodes?.has(inode));
     if (ports.size === 0 || isQuic) return undefined;
     const shown = parseListeners(await this.#admin.request("GET", "/listeners", {}, signal).catch(() => ""));
     const counted = [...ports].filter((port) => !this.#uncounted.includes(port));
@@ -94,25 +82,9 @@ export function countByPort(
 
 /** Also one that waits to be accepted; not one that Envoy has closed. */
 function isOpen({ state, inode }: SocketRow): boolean {
-  if (state === states.established || state === states.closeWait || state === states.synReceived) return true;
-  return inode !== "0" && state !== states.listen && state !== states.close;
-}
-
-/**
- * Reads lines of `/proc/net/tcp` or one of its kin; those of connections that are only remembered (TIME_WAIT, by far the
- * most) are left out.
- * Source: proc(5)
- */
-export function parseSocketRows(text: string): readonly SocketRow[] {
-  return text.split("\n").flatMap((line) => {
-    const local = line.indexOf(": ") + 2;
-    const remote = line.indexOf(" ", local) + 1;
-    const rest = line.indexOf(" ", remote) + 1;
-    const state = line.slice(rest, rest + 2);
-    if (state === states.timeWait || !/^[0-9A-F]{2}$/.test(state)) return [];
-    const [, , , , , , inode = "0"] = line.slice(rest).split(/ +/);
-    return [{ localPort: Number.parseInt(line.slice(remote - 5, remote - 1), 16), state, inode }];
-  });
+  if (state === socketStates.established || state === socketStates.closeWait || state === socketStates.synReceived)
+    return true;
+  return inode !== "0" && state !== socketStates.listen && state !== socketStates.close;
 }
 
 async function readSocketTables(): Promise<SocketTables | undefined> {
@@ -154,12 +126,3 @@ async function readRows(name: string): Promise<readonly SocketRow[] | undefined>
 
 /** The system gives a page at most. */
 const blockBytes = 16 * 1024;
-
-/** @returns undefined where this process may not look */
-async function readSocketInodes(pid: number): Promise<ReadonlySet<string> | undefined> {
-  const folder = `/proc/${String(pid)}/fd`;
-  const descriptors = await readdir(folder).catch(() => undefined);
-  if (descriptors === undefined) return undefined;
-  const targets = await Promise.all(descriptors.map((name) => readlink(`${folder}/${name}`).catch(() => "")));
-  return new Set(targets.flatMap((target) => /^socket:\[(\d+)\]$/.exec(target)?.[1] ?? []));
-}

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 import { open } from "node:fs/promises";
+import { parseSocketRows, socketStates } from "./socket-table.ts";
 
 /** A TCP socket of this network namespace that listens. */
 export interface ListeningSocket {
@@ -7,7 +8,6 @@ export interface ListeningSocket {
   readonly inode: string;
 }
 
-const listenState = "0A";
 const blockBytes = 64 * 1024;
 
 /**
@@ -21,17 +21,11 @@ export async function readListeningSockets(): Promise<readonly ListeningSocket[]
   return tables.flatMap((table) => parseListeningSockets(table ?? ""));
 }
 
-/**
- * @param table the text of `/proc/net/tcp`, or so much of it as lists sockets that listen
- * @param wanted the state of a socket that listens
- */
-export function parseListeningSockets(table: string, wanted = listenState): readonly ListeningSocket[] {
-  return table.split("\n").flatMap((line) => {
-    const [, local = "", , state, , , , , , inode] = line.trim().split(/\s+/);
-    const port = /:([0-9A-F]{4})$/.exec(local)?.[1];
-    if (state !== wanted || port === undefined || inode === undefined) return [];
-    return [{ port: Number.parseInt(port, 16), inode }];
-  });
+/** @param table the text of `/proc/net/tcp`, or so much of it as lists sockets that listen */
+export function parseListeningSockets(table: string): readonly ListeningSocket[] {
+  return parseSocketRows(table)
+    .filter(({ state }) => state === socketStates.listen)
+    .map(({ localPort, inode }) => ({ port: localPort, inode }));
 }
 
 /** The table up to the first socket that does not listen. */

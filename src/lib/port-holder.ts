@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-import { readdir, readFile, readlink } from "node:fs/promises";
-import { parseListeningSockets, readListeningSockets, type ListeningSocket } from "./listening-sockets.ts";
+import { readdir, readFile } from "node:fs/promises";
+import { readListeningSockets } from "./listening-sockets.ts";
+import { parseSocketRows, readSocketInodes, socketStates } from "./socket-table.ts";
 
 /**
  * The process that listens on a port, such as `nginx (process 17)`; undefined where it cannot be told: another user's
@@ -8,8 +9,7 @@ import { parseListeningSockets, readListeningSockets, type ListeningSocket } fro
  */
 export async function readPortHolder(port: number, transport: "tcp" | "udp" = "tcp"): Promise<string | undefined> {
   try {
-    const sockets = transport === "tcp" ? ((await readListeningSockets()) ?? []) : await readUdpSockets();
-    const inodes = new Set(sockets.filter((socket) => socket.port === port).map(({ inode }) => inode));
+    const inodes = transport === "tcp" ? await readTcpInodes(port) : await readUdpInodes(port);
     if (inodes.size === 0) return undefined;
     const pids = (await readdir("/proc")).filter((name) => /^\d+$/.test(name));
     for (const pid of pids) {
@@ -21,22 +21,21 @@ export async function readPortHolder(port: number, transport: "tcp" | "udp" = "t
   }
 }
 
-/** A UDP socket without a peer is in this state. Source: proc(5), /proc/net/udp */
-const unconnected = "07";
+async function readTcpInodes(port: number): Promise<ReadonlySet<string>> {
+  const sockets = (await readListeningSockets()) ?? [];
+  return new Set(sockets.filter((socket) => socket.port === port).map(({ inode }) => inode));
+}
 
-async function readUdpSockets(): Promise<readonly ListeningSocket[]> {
+async function readUdpInodes(port: number): Promise<ReadonlySet<string>> {
   const tables = ["/proc/net/udp", "/proc/net/udp6"].map((path) => readFile(path, "utf8").catch(() => ""));
-  return (await Promise.all(tables)).flatMap((table) => parseListeningSockets(table, unconnected));
+  const rows = (await Promise.all(tables)).flatMap(parseSocketRows);
+  const bound = rows.filter(({ localPort, state }) => localPort === port && state === socketStates.close);
+  return new Set(bound.map(({ inode }) => inode));
 }
 
 async function holdsSocket(pid: string, inodes: ReadonlySet<string>): Promise<boolean> {
-  const descriptors = await readdir(`/proc/${pid}/fd`).catch(() => []);
-  for (const descriptor of descriptors) {
-    const target = await readlink(`/proc/${pid}/fd/${descriptor}`).catch(() => "");
-    const inode = /^socket:\[(\d+)\]$/.exec(target)?.[1];
-    if (inode !== undefined && inodes.has(inode)) return true;
-  }
-  return false;
+  const held = await readSocketInodes(Number(pid));
+  return [...inodes].some((inode) => held?.has(inode));
 }
 
 async function nameOf(pid: string): Promise<string> {

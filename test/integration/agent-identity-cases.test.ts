@@ -11,7 +11,7 @@ import { startFakeCa } from "../fakes/fake-ca.ts";
 import { type FakeControlPlane, startFakeControlPlane } from "../fakes/fake-control-plane.ts";
 import { contentOf, SdsClient } from "../fakes/sds-client.ts";
 import { eventually } from "../support/eventually.ts";
-import { type Pod, type PodOptions, startPod } from "../support/pod.ts";
+import { type Pod, type PodOptions, startPod, untilRotated } from "../support/pod.ts";
 import { temporaryDirectory } from "../support/temporary-directory.ts";
 import { newKey, publicKeyOf, testAuthority, type TestAuthority } from "../support/test-authority.ts";
 
@@ -271,14 +271,7 @@ describe("a machine", () => {
     const before = changedMs();
     await pod.untilReady();
     const first = await pod.serials();
-    await eventually(
-      async () => {
-        const now = await pod.serials();
-        expect(now).toHaveLength(1);
-        expect(now).not.toEqual(first);
-      },
-      { withinMs: 10_000 },
-    );
+    await untilRotated(pod, first);
     expect(readdirSync(folder).sort()).toEqual(written);
     expect(changedMs()).toEqual(before);
     expect(contentsOf(folder)["cert-chain.pem"]).toBe(pair.chainPem);

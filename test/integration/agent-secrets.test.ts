@@ -4,7 +4,7 @@ import { join } from "node:path";
 import { expect, test } from "vitest";
 import { startFakeCa } from "../fakes/fake-ca.ts";
 import { eventually } from "../support/eventually.ts";
-import { type Pod, startPod } from "../support/pod.ts";
+import { type Pod, startPod, untilRotated } from "../support/pod.ts";
 
 const token = "eyJhbGciOiJSUzI1NiJ9.eyJhdWQiOlsiaXN0aW8tY2EiXX0.c2VjcmV0LXNpZ25hdHVyZQ";
 
@@ -32,15 +32,8 @@ test("no key, token, request or environment is in the log or in a file, at any l
   );
   ca.recover();
   await pod.untilReady();
-  const [first] = await pod.serials();
-  await eventually(
-    async () => {
-      const now = await pod.serials();
-      expect(now).toHaveLength(1);
-      expect(now).not.toContain(first);
-    },
-    { withinMs: 10_000 },
-  );
+  const first = await pod.serials();
+  await untilRotated(pod, first);
   const files = writtenFiles(pod);
   const texts = files.map((path) => readFileSync(path, "utf8"));
   pod.kill("SIGTERM");

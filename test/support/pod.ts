@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+import assert from "node:assert/strict";
 import { type ChildProcess, spawn } from "node:child_process";
 import { mkdirSync, openSync, closeSync, readdirSync, readFileSync, readlinkSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
@@ -127,6 +128,18 @@ export async function startPod(options: PodOptions): Promise<Pod> {
     },
     [Symbol.asyncDispose]: () => owned.disposeAsync(),
   };
+}
+
+/** Waits until Envoy has one certificate, and none of `before`. */
+export async function untilRotated(pod: Pick<Pod, "serials">, before: readonly string[]): Promise<void> {
+  await eventually(
+    async () => {
+      const [serial, ...others] = await pod.serials();
+      assert.ok(serial !== undefined && others.length === 0, `${String(others.length)} other certificates`);
+      assert.ok(!before.includes(serial), `${serial} is still in use`);
+    },
+    { withinMs: 10_000 },
+  );
 }
 
 function writeMounts(directory: string, { ca, token = "a-token" }: PodOptions): void {
