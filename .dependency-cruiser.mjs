@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// The direction of imports: cli -> agent -> rooms -> model -> lib. Each rule has the sentence that a newcomer needs.
+// The direction of imports: cli -> agent -> modules -> model -> lib. Each rule has the sentence that a newcomer needs.
 
-const rooms = [
+const modules = [
   "bootstrap",
   "envoy",
   "ca",
@@ -11,13 +11,12 @@ const rooms = [
   "status",
   "metrics",
   "dns",
-  "interception",
   "recorder",
   "host",
   "platform",
 ];
-const room = `^src/(${rooms.join("|")})/`;
-const roomWithGen = "^src/(ca|sds|xds|status)/";
+const module = `^src/(${modules.join("|")})/`;
+const moduleWithGen = "^src/(ca|sds|xds|status)/";
 
 /** @type {import("dependency-cruiser").IConfiguration} */
 export default {
@@ -27,28 +26,28 @@ export default {
       severity: "error",
       comment: "A circle means that two files are one subject, or that one knows too much: cut it at the type.",
       from: {},
-      to: { circular: true, viaOnly: { dependencyTypesNot: ["type-only", "dynamic-import"] } },
+      to: { circular: true },
     },
     {
-      name: "rooms-stay-apart",
+      name: "modules-stay-apart",
       severity: "error",
       comment:
-        "Rooms meet in agent/ only. State the interface you need in your own words; share values through model/.",
-      from: { path: room },
+        "Modules meet in agent/ only. State the interface you need in your own words; share values through model/.",
+      from: { path: module },
       to: { path: "^src/", pathNot: ["^src/$1/", "^src/(model|lib|gen)/"] },
     },
     {
       name: "generated-code-where-wire-is-spoken",
       severity: "error",
       comment:
-        "Messages of the wire stay in the rooms that speak it (ca, sds, xds, gRPC probes in status, the embedded CA).",
-      from: { path: "^src/", pathNot: [roomWithGen, "^src/(gen|dev)/"] },
+        "Messages of the wire stay in the modules that speak it (ca, sds, xds, gRPC probes in status, the embedded CA).",
+      from: { path: "^src/", pathNot: [moduleWithGen, "^src/(gen|dev)/"] },
       to: { path: "^src/gen/" },
     },
     {
       name: "model-is-a-leaf",
       severity: "error",
-      comment: "model/ holds values that rooms share; it knows none of them.",
+      comment: "model/ holds values that modules share; it knows none of them.",
       from: { path: "^src/model/" },
       to: { path: "^src/", pathNot: "^src/(model|lib)/" },
     },
@@ -69,14 +68,14 @@ export default {
     {
       name: "config-fills-types-only",
       severity: "error",
-      comment: "config/ fills the rooms' config types and imports nothing else of them: `import type`.",
+      comment: "config/ fills the modules' config types and imports nothing else of them: `import type`.",
       from: { path: "^src/config/" },
       to: { path: "^src/", pathNot: "^src/(config|model|lib)/", dependencyTypesNot: ["type-only"] },
     },
     {
-      name: "config-knows-rooms-not-agent",
+      name: "config-knows-modules-not-agent",
       severity: "error",
-      comment: "config/ comes before the agent; it may name a room's config type, never the agent, the CLI or dev.",
+      comment: "config/ comes before the agent; it may name a module's config type, never the agent, the CLI or dev.",
       from: { path: "^src/config/" },
       to: { path: "^src/(agent|cli|dev|main)" },
     },
@@ -90,17 +89,17 @@ export default {
     {
       name: "agent-is-below-cli",
       severity: "error",
-      comment: "agent/ composes rooms; commands, signals and exit codes are cli/'s.",
+      comment: "agent/ composes modules; commands, signals and exit codes are cli/'s.",
       from: { path: "^src/agent/" },
       to: { path: "^src/(cli|dev|main)" },
     },
     {
-      name: "cli-does-not-enter-rooms",
+      name: "cli-does-not-enter-modules",
       severity: "error",
       comment:
-        "cli/ starts the agent or dev and parses configuration; rooms are the agent's business (`attache ca` is one room, `attache explain` shows the bootstrap).",
+        "cli/ starts the agent or dev and parses configuration; modules are the agent's business (`attache ca` is one module, `attache explain` shows the bootstrap).",
       from: { path: "^src/(cli/|main\\.ts)", pathNot: "^src/cli/(commands/ca\\.ts|explain/)" },
-      to: { path: room },
+      to: { path: module },
     },
     {
       name: "nothing-imports-cli",

@@ -2,7 +2,7 @@
 import { runCli } from "./cli/cli.ts";
 import { listenSignals } from "./cli/signals.ts";
 import { exitCode } from "./lib/exit-code.ts";
-import { writeAllSync } from "./lib/line-output.ts";
+import { writeAllSync } from "./lib/log/line-output.ts";
 
 const signals = listenSignals(process);
 const env: Record<string, string> = {};

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 import { monitorEventLoopDelay } from "node:perf_hooks";
-import { systemClock } from "../../src/lib/clock.ts";
-import { createLogger } from "../../src/lib/log.ts";
-import { listenUnix } from "../../src/lib/unix-socket.ts";
-import { Watched } from "../../src/lib/watched.ts";
+import { systemClock } from "../../src/lib/async/clock.ts";
+import { createLogger } from "../../src/lib/log/log.ts";
+import { listenUnix } from "../../src/lib/net/unix-socket.ts";
+import { ObservableValue } from "../../src/lib/async/observable-value.ts";
 import type { Secret } from "../../src/model/secret.ts";
 import { createSdsMetrics, serveSds } from "../../src/sds/index.ts";
 
@@ -12,8 +12,8 @@ import { createSdsMetrics, serveSds } from "../../src/sds/index.ts";
  * certificate number n and starts to measure the event loop; `{ report: true }` sends back what was measured.
  */
 const socketPath = process.argv[2] ?? "";
-const leaf = new Watched<Secret>();
-const roots = new Watched<Secret>({ kind: "trust-bundle", rootsPem: "R".repeat(2_000) });
+const leaf = new ObservableValue<Secret>();
+const roots = new ObservableValue<Secret>({ kind: "trust-bundle", rootsPem: "R".repeat(2_000) });
 const listener = await listenUnix({ path: socketPath, mode: 0o600 });
 const delay = monitorEventLoopDelay({ resolution: 1 });
 delay.enable();

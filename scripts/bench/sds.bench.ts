@@ -7,7 +7,7 @@ import { join } from "node:path";
 import { DiscoveryRequest, DiscoveryResponse } from "../../src/gen/envoy/service/discovery/v3/discovery.ts";
 import type { KeyAlgorithm } from "../../src/cert/cert-config.ts";
 import { createKeyAndRequest } from "../../src/cert/csr.ts";
-import { systemClock } from "../../src/lib/clock.ts";
+import { systemClock } from "../../src/lib/async/clock.ts";
 import { type ClientStream, createGrpcChannel } from "../../src/lib/grpc/client.ts";
 import { readWhole } from "../../src/lib/grpc/message.ts";
 import { type Figure, median } from "./figure.ts";

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 import { createServer } from "node:http";
-import { systemClock } from "../../src/lib/clock.ts";
-import { createLogger } from "../../src/lib/log.ts";
-import { listenUnix } from "../../src/lib/unix-socket.ts";
+import { systemClock } from "../../src/lib/async/clock.ts";
+import { createLogger } from "../../src/lib/log/log.ts";
+import { listenUnix } from "../../src/lib/net/unix-socket.ts";
 import { serveXdsProxy } from "../../src/xds/index.ts";
 import { createXdsMetrics } from "../../test/support/xds-metrics.ts";
 

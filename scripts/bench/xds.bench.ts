@@ -3,7 +3,7 @@ import { type ChildProcess, fork } from "node:child_process";
 import { once } from "node:events";
 import { join } from "node:path";
 import { setTimeout as pause } from "node:timers/promises";
-import { systemClock } from "../../src/lib/clock.ts";
+import { systemClock } from "../../src/lib/async/clock.ts";
 import { createGrpcChannel } from "../../src/lib/grpc/client.ts";
 import { renderRequest } from "../../src/xds/request.ts";
 import { renderResponse } from "../../src/xds/response.ts";

@@ -3,11 +3,11 @@ import { rmSync } from "node:fs";
 import { writeStartFiles } from "../bootstrap/index.ts";
 import type { AgentConfig } from "../config/agent-config.ts";
 import { startEnvoy } from "../envoy/index.ts";
-import type { Clock } from "../lib/clock.ts";
+import type { Clock } from "../lib/async/clock.ts";
 import { AgentError, describeError } from "../lib/errors.ts";
-import type { Logger } from "../lib/log.ts";
-import type { LogLevelSwitch } from "../lib/log-levels.ts";
-import { listenUnix, type UnixListener } from "../lib/unix-socket.ts";
+import type { Logger } from "../lib/log/log.ts";
+import type { LogLevelSwitch } from "../lib/log/log-levels.ts";
+import { listenUnix, type UnixListener } from "../lib/net/unix-socket.ts";
 import type { JsonValue } from "../model/node.ts";
 import { type PendingHold, Readiness } from "../model/readiness.ts";
 import { version } from "../model/version.ts";
@@ -74,7 +74,7 @@ export async function runAgent(config: AgentConfig, deps: AgentDeps, signals: Ag
 interface StartState {
   readonly phases: StartPhases;
   readonly holds: Readiness;
-  /** What was pending when the rooms began to close, whose holds end with them. */
+  /** What was pending when the modules began to close, whose holds end with them. */
   pendingAtEnd: readonly PendingHold[] | undefined;
   /** What Envoy answered last, while it could not serve. */
   envoySeen: ReadinessCheck | undefined;

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-import { untilAborted } from "../lib/tasks.ts";
+import { untilAborted } from "../lib/async/tasks.ts";
 
-/** Why and how the agent ends, put together from its signals, its control endpoints and its rooms. */
+/** Why and how the agent ends, put together from its signals, its control endpoints and its modules. */
 export class Ending implements Disposable {
   readonly #own = new AbortController();
   readonly #hurry = new AbortController();
@@ -20,9 +20,9 @@ export class Ending implements Disposable {
     return this.signal.reason instanceof Error ? this.signal.reason.message : "asked to stop";
   }
 
-  /** Ends the agent in order, with this error: a room's server died in mid-run. */
+  /** Ends the agent in order, with this error: a module's server died in mid-run. */
   fail(error: unknown): void {
-    this.#failure ??= error instanceof Error ? error : new Error("a room failed", { cause: error });
+    this.#failure ??= error instanceof Error ? error : new Error("a module failed", { cause: error });
     this.#own.abort(this.#failure);
   }
 

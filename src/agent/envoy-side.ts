@@ -8,10 +8,10 @@ import {
   type RunningEnvoy,
   type SupervisedEnvoy,
 } from "../envoy/index.ts";
-import { type Clock, deadline } from "../lib/clock.ts";
+import { type Clock, deadline } from "../lib/async/clock.ts";
 import { describeError } from "../lib/errors.ts";
-import type { Logger } from "../lib/log.ts";
-import { orAborted } from "../lib/tasks.ts";
+import type { Logger } from "../lib/log/log.ts";
+import { orAborted } from "../lib/async/tasks.ts";
 import type { AgentEnd } from "./agent.ts";
 
 /** What the agent asks of Envoy, and how it ends it; without Envoy there is nothing to ask or to end. */
@@ -48,23 +48,23 @@ interface EnvoySideDeps {
   readonly random: () => number;
 }
 
-/** What is started for Envoy's sake goes to `rooms`. */
+/** What is started for Envoy's sake goes to `modules`. */
 export async function createEnvoySide(
   envoy: SupervisedEnvoy | undefined,
   config: AgentConfig,
-  rooms: AsyncDisposableStack,
+  modules: AsyncDisposableStack,
   deps: EnvoySideDeps,
 ): Promise<EnvoySide> {
   if (envoy === undefined) return withoutEnvoy;
-  const room = await loadRunningEnvoy();
+  const module = await loadRunningEnvoy();
   const { startHost } = await import("../host/index.ts");
   const { drain: drainConfig, admin: adminAddress } = config.envoy;
-  const admin = room.createEnvoyAdmin(adminAddress, deps);
+  const admin = module.createEnvoyAdmin(adminAddress, deps);
   const hostDeps = { ...deps, isOwnChild: (pid: number) => envoy.owns(pid), adoptsOrphans: process.pid === 1 };
-  const host = rooms.use(await startHost(config.host, envoy.pid, hostDeps));
-  const sockets = new room.SocketConnections(admin, [...drainConfig.uncountedPorts, adminAddress.port]);
+  const host = modules.use(await startHost(config.host, envoy.pid, hostDeps));
+  const sockets = new module.SocketConnections(admin, [...drainConfig.uncountedPorts, adminAddress.port]);
   return {
-    readiness: createReadinessSide(envoy, admin, drainConfig.uncountedPorts, room),
+    readiness: createReadinessSide(envoy, admin, drainConfig.uncountedPorts, module),
     exited: envoy.exited,
     drainByRequest() {
       admin.drainListeners({ direction: drainConfig.direction, openEnded: true }).catch((error: unknown) => {
@@ -75,13 +75,13 @@ export async function createEnvoySide(
       const drain =
         wantsDrain &&
         envoy.exit === undefined &&
-        (wasReady || (await mayServe(admin, room.readEnvoyReadiness, deps.clock)));
+        (wasReady || (await mayServe(admin, module.readEnvoyReadiness, deps.clock)));
       envoy.endSoon();
       const settled = { ...admin, drainListeners: drainSettled(envoy, admin, deps.clock) };
       const order = { process: envoy, admin: settled, config: drainConfig, drain, hurry, force };
       const countSockets = (signal: AbortSignal) => sockets.count(envoy.pid, signal);
-      const { exit } = await room.drainAndStop(drainConfig.countsSockets ? { ...order, countSockets } : order, deps);
-      return await room.explainEnd(
+      const { exit } = await module.drainAndStop(drainConfig.countsSockets ? { ...order, countSockets } : order, deps);
+      return await module.explainEnd(
         { exit, oomKills: await host.oomKillsSinceStart(), wasReady, restarts: envoy.counts.restarts },
         config.envoy,
       );

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 import type { Deps } from "../lib/deps.ts";
 import { Measure } from "../lib/measures.ts";
-import { startTask } from "../lib/tasks.ts";
-import { isServed } from "../lib/unix-socket.ts";
+import { startTask } from "../lib/async/tasks.ts";
+import { isServed } from "../lib/net/unix-socket.ts";
 import type { MetricFamily } from "../metrics/index.ts";
 
 const everyMs = 5_000;

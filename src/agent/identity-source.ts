@@ -4,19 +4,19 @@ import type { AgentConfig } from "../config/agent-config.ts";
 import type { Deps } from "../lib/deps.ts";
 
 /**
- * Where the workload's certificate comes from, as it was chosen once. What is started for it goes to `rooms`.
+ * Where the workload's certificate comes from, as it was chosen once. What is started for it goes to `modules`.
  * @returns undefined when somebody else serves Envoy's certificate
  */
 export async function createIdentitySource(
   config: AgentConfig,
-  rooms: AsyncDisposableStack,
+  modules: AsyncDisposableStack,
   deps: Deps,
 ): Promise<CertificateSigner | IdentityProvider | undefined> {
   const { identity } = config;
   switch (identity.kind) {
     case "ca": {
       const { createCaClient } = await import("../ca/index.ts");
-      return rooms.use(createCaClient(config.ca, deps));
+      return modules.use(createCaClient(config.ca, deps));
     }
     case "mounted-files": {
       const { createMountedIdentity } = await import("../cert/index.ts");

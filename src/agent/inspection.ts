@@ -1,25 +1,25 @@
 // SPDX-License-Identifier: Apache-2.0
 import type { AgentConfig } from "../config/agent-config.ts";
 import { buildInfo } from "../lib/build-info.ts";
-import type { LogLevelSwitch } from "../lib/log-levels.ts";
+import type { LogLevelSwitch } from "../lib/log/log-levels.ts";
 import type { StatusSources } from "../status/index.ts";
 import type { XdsProxy } from "../xds/index.ts";
 import type { AgentDeps } from "./agent.ts";
-import type { DnsRoom } from "./dns-room.ts";
+import type { DnsModule } from "./dns-module.ts";
 import type { Ending } from "./ending.ts";
-import type { Identity } from "./identity-rooms.ts";
+import type { Identity } from "./identity-modules.ts";
 
 interface Inspected {
   readonly config: AgentConfig;
   readonly identity: Identity;
   readonly xds: XdsProxy | undefined;
-  readonly dns: DnsRoom | undefined;
+  readonly dns: DnsModule | undefined;
   readonly ending: Ending;
   readonly logLevels: LogLevelSwitch;
   readonly redact: AgentDeps["redact"];
 }
 
-/** Joins the debug endpoints to what the rooms tell of themselves. */
+/** Joins the debug endpoints to what the modules tell of themselves. */
 export function createInspection({
   config,
   identity,

@@ -4,7 +4,7 @@ import { renderBootstrap, writeStartFiles } from "../bootstrap/index.ts";
 import type { AgentConfig } from "../config/agent-config.ts";
 import type { SupervisedEnvoy } from "../envoy/index.ts";
 import { describeError } from "../lib/errors.ts";
-import { startTask } from "../lib/tasks.ts";
+import { startTask } from "../lib/async/tasks.ts";
 import type { AgentDeps, AgentSignals } from "./agent.ts";
 
 /** Mounted files of a pod change within a minute of their source. */

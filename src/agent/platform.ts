@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 import type { AgentConfig } from "../config/agent-config.ts";
-import { deadline } from "../lib/clock.ts";
+import { deadline } from "../lib/async/clock.ts";
 import type { Deps } from "../lib/deps.ts";
 import { withPlatform } from "./with-platform.ts";
 

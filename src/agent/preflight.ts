@@ -2,7 +2,7 @@
 import { preflightBootstrap } from "../bootstrap/index.ts";
 import type { AgentConfig } from "../config/agent-config.ts";
 import { describeError } from "../lib/errors.ts";
-import type { Logger } from "../lib/log.ts";
+import type { Logger } from "../lib/log/log.ts";
 
 /** Says what of the bootstrap and of the override Envoy's API does not have, by field, while Envoy reads them. */
 export async function tellPreflight(config: AgentConfig, log: Logger): Promise<void> {

@@ -2,21 +2,21 @@
 import { join } from "node:path";
 import type { AgentConfig } from "../config/agent-config.ts";
 import type { SupervisedEnvoy } from "../envoy/index.ts";
-import type { Clock } from "../lib/clock.ts";
+import type { Clock } from "../lib/async/clock.ts";
 import { releaseStartMemory } from "../lib/start-memory.ts";
 import type { Deps } from "../lib/deps.ts";
-import { startTask } from "../lib/tasks.ts";
-import type { UnixListener } from "../lib/unix-socket.ts";
+import { startTask } from "../lib/async/tasks.ts";
+import type { UnixListener } from "../lib/net/unix-socket.ts";
 import type { Readiness } from "../model/readiness.ts";
 import type { ReadinessCheck, StatusServer, StatusSources } from "../status/index.ts";
 import type { XdsProxy } from "../xds/index.ts";
 import type { AgentDeps, AgentEnd, AgentSignals } from "./agent.ts";
-import { startDiscovery } from "./discovery-room.ts";
-import { prepareDns } from "./dns-room.ts";
+import { startDiscovery } from "./discovery-module.ts";
+import { prepareDns } from "./dns-module.ts";
 import { Ending } from "./ending.ts";
 import { notingPhases } from "./envoy-phases.ts";
 import { createEnvoySide, type EnvoySide } from "./envoy-side.ts";
-import { startIdentity } from "./identity-rooms.ts";
+import { startIdentity } from "./identity-modules.ts";
 import { createInspection } from "./inspection.ts";
 import { tellPlatform } from "./platform.ts";
 import { tellPreflight } from "./preflight.ts";
@@ -32,31 +32,31 @@ export interface Started {
   readonly xdsSocket: UnixListener | undefined;
   readonly phases: StartPhases;
   readonly holds: Readiness;
-  /** Called when the end has come, while all rooms are still open. */
+  /** Called when the end has come, while all modules are still open. */
   readonly onEnd: () => void;
   /** Called with what Envoy answers while it cannot serve; with undefined when it can. */
   readonly onEnvoySeen: (check: ReadinessCheck | undefined) => void;
 }
 
 /**
- * Builds the rooms that serve Envoy, which starts meanwhile, and runs until Envoy is gone. Each room's module is loaded
- * when its turn comes. Rooms close in reverse, after Envoy.
+ * Builds the modules that serve Envoy, which starts meanwhile, and runs until Envoy is gone. Each module's module is loaded
+ * when its turn comes. Modules close in reverse, after Envoy.
  */
 export async function serve(started: Started, deps: AgentDeps, signals: AgentSignals): Promise<AgentEnd> {
   const { config, envoy, phases, holds } = started;
   using ending = new Ending(signals.stop);
-  const roomDeps = { ...deps, fail: ending.fail.bind(ending) };
-  await using rooms = new AsyncDisposableStack();
+  const moduleDeps = { ...deps, fail: ending.fail.bind(ending) };
+  await using modules = new AsyncDisposableStack();
 
   const envoyStarts = (): SupervisedEnvoy["counts"] =>
     envoy?.counts ?? { failures: 0, restarts: 0, swaps: 0, refusedSwaps: 0 };
   const identityStart = { config, socket: started.sdsSocket, holds, phases, envoyStarts };
-  const identity = await startIdentity(identityStart, rooms, roomDeps);
-  const dns = prepareDns(config, holds, rooms);
-  rooms.defer(started.onEnd);
-  const xds = await startDiscovery({ config, socket: started.xdsSocket, identity, holds, dns }, rooms, roomDeps);
-  await dns?.start(identity.metrics.agent.dns, roomDeps);
-  const side = await createEnvoySide(envoy, config, rooms, roomDeps);
+  const identity = await startIdentity(identityStart, modules, moduleDeps);
+  const dns = prepareDns(config, holds, modules);
+  modules.defer(started.onEnd);
+  const xds = await startDiscovery({ config, socket: started.xdsSocket, identity, holds, dns }, modules, moduleDeps);
+  await dns?.start(identity.metrics.agent.dns, moduleDeps);
+  const side = await createEnvoySide(envoy, config, modules, moduleDeps);
   const sources: StatusSources = {
     holds,
     envoy: side.readiness === undefined ? undefined : notingPhases(side.readiness, phases),
@@ -78,10 +78,10 @@ export async function serve(started: Started, deps: AgentDeps, signals: AgentSig
     inspect: createInspection({ config, identity, xds, dns, ending, logLevels: deps.logLevels, redact: deps.redact }),
   };
   const { listenStatus } = await import("../status/index.ts");
-  const status = rooms.use(await listenStatus(config.status, sources, roomDeps));
+  const status = modules.use(await listenStatus(config.status, sources, moduleDeps));
   identity.metrics.showReadiness(() => status.lastReady());
   phases.end("status served");
-  await startBackground({ ...started, xds, status, onHangup: signals.onHangup }, rooms, roomDeps);
+  await startBackground({ ...started, xds, status, onHangup: signals.onHangup }, modules, moduleDeps);
 
   signals.force.addEventListener("abort", () => {
     deps.log.info("asked again: the end comes at once");
@@ -110,18 +110,18 @@ interface Background extends Started {
 /** What nobody waits for: readiness looked at, the workload's health, new inputs, the log's writer, what is worth a line. */
 async function startBackground(
   { config, envoy, xds, status, onHangup }: Background,
-  rooms: AsyncDisposableStack,
+  modules: AsyncDisposableStack,
   deps: AgentDeps & Deps,
 ): Promise<void> {
-  rooms.use(startTask((stop) => endStart(status, deps.clock, stop), deps.fail));
-  await startWorkloadHealth({ config, xds, status }, rooms, deps);
+  modules.use(startTask((stop) => endStart(status, deps.clock, stop), deps.fail));
+  await startWorkloadHealth({ config, xds, status }, modules, deps);
   if (envoy !== undefined) {
     const { startTakingUpInputs } = await import("./new-inputs.ts");
-    rooms.use(startTakingUpInputs({ config, envoy, onHangup }, deps));
+    modules.use(startTakingUpInputs({ config, envoy, onHangup }, deps));
   }
   await deps.loadLog();
-  rooms.use(startTask(() => tellPreflight(config, deps.log), deps.fail));
-  rooms.use(startTask((signal) => tellPlatform(config, deps, signal), deps.fail));
+  modules.use(startTask(() => tellPreflight(config, deps.log), deps.fail));
+  modules.use(startTask((signal) => tellPlatform(config, deps, signal), deps.fail));
 }
 
 /** What a proxyless application reads; without it the pod is not ready. */

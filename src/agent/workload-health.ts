@@ -12,11 +12,11 @@ export interface WorkloadHealthStart {
 
 /**
  * Tells the control plane how the workload is, where a virtual machine's registration asks for it. Envoy comes first: a
- * workload behind an Envoy that is not up is not well. What is started goes to `rooms`.
+ * workload behind an Envoy that is not up is not well. What is started goes to `modules`.
  */
 export async function startWorkloadHealth(
   { config, xds, status }: WorkloadHealthStart,
-  rooms: AsyncDisposableStack,
+  modules: AsyncDisposableStack,
   { log, clock }: Deps,
 ): Promise<void> {
   const check = config.xds.kind === "ads" ? config.xds.healthCheck : undefined;
@@ -30,5 +30,5 @@ export async function startWorkloadHealth(
     check: (asked: typeof check, signal: AbortSignal) => checkWorkload(asked, { clock }, signal),
     report: xds.reportHealth.bind(xds),
   };
-  rooms.use(startHealthChecks(check, deps));
+  modules.use(startHealthChecks(check, deps));
 }

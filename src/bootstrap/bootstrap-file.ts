@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 import { chmodSync, chownSync, statSync } from "node:fs";
 import { dirname } from "node:path";
-import { writeFileAtomicSync } from "../lib/atomic-file.ts";
+import { writeFileAtomicSync } from "../lib/fs/atomic-file.ts";
 import { AgentError } from "../lib/errors.ts";
-import { makeDirectorySync } from "../lib/make-directory.ts";
+import { makeDirectorySync } from "../lib/fs/make-directory.ts";
 import type { JsonObject } from "../model/node.ts";
 
 /** A generated file cannot be written where it belongs. */

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-import type { TlsClientConfig, TlsClientPolicy } from "../lib/tls-client.ts";
+import type { TlsClientConfig, TlsClientPolicy } from "../lib/net/tls-client.ts";
 
 /** Where certificates are signed. */
 export type CaConfig = SingleCaConfig | FailoverCaConfig;

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-import type { Clock } from "../lib/clock.ts";
-import { watchFiles } from "../lib/file-watch.ts";
-import { untilAborted } from "../lib/tasks.ts";
+import type { Clock } from "../lib/async/clock.ts";
+import { watchFiles } from "../lib/fs/file-watch.ts";
+import { untilAborted } from "../lib/async/tasks.ts";
 import type { CaSecurity } from "./ca-config.ts";
 
 const debounceMs = 50;

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 import { describeError } from "../lib/errors.ts";
-import { untilAborted } from "../lib/tasks.ts";
+import { untilAborted } from "../lib/async/tasks.ts";
 import type { CaAnswer, CaClient, CaDeps, CaRequest } from "./ca-client.ts";
 
 export interface FailoverMember {

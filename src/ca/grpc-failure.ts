@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-import { DeadlineError } from "../lib/clock.ts";
+import { DeadlineError } from "../lib/async/clock.ts";
 import { describeError, systemCode } from "../lib/errors.ts";
 import { GrpcError, GrpcStatus, grpcStatusName } from "../lib/grpc/status.ts";
 import { CaError } from "./ca-error.ts";

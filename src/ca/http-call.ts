@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 import type { IncomingMessage, RequestOptions } from "node:http";
 import type { ConnectionOptions } from "node:tls";
-import type { Clock } from "../lib/clock.ts";
-import { deadline } from "../lib/clock.ts";
+import type { Clock } from "../lib/async/clock.ts";
+import { deadline } from "../lib/async/clock.ts";
 import { describeError } from "../lib/errors.ts";
-import { readTlsClientOptions } from "../lib/tls-client.ts";
-import { formatHostPort } from "../lib/host-port.ts";
+import { readTlsClientOptions } from "../lib/net/tls-client.ts";
+import { formatHostPort } from "../lib/net/host-port.ts";
 import type { HttpServer } from "./ca-config.ts";
 import { CaError } from "./ca-error.ts";
 

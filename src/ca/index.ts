@@ -16,13 +16,13 @@ export type { DevelopmentTokenRequest, EmbeddedCa, EmbeddedCaOptions } from "./e
 
 /** A client of the CA, or of the CAs in order, that the configuration chose. Only what was chosen is loaded. */
 export function createCaClient(config: CaConfig, deps: CaDeps): CaClient {
-  const roomDeps = { ...deps, log: deps.log.scope("ca") };
-  if (config.kind !== "failover") return lazyClient(config, roomDeps);
+  const moduleDeps = { ...deps, log: deps.log.scope("ca") };
+  if (config.kind !== "failover") return lazyClient(config, moduleDeps);
   const members = config.sources.map((source) => ({
     name: source.kind,
-    client: lazyClient(source, roomDeps),
+    client: lazyClient(source, moduleDeps),
   }));
-  return createFailoverClient(members, config.switchAfterMs, roomDeps);
+  return createFailoverClient(members, config.switchAfterMs, moduleDeps);
 }
 
 /** Signing twice does no harm where nothing is kept of a request: the other kinds keep objects or spend tokens. */

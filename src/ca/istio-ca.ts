@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 import type { GrpcTarget } from "../lib/grpc/client.ts";
 import type { Metadata } from "../lib/grpc/metadata.ts";
-import { readTlsClientOptions, readTlsClientPair } from "../lib/tls-client.ts";
-import { joinPem } from "../lib/pem.ts";
-import { formatHostPort } from "../lib/host-port.ts";
+import { readTlsClientOptions, readTlsClientPair } from "../lib/net/tls-client.ts";
+import { joinPem } from "../lib/pki/pem.ts";
+import { formatHostPort } from "../lib/net/host-port.ts";
 import type { CaAnswer, CaClient, CaDeps, CaRequest } from "./ca-client.ts";
 import type { IstioCaConfig } from "./ca-config.ts";
 import { CaError } from "./ca-error.ts";

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 import { readFile } from "node:fs/promises";
-import { deadline } from "../lib/clock.ts";
-import { formatHostPort } from "../lib/host-port.ts";
+import { deadline } from "../lib/async/clock.ts";
+import { formatHostPort } from "../lib/net/host-port.ts";
 import type { CaAnswer, CaClient, CaDeps, CaRequest } from "./ca-client.ts";
 import type { KubernetesCsrConfig } from "./ca-config.ts";
 import { CaError } from "./ca-error.ts";

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-import { untilAborted } from "../lib/tasks.ts";
+import { untilAborted } from "../lib/async/tasks.ts";
 import type { CaClient } from "./ca-client.ts";
 
 /** What is known of a client before it is loaded. */

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-import { type Clock, deadline } from "../lib/clock.ts";
+import { type Clock, deadline } from "../lib/async/clock.ts";
 import { dialTcp } from "../lib/grpc/dial.ts";
 
 /** With the try that follows, a workload that has nothing is served within two seconds of the CA's return. */

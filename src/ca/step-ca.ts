@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 import { createPrivateKey, type KeyObject, randomUUID, sign } from "node:crypto";
 import { readFile } from "node:fs/promises";
-import { formatHostPort } from "../lib/host-port.ts";
+import { formatHostPort } from "../lib/net/host-port.ts";
 import type { CaAnswer, CaClient, CaDeps, CaRequest } from "./ca-client.ts";
 import type { StepCaConfig } from "./ca-config.ts";
 import { CaError } from "./ca-error.ts";

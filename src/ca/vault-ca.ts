@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 import { X509Certificate } from "node:crypto";
-import { splitPem } from "../lib/pem.ts";
-import { formatHostPort } from "../lib/host-port.ts";
+import { splitPem } from "../lib/pki/pem.ts";
+import { formatHostPort } from "../lib/net/host-port.ts";
 import type { CaAnswer, CaClient, CaDeps, CaRequest } from "./ca-client.ts";
 import type { VaultAuth, VaultCaConfig } from "./ca-config.ts";
 import { CaError } from "./ca-error.ts";

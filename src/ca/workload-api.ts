@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 import { X509SVIDRequest, X509SVIDResponse } from "../gen/spiffe/workload.ts";
-import type { Clock } from "../lib/clock.ts";
-import { splitDer } from "../lib/der.ts";
+import type { Clock } from "../lib/async/clock.ts";
+import { splitDer } from "../lib/pki/der.ts";
 import type { GrpcChannel, GrpcTarget } from "../lib/grpc/client.ts";
 import { readWhole } from "../lib/grpc/message.ts";
 import { GrpcError, GrpcStatus } from "../lib/grpc/status.ts";
-import { formatPem } from "../lib/pem.ts";
+import { formatPem } from "../lib/pki/pem.ts";
 import { CaError } from "./ca-error.ts";
 
 export interface WorkloadApiConfig {

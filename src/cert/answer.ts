@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 import { type KeyObject, X509Certificate } from "node:crypto";
 import { AgentError } from "../lib/errors.ts";
-import { splitPem } from "../lib/pem.ts";
+import { splitPem } from "../lib/pki/pem.ts";
 import type { SignedChain } from "./signer.ts";
 
 /** What a CA's answer was found to be, when it cannot be used. */

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 import { readFile } from "node:fs/promises";
-import type { Clock } from "../lib/clock.ts";
+import type { Clock } from "../lib/async/clock.ts";
 import { AgentError, systemCode } from "../lib/errors.ts";
-import { watchFiles } from "../lib/file-watch.ts";
+import { watchFiles } from "../lib/fs/file-watch.ts";
 
 /** A file that should hold a certificate or a key cannot be used. */
 export class CertFileError extends AgentError {

@@ -2,9 +2,9 @@
 import { chmod, lstat, mkdtemp, readdir, readlink, rename, rm, symlink, unlink, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { describeError } from "../lib/errors.ts";
-import { InTurn } from "../lib/in-turn.ts";
-import { makeDirectorySync } from "../lib/make-directory.ts";
-import { runTasks } from "../lib/tasks.ts";
+import { SerialQueue } from "../lib/async/serial-queue.ts";
+import { makeDirectorySync } from "../lib/fs/make-directory.ts";
+import { runTasks } from "../lib/async/tasks.ts";
 import type { Secret } from "../model/secret.ts";
 import type { CertOutputConfig } from "./cert-config.ts";
 import type { CertDeps } from "./cert-store-face.ts";
@@ -42,7 +42,7 @@ export async function runOutput(
       log.error("certificate files cannot be written", { directory: config.directory, error: describeError(error) });
     }
   };
-  const turns = new InTurn();
+  const turns = new SerialQueue();
   const follow = async (name: "default" | "ROOTCA", signal: AbortSignal): Promise<void> => {
     for await (const _ of held[name].watch(signal)) {
       await turns.run(write);

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-import { runTasks, startTask, type Task } from "../lib/tasks.ts";
+import { runTasks, startTask, type Task } from "../lib/async/tasks.ts";
 import { formatSpiffeId } from "../model/spiffe-id.ts";
 import type { CertConfig } from "./cert-config.ts";
 import type { CertDeps, CertStore } from "./cert-store-face.ts";
@@ -20,18 +20,18 @@ export function createCertStore(
   source: CertificateSigner | IdentityProvider,
   deps: CertDeps,
 ): CertStore {
-  const roomDeps: CertDeps = { ...deps, log: deps.log.scope("cert") };
+  const moduleDeps: CertDeps = { ...deps, log: deps.log.scope("cert") };
   const spiffeId = formatSpiffeId(config.identity);
-  const book = new IdentityBook(spiffeId, "sign" in source ? "ca" : source.name, roomDeps);
+  const book = new IdentityBook(spiffeId, "sign" in source ? "ca" : source.name, moduleDeps);
   const extra = readRoots(config.extraRootsPem.join("\n"));
   if (extra.length > 0) book.held.setAnchors(extra);
-  const task = startTask((stop) => runStore({ config, source, book, deps: roomDeps }, stop), deps.fail);
+  const task = startTask((stop) => runStore({ config, source, book, deps: moduleDeps }, stop), deps.fail);
   return {
     watch: (name, signal) => book.held[name].watch(signal),
     status: () => book.status(),
     setMeshAnchors(pems) {
       const anchors = readRoots([...config.extraRootsPem, ...pems].join("\n"));
-      roomDeps.log.info("trust anchors of the mesh", { given: pems.length, readable: anchors.length - extra.length });
+      moduleDeps.log.info("trust anchors of the mesh", { given: pems.length, readable: anchors.length - extra.length });
       book.held.setAnchors(anchors);
     },
     [Symbol.asyncDispose]: () => task[Symbol.asyncDispose](),

@@ -1,9 +1,17 @@
 // SPDX-License-Identifier: Apache-2.0
 import { createPublicKey, generateKeyPair, type KeyObject, sign } from "node:crypto";
 import { promisify } from "node:util";
-import { derBitString, derInteger, derOid, derPrintableString, derSequence, derSet, derTagged } from "../lib/der.ts";
+import {
+  derBitString,
+  derInteger,
+  derOid,
+  derPrintableString,
+  derSequence,
+  derSet,
+  derTagged,
+} from "../lib/pki/der.ts";
 import { AgentError, assertNever } from "../lib/errors.ts";
-import { formatPem } from "../lib/pem.ts";
+import { formatPem } from "../lib/pki/pem.ts";
 import {
   derExtension,
   derOrganization,
@@ -11,7 +19,7 @@ import {
   derTextName,
   oid,
   type SignatureAlgorithm,
-} from "../lib/x509-der.ts";
+} from "../lib/pki/x509-der.ts";
 import type { KeyAlgorithm } from "./cert-config.ts";
 
 /** A fresh private key and the request that asks for its certificate. */

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 import { existsSync } from "node:fs";
 import { describeError } from "../lib/errors.ts";
-import type { Logger } from "../lib/log.ts";
+import type { Logger } from "../lib/log/log.ts";
 import type { Secret } from "../model/secret.ts";
 import { CertFileError, type FileFollowOptions, type FollowedFiles, followFiles, readTexts } from "./cert-files.ts";
 import { checkPair, readRoots } from "./providing.ts";

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-import type { Clock } from "../lib/clock.ts";
+import type { Clock } from "../lib/async/clock.ts";
 import type { SignedChain } from "./signer.ts";
 
 /** When, after the first call of a try, the same is asked again beside it. */

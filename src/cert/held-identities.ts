@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 import type { Secret, WorkloadCertificate } from "../model/secret.ts";
-import { Watched } from "../lib/watched.ts";
+import { ObservableValue } from "../lib/async/observable-value.ts";
 import type { ReadCertificate } from "./answer.ts";
 import { TrustRoots } from "./trust-roots.ts";
 
@@ -20,8 +20,8 @@ const mostHeld = 16;
  * What was handed out is never taken back, only replaced.
  */
 export class HeldIdentities {
-  readonly default = new Watched<Secret>();
-  readonly ROOTCA = new Watched<Secret>();
+  readonly default = new ObservableValue<Secret>();
+  readonly ROOTCA = new ObservableValue<Secret>();
   readonly #roots = new TrustRoots();
   #held: readonly HeldIdentity[] = [];
   #served: HeldIdentity | undefined;
@@ -94,7 +94,7 @@ function isValid({ certificate }: HeldIdentity, nowMs: number): boolean {
 }
 
 /** Texts here are normalised PEM, so equal text is equal DER. */
-function publish(watched: Watched<Secret>, secret: Secret): void {
+function publish(watched: ObservableValue<Secret>, secret: Secret): void {
   const { current } = watched;
   if (current !== undefined && contentOf(current) === contentOf(secret)) return;
   watched.set(secret);

@@ -2,10 +2,10 @@
 import { createHash } from "node:crypto";
 import { lstat, readFile, statfs } from "node:fs/promises";
 import { join } from "node:path";
-import { writeFileAtomicSync } from "../lib/atomic-file.ts";
+import { writeFileAtomicSync } from "../lib/fs/atomic-file.ts";
 import { AgentError, describeError, systemCode } from "../lib/errors.ts";
-import { makeDirectorySync } from "../lib/make-directory.ts";
-import { splitPem } from "../lib/pem.ts";
+import { makeDirectorySync } from "../lib/fs/make-directory.ts";
+import { splitPem } from "../lib/pki/pem.ts";
 import { checkAnswer, maxSkewMs } from "./answer.ts";
 import type { CertDeps } from "./cert-store-face.ts";
 import type { HeldIdentities } from "./held-identities.ts";

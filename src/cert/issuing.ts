@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-import { orAborted } from "../lib/tasks.ts";
+import { orAborted } from "../lib/async/tasks.ts";
 import { formatSpiffeId } from "../model/spiffe-id.ts";
 import { AnswerError, checkAnswer, maxSkewMs } from "./answer.ts";
 import { assertComplete } from "./complete-identity.ts";

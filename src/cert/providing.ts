@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 import { createPrivateKey, type KeyObject } from "node:crypto";
-import { splitPem } from "../lib/pem.ts";
+import { splitPem } from "../lib/pki/pem.ts";
 import { AnswerError, maxSkewMs, type ReadCertificate, readCertificate } from "./answer.ts";
 import type { CertDeps } from "./cert-store-face.ts";
 import type { IdentityBook, Offer } from "./identity-book.ts";

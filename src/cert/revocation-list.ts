@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 import { readFile } from "node:fs/promises";
 import { describeError, systemCode } from "../lib/errors.ts";
-import type { Logger } from "../lib/log.ts";
-import { splitPem } from "../lib/pem.ts";
+import type { Logger } from "../lib/log/log.ts";
+import { splitPem } from "../lib/pki/pem.ts";
 import { CertFileError, type FileFollowOptions, followFiles } from "./cert-files.ts";
 
 /**

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-import type { Clock } from "../lib/clock.ts";
+import type { Clock } from "../lib/async/clock.ts";
 
 /** The wall clock is looked at this often while something waits for it. */
 const lookEveryMs = 1_000;

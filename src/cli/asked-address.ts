@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-import type { Clock } from "../lib/clock.ts";
+import type { Clock } from "../lib/async/clock.ts";
 import { askReadiness, type MissingStep, type ReadinessAnswer } from "./readiness-question.ts";
 
 export interface AskPolicy {

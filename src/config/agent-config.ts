@@ -5,7 +5,7 @@ import type { CertConfig } from "../cert/cert-config.ts";
 import type { DnsConfig } from "../dns/dns-config.ts";
 import type { EnvoyConfig } from "../envoy/envoy-config.ts";
 import type { HostConfig } from "../host/host-config.ts";
-import type { LogLevels } from "../lib/log.ts";
+import type { LogLevels } from "../lib/log/log.ts";
 import type { JsonObject, NodeIdentity, ProxyRole } from "../model/node.ts";
 import type { PlatformConfig } from "../platform/platform-config.ts";
 import type { RecorderConfig } from "../recorder/recorder-config.ts";

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-import { isIpv4, isIpv6 } from "../lib/ip-address.ts";
+import { isIpv4, isIpv6 } from "../lib/net/ip-address.ts";
 import runtimeBase from "../../bootstrap/runtime.json" with { type: "json" };
 import { join } from "node:path";
 import type {

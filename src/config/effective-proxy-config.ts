@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-import { ipFamily, isIpv6 } from "../lib/ip-address.ts";
+import { ipFamily, isIpv6 } from "../lib/net/ip-address.ts";
 import { describeError } from "../lib/errors.ts";
 import type { FlagValues } from "../lib/flags.ts";
 import type { JsonValue } from "../model/node.ts";

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 import { resolve } from "node:path";
-import { isIpv6 } from "../lib/ip-address.ts";
+import { isIpv6 } from "../lib/net/ip-address.ts";
 import type { DrainConfig, EnvoyConfig, HotRestartConfig, RestartConfig } from "../envoy/envoy-config.ts";
 import type { JsonValue } from "../model/node.ts";
 import { describeError } from "../lib/errors.ts";

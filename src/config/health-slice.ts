@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 import type { WorkloadCheckMethod } from "../model/workload-check.ts";
 import type { HealthCheckConfig } from "../xds/health/health-check-config.ts";
-import { isIpv6 } from "../lib/ip-address.ts";
+import { isIpv6 } from "../lib/net/ip-address.ts";
 import type { JsonObject, JsonValue } from "../model/node.ts";
 import { isJsonObject } from "./proxy-config.ts";
 import type { Sources } from "./sources.ts";

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-import type { HostPort } from "../lib/host-port.ts";
-import { ipFamily, isIpv6 } from "../lib/ip-address.ts";
+import type { HostPort } from "../lib/net/host-port.ts";
+import { ipFamily, isIpv6 } from "../lib/net/ip-address.ts";
 
 /** An address of the form `host:port`; IPv6 in brackets. The text of a problem instead, when it is none. */
 export function parseHostPort(text: string): HostPort | string {

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 import type { FlagValues } from "../lib/flags.ts";
-import type { LogLevels, LogThreshold } from "../lib/log.ts";
+import type { LogLevels, LogThreshold } from "../lib/log/log.ts";
 import type { LogConfig } from "./agent-config.ts";
 import type { Findings } from "./config-error.ts";
 import type { globalFlags } from "./global-flags.ts";

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-import { isIpv6 } from "../lib/ip-address.ts";
+import { isIpv6 } from "../lib/net/ip-address.ts";
 import type { PlatformConfig } from "../platform/platform-config.ts";
 import type { Sources } from "./sources.ts";
 

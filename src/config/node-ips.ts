@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-import { canonicalIp, isIpv4, isIpv6 } from "../lib/ip-address.ts";
+import { canonicalIp, isIpv4, isIpv6 } from "../lib/net/ip-address.ts";
 import type { Findings } from "./config-error.ts";
 import type { NetworkInterface } from "./config-input.ts";
 

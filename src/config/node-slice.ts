@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-import { ipFamily } from "../lib/ip-address.ts";
+import { ipFamily } from "../lib/net/ip-address.ts";
 import type { JsonObject, JsonValue, Locality, NodeIdentity } from "../model/node.ts";
 import type { Findings } from "./config-error.ts";
 import { parseBool } from "./environment.ts";

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 import { readFileSync } from "node:fs";
 import { availableParallelism, networkInterfaces } from "node:os";
-import { ipFamily } from "../lib/ip-address.ts";
+import { ipFamily } from "../lib/net/ip-address.ts";
 import { istioVersion } from "../model/version.ts";
 import { systemCode } from "../lib/errors.ts";
 import { parseGoDuration } from "../lib/go-duration.ts";
@@ -168,8 +168,8 @@ async function resolveHosts(
 ): Promise<ReadonlyMap<string, string | undefined>> {
   if (hosts.length === 0) return new Map();
   const { lookup } = await import("node:dns/promises");
-  const { deadline, systemClock } = await import("../lib/clock.ts");
-  const { orAborted } = await import("../lib/tasks.ts");
+  const { deadline, systemClock } = await import("../lib/async/clock.ts");
+  const { orAborted } = await import("../lib/async/tasks.ts");
   const entries = hosts.map(async (host): Promise<[string, string | undefined]> => {
     using limit = deadline(systemClock, resolveTimeoutMs, stop);
     const found = lookup(host, { order: "ipv4first" });

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 import { statSync } from "node:fs";
 import { connect } from "node:net";
-import { systemClock } from "../lib/clock.ts";
+import { systemClock } from "../lib/async/clock.ts";
 
 const answerTimeoutMs = 1_000;
 const retryMs = 100;

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-import { isIpv6 } from "../lib/ip-address.ts";
+import { isIpv6 } from "../lib/net/ip-address.ts";
 import type { ScrapeConfig, StatusConfig } from "../status/status-config.ts";
 import { parseAppProbes } from "./app-probes.ts";
 import { parseScrapeTargets } from "./scrape-targets.ts";

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 import { resolve } from "node:path";
-import type { HostPort } from "../lib/host-port.ts";
+import type { HostPort } from "../lib/net/host-port.ts";
 import type { HttpProxyAddress, XdsCacheConfig, XdsConfig, XdsSecurity } from "../xds/xds-config.ts";
 import type { DiscoverySource } from "./agent-config.ts";
 import { cloudToken } from "./ca-slice.ts";

@@ -3,8 +3,8 @@ import { once } from "node:events";
 import { createWriteStream } from "node:fs";
 import { readFile } from "node:fs/promises";
 import { join } from "node:path";
-import { type Clock, deadline } from "../lib/clock.ts";
-import { orAborted } from "../lib/tasks.ts";
+import { type Clock, deadline } from "../lib/async/clock.ts";
+import { orAborted } from "../lib/async/tasks.ts";
 import type { AgentSetup } from "./agent-setup.ts";
 import { DevAgentEndedError } from "./errors.ts";
 

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 import { join } from "node:path";
-import { writeFileAtomicSync } from "../lib/atomic-file.ts";
+import { writeFileAtomicSync } from "../lib/fs/atomic-file.ts";
 import { namespace, trustDomain, type WorkloadName, type WorkloadPorts } from "./mesh.ts";
 
 /** What one agent is started with. */

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from "node:http";
-import { type Clock, deadline } from "../lib/clock.ts";
+import { type Clock, deadline } from "../lib/async/clock.ts";
 import { describeError } from "../lib/errors.ts";
 import { askLoopback } from "./loopback-http.ts";
 

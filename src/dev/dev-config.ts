@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-import type { Clock } from "../lib/clock.ts";
+import type { Clock } from "../lib/async/clock.ts";
 import type { ProgramCommand } from "./agent-process.ts";
 import type { Screen } from "./progress.ts";
 

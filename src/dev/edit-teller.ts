@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 import { basename } from "node:path";
-import type { Clock } from "../lib/clock.ts";
+import type { Clock } from "../lib/async/clock.ts";
 import type { EnvoyAdmin } from "./envoy-admin.ts";
 import type { WorkloadName } from "./mesh.ts";
 

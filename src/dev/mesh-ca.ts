@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 import { startEmbeddedCa } from "../ca/index.ts";
-import type { Clock } from "../lib/clock.ts";
-import { createLogger, type LogRecord } from "../lib/log.ts";
+import type { Clock } from "../lib/async/clock.ts";
+import { createLogger, type LogRecord } from "../lib/log/log.ts";
 import { namespace, trustDomain, type WorkloadName } from "./mesh.ts";
 
 /** The CA of one workload, as the mesh uses it. */

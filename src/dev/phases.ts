@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-import type { Clock } from "../lib/clock.ts";
+import type { Clock } from "../lib/async/clock.ts";
 import { describeError } from "../lib/errors.ts";
 import { EnvoyAdmin } from "./envoy-admin.ts";
 import { askLoopback } from "./loopback-http.ts";

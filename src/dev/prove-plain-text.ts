@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 import { connect } from "node:net";
-import { type Clock, deadline } from "../lib/clock.ts";
+import { type Clock, deadline } from "../lib/async/clock.ts";
 import { describeError } from "../lib/errors.ts";
 import type { App } from "./apps.ts";
 import type { ProofOutcome } from "./report.ts";

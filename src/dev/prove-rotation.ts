@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-import { type Clock, deadline } from "../lib/clock.ts";
+import { type Clock, deadline } from "../lib/async/clock.ts";
 import { type WorkloadName, workloadNames } from "./mesh.ts";
 import { askApiThroughMesh } from "./prove-mtls.ts";
 import type { ProofOutcome, RotationReport } from "./report.ts";

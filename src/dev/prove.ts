@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-import { type Clock, deadline } from "../lib/clock.ts";
+import { type Clock, deadline } from "../lib/async/clock.ts";
 import type { DevConfig } from "./dev-config.ts";
 import { spiffeIdOf, type WorkloadName, workloadNames } from "./mesh.ts";
 import { observeWorkload } from "./observe.ts";

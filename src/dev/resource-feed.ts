@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-import type { Clock } from "../lib/clock.ts";
+import type { Clock } from "../lib/async/clock.ts";
 import type { ResourceSource } from "./agent-setup.ts";
 import type { DevConfig } from "./dev-config.ts";
 import { type MeshPorts, type WorkloadName, workloadNames } from "./mesh.ts";

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 import { basename, dirname, join } from "node:path";
-import type { Clock } from "../lib/clock.ts";
+import type { Clock } from "../lib/async/clock.ts";
 import { describeError } from "../lib/errors.ts";
 import { EnvoyAdmin } from "./envoy-admin.ts";
 import { type MeshPorts, type WorkloadName, workloadNames } from "./mesh.ts";

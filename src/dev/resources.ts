@@ -3,7 +3,7 @@ import { createHash } from "node:crypto";
 import { readdir, readFile } from "node:fs/promises";
 import { join } from "node:path";
 import { parse } from "yaml";
-import { writeFileAtomicSync } from "../lib/atomic-file.ts";
+import { writeFileAtomicSync } from "../lib/fs/atomic-file.ts";
 import { describeError } from "../lib/errors.ts";
 import { DevResourceError } from "./errors.ts";
 import { type MeshPorts, trustDomain, type WorkloadName } from "./mesh.ts";

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-import type { Clock } from "../lib/clock.ts";
-import { startTask } from "../lib/tasks.ts";
+import type { Clock } from "../lib/async/clock.ts";
+import { startTask } from "../lib/async/tasks.ts";
 import type { MeshPorts } from "./mesh.ts";
 import { observeWorkload } from "./observe.ts";
 import type { WorkloadReport } from "./report.ts";

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 import { describeError } from "../lib/errors.ts";
 import { exitCode } from "../lib/exit-code.ts";
-import { orAborted, untilAborted } from "../lib/tasks.ts";
+import { orAborted, untilAborted } from "../lib/async/tasks.ts";
 import { readLastLines } from "./agent-process.ts";
 import type { DevConfig, DevDeps } from "./dev-config.ts";
 import { workloadNames } from "./mesh.ts";

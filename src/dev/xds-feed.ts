@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 import { join } from "node:path";
-import type { Clock } from "../lib/clock.ts";
+import type { Clock } from "../lib/async/clock.ts";
 import type { ResourceChange, ResourceProblem as Problem, XdsRejection } from "../xds/embedded/index.ts";
 import { EditTeller } from "./edit-teller.ts";
 import { EnvoyAdmin } from "./envoy-admin.ts";

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-import { formatIp } from "../lib/ip-address.ts";
+import { formatIp } from "../lib/net/ip-address.ts";
 import type { LookupTable } from "./lookup-table.ts";
 
 /** As pilot-agent's `/debug/ndsz` has them: empty fields are left out. */

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
-import { type Clock, deadline } from "../lib/clock.ts";
-import type { Logger } from "../lib/log.ts";
+import { type Clock, deadline } from "../lib/async/clock.ts";
+import type { Logger } from "../lib/log/log.ts";
 import type { Measure } from "../lib/measures.ts";
-import type { Watched } from "../lib/watched.ts";
+import type { ObservableValue } from "../lib/async/observable-value.ts";
 import type { ForwardedQuery, OwnQuestions, Transport } from "./exchange.ts";
 import type { Forwarder } from "./forwarder.ts";
 import { answerFromTable, asksForAddresses, hostFromTable } from "./local-answer.ts";
@@ -27,7 +27,7 @@ export interface DnsAnswersDeps {
   readonly clock: Clock;
   /** Uniform in [0, 1). */
   readonly random: () => number;
-  readonly lookup: Watched<LookupTable>;
+  readonly lookup: ObservableValue<LookupTable>;
   readonly beforeTable: "wait" | "forward";
   readonly resolvers: () => ResolvConf;
   readonly forwarder: Pick<Forwarder, "forward">;

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 import type { Deps } from "../lib/deps.ts";
-import { ipFamily } from "../lib/ip-address.ts";
+import { ipFamily } from "../lib/net/ip-address.ts";
 import type { Measure } from "../lib/measures.ts";
 import { DnsAnswers } from "./dns-answers.ts";
 import type { DnsConfig } from "./dns-config.ts";

@@ -2,8 +2,8 @@
 import { randomInt } from "node:crypto";
 import { createSocket } from "node:dgram";
 import { connect } from "node:net";
-import { ipFamily } from "../lib/ip-address.ts";
-import { orAborted } from "../lib/tasks.ts";
+import { ipFamily } from "../lib/net/ip-address.ts";
+import { orAborted } from "../lib/async/tasks.ts";
 import type { Query } from "./query.ts";
 import { isReplyTo, withId } from "./reply.ts";
 

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-import { type Clock, deadline } from "../lib/clock.ts";
+import { type Clock, deadline } from "../lib/async/clock.ts";
 import type { DurationMeasure, Measure } from "../lib/measures.ts";
 import type { DnsForwardConfig } from "./dns-config.ts";
 import type { ForwardedQuery } from "./exchange.ts";

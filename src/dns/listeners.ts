@@ -2,9 +2,9 @@
 import { createSocket } from "node:dgram";
 import { createServer, type Socket } from "node:net";
 import { AgentError, systemCode } from "../lib/errors.ts";
-import { formatHostPort } from "../lib/host-port.ts";
-import { ipFamily } from "../lib/ip-address.ts";
-import { readPortHolder } from "../lib/port-holder.ts";
+import { formatHostPort } from "../lib/net/host-port.ts";
+import { ipFamily } from "../lib/net/ip-address.ts";
+import { readPortHolder } from "../lib/net/port-holder.ts";
 import type { Answerer } from "./dns-answers.ts";
 import type { DnsAddress } from "./dns-config.ts";
 import type { Transport } from "./exchange.ts";

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-import { formatIp, ipBytes } from "../lib/ip-address.ts";
+import { formatIp, ipBytes } from "../lib/net/ip-address.ts";
 import type { NamedService, NameTable } from "../model/name-table.ts";
 import type { ProxyDomain } from "./dns-config.ts";
 

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 import type { Deps } from "../lib/deps.ts";
-import { Watched } from "../lib/watched.ts";
+import { ObservableValue } from "../lib/async/observable-value.ts";
 import type { NameTable } from "../model/name-table.ts";
 import { debugTable } from "./debug-table.ts";
 import type { ProxyDomain } from "./dns-config.ts";
@@ -9,7 +9,7 @@ import { buildLookupTable, type LookupTable } from "./lookup-table.ts";
 /** The names of the mesh as they stand. */
 export interface Names {
   /** Nothing before the first table. */
-  readonly lookup: Watched<LookupTable>;
+  readonly lookup: ObservableValue<LookupTable>;
   /** Answers from this table from now on, in one step. */
   replace(table: NameTable, signal: AbortSignal): Promise<void>;
   /** As pilot-agent shows it; undefined before the first table. */
@@ -17,7 +17,7 @@ export interface Names {
 }
 
 export function createNames(domain: ProxyDomain, { clock, log }: Pick<Deps, "clock" | "log">): Names {
-  const lookup = new Watched<LookupTable>();
+  const lookup = new ObservableValue<LookupTable>();
   return {
     lookup,
     async replace(table, signal) {

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
-/** Where the bytes end before the message does, or say something that cannot be. Stays in this room. */
+/** Where the bytes end before the message does, or say something that cannot be. Stays in this module. */
 export class FormatError extends Error {}
 
 /** A record by the positions of its bytes. */

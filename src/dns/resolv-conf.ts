@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 import { readFile } from "node:fs/promises";
 import { AgentError, systemCode } from "../lib/errors.ts";
-import { ipFamily } from "../lib/ip-address.ts";
+import { ipFamily } from "../lib/net/ip-address.ts";
 import { fullName } from "./lookup-table.ts";
 
 /** Whom the machine asks for names, and where it looks for short ones. */

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-import type { Clock } from "../lib/clock.ts";
+import type { Clock } from "../lib/async/clock.ts";
 import { shuffled } from "./local-answer.ts";
 
 /** How long a resolver that failed is asked after the others. */

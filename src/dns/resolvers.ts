@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 import type { Deps } from "../lib/deps.ts";
 import { describeError } from "../lib/errors.ts";
-import { watchFiles } from "../lib/file-watch.ts";
-import type { Logger } from "../lib/log.ts";
-import { startTask } from "../lib/tasks.ts";
+import { watchFiles } from "../lib/fs/file-watch.ts";
+import type { Logger } from "../lib/log/log.ts";
+import { startTask } from "../lib/async/tasks.ts";
 import { readResolvConf, type ResolvConf } from "./resolv-conf.ts";
 
 /** The resolvers as the file has them now. */

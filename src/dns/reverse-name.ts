@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-import { canonicalIp } from "../lib/ip-address.ts";
+import { canonicalIp } from "../lib/net/ip-address.ts";
 
 /**
  * The address that a reverse name stands for, in its one spelling; undefined when it stands for none.

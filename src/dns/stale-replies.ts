@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-import type { Clock } from "../lib/clock.ts";
+import type { Clock } from "../lib/async/clock.ts";
 import { flag, headerBytes, rcode, recordType } from "./message-format.ts";
 import type { Query } from "./query.ts";
 import { FormatError, recordsOf } from "./records.ts";

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-import type { Clock } from "../lib/clock.ts";
+import type { Clock } from "../lib/async/clock.ts";
 import { type EnvoyCertificates, type EnvoyServerInfo, parseCertificates, parseServerInfo } from "./admin-answers.ts";
 import { callAdmin } from "./admin-http.ts";
 import type { DrainConfig, EnvoyAdminAddress } from "./envoy-config.ts";

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 import type { IncomingMessage } from "node:http";
-import { type Clock, deadline, DeadlineError } from "../lib/clock.ts";
+import { type Clock, deadline, DeadlineError } from "../lib/async/clock.ts";
 import { systemCode } from "../lib/errors.ts";
 import type { EnvoyAdminAddress } from "./envoy-config.ts";
 import { EnvoyAdminError } from "./envoy-errors.ts";

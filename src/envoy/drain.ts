@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-import type { Clock } from "../lib/clock.ts";
+import type { Clock } from "../lib/async/clock.ts";
 import { describeError } from "../lib/errors.ts";
-import type { Logger } from "../lib/log.ts";
+import type { Logger } from "../lib/log/log.ts";
 import type { EnvoyAdmin } from "./admin-client.ts";
 import type { DrainConfig } from "./envoy-config.ts";
 import { describeExit, type EnvoyExit } from "./envoy-exit.ts";

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 import { type ChildProcess, spawn } from "node:child_process";
 import { accessSync, constants, statSync } from "node:fs";
-import type { Clock } from "../lib/clock.ts";
+import type { Clock } from "../lib/async/clock.ts";
 import { systemCode } from "../lib/errors.ts";
-import type { Logger } from "../lib/log.ts";
+import type { Logger } from "../lib/log/log.ts";
 import type { EnvoyConfig } from "./envoy-config.ts";
 import { EnvoyExitedError, EnvoyMissingError } from "./envoy-errors.ts";
 import type { EnvoyExit } from "./envoy-exit.ts";
@@ -33,7 +33,7 @@ export interface EnvoyProcess extends AsyncDisposable {
    * @throws EnvoyExitedError
    */
   orExited<T>(work: Promise<T>): Promise<T>;
-  /** Whether this is Envoy or its helper, a child whose end this room waits for. */
+  /** Whether this is Envoy or its helper, a child whose end this module waits for. */
   owns(pid: number): boolean;
 }
 

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 import { describeError } from "../lib/errors.ts";
-import type { Logger } from "../lib/log.ts";
-import { orAborted } from "../lib/tasks.ts";
+import type { Logger } from "../lib/log/log.ts";
+import { orAborted } from "../lib/async/tasks.ts";
 import type { EnvoyConfig } from "./envoy-config.ts";
 import { EnvoyExitedError } from "./envoy-errors.ts";
 import { describeExit, type EnvoyExit } from "./envoy-exit.ts";

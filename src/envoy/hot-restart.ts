@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 import { open, unlink } from "node:fs/promises";
-import { abortReason, deadline } from "../lib/clock.ts";
+import { abortReason, deadline } from "../lib/async/clock.ts";
 import { describeError } from "../lib/errors.ts";
 import { createEnvoyAdmin } from "./admin-client.ts";
 import type { EnvoyConfig, HotRestartConfig } from "./envoy-config.ts";

@@ -12,7 +12,7 @@ export { type SupervisedEnvoy, startEnvoy, type SwapOutcome } from "./envoy-supe
 export type { ListenerStanding } from "./listener-sockets.ts";
 export type { OpenConnections } from "./open-connections.ts";
 
-/** The part of this room that Envoy's exec need not wait for. */
+/** The part of this module that Envoy's exec need not wait for. */
 export type RunningEnvoy = typeof import("./running-envoy.ts");
 
 export async function loadRunningEnvoy(): Promise<RunningEnvoy> {

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-import { type BackoffPolicy, backoffMs } from "../lib/backoff.ts";
+import { type BackoffPolicy, backoffMs } from "../lib/async/backoff.ts";
 import type { RestartConfig } from "./envoy-config.ts";
 import type { EnvoyExit } from "./envoy-exit.ts";
 

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// What is asked of an Envoy that runs, and how it is ended. Loaded by the room's face, after Envoy's exec.
+// What is asked of an Envoy that runs, and how it is ended. Loaded by the module's face, after Envoy's exec.
 export { createEnvoyAdmin } from "./admin-client.ts";
 export { drainAndStop } from "./drain.ts";
 export { explainEnd } from "./envoy-end.ts";

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 import { closeSync, openSync, readSync } from "node:fs";
-import { systemClock } from "../lib/clock.ts";
-import { parseSocketRows, readSocketInodes, type SocketRow, socketStates } from "../lib/socket-table.ts";
+import { systemClock } from "../lib/async/clock.ts";
+import { parseSocketRows, readSocketInodes, type SocketRow, socketStates } from "../lib/net/socket-table.ts";
 import type { EnvoyAdmin } from "./admin-client.ts";
 import { parseListeners } from "./listener-sockets.ts";
 import type { OpenConnections } from "./open-connections.ts";

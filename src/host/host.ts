@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 import { readFile } from "node:fs/promises";
-import type { Clock } from "../lib/clock.ts";
-import type { Logger } from "../lib/log.ts";
-import { startTask } from "../lib/tasks.ts";
+import type { Clock } from "../lib/async/clock.ts";
+import type { Logger } from "../lib/log/log.ts";
+import { startTask } from "../lib/async/tasks.ts";
 import type { HostConfig } from "./host-config.ts";
 import { parseLimits, type ProcessLimits } from "./limits.ts";
 import { type MemoryEvents, readMemoryEvents } from "./memory-events.ts";

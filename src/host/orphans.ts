@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-import type { Clock } from "../lib/clock.ts";
-import type { Logger } from "../lib/log.ts";
-import { startTask } from "../lib/tasks.ts";
+import type { Clock } from "../lib/async/clock.ts";
+import type { Logger } from "../lib/log/log.ts";
+import { startTask } from "../lib/async/tasks.ts";
 import type { SystemCalls } from "./system-calls.ts";
 
 export interface OrphanDeps {

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
-import type { Clock } from "./clock.ts";
-import type { Logger } from "./log.ts";
+import type { Clock } from "./async/clock.ts";
+import type { Logger } from "./log/log.ts";
 
-/** What tests must be able to replace, and nothing else. A room takes what it uses of it. */
+/** What tests must be able to replace, and nothing else. A module takes what it uses of it. */
 export interface Deps {
   readonly log: Logger;
   readonly clock: Clock;

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-import type { Clock } from "./clock.ts";
+import type { Clock } from "./async/clock.ts";
 
 /** By then what follows a start at once, as the log's writer, has been loaded. */
 const settleMs = 1_000;
@@ -44,7 +44,7 @@ export async function releaseStartMemory(clock: Clock, signal: AbortSignal): Pro
   }
 }
 
-/** Takes up more than a page, so that the engine has to look for room: there a collection begins. */
+/** Takes up more than a page, so that the engine has to look for module: there a collection begins. */
 function allocate(): readonly object[] {
   return Array.from({ length: 10_000 }, (_, index) => ({ index }));
 }

@@ -5,7 +5,7 @@ import { createMetricSlices, type MetricSlices } from "./metric-slices.ts";
 import { type MetricName, metricNames as names } from "./names.ts";
 import { processFamilies } from "./process-families.ts";
 
-/** What rooms count in, and how it is exposed. */
+/** What modules count in, and how it is exposed. */
 export interface AgentMetrics extends MetricSlices {
   /** In the order in which they are exposed: the agent's own, then those that pilot-agent has. */
   readonly families: readonly MetricFamily[];

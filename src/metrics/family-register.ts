@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-import type { Logger } from "../lib/log.ts";
+import type { Logger } from "../lib/log/log.ts";
 import type { Measure } from "../lib/measures.ts";
 
 /** `repeated`: another part declared it with the same type; `conflicting`: with another type. */

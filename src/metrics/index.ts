@@ -11,7 +11,7 @@ export type { MetricFamily } from "./metric-family.ts";
 
 /**
  * The merged metrics of agent, Envoy and application. Nothing is loaded before the first scrape.
- * @param extra families that other rooms count in measures of their own
+ * @param extra families that other modules count in measures of their own
  */
 export function lazyMergedScrape(
   config: MergedScrapeConfig,

@@ -16,12 +16,12 @@ export class KeptBytes {
   /** Takes a copy. */
   append(bytes: Uint8Array): void {
     const last = this.#blocks.at(-1);
-    const room = last === undefined ? 0 : last.byteLength - this.#filled;
-    const fits = bytes.subarray(0, room);
+    const module = last === undefined ? 0 : last.byteLength - this.#filled;
+    const fits = bytes.subarray(0, module);
     last?.set(fits, this.#filled);
     this.#filled += fits.byteLength;
     if (fits.byteLength === bytes.byteLength) return;
-    const rest = bytes.subarray(room);
+    const rest = bytes.subarray(module);
     const wanted = Math.min(largestBlockBytes, 2 * (last?.byteLength ?? firstBlockBytes / 2));
     const block = Buffer.allocUnsafeSlow(Math.max(rest.byteLength, wanted));
     block.set(rest);

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-import { type Clock, deadline } from "../lib/clock.ts";
+import { type Clock, deadline } from "../lib/async/clock.ts";
 import { describeError } from "../lib/errors.ts";
-import type { Logger } from "../lib/log.ts";
+import type { Logger } from "../lib/log/log.ts";
 import { acceptsOpenMetrics } from "./accept.ts";
 import type { ScrapeMetrics } from "./metric-slices.ts";
 import { BatchingSink, type ByteSink } from "./batching-sink.ts";

@@ -2,7 +2,7 @@
 import type { DurationMeasure, Measure, Sample } from "../lib/measures.ts";
 import type { MetricName } from "./names.ts";
 
-/** One family as the exposition writes it. What measures it belongs to the room that counts. */
+/** One family as the exposition writes it. What measures it belongs to the module that counts. */
 export type MetricFamily = MetricName &
   (
     | { readonly kind: "counter" | "gauge"; readonly measure: Measure | ComputedMeasure }

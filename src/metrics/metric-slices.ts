@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 import { DurationMeasure, Measure } from "../lib/measures.ts";
 
-/** The plain counters that rooms count in, a slice for each; they cost nothing until a scrape reads them. */
+/** The plain counters that modules count in, a slice for each; they cost nothing until a scrape reads them. */
 export interface MetricSlices {
   readonly start: { readonly durationSeconds: Measure };
   readonly scrape: ScrapeMetrics;

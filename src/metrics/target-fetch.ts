@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-import { formatHostPort } from "../lib/host-port.ts";
+import { formatHostPort } from "../lib/net/host-port.ts";
 import { looksLikeMetrics } from "./body-check.ts";
 import { KeptBytes } from "./kept-bytes.ts";
 import { type Fetch, type FetchTarget, startFetch } from "./http-get.ts";

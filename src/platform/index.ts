@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 import { readFile } from "node:fs/promises";
-import { type Clock, deadline } from "../lib/clock.ts";
+import { type Clock, deadline } from "../lib/async/clock.ts";
 import { readAws } from "./aws.ts";
 import { readAzure } from "./azure.ts";
 import { readGcp } from "./gcp.ts";

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 import type { IncomingMessage } from "node:http";
-import { type Clock, deadline } from "../lib/clock.ts";
+import { type Clock, deadline } from "../lib/async/clock.ts";
 import type { MetadataGet } from "./platform-facts.ts";
 
 export interface MetadataServer {

@@ -27,8 +27,8 @@ export function renderTerminationMessage(
   maxBytes = terminationMessageBytes,
 ): string {
   const title = cutToBytes(`attache ended with code ${String(end.code)}: ${oneLine(end.reason)}\n`, maxBytes);
-  const room = Math.min(mostDetailBytes, maxBytes - Buffer.byteLength(title));
-  const head = title + cutToBytes(detailLines(end), room);
+  const module = Math.min(mostDetailBytes, maxBytes - Buffer.byteLength(title));
+  const head = title + cutToBytes(detailLines(end), module);
   const lines: string[] = [];
   let bytes = Buffer.byteLength(head);
   for (const event of events.toReversed()) {

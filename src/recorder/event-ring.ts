@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-import type { LogFields, LogLevel } from "../lib/log.ts";
+import type { LogFields, LogLevel } from "../lib/log/log.ts";
 
 /** Something that happened, as one line without a line break. */
 export interface RecordedEvent {

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 import { closeSync, constants, openSync, readdirSync, rmSync, writeSync } from "node:fs";
 import { join } from "node:path";
-import { writeFileAtomicSync } from "../lib/atomic-file.ts";
-import { makeDirectorySync } from "../lib/make-directory.ts";
-import type { LogFields, Logger, LogLevel } from "../lib/log.ts";
+import { writeFileAtomicSync } from "../lib/fs/atomic-file.ts";
+import { makeDirectorySync } from "../lib/fs/make-directory.ts";
+import type { LogFields, Logger, LogLevel } from "../lib/log/log.ts";
 import { type AgentEnd, renderAccount, renderTerminationMessage } from "./account.ts";
 import { EventRing, renderEvent } from "./event-ring.ts";
 import type { RecorderConfig } from "./recorder-config.ts";

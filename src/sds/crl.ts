@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-import { runTasks } from "../lib/tasks.ts";
-import { Watched } from "../lib/watched.ts";
+import { runTasks } from "../lib/async/tasks.ts";
+import { ObservableValue } from "../lib/async/observable-value.ts";
 import type { Secret } from "../model/secret.ts";
 import type { CrlSource } from "./secret-source.ts";
 
@@ -20,7 +20,7 @@ export async function* withCrl(
   crl: CrlSource,
   signal: AbortSignal,
 ): AsyncGenerator<SecretWithCrl, void, undefined> {
-  const newest = new Watched<SecretWithCrl>();
+  const newest = new ObservableValue<SecretWithCrl>();
   let secret: Secret | undefined;
   let list: { readonly crlPem: string | undefined } | undefined;
   const publish = (): void => {

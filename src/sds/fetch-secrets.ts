@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-import { type Clock, deadline } from "../lib/clock.ts";
+import { type Clock, deadline } from "../lib/async/clock.ts";
 import { GrpcError, GrpcStatus } from "../lib/grpc/status.ts";
-import { orAborted } from "../lib/tasks.ts";
+import { orAborted } from "../lib/async/tasks.ts";
 import type { SdsObserver } from "./sds-observer.ts";
 import { endError } from "./sds-stream.ts";
 import type { EncodedSecret, SecretHub } from "./secret-hub.ts";

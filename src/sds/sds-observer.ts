@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 import { describeError } from "../lib/errors.ts";
 import { GrpcError, GrpcStatus } from "../lib/grpc/status.ts";
-import type { Logger } from "../lib/log.ts";
+import type { Logger } from "../lib/log/log.ts";
 import { type SdsEvent, type SdsMetrics, resourceLabel } from "./sds-metrics.ts";
 import type { SecretName } from "./secret-name.ts";
 import type { SubscriptionAnswer, SubscriptionReport, VersionedSecret } from "./subscription.ts";
@@ -43,7 +43,7 @@ export class SdsObserver {
     this.#onEvent({ kind: "unsubscribed", resource: name.text });
   }
 
-  /** @param durationMs until the client's flow control had room for the whole answer */
+  /** @param durationMs until the client's flow control had module for the whole answer */
   sent({ deliveries }: SubscriptionAnswer<VersionedSecret>, durationMs: number): void {
     for (const { name, secret } of deliveries) {
       this.#metrics.sent.inc(resourceLabel(name));

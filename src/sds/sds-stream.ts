@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-import type { Clock } from "../lib/clock.ts";
+import type { Clock } from "../lib/async/clock.ts";
 import type { ServerStreamCall } from "../lib/grpc/server.ts";
 import { GrpcError, GrpcStatus } from "../lib/grpc/status.ts";
 import { readWhole } from "../lib/grpc/message.ts";
@@ -114,7 +114,7 @@ class SdsStream implements SecretReader {
     this.#leases.delete(name.text);
   }
 
-  /** Sends until the client has everything. What changes while a message waits for room goes with the next one. */
+  /** Sends until the client has everything. What changes while a message waits for module goes with the next one. */
   #send(): Promise<void> {
     this.#sending ??= this.#sendAll();
     return this.#sending;

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-import { type Clock, abortReason, deadline } from "../lib/clock.ts";
+import { type Clock, abortReason, deadline } from "../lib/async/clock.ts";
 import type { SecretName } from "./secret-name.ts";
 import type { VersionedSecret } from "./subscription.ts";
 

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 import type { Deps } from "../lib/deps.ts";
 import { createGrpcServer } from "../lib/grpc/server.ts";
-import type { UnixListener } from "../lib/unix-socket.ts";
+import type { UnixListener } from "../lib/net/unix-socket.ts";
 import type { Secret } from "../model/secret.ts";
 import { withCrl } from "./crl.ts";
 import { delta } from "./delta.ts";

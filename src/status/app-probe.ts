@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-import { type Clock, deadline } from "../lib/clock.ts";
+import { type Clock, deadline } from "../lib/async/clock.ts";
 import { assertNever } from "../lib/errors.ts";
 import type { ProbeOutcome, ProbeRequest, ProbeSettings } from "./probe-outcome.ts";
 import type { AppProbe, AppProbeHandler } from "./status-config.ts";

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 import type { IncomingMessage, ServerResponse } from "node:http";
-import type { Clock } from "../lib/clock.ts";
-import type { Logger } from "../lib/log.ts";
+import type { Clock } from "../lib/async/clock.ts";
+import type { Logger } from "../lib/log/log.ts";
 import type { AppProber } from "./app-probe.ts";
 import type { Permits } from "./permits.ts";
 import type { ProbeRecord } from "./probe-record.ts";

@@ -5,10 +5,10 @@ import {
   HealthCheckResponse,
   HealthCheckResponse_ServingStatus,
 } from "../gen/grpc/health/v1/health.ts";
-import type { Clock } from "../lib/clock.ts";
+import type { Clock } from "../lib/async/clock.ts";
 import { createGrpcChannel } from "../lib/grpc/client.ts";
 import { GrpcError, GrpcStatus, grpcStatusName } from "../lib/grpc/status.ts";
-import { formatHostPort } from "../lib/host-port.ts";
+import { formatHostPort } from "../lib/net/host-port.ts";
 import { failedProbe, type ProbeAddress } from "./probe-address.ts";
 import type { ProbeOutcome } from "./probe-outcome.ts";
 

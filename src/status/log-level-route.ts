@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 import { parseGoDuration } from "../lib/go-duration.ts";
-import type { Clock } from "../lib/clock.ts";
+import type { Clock } from "../lib/async/clock.ts";
 import type { LogLevelControl } from "./inspection.ts";
 import { type Reply, textReply } from "./reply.ts";
 

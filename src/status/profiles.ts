@@ -3,7 +3,7 @@ import { Session } from "node:inspector/promises";
 import { monitorEventLoopDelay } from "node:perf_hooks";
 import type { Readable } from "node:stream";
 import { getHeapSnapshot } from "node:v8";
-import type { Clock } from "../lib/clock.ts";
+import type { Clock } from "../lib/async/clock.ts";
 import { HeapRedaction } from "./heap-redaction.ts";
 
 /** Delays of the event loop in milliseconds, and what it works for. */

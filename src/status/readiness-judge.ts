@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 import { access } from "node:fs/promises";
-import { type Clock, deadline } from "../lib/clock.ts";
+import { type Clock, deadline } from "../lib/async/clock.ts";
 import { describeError } from "../lib/errors.ts";
-import type { Logger } from "../lib/log.ts";
+import type { Logger } from "../lib/log/log.ts";
 import type { PendingHold } from "../model/readiness.ts";
 import {
   envoyChecks,
@@ -15,9 +15,9 @@ import {
 import { type EndedPhase, type ReadinessCheck, type ReadinessReport, waterfall } from "./readiness-report.ts";
 import type { ReadinessMode } from "./status-config.ts";
 
-/** What readiness is judged by; `agent/` fits each part to the room that knows. */
+/** What readiness is judged by; `agent/` fits each part to the module that knows. */
 export interface ReadinessSources {
-  /** What other rooms wait for, such as the workload certificate. */
+  /** What other modules wait for, such as the workload certificate. */
   readonly holds: { pending(): readonly PendingHold[] };
   /** Undefined when the agent runs without Envoy. */
   readonly envoy: EnvoyReadinessSource | undefined;

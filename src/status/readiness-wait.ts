@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-import { type Clock, deadline } from "../lib/clock.ts";
-import { orAborted } from "../lib/tasks.ts";
+import { type Clock, deadline } from "../lib/async/clock.ts";
+import { orAborted } from "../lib/async/tasks.ts";
 import type { Call } from "./call.ts";
 import { isLoopback } from "./caller.ts";
 import type { ReadinessVerdict } from "./readiness-judge.ts";

@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 import { createServer, type RequestListener, type Server } from "node:http";
-import type { Clock } from "../lib/clock.ts";
+import type { Clock } from "../lib/async/clock.ts";
 import type { Deps } from "../lib/deps.ts";
 import { systemCode } from "../lib/errors.ts";
-import type { Logger } from "../lib/log.ts";
-import { readPortHolder } from "../lib/port-holder.ts";
+import type { Logger } from "../lib/log/log.ts";
+import { readPortHolder } from "../lib/net/port-holder.ts";
 import { createAppProber } from "./app-probe.ts";
 import { ConnectionLimit } from "./connection-limit.ts";
 import { Permits } from "./permits.ts";

@@ -25,7 +25,7 @@ export interface MetricsSource {
   scrape(request: ScrapeRequest, sink: ScrapeSink, signal: AbortSignal): Promise<void>;
 }
 
-/** What the status server tells and sets off; `agent/` fits each part to the room that knows. */
+/** What the status server tells and sets off; `agent/` fits each part to the module that knows. */
 export interface StatusSources extends ReadinessSources {
   readonly metrics: MetricsSource;
   /** Ends the agent at once, without a drain. */

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-import { type Clock, deadline } from "../lib/clock.ts";
+import { type Clock, deadline } from "../lib/async/clock.ts";
 import { AgentError, assertNever } from "../lib/errors.ts";
 import type { WorkloadCheck, WorkloadCheckMethod } from "../model/workload-check.ts";
 import { probeCommand } from "./exec-probe.ts";

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
-import type { Clock } from "../lib/clock.ts";
+import type { Clock } from "../lib/async/clock.ts";
 import { describeError } from "../lib/errors.ts";
-import type { Logger } from "../lib/log.ts";
-import { orAborted } from "../lib/tasks.ts";
+import type { Logger } from "../lib/log/log.ts";
+import { orAborted } from "../lib/async/tasks.ts";
 import type { PendingRecord, RecordHead } from "./cache-record.ts";
 import { type CachedState, CacheStore } from "./cache-store.ts";
 import type { OwnType } from "./own-type.ts";

@@ -3,9 +3,9 @@ import { createHash, type Hash } from "node:crypto";
 import { type FileHandle, open, readFile, rm } from "node:fs/promises";
 import { dirname, join } from "node:path";
 import { AgentError } from "../lib/errors.ts";
-import { InTurn } from "../lib/in-turn.ts";
-import { makeDirectorySync } from "../lib/make-directory.ts";
-import { sha256Hex } from "../lib/sha256.ts";
+import { SerialQueue } from "../lib/async/serial-queue.ts";
+import { makeDirectorySync } from "../lib/fs/make-directory.ts";
+import { sha256Hex } from "../lib/content-hash.ts";
 import type { XdsProtocol } from "./request.ts";
 
 /** What stands at the head of each record, so that a foreign one is known. */
@@ -39,7 +39,7 @@ export class PendingRecord {
   readonly head: RecordHead;
   readonly #path: string;
   readonly #hash: Hash = createHash("sha256");
-  readonly #turns = new InTurn();
+  readonly #turns = new SerialQueue();
   /** All of the answer has been read. */
   isComplete = false;
   #isBroken = false;

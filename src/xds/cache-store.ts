@@ -2,7 +2,7 @@
 import { createHash, randomUUID } from "node:crypto";
 import { readdir, rename, rm } from "node:fs/promises";
 import { join } from "node:path";
-import { InTurn } from "../lib/in-turn.ts";
+import { SerialQueue } from "../lib/async/serial-queue.ts";
 import { CacheRefusedError, PendingRecord, readRecord, type RecordHead } from "./cache-record.ts";
 import { parseResponse, renderResponse, type XdsResource } from "./response.ts";
 import { shortTypeName } from "./type-url.ts";
@@ -28,7 +28,7 @@ const recordsBeforeMerge = 32;
  */
 export class CacheStore {
   readonly #directory: string;
-  readonly #turns = new InTurn();
+  readonly #turns = new SerialQueue();
   #sequence = 0;
 
   constructor(directory: string) {

@@ -2,7 +2,7 @@
 import { type IncomingMessage, readWhole } from "../lib/grpc/message.ts";
 import type { ServerStreamCall } from "../lib/grpc/server.ts";
 import { GrpcError, GrpcStatus } from "../lib/grpc/status.ts";
-import { orAborted, runTasks } from "../lib/tasks.ts";
+import { orAborted, runTasks } from "../lib/async/tasks.ts";
 import type { ProxiedStream, StreamContext } from "./proxied-stream.ts";
 import { nodeFacts, parseRequest, type XdsProtocol, type XdsRequest } from "./request.ts";
 import { Subscriptions } from "./subscriptions.ts";

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
-import { backoffMs } from "../lib/backoff.ts";
+import { backoffMs } from "../lib/async/backoff.ts";
 import { describeError } from "../lib/errors.ts";
 import { GrpcStatus } from "../lib/grpc/status.ts";
-import { InTurn } from "../lib/in-turn.ts";
+import { SerialQueue } from "../lib/async/serial-queue.ts";
 import type { ProxiedStream } from "./proxied-stream.ts";
 import { renderRequest } from "./request.ts";
 import { parseResponse, renderResponse, type XdsResource, type XdsResponse } from "./response.ts";
@@ -44,7 +44,7 @@ export class ExtensionFeed {
   readonly #client: ProxiedStream;
   readonly #converter: ExtensionConverter;
   readonly #signal: AbortSignal;
-  readonly #turns = new InTurn();
+  readonly #turns = new SerialQueue();
   #waiting = 0;
   #received = 0;
   #ownNonces = 0;
@@ -56,7 +56,7 @@ export class ExtensionFeed {
     this.#signal = signal;
   }
 
-  /** Resolves when there is room for another. */
+  /** Resolves when there is module for another. */
   async receive(bytes: Uint8Array, origin: AnswerOrigin): Promise<void> {
     const response = parseResponse(bytes, this.#client.protocol);
     const number = ++this.#received;

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-import type { Clock } from "../lib/clock.ts";
-import { InTurn } from "../lib/in-turn.ts";
+import type { Clock } from "../lib/async/clock.ts";
+import { SerialQueue } from "../lib/async/serial-queue.ts";
 import type { NamedService, NameTable } from "../model/name-table.ts";
 import type { OwnType } from "./own-type.ts";
 import { typeUrls } from "./type-url.ts";
@@ -22,7 +22,7 @@ const atOnce = 200;
  * namespace 4, alt_hosts 5
  */
 export function createNameTable({ clock, publish }: NameTableDeps): OwnType {
-  const turns = new InTurn();
+  const turns = new SerialQueue();
   let isKnown = false;
   return {
     typeUrl: typeUrls.nameTable,

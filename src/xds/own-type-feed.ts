@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 import { describeError } from "../lib/errors.ts";
 import { GrpcStatus } from "../lib/grpc/status.ts";
-import type { Logger } from "../lib/log.ts";
+import type { Logger } from "../lib/log/log.ts";
 import type { OwnType } from "./own-type.ts";
 import { type XdsProtocol, renderRequest } from "./request.ts";
 import { contentOf, type XdsResponse } from "./response.ts";

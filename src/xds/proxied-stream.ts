@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
-import type { Clock } from "../lib/clock.ts";
+import type { Clock } from "../lib/async/clock.ts";
 import type { ServerStreamCall } from "../lib/grpc/server.ts";
-import type { Logger } from "../lib/log.ts";
-import type { TlsClient } from "../lib/tls-client.ts";
+import type { Logger } from "../lib/log/log.ts";
+import type { TlsClient } from "../lib/net/tls-client.ts";
 import type { ExtensionConverter } from "./extension-feed.ts";
 import type { WorkloadHealth } from "./health/health-state.ts";
 import type { OwnType } from "./own-type.ts";

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-import type { Logger } from "../lib/log.ts";
+import type { Logger } from "../lib/log/log.ts";
 import type { Verdict } from "./subscriptions.ts";
 import { shortTypeName } from "./type-url.ts";
 import type { XdsMetrics } from "./xds-metrics.ts";

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 import { X509Certificate } from "node:crypto";
 import { AgentError } from "../lib/errors.ts";
-import { splitPem } from "../lib/pem.ts";
+import { splitPem } from "../lib/pki/pem.ts";
 import type { OwnType } from "./own-type.ts";
 import { typeUrls } from "./type-url.ts";
 import { textOf, wireFields, wireType } from "./wire.ts";

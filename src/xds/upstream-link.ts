@@ -3,7 +3,7 @@ import type { ClientStream } from "../lib/grpc/client.ts";
 import type { IncomingMessage } from "../lib/grpc/message.ts";
 import { GrpcStatus } from "../lib/grpc/status.ts";
 import { describeError } from "../lib/errors.ts";
-import { orAborted } from "../lib/tasks.ts";
+import { orAborted } from "../lib/async/tasks.ts";
 import type { AnswerOrigin, ExtensionFeed } from "./extension-feed.ts";
 import { renderHealthReport, type WorkloadHealth } from "./health/health-state.ts";
 import { type AcceptedOwnType, OwnTypeFeed } from "./own-type-feed.ts";
@@ -49,7 +49,7 @@ export class UpstreamLink implements AnswerOrigin {
 
   /**
    * Sends a request of the client's. Directly after the first one for listeners come the agent's own.
-   * Resolves when there is room for more, or when the stream is gone: then the next one is told of it anyway.
+   * Resolves when there is module for more, or when the stream is gone: then the next one is told of it anyway.
    */
   async send(typeUrl: string, request: Uint8Array): Promise<void> {
     const written = this.#write(request);

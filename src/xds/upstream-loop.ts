@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-import { backoffMs } from "../lib/backoff.ts";
-import { abortReason } from "../lib/clock.ts";
+import { backoffMs } from "../lib/async/backoff.ts";
+import { abortReason } from "../lib/async/clock.ts";
 import { describeError } from "../lib/errors.ts";
 import { GrpcError, GrpcStatus, grpcStatusName } from "../lib/grpc/status.ts";
 import { ExtensionFeed } from "./extension-feed.ts";

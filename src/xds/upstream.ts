@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 import { readFile, stat } from "node:fs/promises";
 import { createGrpcChannel, type ClientStream, type GrpcTarget } from "../lib/grpc/client.ts";
-import type { Clock } from "../lib/clock.ts";
+import type { Clock } from "../lib/async/clock.ts";
 import { describeError } from "../lib/errors.ts";
 import type { Metadata } from "../lib/grpc/metadata.ts";
-import type { Logger } from "../lib/log.ts";
-import type { TlsClient } from "../lib/tls-client.ts";
-import { formatHostPort, type HostPort } from "../lib/host-port.ts";
+import type { Logger } from "../lib/log/log.ts";
+import type { TlsClient } from "../lib/net/tls-client.ts";
+import { formatHostPort, type HostPort } from "../lib/net/host-port.ts";
 import { dialThroughProxy } from "./proxy-dial.ts";
 import type { XdsProtocol } from "./request.ts";
 import type { XdsConfig, XdsUpstream } from "./xds-config.ts";

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-import type { BackoffPolicy } from "../lib/backoff.ts";
-import type { HostPort } from "../lib/host-port.ts";
-import type { TlsClientConfig } from "../lib/tls-client.ts";
+import type { BackoffPolicy } from "../lib/async/backoff.ts";
+import type { HostPort } from "../lib/net/host-port.ts";
+import type { TlsClientConfig } from "../lib/net/tls-client.ts";
 
 /** Envoy's ADS streams, and the control plane that they are passed to. */
 export interface XdsConfig {

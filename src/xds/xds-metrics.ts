@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 import type { DurationMeasure, Measure } from "../lib/measures.ts";
 
-/** Where the proxy counts. Names and series at 0 are the metrics room's affair. */
+/** Where the proxy counts. Names and series at 0 are the metrics module's affair. */
 export interface XdsMetrics {
   /** Sent to the control plane, Envoy's and the agent's own. */
   readonly requests: Measure;

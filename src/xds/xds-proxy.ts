@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
-import type { Clock } from "../lib/clock.ts";
+import type { Clock } from "../lib/async/clock.ts";
 import { createGrpcServer, type GrpcHandler, type GrpcServer } from "../lib/grpc/server.ts";
-import type { Logger } from "../lib/log.ts";
-import { createTlsClient } from "../lib/tls-client.ts";
-import type { UnixListener } from "../lib/unix-socket.ts";
+import type { Logger } from "../lib/log/log.ts";
+import { createTlsClient } from "../lib/net/tls-client.ts";
+import type { UnixListener } from "../lib/net/unix-socket.ts";
 import { AnswerCache, type CacheStatus } from "./answer-cache.ts";
 import { EnvoyStream } from "./envoy-stream.ts";
 import type { WorkloadHealth } from "./health/health-state.ts";

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 import { expect, test } from "vitest";
 import { startEnvoy } from "../../src/envoy/index.ts";
-import { systemClock } from "../../src/lib/clock.ts";
+import { systemClock } from "../../src/lib/async/clock.ts";
 import { freePorts } from "../support/free-ports.ts";
 import { connectingClient, http2Client, keepAliveClient, manyConnectionsClient } from "../support/load/http-clients.ts";
 import { startSteadyLoad } from "../support/load/steady-load.ts";

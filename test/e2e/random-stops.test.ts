@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 import { expect, test } from "vitest";
-import { systemClock } from "../../src/lib/clock.ts";
+import { systemClock } from "../../src/lib/async/clock.ts";
 import { type FakeCa, startFakeCa } from "../fakes/fake-ca.ts";
 import { startPod } from "../support/pod.ts";
 import { startStopwatch } from "../support/stopwatch.ts";

@@ -5,7 +5,7 @@ import { writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { ServerCredentials } from "@grpc/grpc-js";
 import { expect, test } from "vitest";
-import { systemClock } from "../../src/lib/clock.ts";
+import { systemClock } from "../../src/lib/async/clock.ts";
 import { startFakeApp } from "../fakes/fake-app.ts";
 import { startFakeCa } from "../fakes/fake-ca.ts";
 import { startFakeControlPlane } from "../fakes/fake-control-plane.ts";

@@ -2,7 +2,7 @@
 import { createPublicKey, generateKeyPairSync, type KeyObject } from "node:crypto";
 import { Metadata, Server, ServerCredentials, type sendUnaryData, type ServerUnaryCall, status } from "@grpc/grpc-js";
 import { type CertificateFacts, type Issuer, issueCertificate, issueRoot } from "../../src/ca/embedded/issue.ts";
-import { systemClock } from "../../src/lib/clock.ts";
+import { systemClock } from "../../src/lib/async/clock.ts";
 import { parseCertificateRequest, renderCertificateResponse } from "../../src/ca/embedded/service-messages.ts";
 import { readRequest } from "../../src/ca/embedded/csr-reader.ts";
 

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 import { Server, ServerCredentials, type ServerWritableStream, status } from "@grpc/grpc-js";
 import { X509SVIDResponse } from "../../src/gen/spiffe/workload.ts";
-import { splitPem } from "../../src/lib/pem.ts";
+import { splitPem } from "../../src/lib/pki/pem.ts";
 
 /** One identity as the agent gives it. */
 export interface FakeSvid {

@@ -4,7 +4,7 @@ import { createServer } from "node:net";
 import { dirname, join } from "node:path";
 import { describe, expect, test } from "vitest";
 import { renderPrivateKey } from "../../src/cert/csr.ts";
-import { listenUnix } from "../../src/lib/unix-socket.ts";
+import { listenUnix } from "../../src/lib/net/unix-socket.ts";
 import { startFakeCa } from "../fakes/fake-ca.ts";
 import { contentOf, SdsClient } from "../fakes/sds-client.ts";
 import { eventually } from "../support/eventually.ts";

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 import { describe, expect, test } from "vitest";
-import { systemClock } from "../../src/lib/clock.ts";
+import { systemClock } from "../../src/lib/async/clock.ts";
 import { startFakeCa } from "../fakes/fake-ca.ts";
 import { eventually } from "../support/eventually.ts";
 import { startPod } from "../support/pod.ts";

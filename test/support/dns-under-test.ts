@@ -2,8 +2,8 @@
 import { rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { createNames, type DnsConfig, type Names, startDnsProxy } from "../../src/dns/index.ts";
-import type { LogRecord } from "../../src/lib/log.ts";
-import { systemClock } from "../../src/lib/clock.ts";
+import type { LogRecord } from "../../src/lib/log/log.ts";
+import { systemClock } from "../../src/lib/async/clock.ts";
 import { createAgentMetrics } from "../../src/metrics/index.ts";
 import type { NameTable } from "../../src/model/name-table.ts";
 import type { DnsServerAddress } from "./dns-client.ts";

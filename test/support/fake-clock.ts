@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-import { type Clock, abortReason } from "../../src/lib/clock.ts";
+import { type Clock, abortReason } from "../../src/lib/async/clock.ts";
 
 interface Waiter {
   readonly atMs: number;

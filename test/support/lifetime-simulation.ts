@@ -2,7 +2,7 @@
 import { createHash, createPublicKey, type KeyObject, X509Certificate } from "node:crypto";
 import type { CertificateSigner, SignedChain, SigningRequest } from "../../src/cert/index.ts";
 import { createCertStore } from "../../src/cert/index.ts";
-import { splitPem } from "../../src/lib/pem.ts";
+import { splitPem } from "../../src/lib/pki/pem.ts";
 import { newKey, publicKeyOf, testAuthority, testSpiffeId } from "./test-authority.ts";
 import { testCertConfig } from "./test-store.ts";
 import { seededRandom, VirtualClock } from "./virtual-clock.ts";

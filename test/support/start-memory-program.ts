@@ -2,7 +2,7 @@
 // A program whose start leaves garbage behind. Tells how much of the heap is left when that was given back, and how.
 import { constants, PerformanceObserver } from "node:perf_hooks";
 import { getHeapStatistics } from "node:v8";
-import { systemClock } from "../../src/lib/clock.ts";
+import { systemClock } from "../../src/lib/async/clock.ts";
 import { releaseStartMemory } from "../../src/lib/start-memory.ts";
 
 /** Objects that outlive the young generation, and are garbage when this returns. */

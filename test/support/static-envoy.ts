@@ -4,7 +4,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import type { EnvoyAdmin, EnvoyConfig } from "../../src/envoy/index.ts";
 import { createEnvoyAdmin } from "../../src/envoy/running-envoy.ts";
-import { systemClock } from "../../src/lib/clock.ts";
+import { systemClock } from "../../src/lib/async/clock.ts";
 import { envoyBinary } from "./envoy-binary.ts";
 import { eventually } from "./eventually.ts";
 

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-import { systemClock } from "../../src/lib/clock.ts";
-import { createLogger } from "../../src/lib/log.ts";
+import { systemClock } from "../../src/lib/async/clock.ts";
+import { createLogger } from "../../src/lib/log/log.ts";
 import { createAgentMetrics, lazyMergedScrape } from "../../src/metrics/index.ts";
 import { Readiness } from "../../src/model/readiness.ts";
 import { listenStatus, type StatusConfig } from "../../src/status/index.ts";

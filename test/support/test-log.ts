@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-import { createLogger, type Logger, type LogRecord } from "../../src/lib/log.ts";
+import { createLogger, type Logger, type LogRecord } from "../../src/lib/log/log.ts";
 
 /** A logger that keeps its records, and the records. */
 export function testLog(): { readonly log: Logger; readonly records: LogRecord[] } {

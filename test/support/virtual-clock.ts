@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-import { abortReason, type Clock } from "../../src/lib/clock.ts";
+import { abortReason, type Clock } from "../../src/lib/async/clock.ts";
 
 interface Waiter {
   readonly atMs: number;

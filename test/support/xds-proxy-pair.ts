@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 import { join } from "node:path";
 import { createGrpcChannel, type ClientStream } from "../../src/lib/grpc/client.ts";
-import { systemClock } from "../../src/lib/clock.ts";
+import { systemClock } from "../../src/lib/async/clock.ts";
 import { readWhole } from "../../src/lib/grpc/message.ts";
-import type { LogRecord } from "../../src/lib/log.ts";
-import { listenUnix } from "../../src/lib/unix-socket.ts";
+import type { LogRecord } from "../../src/lib/log/log.ts";
+import { listenUnix } from "../../src/lib/net/unix-socket.ts";
 import {
   type OwnType,
   serveXdsProxy,

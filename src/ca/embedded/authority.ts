@@ -2,10 +2,10 @@
 import { createPrivateKey, generateKeyPairSync, type KeyObject, X509Certificate } from "node:crypto";
 import { linkSync, readFileSync, rmSync } from "node:fs";
 import { join } from "node:path";
-import { writeFileAtomicSync } from "../../lib/atomic-file.ts";
+import { writeFileAtomicSync } from "../../lib/fs/atomic-file.ts";
 import { AgentError, systemCode } from "../../lib/errors.ts";
-import { makeDirectorySync } from "../../lib/make-directory.ts";
-import { splitPem } from "../../lib/pem.ts";
+import { makeDirectorySync } from "../../lib/fs/make-directory.ts";
+import { splitPem } from "../../lib/pki/pem.ts";
 import { type Issuer, issueRoot } from "./issue.ts";
 
 /** The embedded CA's root with its key, and the key that signs tokens. */

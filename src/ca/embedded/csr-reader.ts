@@ -2,7 +2,7 @@
 import { createPublicKey, type KeyObject, verify } from "node:crypto";
 import forge from "node-forge";
 import { AgentError } from "../../lib/errors.ts";
-import { splitPem } from "../../lib/pem.ts";
+import { splitPem } from "../../lib/pki/pem.ts";
 
 /** What a signing request asks for; its signature was checked. */
 export interface ReadRequest {

@@ -12,9 +12,9 @@ import {
   derTaggedPrimitive,
   derTime,
   derUtf8String,
-} from "../../lib/der.ts";
-import { formatPem } from "../../lib/pem.ts";
-import { derExtension, derOrganization, derSignatureAlgorithm, derTextName, oid } from "../../lib/x509-der.ts";
+} from "../../lib/pki/der.ts";
+import { formatPem } from "../../lib/pki/pem.ts";
+import { derExtension, derOrganization, derSignatureAlgorithm, derTextName, oid } from "../../lib/pki/x509-der.ts";
 
 /** Who issues: a key and the name that stands as issuer in what it signs. */
 export interface Issuer {

@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 import { type EmbeddedCa, type EmbeddedCaOptions, startEmbeddedCa } from "../../ca/index.ts";
-import { systemClock } from "../../lib/clock.ts";
+import { systemClock } from "../../lib/async/clock.ts";
 import { type FlagSpecs, parseFlags } from "../../lib/flags.ts";
 import { parseGoDuration } from "../../lib/go-duration.ts";
-import { createLogger } from "../../lib/log.ts";
-import { createLogWriter } from "../../lib/log-writer.ts";
-import { writeFileAtomicSync } from "../../lib/atomic-file.ts";
-import { untilAborted } from "../../lib/tasks.ts";
+import { createLogger } from "../../lib/log/log.ts";
+import { createLogWriter } from "../../lib/log/log-writer.ts";
+import { writeFileAtomicSync } from "../../lib/fs/atomic-file.ts";
+import { untilAborted } from "../../lib/async/tasks.ts";
 import type { Command, CommandContext } from "../command.ts";
 import { UsageError } from "../usage-error.ts";
 

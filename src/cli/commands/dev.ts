@@ -11,7 +11,7 @@ import {
   runDev,
   screenFor,
 } from "../../dev/index.ts";
-import { systemClock } from "../../lib/clock.ts";
+import { systemClock } from "../../lib/async/clock.ts";
 import { type FlagSpecs, parseFlags } from "../../lib/flags.ts";
 import { parseGoDuration } from "../../lib/go-duration.ts";
 import type { Command, CommandContext } from "../command.ts";

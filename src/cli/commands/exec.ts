@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 import { isatty } from "node:tty";
-import { systemClock } from "../../lib/clock.ts";
+import { systemClock } from "../../lib/async/clock.ts";
 import { describeError } from "../../lib/errors.ts";
 import { type FlagSpecs, parseFlags } from "../../lib/flags.ts";
 import { parseGoDuration } from "../../lib/go-duration.ts";

@@ -9,12 +9,12 @@ import {
   recorderConfig,
   redactSecrets,
 } from "../../config/index.ts";
-import { systemClock } from "../../lib/clock.ts";
+import { systemClock } from "../../lib/async/clock.ts";
 import { describeError } from "../../lib/errors.ts";
 import { exitCode } from "../../lib/exit-code.ts";
-import { createLogger } from "../../lib/log.ts";
-import { LogLevelSwitch } from "../../lib/log-levels.ts";
-import { type LogWriter, createLogWriter } from "../../lib/log-writer.ts";
+import { createLogger } from "../../lib/log/log.ts";
+import { LogLevelSwitch } from "../../lib/log/log-levels.ts";
+import { type LogWriter, createLogWriter } from "../../lib/log/log-writer.ts";
 import type { Command, CommandContext } from "../command.ts";
 
 export const command: Command = {

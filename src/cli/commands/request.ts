@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 import { globalFlags } from "../../config/global-flags.ts";
-import { deadline, systemClock } from "../../lib/clock.ts";
+import { deadline, systemClock } from "../../lib/async/clock.ts";
 import { AgentError, describeError } from "../../lib/errors.ts";
 import { exitCode } from "../../lib/exit-code.ts";
 import type { FlagSpecs } from "../../lib/flags.ts";

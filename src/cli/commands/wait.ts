@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 import { globalFlags } from "../../config/global-flags.ts";
 import { readStatusPort } from "../../config/status-port.ts";
-import { deadline, systemClock } from "../../lib/clock.ts";
+import { deadline, systemClock } from "../../lib/async/clock.ts";
 import { AgentError } from "../../lib/errors.ts";
 import { exitCode } from "../../lib/exit-code.ts";
 import type { FlagSpecs } from "../../lib/flags.ts";
-import { renderLogTime, renderTextLine } from "../../lib/log-line.ts";
-import { startTask } from "../../lib/tasks.ts";
+import { renderLogTime, renderTextLine } from "../../lib/log/log-line.ts";
+import { startTask } from "../../lib/async/tasks.ts";
 import { AskedAddress } from "../asked-address.ts";
 import type { Command, CommandContext } from "../command.ts";
 import { parseCommandFlags } from "../command-flags.ts";

@@ -4,7 +4,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { renderBootstrap } from "../../bootstrap/index.ts";
 import type { AgentConfig } from "../../config/agent-config.ts";
-import { deadline, systemClock } from "../../lib/clock.ts";
+import { deadline, systemClock } from "../../lib/async/clock.ts";
 
 const timeoutMs = 30_000;
 

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 import { type ClientHttp2Session, connect } from "node:http2";
-import { type Clock, deadline } from "../clock.ts";
+import { type Clock, deadline } from "../async/clock.ts";
 import { describeError } from "../errors.ts";
-import { orAborted } from "../tasks.ts";
+import { orAborted } from "../async/tasks.ts";
 import { errorOfAbort } from "./client-call.ts";
 import { type GrpcTarget, connectHint, dialTarget, formatTarget } from "./dial.ts";
 import { type KeepaliveOptions, keepAlive } from "./keepalive.ts";

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-import { type Clock, DeadlineError, deadline } from "../clock.ts";
+import { type Clock, DeadlineError, deadline } from "../async/clock.ts";
 import { ClientCall, type ClientStream, errorOfAbort } from "./client-call.ts";
 import { ClientConnection, type ClientConnectionOptions } from "./client-connection.ts";
 import { formatTarget } from "./dial.ts";

@@ -2,9 +2,9 @@
 import { type Socket, connect as connectPlain } from "node:net";
 import type { Duplex } from "node:stream";
 import type { ConnectionOptions } from "node:tls";
-import { abortReason } from "../clock.ts";
+import { abortReason } from "../async/clock.ts";
 import { systemCode } from "../errors.ts";
-import { formatHostPort } from "../host-port.ts";
+import { formatHostPort } from "../net/host-port.ts";
 
 /** Where a channel connects to. */
 export type GrpcTarget =

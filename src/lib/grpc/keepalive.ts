@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 import type { Http2Session } from "node:http2";
-import type { Clock } from "../clock.ts";
-import { orAborted } from "../tasks.ts";
+import type { Clock } from "../async/clock.ts";
+import { orAborted } from "../async/tasks.ts";
 
 export interface KeepaliveOptions {
   /** Between two pings. */

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 import { type Http2Stream, constants } from "node:http2";
-import { InTurn } from "../in-turn.ts";
+import { SerialQueue } from "../async/serial-queue.ts";
 import { encodeFrame, encodeFrameHeader } from "./framing.ts";
 import type { MessageWriter } from "./message.ts";
 
@@ -11,7 +11,7 @@ const copyUpToBytes = 8 * 1024;
 export class MessageSender implements MessageWriter {
   readonly #stream: Http2Stream;
   readonly #failure: () => Error;
-  readonly #turns = new InTurn();
+  readonly #turns = new SerialQueue();
   #wake: (() => void) | undefined;
 
   /** @param failure what to throw when the stream is gone */

@@ -7,7 +7,7 @@ import {
   createServer,
 } from "node:http2";
 import type { Socket } from "node:net";
-import type { Clock } from "../clock.ts";
+import type { Clock } from "../async/clock.ts";
 import { type KeepaliveOptions, keepAlive } from "./keepalive.ts";
 import { readWhole } from "./message.ts";
 import { parseGrpcTimeout } from "./metadata.ts";

@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 import { watch } from "node:fs";
 import { createServer } from "node:net";
-import type { Clock } from "../../lib/clock.ts";
+import type { Clock } from "../../lib/async/clock.ts";
 import { describeError } from "../../lib/errors.ts";
 import { createGrpcServer } from "../../lib/grpc/server.ts";
-import { startTask } from "../../lib/tasks.ts";
+import { startTask } from "../../lib/async/tasks.ts";
 import type { XdsProtocol } from "../request.ts";
 import { adsMethods } from "../upstream.ts";
 import { loadEnvoyApi } from "./envoy-api.ts";

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
-import { type Clock, deadline } from "../../lib/clock.ts";
+import { type Clock, deadline } from "../../lib/async/clock.ts";
 import { describeError } from "../../lib/errors.ts";
-import type { Logger } from "../../lib/log.ts";
-import { startTask } from "../../lib/tasks.ts";
+import type { Logger } from "../../lib/log/log.ts";
+import { startTask } from "../../lib/async/tasks.ts";
 import type { HealthCheckConfig } from "./health-check-config.ts";
 import type { WorkloadHealth } from "./health-state.ts";
 

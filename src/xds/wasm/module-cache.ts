@@ -2,9 +2,9 @@
 import { createHash } from "node:crypto";
 import { readdir, readFile, rename, rm, stat, utimes, writeFile } from "node:fs/promises";
 import { dirname, join } from "node:path";
-import type { Clock } from "../../lib/clock.ts";
-import { makeDirectorySync } from "../../lib/make-directory.ts";
-import { sha256Hex } from "../../lib/sha256.ts";
+import type { Clock } from "../../lib/async/clock.ts";
+import { makeDirectorySync } from "../../lib/fs/make-directory.ts";
+import { sha256Hex } from "../../lib/content-hash.ts";
 import type { XdsMetrics } from "../xds-metrics.ts";
 import type { WasmConfig } from "./wasm-config.ts";
 

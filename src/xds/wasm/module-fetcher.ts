@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
-import { backoffMs } from "../../lib/backoff.ts";
-import { type Clock, deadline } from "../../lib/clock.ts";
+import { backoffMs } from "../../lib/async/backoff.ts";
+import { type Clock, deadline } from "../../lib/async/clock.ts";
 import { describeError, systemCode } from "../../lib/errors.ts";
-import { sha256Hex } from "../../lib/sha256.ts";
+import { sha256Hex } from "../../lib/content-hash.ts";
 import { BlockedAddresses } from "./addresses.ts";
 import type { XdsMetrics } from "../xds-metrics.ts";
 import type { RemoteModule } from "./extension.ts";

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 import { systemCode } from "../../lib/errors.ts";
-import { sha256Hex } from "../../lib/sha256.ts";
+import { sha256Hex } from "../../lib/content-hash.ts";
 import { fetchHttp, type HttpAnswer, type HttpFetchOptions } from "./http-fetch.ts";
 import { dockerHub, parseChallenge, parsePullSecret, type RegistryLogin } from "./registry-auth.ts";
 import { unpackModule } from "./unpack.ts";

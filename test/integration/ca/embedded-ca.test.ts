@@ -12,7 +12,7 @@ import {
 } from "../../../src/ca/index.ts";
 import { checkAnswer } from "../../../src/cert/answer.ts";
 import { createKeyAndRequest } from "../../../src/cert/csr.ts";
-import { systemClock } from "../../../src/lib/clock.ts";
+import { systemClock } from "../../../src/lib/async/clock.ts";
 import { runProgram } from "../../support/run-program.ts";
 import { temporaryDirectory } from "../../support/temporary-directory.ts";
 import { testSpiffeId } from "../../support/test-authority.ts";

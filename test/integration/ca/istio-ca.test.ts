@@ -5,7 +5,7 @@ import { join } from "node:path";
 import { createKeyAndRequest, renderPrivateKey } from "../../../src/cert/csr.ts";
 import { describe, expect, test } from "vitest";
 import { type CaClient, CaError, createCaClient, type IstioCaConfig } from "../../../src/ca/index.ts";
-import { systemClock } from "../../../src/lib/clock.ts";
+import { systemClock } from "../../../src/lib/async/clock.ts";
 import { type FakeCa, type FakeCaMode, startFakeCa } from "../../fakes/fake-ca.ts";
 import { freePorts } from "../../support/free-ports.ts";
 import { temporaryDirectory } from "../../support/temporary-directory.ts";

@@ -6,7 +6,7 @@ import { describe, expect, test } from "vitest";
 import { type CaClient, type CaConfig, CaError, type CaRequest, createCaClient } from "../../../src/ca/index.ts";
 import { checkAnswer } from "../../../src/cert/answer.ts";
 import { createKeyAndRequest, renderPrivateKey } from "../../../src/cert/csr.ts";
-import { systemClock } from "../../../src/lib/clock.ts";
+import { systemClock } from "../../../src/lib/async/clock.ts";
 import { startFakeKubernetesCsr } from "../../fakes/fake-kubernetes-csr.ts";
 import { startFakeStepCa } from "../../fakes/fake-step-ca.ts";
 import { startFakeVault } from "../../fakes/fake-vault.ts";

@@ -3,7 +3,7 @@ import { join } from "node:path";
 import { status } from "@grpc/grpc-js";
 import { describe, expect, test } from "vitest";
 import { createWorkloadApi, type WorkloadApiConfig } from "../../../src/ca/index.ts";
-import { systemClock } from "../../../src/lib/clock.ts";
+import { systemClock } from "../../../src/lib/async/clock.ts";
 import { type FakeSvid, type FakeWorkloadApi, startFakeWorkloadApi } from "../../fakes/fake-workload-api.ts";
 import { eventually } from "../../support/eventually.ts";
 import { temporaryDirectory } from "../../support/temporary-directory.ts";

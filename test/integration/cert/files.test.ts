@@ -9,8 +9,8 @@ import {
   watchRevocationList,
 } from "../../../src/cert/index.ts";
 import { followFiles, readTexts } from "../../../src/cert/cert-files.ts";
-import { systemClock } from "../../../src/lib/clock.ts";
-import { formatPem } from "../../../src/lib/pem.ts";
+import { systemClock } from "../../../src/lib/async/clock.ts";
+import { formatPem } from "../../../src/lib/pki/pem.ts";
 import type { Secret } from "../../../src/model/secret.ts";
 import { FakeClock } from "../../support/fake-clock.ts";
 import { eventually } from "../../support/eventually.ts";

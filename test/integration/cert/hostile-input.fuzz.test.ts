@@ -8,9 +8,9 @@ import { AnswerError, checkAnswer } from "../../../src/cert/answer.ts";
 import { createKeyAndRequest } from "../../../src/cert/csr.ts";
 import { checkPair, readRoots } from "../../../src/cert/providing.ts";
 import { IstioCertificateResponse } from "../../../src/gen/istio/v1/auth/ca.ts";
-import { splitDer } from "../../../src/lib/der.ts";
+import { splitDer } from "../../../src/lib/pki/der.ts";
 import { AgentError } from "../../../src/lib/errors.ts";
-import { splitPem } from "../../../src/lib/pem.ts";
+import { splitPem } from "../../../src/lib/pki/pem.ts";
 import { newKey, publicKeyOf, testAuthority, testSpiffeId } from "../../support/test-authority.ts";
 import { seededRandom } from "../../support/virtual-clock.ts";
 

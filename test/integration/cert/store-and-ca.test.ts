@@ -3,7 +3,7 @@ import { writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { describe, expect, test } from "vitest";
 import { createCaClient } from "../../../src/ca/index.ts";
-import { systemClock } from "../../../src/lib/clock.ts";
+import { systemClock } from "../../../src/lib/async/clock.ts";
 import { type FakeCa, type FakeCaMode, type FakeCaOptions, startFakeCa } from "../../fakes/fake-ca.ts";
 import { eventually } from "../../support/eventually.ts";
 import { startStopwatch } from "../../support/stopwatch.ts";

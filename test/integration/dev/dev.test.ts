@@ -5,7 +5,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { describe, expect, test } from "vitest";
 import type { DevReport } from "../../../src/dev/report.ts";
-import { systemClock } from "../../../src/lib/clock.ts";
+import { systemClock } from "../../../src/lib/async/clock.ts";
 import { eventually } from "../../support/eventually.ts";
 import { type RunningProgram, startProgram } from "../../support/program.ts";
 import { temporaryDirectory } from "../../support/temporary-directory.ts";

@@ -16,8 +16,8 @@ import {
   workloadNames,
 } from "../../../src/dev/mesh.ts";
 import { installResource, installResources, placeholdersOf } from "../../../src/dev/resources.ts";
-import { writeFileAtomicSync } from "../../../src/lib/atomic-file.ts";
-import { systemClock } from "../../../src/lib/clock.ts";
+import { writeFileAtomicSync } from "../../../src/lib/fs/atomic-file.ts";
+import { systemClock } from "../../../src/lib/async/clock.ts";
 import { envoyBinary } from "../../support/envoy-binary.ts";
 import { eventually } from "../../support/eventually.ts";
 import { freePorts } from "../../support/free-ports.ts";

@@ -8,7 +8,7 @@ import { proveMtls } from "../../../src/dev/prove-mtls.ts";
 import { proveRotation, type RotationProofOptions } from "../../../src/dev/prove-rotation.ts";
 import { installResources } from "../../../src/dev/resources.ts";
 import { startRotationWatch } from "../../../src/dev/rotation-watch.ts";
-import { systemClock } from "../../../src/lib/clock.ts";
+import { systemClock } from "../../../src/lib/async/clock.ts";
 import { answer, startFakeApp } from "../../fakes/fake-app.ts";
 import { eventually } from "../../support/eventually.ts";
 import { temporaryDirectory } from "../../support/temporary-directory.ts";

@@ -6,7 +6,7 @@ import { askLoopback } from "../../../src/dev/loopback-http.ts";
 import { proveMtls } from "../../../src/dev/prove-mtls.ts";
 import { provePlainTextRefused } from "../../../src/dev/prove-plain-text.ts";
 import { proveRotation } from "../../../src/dev/prove-rotation.ts";
-import { systemClock } from "../../../src/lib/clock.ts";
+import { systemClock } from "../../../src/lib/async/clock.ts";
 import { eventually } from "../../support/eventually.ts";
 import { createOpensslPki } from "../../support/openssl-pki.ts";
 import { temporaryDirectory } from "../../support/temporary-directory.ts";

@@ -6,7 +6,7 @@ import { expect, test } from "vitest";
 import { type DevConfig, runDev } from "../../../src/dev/index.ts";
 import { askLoopback } from "../../../src/dev/loopback-http.ts";
 import type { DevReport } from "../../../src/dev/report.ts";
-import { systemClock } from "../../../src/lib/clock.ts";
+import { systemClock } from "../../../src/lib/async/clock.ts";
 import { envoyBinary } from "../../support/envoy-binary.ts";
 import { eventually } from "../../support/eventually.ts";
 import { temporaryDirectory } from "../../support/temporary-directory.ts";

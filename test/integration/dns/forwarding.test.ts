@@ -178,7 +178,7 @@ test("2.5: a reply from another address than the one that was asked does not arr
   liar.close();
 });
 
-test("7.2, B22: a large answer comes whole over TCP and to who announces room, else cut and marked", async () => {
+test("7.2, B22: a large answer comes whole over TCP and to who announces module, else cut and marked", async () => {
   const many = Array.from({ length: 90 }, (_, i) => `192.0.2.${String(i)}`);
   await using resolver = await startFakeResolver(answering({ [`${name}.`]: many }));
   await using dns = await startDns({ table: [], resolvers: [resolver] });

@@ -4,7 +4,7 @@ import { connect, createServer, type Socket } from "node:net";
 import { describe, expect, test } from "vitest";
 import { EnvoyAdminError, type EnvoyAdmin, exitCodeFor, startEnvoy } from "../../../src/envoy/index.ts";
 import { createEnvoyAdmin, drainAndStop, readEnvoyReadiness } from "../../../src/envoy/running-envoy.ts";
-import { systemClock } from "../../../src/lib/clock.ts";
+import { systemClock } from "../../../src/lib/async/clock.ts";
 import { isRunning } from "../../support/process-state.ts";
 import { staticEnvoy } from "../../support/static-envoy.ts";
 import { startStopwatch } from "../../support/stopwatch.ts";

@@ -6,7 +6,7 @@ import { dirname, join } from "node:path";
 import { afterEach, describe, expect, test } from "vitest";
 import { EnvoyExitedError, EnvoyMissingError, exitCodeFor, startEnvoy } from "../../../src/envoy/index.ts";
 import { type Lifeline, lifelinePlaces } from "../../../src/envoy/lifeline.ts";
-import { systemClock } from "../../../src/lib/clock.ts";
+import { systemClock } from "../../../src/lib/async/clock.ts";
 import { eventually } from "../../support/eventually.ts";
 import { isRunning } from "../../support/process-state.ts";
 import { staticEnvoy } from "../../support/static-envoy.ts";

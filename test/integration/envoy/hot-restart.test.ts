@@ -5,7 +5,7 @@ import { join } from "node:path";
 import { describe, expect, test } from "vitest";
 import { type EnvoyConfig, exitCodeFor, startEnvoy } from "../../../src/envoy/index.ts";
 import { createEnvoyAdmin } from "../../../src/envoy/running-envoy.ts";
-import { systemClock } from "../../../src/lib/clock.ts";
+import { systemClock } from "../../../src/lib/async/clock.ts";
 import { envoyBinary } from "../../support/envoy-binary.ts";
 import { eventually } from "../../support/eventually.ts";
 import { freePorts } from "../../support/free-ports.ts";

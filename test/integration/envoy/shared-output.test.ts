@@ -3,7 +3,7 @@ import { spawn } from "node:child_process";
 import { chmod, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { expect, test } from "vitest";
-import { systemClock } from "../../../src/lib/clock.ts";
+import { systemClock } from "../../../src/lib/async/clock.ts";
 import { staticEnvoy } from "../../support/static-envoy.ts";
 import { temporaryDirectory } from "../../support/temporary-directory.ts";
 

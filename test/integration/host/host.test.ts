@@ -6,7 +6,7 @@ import { describe, expect, test } from "vitest";
 import { startHost } from "../../../src/host/index.ts";
 import { parseLimits } from "../../../src/host/limits.ts";
 import { watchOwnChildren } from "../../../src/host/own-children.ts";
-import { systemClock } from "../../../src/lib/clock.ts";
+import { systemClock } from "../../../src/lib/async/clock.ts";
 import { eventually } from "../../support/eventually.ts";
 import { testLog } from "../../support/test-log.ts";
 

@@ -3,7 +3,7 @@ import { createServer } from "node:https";
 import { promisify } from "node:util";
 import { gunzip, zstdDecompress } from "node:zlib";
 import { expect, test } from "vitest";
-import { systemClock } from "../../../src/lib/clock.ts";
+import { systemClock } from "../../../src/lib/async/clock.ts";
 import { Measure } from "../../../src/lib/measures.ts";
 import { createAgentMetrics, lazyMergedScrape } from "../../../src/metrics/index.ts";
 import { createMergedScrape } from "../../../src/metrics/merged-scrape.ts";
@@ -165,7 +165,7 @@ test("M5 the answer is compressed as the scraper likes it best", async () => {
   }
 });
 
-test("a family that a room counts in a measure of its own is exposed beside the others", async () => {
+test("a family that a module counts in a measure of its own is exposed beside the others", async () => {
   const metrics = createAgentMetrics({ version: "test", now: () => 0, certificates: () => [] });
   const measure = new Measure();
   measure.set(7);

@@ -3,7 +3,7 @@ import { randomBytes } from "node:crypto";
 import { once } from "node:events";
 import { connect } from "node:net";
 import { expect, test } from "vitest";
-import { systemClock } from "../../../src/lib/clock.ts";
+import { systemClock } from "../../../src/lib/async/clock.ts";
 import { createGrpcChannel } from "../../../src/lib/grpc/client.ts";
 import { readWhole } from "../../../src/lib/grpc/message.ts";
 import { contentOf } from "../../fakes/sds-client.ts";

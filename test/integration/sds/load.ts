@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-import { systemClock } from "../../../src/lib/clock.ts";
-import { startTask } from "../../../src/lib/tasks.ts";
+import { systemClock } from "../../../src/lib/async/clock.ts";
+import { startTask } from "../../../src/lib/async/tasks.ts";
 
 /** Requests at a steady rate, whatever becomes of the ones before, until disposed. */
 export interface Load extends AsyncDisposable {

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 import { X509Certificate } from "node:crypto";
 import { expect, test } from "vitest";
-import { systemClock } from "../../../src/lib/clock.ts";
+import { systemClock } from "../../../src/lib/async/clock.ts";
 import { eventually } from "../../support/eventually.ts";
 import { testAuthority } from "../../support/test-authority.ts";
 import { issue } from "./issued.ts";

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 import { status } from "@grpc/grpc-js";
 import { describe, expect, test } from "vitest";
-import { systemClock } from "../../../src/lib/clock.ts";
+import { systemClock } from "../../../src/lib/async/clock.ts";
 import { contentOf, decodeSecret, type SecretsAnswer, secretTypeUrl } from "../../fakes/sds-client.ts";
 import { eventually } from "../../support/eventually.ts";
 import { bundle, certificate, startTestServer } from "./test-server.ts";

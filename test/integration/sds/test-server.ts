@@ -1,16 +1,16 @@
 // SPDX-License-Identifier: Apache-2.0
 import { join } from "node:path";
-import { systemClock } from "../../../src/lib/clock.ts";
-import type { LogRecord } from "../../../src/lib/log.ts";
-import { listenUnix } from "../../../src/lib/unix-socket.ts";
-import { Watched } from "../../../src/lib/watched.ts";
+import { systemClock } from "../../../src/lib/async/clock.ts";
+import type { LogRecord } from "../../../src/lib/log/log.ts";
+import { listenUnix } from "../../../src/lib/net/unix-socket.ts";
+import { ObservableValue } from "../../../src/lib/async/observable-value.ts";
 import type { Secret } from "../../../src/model/secret.ts";
 import { type SdsConfig, type SdsEvent, type SdsMetrics, createSdsMetrics, serveSds } from "../../../src/sds/index.ts";
 import { SdsClient } from "../../fakes/sds-client.ts";
 import { temporaryDirectory } from "../../support/temporary-directory.ts";
 import { testLog } from "../../support/test-log.ts";
 
-/** The SDS room on a socket of its own, with a source that the test holds. */
+/** The SDS module on a socket of its own, with a source that the test holds. */
 export interface TestServer extends AsyncDisposable {
   readonly socketPath: string;
   readonly directory: string;
@@ -36,15 +36,15 @@ export async function startTestServer(config: Partial<SdsConfig> = {}, withCrl =
   const { log, records } = testLog();
   const metrics = createSdsMetrics();
   const events: SdsEvent[] = [];
-  const secrets = new Map<string, Watched<Secret>>();
+  const secrets = new Map<string, ObservableValue<Secret>>();
   const failures = new Map<string, Error>();
   const watched = new Set<string>();
-  const secretOf = (name: string): Watched<Secret> => {
-    const watched = secrets.get(name) ?? new Watched<Secret>();
+  const secretOf = (name: string): ObservableValue<Secret> => {
+    const watched = secrets.get(name) ?? new ObservableValue<Secret>();
     secrets.set(name, watched);
     return watched;
   };
-  const lists = new Watched<{ readonly crlPem: string | undefined }>();
+  const lists = new ObservableValue<{ readonly crlPem: string | undefined }>();
   const crl = {
     async *watch(signal: AbortSignal) {
       for await (const { crlPem } of lists.watch(signal)) yield crlPem;

@@ -3,7 +3,7 @@ import { fork } from "node:child_process";
 import { once } from "node:events";
 import { fileURLToPath } from "node:url";
 import { expect, test } from "vitest";
-import { systemClock } from "../../../src/lib/clock.ts";
+import { systemClock } from "../../../src/lib/async/clock.ts";
 import { answer, startFakeApp } from "../../fakes/fake-app.ts";
 import { eventually } from "../../support/eventually.ts";
 import { percentile, startProber } from "../../support/prober.ts";

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 import { expect, test } from "vitest";
-import { systemClock } from "../../../src/lib/clock.ts";
+import { systemClock } from "../../../src/lib/async/clock.ts";
 import type { WorkloadCheckMethod } from "../../../src/model/workload-check.ts";
 import { checkWorkload, WorkloadCheckError } from "../../../src/status/index.ts";
 import { answer, routes, startFakeApp } from "../../fakes/fake-app.ts";

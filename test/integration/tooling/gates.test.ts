@@ -37,13 +37,13 @@ interface Violation {
 
 const violations: readonly Violation[] = [
   {
-    title: "an import from a sister room",
+    title: "an import from a sister module",
     gate: "imports",
     files: {
       "src/sds/planted.ts": `${header}import { other } from "../cert/planted.ts";\n\nexport const planted = other;\n`,
       "src/cert/planted.ts": `${header}export const other = 1;\n`,
     },
-    found: /error rooms-stay-apart: src\/sds\/planted\.ts → src\/cert\/planted\.ts/,
+    found: /error modules-stay-apart: src\/sds\/planted\.ts → src\/cert\/planted\.ts/,
   },
   {
     title: "an unused export",

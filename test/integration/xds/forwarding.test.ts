@@ -2,7 +2,7 @@
 import { status } from "@grpc/grpc-js";
 import { describe, expect, test } from "vitest";
 import { createMachineToken } from "../../../src/ca/index.ts";
-import { systemClock } from "../../../src/lib/clock.ts";
+import { systemClock } from "../../../src/lib/async/clock.ts";
 import { renderResponse } from "../../../src/xds/response.ts";
 import { textField } from "../../../src/xds/wire.ts";
 import { typeUrls } from "../../../src/xds/type-url.ts";

@@ -5,7 +5,7 @@ import type { AddressInfo } from "node:net";
 import { basename } from "node:path";
 import { gzipSync } from "node:zlib";
 import { expect, test } from "vitest";
-import { systemClock } from "../../../src/lib/clock.ts";
+import { systemClock } from "../../../src/lib/async/clock.ts";
 import type { RemoteModule } from "../../../src/xds/wasm/extension.ts";
 import { ModuleFetcher } from "../../../src/xds/wasm/module-fetcher.ts";
 import type { WasmConfig } from "../../../src/xds/wasm/wasm-config.ts";

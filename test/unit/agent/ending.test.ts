@@ -34,7 +34,7 @@ test("quitting skips the drain, and so does a drain that was asked for before", 
   expect(drained.wantsDrain).toBe(false);
 });
 
-test("the first failure of a room is the one that the agent ends with", () => {
+test("the first failure of a module is the one that the agent ends with", () => {
   using ending = new Ending(new AbortController().signal);
   ending.fail(new Error("first"));
   ending.fail(new Error("second"));

@@ -2,7 +2,7 @@
 import { describe, expect, test } from "vitest";
 import type { CaAnswer, CaClient } from "../../../src/ca/index.ts";
 import { createFailoverClient } from "../../../src/ca/failover.ts";
-import { untilAborted } from "../../../src/lib/tasks.ts";
+import { untilAborted } from "../../../src/lib/async/tasks.ts";
 import { caRequest } from "../../support/ca-request.ts";
 import { FakeClock } from "../../support/fake-clock.ts";
 import { testLog } from "../../support/test-log.ts";

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 import { expect, test } from "vitest";
 import type { CertificateSigner, SigningRequest } from "../../../src/cert/index.ts";
-import { untilAborted } from "../../../src/lib/tasks.ts";
+import { untilAborted } from "../../../src/lib/async/tasks.ts";
 import { eventually } from "../../support/eventually.ts";
 import { FakeClock } from "../../support/fake-clock.ts";
 import { testAuthority } from "../../support/test-authority.ts";

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 import { expect, test } from "vitest";
-import { formatIp } from "../../../src/lib/ip-address.ts";
+import { formatIp } from "../../../src/lib/net/ip-address.ts";
 import { debugTable } from "../../../src/dns/debug-table.ts";
 import { buildLookupTable } from "../../../src/dns/lookup-table.ts";
 import type { NameTable } from "../../../src/model/name-table.ts";

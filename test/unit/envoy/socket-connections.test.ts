@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 import { expect, test } from "vitest";
 import { countByPort } from "../../../src/envoy/socket-connections.ts";
-import { parseSocketRows } from "../../../src/lib/socket-table.ts";
+import { parseSocketRows } from "../../../src/lib/net/socket-table.ts";
 
 const table = `  sl  local_address rem_address   st tx_queue rx_queue tr tm->when retrnsmt   uid  timeout inode
    0: 00000000:3A9E 00000000:0000 0A 00000000:00000000 00:00000000 00000000  1337        0 4908425 1 00000000bdfd4dd2 100 0 0 10 0

@@ -1,14 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
 import { expect, test } from "vitest";
-import { Watched } from "../../../src/lib/watched.ts";
+import { ObservableValue } from "../../../src/lib/async/observable-value.ts";
 import type { Secret } from "../../../src/model/secret.ts";
 import { withCrl } from "../../../src/sds/crl.ts";
 
 const roots = (rootsPem: string): Secret => ({ kind: "trust-bundle", rootsPem });
 
 function joined(stop: AbortSignal) {
-  const secrets = new Watched<Secret>();
-  const lists = new Watched<{ readonly crlPem: string | undefined }>();
+  const secrets = new ObservableValue<Secret>();
+  const lists = new ObservableValue<{ readonly crlPem: string | undefined }>();
   const crl = {
     async *watch(signal: AbortSignal) {
       for await (const { crlPem } of lists.watch(signal)) yield crlPem;
@@ -51,7 +51,7 @@ test("a source that fails ends the whole with its error", async () => {
     throw new Error("no such bundle");
     yield roots("");
   };
-  const lists = new Watched<string>("list");
+  const lists = new ObservableValue<string>("list");
   const joint = withCrl(broken, { watch: (signal) => lists.watch(signal) }, new AbortController().signal);
   await expect(joint.next()).rejects.toThrow("no such bundle");
 });

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 import { expect, test } from "vitest";
-import { Watched } from "../../../src/lib/watched.ts";
+import { ObservableValue } from "../../../src/lib/async/observable-value.ts";
 import { type EncodedSecret, SecretHub, type SecretReader } from "../../../src/sds/secret-hub.ts";
 import { type SecretName, parseSecretName } from "../../../src/sds/secret-name.ts";
 import { FakeClock } from "../../support/fake-clock.ts";
@@ -27,7 +27,7 @@ const certificate = bundle;
 
 function setupHub() {
   const clock = new FakeClock();
-  const sources = { default: new Watched<Buffer>(), ROOTCA: new Watched<Buffer>() };
+  const sources = { default: new ObservableValue<Buffer>(), ROOTCA: new ObservableValue<Buffer>() };
   const watches: string[] = [];
   const hub = new SecretHub({
     clock,

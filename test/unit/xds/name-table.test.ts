@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 import { expect, test } from "vitest";
-import { systemClock } from "../../../src/lib/clock.ts";
+import { systemClock } from "../../../src/lib/async/clock.ts";
 import type { NameTable } from "../../../src/model/name-table.ts";
 import { createNameTable } from "../../../src/xds/name-table.ts";
 import type { OwnType } from "../../../src/xds/own-type.ts";

@@ -4,7 +4,7 @@ import { createServer } from "node:net";
 import { join } from "node:path";
 import * as grpc from "@grpc/grpc-js";
 import { expect, test } from "vitest";
-import { systemClock } from "../../../../src/lib/clock.ts";
+import { systemClock } from "../../../../src/lib/async/clock.ts";
 import { createGrpcChannel, type GrpcChannelOptions, type GrpcTarget } from "../../../../src/lib/grpc/client.ts";
 import { type IncomingMessage, readWhole } from "../../../../src/lib/grpc/message.ts";
 import { GrpcStatus } from "../../../../src/lib/grpc/status.ts";

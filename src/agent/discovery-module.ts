@@ -1,0 +1,82 @@
+// SPDX-License-Identifier: Apache-2.0
+import type { CloudTokenConfig } from "../ca/index.ts";
+import type { AgentConfig } from "../config/agent-config.ts";
+import type { Deps } from "../lib/deps.ts";
+import type { Measure } from "../lib/measures.ts";
+import type { UnixListener } from "../lib/net/unix-socket.ts";
+import type { MetricFamily } from "../metrics/index.ts";
+import type { Readiness, ReadinessHold } from "../model/readiness.ts";
+import type { CacheStatus, XdsDeps, XdsProxy } from "../xds/index.ts";
+import type { DnsModule } from "./dns-module.ts";
+import type { Identity } from "./identity-modules.ts";
+
+export interface DiscoveryStart {
+  readonly config: AgentConfig;
+  readonly socket: UnixListener | undefined;
+  readonly identity: Identity;
+  readonly holds: Readiness;
+  /** Who wants the names of the mesh; undefined: nobody. */
+  readonly dns: Pick<DnsModule, "replace"> | undefined;
+}
+
+/**
+ * Passes Envoy's configuration on from the control plane. What is started goes to `modules`.
+ * @returns undefined when Envoy reads its configuration from files
+ */
+export async function startDiscovery(
+  { config: { envoy, xds }, socket, identity, holds, dns }: DiscoveryStart,
+  modules: AsyncDisposableStack,
+  deps: Deps,
+): Promise<XdsProxy | undefined> {
+  if (xds.kind === "files" || socket === undefined) return undefined;
+  const { createNameTable, createTrustAnchors, serveXdsProxy } = await import("../xds/index.ts");
+  const metrics = identity.metrics.agent.xds;
+  identity.metrics.addFamilies([
+    counter("attache_xds_rejections_total", "Updates that Envoy or the agent refused, by type.", metrics.rejections),
+    gauge("attache_xds_rejected", "1 while the last update of the type stands refused, else 0.", metrics.rejected),
+    gauge(
+      "attache_xds_cache_staleness_seconds",
+      "Seconds since the control plane was last heard of, while the cache serves Envoy; else 0.",
+      metrics.cacheStalenessSeconds,
+    ),
+  ]);
+  const anchors = createTrustAnchors((pems) => {
+    identity.setMeshAnchors(pems);
+  });
+  const nameTypes = dns === undefined ? [] : [createNameTable({ clock: deps.clock, publish: dns.replace })];
+  const ownTypes = [...nameTypes, ...(xds.proxyConfigOverXds ? [anchors] : [])];
+  const log = deps.log.scope("xdsproxy");
+  const maxEnvoyStreams = envoy.hotRestart === undefined ? 1 : 2;
+  const { wasm } = xds;
+  const readToken = await machineToken(xds.cloudToken, deps);
+  const onCache = cacheNote(holds);
+  return modules.use(
+    serveXdsProxy(socket, xds.proxy, { ...deps, log, metrics, ownTypes, readToken, wasm, maxEnvoyStreams, onCache }),
+  );
+}
+
+/** Undefined where the token is a file. */
+async function machineToken(config: CloudTokenConfig | undefined, deps: Deps): Promise<XdsDeps["readToken"]> {
+  if (config === undefined) return undefined;
+  const { createMachineToken } = await import("../ca/index.ts");
+  return createMachineToken(config, deps);
+}
+
+/** Old configuration is better than none: it is told beside readiness, and does not gate it. */
+function cacheNote(holds: Readiness): (cache: CacheStatus | undefined) => void {
+  let note: ReadinessHold | undefined;
+  return (cache) => {
+    note?.release();
+    if (cache === undefined) return;
+    const detail = `served from cache, kept at ${new Date(cache.savedAtMs).toISOString()}; the control plane is silent`;
+    note = holds.note("xds", detail);
+  };
+}
+
+function counter(name: string, help: string, measure: Measure): MetricFamily {
+  return { name, help, kind: "counter", measure };
+}
+
+function gauge(name: string, help: string, measure: Measure): MetricFamily {
+  return { name, help, kind: "gauge", measure };
+}

@@ -1,0 +1,137 @@
+// SPDX-License-Identifier: Apache-2.0
+import { constants, fstatSync, openSync, writeSync } from "node:fs";
+import { systemClock } from "../async/clock.ts";
+import { systemCode } from "../errors.ts";
+
+/** What waits for a slow reader, in memory. */
+const mostWaitingBytes = 1024 * 1024;
+const retryEveryMs = 10;
+/** A reader that takes nothing for so long is taken for none. */
+const patienceMs = 1_000;
+
+/**
+ * Writes whole lines to a descriptor, in order. A full pipe is no reason to wait: probes have to be answered meanwhile.
+ * Lines are kept for its reader up to a limit; above it, it is waited for once, and then lines are lost, and counted.
+ */
+export class LineOutput {
+  readonly #descriptor: number;
+  readonly #onLost: (lines: number) => void;
+  readonly #waiting: Uint8Array[] = [];
+  #waitingBytes = 0;
+  #isStuck = false;
+  #lost = 0;
+  #retrying: Promise<void> | undefined;
+  readonly #ended = new AbortController();
+
+  /** @param onLost called when the reader takes lines again, after some were lost */
+  constructor(descriptor: number, onLost: (lines: number) => void) {
+    this.#descriptor = descriptor;
+    this.#onLost = onLost;
+  }
+
+  write(line: string): void {
+    const bytes = Buffer.from(line);
+    const rest = this.#waiting.length === 0 ? bytes.subarray(writeSome(this.#descriptor, bytes)) : bytes;
+    if (rest.length === 0) return;
+    const isBegun = rest.length < bytes.length;
+    if (!isBegun && this.#waitingBytes + rest.length > mostWaitingBytes && !this.#makeRoom(rest.length)) {
+      this.#lost++;
+      return;
+    }
+    this.#waiting.push(rest);
+    this.#waitingBytes += rest.length;
+    this.#retrying ??= this.#retry().finally(() => {
+      this.#retrying = undefined;
+    });
+  }
+
+  /** Waits until all is taken, or until the reader has taken nothing for a second. */
+  async end(): Promise<void> {
+    let idleMs = 0;
+    while (this.#waiting.length > 0 && idleMs < patienceMs) {
+      idleMs = this.#flush() ? 0 : idleMs + retryEveryMs;
+      await systemClock.delay(retryEveryMs);
+    }
+    this.#ended.abort();
+  }
+
+  async #retry(): Promise<void> {
+    while (this.#waiting.length > 0 && !this.#ended.signal.aborted) {
+      await systemClock.delay(retryEveryMs, this.#ended.signal).catch(() => undefined);
+      if (this.#flush()) this.#isStuck = false;
+    }
+    const lost = this.#lost;
+    this.#lost = 0;
+    if (lost > 0 && !this.#ended.signal.aborted) this.#onLost(lost);
+  }
+
+  /** The only wait that holds everything up; a reader that let it run out is not waited for again before it reads. */
+  #makeRoom(bytes: number): boolean {
+    for (let waitedMs = 0; !this.#isStuck; waitedMs += retryEveryMs) {
+      if (this.#flush()) waitedMs = 0;
+      if (this.#waitingBytes + bytes <= mostWaitingBytes) return true;
+      if (waitedMs >= patienceMs) this.#isStuck = true;
+      else holdUp(retryEveryMs);
+    }
+    return false;
+  }
+
+  /** @returns whether the reader has taken anything */
+  #flush(): boolean {
+    const before = this.#waitingBytes;
+    for (let [first] = this.#waiting; first !== undefined; [first] = this.#waiting) {
+      const written = writeSome(this.#descriptor, first);
+      this.#waitingBytes -= written;
+      if (written < first.length) {
+        this.#waiting[0] = first.subarray(written);
+        break;
+      }
+      this.#waiting.shift();
+    }
+    return this.#waitingBytes < before;
+  }
+}
+
+/** @returns how many bytes are dealt with: all of them too where nobody can read them any more */
+function writeSome(descriptor: number, bytes: Uint8Array): number {
+  let written = 0;
+  try {
+    while (written < bytes.length) written += writeSync(descriptor, bytes, written);
+  } catch (error) {
+    if (systemCode(error) === "EAGAIN") return written;
+    return bytes.length;
+  }
+  return written;
+}
+
+/**
+ * Writes all of the text before it returns, for a command that has nothing else to do. Where nobody reads it any more,
+ * or a full pipe is not read for a second, the rest is lost: what the command does counts, and its exit code.
+ */
+export function writeAllSync(descriptor: number, text: string): void {
+  let rest: Uint8Array = Buffer.from(text);
+  for (let idleMs = 0; rest.length > 0 && idleMs < patienceMs; idleMs += retryEveryMs) {
+    const written = writeSome(descriptor, rest);
+    if (written > 0) idleMs = 0;
+    rest = rest.subarray(written);
+    if (rest.length > 0) holdUp(retryEveryMs);
+  }
+}
+
+function holdUp(ms: number): void {
+  Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, ms);
+}
+
+/**
+ * A descriptor for standard output or error on which a write never waits. Where it is a pipe, it is opened anew: to make
+ * the inherited one non-blocking would do so for Envoy too, which shares it.
+ */
+export function openWithoutWait(standard: 1 | 2): number {
+  try {
+    if (!fstatSync(standard).isFIFO()) return standard;
+    return openSync(`/proc/self/fd/${String(standard)}`, constants.O_WRONLY | constants.O_NONBLOCK);
+  } catch {
+    // another user's pipe, or a system without /proc
+    return standard;
+  }
+}

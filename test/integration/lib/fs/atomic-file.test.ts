@@ -1,0 +1,51 @@
+// SPDX-License-Identifier: Apache-2.0
+import { mkdirSync, openSync, readdirSync, readFileSync, readSync, closeSync, statSync } from "node:fs";
+import { join } from "node:path";
+import { expect, test } from "vitest";
+import { writeFileAtomicSync } from "../../../../src/lib/fs/atomic-file.ts";
+import { temporaryDirectory } from "../../../support/temporary-directory.ts";
+
+const modeOf = (path: string): string => (statSync(path).mode & 0o777).toString(8);
+
+test("a file has its mode whatever the umask is, in folders for its owner alone", async () => {
+  await using directory = await temporaryDirectory();
+  const path = join(directory.path, "a/b/f");
+  const before = process.umask(0o077);
+  try {
+    writeFileAtomicSync(path, "text", 0o644);
+  } finally {
+    process.umask(before);
+  }
+  expect([modeOf(path), modeOf(join(directory.path, "a")), modeOf(join(directory.path, "a/b"))]).toEqual([
+    "644",
+    "700",
+    "700",
+  ]);
+  writeFileAtomicSync(path, Buffer.from("secret"), 0o600);
+  expect([modeOf(path), readFileSync(path, "utf8")]).toEqual(["600", "secret"]);
+});
+
+test("who reads while it is replaced keeps the old content", async () => {
+  await using directory = await temporaryDirectory();
+  const path = join(directory.path, "f");
+  writeFileAtomicSync(path, "old content", 0o600);
+  const reader = openSync(path, "r");
+  try {
+    writeFileAtomicSync(path, "new", 0o600);
+    const bytes = Buffer.alloc(20);
+    expect(bytes.subarray(0, readSync(reader, bytes)).toString()).toBe("old content");
+  } finally {
+    closeSync(reader);
+  }
+  expect(readFileSync(path, "utf8")).toBe("new");
+  expect(readdirSync(directory.path)).toEqual(["f"]);
+});
+
+test("what cannot be written leaves nothing behind", async () => {
+  await using directory = await temporaryDirectory();
+  mkdirSync(join(directory.path, "taken/by"), { recursive: true });
+  expect(() => {
+    writeFileAtomicSync(join(directory.path, "taken"), "text", 0o600);
+  }).toThrow(/EISDIR|ENOTEMPTY|EEXIST/);
+  expect(readdirSync(directory.path)).toEqual(["taken"]);
+});

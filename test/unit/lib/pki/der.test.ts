@@ -1,0 +1,59 @@
+// SPDX-License-Identifier: Apache-2.0
+import { describe, expect, test } from "vitest";
+import {
+  type Der,
+  derBitString,
+  derBoolean,
+  derInteger,
+  derNull,
+  derOctetString,
+  derOid,
+  derPrintableString,
+  derSequence,
+  derSet,
+  derTagged,
+  derTaggedPrimitive,
+  derTime,
+  derUtf8String,
+} from "../../../../src/lib/pki/der.ts";
+
+function hex(der: Der): string {
+  return Buffer.from(der).toString("hex");
+}
+
+describe("DER", () => {
+  test.each<[string, Der, string]>([
+    ["zero", derInteger(0), "020100"],
+    ["a number with its high bit set", derInteger(Uint8Array.of(0x80)), "02020080"],
+    ["a number with leading zeros", derInteger(Uint8Array.of(0, 0, 1)), "020101"],
+    ["true", derBoolean(true), "0101ff"],
+    ["false", derBoolean(false), "010100"],
+    ["null", derNull(), "0500"],
+    ["an identifier with large parts", derOid("1.2.840.113549.1.1.11"), "06092a864886f70d01010b"],
+    ["an empty printable string", derPrintableString(""), "1300"],
+    ["text", derUtf8String("é"), "0c02c3a9"],
+    ["bits", derBitString(Uint8Array.of(0xa0), 5), "030205a0"],
+    ["octets", derOctetString(Uint8Array.of(1)), "040101"],
+    ["a set", derSet(derNull()), "31020500"],
+    ["a tagged element", derTagged(0, derNull()), "a0020500"],
+    ["a tagged primitive", derTaggedPrimitive(6, Buffer.from("a")), "860161"],
+    ["a time before 2050", derTime(Date.parse("2049-12-31T23:59:59Z")), "170d3439313233313233353935395a"],
+    ["a time from 2050", derTime(Date.parse("2050-01-01T00:00:00Z")), "180f32303530303130313030303030305a"],
+    [
+      "the empty organisation",
+      derSequence(derSet(derSequence(derOid("2.5.4.10"), derPrintableString("")))),
+      "300b31093007060355040a1300",
+    ],
+  ])("%s", (_name, der, expected) => {
+    expect(hex(der)).toBe(expected);
+  });
+
+  test.each([
+    [127, "047f"],
+    [128, "048180"],
+    [256, "04820100"],
+    [65_536, "0483010000"],
+  ])("a length of %i takes its shortest form", (length, prefix) => {
+    expect(hex(derOctetString(new Uint8Array(length))).startsWith(prefix)).toBe(true);
+  });
+});
