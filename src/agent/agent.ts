@@ -4,7 +4,7 @@ import { writeStartFiles } from "../bootstrap/index.ts";
 import type { AgentConfig } from "../config/agent-config.ts";
 import { startEnvoy } from "../envoy/index.ts";
 import type { Clock } from "../lib/async/clock.ts";
-import { AgentError, describeError } from "../lib/errors.ts";
+import { AgentError, describeError, exitCodeOf } from "../lib/errors.ts";
 import type { Logger } from "../lib/log/log.ts";
 import type { LogLevelSwitch } from "../lib/log/log-levels.ts";
 import { listenUnix, type UnixListener } from "../lib/net/unix-socket.ts";
@@ -13,7 +13,6 @@ import { type PendingHold, Readiness } from "../model/readiness.ts";
 import { version } from "../model/version.ts";
 import { createRecorder } from "../recorder/index.ts";
 import type { ReadinessCheck } from "../status/index.ts";
-import { exitCodeOf } from "./error-exit-code.ts";
 import { StartPhases } from "./start-phases.ts";
 
 export interface AgentDeps {

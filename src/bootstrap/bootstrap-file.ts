@@ -3,12 +3,14 @@ import { chmodSync, chownSync, statSync } from "node:fs";
 import { dirname } from "node:path";
 import { writeFileAtomicSync } from "../lib/fs/atomic-file.ts";
 import { AgentError } from "../lib/errors.ts";
+import { exitCode } from "../lib/exit-code.ts";
 import { makeDirectorySync } from "../lib/fs/make-directory.ts";
 import type { JsonObject } from "../model/node.ts";
 
 /** A generated file cannot be written where it belongs. */
 export class BootstrapWriteError extends AgentError {
   readonly code = "AGENT_BOOTSTRAP_WRITE";
+  override readonly exitCode = exitCode.unavailable;
   readonly path: string;
   constructor(path: string, cause: unknown) {
     super(`write ${path}: the file cannot be made; check that its directory exists and is writable for this user`, {

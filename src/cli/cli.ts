@@ -1,11 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 import { ConfigError } from "../config/config-error.ts";
-import { describeError } from "../lib/errors.ts";
+import { describeError, exitCodeOf } from "../lib/errors.ts";
 import type { CommandContext } from "./command.ts";
 import { commandNames, findCommand } from "./command-table.ts";
 import { globalFlags } from "../config/global-flags.ts";
 import { parseFlags } from "../lib/flags.ts";
-import { exitCodeOf } from "../agent/error-exit-code.ts";
 
 /** What the process hands in: the words after the program, and the rest of a command's context. */
 export type CliInput = Omit<CommandContext, "args" | "programName"> & { readonly argv: readonly string[] };

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 import { AgentError } from "../lib/errors.ts";
+import { exitCode } from "../lib/exit-code.ts";
 import type { ConfigWarning } from "./agent-config.ts";
 
 /** One thing that is wrong, and where it was given. */
@@ -12,6 +13,7 @@ export interface ConfigProblem {
 /** The agent cannot start with what it was given. Holds every problem that was found, not only the first. */
 export class ConfigError extends AgentError {
   readonly code = "AGENT_CONFIG";
+  override readonly exitCode = exitCode.configuration;
   readonly problems: readonly ConfigProblem[];
   constructor(problems: readonly ConfigProblem[]) {
     super(`configuration: ${problems.map(({ source, message }) => `${source}: ${message}`).join("; ")}`);

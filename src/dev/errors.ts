@@ -1,9 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 import { AgentError } from "../lib/errors.ts";
+import { exitCode } from "../lib/exit-code.ts";
 
 /** A file of the folder with Envoy's resources cannot be used. */
 export class DevResourceError extends AgentError {
   readonly code = "AGENT_DEV_RESOURCE";
+  override readonly exitCode = exitCode.configuration;
   readonly path: string;
   readonly problem: string;
   /** From 1; undefined when it is not about one line. */
@@ -24,6 +26,7 @@ export class DevResourceError extends AgentError {
 /** The directory to work in cannot be made, or holds what is not this command's own. */
 export class DevDirectoryError extends AgentError {
   readonly code = "AGENT_DEV_DIRECTORY";
+  override readonly exitCode = exitCode.unavailable;
   readonly path: string;
   constructor(path: string, problem: string, cause?: unknown) {
     super(`work in ${path}: ${problem}`, { cause });
@@ -34,6 +37,7 @@ export class DevDirectoryError extends AgentError {
 /** There is no Envoy to run. */
 export class DevEnvoyMissingError extends AgentError {
   readonly code = "AGENT_ENVOY_MISSING";
+  override readonly exitCode = exitCode.unavailable;
   readonly tried: readonly string[];
   constructor(tried: readonly string[]) {
     super(
@@ -46,6 +50,7 @@ export class DevEnvoyMissingError extends AgentError {
 /** An agent of the mesh ended though nobody asked it to. */
 export class DevAgentEndedError extends AgentError {
   readonly code = "AGENT_DEV_AGENT_ENDED";
+  override readonly exitCode = exitCode.failed;
   readonly workload: string;
   readonly logPath: string;
   constructor(workload: string, how: string, logPath: string) {

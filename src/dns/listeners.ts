@@ -2,6 +2,7 @@
 import { createSocket } from "node:dgram";
 import { createServer, type Socket } from "node:net";
 import { AgentError, systemCode } from "../lib/errors.ts";
+import { exitCode } from "../lib/exit-code.ts";
 import { formatHostPort } from "../lib/net/host-port.ts";
 import { ipFamily } from "../lib/net/ip-address.ts";
 import { readPortHolder } from "../lib/net/port-holder.ts";
@@ -13,6 +14,7 @@ import { serveTcp } from "./tcp-connection.ts";
 /** The DNS proxy cannot listen, so captured names would not resolve. Fatal. */
 export class DnsPortError extends AgentError {
   readonly code = "AGENT_DNS_PORT";
+  override readonly exitCode = exitCode.unavailable;
   readonly address: DnsAddress;
   /** The process that has the port, as far as this user may see it. */
   readonly holder: string | undefined;

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 import { readFile } from "node:fs/promises";
 import { AgentError, systemCode } from "../lib/errors.ts";
+import { exitCode } from "../lib/exit-code.ts";
 import { ipFamily } from "../lib/net/ip-address.ts";
 import { fullName } from "./lookup-table.ts";
 
@@ -15,6 +16,7 @@ export interface ResolvConf {
 /** Nobody can be asked for names that are not the mesh's. Fatal at start. */
 export class ResolvConfError extends AgentError {
   readonly code = "AGENT_DNS_RESOLVERS";
+  override readonly exitCode = exitCode.unavailable;
   readonly path: string;
   constructor(path: string, cause: unknown) {
     super(`read the resolvers in ${path}: make it readable for this user, or name another in ATTACHE_RESOLV_CONF`, {

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 import { AgentError } from "../lib/errors.ts";
+import { exitCode } from "../lib/exit-code.ts";
 import { describeExit, type EnvoyExit } from "./envoy-exit.ts";
 
 export type EnvoyMissingReason = "absent" | "not-a-file" | "not-executable" | "exec-failed";
@@ -16,6 +17,7 @@ const missingAdvice: Readonly<Record<EnvoyMissingReason, string>> = {
 /** There is no Envoy to run. The agent ends with code 69. */
 export class EnvoyMissingError extends AgentError {
   readonly code = "AGENT_ENVOY_MISSING";
+  override readonly exitCode = exitCode.unavailable;
   readonly binaryPath: string;
   readonly reason: EnvoyMissingReason;
   constructor(binaryPath: string, reason: EnvoyMissingReason, cause?: unknown) {

@@ -1,12 +1,20 @@
 // SPDX-License-Identifier: Apache-2.0
+import { exitCode } from "./exit-code.ts";
 
 /**
- * What every error thrown on purpose extends: a stable `code` to branch on, typed facts in the subclass, and the cause.
+ * The base of every error thrown on purpose: a stable `code` to branch on, typed facts in the subclass, and the cause.
  * Messages are lower case, without a full stop, and say what was attempted, where, and what to do about it.
  */
 export abstract class AgentError extends Error {
-  /** Stable and documented in docs/errors.md; callers branch on it, never on the message. */
+  /** Stable and documented in docs/errors.md. Callers branch on it, never on the message. */
   abstract readonly code: `AGENT_${string}`;
+  /** The exit code of the process when this error ends it. docs/exit-codes.md */
+  readonly exitCode: number = exitCode.internal;
+}
+
+/** The exit code for an error that ends a command. An error that was not thrown on purpose is an internal fault. */
+export function exitCodeOf(error: unknown): number {
+  return error instanceof AgentError ? error.exitCode : exitCode.internal;
 }
 
 /** Ends a `switch` over a union: a kind added later is a type error here, and a plain fault at run time. */

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 import { AgentError } from "../lib/errors.ts";
+import { exitCode } from "../lib/exit-code.ts";
 
 /** A workload's identity, parsed: `spiffe://<trustDomain>/ns/<namespace>/sa/<serviceAccount>`. */
 export interface SpiffeId {
@@ -10,6 +11,7 @@ export interface SpiffeId {
 
 export class SpiffeIdError extends AgentError {
   readonly code = "AGENT_SPIFFE_ID";
+  override readonly exitCode = exitCode.configuration;
   constructor(text: string, problem: string) {
     super(`SPIFFE ID ${JSON.stringify(text)}: ${problem}`);
   }

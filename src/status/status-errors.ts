@@ -1,9 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 import { AgentError, systemCode } from "../lib/errors.ts";
+import { exitCode } from "../lib/exit-code.ts";
 
 /** The status port cannot be listened on, so nobody could ever see the pod as ready. Fatal. */
 export class StatusPortError extends AgentError {
   readonly code = "AGENT_STATUS_PORT";
+  override readonly exitCode = exitCode.unavailable;
   readonly port: number;
   readonly taken: boolean;
   /** The process that has the port, as far as this user may see it. */

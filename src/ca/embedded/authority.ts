@@ -4,6 +4,7 @@ import { linkSync, readFileSync, rmSync } from "node:fs";
 import { join } from "node:path";
 import { writeFileAtomicSync } from "../../lib/fs/atomic-file.ts";
 import { AgentError, systemCode } from "../../lib/errors.ts";
+import { exitCode } from "../../lib/exit-code.ts";
 import { makeDirectorySync } from "../../lib/fs/make-directory.ts";
 import { splitPem } from "../../lib/pki/pem.ts";
 import { type Issuer, issueRoot } from "./issue.ts";
@@ -18,6 +19,7 @@ export interface Authority {
 
 export class AuthorityError extends AgentError {
   readonly code = "AGENT_EMBEDDED_CA";
+  override readonly exitCode = exitCode.unavailable;
   constructor(path: string, problem: string, cause?: unknown) {
     super(`use the embedded CA's root in ${path}: ${problem}`, { cause });
   }

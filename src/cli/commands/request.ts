@@ -27,6 +27,7 @@ const timeoutMs = 60_000;
 /** The request was answered with an error status, or not at all. */
 export class RequestError extends AgentError {
   readonly code = "AGENT_REQUEST";
+  override readonly exitCode = exitCode.unsuccessful;
 }
 
 /** Source: pilot-agent's request command, which tools parse the output of: the body and one newline, nothing else */

@@ -30,11 +30,13 @@ export const command: Command = { summary: "wait until the proxy is ready", flag
 /** The proxy was not ready in time. */
 export class WaitError extends AgentError {
   readonly code = "AGENT_WAIT";
+  override readonly exitCode = exitCode.failed;
 }
 
 /** What was waited for is no agent's address, and was not ready in time. */
 export class WaitForeignError extends AgentError {
   readonly code = "AGENT_WAIT_FOREIGN";
+  override readonly exitCode = exitCode.unsuccessful;
 }
 
 async function run({ args, env, print, stop }: CommandContext): Promise<number> {

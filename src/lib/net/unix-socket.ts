@@ -3,6 +3,7 @@ import { lstatSync, unlinkSync } from "node:fs";
 import { type Server, type Socket, connect, createServer } from "node:net";
 import { dirname } from "node:path";
 import { AgentError, systemCode } from "../errors.ts";
+import { exitCode } from "../exit-code.ts";
 import { makeDirectorySync } from "../fs/make-directory.ts";
 
 export interface UnixSocketOptions {
@@ -21,6 +22,7 @@ export interface UnixListener extends AsyncDisposable {
 /** The path cannot be listened on: someone else serves there, or the file system forbids it. */
 export class SocketUnavailableError extends AgentError {
   readonly code = "AGENT_SOCKET_UNAVAILABLE";
+  override readonly exitCode = exitCode.unavailable;
   readonly path: string;
   readonly taken: boolean;
   constructor(path: string, taken: boolean, cause?: unknown) {

@@ -1,9 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 import { AgentError } from "../../lib/errors.ts";
+import { exitCode } from "../../lib/exit-code.ts";
 
 /** A resource file is wrong; Envoy never sees it. */
 export class ResourceProblem extends AgentError {
   readonly code = "AGENT_XDS_RESOURCE";
+  override readonly exitCode = exitCode.configuration;
   readonly file: string;
   /** From 1. */
   readonly line: number;

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 import { expect, test } from "vitest";
-import { describeError, systemCode } from "../../../src/lib/errors.ts";
+import { AgentError, describeError, exitCodeOf, systemCode } from "../../../src/lib/errors.ts";
+import { exitCode } from "../../../src/lib/exit-code.ts";
 
 test("an error is told with its causes, on one line, each thing once", () => {
   const root = new Error("connect ECONNREFUSED\n127.0.0.1:1");
@@ -20,4 +21,20 @@ test("what is thrown without being an error is told as text", () => {
   expect(describeError("plain")).toBe("plain");
   expect(systemCode(new Error("no code"))).toBeUndefined();
   expect(systemCode(Object.assign(new Error("gone"), { code: "ENOENT" }))).toBe("ENOENT");
+});
+
+class OwnFault extends AgentError {
+  readonly code = "AGENT_OWN_FAULT";
+}
+
+class PortTaken extends AgentError {
+  readonly code = "AGENT_PORT_TAKEN";
+  override readonly exitCode = exitCode.unavailable;
+}
+
+test("an error class states its exit code; every other error is an internal fault", () => {
+  expect(exitCodeOf(new PortTaken("listen on 15020"))).toBe(69);
+  expect(exitCodeOf(new OwnFault("read state"))).toBe(70);
+  expect(exitCodeOf(new TypeError("x is undefined"))).toBe(70);
+  expect(exitCodeOf("text")).toBe(70);
 });
