@@ -2,7 +2,7 @@
 import type { CloudTokenConfig } from "./ca-config.ts";
 import type { CaDeps } from "./ca-client.ts";
 import { callHttp } from "./http-call.ts";
-import { parseJwt } from "./jwt.ts";
+import { parseJwt } from "../lib/pki/jwt.ts";
 import type { Token } from "./token.ts";
 
 /** A token with less than this left is fetched anew. */

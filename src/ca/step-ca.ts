@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
-import { createPrivateKey, type KeyObject, randomUUID, sign } from "node:crypto";
+import { createPrivateKey, type KeyObject, randomUUID } from "node:crypto";
 import { readFile } from "node:fs/promises";
 import { formatHostPort } from "../lib/net/host-port.ts";
+import { signJwt } from "../lib/pki/jwt.ts";
 import type { CaAnswer, CaClient, CaDeps, CaRequest } from "./ca-client.ts";
 import type { StepCaConfig } from "./ca-config.ts";
 import { CaError } from "./ca-error.ts";
@@ -85,7 +86,6 @@ async function tokenFor({ auth, server }: StepCaConfig, deps: CaDeps, spiffeId: 
     throw new CaError("misconfigured", address, `the provisioner's key ${auth.keyPath} cannot be read`, { cause });
   }
   const nowSeconds = Math.floor(deps.clock.now() / 1_000);
-  const header = { alg: key.asymmetricKeyType === "rsa" ? "RS256" : "ES256", kid: auth.keyId, typ: "JWT" };
   const claims = {
     iss: auth.provisioner,
     aud: `https://${address}/1.0/sign`,
@@ -96,9 +96,7 @@ async function tokenFor({ auth, server }: StepCaConfig, deps: CaDeps, spiffeId: 
     nbf: nowSeconds,
     exp: nowSeconds + tokenLifeSeconds,
   };
-  const signed = [header, claims].map((part) => Buffer.from(JSON.stringify(part)).toString("base64url")).join(".");
-  const signature = sign("sha256", Buffer.from(signed), { key, dsaEncoding: "ieee-p1363" });
-  return `${signed}.${signature.toString("base64url")}`;
+  return signJwt(key, claims, { kid: auth.keyId });
 }
 
 function parseChain({ server }: StepCaConfig, answer: HttpAnswer): readonly string[] {

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 import { readFile } from "node:fs/promises";
 import { systemCode } from "../lib/errors.ts";
-import { parseJwt } from "./jwt.ts";
+import { parseJwt } from "../lib/pki/jwt.ts";
 
 /** The bearer token as it is now, or why there is none to send. */
 export type Token =

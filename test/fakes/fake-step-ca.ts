@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 import { type KeyObject, verify } from "node:crypto";
-import { parseJwt } from "../../src/ca/jwt.ts";
+import { parseJwt } from "../../src/lib/pki/jwt.ts";
 import { testAuthority } from "../support/test-authority.ts";
 import { type FakeRequest, type FakeResponse, type HttpsServer, startHttpsServer } from "./https-server.ts";
 

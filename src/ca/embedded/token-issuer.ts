@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-import { createPublicKey, type KeyObject, randomUUID, sign, verify } from "node:crypto";
+import { type KeyObject, randomUUID } from "node:crypto";
 import { AgentError } from "../../lib/errors.ts";
-import { parseJwt } from "../jwt.ts";
+import { isSupportedAlgorithm, parseJwt, signJwt, verifyJwtSignature } from "../../lib/pki/jwt.ts";
 
 /** Whom a token is for. */
 export interface TokenRequest {
@@ -29,7 +29,6 @@ const issuer = "attache-development-ca";
 /** A token in the form of Kubernetes' service-account tokens, signed by an EC P-256 key. Source: RFC 7518 section 3.4 */
 export function issueToken(key: KeyObject, request: TokenRequest, nowMs: number): string {
   const nowSeconds = Math.floor(nowMs / 1_000);
-  const header = { alg: "ES256", typ: "JWT" };
   const claims = {
     iss: issuer,
     sub: `system:serviceaccount:${request.namespace}:${request.serviceAccount}`,
@@ -39,9 +38,7 @@ export function issueToken(key: KeyObject, request: TokenRequest, nowMs: number)
     exp: nowSeconds + Math.floor(request.ttlMs / 1_000),
     jti: randomUUID(),
   };
-  const signed = [header, claims].map((part) => Buffer.from(JSON.stringify(part)).toString("base64url")).join(".");
-  const signature = sign("sha256", Buffer.from(signed), { key, dsaEncoding: "ieee-p1363" });
-  return `${signed}.${signature.toString("base64url")}`;
+  return signJwt(key, claims);
 }
 
 /**
@@ -53,14 +50,8 @@ export function verifyToken(text: string, keys: readonly KeyObject[], audience: 
   const token = parseJwt(text);
   if (token === undefined) throw new TokenRefusedError("it is not a JWT");
   const { claims } = token;
-  const data = Buffer.from(token.signed);
-  const kind = token.algorithm === "ES256" ? "ec" : token.algorithm === "RS256" ? "rsa" : undefined;
-  if (kind === undefined) throw new TokenRefusedError("it must be signed by ES256 or RS256");
-  const signedByUs = keys.some(
-    (key) =>
-      key.asymmetricKeyType === kind &&
-      verify("sha256", data, { key: publicOf(key), dsaEncoding: "ieee-p1363" }, token.signature),
-  );
+  if (!isSupportedAlgorithm(token.algorithm)) throw new TokenRefusedError("it must be signed by ES256 or RS256");
+  const signedByUs = keys.some((key) => verifyJwtSignature(token, key));
   if (!signedByUs) throw new TokenRefusedError("its signature is by nobody known here");
   if (!claims.audiences.includes(audience)) throw new TokenRefusedError(`its audience is not ${audience}`);
   if (claims.expiresMs === undefined || claims.expiresMs <= nowMs) throw new TokenRefusedError("it has expired");
@@ -72,8 +63,4 @@ export function verifyToken(text: string, keys: readonly KeyObject[], audience: 
     throw new TokenRefusedError("its subject is not a service account");
   }
   return { namespace, serviceAccount };
-}
-
-function publicOf(key: KeyObject): KeyObject {
-  return key.type === "private" ? createPublicKey(key) : key;
 }

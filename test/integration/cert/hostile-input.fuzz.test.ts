@@ -3,7 +3,7 @@ import { describe, expect, test } from "vitest";
 import { readRequest } from "../../../src/ca/embedded/csr-reader.ts";
 import { verifyToken } from "../../../src/ca/embedded/token-issuer.ts";
 import { decodeChain, decodeRetryDelayMs } from "../../../src/ca/istio-messages.ts";
-import { parseJwt } from "../../../src/ca/jwt.ts";
+import { parseJwt } from "../../../src/lib/pki/jwt.ts";
 import { AnswerError, checkAnswer } from "../../../src/cert/answer.ts";
 import { createKeyAndRequest } from "../../../src/cert/csr.ts";
 import { checkPair, readRoots } from "../../../src/cert/providing.ts";
