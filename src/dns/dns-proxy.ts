@@ -2,7 +2,7 @@
 import type { Deps } from "../lib/deps.ts";
 import { ipFamily } from "../lib/net/ip-address.ts";
 import type { Measure } from "../lib/measures.ts";
-import { DnsAnswers } from "./dns-answers.ts";
+import { DnsAnswers } from "./query-handler.ts";
 import type { DnsConfig } from "./dns-config.ts";
 import { askResolver, OwnQuestions } from "./exchange.ts";
 import { Forwarder, type ForwarderMetrics } from "./forwarder.ts";
@@ -10,7 +10,7 @@ import { listenDns } from "./listeners.ts";
 import type { Names } from "./names.ts";
 import { ResolverHealth } from "./resolver-health.ts";
 import { followResolvers } from "./resolvers.ts";
-import { StaleReplies } from "./stale-replies.ts";
+import { StaleReplies } from "./stale-responses.ts";
 
 export interface DnsMetrics extends ForwarderMetrics {
   readonly requests: Measure;

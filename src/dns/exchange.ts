@@ -5,7 +5,7 @@ import { connect } from "node:net";
 import { ipFamily } from "../lib/net/ip-address.ts";
 import { orAborted } from "../lib/async/tasks.ts";
 import type { Query } from "./query.ts";
-import { isReplyTo, withId } from "./reply.ts";
+import { isReplyTo, withId } from "./response.ts";
 
 export type Transport = "udp" | "tcp";
 

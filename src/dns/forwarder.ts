@@ -3,8 +3,8 @@ import { type Clock, deadline } from "../lib/async/clock.ts";
 import type { DurationMeasure, Measure } from "../lib/measures.ts";
 import type { DnsForwardConfig } from "./dns-config.ts";
 import type { ForwardedQuery } from "./exchange.ts";
-import { rcode } from "./message-format.ts";
-import { replyCode } from "./reply.ts";
+import { rcode } from "./message.ts";
+import { replyCode } from "./response.ts";
 import type { ResolverHealth } from "./resolver-health.ts";
 
 export interface ForwarderDeps {

@@ -6,7 +6,7 @@ import { exitCode } from "../lib/exit-code.ts";
 import { formatHostPort } from "../lib/net/host-port.ts";
 import { ipFamily } from "../lib/net/ip-address.ts";
 import { readPortHolder } from "../lib/net/port-holder.ts";
-import type { Answerer } from "./dns-answers.ts";
+import type { Answerer } from "./query-handler.ts";
 import type { DnsAddress } from "./dns-config.ts";
 import type { Transport } from "./exchange.ts";
 import { serveTcp } from "./tcp-connection.ts";

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 import { byteAt, FormatError, recordsOf } from "./records.ts";
-import { flag, headerBytes, opcode, rcode, recordType } from "./message-format.ts";
+import { flag, headerBytes, opcode, rcode, recordType } from "./message.ts";
 
 /** What a client can take over UDP that says nothing about it. Source: RFC 1035 section 4.2.1 */
 const plainUdpBytes = 512;

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 import type { Clock } from "../lib/async/clock.ts";
-import { shuffled } from "./local-answer.ts";
+import { shuffled } from "./local-response.ts";
 
 /** How long a resolver that failed is asked after the others. */
 const memoryMs = 30_000;

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 import type { Socket } from "node:net";
-import type { Answerer } from "./dns-answers.ts";
+import type { Answerer } from "./query-handler.ts";
 import { frame } from "./exchange.ts";
 
 /** Source: Istio's agent, observed */

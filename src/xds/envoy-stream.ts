@@ -4,11 +4,11 @@ import type { ServerStreamCall } from "../lib/grpc/server.ts";
 import { GrpcError, GrpcStatus } from "../lib/grpc/status.ts";
 import { orAborted, runTasks } from "../lib/async/tasks.ts";
 import type { ProxiedStream, StreamContext } from "./proxied-stream.ts";
-import { nodeFacts, parseRequest, type XdsProtocol, type XdsRequest } from "./request.ts";
+import { nodeFacts, parseRequest, type XdsProtocol, type XdsRequest } from "./protocol/request.ts";
 import { Subscriptions } from "./subscriptions.ts";
-import type { UpstreamLink } from "./upstream-link.ts";
-import { runUpstream } from "./upstream-loop.ts";
-import { WireError } from "./wire.ts";
+import type { UpstreamLink } from "./upstream/stream.ts";
+import { runUpstream } from "./upstream/loop.ts";
+import { WireError } from "./protocol/wire.ts";
 
 /** Requests kept as they came until the first control plane can have them. */
 const longestPendingBytes = 1024 * 1024;

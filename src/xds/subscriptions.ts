@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-import { renderRequest, type XdsProtocol, type XdsRequest } from "./request.ts";
-import type { ResourceVersion } from "./response-scanner.ts";
+import { renderRequest, type XdsProtocol, type XdsRequest } from "./protocol/request.ts";
+import type { ResourceVersion } from "./protocol/response-scanner.ts";
 import { type TypeSubscription, DeltaSubscription, StateOfTheWorldSubscription } from "./type-subscription.ts";
 
 /** An answer that is on its way to Envoy, or there, and not yet accepted or refused. */

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-import type { XdsRequest } from "./request.ts";
-import type { ResourceVersion } from "./response-scanner.ts";
+import type { XdsRequest } from "./protocol/request.ts";
+import type { ResourceVersion } from "./protocol/response-scanner.ts";
 
 /** What Envoy wants and has of one type. */
 export interface TypeSubscription {

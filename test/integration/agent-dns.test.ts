@@ -3,7 +3,7 @@ import { chmodSync, readFileSync, writeFileSync } from "node:fs";
 import { readdir } from "node:fs/promises";
 import { dirname, join } from "node:path";
 import { expect, test } from "vitest";
-import { typeUrls } from "../../src/xds/type-url.ts";
+import { typeUrls } from "../../src/xds/protocol/type-url.ts";
 import { startFakeCa } from "../fakes/fake-ca.ts";
 import { type FakeControlPlane, startFakeControlPlane } from "../fakes/fake-control-plane.ts";
 import { answering, startFakeResolver } from "../fakes/fake-resolver.ts";

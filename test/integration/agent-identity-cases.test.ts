@@ -6,7 +6,7 @@ import { connect } from "node:tls";
 import { ServerCredentials } from "@grpc/grpc-js";
 import { describe, expect, test } from "vitest";
 import { renderPrivateKey } from "../../src/cert/csr.ts";
-import { typeUrls } from "../../src/xds/type-url.ts";
+import { typeUrls } from "../../src/xds/protocol/type-url.ts";
 import { startFakeCa } from "../fakes/fake-ca.ts";
 import { type FakeControlPlane, startFakeControlPlane } from "../fakes/fake-control-plane.ts";
 import { contentOf, SdsClient } from "../fakes/sds-client.ts";

@@ -4,7 +4,7 @@ import { mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { ServerCredentials } from "@grpc/grpc-js";
 import { expect, test } from "vitest";
-import { typeUrls } from "../../src/xds/type-url.ts";
+import { typeUrls } from "../../src/xds/protocol/type-url.ts";
 import { type FakeCa, startFakeCa } from "../fakes/fake-ca.ts";
 import { startFakeControlPlane } from "../fakes/fake-control-plane.ts";
 import { eventually } from "../support/eventually.ts";

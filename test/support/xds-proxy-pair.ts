@@ -13,10 +13,10 @@ import {
   type XdsMetrics,
   type XdsProxy,
 } from "../../src/xds/index.ts";
-import { parseResponse, type XdsResponse } from "../../src/xds/response.ts";
-import { renderRequest, type XdsProtocol, type XdsRequest } from "../../src/xds/request.ts";
+import { parseResponse, type XdsResponse } from "../../src/xds/protocol/response.ts";
+import { renderRequest, type XdsProtocol, type XdsRequest } from "../../src/xds/protocol/request.ts";
 import type { XdsConfig, XdsUpstream } from "../../src/xds/xds-config.ts";
-import { textField } from "../../src/xds/wire.ts";
+import { textField } from "../../src/xds/protocol/wire.ts";
 import { temporaryDirectory } from "./temporary-directory.ts";
 import { testLog } from "./test-log.ts";
 import { createXdsMetrics } from "./xds-metrics.ts";

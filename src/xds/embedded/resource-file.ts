@@ -11,7 +11,7 @@ import {
   parseDocument,
   type YAMLMap,
 } from "yaml";
-import { anyOf, parseResponse, renderResponse, type XdsResource } from "../response.ts";
+import { anyOf, parseResponse, renderResponse, type XdsResource } from "../protocol/response.ts";
 import { ResourceProblem } from "./resource-problem.ts";
 
 /** A resource with its type, and where it is written. */

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 import { readWhole } from "../../lib/grpc/message.ts";
 import type { ServerStreamCall } from "../../lib/grpc/server.ts";
-import { parseRequest, type XdsProtocol, type XdsRequest } from "../request.ts";
-import { renderResponse, type XdsResource } from "../response.ts";
+import { parseRequest, type XdsProtocol, type XdsRequest } from "../protocol/request.ts";
+import { renderResponse, type XdsResource } from "../protocol/response.ts";
 import { DeltaSubscription, StateOfTheWorldSubscription, type TypeSubscription } from "../type-subscription.ts";
 import { type ResourceSet, versionOf } from "./resource-folder.ts";
 

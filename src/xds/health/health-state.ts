@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 import { GrpcStatus } from "../../lib/grpc/status.ts";
-import { renderRequest, type XdsProtocol } from "../request.ts";
-import { typeUrls } from "../type-url.ts";
+import { renderRequest, type XdsProtocol } from "../protocol/request.ts";
+import { typeUrls } from "../protocol/type-url.ts";
 
 /** Whether the workload is healthy, for a control plane that keeps it in its registry. */
 export type WorkloadHealth =

@@ -2,8 +2,8 @@
 import { type HttpUri, TypedExtensionConfig } from "../../gen/envoy/config/core/v3/base.ts";
 import { Wasm } from "../../gen/envoy/extensions/filters/http/wasm/v3/wasm.ts";
 import { FailurePolicy, type PluginConfig, type VmConfig } from "../../gen/envoy/extensions/wasm/v3/wasm.ts";
-import { contentOf } from "../response.ts";
-import { bytesField, textField } from "../wire.ts";
+import { contentOf } from "../protocol/response.ts";
+import { bytesField, textField } from "../protocol/wire.ts";
 
 /** What a remote module's source says. */
 export interface RemoteModule {

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-import type { ConvertedExtensions, ExtensionConverter } from "../extension-feed.ts";
-import type { XdsResource } from "../response.ts";
+import type { ConvertedExtensions, ExtensionConverter } from "../upstream/extension-feed.ts";
+import type { XdsResource } from "../protocol/response.ts";
 import type { WasmConfig } from "./wasm-config.ts";
 import type { WasmDeps, WasmExtensions } from "./wasm-extensions.ts";
 

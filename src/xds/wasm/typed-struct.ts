@@ -2,7 +2,7 @@
 import { fromBinary, fromJson, type JsonValue, toBinary, toJson } from "@bufbuild/protobuf";
 import { StructSchema } from "@bufbuild/protobuf/wkt";
 import { loadEnvoyApi } from "../embedded/envoy-api.ts";
-import { firstText, valueOf, wireFields } from "../wire.ts";
+import { firstText, valueOf, wireFields } from "../protocol/wire.ts";
 
 /**
  * The message that a TypedStruct describes in JSON, if it is of one of the types.

@@ -3,7 +3,7 @@ import { readFileSync, writeFileSync } from "node:fs";
 import { createServer } from "node:net";
 import { join } from "node:path";
 import { afterAll, expect, test } from "vitest";
-import { typeUrls } from "../../../src/xds/type-url.ts";
+import { typeUrls } from "../../../src/xds/protocol/type-url.ts";
 import { type FakeCa, startFakeCa } from "../../fakes/fake-ca.ts";
 import { startFakeControlPlane } from "../../fakes/fake-control-plane.ts";
 import { dnsEnvironment } from "../../support/dns-environment.ts";

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 import { expect, test } from "vitest";
-import { typeUrls } from "../../../src/xds/type-url.ts";
+import { typeUrls } from "../../../src/xds/protocol/type-url.ts";
 import { startFakeCa } from "../../fakes/fake-ca.ts";
 import { type FakeControlPlane, type FakeResource, startFakeControlPlane } from "../../fakes/fake-control-plane.ts";
 import { encodeEnvoy } from "../../support/envoy-api.ts";

@@ -2,9 +2,9 @@
 import { readdir, readFile, readlink, stat, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { describe, expect, test } from "vitest";
-import { PendingRecord } from "../../../src/xds/cache-record.ts";
-import { textField } from "../../../src/xds/wire.ts";
-import { typeUrls } from "../../../src/xds/type-url.ts";
+import { PendingRecord } from "../../../src/xds/cache/cache-record.ts";
+import { textField } from "../../../src/xds/protocol/wire.ts";
+import { typeUrls } from "../../../src/xds/protocol/type-url.ts";
 import { type FakeControlPlane, type FakeResource, startFakeControlPlane } from "../../fakes/fake-control-plane.ts";
 import { startAdsEnvoy } from "../../support/ads-envoy.ts";
 import { eventually } from "../../support/eventually.ts";

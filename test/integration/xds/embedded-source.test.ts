@@ -9,7 +9,7 @@ import {
   startXdsSource,
   type XdsRejection,
 } from "../../../src/xds/embedded/index.ts";
-import { typeUrls } from "../../../src/xds/type-url.ts";
+import { typeUrls } from "../../../src/xds/protocol/type-url.ts";
 import { startAdsEnvoy } from "../../support/ads-envoy.ts";
 import { eventually } from "../../support/eventually.ts";
 import { freePorts } from "../../support/free-ports.ts";

@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 import { connect } from "node:net";
 import { describe, expect, test } from "vitest";
-import { renderRequest } from "../../../src/xds/request.ts";
-import { renderResponse } from "../../../src/xds/response.ts";
-import { textField } from "../../../src/xds/wire.ts";
-import { typeUrls } from "../../../src/xds/type-url.ts";
+import { renderRequest } from "../../../src/xds/protocol/request.ts";
+import { renderResponse } from "../../../src/xds/protocol/response.ts";
+import { textField } from "../../../src/xds/protocol/wire.ts";
+import { typeUrls } from "../../../src/xds/protocol/type-url.ts";
 import { startFakeControlPlane } from "../../fakes/fake-control-plane.ts";
 import { eventually } from "../../support/eventually.ts";
 import { envoyNode, startProxy, XdsClient } from "../../support/xds-proxy-pair.ts";

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 import { describe, expect, test } from "vitest";
 import type { OwnType } from "../../../src/xds/index.ts";
-import { textField } from "../../../src/xds/wire.ts";
-import { typeUrls } from "../../../src/xds/type-url.ts";
+import { textField } from "../../../src/xds/protocol/wire.ts";
+import { typeUrls } from "../../../src/xds/protocol/type-url.ts";
 import { type FakeControlPlane, type FakeResource, startFakeControlPlane } from "../../fakes/fake-control-plane.ts";
 import { eventually } from "../../support/eventually.ts";
 import { envoyNode, type ProxyUnderTest, startProxy, type XdsClient } from "../../support/xds-proxy-pair.ts";

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 import { describe, expect, test } from "vitest";
-import { typeUrls } from "../../../src/xds/type-url.ts";
+import { typeUrls } from "../../../src/xds/protocol/type-url.ts";
 import { startFakeControlPlane } from "../../fakes/fake-control-plane.ts";
 import { startAdsEnvoy } from "../../support/ads-envoy.ts";
 import { eventually } from "../../support/eventually.ts";

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 import { describe, expect, test } from "vitest";
-import { answerFromTable, asksForAddresses } from "../../../src/dns/local-answer.ts";
+import { answerFromTable, asksForAddresses } from "../../../src/dns/local-response.ts";
 import { buildLookupTable } from "../../../src/dns/lookup-table.ts";
 import { longestReplyBytes, parseQuery } from "../../../src/dns/query.ts";
-import { fitReply, isReplyTo, renderAnswer, renderFailure, renderRefusal, withId } from "../../../src/dns/reply.ts";
+import { fitReply, isReplyTo, renderAnswer, renderFailure, renderRefusal, withId } from "../../../src/dns/response.ts";
 import { decodeMessage, encodeQuery, encodeReply, types, type TypeName } from "../../support/dns-messages.ts";
 import { named } from "../../support/name-tables.ts";
 import { fc } from "../../support/properties.ts";

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 import { expect, test } from "vitest";
-import { namesIn } from "../../../src/xds/refusals.ts";
-import { parseRequest, renderRequest, type XdsProtocol, type XdsRequest } from "../../../src/xds/request.ts";
+import { namesIn } from "../../../src/xds/rejections.ts";
+import { parseRequest, renderRequest, type XdsProtocol, type XdsRequest } from "../../../src/xds/protocol/request.ts";
 import { Subscriptions } from "../../../src/xds/subscriptions.ts";
 
 const typeUrl = "t/x";

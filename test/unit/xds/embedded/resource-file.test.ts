@@ -5,7 +5,7 @@ import { describe, expect, test } from "vitest";
 import { loadEnvoyApi } from "../../../../src/xds/embedded/envoy-api.ts";
 import { parseResourceFile } from "../../../../src/xds/embedded/resource-file.ts";
 import { encodeEnvoy } from "../../../support/envoy-api.ts";
-import { contentOf } from "../../../../src/xds/response.ts";
+import { contentOf } from "../../../../src/xds/protocol/response.ts";
 
 const api = loadEnvoyApi();
 const examples = join(import.meta.dirname, "../../../../examples/dev");

@@ -1,13 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
-import { backoffMs } from "../lib/async/backoff.ts";
-import { abortReason } from "../lib/async/clock.ts";
-import { describeError } from "../lib/errors.ts";
-import { GrpcError, GrpcStatus, grpcStatusName } from "../lib/grpc/status.ts";
+import { backoffMs } from "../../lib/async/backoff.ts";
+import { abortReason } from "../../lib/async/clock.ts";
+import { describeError } from "../../lib/errors.ts";
+import { GrpcError, GrpcStatus, grpcStatusName } from "../../lib/grpc/status.ts";
 import { ExtensionFeed } from "./extension-feed.ts";
-import type { ProxiedStream } from "./proxied-stream.ts";
-import { openUpstream, readConnectionFiles } from "./upstream.ts";
-import { UpstreamLink } from "./upstream-link.ts";
-import type { XdsUpstream } from "./xds-config.ts";
+import type { ProxiedStream } from "../proxied-stream.ts";
+import { openUpstream, readConnectionFiles } from "./connection.ts";
+import { UpstreamLink } from "./stream.ts";
+import type { XdsUpstream } from "../xds-config.ts";
 
 /** While an outage is young, tries are quick; a control plane that is gone for longer is spared. */
 const youngOutageMs = 60_000;

@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 import { X509Certificate } from "node:crypto";
-import { AgentError } from "../lib/errors.ts";
-import { splitPem } from "../lib/pki/pem.ts";
-import type { OwnType } from "./own-type.ts";
-import { typeUrls } from "./type-url.ts";
-import { textOf, wireFields, wireType } from "./wire.ts";
+import { AgentError } from "../../lib/errors.ts";
+import { splitPem } from "../../lib/pki/pem.ts";
+import type { OwnType } from "./agent-resource-type.ts";
+import { typeUrls } from "../protocol/type-url.ts";
+import { textOf, wireFields, wireType } from "../protocol/wire.ts";
 
 /** Source: github.com/istio/api, mesh/v1alpha1/proxy.proto, ProxyConfig.ca_certificates_pem */
 const certificatesField = 34;

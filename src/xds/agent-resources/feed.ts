@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
-import { describeError } from "../lib/errors.ts";
-import { GrpcStatus } from "../lib/grpc/status.ts";
-import type { Logger } from "../lib/log/log.ts";
-import type { OwnType } from "./own-type.ts";
-import { type XdsProtocol, renderRequest } from "./request.ts";
-import { contentOf, type XdsResponse } from "./response.ts";
-import { shortTypeName } from "./type-url.ts";
-import type { XdsMetrics } from "./xds-metrics.ts";
+import { describeError } from "../../lib/errors.ts";
+import { GrpcStatus } from "../../lib/grpc/status.ts";
+import type { Logger } from "../../lib/log/log.ts";
+import type { OwnType } from "./agent-resource-type.ts";
+import { type XdsProtocol, renderRequest } from "../protocol/request.ts";
+import { contentOf, type XdsResponse } from "../protocol/response.ts";
+import { shortTypeName } from "../protocol/type-url.ts";
+import type { XdsMetrics } from "../xds-metrics.ts";
 
 export interface OwnTypeFeedOptions {
   readonly protocol: XdsProtocol;

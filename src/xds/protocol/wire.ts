@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-import { AgentError } from "../lib/errors.ts";
+import { AgentError } from "../../lib/errors.ts";
 
 /** Bytes that are no protobuf message. Source of the format: protobuf.dev, Encoding */
 export class WireError extends AgentError {

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-import { flag, headerBytes, rcode, recordClass, recordType } from "./message-format.ts";
+import { flag, headerBytes, rcode, recordClass, recordType } from "./message.ts";
 import type { Edns, Query, Refusal } from "./query.ts";
 
 /** What this side can take over UDP. */

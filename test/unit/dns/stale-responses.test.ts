@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 import { expect, test } from "vitest";
 import { parseQuery, type Query } from "../../../src/dns/query.ts";
-import { StaleReplies } from "../../../src/dns/stale-replies.ts";
+import { StaleReplies } from "../../../src/dns/stale-responses.ts";
 import { decodeMessage, encodeQuery, encodeReply, type QueryParts } from "../../support/dns-messages.ts";
 import { FakeClock } from "../../support/fake-clock.ts";
 import { fc } from "../../support/properties.ts";

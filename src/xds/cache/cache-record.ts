@@ -2,11 +2,11 @@
 import { createHash, type Hash } from "node:crypto";
 import { type FileHandle, open, readFile, rm } from "node:fs/promises";
 import { dirname, join } from "node:path";
-import { AgentError } from "../lib/errors.ts";
-import { SerialQueue } from "../lib/async/serial-queue.ts";
-import { makeDirectorySync } from "../lib/fs/make-directory.ts";
-import { sha256Hex } from "../lib/content-hash.ts";
-import type { XdsProtocol } from "./request.ts";
+import { AgentError } from "../../lib/errors.ts";
+import { SerialQueue } from "../../lib/async/serial-queue.ts";
+import { makeDirectorySync } from "../../lib/fs/make-directory.ts";
+import { sha256Hex } from "../../lib/content-hash.ts";
+import type { XdsProtocol } from "../protocol/request.ts";
 
 /** What stands at the head of each record, so that a foreign one is known. */
 export interface RecordHead {

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 import type { Clock } from "../lib/async/clock.ts";
-import { flag, headerBytes, rcode, recordType } from "./message-format.ts";
+import { flag, headerBytes, rcode, recordType } from "./message.ts";
 import type { Query } from "./query.ts";
 import { FormatError, recordsOf } from "./records.ts";
-import { replyCode } from "./reply.ts";
+import { replyCode } from "./response.ts";
 
 const mostReplies = 1_000;
 const longestReply = 4_096;

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-import type { Clock } from "../lib/async/clock.ts";
-import type { Logger } from "../lib/log/log.ts";
+import type { Clock } from "../../lib/async/clock.ts";
+import type { Logger } from "../../lib/log/log.ts";
 
 /** An Envoy that takes longer to read an answer is stuck, or starved. Source: the limit of Istio's agent */
 const slowAfterMs = 10_000;

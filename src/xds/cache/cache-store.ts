@@ -2,10 +2,10 @@
 import { createHash, randomUUID } from "node:crypto";
 import { readdir, rename, rm } from "node:fs/promises";
 import { join } from "node:path";
-import { SerialQueue } from "../lib/async/serial-queue.ts";
+import { SerialQueue } from "../../lib/async/serial-queue.ts";
 import { CacheRefusedError, PendingRecord, readRecord, type RecordHead } from "./cache-record.ts";
-import { parseResponse, renderResponse, type XdsResource } from "./response.ts";
-import { shortTypeName } from "./type-url.ts";
+import { parseResponse, renderResponse, type XdsResource } from "../protocol/response.ts";
+import { shortTypeName } from "../protocol/type-url.ts";
 
 /** What is known of a type. */
 export interface CachedType {

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 import type { LookupTable } from "./lookup-table.ts";
-import { opcode, recordClass, recordType } from "./message-format.ts";
+import { opcode, recordClass, recordType } from "./message.ts";
 import type { Query } from "./query.ts";
-import type { AddressAnswer, HostAnswer } from "./reply.ts";
+import type { AddressAnswer, HostAnswer } from "./response.ts";
 import { addressOfReverseName } from "./reverse-name.ts";
 
 /** Source: Istio's agent, observed */

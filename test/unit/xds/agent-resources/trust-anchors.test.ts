@@ -5,8 +5,8 @@ import { execFileSync } from "node:child_process";
 import { tmpdir } from "node:os";
 import { mkdtempSync, rmSync } from "node:fs";
 import { expect, test } from "vitest";
-import { createTrustAnchors } from "../../../src/xds/trust-anchors.ts";
-import { bytesField } from "../../../src/xds/wire.ts";
+import { createTrustAnchors } from "../../../../src/xds/agent-resources/trust-anchors.ts";
+import { bytesField } from "../../../../src/xds/protocol/wire.ts";
 
 function newRoot(): string {
   const directory = mkdtempSync(join(tmpdir(), "anchors-"));

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 import { expect, test } from "vitest";
-import { Refusals, type RefusalDeps } from "../../../src/xds/refusals.ts";
+import { Refusals, type RefusalDeps } from "../../../src/xds/rejections.ts";
 import { testLog } from "../../support/test-log.ts";
 
 const typeUrl = "type.googleapis.com/envoy.config.listener.v3.Listener";

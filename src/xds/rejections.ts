@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 import type { Logger } from "../lib/log/log.ts";
 import type { Verdict } from "./subscriptions.ts";
-import { shortTypeName } from "./type-url.ts";
+import { shortTypeName } from "./protocol/type-url.ts";
 import type { XdsMetrics } from "./xds-metrics.ts";
 
 /** A type of which the last answer was refused. */

@@ -1,19 +1,19 @@
 // SPDX-License-Identifier: Apache-2.0
-import type { Clock } from "../lib/async/clock.ts";
-import { describeError } from "../lib/errors.ts";
-import type { Logger } from "../lib/log/log.ts";
-import { orAborted } from "../lib/async/tasks.ts";
+import type { Clock } from "../../lib/async/clock.ts";
+import { describeError } from "../../lib/errors.ts";
+import type { Logger } from "../../lib/log/log.ts";
+import { orAborted } from "../../lib/async/tasks.ts";
 import type { PendingRecord, RecordHead } from "./cache-record.ts";
 import { type CachedState, CacheStore } from "./cache-store.ts";
-import type { OwnType } from "./own-type.ts";
-import type { AcceptedOwnType } from "./own-type-feed.ts";
-import type { AnswerRecording, CachedAnswers, ProxiedStream } from "./proxied-stream.ts";
-import { nodeFacts } from "./request.ts";
-import { anyOf, contentOf, renderResponse } from "./response.ts";
-import type { SentAnswer, Verdict } from "./subscriptions.ts";
-import { typeUrls } from "./type-url.ts";
-import type { XdsCacheConfig } from "./xds-config.ts";
-import type { XdsMetrics } from "./xds-metrics.ts";
+import type { OwnType } from "../agent-resources/agent-resource-type.ts";
+import type { AcceptedOwnType } from "../agent-resources/feed.ts";
+import type { AnswerRecording, CachedAnswers, ProxiedStream } from "../proxied-stream.ts";
+import { nodeFacts } from "../protocol/request.ts";
+import { anyOf, contentOf, renderResponse } from "../protocol/response.ts";
+import type { SentAnswer, Verdict } from "../subscriptions.ts";
+import { typeUrls } from "../protocol/type-url.ts";
+import type { XdsCacheConfig } from "../xds-config.ts";
+import type { XdsMetrics } from "../xds-metrics.ts";
 
 export interface AnswerCacheDeps {
   readonly log: Logger;

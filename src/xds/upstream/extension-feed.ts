@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
-import { backoffMs } from "../lib/async/backoff.ts";
-import { describeError } from "../lib/errors.ts";
-import { GrpcStatus } from "../lib/grpc/status.ts";
-import { SerialQueue } from "../lib/async/serial-queue.ts";
-import type { ProxiedStream } from "./proxied-stream.ts";
-import { renderRequest } from "./request.ts";
-import { parseResponse, renderResponse, type XdsResource, type XdsResponse } from "./response.ts";
+import { backoffMs } from "../../lib/async/backoff.ts";
+import { describeError } from "../../lib/errors.ts";
+import { GrpcStatus } from "../../lib/grpc/status.ts";
+import { SerialQueue } from "../../lib/async/serial-queue.ts";
+import type { ProxiedStream } from "../proxied-stream.ts";
+import { renderRequest } from "../protocol/request.ts";
+import { parseResponse, renderResponse, type XdsResource, type XdsResponse } from "../protocol/response.ts";
 
 /** Extensions as Envoy shall have them. */
 export interface ConvertedExtensions {

@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
-import type { Clock } from "../lib/async/clock.ts";
-import { SerialQueue } from "../lib/async/serial-queue.ts";
-import type { NamedService, NameTable } from "../model/name-table.ts";
-import type { OwnType } from "./own-type.ts";
-import { typeUrls } from "./type-url.ts";
-import { textOf, valueOf, wireFields, wireType } from "./wire.ts";
+import type { Clock } from "../../lib/async/clock.ts";
+import { SerialQueue } from "../../lib/async/serial-queue.ts";
+import type { NamedService, NameTable } from "../../model/name-table.ts";
+import type { OwnType } from "./agent-resource-type.ts";
+import { typeUrls } from "../protocol/type-url.ts";
+import { textOf, valueOf, wireFields, wireType } from "../protocol/wire.ts";
 
 export interface NameTableDeps {
   readonly clock: Clock;

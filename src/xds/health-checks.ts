@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
-import { type Clock, deadline } from "../../lib/async/clock.ts";
-import { describeError } from "../../lib/errors.ts";
-import type { Logger } from "../../lib/log/log.ts";
-import { startTask } from "../../lib/async/tasks.ts";
-import type { HealthCheckConfig } from "./health-check-config.ts";
-import type { WorkloadHealth } from "./health-state.ts";
+import { type Clock, deadline } from "../lib/async/clock.ts";
+import { describeError } from "../lib/errors.ts";
+import type { Logger } from "../lib/log/log.ts";
+import { startTask } from "../lib/async/tasks.ts";
+import type { HealthCheckConfig } from "./health/health-check-config.ts";
+import type { WorkloadHealth } from "./health/health-state.ts";
 
 export interface HealthChecksDeps {
   readonly log: Logger;

@@ -1,15 +1,15 @@
 // SPDX-License-Identifier: Apache-2.0
 import { readFile, stat } from "node:fs/promises";
-import { createGrpcChannel, type ClientStream, type GrpcTarget } from "../lib/grpc/client.ts";
-import type { Clock } from "../lib/async/clock.ts";
-import { describeError } from "../lib/errors.ts";
-import type { Metadata } from "../lib/grpc/metadata.ts";
-import type { Logger } from "../lib/log/log.ts";
-import type { TlsClient } from "../lib/net/tls-client.ts";
-import { formatHostPort, type HostPort } from "../lib/net/host-port.ts";
+import { createGrpcChannel, type ClientStream, type GrpcTarget } from "../../lib/grpc/client.ts";
+import type { Clock } from "../../lib/async/clock.ts";
+import { describeError } from "../../lib/errors.ts";
+import type { Metadata } from "../../lib/grpc/metadata.ts";
+import type { Logger } from "../../lib/log/log.ts";
+import type { TlsClient } from "../../lib/net/tls-client.ts";
+import { formatHostPort, type HostPort } from "../../lib/net/host-port.ts";
 import { dialThroughProxy } from "./proxy-dial.ts";
-import type { XdsProtocol } from "./request.ts";
-import type { XdsConfig, XdsUpstream } from "./xds-config.ts";
+import type { XdsProtocol } from "../protocol/request.ts";
+import type { XdsConfig, XdsUpstream } from "../xds-config.ts";
 
 /** One stream to one control plane, over a connection of its own: another connection may reach another one. */
 export interface UpstreamStream extends AsyncDisposable {

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 import type { Socket } from "node:net";
-import { type Dial, dialTcp } from "../lib/grpc/dial.ts";
-import { orAborted } from "../lib/async/tasks.ts";
-import { formatHostPort } from "../lib/net/host-port.ts";
-import type { HttpProxyAddress } from "./xds-config.ts";
+import { type Dial, dialTcp } from "../../lib/grpc/dial.ts";
+import { orAborted } from "../../lib/async/tasks.ts";
+import { formatHostPort } from "../../lib/net/host-port.ts";
+import type { HttpProxyAddress } from "../xds-config.ts";
 
 /** A proxy's answer is a few lines; more than this is something else. */
 const longestAnswerBytes = 8 * 1024;

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-import type { IncomingMessage } from "../lib/grpc/message.ts";
+import type { IncomingMessage } from "../../lib/grpc/message.ts";
 import type { XdsProtocol } from "./request.ts";
 import { ResponseScanner } from "./response-scanner.ts";
 import { WireError } from "./wire.ts";

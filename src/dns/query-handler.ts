@@ -5,13 +5,13 @@ import type { Measure } from "../lib/measures.ts";
 import type { ObservableValue } from "../lib/async/observable-value.ts";
 import type { ForwardedQuery, OwnQuestions, Transport } from "./exchange.ts";
 import type { Forwarder } from "./forwarder.ts";
-import { answerFromTable, asksForAddresses, hostFromTable } from "./local-answer.ts";
+import { answerFromTable, asksForAddresses, hostFromTable } from "./local-response.ts";
 import type { LookupTable } from "./lookup-table.ts";
-import { rcode } from "./message-format.ts";
+import { rcode } from "./message.ts";
 import { longestReplyBytes, parseQuery, type Query } from "./query.ts";
-import { fitReply, renderAnswer, renderFailure, renderHost, renderRefusal, replyCode } from "./reply.ts";
+import { fitReply, renderAnswer, renderFailure, renderHost, renderRefusal, replyCode } from "./response.ts";
 import type { ResolvConf } from "./resolv-conf.ts";
-import type { StaleReplies } from "./stale-replies.ts";
+import type { StaleReplies } from "./stale-responses.ts";
 
 /** The reply to the bytes that came; undefined to say nothing. Never rejects. */
 export type Answerer = (message: Buffer, from: Client) => Promise<Buffer | undefined>;

@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 import { expect, test } from "vitest";
-import { systemClock } from "../../../src/lib/async/clock.ts";
-import type { NameTable } from "../../../src/model/name-table.ts";
-import { createNameTable } from "../../../src/xds/name-table.ts";
-import type { OwnType } from "../../../src/xds/own-type.ts";
-import { kubernetes, named, nameTableResource } from "../../support/name-tables.ts";
+import { systemClock } from "../../../../src/lib/async/clock.ts";
+import type { NameTable } from "../../../../src/model/name-table.ts";
+import { createNameTable } from "../../../../src/xds/agent-resources/name-table.ts";
+import type { OwnType } from "../../../../src/xds/agent-resources/agent-resource-type.ts";
+import { kubernetes, named, nameTableResource } from "../../../support/name-tables.ts";
 
 const signal = new AbortController().signal;
 

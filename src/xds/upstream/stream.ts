@@ -1,20 +1,20 @@
 // SPDX-License-Identifier: Apache-2.0
-import type { ClientStream } from "../lib/grpc/client.ts";
-import type { IncomingMessage } from "../lib/grpc/message.ts";
-import { GrpcStatus } from "../lib/grpc/status.ts";
-import { describeError } from "../lib/errors.ts";
-import { orAborted } from "../lib/async/tasks.ts";
+import type { ClientStream } from "../../lib/grpc/client.ts";
+import type { IncomingMessage } from "../../lib/grpc/message.ts";
+import { GrpcStatus } from "../../lib/grpc/status.ts";
+import { describeError } from "../../lib/errors.ts";
+import { orAborted } from "../../lib/async/tasks.ts";
 import type { AnswerOrigin, ExtensionFeed } from "./extension-feed.ts";
-import { renderHealthReport, type WorkloadHealth } from "./health/health-state.ts";
-import { type AcceptedOwnType, OwnTypeFeed } from "./own-type-feed.ts";
-import type { ProxiedStream } from "./proxied-stream.ts";
-import { renderRequest } from "./request.ts";
-import { parseResponse } from "./response.ts";
-import { readScanned, type ScannedMessage, scanMessage } from "./scanned-message.ts";
+import { renderHealthReport, type WorkloadHealth } from "../health/health-state.ts";
+import { type AcceptedOwnType, OwnTypeFeed } from "../agent-resources/feed.ts";
+import type { ProxiedStream } from "../proxied-stream.ts";
+import { renderRequest } from "../protocol/request.ts";
+import { parseResponse } from "../protocol/response.ts";
+import { readScanned, type ScannedMessage, scanMessage } from "../protocol/scanned-response.ts";
 import { watchSend } from "./slow-send.ts";
-import type { SentAnswer } from "./subscriptions.ts";
-import { shortTypeName, typeUrls } from "./type-url.ts";
-import { WireError } from "./wire.ts";
+import type { SentAnswer } from "../subscriptions.ts";
+import { shortTypeName, typeUrls } from "../protocol/type-url.ts";
+import { WireError } from "../protocol/wire.ts";
 
 /** One stream to the control plane: requests out, answers to Envoy or to the agent itself. */
 export class UpstreamLink implements AnswerOrigin {

@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 import { expect, test } from "vitest";
-import { DeltaDiscoveryResponse, DiscoveryResponse } from "../../../src/gen/envoy/service/discovery/v3/discovery.ts";
-import { parseResponse, renderResponse } from "../../../src/xds/response.ts";
-import { ResponseScanner } from "../../../src/xds/response-scanner.ts";
-import { WireError } from "../../../src/xds/wire.ts";
-import { fc } from "../../support/properties.ts";
-import { reachableBytes } from "../../support/reachable-bytes.ts";
+import { DeltaDiscoveryResponse, DiscoveryResponse } from "../../../../src/gen/envoy/service/discovery/v3/discovery.ts";
+import { parseResponse, renderResponse } from "../../../../src/xds/protocol/response.ts";
+import { ResponseScanner } from "../../../../src/xds/protocol/response-scanner.ts";
+import { WireError } from "../../../../src/xds/protocol/wire.ts";
+import { fc } from "../../../support/properties.ts";
+import { reachableBytes } from "../../../support/reachable-bytes.ts";
 
 const text = fc.string({ maxLength: 12 });
 const any = fc.record({

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 import { expect, test } from "vitest";
-import { watchSend } from "../../../src/xds/slow-send.ts";
-import { FakeClock } from "../../support/fake-clock.ts";
-import { testLog } from "../../support/test-log.ts";
+import { watchSend } from "../../../../src/xds/upstream/slow-send.ts";
+import { FakeClock } from "../../../support/fake-clock.ts";
+import { testLog } from "../../../support/test-log.ts";
 
 const message = { typeUrl: "type.googleapis.com/envoy.config.cluster.v3.Cluster", length: 5_000_000 };
 

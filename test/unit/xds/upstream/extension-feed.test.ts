@@ -1,14 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
 import { expect, test } from "vitest";
-import { type ConvertedExtensions, ExtensionFeed } from "../../../src/xds/extension-feed.ts";
-import type { ProxiedStream } from "../../../src/xds/proxied-stream.ts";
-import { parseRequest, renderRequest } from "../../../src/xds/request.ts";
-import { parseResponse, renderResponse, type XdsResource } from "../../../src/xds/response.ts";
-import { Subscriptions } from "../../../src/xds/subscriptions.ts";
-import { typeUrls } from "../../../src/xds/type-url.ts";
-import { FakeClock } from "../../support/fake-clock.ts";
-import { testLog } from "../../support/test-log.ts";
-import { createXdsMetrics } from "../../support/xds-metrics.ts";
+import { type ConvertedExtensions, ExtensionFeed } from "../../../../src/xds/upstream/extension-feed.ts";
+import type { ProxiedStream } from "../../../../src/xds/proxied-stream.ts";
+import { parseRequest, renderRequest } from "../../../../src/xds/protocol/request.ts";
+import { parseResponse, renderResponse, type XdsResource } from "../../../../src/xds/protocol/response.ts";
+import { Subscriptions } from "../../../../src/xds/subscriptions.ts";
+import { typeUrls } from "../../../../src/xds/protocol/type-url.ts";
+import { FakeClock } from "../../../support/fake-clock.ts";
+import { testLog } from "../../../support/test-log.ts";
+import { createXdsMetrics } from "../../../support/xds-metrics.ts";
 
 const typeUrl = typeUrls.extension;
 

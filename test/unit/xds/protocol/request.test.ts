@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 import { expect, test } from "vitest";
-import { DeltaDiscoveryRequest, DiscoveryRequest } from "../../../src/gen/envoy/service/discovery/v3/discovery.ts";
-import { nodeFacts, parseRequest, renderRequest } from "../../../src/xds/request.ts";
-import { textField, WireError } from "../../../src/xds/wire.ts";
-import { fc } from "../../support/properties.ts";
+import { DeltaDiscoveryRequest, DiscoveryRequest } from "../../../../src/gen/envoy/service/discovery/v3/discovery.ts";
+import { nodeFacts, parseRequest, renderRequest } from "../../../../src/xds/protocol/request.ts";
+import { textField, WireError } from "../../../../src/xds/protocol/wire.ts";
+import { fc } from "../../../support/properties.ts";
 
 const text = fc.string({ maxLength: 12 });
 const texts = fc.array(text, { maxLength: 4 });
