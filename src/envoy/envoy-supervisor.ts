@@ -191,6 +191,8 @@ class EnvoySupervisor implements SupervisedEnvoy {
     if (this.#isLastOne()) return false;
     // an older epoch, which nobody will tell to end any more, holds what the first one needs
     await Promise.all(this.#running().map((process) => process.kill()));
+    // the shutdown may have begun during that wait; nothing would end an Envoy that starts now
+    if (this.#isLastOne()) return false;
     this.#restartsMs.push(this.#deps.clock.monotonicMs());
     this.#epoch = 0;
     try {

@@ -21,14 +21,8 @@ export async function answerMetrics({ config, sources, permits }: RouteContext, 
   const timeoutSeconds = typeof timeout === "string" ? timeout : undefined;
   using permit = await permits.acquire(signal);
   const output = new ScrapeOutput(response, await encoderFor(call), permit);
-  try {
-    await sources.metrics.scrape({ accept, userAgent, timeoutSeconds, query }, output, signal);
-    output.end();
-  } catch (error) {
-    // an answer that was begun must not look whole
-    if (response.headersSent) response.destroy();
-    throw error;
-  }
+  await sources.metrics.scrape({ accept, userAgent, timeoutSeconds, query }, output, signal);
+  output.end();
 }
 
 /** zlib is loaded for the first scraper that wants it. */

@@ -52,6 +52,10 @@ export function createRoutes(context: RouteContext): Routes {
     }
     const call = { request, response, path: target.path, query: target.query, signal: gone.signal };
     find(call)(call).catch((error: unknown) => {
+      if (gone.signal.aborted && !response.writableFinished) {
+        context.log.debug("caller left before its response was complete", { path: target.path });
+        return;
+      }
       context.log.error("a status request failed", { path: target.path, reason: describeError(error) });
       if (response.headersSent) response.destroy();
       else sendReply(call, textReply(500, "500 Internal Server Error"));

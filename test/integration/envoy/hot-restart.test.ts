@@ -5,7 +5,7 @@ import { join } from "node:path";
 import { describe, expect, test } from "vitest";
 import { type EnvoyConfig, exitCodeFor, startEnvoy } from "../../../src/envoy/index.ts";
 import { createEnvoyAdmin } from "../../../src/envoy/running-envoy.ts";
-import { systemClock } from "../../../src/lib/async/clock.ts";
+import { type Clock, systemClock } from "../../../src/lib/async/clock.ts";
 import { envoyBinary } from "../../support/envoy-binary.ts";
 import { eventually } from "../../support/eventually.ts";
 import { freePorts } from "../../support/free-ports.ts";
@@ -35,7 +35,8 @@ async function hotEnvoy(directory: string, liveWithinMs = 10_000) {
     ports,
     records,
     memory: `/dev/shm/envoy_shared_memory_${String(hotRestart.baseId * 10)}`,
-    start: (restarts?: EnvoyConfig["restarts"]) => startEnvoy({ ...config, binaryPath, restarts }, deps),
+    start: (restarts?: EnvoyConfig["restarts"], clock: Clock = systemClock) =>
+      startEnvoy({ ...config, binaryPath, restarts }, { ...deps, clock }),
     epoch: async () => (await client.serverInfo()).restartEpoch,
     serves: async () => (await fetch(`http://127.0.0.1:${String(listener)}/`)).status,
   };
@@ -67,6 +68,35 @@ describe("hot restart", () => {
       withinMs: 10_000,
     });
     expect([isRunning(first), envoy.counts.restarts, envoy.exit]).toEqual([false, 1, undefined]);
+  });
+
+  test("a shutdown that begins while an older epoch is killed starts no other Envoy", async () => {
+    await using directory = await temporaryDirectory();
+    const fixture = await hotEnvoy(directory.path);
+    let onDelay: (() => void) | undefined;
+    const clock: Clock = {
+      ...systemClock,
+      delay(ms, signal) {
+        if (onDelay === undefined) return systemClock.delay(ms, signal);
+        onDelay();
+        onDelay = undefined;
+        return Promise.resolve();
+      },
+    };
+    await using envoy = fixture.start({ budget: 1, windowMs: 60_000 }, clock);
+    await fixture.untilLive();
+    await envoy.swap();
+    const second = envoy.pid;
+    // the backoff before the restart; when it is over, the older epoch is killed, and only then the next tick begins
+    onDelay = () => {
+      process.nextTick(() => {
+        void envoy.terminate(400);
+      });
+    };
+    process.kill(second, "SIGKILL");
+    await eventually(() => expect(envoy.exit).toBeDefined(), { withinMs: 3_000 });
+    expect([exitCodeFor(await envoy.exited), envoy.pid]).toEqual([137, second]);
+    expect(envoy.counts.restarts).toBe(0);
   });
 
   test("at the end no other Envoy begins, and one that has begun is waited for", async () => {

@@ -76,6 +76,30 @@ test("a scraper that reads nothing holds up no other scrape", async () => {
   for (const socket of stuck) socket.destroy();
 });
 
+test("a scraper that leaves the queue, or leaves in the middle of its response, is no error in the log", async () => {
+  const started: (() => void)[] = [];
+  const metrics = {
+    async scrape(_request: unknown, sink: { begin(type: string): void; write(bytes: Uint8Array): Promise<void> }) {
+      await new Promise<void>((resolve) => started.push(resolve));
+      sink.begin("text/plain");
+      await sink.write(Buffer.from("a 1\n"));
+    },
+  };
+  await using status = await startStatus({}, { metrics });
+  const scrapers = Array.from({ length: 5 }, () => {
+    const socket = connect({ port: status.port, host: "127.0.0.1" });
+    socket.on("error", () => undefined).write("GET /metrics HTTP/1.1\r\nHost: a\r\n\r\n");
+    return socket;
+  });
+  await eventually(() => expect(started).toHaveLength(2), { withinMs: 2_000 });
+  for (const socket of scrapers) socket.resetAndDestroy();
+  const left = () => status.records.filter(({ message }) => message === "caller left before its response was complete");
+  await eventually(() => expect(left()).toHaveLength(3), { withinMs: 2_000 });
+  for (const resume of started) resume();
+  await eventually(() => expect(left()).toHaveLength(5), { withinMs: 2_000 });
+  expect(status.records.filter(({ level }) => level === "warn" || level === "error")).toEqual([]);
+});
+
 test.each([
   ["idle", "GET /healthz/ready HTTP/1.1\r\nHost: a\r\n\r\n"],
   ["silent", ""],
