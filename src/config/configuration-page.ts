@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 import type { FlagSpecs } from "../lib/flags.ts";
-import { proxyFlags } from "./proxy-flags.ts";
-import type { VariableSpec } from "./variable-spec.ts";
-import { variablePrefixes, variables } from "./variables.ts";
+import { proxyFlags } from "./sources/flags.ts";
+import type { VariableSpec } from "./sources/variable-spec.ts";
+import { variablePrefixes, variables } from "./sources/variables.ts";
 
 const sourceNames: Readonly<Record<VariableSpec["source"], string>> = {
   istio: "Istio's, with Istio's meaning",

@@ -2,14 +2,14 @@
 import { parseFlags } from "../lib/flags.ts";
 import type { JsonValue } from "../model/node.ts";
 import { Findings } from "./config-error.ts";
-import type { ConfigInput } from "./config-input.ts";
-import { parseDownwardApi } from "./downward-api.ts";
-import { effectiveProxyConfig } from "./effective-proxy-config.ts";
-import { Environment } from "./environment.ts";
-import { isJsonObject, renderProxyConfig } from "./proxy-config.ts";
-import { parseProxyFlags, proxyFlags } from "./proxy-flags.ts";
-import { places } from "./sources.ts";
-import { variablePrefixes, variables } from "./variables.ts";
+import type { ConfigInput } from "./sources/config-input.ts";
+import { parseDownwardApi } from "./sources/downward-api.ts";
+import { effectiveProxyConfig } from "./proxy-config/effective-proxy-config.ts";
+import { Environment } from "./sources/environment.ts";
+import { isJsonObject, renderProxyConfig } from "./proxy-config/proxy-config.ts";
+import { parseProxyFlags, proxyFlags } from "./sources/flags.ts";
+import { places } from "./sources/sources.ts";
+import { variablePrefixes, variables } from "./sources/variables.ts";
 
 /** One setting as it is in force. */
 export interface EffectiveSetting {

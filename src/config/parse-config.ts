@@ -2,30 +2,30 @@
 import { suggestion } from "../lib/nearest-name.ts";
 import { type JsonObject, type ProxyRole, proxyRoles } from "../model/node.ts";
 import type { AgentConfig } from "./agent-config.ts";
-import { bootstrapSource } from "./bootstrap-source.ts";
-import { caConfig } from "./ca-slice.ts";
-import { identitySource } from "./identity-slice.ts";
-import { bootstrapConfig } from "./bootstrap-slice.ts";
-import { certConfig, certFilesConfig, sdsConfig } from "./cert-slice.ts";
+import { bootstrapSource } from "./sections/bootstrap-source.ts";
+import { caConfig } from "./sections/ca-section.ts";
+import { identitySource } from "./sections/identity-section.ts";
+import { bootstrapConfig } from "./sections/bootstrap-section.ts";
+import { certConfig, certFilesConfig, sdsConfig } from "./sections/cert-section.ts";
 import { Findings } from "./config-error.ts";
-import type { ConfigInput } from "./config-input.ts";
-import { parseDownwardApi } from "./downward-api.ts";
-import { envoyConfig } from "./envoy-slice.ts";
-import { effectiveProxyConfig } from "./effective-proxy-config.ts";
-import { dnsConfig } from "./dns-slice.ts";
-import { Environment } from "./environment.ts";
-import { grpcBootstrap } from "./grpc-bootstrap.ts";
-import { logConfig } from "./log-slice.ts";
-import { nodeIdentity } from "./node-slice.ts";
-import { heapLimitMib, platformConfig } from "./machine-slices.ts";
-import { parseProxyConfigFields, renderProxyConfig } from "./proxy-config.ts";
-import { recorderConfig } from "./recorder-slice.ts";
-import { parseProxyFlags } from "./proxy-flags.ts";
-import { type Sources, places } from "./sources.ts";
-import { statusConfig } from "./status-slice.ts";
+import type { ConfigInput } from "./sources/config-input.ts";
+import { parseDownwardApi } from "./sources/downward-api.ts";
+import { envoyConfig } from "./sections/envoy-section.ts";
+import { effectiveProxyConfig } from "./proxy-config/effective-proxy-config.ts";
+import { dnsConfig } from "./sections/dns-section.ts";
+import { Environment } from "./sources/environment.ts";
+import { grpcBootstrap } from "./sections/grpc-bootstrap-section.ts";
+import { logConfig } from "./sections/log-section.ts";
+import { nodeIdentity } from "./sections/node-section.ts";
+import { heapLimitMib, platformConfig } from "./sections/machine-section.ts";
+import { parseProxyConfigFields, renderProxyConfig } from "./proxy-config/proxy-config.ts";
+import { recorderConfig } from "./sections/recorder-slice.ts";
+import { parseProxyFlags } from "./sources/flags.ts";
+import { type Sources, places } from "./sources/sources.ts";
+import { statusConfig } from "./sections/status-section.ts";
 
-import { variables } from "./variables.ts";
-import { discoverySource } from "./xds-slice.ts";
+import { variables } from "./sources/variables.ts";
+import { discoverySource } from "./sections/xds-section.ts";
 
 /**
  * The whole configuration of `attache proxy`. Pure: it reads nothing but its input.

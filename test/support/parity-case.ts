@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 import { readdirSync, readFileSync } from "node:fs";
 import { join, normalize } from "node:path";
-import type { ConfigInput, FileContent } from "../../src/config/config-input.ts";
-import { parseYamlDocument } from "../../src/config/yaml.ts";
+import type { ConfigInput, FileContent } from "../../src/config/sources/config-input.ts";
+import { parseYamlDocument } from "../../src/config/sources/yaml.ts";
 
 const folder = join(import.meta.dirname, "../parity/cases");
 

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-import { type FieldType, type MessageFields, proxyConfigFields } from "../../src/config/proxy-config-schema.ts";
+import { type FieldType, type MessageFields, proxyConfigFields } from "../../src/config/proxy-config/schema.ts";
 import { podEnv, type TestInput } from "./parity-case.ts";
 import { fc } from "./properties.ts";
 

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-import { proxyFlags } from "../../config/proxy-flags.ts";
+import { proxyFlags } from "../../config/sources/flags.ts";
 import { explainFlags } from "../explain/explain-flags.ts";
 import type { Command } from "../command.ts";
 

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-import { globalFlags } from "../../config/global-flags.ts";
-import { readStatusPort } from "../../config/status-port.ts";
+import { globalFlags } from "../../config/sources/global-flags.ts";
+import { readStatusPort } from "../../config/sources/status-port.ts";
 import { deadline, systemClock } from "../../lib/async/clock.ts";
 import { AgentError } from "../../lib/errors.ts";
 import { exitCode } from "../../lib/exit-code.ts";

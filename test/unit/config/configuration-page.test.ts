@@ -3,7 +3,7 @@ import { readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { expect, test } from "vitest";
 import { renderConfigurationPage } from "../../../src/config/configuration-page.ts";
-import { variables } from "../../../src/config/variables.ts";
+import { variables } from "../../../src/config/sources/variables.ts";
 
 const root = join(import.meta.dirname, "../../..");
 
@@ -13,8 +13,8 @@ test("docs/configuration.md is what the tables say", () => {
 
 test("every variable of the table is read somewhere, or known to be without effect", () => {
   const directory = join(root, "src/config");
-  const sources = readdirSync(directory)
-    .filter((name) => !name.endsWith("variables.ts"))
+  const sources = readdirSync(directory, { recursive: true, encoding: "utf8" })
+    .filter((name) => name.endsWith(".ts") && !name.endsWith("variables.ts"))
     .map((name) => readFileSync(join(directory, name), "utf8"))
     .join("\n");
   const unread = Object.entries(variables).filter(

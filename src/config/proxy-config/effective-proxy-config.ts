@@ -1,0 +1,154 @@
+// SPDX-License-Identifier: Apache-2.0
+import { ipFamily, isIpv6 } from "../../lib/net/ip-address.ts";
+import { describeError } from "../../lib/errors.ts";
+import type { FlagValues } from "../../lib/flags.ts";
+import type { JsonValue } from "../../model/node.ts";
+import type { Findings } from "../config-error.ts";
+import type { ConfigInput } from "../sources/config-input.ts";
+import { type Environment, parseInteger } from "../sources/environment.ts";
+import { hostPortProblem, parseHostPort } from "../host-port.ts";
+import { checkMeshFile } from "./mesh-file-checks.ts";
+import {
+  type MergedProxyConfig,
+  type ProxyConfigLayer,
+  mergeProxyConfig,
+  parseProxyConfigFields,
+} from "./proxy-config.ts";
+import { checkProxyConfig } from "./checks.ts";
+import { isRecord } from "./reader.ts";
+import type { proxyFlags } from "../sources/flags.ts";
+
+export interface ProxyConfigSources {
+  readonly input: ConfigInput;
+  readonly env: Environment;
+  readonly flags: FlagValues<typeof proxyFlags>;
+  readonly annotations: ReadonlyMap<string, string>;
+  readonly findings: Findings;
+}
+
+export const configAnnotation = "proxy.istio.io/config";
+const addressAnnotation = "sidecar.istio.io/discoveryAddress";
+export const statusPortAnnotation = "status.sidecar.istio.io/port";
+
+/**
+ * ProxyConfig from all its sources: defaults, mesh file, variable, annotation; then CPU limit and flags; then checked;
+ * then the annotations that come after the checks.
+ * Source: the order of Istio's agent
+ */
+export function effectiveProxyConfig(sources: ProxyConfigSources): MergedProxyConfig {
+  const merged = mergeProxyConfig(proxyConfigLayers(sources), sources.findings);
+  const fields: Record<string, JsonValue> = { ...merged.fields };
+  const origins = new Map(merged.origins);
+  const set = (name: string, value: JsonValue, origin: string): void => {
+    fields[name] = value;
+    origins.set(name, origin);
+  };
+  setConcurrency(sources, fields, set);
+  if (fields["serviceCluster"] === "") set("serviceCluster", sources.flags.serviceCluster, "--serviceCluster");
+  const statsd = fields["statsdUdpAddress"];
+  if (typeof statsd === "string" && statsd !== "")
+    set("statsdUdpAddress", statsdAddress(sources, statsd), origins.get("statsdUdpAddress") ?? "");
+  checkProxyConfig(parseProxyConfigFields(fields), (name) => origins.get(name) ?? "default", sources.findings);
+  applyAnnotations(sources, set);
+  return { fields, origins };
+}
+
+function proxyConfigLayers(sources: ProxyConfigSources): readonly ProxyConfigLayer[] {
+  const { env, annotations } = sources;
+  const mesh = meshLayer(sources);
+  const variable = document(sources, "PROXY_CONFIG", env.string("PROXY_CONFIG"));
+  const source = `annotation ${configAnnotation}`;
+  const annotation = document(sources, source, annotations.get(configAnnotation) ?? "");
+  return [mesh, { source: "PROXY_CONFIG", value: variable }, { source, value: annotation }];
+}
+
+/** Of the mesh's settings only the part that is a ProxyConfig has an effect; some others are checked. */
+function meshLayer(sources: ProxyConfigSources): ProxyConfigLayer {
+  const { input, flags, findings } = sources;
+  const source = `mesh config file ${flags.meshConfig}`;
+  const file = input.readFile(flags.meshConfig);
+  if (file.kind === "unreadable") findings.problem(source, file.problem);
+  const value = file.kind === "text" ? document(sources, source, file.text) : undefined;
+  if (value === undefined || value === null) return { source, value: undefined };
+  if (!isRecord(value)) {
+    findings.problem(source, "must hold an object: the mesh's settings");
+    return { source, value: undefined };
+  }
+  checkMeshFile(value, source, findings);
+  return { source, value: value["defaultConfig"] ?? value["default_config"] };
+}
+
+function document({ input, findings }: ProxyConfigSources, source: string, text: string): unknown {
+  if (text.trim() === "") return undefined;
+  try {
+    return input.parseDocument(text);
+  } catch (error) {
+    findings.problem(source, `could not parse it as YAML or JSON: ${describeError(error)}`);
+    return undefined;
+  }
+}
+
+type SetField = (name: string, value: JsonValue, origin: string) => void;
+
+function setConcurrency(
+  { env, flags, input, findings }: ProxyConfigSources,
+  fields: Readonly<Record<string, JsonValue>>,
+  set: SetField,
+): void {
+  const cpuLimit = env.int("ISTIO_CPU_LIMIT");
+  let concurrency = fields["concurrency"] ?? 0;
+  if (fields["concurrency"] === undefined && cpuLimit !== 0) {
+    concurrency = cpuLimit;
+    set("concurrency", cpuLimit, "ISTIO_CPU_LIMIT");
+  }
+  if (flags.concurrency !== 0) {
+    findings.warn("--concurrency", "is an old flag that goes over ProxyConfig; set concurrency there");
+    concurrency = flags.concurrency;
+    set("concurrency", flags.concurrency, "--concurrency");
+  }
+  if (concurrency === 0 && cpuLimit < input.system.cpuCount) {
+    findings.warn(
+      "ISTIO_CPU_LIMIT",
+      "concurrency is not set and there is no CPU limit: Envoy starts one worker for each CPU of the machine",
+    );
+  }
+}
+
+/** The address with its host resolved; empty, with a warning, when that is not possible. */
+function statsdAddress({ input, findings }: ProxyConfigSources, text: string): string {
+  const address = parseHostPort(text);
+  if (typeof address === "string") {
+    findings.warn("statsdUdpAddress", `resolve StatsdUdpAddress failed: ${address}; metrics are not sent there`);
+    return "";
+  }
+  const ip = ipFamily(address.host) === 0 ? input.system.resolvedHosts.get(address.host) : address.host;
+  if (ip === undefined) {
+    findings.warn(
+      "statsdUdpAddress",
+      `resolve StatsdUdpAddress failed: ${address.host} has no address; metrics are not sent there`,
+    );
+    return "";
+  }
+  return `${isIpv6(ip) ? `[${ip}]` : ip}:${String(address.port)}`;
+}
+
+/** Applied last, over everything. A port that is no number turns the status server off, as it always did. */
+function applyAnnotations({ annotations, findings }: ProxyConfigSources, set: SetField): void {
+  const address = annotations.get(addressAnnotation);
+  if (address !== undefined) {
+    const problem = hostPortProblem(address);
+    if (problem !== undefined)
+      findings.problem(`annotation ${addressAnnotation}`, `invalid discovery address: ${problem}`);
+    set("discoveryAddress", address, `annotation ${addressAnnotation}`);
+  }
+  const portText = annotations.get(statusPortAnnotation);
+  if (portText === undefined) return;
+  const port = parseInteger(portText);
+  if (port === undefined) {
+    findings.warn(
+      `annotation ${statusPortAnnotation}`,
+      `${JSON.stringify(portText)} is not a port; the status server is off`,
+    );
+  }
+  set("statusPort", port ?? 0, `annotation ${statusPortAnnotation}`);
+}

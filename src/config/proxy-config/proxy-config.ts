@@ -1,0 +1,220 @@
+// SPDX-License-Identifier: Apache-2.0
+import type { JsonObject, JsonValue } from "../../model/node.ts";
+import type { Findings } from "../config-error.ts";
+import { isRecord, readMessage } from "./reader.ts";
+import { type FieldType, type MessageFields, proxyConfigFields } from "./schema.ts";
+
+/** TLS of a connection that Envoy makes, as ProxyConfig has it. */
+export interface TlsSettings {
+  readonly mode?: "DISABLE" | "SIMPLE" | "MUTUAL" | "ISTIO_MUTUAL";
+  readonly clientCertificate?: string;
+  readonly privateKey?: string;
+  readonly caCertificates?: string;
+  readonly credentialName?: string;
+  readonly insecureSkipVerify?: boolean;
+  readonly subjectAltNames?: readonly string[];
+  readonly sni?: string;
+}
+
+export interface RemoteService {
+  readonly address?: string;
+  readonly tlsSettings?: TlsSettings;
+  readonly tcpKeepalive?: { readonly probes?: number; readonly time?: string; readonly interval?: string };
+}
+
+export interface Tracing {
+  readonly zipkin?: { readonly address?: string };
+  readonly lightstep?: { readonly address?: string; readonly accessToken?: string };
+  readonly datadog?: { readonly address?: string };
+  readonly openTelemetry?: { readonly address?: string };
+  readonly stackdriver?: JsonObject;
+  readonly openCensusAgent?: JsonObject;
+  readonly customTags?: Readonly<Record<string, JsonObject>>;
+  readonly tlsSettings?: TlsSettings;
+}
+
+interface KeyProvider {
+  readonly pollDelay?: string;
+  readonly fallback?: boolean;
+}
+
+/** The effective ProxyConfig, with the fields that the agent acts on. Durations are protobuf's text. */
+export interface ProxyConfig {
+  readonly configPath: string;
+  readonly binaryPath: string;
+  readonly serviceCluster?: string;
+  readonly tracingServiceName?: "APP_LABEL_AND_NAMESPACE" | "CANONICAL_NAME_ONLY" | "CANONICAL_NAME_AND_NAMESPACE";
+  readonly drainDuration: string;
+  readonly terminationDrainDuration: string;
+  readonly discoveryAddress: string;
+  readonly proxyAdminPort: number;
+  readonly statusPort: number;
+  readonly controlPlaneAuthPolicy: "NONE" | "MUTUAL_TLS" | "INHERIT";
+  readonly statNameLength: number;
+  readonly concurrency?: number;
+  readonly customConfigFile?: string;
+  readonly proxyBootstrapTemplatePath?: string;
+  readonly statsdUdpAddress?: string;
+  readonly envoyMetricsServiceAddress?: string;
+  readonly tracing?: Tracing;
+  readonly envoyAccessLogService?: RemoteService;
+  readonly envoyMetricsService?: RemoteService;
+  readonly proxyMetadata?: Readonly<Record<string, string>>;
+  readonly runtimeValues?: Readonly<Record<string, string>>;
+  readonly extraStatTags?: readonly string[];
+  readonly proxyStatsMatcher?: {
+    readonly inclusionPrefixes?: readonly string[];
+    readonly inclusionSuffixes?: readonly string[];
+    readonly inclusionRegexps?: readonly string[];
+  };
+  readonly caCertificatesPem?: readonly string[];
+  readonly privateKeyProvider?: { readonly cryptomb?: KeyProvider; readonly qat?: KeyProvider };
+  readonly connectionSettings?: JsonObject;
+  readonly fileFlushInterval?: string;
+  readonly fileFlushMinSizeKb?: number;
+  readonly statsCompression?: boolean;
+  readonly readinessProbe?: JsonObject;
+}
+
+/** Source: Istio's built-in ProxyConfig; the injector leaves out what equals it. */
+export const proxyConfigDefaults: JsonObject = {
+  configPath: "./etc/istio/proxy",
+  binaryPath: "/usr/local/bin/envoy",
+  serviceCluster: "istio-proxy",
+  drainDuration: "45s",
+  terminationDrainDuration: "5s",
+  discoveryAddress: "istiod.istio-system.svc:15012",
+  proxyAdminPort: 15000,
+  statusPort: 15020,
+  controlPlaneAuthPolicy: "MUTUAL_TLS",
+  statNameLength: 189,
+};
+
+/** One place that a ProxyConfig comes from. */
+export interface ProxyConfigLayer {
+  readonly source: string;
+  readonly value: unknown;
+}
+
+export interface MergedProxyConfig {
+  readonly fields: JsonObject;
+  /** Which source each field comes from. */
+  readonly origins: ReadonlyMap<string, string>;
+}
+
+/**
+ * Puts layers over the defaults, lowest first. A field replaces the one below as a whole; only proxyMetadata is merged
+ * key by key, and the parts of proxyHeaders that the upper one leaves out are kept.
+ */
+export function mergeProxyConfig(layers: readonly ProxyConfigLayer[], findings: Findings): MergedProxyConfig {
+  const fields: Record<string, JsonValue> = { ...proxyConfigDefaults };
+  const origins = new Map(Object.keys(fields).map((name) => [name, "default"]));
+  for (const { source, value } of layers) {
+    const layer = withoutDoubles(
+      readMessage(value, proxyConfigFields, { source, path: "" }, findings),
+      source,
+      findings,
+    );
+    for (const [name, item] of Object.entries(layer)) {
+      fields[name] = mergeField(name, fields[name], item);
+      origins.set(name, source);
+    }
+    if (layer["serviceCluster"] !== undefined) delete fields["tracingServiceName"];
+    if (layer["tracingServiceName"] !== undefined) delete fields["serviceCluster"];
+  }
+  return { fields, origins };
+}
+
+/** Fields of which a message holds one: the last that is given, in this order. Source: Istio's API; observed */
+const alternatives = {
+  "": ["serviceCluster", "tracingServiceName"],
+  tracing: ["zipkin", "lightstep", "datadog", "stackdriver", "openCensusAgent"],
+  privateKeyProvider: ["cryptomb", "qat"],
+} as const;
+
+function withoutDoubles(layer: JsonObject, source: string, findings: Findings): JsonObject {
+  let result = layer;
+  for (const [path, names] of Object.entries(alternatives)) {
+    const message = path === "" ? result : result[path];
+    if (!isJsonObject(message)) continue;
+    const given = names.filter((name) => message[name] !== undefined);
+    const [last] = given.slice(-1);
+    if (last === undefined || given.length < 2) continue;
+    const place = path === "" ? source : `${source}, field ${path}`;
+    findings.warn(place, `${given.join(" and ")} exclude each other; ${last} is used`);
+    const rest = Object.entries(message).filter(([name]) => name === last || !given.some((other) => other === name));
+    const kept = Object.fromEntries(rest);
+    result = path === "" ? kept : { ...result, [path]: kept };
+  }
+  return result;
+}
+
+/** Parts of proxyHeaders that are kept from below; the others go with the message. Source: observed */
+const keptHeaders = new Set(["forwardedClientCert", "requestId", "attemptCount", "server", "envoyDebugHeaders"]);
+
+function mergeField(name: string, lower: JsonValue | undefined, upper: JsonValue): JsonValue {
+  if (!isJsonObject(lower) || !isJsonObject(upper)) return upper;
+  if (name === "proxyMetadata") return { ...lower, ...upper };
+  if (name !== "proxyHeaders") return upper;
+  return { ...Object.fromEntries(Object.entries(lower).filter(([part]) => keptHeaders.has(part))), ...upper };
+}
+
+export function isJsonObject(value: JsonValue | undefined): value is JsonObject {
+  return isRecord(value);
+}
+
+/** The merged fields under their types: each of them was read by the schema. */
+export function parseProxyConfigFields(fields: JsonObject): ProxyConfig {
+  return fields as unknown as ProxyConfig;
+}
+
+/** Members of a choice between fields: told even when they hold nothing. */
+const choices = new Set(["serviceCluster", "tracingServiceName"]);
+
+/**
+ * ProxyConfig as the control plane sees it in the node's metadata: without fields that hold nothing, without the
+ * tracer's secret, and without the tracer that the control plane's ProxyConfig does not have.
+ */
+export function renderProxyConfig(fields: JsonObject): JsonObject {
+  const { tracing, ...rest } = renderMessage(fields, proxyConfigFields, choices);
+  if (!isJsonObject(tracing)) return rest;
+  const { openTelemetry: _own, ...known } = tracing;
+  const { lightstep } = known;
+  if (!isJsonObject(lightstep)) return { ...rest, tracing: known };
+  const { accessToken: _secret, ...shown } = lightstep;
+  return { ...rest, tracing: { ...known, lightstep: shown } };
+}
+
+function renderMessage(message: JsonObject, fields: MessageFields, always: ReadonlySet<string>): JsonObject {
+  const result: Record<string, JsonValue> = {};
+  for (const [name, value] of Object.entries(message)) {
+    const type = fields[name];
+    if (type === undefined) continue;
+    if (always.has(name) || !isZero(value, type)) result[name] = renderField(value, type);
+  }
+  return result;
+}
+
+function renderField(value: JsonValue, type: FieldType): JsonValue {
+  if (typeof type === "string" || "choice" in type) return value;
+  if ("message" in type) return isJsonObject(value) ? renderMessage(value, type.message, new Set()) : value;
+  if ("list" in type)
+    return Array.isArray(value) ? value.map((item: JsonValue) => renderField(item, type.list)) : value;
+  if (!isJsonObject(value)) return value;
+  return Object.fromEntries(Object.entries(value).map(([key, item]) => [key, renderField(item, type.map)]));
+}
+
+function isZero(value: JsonValue, type: FieldType): boolean {
+  if (typeof type === "string") {
+    const plainType = type === "string" || type === "bool" || type === "int" || type === "uint" || type === "number";
+    return plainType && (value === "" || value === false || value === 0);
+  }
+  if ("choice" in type) return type.choice.some(([name, number]) => number === 0 && name === value);
+  if ("list" in type) return Array.isArray(value) && value.length === 0;
+  return "map" in type && isJsonObject(value) && Object.keys(value).length === 0;
+}
+
+/** Milliseconds of a duration in protobuf's text; 0 for nothing. */
+export function protoDurationMs(text: string | undefined): number {
+  return text === undefined ? 0 : Number(text.slice(0, -1)) * 1_000;
+}

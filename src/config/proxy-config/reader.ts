@@ -1,0 +1,167 @@
+// SPDX-License-Identifier: Apache-2.0
+import { parseGoDuration } from "../../lib/go-duration.ts";
+import { suggestion } from "../../lib/nearest-name.ts";
+import type { JsonObject, JsonValue } from "../../model/node.ts";
+import type { Findings } from "../config-error.ts";
+import type { FieldType, MessageFields } from "./schema.ts";
+
+/** Where a value stands: the source's name, and the path of the field in it. */
+interface Place {
+  readonly source: string;
+  readonly path: string;
+}
+
+/**
+ * Reads a message from plain values: names in camel or snake case, `null` is not given, integers may be quoted,
+ * enums by name or number, durations in seconds or in Go's notation. What comes out has one spelling: camel case
+ * names, enum names, durations in seconds. Unknown fields are warned about and left out.
+ * Source: protobuf's JSON mapping, with the two liberties about durations that Istio's agent takes
+ */
+export function readMessage(value: unknown, fields: MessageFields, place: Place, findings: Findings): JsonObject {
+  const result: Record<string, JsonValue> = {};
+  if (value === null || value === undefined) return result;
+  if (!isRecord(value)) {
+    findings.problem(where(place), `must be an object, not ${shapeOf(value)}`);
+    return result;
+  }
+  for (const [given, item] of Object.entries(value)) {
+    const name = Object.hasOwn(fields, given) ? given : camelCase(given);
+    const type = Object.hasOwn(fields, name) ? fields[name] : undefined;
+    const inner = { source: place.source, path: place.path === "" ? given : `${place.path}.${given}` };
+    if (type === undefined) {
+      findings.warn(where(inner), `unknown field ${given} is ignored${suggestion(given, Object.keys(fields))}`);
+    } else if (given !== name && Object.hasOwn(value, name)) {
+      findings.warn(where(inner), `is ignored: the field is given as ${name} too`);
+    } else if (item !== null && item !== undefined) {
+      const read = readField(item, type, inner, findings);
+      if (read !== undefined) result[name] = read;
+    }
+  }
+  return result;
+}
+
+function readField(value: unknown, type: FieldType, place: Place, findings: Findings): JsonValue | undefined {
+  const wrong = (wanted: string): JsonValue | undefined => {
+    findings.problem(where(place), `must be ${wanted}, not ${shapeOf(value)}`);
+    return undefined;
+  };
+  switch (type) {
+    case "any":
+      return plain(value);
+    case "string":
+      return typeof value === "string" ? value.toWellFormed() : wrong("a text");
+    case "bool":
+    case "boolValue":
+      return typeof value === "boolean" ? value : wrong("true or false");
+    case "int":
+    case "uint":
+    case "intValue":
+      return (
+        readInteger(value, type === "uint") ??
+        wrong(type === "uint" ? "a whole number, 0 or more" : "a whole number of 32 bits")
+      );
+    case "number":
+      return readNumber(value) ?? wrong("a number");
+    case "duration":
+      return readDuration(value) ?? wrong("a duration such as 45s or 1m30s");
+    default:
+      return readCompound(value, type, place, findings, wrong);
+  }
+}
+
+function readCompound(
+  value: unknown,
+  type: Exclude<FieldType, string>,
+  place: Place,
+  findings: Findings,
+  wrong: (wanted: string) => JsonValue | undefined,
+): JsonValue | undefined {
+  if ("message" in type) return readMessage(value, type.message, place, findings);
+  if ("choice" in type) {
+    const found = type.choice.find(([name, number]) => name === value || number === value);
+    return found?.[0] ?? wrong(`one of ${type.choice.map(([name]) => name).join(", ")}`);
+  }
+  if ("list" in type) {
+    if (!Array.isArray(value)) return wrong("a list");
+    return value.flatMap((item: unknown, index) => {
+      const read = readField(item, type.list, { ...place, path: `${place.path}[${String(index)}]` }, findings);
+      return read === undefined ? [] : [read];
+    });
+  }
+  if (!isRecord(value)) return wrong("an object");
+  const result: Record<string, JsonValue> = {};
+  for (const [key, item] of Object.entries(value)) {
+    const read = readField(item, type.map, { ...place, path: `${place.path}.${key}` }, findings);
+    if (read !== undefined)
+      Object.defineProperty(result, key.toWellFormed(), {
+        value: read,
+        enumerable: true,
+        configurable: true,
+        writable: true,
+      });
+  }
+  return result;
+}
+
+function readInteger(value: unknown, unsigned: boolean): number | undefined {
+  const number = typeof value === "string" && /^[+-]?\d+$/.test(value) ? Number(value) : value;
+  if (typeof number !== "number" || !Number.isInteger(number)) return undefined;
+  const [least, most] = unsigned ? [0, 2 ** 32 - 1] : [-(2 ** 31), 2 ** 31 - 1];
+  return number >= least && number <= most ? number : undefined;
+}
+
+function readNumber(value: unknown): number | undefined {
+  const number = typeof value === "string" && value.trim() !== "" ? Number(value) : value;
+  return typeof number === "number" && Number.isFinite(number) ? number : undefined;
+}
+
+function readDuration(value: unknown): string | undefined {
+  const ms = typeof value === "string" ? parseGoDuration(value) : undefined;
+  return ms === undefined ? undefined : formatProtoDuration(ms);
+}
+
+/**
+ * A duration as protobuf's JSON has it: seconds with 0, 3, 6 or 9 decimals.
+ * @param ms milliseconds, with fractions down to nanoseconds
+ */
+export function formatProtoDuration(ms: number): string {
+  const nanos = BigInt(Math.round(Math.abs(ms) * 1e6));
+  const fraction = (nanos % 1_000_000_000n)
+    .toString()
+    .padStart(9, "0")
+    .replace(/(000){1,3}$/, "");
+  const sign = ms < 0 && nanos > 0n ? "-" : "";
+  return `${sign}${(nanos / 1_000_000_000n).toString()}${fraction === "" ? "" : `.${fraction}`}s`;
+}
+
+export function isRecord(value: unknown): value is Readonly<Record<string, unknown>> {
+  return typeof value === "object" && value !== null && !Array.isArray(value) && !(value instanceof Date);
+}
+
+/** A value without what JSON cannot hold. */
+export function plain(value: unknown): JsonValue {
+  if (typeof value === "string") return value.toWellFormed();
+  if (value === null || typeof value === "boolean") return value;
+  if (typeof value === "number") return Number.isFinite(value) ? value : String(value);
+  if (Array.isArray(value)) return value.map(plain);
+  if (isRecord(value))
+    return Object.fromEntries(Object.entries(value).map(([key, item]) => [key.toWellFormed(), plain(item)]));
+  return typeof value === "bigint" ? value.toString() : null;
+}
+
+/** `stat_name_length` and `statNameLength` are the same field. */
+export function camelCase(name: string): string {
+  return name.replaceAll(/_([a-z0-9])/g, (_, letter: string) => letter.toUpperCase());
+}
+
+function where({ source, path }: Place): string {
+  return path === "" ? source : `${source}, field ${path}`;
+}
+
+function shapeOf(value: unknown): string {
+  if (value === null || value === undefined) return "nothing";
+  if (Array.isArray(value)) return "a list";
+  if (isRecord(value)) return "an object";
+  const text = JSON.stringify(value);
+  return `${typeof value === "string" ? "the text" : `the ${typeof value}`} ${text.length > 60 ? `${text.slice(0, 60)}…` : text}`;
+}

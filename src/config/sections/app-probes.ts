@@ -1,0 +1,76 @@
+// SPDX-License-Identifier: Apache-2.0
+import type { AppProbe, AppProbeHandler } from "../../status/status-config.ts";
+import type { Findings } from "../config-error.ts";
+import { member, parseJson, shown } from "./json-members.ts";
+import { isRecord } from "../proxy-config/reader.ts";
+
+const variable = "ISTIO_KUBE_APP_PROBERS";
+const pathForm = /^\/(app-health|app-lifecycle)\/[^/]+\/(livez|readyz|startupz|prestopz|poststartz)$/;
+const wrongType = "invalid prober type, must be one of type httpGet, tcpSocket or gRPC";
+
+/** Kubernetes' own limit of a probe that names none. */
+const defaultProbeMs = 1_000;
+/** A lifecycle hook may take its time, but not for ever. */
+const defaultHookMs = 30_000;
+
+/**
+ * The application's probes, by the path under which they are asked for. Every problem names the member.
+ * @param text JSON; empty means no probes
+ * Source: Istio's injector, which writes this variable from the pod's probes
+ */
+export function parseAppProbes(text: string, findings: Findings): Readonly<Record<string, AppProbe>> {
+  if (text === "") return {};
+  const value = parseJson(text);
+  if (!isRecord(value)) {
+    findings.problem(variable, `failed to decode app prober: ${shown(text)} is not a JSON object`);
+    return {};
+  }
+  const probes: Record<string, AppProbe> = {};
+  for (const [path, probe] of Object.entries(value)) {
+    const source = `${variable}, member ${path}`;
+    const handler = isRecord(probe) ? readHandler(probe, path) : wrongType;
+    if (!pathForm.test(path)) {
+      findings.problem(source, `invalid path, must be in form of regex pattern ${pathForm.source}`);
+    } else if (typeof handler === "string") findings.problem(source, handler);
+    else if (isRecord(probe)) {
+      probes[path] = { handler, timeoutMs: timeoutMs(probe, path) };
+      const http = member(probe, "httpGet");
+      if (isRecord(http) && member(http, "host") !== undefined) {
+        findings.warn(source, "httpGet.host is ignored: the probe goes to the pod itself");
+      }
+    }
+  }
+  return probes;
+}
+
+function readHandler(probe: Readonly<Record<string, unknown>>, key: string): AppProbeHandler | string {
+  const http = member(probe, "httpGet");
+  const tcp = member(probe, "tcpSocket");
+  const grpc = member(probe, "grpc");
+  const given = [http, tcp, grpc].filter((handler) => handler !== undefined);
+  const [handler] = given;
+  if (given.length !== 1 || !isRecord(handler)) return wrongType;
+  const port = member(handler, "port");
+  if (typeof port !== "number" || !Number.isInteger(port)) {
+    return `invalid prober config for ${key}, the port must be int type`;
+  }
+  if (tcp !== undefined) return { kind: "tcp", port };
+  if (grpc !== undefined) {
+    const service = member(handler, "service");
+    return { kind: "grpc", port, service: typeof service === "string" ? service : "" };
+  }
+  const path = member(handler, "path");
+  const text = typeof path === "string" ? path : "";
+  const scheme = isHttps(member(handler, "scheme")) ? "https" : "http";
+  return { kind: "http", scheme, path: text.startsWith("/") ? text : `/${text}`, port };
+}
+
+function isHttps(scheme: unknown): boolean {
+  return typeof scheme === "string" && scheme.toUpperCase() === "HTTPS";
+}
+
+function timeoutMs(probe: Readonly<Record<string, unknown>>, path: string): number {
+  const seconds = member(probe, "timeoutSeconds");
+  if (typeof seconds === "number" && seconds > 0) return seconds * 1_000;
+  return path.startsWith("/app-lifecycle/") ? defaultHookMs : defaultProbeMs;
+}

@@ -1,0 +1,161 @@
+// SPDX-License-Identifier: Apache-2.0
+import { resolve } from "node:path";
+import { isIpv6 } from "../../lib/net/ip-address.ts";
+import type { DrainConfig, EnvoyConfig, HotRestartConfig, RestartConfig } from "../../envoy/envoy-config.ts";
+import type { JsonValue } from "../../model/node.ts";
+import { describeError } from "../../lib/errors.ts";
+import { envoyArguments, splitLogLevels } from "./envoy-command-line.ts";
+import { isJsonObject, protoDurationMs } from "../proxy-config/proxy-config.ts";
+import { plain } from "../proxy-config/reader.ts";
+import type { Sources } from "../sources/sources.ts";
+import { compliancePolicy, envoyUser } from "./trust-section.ts";
+
+/** Envoy ends 8 to 15 ms after SIGTERM, observed with Envoy 1.40; what is longer will not end by itself. */
+const killAfterMs = 300;
+/** Left of the pod's grace period for the agent's own end. */
+const graceMarginMs = 1_000;
+/** The longest wait for open connections, where no period is set. */
+const longestDrainMs = 3_600_000;
+
+/** Source: `envoy --help` of 1.40 */
+const envoyLevels = ["trace", "debug", "info", "warn", "warning", "error", "critical", "off"];
+
+/** How Envoy is run and ended. */
+export function envoyConfig(sources: Sources, bootstrapPath: string, adminHost: string): EnvoyConfig {
+  const { env, proxy, flags, findings, input, node } = sources;
+  const log = splitLogLevels(flags.proxyLogLevel, flags.proxyComponentLogLevel);
+  for (const item of log.dropped)
+    findings.warn("--proxyLogLevel", `${item} is neither LEVEL nor COMPONENT:LEVEL; it is ignored`);
+  if (log.level !== "" && !envoyLevels.includes(log.level)) {
+    findings.problem(
+      "--proxyLogLevel",
+      `unknown level ${JSON.stringify(log.level)}; it is one of ${envoyLevels.join(", ")}`,
+    );
+  }
+  return {
+    binaryPath: proxy.binaryPath,
+    args: envoyArguments({
+      bootstrapPath,
+      drainSeconds: Math.trunc(protoDurationMs(proxy.drainDuration) / 1_000),
+      localAddressVersion: node.ips.every((ip) => isIpv6(ip)) ? "v6" : "v4",
+      fileFlushIntervalMs:
+        proxy.fileFlushInterval === undefined ? 1_000 : Math.trunc(protoDurationMs(proxy.fileFlushInterval)),
+      fileFlushMinSizeKb: proxy.fileFlushMinSizeKb ?? 0,
+      log,
+      skipDeprecatedLogs: env.bool("ENVOY_SKIP_DEPRECATED_LOGS"),
+      coreDump: env.bool("ISTIO_ENVOY_ENABLE_CORE_DUMP"),
+      overrideJson: overrideJson(sources),
+      concurrency: proxy.concurrency ?? 0,
+    }),
+    env: envoyEnvironment(sources),
+    user: envoyUser(env.string("DNS_PROXY_ADDR"), input.system.uid),
+    admin: { host: adminHost, port: proxy.proxyAdminPort },
+    drain: drainConfig(sources),
+    restarts: restartConfig(sources),
+    hotRestart: hotRestartConfig(sources),
+  };
+}
+
+const fipsCiphers =
+  "ECDHE-ECDSA-AES128-GCM-SHA256:ECDHE-RSA-AES128-GCM-SHA256:ECDHE-ECDSA-AES256-GCM-SHA384:ECDHE-RSA-AES256-GCM-SHA384";
+
+/** The agent's own, and the ciphers of Envoy's Google gRPC client under FIPS. */
+function envoyEnvironment(sources: Sources): Readonly<Record<string, string>> {
+  const policy = compliancePolicy(sources);
+  const fips = policy === "fips-140-2" || policy === "fips-140-3";
+  return fips ? { ...sources.env.all, GRPC_SSL_CIPHER_SUITES: fipsCiphers } : sources.env.all;
+}
+
+function drainConfig({ env, proxy, role, findings }: Sources): DrainConfig {
+  const graceSeconds = env.int("ATTACHE_TERMINATION_GRACE");
+  const notNegative = (name: string, value: number): number => {
+    if (value < 0) findings.warn(name, "is negative, which counts as 0");
+    return Math.max(0, value);
+  };
+  notNegative("ATTACHE_TERMINATION_GRACE", graceSeconds);
+  if (graceSeconds > 0 && graceSeconds * 1_000 <= graceMarginMs + killAfterMs)
+    findings.warn("ATTACHE_TERMINATION_GRACE", "leaves no time for a drain; use 2 seconds or more");
+  const periodMs =
+    graceSeconds > 0
+      ? Math.max(0, graceSeconds * 1_000 - graceMarginMs - killAfterMs)
+      : env.bool("EXIT_ON_ZERO_ACTIVE_CONNECTIONS")
+        ? longestDrainMs
+        : notNegative("terminationDrainDuration", protoDurationMs(proxy.terminationDrainDuration));
+  const ports = [
+    env.int("ENVOY_STATUS_PORT"),
+    env.int("ENVOY_PROMETHEUS_PORT"),
+    env.int("ENVOY_SECURE_METRICS_PORT"),
+    env.int("ENVOY_SECURE_MERGED_METRICS_PORT"),
+  ];
+  return {
+    direction: role === "sidecar" ? "inbound" : "all",
+    periodMs,
+    minimumMs: Math.min(notNegative("MINIMUM_DRAIN_DURATION", env.durationMs("MINIMUM_DRAIN_DURATION")), periodMs),
+    jitterMs: Math.min(notNegative("ATTACHE_DRAIN_JITTER", env.durationMs("ATTACHE_DRAIN_JITTER")), periodMs),
+    killAfterMs,
+    endsUncounted: periodMs === longestDrainMs,
+    countsSockets: env.all["ISTIO_META_INTERCEPTION_MODE"] !== "TPROXY",
+    uncountedPorts: ports.filter((port) => port > 0),
+  };
+}
+
+function restartConfig({ env }: Sources): RestartConfig | undefined {
+  const budget = env.int("ATTACHE_ENVOY_RESTARTS");
+  return budget > 0 ? { budget, windowMs: 60_000 } : undefined;
+}
+
+function hotRestartConfig({ env, proxy, input }: Sources): HotRestartConfig | undefined {
+  if (!env.bool("ATTACHE_HOT_RESTART")) return undefined;
+  const given = env.int("ATTACHE_HOT_RESTART_BASE_ID");
+  return {
+    baseId: given >= 0 ? given : stableId(resolve(input.system.directory, proxy.configPath)),
+    liveWithinMs: env.durationMs("ATTACHE_HOT_RESTART_TIMEOUT"),
+    parentShutdownMs: protoDurationMs(proxy.drainDuration) + 5_000,
+  };
+}
+
+/** The same number for the same text, 0 to 65535 (FNV-1a, folded). */
+function stableId(text: string): number {
+  let hash = 0x811c9dc5;
+  for (const byte of Buffer.from(text)) hash = Math.imul(hash ^ byte, 0x01000193) >>> 0;
+  return (hash ^ (hash >>> 16)) & 0xffff;
+}
+
+/** The override file as one line of JSON, `$(HOST_IP)` replaced. One that cannot be used is a problem, not silence. */
+function overrideJson({ env, input, findings }: Sources): string | undefined {
+  const path = env.string("ISTIO_BOOTSTRAP_OVERRIDE");
+  if (path === "") return undefined;
+  const source = `ISTIO_BOOTSTRAP_OVERRIDE ${path}`;
+  const file = input.readFile(path);
+  if (file.kind !== "text") {
+    findings.problem(
+      source,
+      file.kind === "absent" ? "there is no such file; mount it or unset the variable" : file.problem,
+    );
+    return undefined;
+  }
+  try {
+    const value = plain(input.parseDocument(file.text) ?? null);
+    if (value === null) return undefined;
+    if (!isJsonObject(value)) findings.problem(source, "must hold an object: parts of Envoy's bootstrap");
+    return JSON.stringify(replaceHostIp(value, env.string("HOST_IP")));
+  } catch (error) {
+    findings.problem(source, `is neither YAML nor JSON: ${describeError(error)}`);
+    return undefined;
+  }
+}
+
+/** In every text and name. An IPv6 address is put in brackets, unless it stands in some. */
+function replaceHostIp(value: JsonValue, hostIp: string): JsonValue {
+  const inText = (text: string): string => {
+    if (!isIpv6(hostIp)) return text.replaceAll("$(HOST_IP)", () => hostIp);
+    return text.replaceAll(/\[\$\(HOST_IP\)\]|\$\(HOST_IP\)/g, () => `[${hostIp}]`);
+  };
+  const replace = (item: JsonValue): JsonValue => {
+    if (typeof item === "string") return inText(item);
+    if (isJsonObject(item))
+      return Object.fromEntries(Object.entries(item).map(([key, inner]) => [inText(key), replace(inner)]));
+    return Array.isArray(item) ? item.map(replace) : item;
+  };
+  return replace(value);
+}

@@ -1,0 +1,53 @@
+// SPDX-License-Identifier: Apache-2.0
+import type { FlagValues } from "../../lib/flags.ts";
+import type { LogLevels, LogThreshold } from "../../lib/log/log.ts";
+import type { LogConfig } from "../agent-config.ts";
+import type { Findings } from "../config-error.ts";
+import type { globalFlags } from "../sources/global-flags.ts";
+
+const levels: ReadonlyMap<string, LogThreshold> = new Map([
+  ["debug", "debug"],
+  ["info", "info"],
+  ["warn", "warn"],
+  ["error", "error"],
+  ["fatal", "none"],
+  ["none", "none"],
+]);
+
+/** What the reference calls scopes whose lines are under another name here. */
+const otherNames: ReadonlyMap<string, string> = new Map([
+  ["ads", "sds"],
+  ["cache", "cert"],
+  ["citadelclient", "ca"],
+  ["monitoring", "metrics"],
+  ["probes", "status"],
+]);
+
+/** How the agent logs. Source: the log flags of Istio's commands */
+export function logConfig(flags: FlagValues<typeof globalFlags>, findings: Findings): LogConfig {
+  parseLevels("default:none", flags.log_stacktrace_level, "--log_stacktrace_level", findings);
+  return {
+    format: flags.log_as_json ? "json" : "text",
+    levels: parseLevels("default:info,grpc:none", flags.log_output_level, "--log_output_level", findings),
+    targets: flags.log_target,
+  };
+}
+
+/** `all` sets every scope; a level alone is that of the default scope. */
+function parseLevels(base: string, text: string, flag: string, findings: Findings): LogLevels {
+  const result = new Map<string, LogThreshold>();
+  for (const item of [...base.split(","), ...text.split(",")]) {
+    if (item === "") continue;
+    const parts = item.split(":");
+    const [scope, name] = parts.length === 1 ? ["default", item] : [parts[0] ?? "", parts[1] ?? ""];
+    const level = levels.get(name.toLowerCase());
+    if (parts.length > 2) findings.problem(flag, `invalid output level format '${item}'; it is SCOPE:LEVEL`);
+    else if (level === undefined) {
+      findings.problem(flag, `invalid output level '${name}'; it is one of ${[...levels.keys()].join(", ")}`);
+    } else if (scope === "all") {
+      result.clear();
+      result.set("default", level);
+    } else result.set(otherNames.get(scope) ?? scope, level);
+  }
+  return result;
+}

@@ -1,0 +1,51 @@
+// SPDX-License-Identifier: Apache-2.0
+import { isIpv6 } from "../../lib/net/ip-address.ts";
+import type { PlatformConfig } from "../../platform/platform-config.ts";
+import type { Sources } from "../sources/sources.ts";
+
+/** Whether a cloud's metadata server is asked, and whether Envoy waits for its answer. */
+export function platformConfig({ env, node, findings }: Sources): PlatformConfig {
+  const text = env.string("CLOUD_PLATFORM").toLowerCase();
+  const kind = text === "aws" || text === "azure" || text === "gcp" || text === "none" ? text : "detect";
+  if (kind === "detect" && text !== "") {
+    findings.warn(
+      "CLOUD_PLATFORM",
+      `unknown platform ${JSON.stringify(text)}; it is one of aws, azure, gcp, none and is detected now`,
+    );
+  }
+  const isStatic = env.string("GCP_METADATA") !== "" && (kind === "gcp" || kind === "detect");
+  const { region, zone } = node.locality;
+  return {
+    kind: isStatic ? "none" : kind,
+    localityNeeded: kind !== "detect" && kind !== "none" && !isStatic && region === "" && zone === "",
+    waitMs: env.durationMs("ATTACHE_PLATFORM_WAIT"),
+    gceMetadataHost: env.string("GCE_METADATA_HOST") || "169.254.169.254",
+    ipv6: node.ips.some((ip) => isIpv6(ip)),
+  };
+}
+
+const byteUnits: Readonly<Record<string, number>> = {
+  "": 1,
+  B: 1,
+  KiB: 2 ** 10,
+  MiB: 2 ** 20,
+  GiB: 2 ** 30,
+  TiB: 2 ** 40,
+};
+
+/**
+ * A limit of the heap from the inputs that limit the reference's: `GOMEMLIMIT` as it is, else a share of the
+ * container's limit.
+ * @returns MiB; undefined when nothing limits the memory
+ */
+export function heapLimitMib({ env, input }: Sources): number | undefined {
+  const match = /^(\d+)(B|KiB|MiB|GiB|TiB|)$/.exec(env.string("GOMEMLIMIT"));
+  const given = match === null ? undefined : Number(match[1]) * (byteUnits[match[2] ?? ""] ?? 1);
+  const shareText = env.string("AUTOMEMLIMIT");
+  const share = shareText === "off" ? undefined : Number(shareText);
+  const limit = input.system.memoryLimitBytes;
+  const fromLimit =
+    limit === undefined || share === undefined || !(share > 0 && share <= 1) ? undefined : limit * share;
+  const bytes = given ?? fromLimit;
+  return bytes === undefined || bytes <= 0 ? undefined : Math.max(16, Math.floor(bytes / 2 ** 20));
+}

@@ -1,0 +1,146 @@
+// SPDX-License-Identifier: Apache-2.0
+import { ipFamily } from "../../lib/net/ip-address.ts";
+import type { JsonObject, JsonValue, Locality, NodeIdentity } from "../../model/node.ts";
+import type { Findings } from "../config-error.ts";
+import { parseBool } from "../sources/environment.ts";
+import { clusterName, localityLabel, parseLocality, sanitizedLocality } from "./node-identity.ts";
+import { nodeIps } from "./node-ips.ts";
+import { type RawMetadata, collectMetadata, renderMetadata } from "./node-metadata.ts";
+import { type StaticPlatform, staticGcpPlatform } from "./platform-static.ts";
+import { isJsonObject, renderProxyConfig } from "../proxy-config/proxy-config.ts";
+import { type Sources, places } from "../sources/sources.ts";
+
+/** The rest of what a node's identity is made of. */
+export interface NodeFacts {
+  readonly proxyFields: JsonObject;
+  /** Another process serves the workload certificate. */
+  readonly foreignSds: boolean;
+}
+
+type NodeSources = Omit<Sources, "node">;
+
+/** How the proxy presents itself. Source: Istio's agent, observed */
+export function nodeIdentity(
+  sources: NodeSources,
+  podLabels: ReadonlyMap<string, string>,
+  facts: NodeFacts,
+): NodeIdentity {
+  const { env, flags, role, proxy, input, annotations, findings } = sources;
+  const name = env.string("POD_NAME");
+  const namespace = env.string("POD_NAMESPACE");
+  const domain = flags.domain === "" ? `${namespace}.svc.cluster.local` : flags.domain;
+  const excludedInterfaces = (annotations.get("traffic.sidecar.istio.io/excludeInterfaces") ?? "").split(",");
+  const ips = nodeIps(
+    { instanceIp: env.string("INSTANCE_IP"), interfaces: input.system.interfaces, excludedInterfaces },
+    findings,
+  );
+  const raw = collectMetadata(input.env, proxy.proxyMetadata ?? {}, findings);
+  const platform = staticPlatform(sources);
+  const labels = { ...raw.staticLabels, ...Object.fromEntries(shownPodLabels(podLabels)) };
+  const locality = nodeLocality(labels, platform);
+  const computed = {
+    ...computedMetadata(sources, raw, ips),
+    LABELS: { ...objectOf(raw, "LABELS"), ...shownLabels(labels) },
+    STATIC_LABELS: raw.staticLabels,
+    ANNOTATIONS: { ...objectOf(raw, "ANNOTATIONS"), ...Object.fromEntries(annotations) },
+    PLATFORM_METADATA: platform?.metadata ?? {},
+    PROXY_CONFIG: renderProxyConfig(facts.proxyFields),
+  };
+  const { typed, all } = renderMetadata(raw, computed, findings);
+  const workloadName = typeof typed["WORKLOAD_NAME"] === "string" ? typed["WORKLOAD_NAME"] : "";
+  return {
+    id: `${role}~${ips[0] ?? ""}~${name}.${namespace}~${domain}`,
+    cluster: clusterName({ config: proxy, labels, workloadName, namespace }),
+    locality,
+    metadata: { ...all, ...socketKeys(sources, facts) },
+    typedMetadata: typed,
+    ips,
+    name,
+    namespace,
+    domain,
+  };
+}
+
+function staticPlatform({ env, input }: NodeSources): StaticPlatform | undefined {
+  const platform = env.string("CLOUD_PLATFORM").toLowerCase();
+  if (platform === "none" || platform === "aws" || platform === "azure") return undefined;
+  return staticGcpPlatform(env, input.system.searchDomains);
+}
+
+function nodeLocality(labels: Readonly<Record<string, string>>, platform: StaticPlatform | undefined): Locality {
+  const label = localityLabel(labels);
+  if (label !== "") return parseLocality(label);
+  return platform?.locality ?? { region: "", zone: "", subZone: "" };
+}
+
+/** The hash of a ReplicaSet says nothing about the workload. */
+function shownPodLabels(labels: ReadonlyMap<string, string>): readonly (readonly [string, string])[] {
+  return [...labels].filter(([name]) => name !== "pod-template-hash");
+}
+
+/** The locality is shown under its older name too. */
+function shownLabels(labels: Readonly<Record<string, string>>): JsonObject {
+  const locality = localityLabel(labels);
+  return locality === "" ? labels : { ...labels, "istio-locality": sanitizedLocality(locality) };
+}
+
+function objectOf(raw: RawMetadata, key: string): JsonObject {
+  const value = raw.values.get(key)?.value;
+  return isJsonObject(value) ? value : {};
+}
+
+function computedMetadata(
+  { env, flags, proxy, input, findings }: NodeSources,
+  raw: RawMetadata,
+  ips: readonly string[],
+): Readonly<Record<string, JsonValue>> {
+  const version = raw.values.get("ISTIO_VERSION")?.value;
+  const shownBool = (value: boolean): string => (value ? "true" : "");
+  const values: Record<string, JsonValue> = {
+    NAME: env.string("POD_NAME"),
+    NAMESPACE: env.string("POD_NAMESPACE"),
+    SERVICE_ACCOUNT: env.string("SERVICE_ACCOUNT"),
+    INSTANCE_IPS: ips.join(","),
+    ISTIO_VERSION: typeof version === "string" && version !== "" ? version : input.system.istioVersion,
+    ENVOY_STATUS_PORT: env.int("ENVOY_STATUS_PORT"),
+    ENVOY_PROMETHEUS_PORT: env.int("ENVOY_PROMETHEUS_PORT"),
+    ENVOY_SECURE_METRICS_PORT: env.int("ENVOY_SECURE_METRICS_PORT"),
+    ENVOY_SECURE_MERGED_METRICS_PORT: env.int("ENVOY_SECURE_MERGED_METRICS_PORT"),
+    EXIT_ON_ZERO_ACTIVE_CONNECTIONS: shownBool(env.bool("EXIT_ON_ZERO_ACTIVE_CONNECTIONS")),
+    ENVOY_SKIP_DEPRECATED_LOGS: shownBool(env.bool("ENVOY_SKIP_DEPRECATED_LOGS")),
+    METADATA_DISCOVERY: metadataDiscovery(input.env["PEER_METADATA_DISCOVERY"], raw, findings),
+    WORKLOAD_IDENTITY_SOCKET_FILE: env.string("WORKLOAD_IDENTITY_SOCKET_FILE"),
+  };
+  if (flags.stsPort !== 0) values["STS_PORT"] = String(flags.stsPort);
+  if (flags.outlierLogPath !== "") values["OUTLIER_LOG_PATH"] = flags.outlierLogPath;
+  if (proxy.controlPlaneAuthPolicy === "MUTUAL_TLS") values["PILOT_SAN"] = [pilotSan(proxy.discoveryAddress)];
+  return values;
+}
+
+/** Follows HBONE unless the variable is set; set to what is no boolean, also to nothing, it is false. */
+function metadataDiscovery(variable: string | undefined, raw: RawMetadata, findings: Findings): string {
+  if (variable === undefined) {
+    const hbone = raw.values.get("ENABLE_HBONE")?.value;
+    return parseBool(typeof hbone === "string" ? hbone : "") === true ? "true" : "false";
+  }
+  const given = parseBool(variable);
+  if (given === undefined) {
+    const shown = JSON.stringify(variable);
+    findings.warn("PEER_METADATA_DISCOVERY", `${shown} is not a boolean (true or false); false is used`);
+  }
+  return given === true ? "true" : "false";
+}
+
+/** The host of the control plane; an IPv6 address without its brackets. */
+function pilotSan(address: string): string {
+  const host = address.replace(/:\d*$/, "").replace(/^\[(.*)\]$/, "$1");
+  return host === "localhost" || (ipFamily(host) === 0 && host === "") ? "istiod.istio-system.svc" : host;
+}
+
+/** Told only when they are so. */
+function socketKeys({ input }: NodeSources, { foreignSds }: NodeFacts): JsonObject {
+  const keys: Record<string, JsonValue> = {};
+  if (input.system.servedSockets.has(places.credentialSocket)) keys["credential"] = "true";
+  if (foreignSds) keys["file-credential"] = "true";
+  return keys;
+}

@@ -1,0 +1,98 @@
+// SPDX-License-Identifier: Apache-2.0
+import type { BootstrapStats } from "../../bootstrap/bootstrap-config.ts";
+import { parseGoDuration } from "../../lib/go-duration.ts";
+import { re2Problem } from "./re2-check.ts";
+import { isRecord } from "../proxy-config/reader.ts";
+import type { Sources } from "../sources/sources.ts";
+
+const prefix = "sidecar.istio.io/";
+
+/** Envoy's interval when none is set. */
+const defaultFlushMs = 5_000;
+
+/** What Envoy counts, how it names it and how often it writes it down. */
+export function bootstrapStats(sources: Sources): BootstrapStats {
+  const { env, proxy, annotations, findings } = sources;
+  const matcher = proxy.proxyStatsMatcher ?? {};
+  const inclusion = (name: string, lower: readonly string[] | undefined): readonly string[] => {
+    const given = listOf(annotations.get(`${prefix}${name}`));
+    return given.length > 0 ? given : (lower ?? []).filter((item) => item !== "");
+  };
+  const extraTags = [...(proxy.extraStatTags ?? []), ...listOf(annotations.get(`${prefix}extraStatTags`))];
+  const regexes = inclusion("statsInclusionRegexps", matcher.inclusionRegexps);
+  for (const regex of regexes) {
+    const problem = re2Problem(regex);
+    if (problem !== undefined) findings.problem("stats inclusion regexps", `${JSON.stringify(regex)}: ${problem}`);
+  }
+  const flushIntervalMs = durationOf(sources, "statsFlushInterval");
+  return {
+    flushIntervalMs,
+    evictionIntervalMs: evictionInterval(sources, flushIntervalMs ?? defaultFlushMs),
+    extraTags: [...new Set(extraTags.filter((tag) => tag !== ""))],
+    inclusion: {
+      prefixes: inclusion("statsInclusionPrefixes", matcher.inclusionPrefixes),
+      suffixes: inclusion("statsInclusionSuffixes", matcher.inclusionSuffixes),
+      regexes,
+    },
+    histogramBuckets: histogramBuckets(sources),
+    compression: proxy.statsCompression ?? true,
+    localhostOnly: metricsLocalhostOnly(sources),
+    countActiveConnections: env.bool("EXIT_ON_ZERO_ACTIVE_CONNECTIONS"),
+  };
+}
+
+/** One setting for the agent's metrics and for Envoy's listener: the variable, or the same name in proxyMetadata. */
+export function metricsLocalhostOnly({ env, proxy }: Sources): boolean {
+  return env.bool("METRICS_LOCALHOST_ACCESS_ONLY") || proxy.proxyMetadata?.["METRICS_LOCALHOST_ACCESS_ONLY"] === "true";
+}
+
+function listOf(text: string | undefined): readonly string[] {
+  return (text ?? "").split(",").filter((item) => item !== "");
+}
+
+function durationOf({ annotations, findings }: Sources, name: string): number | undefined {
+  const text = annotations.get(`${prefix}${name}`);
+  if (text === undefined || text === "") return undefined;
+  const ms = parseGoDuration(text);
+  if (ms === undefined) findings.warn(`${prefix}${name}`, `${JSON.stringify(text)} is not a duration; it is ignored`);
+  if (ms !== undefined && ms < 1) {
+    findings.warn(`${prefix}${name}`, `${JSON.stringify(text)} is less than a millisecond; it is ignored`);
+    return undefined;
+  }
+  return ms;
+}
+
+function evictionInterval(sources: Sources, flushMs: number): number | undefined {
+  const ms = durationOf(sources, "statsEvictionInterval");
+  if (ms === undefined || ms % flushMs === 0) return ms;
+  sources.findings.warn(`${prefix}statsEvictionInterval`, "is not a multiple of the flush interval; it is ignored");
+  return undefined;
+}
+
+function histogramBuckets({ annotations, findings }: Sources): Readonly<Record<string, readonly number[]>> {
+  const name = `${prefix}statsHistogramBuckets`;
+  const text = annotations.get(name);
+  if (text === undefined || text === "") return {};
+  const value = parseJson(text);
+  if (!isRecord(value) || !Object.values(value).every(isBuckets)) {
+    findings.warn(name, "is not a JSON object of metric prefix to bucket bounds above 0, each once; it is ignored");
+    return {};
+  }
+  const entries = Object.entries(value).map(
+    ([key, bounds]) => [key.toWellFormed(), isBuckets(bounds) ? bounds : []] as const,
+  );
+  return Object.fromEntries(entries.filter(([key]) => key !== ""));
+}
+
+function isBuckets(value: unknown): value is readonly number[] {
+  if (!Array.isArray(value) || value.length === 0 || new Set(value).size < value.length) return false;
+  return value.every((bound) => typeof bound === "number" && bound > 0 && Number.isFinite(bound));
+}
+
+function parseJson(text: string): unknown {
+  try {
+    return JSON.parse(text);
+  } catch {
+    return undefined;
+  }
+}

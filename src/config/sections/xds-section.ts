@@ -1,0 +1,169 @@
+// SPDX-License-Identifier: Apache-2.0
+import { resolve } from "node:path";
+import type { HostPort } from "../../lib/net/host-port.ts";
+import type { HttpProxyAddress, XdsCacheConfig, XdsConfig, XdsSecurity } from "../../xds/xds-config.ts";
+import type { DiscoverySource } from "../agent-config.ts";
+import { cloudToken } from "./ca-section.ts";
+import { wasmConfig } from "./wasm-section.ts";
+import { healthCheckConfig } from "./health-section.ts";
+import { parseHostPort } from "../host-port.ts";
+import { type Sources, places } from "../sources/sources.ts";
+import {
+  type Roots,
+  clientCertificate,
+  compliancePolicy,
+  existing,
+  headersOf,
+  keepaliveOf,
+  serverNameOf,
+  socketMode,
+  tokenPath,
+} from "./trust-section.ts";
+
+/** Where Envoy's listeners and clusters come from. */
+export function discoverySource(sources: Sources): DiscoverySource {
+  const { env, role } = sources;
+  const directory = env.string("ATTACHE_XDS_FILES");
+  if (directory !== "") return { kind: "files", directory: directory.replace(/(.)\/+$/, "$1") };
+  const proxy = xdsConfig(sources);
+  return {
+    kind: "ads",
+    proxy,
+    cloudToken: proxy.upstream.security.kind === "tls" ? cloudToken(sources) : undefined,
+    delta: env.bool("ISTIO_DELTA_XDS") || role === "waypoint",
+    wasm: wasmConfig(sources),
+    healthCheck: healthCheckConfig(sources),
+    proxyConfigOverXds: env.bool("PROXY_CONFIG_XDS_AGENT"),
+  };
+}
+
+/** What has proved itself: quick tries while an outage is young, so that Envoy is current soon after it. */
+const backoff = { firstMs: 100, factor: 2, maxMs: 1_500, idleMaxMs: 15_000 };
+
+/** Four seconds for name, TCP, TLS and HTTP/2 of one address. */
+const connectTimeoutMs = 4_000;
+
+function xdsConfig(sources: Sources): XdsConfig {
+  const { env, proxy } = sources;
+  const addresses = xdsAddresses(proxy.discoveryAddress);
+  const [first] = addresses;
+  const security = xdsSecurity(sources, first?.host ?? "");
+  return {
+    socketPath: `${proxy.configPath}/XDS`,
+    socketMode: xdsSocketMode(sources),
+    upstream: {
+      addresses,
+      security,
+      authority: security.kind === "tls" ? security.serverName : serverNameOf(first?.host ?? ""),
+      tokenPath: cloudToken(sources) === undefined ? tokenPath(sources) : undefined,
+      clusterId: env.string("ISTIO_META_CLUSTER_ID"),
+      headers: headersOf(env.all, "XDS_HEADER_"),
+      httpProxy: first === undefined ? undefined : httpProxy(sources, first),
+      connectTimeoutMs,
+      backoff,
+    },
+    maxReceiveBytes: env.int(
+      env.isSet("ISTIO_GRPC_MAXRECVMSGSIZE") ? "ISTIO_GRPC_MAXRECVMSGSIZE" : "ISTIO_GPRC_MAXRECVMSGSIZE",
+    ),
+    maxStreams: env.int(env.isSet("ISTIO_GRPC_MAXSTREAMS") ? "ISTIO_GRPC_MAXSTREAMS" : "ISTIO_GPRC_MAXSTREAMS"),
+    keepalive: keepaliveOf(sources),
+    cache: xdsCache(sources),
+  };
+}
+
+/** Without Envoy the applications connect, as whatever users they run. */
+function xdsSocketMode(sources: Sources): number {
+  const { env, findings } = sources;
+  const mode = socketMode(sources);
+  if (!env.bool("DISABLE_ENVOY") || env.string("ATTACHE_SDS_SOCKET_MODE") !== "") return mode;
+  findings.warn("DISABLE_ENVOY", "every user may connect to the xDS socket; ATTACHE_SDS_SOCKET_MODE narrows it");
+  return 0o666;
+}
+
+/** One address, or several of them with commas between. */
+function xdsAddresses(text: string): readonly HostPort[] {
+  return text.split(",").flatMap((item) => {
+    const address = parseHostPort(item.trim());
+    return typeof address === "string" ? [] : [address];
+  });
+}
+
+function xdsSecurity(sources: Sources, host: string): XdsSecurity {
+  if (sources.proxy.controlPlaneAuthPolicy === "NONE") return { kind: "plaintext" };
+  return {
+    kind: "tls",
+    serverName: sources.env.string("ISTIOD_SAN") || serverNameOf(host),
+    roots: xdsRoots(sources),
+    client: clientCertificate(sources) ?? mountedCertificate(sources),
+    policy: compliancePolicy(sources),
+  };
+}
+
+/** The paths stand in the proxy's metadata; the process's own variables of these names do not count. */
+function mountedCertificate({ env, proxy }: Sources): ReturnType<typeof clientCertificate> {
+  const chainPath = proxy.proxyMetadata?.["ISTIO_META_TLS_CLIENT_CERT_CHAIN"] ?? "";
+  const keyPath = proxy.proxyMetadata?.["ISTIO_META_TLS_CLIENT_KEY"] ?? "";
+  return env.bool("FILE_MOUNTED_CERTS") && chainPath !== "" && keyPath !== "" ? { chainPath, keyPath } : undefined;
+}
+
+/** Source: the order in which Istio's agent looks for the control plane's root */
+function xdsRoots(sources: Sources): Roots {
+  const { env, input, findings, proxy } = sources;
+  const given = env.string("XDS_ROOT_CA");
+  if (given === "SYSTEM") return { kind: "system" };
+  if (given !== "") return existing(sources, "XDS", "XDS_ROOT_CA", given);
+  if (input.readFile(places.certificatesRoot).kind !== "absent") return { kind: "file", path: places.certificatesRoot };
+  const provisioned = env.string("PROV_CERT");
+  if (provisioned !== "") return { kind: "file", path: `${provisioned}/root-cert.pem` };
+  if (env.bool("FILE_MOUNTED_CERTS")) {
+    const path = proxy.proxyMetadata?.["ISTIO_META_TLS_CLIENT_ROOT_CERT"] ?? "";
+    return existing(sources, "XDS", "proxyMetadata.ISTIO_META_TLS_CLIENT_ROOT_CERT", path);
+  }
+  if (env.string("PILOT_CERT_PROVIDER") === "none") {
+    findings.problem(
+      "PILOT_CERT_PROVIDER",
+      "there is no root certificate for XDS with the provider none; set XDS_ROOT_CA",
+    );
+  }
+  return existing(sources, "XDS", "XDS_ROOT_CA", places.root);
+}
+
+function xdsCache({ env, input }: Sources): XdsCacheConfig | undefined {
+  const directory = env.string("ATTACHE_XDS_CACHE");
+  if (directory === "") return undefined;
+  return {
+    directory: resolve(input.system.directory, directory),
+    serveAfterMs: env.durationMs("ATTACHE_XDS_CACHE_AFTER"),
+    maxAgeMs: env.durationMs("ATTACHE_XDS_CACHE_MAX_AGE"),
+  };
+}
+
+/** The proxy of the environment, unless the address is excepted from it. Source: the variables of Go's HTTP client */
+function httpProxy({ env, findings }: Sources, address: HostPort): HttpProxyAddress | undefined {
+  const text = env.all["HTTPS_PROXY"] ?? env.all["https_proxy"] ?? "";
+  const exceptions = env.all["NO_PROXY"] ?? env.all["no_proxy"] ?? "";
+  if (text === "" || isExcepted(address.host, exceptions)) return undefined;
+  const url = URL.parse(text.includes("://") ? text : `http://${text}`);
+  if (url === null || url.protocol !== "http:") {
+    findings.warn("HTTPS_PROXY", "is not an http:// URL; the control plane is asked directly");
+    return undefined;
+  }
+  const login = `${decodeURIComponent(url.username)}:${decodeURIComponent(url.password)}`;
+  return {
+    host: url.hostname.replace(/^\[(.*)\]$/, "$1"),
+    port: Number(url.port === "" ? "80" : url.port),
+    authorization: url.username === "" ? undefined : `Basic ${Buffer.from(login).toString("base64")}`,
+  };
+}
+
+/** `*`, a host, or a domain with all below it. Loopback never goes through a proxy. */
+function isExcepted(host: string, exceptions: string): boolean {
+  if (host === "localhost" || host === "::1" || host.startsWith("127.")) return true;
+  return exceptions.split(",").some((item) => {
+    const name = item
+      .trim()
+      .replace(/^\*?\./, "")
+      .replace(/:\d+$/, "");
+    return name === "*" || (name !== "" && (host === name || host.endsWith(`.${name}`)));
+  });
+}

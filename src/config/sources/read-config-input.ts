@@ -1,0 +1,185 @@
+// SPDX-License-Identifier: Apache-2.0
+import { readFileSync } from "node:fs";
+import { availableParallelism, networkInterfaces } from "node:os";
+import { ipFamily } from "../../lib/net/ip-address.ts";
+import { istioVersion } from "../../model/version.ts";
+import { systemCode } from "../../lib/errors.ts";
+import { parseGoDuration } from "../../lib/go-duration.ts";
+import { Findings } from "../config-error.ts";
+import type { ConfigInput, FileContent, NetworkInterface, SystemFacts } from "./config-input.ts";
+import { type DocumentParser, loadYamlParser, needsYaml, parseJsonDocument } from "./documents.ts";
+import { parseDownwardApi } from "./downward-api.ts";
+import { configAnnotation } from "../proxy-config/effective-proxy-config.ts";
+import { servedSockets, untilServed } from "./served-sockets.ts";
+import { parseHostPort } from "../host-port.ts";
+import { isRecord } from "../proxy-config/reader.ts";
+import { parseProxyFlags } from "./flags.ts";
+import { places } from "./sources.ts";
+
+export interface CommandInput {
+  readonly env: Readonly<Record<string, string>>;
+  readonly args: readonly string[];
+  /** Ends what is waited for: another's socket, names of hosts. */
+  readonly stop?: AbortSignal;
+}
+
+/**
+ * Reads all that configuration needs of the machine. YAML's parser is loaded only for a text that is not JSON, and no
+ * host name is looked up unless one must be.
+ * @throws the reason of `stop`
+ */
+export async function readConfigInput({ env, args, stop }: CommandInput): Promise<ConfigInput> {
+  const files = new Map<string, FileContent>();
+  const readFile = (path: string): FileContent => {
+    const known = files.get(path) ?? readText(path);
+    files.set(path, known);
+    return known;
+  };
+  const { values: flags } = parseProxyFlags(args);
+  const texts = [textOf(readFile(flags.meshConfig)), env["PROXY_CONFIG"] ?? "", annotationConfig(readFile)];
+  const override = env["ISTIO_BOOTSTRAP_OVERRIDE"] ?? "";
+  const all = override === "" ? texts : [...texts, textOf(readFile(override))];
+  const parseDocument = all.some(needsYaml) ? await loadYamlParser() : parseJsonDocument;
+  const system = await readSystemFacts(env, hostsToResolve(texts, parseDocument), stop);
+  return { env, args, readFile, parseDocument, system };
+}
+
+function readText(path: string): FileContent {
+  try {
+    return { kind: "text", text: readFileSync(path, "utf8") };
+  } catch (error) {
+    const code = systemCode(error);
+    if (code === "ENOENT" || code === "ENOTDIR") return { kind: "absent" };
+    return {
+      kind: "unreadable",
+      problem: `cannot be read (${code ?? "unknown reason"}); it must be a file that this user may read`,
+    };
+  }
+}
+
+function textOf(file: FileContent): string {
+  return file.kind === "text" ? file.text : "";
+}
+
+function annotationConfig(readFile: (path: string) => FileContent): string {
+  const text = textOf(readFile(places.annotations));
+  return text === "" ? "" : (parseDownwardApi(text, places.annotations, new Findings()).get(configAnnotation) ?? "");
+}
+
+/** Only the statsd address must be known as an IP address before Envoy starts. The highest source that has one counts. */
+function hostsToResolve(texts: readonly string[], parse: DocumentParser): readonly string[] {
+  for (const text of [...texts].reverse()) {
+    if (!/statsd_?udp_?address/i.test(text)) continue;
+    const value = tryParse(text, parse);
+    const config = isRecord(value) && isRecord(value["defaultConfig"]) ? value["defaultConfig"] : value;
+    const address = isRecord(config) ? (config["statsdUdpAddress"] ?? config["statsd_udp_address"]) : undefined;
+    const parsed = typeof address === "string" ? parseHostPort(address) : "";
+    if (typeof parsed !== "string") return ipFamily(parsed.host) === 0 ? [parsed.host] : [];
+  }
+  return [];
+}
+
+function tryParse(text: string, parse: DocumentParser): unknown {
+  try {
+    return parse(text);
+  } catch {
+    return undefined;
+  }
+}
+
+async function readSystemFacts(
+  env: Readonly<Record<string, string>>,
+  hosts: readonly string[],
+  stop: AbortSignal | undefined,
+): Promise<SystemFacts> {
+  const workloadSocket = `${places.workloadSockets}/${env["WORKLOAD_IDENTITY_SOCKET_FILE"] ?? "socket"}`;
+  return {
+    directory: process.cwd(),
+    interfaces: readInterfaces(),
+    cpuCount: availableParallelism(),
+    uid: process.getuid?.() ?? 0,
+    gid: process.getgid?.() ?? 0,
+    istioVersion,
+    servedSockets: await readServedSockets(env, workloadSocket, stop),
+    resolvedHosts: await resolveHosts(hosts, stop),
+    memoryLimitBytes: env["GOMEMLIMIT"] === undefined ? readMemoryLimit() : undefined,
+    searchDomains: env["GCP_METADATA"] === undefined ? [] : readSearchDomains(),
+  };
+}
+
+/** A socket that another process must serve is waited for; one that it may serve is looked at once. */
+async function readServedSockets(
+  env: Readonly<Record<string, string>>,
+  path: string,
+  stop: AbortSignal | undefined,
+): Promise<ReadonlySet<string>> {
+  const required = env["ATTACHE_SDS_SOURCE"] === "foreign";
+  const given = parseGoDuration(env["ATTACHE_FOREIGN_SDS_WAIT"] ?? "");
+  const waitMs = given ?? (required ? requiredSocketWaitMs : 0);
+  if (waitMs > 0 && (required || given !== undefined)) await untilServed(path, waitMs, stop);
+  const isOwn = env["ATTACHE_SDS_SOURCE"] === "own";
+  return await servedSockets(isOwn ? [places.credentialSocket] : [path, places.credentialSocket]);
+}
+
+/** Those that are up, in the order of their index. */
+function readInterfaces(): readonly NetworkInterface[] {
+  const interfaces = Object.entries(networkInterfaces()).map(([name, entries = []]) => ({
+    name,
+    loopback: entries.every(({ internal }) => internal),
+    addresses: entries.map(({ address }) => address),
+  }));
+  const indexes = interfaces.length > 2 ? readInterfaceIndexes() : new Map<string, number>();
+  return interfaces.toSorted((a, b) => (indexes.get(a.name) ?? 0) - (indexes.get(b.name) ?? 0));
+}
+
+/** From tables of the kernel that belong to this process's network namespace, unlike those below /sys. */
+function readInterfaceIndexes(): ReadonlyMap<string, number> {
+  const indexes = new Map<string, number>();
+  for (const line of textOf(readText("/proc/net/if_inet6")).split("\n")) {
+    const [, index, , , , name] = line.split(/ +/);
+    if (name !== undefined && index !== undefined) indexes.set(name, Number.parseInt(index, 16));
+  }
+  for (const [, index, name] of textOf(readText("/proc/net/igmp")).matchAll(/^(\d+)\s+(\S+?)\s*:/gm)) {
+    if (name !== undefined) indexes.set(name, Number(index));
+  }
+  return indexes;
+}
+
+/** @returns undefined where no limit is set; both versions of cgroups are looked at */
+function readMemoryLimit(): number | undefined {
+  const text =
+    textOf(readText("/sys/fs/cgroup/memory.max")) || textOf(readText("/sys/fs/cgroup/memory/memory.limit_in_bytes"));
+  const bytes = Number(text.trim());
+  return text.trim() !== "" && Number.isFinite(bytes) && bytes < 2 ** 50 ? bytes : undefined;
+}
+
+function readSearchDomains(): readonly string[] {
+  const lines = textOf(readText("/etc/resolv.conf")).split("\n");
+  return lines.flatMap((line) => /^\s*search\s+(.*)$/.exec(line)?.[1]?.trim().split(/\s+/) ?? []);
+}
+
+const resolveTimeoutMs = 15_000;
+const requiredSocketWaitMs = 60_000;
+
+/** IPv4 first. A name without an address in time is known to have none. */
+async function resolveHosts(
+  hosts: readonly string[],
+  stop: AbortSignal | undefined,
+): Promise<ReadonlyMap<string, string | undefined>> {
+  if (hosts.length === 0) return new Map();
+  const { lookup } = await import("node:dns/promises");
+  const { deadline, systemClock } = await import("../../lib/async/clock.ts");
+  const { orAborted } = await import("../../lib/async/tasks.ts");
+  const entries = hosts.map(async (host): Promise<[string, string | undefined]> => {
+    using limit = deadline(systemClock, resolveTimeoutMs, stop);
+    const found = lookup(host, { order: "ipv4first" });
+    return [
+      host,
+      await orAborted(found, limit.signal).then(
+        ({ address }) => address,
+        () => undefined,
+      ),
+    ];
+  });
+  return new Map(await Promise.all(entries));
+}

@@ -1,0 +1,40 @@
+// SPDX-License-Identifier: Apache-2.0
+import type { FlagValues } from "../../lib/flags.ts";
+import type { NodeIdentity, ProxyRole } from "../../model/node.ts";
+import type { Findings } from "../config-error.ts";
+import type { ConfigInput } from "./config-input.ts";
+import type { Environment } from "./environment.ts";
+import type { ProxyConfig } from "../proxy-config/proxy-config.ts";
+import type { proxyFlags } from "./flags.ts";
+
+/** What the slices of the configuration are made from. */
+export interface Sources {
+  readonly input: ConfigInput;
+  readonly env: Environment;
+  readonly flags: FlagValues<typeof proxyFlags>;
+  readonly role: ProxyRole;
+  readonly proxy: ProxyConfig;
+  readonly annotations: ReadonlyMap<string, string>;
+  readonly node: NodeIdentity;
+  readonly findings: Findings;
+}
+
+/** Fixed places of Istio's pods and machines, relative to the working directory. */
+export const places = {
+  labels: "./etc/istio/pod/labels",
+  annotations: "./etc/istio/pod/annotations",
+  workloadSockets: "./var/run/secrets/workload-spiffe-uds",
+  credentialSocket: "./var/run/secrets/credential-uds/socket",
+  filesSocket: "./var/run/secrets/credential-uds/files-socket",
+  token: "./var/run/secrets/tokens/istio-token",
+  root: "./var/run/secrets/istio/root-cert.pem",
+  crl: "/var/run/secrets/istio/crl/ca-crl.pem",
+  workloadCredentials: "./var/run/secrets/workload-spiffe-credentials",
+  certificates: "./etc/certs",
+  certificatesRoot: "./etc/certs/root-cert.pem",
+  serviceAccountToken: "/var/run/secrets/kubernetes.io/serviceaccount/token",
+  serviceAccountRoot: "/var/run/secrets/kubernetes.io/serviceaccount/ca.crt",
+  template: "./var/lib/istio/envoy/envoy_bootstrap_tmpl.json",
+} as const;
+
+export const { labels: labelsPath, annotations: annotationsPath } = places;

@@ -1,0 +1,51 @@
+// SPDX-License-Identifier: Apache-2.0
+import { readFile } from "node:fs/promises";
+import { Findings } from "../config-error.ts";
+import { loadYamlParser, needsYaml, parseJsonDocument } from "./documents.ts";
+import { parseDownwardApi } from "./downward-api.ts";
+import { configAnnotation, statusPortAnnotation } from "../proxy-config/effective-proxy-config.ts";
+import { isRecord } from "../proxy-config/reader.ts";
+import { proxyFlags } from "./flags.ts";
+import { places } from "./sources.ts";
+
+const usualPort = 15_020;
+
+/**
+ * The status port of the agent whose environment and files these are, for a command beside it: what was not meant for
+ * this agent, or cannot be read, counts as not set.
+ */
+export async function readStatusPort(env: Readonly<Record<string, string>>): Promise<number> {
+  const annotations = parseDownwardApi(await textOf(places.annotations), places.annotations, new Findings());
+  const annotated = Number(annotations.get(statusPortAnnotation) ?? "");
+  if (isPort(annotated)) return annotated;
+  for (const text of [
+    annotations.get(configAnnotation),
+    env["PROXY_CONFIG"],
+    await textOf(proxyFlags.meshConfig.default),
+  ]) {
+    const port = await portIn(text ?? "");
+    if (port !== undefined) return port;
+  }
+  return usualPort;
+}
+
+/** Of a ProxyConfig, or of the one in a mesh's settings. */
+async function portIn(text: string): Promise<number | undefined> {
+  const parse = needsYaml(text) ? await loadYamlParser() : parseJsonDocument;
+  try {
+    const value = parse(text);
+    const config = isRecord(value) && isRecord(value["defaultConfig"]) ? value["defaultConfig"] : value;
+    const port = isRecord(config) ? Number(config["statusPort"] ?? config["status_port"]) : Number.NaN;
+    return isPort(port) ? port : undefined;
+  } catch {
+    return undefined;
+  }
+}
+
+function isPort(number: number): boolean {
+  return Number.isInteger(number) && number > 0 && number < 65_536;
+}
+
+async function textOf(path: string): Promise<string> {
+  return await readFile(path, "utf8").catch(() => "");
+}
