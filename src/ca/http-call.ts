@@ -1,39 +1,37 @@
 // SPDX-License-Identifier: Apache-2.0
-import type { IncomingMessage, RequestOptions } from "node:http";
 import type { ConnectionOptions } from "node:tls";
 import type { Clock } from "../lib/async/clock.ts";
-import { deadline } from "../lib/async/clock.ts";
-import { describeError } from "../lib/errors.ts";
-import { readTlsClientOptions } from "../lib/net/tls-client.ts";
 import { formatHostPort } from "../lib/net/host-port.ts";
+import { HttpError, type HttpResponse, requestHttp } from "../lib/net/http-client.ts";
+import { readTlsClientOptions } from "../lib/net/tls-client.ts";
 import type { HttpServer } from "./ca-config.ts";
 import { CaError } from "./ca-error.ts";
 
-/** One HTTP request with a JSON body, and with a JSON answer unless said otherwise. */
+/** One request of a CA's HTTP API: JSON is sent and, unless the path says otherwise, received. */
 export interface HttpCall {
   readonly method: "GET" | "POST" | "DELETE";
-  /** With its query. */
+  /** Includes the query. */
   readonly path: string;
   readonly headers?: Readonly<Record<string, string>>;
   readonly body?: unknown;
   readonly timeoutMs: number;
-  /** Presented instead of what the server's configuration names. */
+  /** Presented instead of the client certificate in the server's configuration. */
   readonly clientPair?: { readonly cert: string; readonly key: string };
 }
 
 export interface HttpAnswer {
   readonly status: number;
   readonly body: string;
-  /** Of `Retry-After`, in milliseconds; 0 when there is none. */
+  /** `Retry-After` in milliseconds; 0 without one. */
   readonly retryAfterMs: number;
 }
 
-/** No answer of a CA is longer. */
-const longestBody = 1024 * 1024;
+/** No CA sends a longer response. */
+const maxBodyBytes = 1024 * 1024;
 
 /**
- * Makes one request over a connection of its own.
- * @throws CaError: unreachable, misconfigured when there is no root to verify by; or the signal's reason
+ * Calls a CA over a connection of its own.
+ * @throws CaError: unreachable, or misconfigured when there is no root to verify the server with; the signal's reason
  */
 export async function callHttp(
   server: HttpServer,
@@ -41,74 +39,44 @@ export async function callHttp(
   clock: Clock,
   signal: AbortSignal,
 ): Promise<HttpAnswer> {
-  const address = formatHostPort(server);
+  const { host, port, security } = server;
   const tls = await tlsOptionsFor(server, call, clock);
-  using limit = deadline(clock, call.timeoutMs, signal);
-  const body = call.body === undefined ? undefined : JSON.stringify(call.body);
-  const options: RequestOptions & ConnectionOptions = {
-    host: server.host,
-    port: server.port,
-    method: call.method,
-    path: call.path,
-    headers: {
-      accept: "application/json",
-      ...(body === undefined ? {} : { "content-type": "application/json", "content-length": Buffer.byteLength(body) }),
-      ...call.headers,
-    },
-    agent: false,
-    signal: limit.signal,
-    ...tls,
-  };
+  const json = call.body === undefined ? {} : { "content-type": "application/json" };
   try {
-    return await exchange(server.security.kind, options, body);
-  } catch (cause) {
-    signal.throwIfAborted();
-    const text = describeError(limit.signal.aborted ? limit.signal.reason : cause);
-    throw new CaError("unreachable", address, text, { cause });
+    const response = await requestHttp(
+      {
+        url: { scheme: security.kind === "tls" ? "https" : "http", host, port, path: call.path },
+        method: call.method,
+        headers: { accept: "application/json", ...json, ...call.headers },
+        ...(call.body === undefined ? {} : { body: JSON.stringify(call.body) }),
+        deadline: { clock, timeoutMs: call.timeoutMs },
+        maxBodyBytes,
+        connection: () => ({ tls }),
+      },
+      signal,
+    );
+    return { status: response.status, body: response.text(), retryAfterMs: retryAfterMs(response) };
+  } catch (error) {
+    if (!(error instanceof HttpError)) throw error;
+    throw new CaError("unreachable", formatHostPort(server), error.problem, { cause: error });
   }
 }
 
-async function tlsOptionsFor({ security, ...server }: HttpServer, call: HttpCall, clock: Clock): Promise<object> {
+async function tlsOptionsFor(
+  { security, ...server }: HttpServer,
+  call: HttpCall,
+  clock: Clock,
+): Promise<ConnectionOptions> {
   if (security.kind === "plaintext") return {};
   try {
-    const { host: _, ...options } = await readTlsClientOptions(security, clock.now());
-    return { ...options, ...call.clientPair };
+    return { ...(await readTlsClientOptions(security, clock.now())), ...call.clientPair };
   } catch (cause) {
     const address = formatHostPort(server);
     throw new CaError("misconfigured", address, "there is no root to verify it by", { cause });
   }
 }
 
-async function exchange(
-  kind: "plaintext" | "tls",
-  options: RequestOptions,
-  body: string | undefined,
-): Promise<HttpAnswer> {
-  const { request } = kind === "tls" ? await import("node:https") : await import("node:http");
-  return new Promise((resolve, reject) => {
-    const sent = request(options, (response) => {
-      readBody(response).then((text) => {
-        resolve({ status: response.statusCode ?? 0, body: text, retryAfterMs: retryAfterMs(response) });
-      }, reject);
-    });
-    sent.on("error", reject);
-    sent.end(body);
-  });
-}
-
-async function readBody(response: IncomingMessage): Promise<string> {
-  const chunks: Uint8Array[] = [];
-  let length = 0;
-  for await (const chunk of response) {
-    const bytes: Uint8Array = Buffer.from(chunk);
-    length += bytes.length;
-    if (length > longestBody) throw new Error(`the answer is longer than ${String(longestBody)} bytes`);
-    chunks.push(bytes);
-  }
-  return Buffer.concat(chunks).toString("utf8");
-}
-
-function retryAfterMs({ headers }: IncomingMessage): number {
+function retryAfterMs({ headers }: HttpResponse): number {
   const seconds = Number(headers["retry-after"] ?? "0");
   return Number.isFinite(seconds) && seconds > 0 ? seconds * 1_000 : 0;
 }

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 import { type Clock, deadline } from "../lib/async/clock.ts";
+import { requestHttp } from "../lib/net/http-client.ts";
 
 export interface QuitOrder {
   /** Of the agent's status server, on this machine's loopback. */
@@ -20,23 +21,11 @@ const tryAgainAfterMs = 100;
 export async function quitAgent(order: QuitOrder, clock: Clock): Promise<QuitOutcome> {
   using limit = deadline(clock, order.withinMs);
   for (;;) {
-    const status = await post(order.statusPort, limit.signal).catch(() => undefined);
+    const url = { host: "localhost", port: order.statusPort, path: "/quitquitquit" };
+    const response = await requestHttp({ url, method: "POST" }, limit.signal).catch(() => undefined);
+    const status = response?.status;
     if (status !== undefined) return status === 200 ? { kind: "told" } : { kind: "refused", status };
     await clock.delay(tryAgainAfterMs, limit.signal).catch(() => undefined);
     if (limit.signal.aborted) return { kind: "no-agent" };
   }
-}
-
-/** Both families of loopback are tried. */
-async function post(port: number, signal: AbortSignal): Promise<number> {
-  const { request } = await import("node:http");
-  return await new Promise((resolve, reject) => {
-    const path = "/quitquitquit";
-    const outgoing = request({ host: "localhost", port, method: "POST", path, agent: false, signal }, (answer) => {
-      answer.resume();
-      resolve(answer.statusCode ?? 0);
-    });
-    outgoing.on("error", reject);
-    outgoing.end();
-  });
 }

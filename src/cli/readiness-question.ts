@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-import { type Clock, deadline } from "../lib/async/clock.ts";
-import { describeError, systemCode } from "../lib/errors.ts";
-import { requestHttp } from "./http-client.ts";
+import type { Clock } from "../lib/async/clock.ts";
+import { describeError } from "../lib/errors.ts";
+import { HttpError, requestHttp } from "../lib/net/http-client.ts";
 
 /** What came of one question whether the proxy is ready. */
 export interface ReadinessAnswer {
@@ -33,16 +33,19 @@ export async function askReadiness(
   clock: Clock,
   signal: AbortSignal,
 ): Promise<ReadinessAnswer> {
-  using limit = deadline(clock, waitSeconds * 1_000 + timeoutMs, signal);
   const headers: Record<string, string> = { accept: "application/json" };
   if (waitSeconds > 0) headers["prefer"] = `wait=${String(waitSeconds)}`;
   try {
-    const { status, body } = await requestHttp({ method: "GET", url, body: "", headers }, limit.signal);
-    const problem = status === 200 ? undefined : `HTTP status code ${String(status)}`;
-    return { problem, refused: false, missing: parseMissing(body) };
+    const deadline = { clock, timeoutMs: waitSeconds * 1_000 + timeoutMs };
+    const response = await requestHttp({ url, headers, deadline, maxRedirects: 10, gzip: true }, signal);
+    const problem = response.status === 200 ? undefined : `HTTP status code ${String(response.status)}`;
+    return { problem, refused: false, missing: parseMissing(response.text()) };
   } catch (error) {
-    const problem = limit.signal.aborted ? `no answer within ${String(timeoutMs)} ms` : describeError(error);
-    return { problem, refused: systemCode(error) === "ECONNREFUSED", missing: undefined };
+    const isLate = signal.aborted || (error instanceof HttpError && error.failure === "timeout");
+    const text = error instanceof HttpError ? error.problem : describeError(error);
+    const problem = isLate ? `no answer within ${String(timeoutMs)} ms` : text;
+    const refused = error instanceof HttpError && error.systemCode === "ECONNREFUSED";
+    return { problem, refused, missing: undefined };
   }
 }
 

@@ -2,7 +2,7 @@
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from "node:http";
 import { type Clock, deadline } from "../lib/async/clock.ts";
 import { describeError } from "../lib/errors.ts";
-import { askLoopback } from "./loopback-http.ts";
+import { loopback, requestHttp } from "../lib/net/http-client.ts";
 
 /** A tiny HTTP server of the demo. */
 export interface App extends AsyncDisposable {
@@ -51,7 +51,7 @@ export function startWebApp(outboundPort: () => number, clock: Clock): Promise<A
 async function passOn(port: number, request: IncomingMessage, response: ServerResponse, clock: Clock): Promise<void> {
   using limit = deadline(clock, patienceMs);
   try {
-    const answer = await askLoopback({ port, path: request.url ?? "/" }, limit.signal);
+    const answer = await requestHttp({ url: loopback(port, request.url ?? "/") }, limit.signal);
     response.writeHead(answer.status, { "content-type": answer.headers["content-type"] ?? "text/plain" });
     response.end(answer.body);
   } catch (error) {

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 import { type EnvoyCertificate, parseCertificatesPage } from "./certificates-page.ts";
-import { askLoopback } from "./loopback-http.ts";
+import { loopback, requestHttp } from "../lib/net/http-client.ts";
+
+const maxConfigurationBytes = 256 * 1024 * 1024;
 
 /** What Envoy itself says, on its admin port. */
 export class EnvoyAdmin {
@@ -12,14 +14,14 @@ export class EnvoyAdmin {
 
   /** Whether Envoy's process answers at all, in whatever state. */
   async answers(signal: AbortSignal): Promise<boolean> {
-    const { status } = await askLoopback({ port: this.#port, path: "/server_info" }, signal);
+    const { status } = await requestHttp({ url: loopback(this.#port, "/server_info") }, signal);
     return status === 200;
   }
 
   /** The certificates that its TLS contexts use now; empty until the first is there. */
   async certificates(signal: AbortSignal): Promise<readonly EnvoyCertificate[]> {
-    const { body } = await askLoopback({ port: this.#port, path: "/certs" }, signal);
-    return parseCertificatesPage(body);
+    const response = await requestHttp({ url: loopback(this.#port, "/certs") }, signal);
+    return parseCertificatesPage(response.text());
   }
 
   /** Whether any resource, or all of a type together, is in use with this version. */
@@ -34,7 +36,8 @@ export class EnvoyAdmin {
   }
 
   async #configuration(signal: AbortSignal): Promise<string> {
-    const { body } = await askLoopback({ port: this.#port, path: "/config_dump?include_eds" }, signal);
-    return body;
+    const url = loopback(this.#port, "/config_dump?include_eds");
+    const response = await requestHttp({ url, maxBodyBytes: maxConfigurationBytes }, signal);
+    return response.text();
   }
 }

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 import type { Clock } from "../lib/async/clock.ts";
 import { describeError } from "../lib/errors.ts";
+import { loopback, requestHttp } from "../lib/net/http-client.ts";
 import { EnvoyAdmin } from "./envoy-admin.ts";
-import { askLoopback } from "./loopback-http.ts";
 import { spiffeIdOf, type WorkloadName, type WorkloadPorts } from "./mesh.ts";
 
 /** The steps of one workload, in their order. */
@@ -41,7 +41,7 @@ export async function untilWorkloadReady(observer: PhaseObserver, clock: Clock, 
 
 /** Readiness as a kubelet asks for it: through Envoy. */
 export async function isReady(ports: WorkloadPorts, signal: AbortSignal): Promise<boolean> {
-  const { status } = await askLoopback({ port: ports.readiness, path: "/healthz/ready" }, signal);
+  const { status } = await requestHttp({ url: loopback(ports.readiness, "/healthz/ready") }, signal);
   return status === 200;
 }
 
@@ -51,10 +51,10 @@ export async function readPending(
   signal: AbortSignal,
 ): Promise<readonly string[]> {
   try {
-    const answer = await askLoopback({ port: status, path: "/healthz/ready?verbose" }, signal);
+    const answer = await requestHttp({ url: loopback(status, "/healthz/ready?verbose") }, signal);
     if (answer.status === 200) return ["the agent is ready, but Envoy does not answer for it"];
     // the tree's first level, of which what passes is left out
-    return Array.from(answer.body.matchAll(/^\[[-~]\] (.*)$/gm), (match) => match[1] ?? "");
+    return Array.from(answer.text().matchAll(/^\[[-~]\] (.*)$/gm), (match) => match[1] ?? "");
   } catch (error) {
     return [`the agent does not answer: ${describeError(error)}`];
   }

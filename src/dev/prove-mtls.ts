@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 import { describeError } from "../lib/errors.ts";
+import { loopback, requestHttp } from "../lib/net/http-client.ts";
 import { type ForwardedClientCert, parseForwardedClientCert } from "./forwarded-client-cert.ts";
-import { askLoopback } from "./loopback-http.ts";
 import { spiffeIdOf } from "./mesh.ts";
 import type { ProofOutcome } from "./report.ts";
 
@@ -20,10 +20,10 @@ export interface MeshAnswer {
  */
 export async function askApiThroughMesh(webAppPort: number, path: string, signal: AbortSignal): Promise<MeshAnswer> {
   try {
-    const answer = await askLoopback({ port: webAppPort, path }, signal);
-    const header = answer.status === 200 ? forwardedCertOf(answer.body) : undefined;
+    const answer = await requestHttp({ url: loopback(webAppPort, path) }, signal);
+    const header = answer.status === 200 ? forwardedCertOf(answer.text()) : undefined;
     const peer = header === undefined ? undefined : parseForwardedClientCert(header);
-    return { status: answer.status, peer, problem: peer === undefined ? answer.body.trim() : "" };
+    return { status: answer.status, peer, problem: peer === undefined ? answer.text().trim() : "" };
   } catch (error) {
     return { status: 0, peer: undefined, problem: describeError(error) };
   }

@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 import type { Clock } from "../lib/async/clock.ts";
+import { HttpError, type HttpResponse, requestHttp } from "../lib/net/http-client.ts";
 import { type EnvoyCertificates, type EnvoyServerInfo, parseCertificates, parseServerInfo } from "./admin-answers.ts";
-import { callAdmin } from "./admin-http.ts";
 import type { DrainConfig, EnvoyAdminAddress } from "./envoy-config.ts";
+import { EnvoyAdminError } from "./envoy-errors.ts";
 import { type OpenConnections, openConnectionsFilter, parseOpenConnections } from "./open-connections.ts";
 
 const usualTimeoutMs = 1_000;
@@ -60,6 +61,40 @@ export function createEnvoyAdmin(address: EnvoyAdminAddress, deps: { readonly cl
     openConnections: async (uncountedPorts, signal) =>
       parseOpenConnections(await stats(openConnectionsFilter, {}, signal), uncountedPorts),
   };
+}
+
+interface AdminCall {
+  readonly method: "GET" | "POST";
+  /** Path and query as sent. */
+  readonly path: string;
+  /** From connecting to the last byte of the response. */
+  readonly timeoutMs: number;
+  /** Limit of the response's body. */
+  readonly maxBytes: number;
+}
+
+/**
+ * Makes one call on a connection of its own.
+ * @returns the body of a 200 response
+ * @throws EnvoyAdminError, also when the response is not complete in time; the signal's reason when it aborts
+ */
+async function callAdmin(
+  { host, port }: EnvoyAdminAddress,
+  { method, path, timeoutMs, maxBytes }: AdminCall,
+  clock: Clock,
+  signal?: AbortSignal,
+): Promise<string> {
+  const name = `${method} ${path.split("?")[0] ?? path}`;
+  const request = { url: { host, port, path }, method, deadline: { clock, timeoutMs }, maxBodyBytes: maxBytes };
+  let response: HttpResponse;
+  try {
+    response = await requestHttp(request, signal);
+  } catch (cause) {
+    if (!(cause instanceof HttpError) || cause.failure === "too-many-redirects") throw cause;
+    throw new EnvoyAdminError(cause.failure, name, { cause });
+  }
+  if (response.status !== 200) throw new EnvoyAdminError("status", name, { status: response.status });
+  return response.text();
 }
 
 /** An Envoy that does not tell its version in this time is taken for an older one. */

@@ -55,7 +55,7 @@ function gcpServer({ gceMetadataHost }: PlatformConfig): MetadataServer {
   return {
     baseUrl: `http://${gceMetadataHost}`,
     timeoutPerCallMs: totalMs,
-    answerHeader: ["metadata-flavor", "Google"],
+    responseHeader: ["metadata-flavor", "Google"],
   };
 }
 

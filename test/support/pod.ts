@@ -5,13 +5,13 @@ import { mkdirSync, openSync, closeSync, readdirSync, readFileSync, readlinkSync
 import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
 import { EnvoyAdmin } from "../../src/dev/envoy-admin.ts";
-import { askLoopback } from "../../src/dev/loopback-http.ts";
 import { readPending } from "../../src/dev/phases.ts";
 import { envoyBinary } from "./envoy-binary.ts";
 import { eventually } from "./eventually.ts";
 import { freePorts } from "./free-ports.ts";
 import { isRunning } from "./process-state.ts";
 import { temporaryDirectory } from "./temporary-directory.ts";
+import { loopback, requestHttp } from "../../src/lib/net/http-client.ts";
 
 export interface PodOptions {
   /** The CA that the agent is sent to, and the root by which it verifies its server; undefined mounts no root. */
@@ -98,7 +98,7 @@ export async function startPod(options: PodOptions): Promise<Pod> {
   const envoyAdmin = new EnvoyAdmin(admin);
   const log = (): string => readFileSync(join(directory, "log"), "utf8");
   const askReadiness: Pod["readiness"] = async () => {
-    const plain = await askLoopback({ port: status, path: "/healthz/ready" }, signal);
+    const plain = await requestHttp({ url: loopback(status, "/healthz/ready") }, signal);
     const pending = plain.status === 200 ? [] : await readPending(ports, signal);
     return { status: plain.status, body: pending.join("\n") };
   };

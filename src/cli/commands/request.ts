@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 import { globalFlags } from "../../config/sources/global-flags.ts";
-import { deadline, systemClock } from "../../lib/async/clock.ts";
+import { systemClock } from "../../lib/async/clock.ts";
 import { AgentError, describeError } from "../../lib/errors.ts";
 import { exitCode } from "../../lib/exit-code.ts";
 import type { FlagSpecs } from "../../lib/flags.ts";
+import { HttpError, type HttpRequest, type HttpResponse, requestHttp } from "../../lib/net/http-client.ts";
 import type { Command, CommandContext } from "../command.ts";
 import { parseCommandFlags } from "../command-flags.ts";
-import { requestHttp } from "../http-client.ts";
 import { UsageError } from "../usage-error.ts";
 
 const flags = {
@@ -23,6 +23,8 @@ export const command: Command = {
 
 const allowedPorts = [15_000, 15_004, 15_020, 15_021];
 const timeoutMs = 60_000;
+/** A longer text than this cannot be held in one string. */
+const maxBodyBytes = 512 * 1024 * 1024 - 24;
 
 /** The request was answered with an error status, or not at all. */
 export class RequestError extends AgentError {
@@ -40,23 +42,32 @@ async function run({ args, print, stop }: CommandContext): Promise<number> {
     throw new UsageError("request", `debug port ${String(port)} is not in allowed list [${allowedPorts.join(" ")}]`);
   }
   if (!/^[!#$%&'*+.^_`|~0-9A-Za-z-]+$/.test(method)) throw new RequestError(`invalid method ${JSON.stringify(method)}`);
-  const address = `http://localhost:${String(port)}`;
-  using limit = deadline(systemClock, timeoutMs, stop);
-  const answer = await ask({ method, url: new URL(`${address}/${path.replace(/^\//, "")}`), body }, limit.signal);
+  const url = new URL(`http://localhost:${String(port)}/${path.replace(/^\//, "")}`);
+  const answer = await ask(
+    {
+      method,
+      url,
+      ...(body === "" ? {} : { body }),
+      deadline: { clock: systemClock, timeoutMs },
+      maxBodyBytes,
+      maxRedirects: 10,
+      gzip: true,
+    },
+    stop,
+  );
   if (answer.status >= 400 && answer.status !== 404) {
-    throw new RequestError(`received unsuccessful status code ${String(answer.status)}: ${answer.body}`);
+    throw new RequestError(`received unsuccessful status code ${String(answer.status)}: ${answer.text()}`);
   }
-  print(`${answer.body}\n`);
+  print(`${answer.text()}\n`);
   return exitCode.ok;
 }
 
-async function ask(request: Parameters<typeof requestHttp>[0], signal: AbortSignal): ReturnType<typeof requestHttp> {
+async function ask(request: HttpRequest & { readonly url: URL }, signal: AbortSignal): Promise<HttpResponse> {
   try {
     return await requestHttp(request, signal);
   } catch (error) {
-    const what = `${request.method} ${request.url.href}`;
-    throw new RequestError(`${what}: ${describeError(error)}; is the proxy running in this container?`, {
-      cause: error,
-    });
+    const what = `${request.method ?? "GET"} ${request.url.href}`;
+    const problem = error instanceof HttpError ? error.problem : describeError(error);
+    throw new RequestError(`${what}: ${problem}; is the proxy running in this container?`, { cause: error });
   }
 }

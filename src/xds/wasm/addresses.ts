@@ -25,7 +25,7 @@ export class BlockedAddresses {
     return this.#list.check(mapped, isIP(mapped) === 6 ? "ipv6" : "ipv4");
   }
 
-  /** Resolves names as the system does; an answer that is blocked is an error with the code `EBLOCKED`. */
+  /** Resolves names as the system does; a blocked address is an error with the code `EBLOCKED`. */
   lookup(): LookupFunction {
     return (hostname, options, callback) => {
       lookupName(hostname, { ...options, all: true }, (error, addresses) => {
@@ -49,5 +49,5 @@ export class BlockedAddresses {
 }
 
 function blocked(host: string): NodeJS.ErrnoException {
-  return Object.assign(new Error(`${host} is an address that modules are not fetched from`), { code: "EBLOCKED" });
+  return Object.assign(new Error(`the address of ${host} is blocked`), { code: "EBLOCKED" });
 }

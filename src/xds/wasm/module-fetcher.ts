@@ -1,14 +1,15 @@
 // SPDX-License-Identifier: Apache-2.0
 import { backoffMs } from "../../lib/async/backoff.ts";
-import { type Clock, deadline } from "../../lib/async/clock.ts";
-import { describeError, systemCode } from "../../lib/errors.ts";
+import { type Clock, DeadlineError, deadline } from "../../lib/async/clock.ts";
+import { describeError } from "../../lib/errors.ts";
+import { HttpError } from "../../lib/net/http-client.ts";
 import { sha256Hex } from "../../lib/content-hash.ts";
 import { BlockedAddresses } from "./addresses.ts";
 import type { XdsMetrics } from "../xds-metrics.ts";
 import type { RemoteModule } from "./extension.ts";
-import { fetchHttp, type HttpFetchOptions } from "./http-fetch.ts";
+import { fetchHttp, type HttpFetchOptions, HttpStatusError } from "./http-fetch.ts";
 import { ModuleCache } from "./module-cache.ts";
-import { fetchImage, HttpStatusError, parseImageReference } from "./oci.ts";
+import { fetchImage, parseImageReference } from "./oci.ts";
 import { parsePullSecret } from "./registry-auth.ts";
 import { NoModuleError, unpackModule } from "./unpack.ts";
 import type { WasmConfig } from "./wasm-config.ts";
@@ -184,7 +185,7 @@ function failureOf(url: string, error: unknown, step: FailedFetch): WasmFetchErr
 }
 
 function isNetworkFault(error: unknown): boolean {
-  if (!(error instanceof Error)) return false;
-  const code = systemCode(error) ?? "";
-  return error.name === "AbortError" || error.name === "DeadlineError" || /^(E[A-Z]+$|ERR_TLS|ERR_SSL|HPE_)/.test(code);
+  if (error instanceof DeadlineError) return true;
+  if (!(error instanceof HttpError) || error.systemCode === "EBLOCKED") return false;
+  return /^(E[A-Z]+$|ERR_TLS|ERR_SSL|HPE_)/.test(error.systemCode ?? "");
 }

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-import { systemCode } from "../../lib/errors.ts";
 import { sha256Hex } from "../../lib/content-hash.ts";
-import { fetchHttp, type HttpAnswer, type HttpFetchOptions } from "./http-fetch.ts";
+import { HttpError, type HttpResponse } from "../../lib/net/http-client.ts";
+import { fetchHttp, type HttpFetchOptions, HttpStatusError } from "./http-fetch.ts";
 import { dockerHub, parseChallenge, parsePullSecret, type RegistryLogin } from "./registry-auth.ts";
 import { unpackModule } from "./unpack.ts";
 
@@ -70,15 +70,6 @@ export async function fetchImage(
   };
 }
 
-/** An answer with another status than 200. */
-export class HttpStatusError extends Error {
-  readonly status: number;
-  constructor(status: number, url: URL) {
-    super(`${url.host} answered with status ${String(status)}`);
-    this.status = status;
-  }
-}
-
 class Registry {
   readonly #image: ImageReference;
   readonly #login: RegistryLogin | undefined;
@@ -92,24 +83,25 @@ class Registry {
     this.#options = options;
   }
 
-  async get(path: string, accept: string, signal: AbortSignal): Promise<HttpAnswer> {
+  async get(path: string, accept: string, signal: AbortSignal): Promise<HttpResponse> {
     let answer = await this.#try(path, accept, signal);
     if (answer.status === 401 && this.#authorization === undefined) {
-      this.#authorization = await this.#authorize(String(answer.headers["www-authenticate"] ?? ""), signal);
+      this.#authorization = await this.#authorize(answer.headers["www-authenticate"] ?? "", signal);
       answer = await this.#try(path, accept, signal);
     }
     if (answer.status !== 200) throw new HttpStatusError(answer.status, this.#url(path));
     return answer;
   }
 
-  async #try(path: string, accept: string, signal: AbortSignal): Promise<HttpAnswer> {
+  async #try(path: string, accept: string, signal: AbortSignal): Promise<HttpResponse> {
     const authorization = this.#authorization === undefined ? {} : { authorization: this.#authorization };
     const options = { ...this.#options, headers: { accept, ...authorization } };
     try {
       return await fetchHttp(this.#url(path), options, signal);
     } catch (error) {
-      // Node tells an answer in plain text by this code in http requests, by the other in connections of its own
-      const isPlain = ["EPROTO", "ERR_SSL_WRONG_VERSION_NUMBER"].includes(systemCode(error) ?? "");
+      // Node reports a plain-text response by the first code for https requests, by the second for bare TLS sockets.
+      const code = error instanceof HttpError ? error.systemCode : undefined;
+      const isPlain = code === "EPROTO" || code === "ERR_SSL_WRONG_VERSION_NUMBER";
       if (!isPlain || this.#scheme === "http" || !this.#options.isInsecure(this.#url(path))) throw error;
       this.#scheme = "http";
       return fetchHttp(this.#url(path), options, signal);
@@ -126,7 +118,7 @@ class Registry {
     const headers = basic === undefined ? {} : { authorization: basic };
     const answer = await fetchHttp(url, { ...this.#options, headers }, signal);
     if (answer.status !== 200) throw new HttpStatusError(answer.status, url);
-    return `Bearer ${parseToken(answer.body.toString("utf8"))}`;
+    return `Bearer ${parseToken(answer.text())}`;
   }
 
   #url(path: string): URL {

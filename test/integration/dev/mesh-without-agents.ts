@@ -6,7 +6,6 @@ import { parse, stringify } from "yaml";
 import { startApiApp, startWebApp } from "../../../src/dev/apps.ts";
 import type { App } from "../../../src/dev/apps.ts";
 import { EnvoyAdmin } from "../../../src/dev/envoy-admin.ts";
-import { askLoopback } from "../../../src/dev/loopback-http.ts";
 import {
   assignPorts,
   type MeshPorts,
@@ -18,6 +17,7 @@ import {
 import { installResource, installResources, placeholdersOf } from "../../../src/dev/resources.ts";
 import { writeFileAtomicSync } from "../../../src/lib/fs/atomic-file.ts";
 import { systemClock } from "../../../src/lib/async/clock.ts";
+import { loopback, requestHttp } from "../../../src/lib/net/http-client.ts";
 import { envoyBinary } from "../../support/envoy-binary.ts";
 import { eventually } from "../../support/eventually.ts";
 import { freePorts } from "../../support/free-ports.ts";
@@ -65,8 +65,8 @@ export async function startBareMesh(directory: string): Promise<BareMesh> {
   await eventually(
     async () => {
       for (const workload of workloadNames) {
-        const answer = await askLoopback({ port: ports[workload].admin, path: "/ready" }, signal);
-        if (answer.status !== 200) throw new Error(`Envoy of ${workload}: ${answer.body}`);
+        const answer = await requestHttp({ url: loopback(ports[workload].admin, "/ready") }, signal);
+        if (answer.status !== 200) throw new Error(`Envoy of ${workload}: ${answer.text()}`);
       }
     },
     { withinMs: 10_000 },

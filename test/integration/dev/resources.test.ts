@@ -2,11 +2,11 @@
 import { mkdir } from "node:fs/promises";
 import { join } from "node:path";
 import { expect, test } from "vitest";
-import { askLoopback } from "../../../src/dev/loopback-http.ts";
 import { proveMtls } from "../../../src/dev/prove-mtls.ts";
 import { provePlainTextRefused } from "../../../src/dev/prove-plain-text.ts";
 import { proveRotation } from "../../../src/dev/prove-rotation.ts";
 import { systemClock } from "../../../src/lib/async/clock.ts";
+import { loopback, requestHttp } from "../../../src/lib/net/http-client.ts";
 import { eventually } from "../../support/eventually.ts";
 import { createOpensslPki } from "../../support/openssl-pki.ts";
 import { temporaryDirectory } from "../../support/temporary-directory.ts";
@@ -21,8 +21,8 @@ async function serialOf(mesh: BareMesh, workload: "web" | "api"): Promise<string
 async function variants(mesh: BareMesh): Promise<ReadonlySet<string>> {
   const seen = new Set<string>();
   for (let request = 0; request < 12; request++) {
-    const { body } = await askLoopback({ port: mesh.ports.web.app, path: "/" }, signal);
-    seen.add((JSON.parse(body) as { variant: string }).variant);
+    const response = await requestHttp({ url: loopback(mesh.ports.web.app, "/") }, signal);
+    seen.add((JSON.parse(response.text()) as { variant: string }).variant);
   }
   return seen;
 }
@@ -76,7 +76,7 @@ test("an edited weight and an edited fault take effect without a restart", async
   await mesh.edit("web", "rds.yaml", (text) => text.replace("numerator: 0", "numerator: 100"));
   await eventually(
     async () => {
-      expect((await askLoopback({ port: mesh.ports.web.app, path: "/" }, signal)).status).toBe(503);
+      expect((await requestHttp({ url: loopback(mesh.ports.web.app, "/") }, signal)).status).toBe(503);
     },
     { withinMs: 5_000 },
   );

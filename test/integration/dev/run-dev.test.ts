@@ -4,9 +4,9 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { expect, test } from "vitest";
 import { type DevConfig, runDev } from "../../../src/dev/index.ts";
-import { askLoopback } from "../../../src/dev/loopback-http.ts";
 import type { DevReport } from "../../../src/dev/report.ts";
 import { systemClock } from "../../../src/lib/async/clock.ts";
+import { loopback, requestHttp } from "../../../src/lib/net/http-client.ts";
 import { envoyBinary } from "../../support/envoy-binary.ts";
 import { eventually } from "../../support/eventually.ts";
 import { temporaryDirectory } from "../../support/temporary-directory.ts";
@@ -83,7 +83,7 @@ async function startEdited(directory: string, delivery: DevConfig["delivery"]) {
     work,
     text: await readFile(routes, "utf8"),
     write: (text: string) => writeFile(routes, text),
-    ask: async () => (await askLoopback({ port: Number(port), path: "/" }, never)).status,
+    ask: async () => (await requestHttp({ url: loopback(Number(port), "/") }, never)).status,
   };
 }
 
