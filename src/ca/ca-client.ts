@@ -1,40 +1,52 @@
 // SPDX-License-Identifier: Apache-2.0
-import type { Clock } from "../lib/async/clock.ts";
-import type { Logger } from "../lib/log/log.ts";
+import { untilAborted } from "../lib/async/tasks.ts";
+import { assertNever } from "../lib/errors.ts";
+import { createFailoverClient } from "./failover.ts";
+import type { CaClient, CaConfig, CaDeps, CaProtocol, SingleCaConfig } from "./types.ts";
 
-export interface CaDeps {
-  readonly log: Logger;
-  readonly clock: Clock;
+/** A client of the configured CA, or of the configured CAs in order. Loads only the protocols in use. */
+export function createCaClient(config: CaConfig, deps: CaDeps): CaClient {
+  const moduleDeps = { ...deps, log: deps.log.scope("ca") };
+  if (config.kind !== "failover") return createSingleClient(config, moduleDeps);
+  const members = config.sources.map((source) => ({
+    name: source.kind,
+    client: createSingleClient(source, moduleDeps),
+  }));
+  return createFailoverClient(members, config.switchAfterMs, moduleDeps);
 }
 
-/** A signed certificate as the CA gave it, taken apart but not checked. */
-export interface CaAnswer {
-  /** Leaf first, then intermediates. */
-  readonly chainPem: string;
-  readonly rootsPem: string;
+/** Loads the protocol at the first call. This is the one place where a CA's response is checked. */
+function createSingleClient(config: SingleCaConfig, deps: CaDeps): CaClient {
+  // Istio's CA keeps nothing of a request; the others create objects or consume tokens.
+  const isIstio = config.kind === "istio";
+  let loading: Promise<CaProtocol> | undefined;
+  const protocol = (): Promise<CaProtocol> => (loading ??= loadProtocol(config, deps));
+  const untilReachable = async (signal: AbortSignal): Promise<void> =>
+    (await protocol()).untilReachable?.(signal) ?? untilAborted(signal);
+  return {
+    supportsHedging: isIstio,
+    sign: async (request, check, signal) => check(await (await protocol()).sign(request, signal)),
+    untilChanged: async (signal) => (await protocol()).untilChanged(signal),
+    ...(isIstio ? { untilReachable } : {}),
+    async [Symbol.asyncDispose]() {
+      if (loading !== undefined) await (await loading)[Symbol.asyncDispose]();
+    },
+  };
 }
 
-/** What a CA is asked to sign. */
-export interface CaRequest {
-  readonly csrPem: string;
-  /** The one identity that the request names. */
-  readonly spiffeId: string;
-  /** The validity to ask for. */
-  readonly ttlMs: number;
-  /** The certificate in use, for CAs that renew by it. */
-  readonly current: { readonly chainPem: string; readonly keyPem: string } | undefined;
-  /** Throws when the answer is of no use; for clients that can ask elsewhere then. */
-  readonly check: (answer: CaAnswer) => void;
-}
-
-/** A client of one CA. One call is one try. */
-export interface CaClient extends AsyncDisposable {
-  /** @throws CaError, or the signal's reason */
-  sign(request: CaRequest, signal: AbortSignal): Promise<CaAnswer>;
-  /** Resolves when a file that the calls depend on may have changed; never, when there is none. */
-  untilChanged(signal: AbortSignal): Promise<void>;
-  /** Resolves when the CA can be connected to again; for after a failure to connect. */
-  untilReachable?(signal: AbortSignal): Promise<void>;
-  /** Whether a request may be made again while the first is still unanswered, without leaving anything behind. */
-  readonly mayBeAskedTwice: boolean;
+async function loadProtocol(config: SingleCaConfig, deps: CaDeps): Promise<CaProtocol> {
+  switch (config.kind) {
+    case "istio":
+      return (await import("./istio-ca.ts")).createIstioCa(config, deps);
+    case "vault":
+      return (await import("./vault-ca.ts")).createVaultCa(config, deps);
+    case "step":
+      return (await import("./step-ca.ts")).createStepCa(config, deps);
+    case "kubernetes-csr":
+      return (await import("./kubernetes-csr.ts")).createKubernetesCsr(config, deps);
+    case "embedded":
+      return (await import("./embedded/in-process.ts")).createInProcessCa(config, deps);
+    default:
+      return assertNever(config);
+  }
 }

@@ -2,43 +2,48 @@
 import { AgentError } from "../lib/errors.ts";
 
 /**
- * What kind of failure it was: nobody answered; the CA said no; it said something that cannot be understood; or what
- * is needed for the call is missing on this side.
+ * The kind of failure: the CA cannot be reached or is busy; it rejected the request; its response cannot be parsed; or
+ * this side lacks what the call needs. The values are label values of metrics.
  */
 export type CaFailure = "unreachable" | "refused" | "malformed-response" | "misconfigured";
 
-/** A try to have a certificate signed failed. The next may succeed: tokens, roots and CAs change. */
-export class CaError extends AgentError {
+/** The longest delay that a CA may request. */
+export const maxRetryAfterMs = 5 * 60_000;
+
+/** What is known about a failed call beside its kind. */
+export interface CaFailureFacts {
+  /** The least delay before the next attempt, as the CA requested it; 0 for none. */
+  readonly retryAfterMs: number;
+  /** The CA will not sign for this identity: retrying alone does not help. */
+  readonly isPermanent: boolean;
+  /** The status of the call, as its protocol names it; empty when there was none. */
+  readonly statusCode: string;
+  /** No connection was made, so the CA received no request. */
+  readonly isUnconnected: boolean;
+}
+
+/** An attempt to have a certificate signed failed. The next one may succeed: tokens, roots and CAs change. */
+export class CaError extends AgentError implements CaFailureFacts {
   readonly code = "AGENT_CA";
   readonly failure: CaFailure;
-  /** The CA as it was addressed. */
+  /** The CA's address as it was called. */
   readonly address: string;
-  /** The least wait that the CA asked for; 0 when it asked for none. */
   readonly retryAfterMs: number;
-  /** The CA knows who asks and will not sign for it: repeating alone will not help. */
-  readonly permanent: boolean;
-  /** The status of the call, as its protocol names it; empty where there was none. */
-  readonly answerCode: string;
-  /** There was no connection, so the CA was asked nothing. */
-  readonly unconnected: boolean;
+  readonly isPermanent: boolean;
+  readonly statusCode: string;
+  readonly isUnconnected: boolean;
   constructor(
     failure: CaFailure,
     address: string,
     text: string,
-    more: {
-      readonly retryAfterMs?: number;
-      readonly permanent?: boolean;
-      readonly answerCode?: string;
-      readonly unconnected?: boolean;
-      readonly cause?: unknown;
-    } = {},
+    facts: Partial<CaFailureFacts> & { readonly cause?: unknown } = {},
   ) {
-    super(`have a certificate signed by ${address}: ${text}`, { cause: more.cause });
+    super(`request a certificate from ${address}: ${text}`, { cause: facts.cause });
     this.failure = failure;
     this.address = address;
-    this.retryAfterMs = more.retryAfterMs ?? 0;
-    this.permanent = more.permanent ?? false;
-    this.answerCode = more.answerCode ?? "";
-    this.unconnected = more.unconnected ?? false;
+    this.retryAfterMs = facts.retryAfterMs ?? 0;
+    this.isPermanent = facts.isPermanent ?? false;
+    this.statusCode = facts.statusCode ?? "";
+    this.isUnconnected = facts.isUnconnected ?? false;
   }
 }

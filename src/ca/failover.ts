@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
-import { describeError } from "../lib/errors.ts";
 import { untilAborted } from "../lib/async/tasks.ts";
-import type { CaAnswer, CaClient, CaDeps, CaRequest } from "./ca-client.ts";
+import { describeError } from "../lib/errors.ts";
+import type { ResponseCheck, SignedChain, SigningRequest } from "../model/signing.ts";
+import type { CaClient, CaDeps } from "./types.ts";
 
 export interface FailoverMember {
   /** For the log. */
@@ -10,16 +11,17 @@ export interface FailoverMember {
 }
 
 interface Member extends FailoverMember {
-  /** Since when every try failed; undefined while it works, or before the first try. Monotonic clock. */
+  /** Since when every call has failed; undefined after a success and before the first call. Monotonic clock. */
   failingSinceMs: number | undefined;
-  /** The roots that came with its last answer. */
+  /** The roots of its last good response. */
   rootsPem: string;
 }
 
 /**
- * Several CAs as one. Each try goes to the first that is healthy: one that has failed for longer than `switchAfterMs`
- * is passed over in favour of the next, and tried first again after a success elsewhere has used up its turn. The roots
- * of all that ever answered are handed out together, so that peers under either verify while the fleet switches.
+ * Several CAs as one, in order of preference. Every attempt calls the preferred CA first, also after it has failed, so
+ * the workload returns to it as soon as it recovers. A CA whose calls have all failed for `switchAfterMs` is followed by
+ * the next one within the same attempt. The roots of every CA that has signed are trusted together, so that peers verify
+ * each other while a fleet switches.
  */
 export function createFailoverClient(
   members: readonly FailoverMember[],
@@ -30,7 +32,7 @@ export function createFailoverClient(
 }
 
 class Failover implements CaClient {
-  readonly mayBeAskedTwice = false;
+  readonly supportsHedging = false;
   readonly #members: readonly Member[];
   readonly #switchAfterMs: number;
   readonly #deps: CaDeps;
@@ -41,14 +43,14 @@ class Failover implements CaClient {
     this.#deps = deps;
   }
 
-  /** Asks the preferred CA; where it has failed for too long already, the next ones within the same try. */
-  async sign(request: CaRequest, signal: AbortSignal): Promise<CaAnswer> {
+  /** @throws the preferred CA's failure, when all that were called have failed */
+  async sign<T>(request: SigningRequest, check: ResponseCheck<T>, signal: AbortSignal): Promise<T> {
     let failure: unknown;
     for (const member of this.#members) {
       try {
-        const answer = await member.client.sign(request, signal);
-        request.check(answer);
-        return this.#succeeded(member, answer);
+        const signed = await member.client.sign(request, (response) => this.#check(member, response, check), signal);
+        this.#succeeded(member);
+        return signed;
       } catch (error) {
         signal.throwIfAborted();
         failure ??= error;
@@ -71,22 +73,28 @@ class Failover implements CaClient {
     await Promise.all(this.#members.map((member) => member.client[Symbol.asyncDispose]()));
   }
 
-  #succeeded(member: Member, answer: CaAnswer): CaAnswer {
-    if (member.failingSinceMs !== undefined) this.#deps.log.info("the CA signs again", { ca: member.name });
-    else if (member !== this.#members[0]) this.#deps.log.warn("another CA than the first signed", { ca: member.name });
-    member.failingSinceMs = undefined;
-    member.rootsPem = answer.rootsPem;
+  /** Checks the response against its own CA's roots, and adds those of the other CAs. */
+  #check<T>(member: Member, response: SignedChain, check: ResponseCheck<T>): T {
     const others = this.#members.filter((other) => other !== member).map((other) => other.rootsPem);
-    return { ...answer, rootsPem: [answer.rootsPem, ...others].join("\n") };
+    const checked = check({ ...response, otherRootsPem: others.join("\n") });
+    member.rootsPem = response.rootsPem;
+    return checked;
   }
 
-  /** Whether the next one may be asked instead. */
+  #succeeded(member: Member): void {
+    const { log } = this.#deps;
+    if (member.failingSinceMs !== undefined) log.info("CA recovered", { ca: member.name });
+    if (member !== this.#members[0]) log.warn("fallback CA signed the certificate", { ca: member.name });
+    member.failingSinceMs = undefined;
+  }
+
+  /** Whether the next CA may be called within this attempt. */
   #failedTooLong(member: Member, error: unknown): boolean {
     const nowMs = this.#deps.clock.monotonicMs();
     member.failingSinceMs ??= nowMs;
     const failingMs = nowMs - member.failingSinceMs;
     if (failingMs < this.#switchAfterMs) return false;
-    this.#deps.log.warn("the CA has failed for too long; asking the next", {
+    this.#deps.log.warn("CA keeps failing; calling the next CA", {
       ca: member.name,
       failingMs: Math.round(failingMs),
       error: describeError(error),

@@ -4,7 +4,7 @@ import type { Clock } from "../lib/async/clock.ts";
 import { formatHostPort } from "../lib/net/host-port.ts";
 import { HttpError, type HttpResponse, requestHttp } from "../lib/net/http-client.ts";
 import { readTlsClientOptions } from "../lib/net/tls-client.ts";
-import type { HttpServer } from "./ca-config.ts";
+import type { HttpServer } from "./types.ts";
 import { CaError } from "./ca-error.ts";
 
 /** One request of a CA's HTTP API: JSON is sent and, unless the path says otherwise, received. */

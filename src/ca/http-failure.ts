@@ -1,24 +1,23 @@
 // SPDX-License-Identifier: Apache-2.0
-import { CaError } from "./ca-error.ts";
+import { CaError, maxRetryAfterMs } from "./ca-error.ts";
 import type { HttpAnswer } from "./http-call.ts";
 
-/** No CA may silence an agent for longer than this. */
-const longestRetryAfterMs = 5 * 60_000;
-
-/** What an HTTP status other than success means. @param words the server's own, or undefined for none */
-export function httpFailure(address: string, answer: HttpAnswer, words: string | undefined): CaError {
-  const retryAfterMs = Math.min(answer.retryAfterMs, longestRetryAfterMs);
-  const text = `it answered ${String(answer.status)}${words === undefined || words === "" ? "" : `: ${words}`}`;
-  const busy = answer.status === 412 || answer.status === 429 || answer.status >= 500;
-  const kind = busy ? "unreachable" : "refused";
-  return new CaError(kind, address, text, {
-    retryAfterMs,
-    permanent: answer.status === 403,
-    answerCode: String(answer.status),
+/**
+ * The error for an HTTP status other than success.
+ * @param message the server's explanation; undefined or empty for none
+ */
+export function httpFailure(address: string, response: HttpAnswer, message: string | undefined): CaError {
+  const { status } = response;
+  const text = `status ${String(status)}${message === undefined || message === "" ? "" : `: ${message}`}`;
+  const isBusy = status === 412 || status === 429 || status >= 500;
+  return new CaError(isBusy ? "unreachable" : "refused", address, text, {
+    retryAfterMs: Math.min(response.retryAfterMs, maxRetryAfterMs),
+    isPermanent: status === 403,
+    statusCode: String(status),
   });
 }
 
-/** A JSON object; undefined when the text is none. */
+/** The JSON object in a text; undefined when the text is not one. */
 export function parseJsonObject(text: string): Readonly<Record<string, unknown>> | undefined {
   try {
     const value: unknown = JSON.parse(text);

@@ -1,33 +1,32 @@
 // SPDX-License-Identifier: Apache-2.0
 import type { GrpcTarget } from "../lib/grpc/client.ts";
 import type { Metadata } from "../lib/grpc/metadata.ts";
+import { formatHostPort } from "../lib/net/host-port.ts";
 import { readTlsClientOptions, readTlsClientPair } from "../lib/net/tls-client.ts";
 import { joinPem } from "../lib/pki/pem.ts";
-import { formatHostPort } from "../lib/net/host-port.ts";
-import type { CaAnswer, CaClient, CaDeps, CaRequest } from "./ca-client.ts";
-import type { IstioCaConfig } from "./ca-config.ts";
+import type { SignedChain, SigningRequest } from "../model/signing.ts";
+import type { ReadToken } from "../model/token.ts";
+import { createCloudToken, readToken } from "./bearer-token.ts";
 import { CaError } from "./ca-error.ts";
-import { tlsFilesOf, untilFilesChange } from "./changed-files.ts";
-import { createCloudToken } from "./cloud-token.ts";
-import { untilReachable } from "./reachable.ts";
-import { readToken, type Token } from "./token.ts";
+import { tlsFilesOf, untilFilesChange, untilReachable } from "./retry-causes.ts";
+import type { CaDeps, CaProtocol, IstioCaConfig } from "./types.ts";
 
 const createCertificate = "/istio.v1.auth.IstioCertificateService/CreateCertificate";
+const connectTimeoutMs = 5_000;
 
 /**
- * A client of Istio's certificate service, as istiod, istio-csr and the embedded CA serve it. Each try is made over a
- * connection of its own: hours lie between two, and files replaced since the last one count.
+ * Istio's certificate service, as istiod, istio-csr and the embedded CA serve it. Each attempt has a connection of its
+ * own: attempts are hours apart, and files replaced since the last one take effect.
  * Source: the service's messages and metadata as observed with Istio 1.31
  */
-export function createIstioCaClient(config: IstioCaConfig, deps: CaDeps): CaClient {
+export function createIstioCa(config: IstioCaConfig, deps: CaDeps): CaProtocol {
   const { tokenPath } = config;
   const readFileToken = tokenPath === undefined ? undefined : () => readToken(tokenPath, deps.clock.now());
   const token = config.cloudToken === undefined ? readFileToken : createCloudToken(config.cloudToken, deps);
   return {
-    sign: (request, signal) => signOnce({ config, deps, token }, request, signal),
+    sign: (request, signal) => sign({ config, deps, token }, request, signal),
     untilChanged: (signal) => untilFilesChange(filesOf(config), deps.clock, signal),
     untilReachable: (signal) => untilReachable(config, deps.clock, signal),
-    mayBeAskedTwice: true,
     [Symbol.asyncDispose]: () => Promise.resolve(),
   };
 }
@@ -37,49 +36,44 @@ function filesOf({ tokenPath, security }: IstioCaConfig): readonly string[] {
   return [tokenPath, ...tlsFilesOf(security)].filter((path) => path !== undefined);
 }
 
-interface Istio {
+interface IstioCa {
   readonly config: IstioCaConfig;
   readonly deps: CaDeps;
   /** Undefined when no token is sent. */
-  readonly token: ((signal: AbortSignal) => Promise<Token>) | undefined;
+  readonly token: ReadToken | undefined;
 }
 
-async function signOnce(istio: Istio, request: CaRequest, signal: AbortSignal): Promise<CaAnswer> {
-  const { config, deps } = istio;
+async function sign(ca: IstioCa, { csrPem, ttlMs }: SigningRequest, signal: AbortSignal): Promise<SignedChain> {
+  const { config, deps } = ca;
   const address = formatHostPort(config);
-  const metadata = await metadataFor(istio, signal);
+  const metadata = await metadataFor(ca, signal);
   const target = await targetFor(config, deps.clock.now());
-  const [{ createGrpcChannel }, { failureOf }, messages] = await Promise.all([
+  const [{ createGrpcChannel }, { decodeResponse, encodeRequest, failureOf }] = await Promise.all([
     import("../lib/grpc/client.ts"),
-    import("./grpc-failure.ts"),
     import("./istio-messages.ts"),
   ]);
   const authority = config.security.kind === "tls" ? config.security.serverName : address;
   const { keepalive } = config;
-  await using channel = createGrpcChannel({ target, authority, keepalive, connectTimeoutMs: 5_000 }, deps);
-  const message = messages.encodeRequest(request.csrPem, request.ttlMs, config.certSigner);
-  let answer: Uint8Array;
+  await using channel = createGrpcChannel({ target, authority, keepalive, connectTimeoutMs }, deps);
+  let response: Uint8Array;
   try {
     const options = { metadata, timeoutMs: config.timeoutPerTryMs, signal };
-    answer = await channel.unary(createCertificate, message, options);
+    response = await channel.unary(createCertificate, encodeRequest(csrPem, ttlMs, config.certSigner), options);
   } catch (error) {
     signal.throwIfAborted();
     throw failureOf(error, address);
   }
-  return splitAnswer(messages.decodeChain(answer), address);
+  return splitChain(decodeResponse(response), address);
 }
 
-/** The last element is the whole root bundle; what comes before it is the chain. */
-function splitAnswer(elements: readonly string[] | undefined, address: string): CaAnswer {
-  if (elements === undefined)
-    throw new CaError("malformed-response", address, "its answer is not a certificate response");
+/** The last element is the whole root bundle; the elements before it are the chain. */
+function splitChain(elements: readonly string[] | undefined, address: string): SignedChain {
+  if (elements === undefined) {
+    throw new CaError("malformed-response", address, "its response is not an IstioCertificateResponse");
+  }
   if (elements.length < 2) {
-    const count = String(elements.length);
-    throw new CaError(
-      "malformed-response",
-      address,
-      `invalid empty CertChain: ${count} elements, leaf and root are needed`,
-    );
+    const text = `invalid empty CertChain: ${String(elements.length)} elements, leaf and root are needed`;
+    throw new CaError("malformed-response", address, text);
   }
   return { chainPem: joinPem(elements.slice(0, -1)), rootsPem: elements.at(-1) ?? "" };
 }
@@ -91,12 +85,12 @@ async function targetFor(config: IstioCaConfig, nowMs: number): Promise<GrpcTarg
     const tlsOptions = await readTlsClientOptions(security, nowMs);
     return { kind: "tls", host, port, tlsOptions: () => tlsOptions };
   } catch (cause) {
-    throw new CaError("misconfigured", formatHostPort(config), "there is no root to verify it by", { cause });
+    throw new CaError("misconfigured", formatHostPort(config), "there is no root to verify it with", { cause });
   }
 }
 
-/** Without a usable token the call is made only when there is a client certificate to vouch for us instead. */
-async function metadataFor({ config, deps, token: read }: Istio, signal: AbortSignal): Promise<Metadata> {
+/** Without a usable token the call is made only when a client certificate authenticates it instead. */
+async function metadataFor({ config, deps, token: read }: IstioCa, signal: AbortSignal): Promise<Metadata> {
   const metadata = { ...config.headers, clusterid: config.clusterId };
   if (read === undefined) return metadata;
   const token = await read(signal);
@@ -104,7 +98,7 @@ async function metadataFor({ config, deps, token: read }: Istio, signal: AbortSi
   if (!(await hasClientCertificate(config, deps.clock.now()))) {
     throw new CaError("misconfigured", formatHostPort(config), token.problem, { cause: token.cause });
   }
-  deps.log.warn("no usable token; the CA is called with the client certificate alone", { problem: token.problem });
+  deps.log.warn("no usable token; calling the CA with the client certificate alone", { problem: token.problem });
   return metadata;
 }
 

@@ -2,8 +2,18 @@
 import { RetryInfo } from "../gen/google/rpc/error_details.ts";
 import { Status } from "../gen/google/rpc/status.ts";
 import { IstioCertificateRequest, IstioCertificateResponse } from "../gen/istio/v1/auth/ca.ts";
+import { DeadlineError } from "../lib/async/clock.ts";
+import { describeError, systemCode } from "../lib/errors.ts";
+import { GrpcError, GrpcStatus, grpcStatusName } from "../lib/grpc/status.ts";
+import { CaError, maxRetryAfterMs } from "./ca-error.ts";
 
-/** A request to sign, with the validity in whole seconds. */
+/** The codes of a failure to connect: refused, no route, unknown name, or timed out. */
+const connectCodes: ReadonlySet<string> = new Set([
+  ...["ECONNREFUSED", "EHOSTUNREACH", "ENETUNREACH", "EHOSTDOWN", "ETIMEDOUT"],
+  ...["ENOTFOUND", "EAI_AGAIN", "EAI_NODATA"],
+]);
+
+/** The request; the validity is in whole seconds. */
 export function encodeRequest(csrPem: string, ttlMs: number, certSigner: string): Uint8Array {
   return IstioCertificateRequest.encode({
     csr: csrPem,
@@ -13,7 +23,7 @@ export function encodeRequest(csrPem: string, ttlMs: number, certSigner: string)
 }
 
 /** @returns the response's `cert_chain`; undefined when the bytes are not such a message */
-export function decodeChain(bytes: Uint8Array): readonly string[] | undefined {
+export function decodeResponse(bytes: Uint8Array): readonly string[] | undefined {
   try {
     return IstioCertificateResponse.decode(bytes).certChain;
   } catch {
@@ -21,7 +31,7 @@ export function decodeChain(bytes: Uint8Array): readonly string[] | undefined {
   }
 }
 
-/** @returns the delay of a `google.rpc.RetryInfo` within a serialised `google.rpc.Status`; 0 when there is none */
+/** @returns the delay in the `google.rpc.RetryInfo` of a serialised `google.rpc.Status`; 0 when it has none */
 export function decodeRetryDelayMs(status: Uint8Array): number {
   try {
     for (const { typeUrl, value } of Status.decode(status).details) {
@@ -33,4 +43,38 @@ export function decodeRetryDelayMs(status: Uint8Array): number {
     return 0;
   }
   return 0;
+}
+
+/** Maps the failure of a call to the CA's error. */
+export function failureOf(error: unknown, address: string): CaError {
+  if (!(error instanceof GrpcError)) {
+    return new CaError("unreachable", address, describeError(error), { cause: error });
+  }
+  const delayMs = error.details === undefined ? 0 : decodeRetryDelayMs(error.details);
+  const retryAfterMs = Math.min(delayMs, maxRetryAfterMs);
+  const statusCode = grpcStatusName(error.status);
+  switch (error.status) {
+    case GrpcStatus.unavailable: {
+      const isUnconnected = error.cause instanceof DeadlineError || connectCodes.has(systemCode(error.cause) ?? "");
+      const facts = { retryAfterMs, statusCode, isUnconnected, cause: error };
+      return new CaError("unreachable", address, error.detail, facts);
+    }
+    case GrpcStatus.deadlineExceeded:
+    case GrpcStatus.cancelled:
+      return new CaError("unreachable", address, error.detail, { retryAfterMs, statusCode, cause: error });
+    case GrpcStatus.unauthenticated:
+    case GrpcStatus.permissionDenied: {
+      const text = `it rejected the request with ${statusCode}: ${error.detail}; check token, audience and identity`;
+      const isPermanent = error.status === GrpcStatus.permissionDenied;
+      return new CaError("refused", address, text, { retryAfterMs, isPermanent, statusCode });
+    }
+    case GrpcStatus.unimplemented: {
+      const text = "it has no certificate service; is this the address of a CA?";
+      return new CaError("refused", address, text, { statusCode });
+    }
+    default: {
+      const text = `it rejected the request with ${statusCode}: ${error.detail}`;
+      return new CaError("refused", address, text, { retryAfterMs, statusCode });
+    }
+  }
 }

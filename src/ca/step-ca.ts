@@ -1,24 +1,25 @@
 // SPDX-License-Identifier: Apache-2.0
 import { createPrivateKey, type KeyObject, randomUUID } from "node:crypto";
 import { readFile } from "node:fs/promises";
+import { describeError, systemCode } from "../lib/errors.ts";
 import { formatHostPort } from "../lib/net/host-port.ts";
 import { signJwt } from "../lib/pki/jwt.ts";
-import type { CaAnswer, CaClient, CaDeps, CaRequest } from "./ca-client.ts";
-import type { StepCaConfig } from "./ca-config.ts";
+import type { SignedChain, SigningRequest } from "../model/signing.ts";
+import { readToken } from "./bearer-token.ts";
 import { CaError } from "./ca-error.ts";
-import { tlsFilesOf, untilFilesChange } from "./changed-files.ts";
 import { callHttp, type HttpAnswer } from "./http-call.ts";
 import { asString, asStrings, httpFailure, parseJsonObject } from "./http-failure.ts";
-import { readToken } from "./token.ts";
+import { tlsFilesOf, untilFilesChange } from "./retry-causes.ts";
+import type { CaDeps, CaProtocol, StepCaConfig } from "./types.ts";
 
-const tokenLifeSeconds = 5 * 60;
+const tokenValiditySeconds = 5 * 60;
 
 /**
- * A client of step-ca. The first certificate is signed for a token; later ones by `rekey`, for which the certificate in
- * use vouches, and by a token again where that is refused.
+ * step-ca. The first certificate is signed with a token. Later ones are renewed with `rekey`, authenticated by the
+ * certificate in use; when the CA rejects that certificate, with a token again.
  * Source: https://smallstep.com/docs/step-ca/ and the API of step-ca's `api` package: sign, rekey, roots
  */
-export function createStepClient(config: StepCaConfig, deps: CaDeps): CaClient {
+export function createStepCa(config: StepCaConfig, deps: CaDeps): CaProtocol {
   const files = [
     config.auth.kind === "jwk" ? config.auth.keyPath : config.auth.tokenPath,
     ...tlsFilesOf(config.server.security),
@@ -26,7 +27,6 @@ export function createStepClient(config: StepCaConfig, deps: CaDeps): CaClient {
   return {
     sign: (request, signal) => signOrRekey(config, deps, request, signal),
     untilChanged: (signal) => untilFilesChange(files, deps.clock, signal),
-    mayBeAskedTwice: false,
     [Symbol.asyncDispose]: () => Promise.resolve(),
   };
 }
@@ -34,35 +34,54 @@ export function createStepClient(config: StepCaConfig, deps: CaDeps): CaClient {
 async function signOrRekey(
   config: StepCaConfig,
   deps: CaDeps,
-  request: CaRequest,
+  request: SigningRequest,
   signal: AbortSignal,
-): Promise<CaAnswer> {
-  const rekeyed = await rekey(config, deps, request, signal);
-  const answer = rekeyed ?? (await signByToken(config, deps, request, signal));
-  const [chain, roots] = [parseChain(config, answer), await readRoots(config, deps, signal)];
+): Promise<SignedChain> {
+  const response = (await rekey(config, deps, request, signal)) ?? (await signByToken(config, deps, request, signal));
+  const chain = parseChain(config, response);
+  const roots = await readRoots(config, deps, signal);
   return { chainPem: chain.join("\n"), rootsPem: roots.join("\n") };
 }
 
-/** @returns undefined when there is nothing to renew by, or when the CA does not take it */
+/** @returns undefined when there is no certificate to renew with, or when the CA rejects it */
 async function rekey(
   { server, timeoutPerTryMs: timeoutMs }: StepCaConfig,
   deps: CaDeps,
-  { current, csrPem }: CaRequest,
+  { current, csrPem }: SigningRequest,
   signal: AbortSignal,
 ): Promise<HttpAnswer | undefined> {
   if (current === undefined || server.security.kind === "plaintext") return undefined;
   const clientPair = { cert: current.chainPem, key: current.keyPem };
   const call = { method: "POST", path: "/1.0/rekey", body: { csr: csrPem }, timeoutMs, clientPair } as const;
-  const answer = await callHttp(server, call, deps.clock, signal);
-  if (answer.status === 201) return answer;
-  deps.log.info("renewal by the certificate in use was refused; asking with a token", { status: answer.status });
+  let rejection: string;
+  try {
+    const response = await callHttp(server, call, deps.clock, signal);
+    if (response.status === 201) return response;
+    rejection = `status ${String(response.status)}`;
+  } catch (error) {
+    if (!isTlsRejection(error)) throw error;
+    rejection = describeError(error);
+  }
+  deps.log.info("CA rejected the certificate in use; requesting with a token", { rejection });
   return undefined;
+}
+
+/**
+ * Whether the CA ended the TLS connection because of the client certificate: with an alert, or by closing it. After a
+ * close for another reason a call with a token does no harm.
+ */
+function isTlsRejection(error: unknown): boolean {
+  for (let cause = error; cause instanceof Error; cause = cause.cause) {
+    const code = systemCode(cause) ?? "";
+    if (code.startsWith("ERR_SSL_") || code === "ECONNRESET" || code === "EPIPE") return true;
+  }
+  return false;
 }
 
 async function signByToken(
   config: StepCaConfig,
   deps: CaDeps,
-  { csrPem, spiffeId, ttlMs }: CaRequest,
+  { csrPem, spiffeId, ttlMs }: SigningRequest,
   signal: AbortSignal,
 ): Promise<HttpAnswer> {
   const { server, timeoutPerTryMs: timeoutMs } = config;
@@ -71,7 +90,7 @@ async function signByToken(
   return callHttp(server, { method: "POST", path: "/1.0/sign", body, timeoutMs }, deps.clock, signal);
 }
 
-/** A new one for each try: the CA takes a token of a JWK provisioner once. */
+/** A new token for each attempt: the CA accepts one of a JWK provisioner only once. */
 async function tokenFor({ auth, server }: StepCaConfig, deps: CaDeps, spiffeId: string): Promise<string> {
   const address = formatHostPort(server);
   if (auth.kind === "kubernetes") {
@@ -94,31 +113,31 @@ async function tokenFor({ auth, server }: StepCaConfig, deps: CaDeps, spiffeId: 
     jti: randomUUID(),
     iat: nowSeconds,
     nbf: nowSeconds,
-    exp: nowSeconds + tokenLifeSeconds,
+    exp: nowSeconds + tokenValiditySeconds,
   };
   return signJwt(key, claims, { kid: auth.keyId });
 }
 
-function parseChain({ server }: StepCaConfig, answer: HttpAnswer): readonly string[] {
+function parseChain({ server }: StepCaConfig, response: HttpAnswer): readonly string[] {
   const address = formatHostPort(server);
-  const body = parseJsonObject(answer.body);
-  if (answer.status !== 201) throw httpFailure(address, answer, asString(body?.["message"]));
+  const body = parseJsonObject(response.body);
+  if (response.status !== 201) throw httpFailure(address, response, asString(body?.["message"]));
   const chain = asStrings(body?.["certChain"]);
   if (chain.length > 0) return chain;
   const pair = [body?.["crt"], body?.["ca"]].filter((pem) => typeof pem === "string");
-  if (pair.length === 0) throw new CaError("malformed-response", address, "there is no certificate in its answer");
+  if (pair.length === 0) throw new CaError("malformed-response", address, "its response has no certificate");
   return pair;
 }
 
 async function readRoots(config: StepCaConfig, deps: CaDeps, signal: AbortSignal): Promise<readonly string[]> {
   const { server, timeoutPerTryMs: timeoutMs } = config;
-  const answer = await callHttp(server, { method: "GET", path: "/1.0/roots", timeoutMs }, deps.clock, signal);
-  const body = parseJsonObject(answer.body);
-  // The status is 201 in all versions seen; 200 would be no surprise.
-  if (answer.status !== 200 && answer.status !== 201) {
-    throw httpFailure(formatHostPort(server), answer, asString(body?.["message"]));
+  const response = await callHttp(server, { method: "GET", path: "/1.0/roots", timeoutMs }, deps.clock, signal);
+  const body = parseJsonObject(response.body);
+  // All versions seen return 201, which is unusual for GET.
+  if (response.status !== 200 && response.status !== 201) {
+    throw httpFailure(formatHostPort(server), response, asString(body?.["message"]));
   }
   const roots = asStrings(body?.["crts"]);
   if (roots.length > 0) return roots;
-  throw new CaError("malformed-response", formatHostPort(server), "there are no roots in its answer");
+  throw new CaError("malformed-response", formatHostPort(server), "its response has no roots");
 }

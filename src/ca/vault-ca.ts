@@ -1,35 +1,34 @@
 // SPDX-License-Identifier: Apache-2.0
 import { X509Certificate } from "node:crypto";
-import { splitPem } from "../lib/pki/pem.ts";
 import { formatHostPort } from "../lib/net/host-port.ts";
-import type { CaAnswer, CaClient, CaDeps, CaRequest } from "./ca-client.ts";
-import type { VaultAuth, VaultCaConfig } from "./ca-config.ts";
+import { splitPem } from "../lib/pki/pem.ts";
+import type { SignedChain, SigningRequest } from "../model/signing.ts";
+import { readToken } from "./bearer-token.ts";
 import { CaError } from "./ca-error.ts";
-import { tlsFilesOf, untilFilesChange } from "./changed-files.ts";
 import { callHttp, type HttpAnswer, type HttpCall } from "./http-call.ts";
 import { asObject, asString, asStrings, httpFailure, parseJsonObject } from "./http-failure.ts";
-import { readToken } from "./token.ts";
+import { tlsFilesOf, untilFilesChange } from "./retry-causes.ts";
+import type { CaDeps, CaProtocol, VaultAuth, VaultCaConfig } from "./types.ts";
 
-/** A login's token, and until when it is of use. Monotonic clock. */
+/** The token of a login, and how long it is valid. Monotonic clock. */
 interface Login {
   readonly token: string;
   readonly renewable: boolean;
   /** From here on it is renewed before it is used. */
   readonly renewAtMs: number;
-  readonly endsMs: number;
+  readonly expiresMs: number;
 }
 
 /**
- * A client of Vault's PKI secrets engine. It logs in when it must, renews the login when half of it is over, and logs
- * in again when the server no longer knows the token.
+ * Vault's PKI secrets engine. Logs in when it has no token, renews the login after half of its lease, and logs in again
+ * when the server no longer accepts the token.
  * Source: https://developer.hashicorp.com/vault/api-docs/secret/pki#sign-certificate and .../auth/token#renew-a-token-self
  */
-export function createVaultClient(config: VaultCaConfig, deps: CaDeps): CaClient {
-  return new VaultClient(config, deps);
+export function createVaultCa(config: VaultCaConfig, deps: CaDeps): CaProtocol {
+  return new VaultCa(config, deps);
 }
 
-class VaultClient implements CaClient {
-  readonly mayBeAskedTwice = false;
+class VaultCa implements CaProtocol {
   readonly #config: VaultCaConfig;
   readonly #deps: CaDeps;
   readonly #address: string;
@@ -41,7 +40,7 @@ class VaultClient implements CaClient {
     this.#address = formatHostPort(config.server);
   }
 
-  async sign(request: CaRequest, signal: AbortSignal): Promise<CaAnswer> {
+  async sign(request: SigningRequest, signal: AbortSignal): Promise<SignedChain> {
     const body = {
       csr: request.csrPem,
       ttl: `${String(Math.ceil(request.ttlMs / 1_000))}s`,
@@ -49,13 +48,13 @@ class VaultClient implements CaClient {
       format: "pem",
     };
     const call = (token: string): HttpCall => this.#call("POST", this.#config.signPath, { token, body });
-    let answer = await this.#send(call(await this.#token(signal)), signal);
-    if (answer.status === 403) {
-      // The token may have been revoked, or have ended early: once more with a new one.
+    let response = await this.#send(call(await this.#token(signal)), signal);
+    if (response.status === 403) {
+      // The token may have been revoked, or have expired early: log in and retry once.
       this.#login = undefined;
-      answer = await this.#send(call(await this.#token(signal)), signal);
+      response = await this.#send(call(await this.#token(signal)), signal);
     }
-    return this.#parseSigned(answer, signal);
+    return this.#parseSigned(response, signal);
   }
 
   untilChanged(signal: AbortSignal): Promise<void> {
@@ -74,16 +73,13 @@ class VaultClient implements CaClient {
     const nowMs = this.#deps.clock.monotonicMs();
     const login = this.#login;
     if (login !== undefined && nowMs < login.renewAtMs) return login.token;
-    if (login !== undefined && login.renewable && nowMs < login.endsMs) {
+    if (login !== undefined && login.renewable && nowMs < login.expiresMs) {
       const call = this.#call("POST", "auth/token/renew-self", { token: login.token, body: {} });
-      const answer = await this.#send(call, signal);
-      if (answer.status === 200) return this.#keepLogin(answer);
+      const response = await this.#send(call, signal);
+      if (response.status === 200) return this.#keepLogin(response);
     }
-    const answer = await this.#send(
-      this.#call("POST", `auth/${auth.mount}/login`, { body: await this.#credentials(auth) }),
-      signal,
-    );
-    return this.#keepLogin(answer);
+    const call = this.#call("POST", `auth/${auth.mount}/login`, { body: await this.#credentials(auth) });
+    return this.#keepLogin(await this.#send(call, signal));
   }
 
   async #credentials(auth: Exclude<VaultAuth, { readonly kind: "token-file" }>): Promise<object> {
@@ -99,27 +95,27 @@ class VaultClient implements CaClient {
     throw new CaError("misconfigured", this.#address, token.problem, { cause: token.cause });
   }
 
-  #keepLogin(answer: HttpAnswer): string {
-    const auth = asObject(this.#parse(answer)["auth"]);
+  #keepLogin(response: HttpAnswer): string {
+    const auth = asObject(this.#parse(response)["auth"]);
     const token = asString(auth?.["client_token"]);
-    if (auth === undefined || token === undefined) throw this.#malformed("its login answer has no token");
+    if (auth === undefined || token === undefined) throw this.#malformed("its login response has no token");
     const leaseMs = typeof auth["lease_duration"] === "number" ? auth["lease_duration"] * 1_000 : 0;
     const nowMs = this.#deps.clock.monotonicMs();
-    // A lease of 0 does not end.
-    const lastsMs = leaseMs > 0 ? leaseMs : Number.POSITIVE_INFINITY;
+    // A lease of 0 does not expire.
+    const validMs = leaseMs > 0 ? leaseMs : Number.POSITIVE_INFINITY;
     this.#login = {
       token,
       renewable: auth["renewable"] === true,
-      renewAtMs: nowMs + lastsMs / 2,
-      endsMs: nowMs + lastsMs,
+      renewAtMs: nowMs + validMs / 2,
+      expiresMs: nowMs + validMs,
     };
     return token;
   }
 
-  async #parseSigned(answer: HttpAnswer, signal: AbortSignal): Promise<CaAnswer> {
-    const data = asObject(this.#parse(answer)["data"]);
+  async #parseSigned(response: HttpAnswer, signal: AbortSignal): Promise<SignedChain> {
+    const data = asObject(this.#parse(response)["data"]);
     const leaf = asString(data?.["certificate"]);
-    if (data === undefined || leaf === undefined) throw this.#malformed("there is no certificate in its answer");
+    if (data === undefined || leaf === undefined) throw this.#malformed("its response has no certificate");
     const issuing = asString(data["issuing_ca"]);
     const listed = asStrings(data["ca_chain"]);
     const chain = listed.length > 0 ? listed : issuing === undefined ? [] : [issuing];
@@ -128,21 +124,21 @@ class VaultClient implements CaClient {
     return { chainPem: [leaf, ...chain].join("\n"), rootsPem };
   }
 
-  /** The mount's whole chain, for answers that leave the root out. */
+  /** The roots in the mount's chain, for responses without a root. */
   async #fetchRoots(signal: AbortSignal): Promise<string> {
     const mount = /^(.*?)\/(?:issuer\/[^/]+\/)?sign\//.exec(this.#config.signPath)?.[1] ?? "pki";
-    const answer = await this.#send(this.#call("GET", `${mount}/ca_chain`, {}), signal);
-    if (answer.status !== 200) throw httpFailure(this.#address, answer, "its roots cannot be read");
-    const { blocks } = splitPem(answer.body);
+    const response = await this.#send(this.#call("GET", `${mount}/ca_chain`, {}), signal);
+    if (response.status !== 200) throw httpFailure(this.#address, response, "its roots cannot be read");
+    const { blocks } = splitPem(response.body);
     const roots = blocks.filter((block) => isSelfSigned(block.der));
-    // A mount whose chain ends below the root: what it has last is the anchor.
+    // The chain of some mounts ends below the root; its last certificate is the anchor.
     return (roots.length > 0 ? roots : blocks.slice(-1)).map((block) => block.pem).join("");
   }
 
-  #parse(answer: HttpAnswer): Readonly<Record<string, unknown>> {
-    const parsed = parseJsonObject(answer.body);
-    if (answer.status !== 200) throw httpFailure(this.#address, answer, asStrings(parsed?.["errors"]).join("; "));
-    if (parsed === undefined) throw this.#malformed("its answer is not JSON");
+  #parse(response: HttpAnswer): Readonly<Record<string, unknown>> {
+    const parsed = parseJsonObject(response.body);
+    if (response.status !== 200) throw httpFailure(this.#address, response, asStrings(parsed?.["errors"]).join("; "));
+    if (parsed === undefined) throw this.#malformed("its response is not JSON");
     return parsed;
   }
 

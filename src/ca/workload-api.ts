@@ -6,65 +6,55 @@ import type { GrpcChannel, GrpcTarget } from "../lib/grpc/client.ts";
 import { readWhole } from "../lib/grpc/message.ts";
 import { GrpcError, GrpcStatus } from "../lib/grpc/status.ts";
 import { formatPem } from "../lib/pki/pem.ts";
+import type { ProvidedIdentity, ProvidedIdentityEvent } from "../model/provided-identity.ts";
 import { CaError } from "./ca-error.ts";
 
 export interface WorkloadApiConfig {
   readonly endpoint:
     | { readonly kind: "unix"; readonly path: string }
     | { readonly kind: "tcp"; readonly host: string; readonly port: number };
-  /** Which of several identities is wanted; the agent's first when neither is given. */
+  /** Selects one of several identities, as does `hint`; the first one when both are undefined. */
   readonly spiffeId: string | undefined;
   readonly hint: string | undefined;
-  /** Trust domains whose roots are trusted too, where the agent has them. */
+  /** Trust domains whose roots are trusted too, as far as the agent provides them. */
   readonly federatesWith: readonly string[];
 }
 
-/** An identity as it came, or what went wrong. */
-export type WorkloadApiEvent =
-  | { readonly kind: "identity"; readonly identity: WorkloadApiIdentity }
-  | { readonly kind: "problem"; readonly error: Error };
-
-export interface WorkloadApiIdentity {
-  readonly chainPem: string;
-  readonly keyPem: string;
-  readonly rootsPem: string;
-}
-
 const path = "/SpiffeWorkloadAPI/FetchX509SVID";
-const longestWaitMs = 30_000;
-const waitStepMs = 1_000;
+const maxDelayMs = 30_000;
+const delayStepMs = 1_000;
 const finalStatuses: ReadonlySet<number> = new Set([GrpcStatus.invalidArgument, GrpcStatus.unimplemented]);
 
 /**
- * The X.509 identity that a SPIFFE agent on this machine gives to this process, as it renews it. The stream is opened
- * again when it ends, sooner the shorter the trouble lasts.
- * Source: SPIFFE Workload API, sections 4 to 6; the waits are those of the reference client
+ * The X.509 identity that a SPIFFE agent on this machine issues to this process, each time it is renewed. A stream that
+ * ends is opened again, after a delay that grows with the number of failures.
+ * Source: SPIFFE Workload API, sections 4 to 6; the delays are those of the reference client
  */
 export async function* watchWorkloadApi(
   config: WorkloadApiConfig,
   clock: Clock,
   signal: AbortSignal,
-): AsyncGenerator<WorkloadApiEvent, void, undefined> {
+): AsyncGenerator<ProvidedIdentityEvent, void, undefined> {
   const { createGrpcChannel } = await import("../lib/grpc/client.ts");
   const target: GrpcTarget = config.endpoint;
   await using channel = createGrpcChannel({ target, authority: "localhost" }, { clock });
-  let waitMs = 0;
-  const isOver = (): boolean => signal.aborted;
-  while (!isOver()) {
+  let delayMs = 0;
+  const isAborted = (): boolean => signal.aborted;
+  while (!isAborted()) {
     try {
       for await (const response of responses(channel, signal)) {
-        waitMs = 0;
+        delayMs = 0;
         yield { kind: "identity", identity: choose(response, config) };
       }
       throw new GrpcError(GrpcStatus.unavailable, "the agent ended the stream");
     } catch (error) {
-      if (isOver()) return;
+      if (isAborted()) return;
       yield { kind: "problem", error: problemOf(error, config) };
-      // Nothing but a change of the agent's mind or of ours helps here, so there is no hurry.
+      // Only a change of configuration, here or at the agent, helps.
       const isFinal = error instanceof GrpcError && finalStatuses.has(error.status);
-      waitMs = isFinal ? longestWaitMs : Math.min(longestWaitMs, waitMs + waitStepMs);
+      delayMs = isFinal ? maxDelayMs : Math.min(maxDelayMs, delayMs + delayStepMs);
     }
-    await clock.delay(waitMs, signal).catch(() => undefined);
+    await clock.delay(delayMs, signal).catch(() => undefined);
   }
 }
 
@@ -78,15 +68,15 @@ async function* responses(
   for await (const message of stream.responses) yield X509SVIDResponse.decode(await readWhole(message));
 }
 
-function choose({ svids, federatedBundles }: X509SVIDResponse, config: WorkloadApiConfig): WorkloadApiIdentity {
+function choose({ svids, federatedBundles }: X509SVIDResponse, config: WorkloadApiConfig): ProvidedIdentity {
   const svid = svids.find(
     (one) =>
       (config.spiffeId === undefined || one.spiffeId === config.spiffeId) &&
       (config.hint === undefined || one.hint === config.hint),
   );
   if (svid === undefined) {
-    const given = svids.map((one) => one.spiffeId).join(", ");
-    throw malformed(config, `it gives no identity that was asked for; it gives: ${given === "" ? "none" : given}`);
+    const provided = svids.map((one) => one.spiffeId).join(", ");
+    throw malformed(config, `it does not provide the requested identity; it provides: ${provided || "none"}`);
   }
   const federated = config.federatesWith.map(
     (domain) => federatedBundles[`spiffe://${domain}`] ?? federatedBundles[domain] ?? new Uint8Array(),
@@ -98,19 +88,19 @@ function choose({ svids, federatedBundles }: X509SVIDResponse, config: WorkloadA
   };
 }
 
-/** Certificates that follow each other as DER, as PEM. */
+/** Converts concatenated DER certificates to PEM. */
 function certificatesPem(der: Uint8Array, config: WorkloadApiConfig): string {
   const elements = splitDer(der);
-  if (elements === undefined) throw malformed(config, "its answer has something else where certificates should be");
+  if (elements === undefined) throw malformed(config, "its response has no DER certificates");
   return elements.map((element) => formatPem("CERTIFICATE", element)).join("");
 }
 
 function problemOf(error: unknown, config: WorkloadApiConfig): Error {
   if (error instanceof CaError) return error;
-  if (!(error instanceof GrpcError)) return malformed(config, "its answer cannot be read", error);
-  const refused = error.status === GrpcStatus.permissionDenied;
-  const text = refused ? `it has no identity for this process: ${error.detail}` : error.message;
-  return new CaError(refused ? "refused" : "unreachable", addressOf(config), text, { cause: error });
+  if (!(error instanceof GrpcError)) return malformed(config, "its response cannot be parsed", error);
+  const isDenied = error.status === GrpcStatus.permissionDenied;
+  const text = isDenied ? `it has no identity for this process: ${error.detail}` : error.message;
+  return new CaError(isDenied ? "refused" : "unreachable", addressOf(config), text, { cause: error });
 }
 
 function malformed(config: WorkloadApiConfig, text: string, cause?: unknown): CaError {

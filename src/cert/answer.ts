@@ -2,7 +2,7 @@
 import { type KeyObject, X509Certificate } from "node:crypto";
 import { AgentError } from "../lib/errors.ts";
 import { splitPem } from "../lib/pki/pem.ts";
-import type { SignedChain } from "./signer.ts";
+import type { SignedChain } from "../model/signing.ts";
 
 /** What a CA's answer was found to be, when it cannot be used. */
 export type AnswerProblem = "malformed" | "wrong-key" | "wrong-identity" | "expired" | "not-yet-valid" | "untrusted";
@@ -62,6 +62,7 @@ const longestChain = 10;
 export function checkAnswer(answer: SignedChain, expected: AnswerExpectation): CheckedAnswer {
   const given = readCertificates(answer.chainPem, "certificate chain");
   const roots = readCertificates(answer.rootsPem, "root bundle");
+  const others = readCertificates(answer.otherRootsPem ?? "", "other roots");
   const leaf = given[0];
   if (leaf === undefined) throw new AnswerError("malformed", "invalid empty CertChain: there is no certificate in it");
   if (roots.length === 0) throw new AnswerError("malformed", "there is no root certificate in it");
@@ -71,7 +72,12 @@ export function checkAnswer(answer: SignedChain, expected: AnswerExpectation): C
   checkIdentity(leaf.x509, expected.spiffeId);
   checkValidity(leaf, expected);
   const anchor = findAnchor(leaf, given.slice(1), roots, expected);
-  return { leaf, chain: given.filter((one) => one === leaf || !isSelfSigned(one.x509)), roots, anchor };
+  return {
+    leaf,
+    chain: given.filter((one) => one === leaf || !isSelfSigned(one.x509)),
+    roots: [...roots, ...others],
+    anchor,
+  };
 }
 
 function readCertificates(pem: string, what: string): readonly ReadCertificate[] {

@@ -1,6 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
 import type { Clock } from "../lib/async/clock.ts";
-import type { SignedChain } from "./signer.ts";
 
 /** When, after the first call of a try, the same is asked again beside it. */
 const againAfterMs = [2_000, 4_000, 7_000];
@@ -11,16 +10,16 @@ const againAfterMs = [2_000, 4_000, 7_000];
  * @param call told of each call; those that are no longer needed are aborted
  * @throws what the first call failed with, when all have failed
  */
-export async function signHedged(
-  call: (signal: AbortSignal) => Promise<SignedChain>,
+export async function signHedged<T>(
+  call: (signal: AbortSignal) => Promise<T>,
   clock: Clock,
   signal: AbortSignal,
-): Promise<SignedChain> {
+): Promise<T> {
   const over = new AbortController();
   const both = AbortSignal.any([signal, over.signal]);
   const failures: unknown[] = [];
   let open = 0;
-  return new Promise<SignedChain>((resolve, reject) => {
+  return new Promise<T>((resolve, reject) => {
     const start = (): void => {
       open++;
       call(both).then(resolve, (error: unknown) => {

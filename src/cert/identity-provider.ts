@@ -1,20 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
+import type { ProvidedIdentityEvent } from "../model/provided-identity.ts";
 
-/** Who hands out whole identities, key and all, and renews them by itself: mounted files, a SPIFFE agent. */
+/** Provides whole identities, key included, and renews them itself: mounted files, a SPIFFE agent. */
 export interface IdentityProvider {
-  /** What stands in the status and in logs. */
+  /** For the status and the log. */
   readonly name: string;
-  /** Yields each identity as it comes, and each complaint; the last good identity stays in use meanwhile. */
-  watch(signal: AbortSignal): AsyncIterable<Provided>;
-}
-
-export type Provided =
-  | { readonly kind: "identity"; readonly identity: ProvidedIdentity }
-  | { readonly kind: "problem"; readonly error: Error };
-
-export interface ProvidedIdentity {
-  /** Leaf first. Handed on as it is. */
-  readonly chainPem: string;
-  readonly keyPem: string;
-  readonly rootsPem: string;
+  /** Yields each identity and each problem; during a problem the last good identity stays in use. */
+  watch(signal: AbortSignal): AsyncIterable<ProvidedIdentityEvent>;
 }

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 import { orAborted } from "../lib/async/tasks.ts";
 import { formatSpiffeId } from "../model/spiffe-id.ts";
-import { AnswerError, checkAnswer, maxSkewMs } from "./answer.ts";
+import type { ResponseCheck, SignedChain, SigningRequest } from "../model/signing.ts";
+import { AnswerError, type CheckedAnswer, checkAnswer, maxSkewMs } from "./answer.ts";
 import { assertComplete } from "./complete-identity.ts";
 import { AttemptPace, retryDelayMs } from "./attempt-pace.ts";
 import { CaRefusedForGoodError } from "./ca-refused-error.ts";
@@ -11,13 +12,7 @@ import { createKeyAndRequest, type KeyAndRequest, renderPrivateKey } from "./csr
 import { signHedged } from "./hedged-signing.ts";
 import type { IdentityBook } from "./identity-book.ts";
 import { firstRotationDelayMs, rotationDelayMs } from "./rotation.ts";
-import {
-  type CertificateSigner,
-  type SignedChain,
-  type SigningFailure,
-  type SigningRequest,
-  signingFailure,
-} from "./signer.ts";
+import { type CertificateSigner, type SigningFailure, signingFailure } from "./signer.ts";
 import { untilWallClock } from "./wall-clock.ts";
 
 /** Gets certificates from a signer, each in time before the last one ends. */
@@ -97,8 +92,8 @@ export class Issuing {
   }
 
   /** A workload that has nothing must not wait long for a CA that is back; the others come when they come. */
-  #isWatched({ unconnected }: SigningFailure): boolean {
-    return unconnected && !this.#book.isValid && this.#signer.untilReachable !== undefined;
+  #isWatched({ isUnconnected }: SigningFailure): boolean {
+    return isUnconnected && !this.#book.isValid && this.#signer.untilReachable !== undefined;
   }
 
   #renewalDueMs(): number {
@@ -132,7 +127,7 @@ export class Issuing {
     } catch (error) {
       signal.throwIfAborted();
       const failed = signingFailure(error);
-      metrics.signed(failed.failure, clock.monotonicMs() - startMs, failed.answerCode);
+      metrics.signed(failed.failure, clock.monotonicMs() - startMs, failed.statusCode);
       if (error instanceof AnswerError) this.#request = undefined;
       this.#book.failed(error, "no certificate from the CA; trying again", { failure: failed.failure });
       this.#countRefusal(failed, error);
@@ -147,12 +142,11 @@ export class Issuing {
     assertComplete(this.#config.identity);
     this.#request ??= await orAborted(createKeyAndRequest(key, spiffeId), signal);
     const { privateKey, csrPem } = this.#request;
-    const check = (answer: Parameters<typeof checkAnswer>[0]): ReturnType<typeof checkAnswer> =>
-      checkAnswer(answer, { privateKey, spiffeId, nowMs: clock.now(), maxSkewMs });
+    const check = (response: SignedChain): CheckedAnswer =>
+      checkAnswer(response, { privateKey, spiffeId, nowMs: clock.now(), maxSkewMs });
     const current = this.#book.isValid ? this.#book.held.served?.certificate : undefined;
-    const answer = await this.#ask({ csrPem, spiffeId, ttlMs, current, check }, signal);
+    const { leaf, chain, roots } = await this.#sign({ csrPem, spiffeId, ttlMs, current }, check, signal);
     signal.throwIfAborted();
-    const { leaf, chain, roots } = check(answer);
     this.#request = undefined;
     this.#draw = random();
     this.#isFirst = this.#book.held.newest === undefined;
@@ -172,15 +166,17 @@ export class Issuing {
   }
 
   /** The first try of a workload that has nothing does not wait for a CA that hangs. */
-  #ask(request: SigningRequest, signal: AbortSignal): Promise<SignedChain> {
+  #sign<T>(request: SigningRequest, check: ResponseCheck<T>, signal: AbortSignal): Promise<T> {
     const isFirstTry = this.#book.failures === 0 && !this.#book.isValid;
-    if (!isFirstTry || this.#signer.mayBeAskedTwice !== true) return this.#signer.sign(request, signal);
+    if (!isFirstTry || this.#signer.supportsHedging !== true) {
+      return this.#signer.sign(request, check, signal);
+    }
     const { clock } = this.#deps;
     let calls = 0;
     return signHedged(
       (either) => {
         if (calls++ > 0) this.#pace.begin(clock.monotonicMs());
-        return this.#signer.sign(request, either);
+        return this.#signer.sign(request, check, either);
       },
       clock,
       signal,
@@ -188,9 +184,9 @@ export class Issuing {
   }
 
   /** Gives up when there is nothing to lose and the CA has said no for long enough. */
-  #countRefusal({ permanent }: SigningFailure, error: unknown): void {
+  #countRefusal({ isPermanent }: SigningFailure, error: unknown): void {
     const { clock, fail } = this.#deps;
-    if (!permanent || this.#book.isValid) {
+    if (!isPermanent || this.#book.isValid) {
       this.#refusedSinceMs = undefined;
       return;
     }

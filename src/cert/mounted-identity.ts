@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 import { type FileFollowOptions, followFiles, readTexts } from "./cert-files.ts";
-import type { IdentityProvider, ProvidedIdentity } from "./identity-provider.ts";
+import type { ProvidedIdentity } from "../model/provided-identity.ts";
+import type { IdentityProvider } from "./identity-provider.ts";
 
 export interface MountedIdentityPaths {
   readonly chainPath: string;

@@ -4,7 +4,8 @@ import { splitPem } from "../lib/pki/pem.ts";
 import { AnswerError, maxSkewMs, type ReadCertificate, readCertificate } from "./answer.ts";
 import type { CertDeps } from "./cert-store-face.ts";
 import type { IdentityBook, Offer } from "./identity-book.ts";
-import type { IdentityProvider, ProvidedIdentity } from "./identity-provider.ts";
+import type { ProvidedIdentity } from "../model/provided-identity.ts";
+import type { IdentityProvider } from "./identity-provider.ts";
 
 /** Takes what a provider hands out, for ever. What is unusable is complained about; the last good one stays in use. */
 export async function runProviding(

@@ -10,7 +10,7 @@ import type { AcceptedOwnType } from "./agent-resources/feed.ts";
 import type { Refusals } from "./rejections.ts";
 import type { XdsProtocol } from "./protocol/request.ts";
 import type { SentAnswer, Subscriptions, Verdict } from "./subscriptions.ts";
-import type { ReadToken } from "./upstream/connection.ts";
+import type { ReadToken } from "../model/token.ts";
 import type { XdsConfig } from "./xds-config.ts";
 import type { XdsMetrics } from "./xds-metrics.ts";
 

@@ -109,7 +109,7 @@ describe("the identity that Envoy gets, by its source", () => {
     await using pod = await startPod({ ca, env });
     await untilInEnvoy(pod);
     expect(ca.calls.length).toBeGreaterThanOrEqual(2);
-    expect(pod.log()).toContain("the CA has failed for too long; asking the next");
+    expect(pod.log()).toContain("CA keeps failing; calling the next CA");
   });
 
   test("an earlier run of the agent, while the CA is down", async () => {

@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 import { createHash, createPublicKey, type KeyObject, X509Certificate } from "node:crypto";
-import type { CertificateSigner, SignedChain, SigningRequest } from "../../src/cert/index.ts";
+import type { CertificateSigner } from "../../src/cert/index.ts";
 import { createCertStore } from "../../src/cert/index.ts";
 import { splitPem } from "../../src/lib/pki/pem.ts";
+import type { ResponseCheck, SignedChain, SigningRequest } from "../../src/model/signing.ts";
 import { newKey, publicKeyOf, testAuthority, testSpiffeId } from "./test-authority.ts";
 import { testCertConfig } from "./test-store.ts";
 import { seededRandom, VirtualClock } from "./virtual-clock.ts";
@@ -72,7 +73,7 @@ class FaultySigner implements CertificateSigner {
     this.#other = testAuthority("stranger", clock.now());
   }
 
-  async sign({ csrPem }: SigningRequest, signal: AbortSignal): Promise<SignedChain> {
+  async sign<T>({ csrPem }: SigningRequest, check: ResponseCheck<T>, signal: AbortSignal): Promise<T> {
     this.attemptsMs.push(this.#clock.monotonicMs());
     const mode = this.#currentMode();
     this.modesSeen.add(mode);
@@ -80,8 +81,8 @@ class FaultySigner implements CertificateSigner {
     if (mode === "down") throw Object.assign(new Error("down"), { failure: "unreachable" });
     if (mode === "slow" || mode === "hanging") await this.#wait(mode === "slow" ? 3_000 : 10_000, signal);
     if (mode === "hanging") throw Object.assign(new Error("no answer"), { failure: "unreachable" });
-    if (mode === "garbage") return { chainPem: "rubbish", rootsPem: this.#ca.rootPem };
-    return this.#issue(mode, csrPem);
+    if (mode === "garbage") return check({ chainPem: "rubbish", rootsPem: this.#ca.rootPem });
+    return check(this.#issue(mode, csrPem));
   }
 
   #issue(mode: Mode, csrPem: string): SignedChain {

@@ -11,7 +11,7 @@ import {
   status as grpcStatus,
 } from "@grpc/grpc-js";
 import { describeError } from "../../lib/errors.ts";
-import type { CaDeps } from "../ca-client.ts";
+import type { CaDeps } from "../types.ts";
 import { type Authority, AuthorityError, openAuthority } from "./authority.ts";
 import type { EmbeddedCa, EmbeddedCaOptions } from "./embedded-ca-face.ts";
 import { issueCertificate } from "./issue.ts";

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-import type { CaConfig, CaSecurity, IstioCaConfig, CloudTokenConfig, SingleCaConfig } from "../../ca/ca-config.ts";
+import type { CaConfig, CaSecurity, IstioCaConfig, CloudTokenConfig, SingleCaConfig } from "../../ca/types.ts";
 import { type CaKind, identityChoice } from "./identity-choice.ts";
 import { parseHostPort } from "../host-port.ts";
 import { kubernetesCsrConfig, stepConfig, vaultConfig } from "./http-ca-section.ts";

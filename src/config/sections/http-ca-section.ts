@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-import type { HttpServer, KubernetesCsrConfig, StepCaConfig, VaultAuth, VaultCaConfig } from "../../ca/ca-config.ts";
+import type { HttpServer, KubernetesCsrConfig, StepCaConfig, VaultAuth, VaultCaConfig } from "../../ca/types.ts";
 import { type Sources, places } from "../sources/sources.ts";
 import { type Roots, compliancePolicy, positive } from "./trust-section.ts";
 import type { VariableNameOf } from "../sources/variables.ts";

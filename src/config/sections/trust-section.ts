@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-import type { TlsPolicy } from "../../ca/ca-config.ts";
+import type { TlsPolicy } from "../../ca/types.ts";
 import { parseMode } from "../sources/environment.ts";
 import { type Sources, places } from "../sources/sources.ts";
 

@@ -7,6 +7,7 @@ import type { Metadata } from "../../lib/grpc/metadata.ts";
 import type { Logger } from "../../lib/log/log.ts";
 import type { TlsClient } from "../../lib/net/tls-client.ts";
 import { formatHostPort, type HostPort } from "../../lib/net/host-port.ts";
+import type { ReadToken } from "../../model/token.ts";
 import { dialThroughProxy } from "./proxy-dial.ts";
 import type { XdsProtocol } from "../protocol/request.ts";
 import type { XdsConfig, XdsUpstream } from "../xds-config.ts";
@@ -16,14 +17,6 @@ export interface UpstreamStream extends AsyncDisposable {
   readonly address: string;
   readonly stream: ClientStream;
 }
-
-/** A token that is not in a file: as it is now, or why there is none. */
-export type ReadToken = (
-  signal: AbortSignal,
-) => Promise<
-  | { readonly kind: "usable"; readonly text: string }
-  | { readonly kind: "unusable"; readonly problem: string; readonly cause?: unknown }
->;
 
 export interface UpstreamDeps {
   readonly log: Logger;

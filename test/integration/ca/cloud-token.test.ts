@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 import { createServer } from "node:http";
 import { expect, test } from "vitest";
-import { createCloudToken } from "../../../src/ca/cloud-token.ts";
+import { createCloudToken } from "../../../src/ca/bearer-token.ts";
 import { FakeClock } from "../../support/fake-clock.ts";
 
 const never = new AbortController().signal;

@@ -16,7 +16,7 @@ import { systemClock } from "../../../src/lib/async/clock.ts";
 import { runProgram } from "../../support/run-program.ts";
 import { temporaryDirectory } from "../../support/temporary-directory.ts";
 import { testSpiffeId } from "../../support/test-authority.ts";
-import { caRequest } from "../../support/ca-request.ts";
+import { signingRequest, unchecked } from "../../support/signing.ts";
 import { testLog } from "../../support/test-log.ts";
 
 const never = new AbortController().signal;
@@ -78,7 +78,7 @@ describe("the embedded CA", () => {
     await using client = await clientOf(ca, directory.path, ca.issueToken(web));
     const { csrPem, privateKey } = await createKeyAndRequest(algorithm, testSpiffeId);
     const nowMs = Date.now();
-    const answer = await client.sign(caRequest(csrPem, 2 * hourMs), never);
+    const answer = await client.sign(signingRequest(csrPem, 2 * hourMs), unchecked, never);
     const { leaf } = checkAnswer(answer, { privateKey, spiffeId: testSpiffeId, nowMs, maxSkewMs: 0 });
     expect(leaf.notAfterMs - nowMs).toBeGreaterThan(2 * hourMs - 5_000);
     expect(nowMs - leaf.notBeforeMs).toBeGreaterThanOrEqual(119_000);
@@ -105,7 +105,7 @@ describe("the embedded CA", () => {
     await using client = await clientOf(ca, directory.path, ca.issueToken(web));
     const { csrPem, privateKey } = await createKeyAndRequest({ kind: "ec", curve: "P-256" }, testSpiffeId);
     const leftMs = async (): Promise<number> => {
-      const answer = await client.sign(caRequest(csrPem, hourMs), never);
+      const answer = await client.sign(signingRequest(csrPem, hourMs), unchecked, never);
       const nowMs = Date.now();
       return checkAnswer(answer, { privateKey, spiffeId: testSpiffeId, nowMs, maxSkewMs: 0 }).leaf.notAfterMs - nowMs;
     };
@@ -134,7 +134,7 @@ describe("the embedded CA", () => {
       text.startsWith("UNAUTHENTICATED: check the token") && token(ca) === undefined
         ? "there is no bearer token"
         : text;
-    await expect(client.sign(caRequest(csrPem, hourMs), never)).rejects.toThrow(expected);
+    await expect(client.sign(signingRequest(csrPem, hourMs), unchecked, never)).rejects.toThrow(expected);
     expect(records.map((record) => record.message)).toContain("request refused");
   });
 
@@ -145,10 +145,12 @@ describe("the embedded CA", () => {
     const { csrPem } = await createKeyAndRequest({ kind: "ec", curve: "P-256" }, testSpiffeId);
     const lines = csrPem.split("\n");
     const broken = [...lines.slice(0, 2), lines[2]?.replace(/^...../, "AAAAA"), ...lines.slice(3)].join("\n");
-    await expect(client.sign(caRequest(broken, hourMs), never)).rejects.toThrow(
+    await expect(client.sign(signingRequest(broken, hourMs), unchecked, never)).rejects.toThrow(
       "INVALID_ARGUMENT: read the signing request",
     );
-    await expect(client.sign(caRequest("nonsense", hourMs), never)).rejects.toThrow("it is not a PEM request");
+    await expect(client.sign(signingRequest("nonsense", hourMs), unchecked, never)).rejects.toThrow(
+      "it is not a PEM request",
+    );
   });
 
   test("refuses a request with names beside the identity", async () => {
@@ -161,10 +163,14 @@ describe("the embedded CA", () => {
       return (await runProgram("openssl", ["req", "-new", ...key, ...subject])).stdout;
     };
     const alone = await request(`URI:${testSpiffeId}`);
-    await expect(client.sign(caRequest(alone, hourMs), never)).resolves.toMatchObject({ rootsPem: ca.rootPem });
+    await expect(client.sign(signingRequest(alone, hourMs), unchecked, never)).resolves.toMatchObject({
+      rootsPem: ca.rootPem,
+    });
     for (const more of ["DNS:istiod.istio-system.svc", "IP:10.0.0.1", "URI:spiffe://cluster.local/ns/a/sa/b"]) {
       const wider = await request(`URI:${testSpiffeId},${more}`);
-      await expect(client.sign(caRequest(wider, hourMs), never)).rejects.toThrow(/INVALID_ARGUMENT|PERMISSION_DENIED/);
+      await expect(client.sign(signingRequest(wider, hourMs), unchecked, never)).rejects.toThrow(
+        /INVALID_ARGUMENT|PERMISSION_DENIED/,
+      );
     }
   });
 
@@ -182,7 +188,7 @@ describe("the embedded CA", () => {
     const token = `${signed}.${sign("sha256", Buffer.from(signed), privateKey).toString("base64url")}`;
     await using client = await clientOf(ca, directory.path, token);
     const { csrPem } = await createKeyAndRequest({ kind: "ec", curve: "P-256" }, testSpiffeId);
-    await client.sign(caRequest(csrPem, hourMs), never);
+    await client.sign(signingRequest(csrPem, hourMs), unchecked, never);
   });
 
   test("warns when it listens beyond this machine", async () => {

@@ -11,7 +11,7 @@ import { freePorts } from "../../support/free-ports.ts";
 import { temporaryDirectory } from "../../support/temporary-directory.ts";
 import { newKey, publicKeyOf, testAuthority, testSpiffeId } from "../../support/test-authority.ts";
 import { eventually } from "../../support/eventually.ts";
-import { caRequest } from "../../support/ca-request.ts";
+import { signingRequest, unchecked } from "../../support/signing.ts";
 import { testLog } from "../../support/test-log.ts";
 
 const never = new AbortController().signal;
@@ -60,7 +60,8 @@ async function setUp(options: Parameters<typeof startFakeCa>[0] = {}): Promise<S
       },
       { log, clock: systemClock },
     );
-  const sign: Setup["sign"] = (config = {}, signal = never) => clientFor(config).sign(caRequest(csrPem), signal);
+  const sign: Setup["sign"] = (config = {}, signal = never) =>
+    clientFor(config).sign(signingRequest(csrPem), unchecked, signal);
   return {
     directory: directory.path,
     ca,
@@ -156,7 +157,7 @@ describe("the client of Istio's certificate service", () => {
     await it.sign(config);
     expect(it.ca.calls[0]).toMatchObject({ clientCertificate: true });
     expect(it.records.map((record) => record.message)).toContain(
-      "no usable token; the CA is called with the client certificate alone",
+      "no usable token; calling the CA with the client certificate alone",
     );
   });
 
@@ -177,12 +178,12 @@ describe("the client of Istio's certificate service", () => {
     [
       "C1: an unknown error",
       { kind: "refuse", status: "UNKNOWN" },
-      { failure: "refused", retryAfterMs: 0, answerCode: "UNKNOWN" },
+      { failure: "refused", retryAfterMs: 0, statusCode: "UNKNOWN" },
     ],
     [
       "C2: unavailable",
       { kind: "refuse", status: "UNAVAILABLE" },
-      { failure: "unreachable", answerCode: "UNAVAILABLE" },
+      { failure: "unreachable", statusCode: "UNAVAILABLE" },
     ],
     [
       "a wait asked for",
@@ -250,8 +251,8 @@ describe("the client of Istio's certificate service", () => {
   test("tells that there was no connection, and when there can be one again, without a call", async () => {
     await using it = await setUp();
     const [port = 0] = await freePorts(1);
-    expect(await it.signError({ port })).toMatchObject({ failure: "unreachable", unconnected: true });
-    expect(await it.signError({ host: "no-such-name.invalid" })).toMatchObject({ unconnected: true });
+    expect(await it.signError({ port })).toMatchObject({ failure: "unreachable", isUnconnected: true });
+    expect(await it.signError({ host: "no-such-name.invalid" })).toMatchObject({ isUnconnected: true });
     let isBack = false;
     const back = it.untilReachable({ port }).then(() => {
       isBack = true;
@@ -271,7 +272,7 @@ describe("the client of Istio's certificate service", () => {
     expect(it.ca.calls).toHaveLength(0);
     await new Promise((resolve) => server.close(resolve));
     it.ca.set({ kind: "refuse", status: "UNAVAILABLE" });
-    expect(await it.signError()).toMatchObject({ failure: "unreachable", unconnected: false });
+    expect(await it.signError()).toMatchObject({ failure: "unreachable", isUnconnected: false });
   });
 
   test("ends at once when it is told to stop", async () => {

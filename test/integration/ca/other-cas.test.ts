@@ -3,15 +3,16 @@ import { createPublicKey } from "node:crypto";
 import { writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { describe, expect, test } from "vitest";
-import { type CaClient, type CaConfig, CaError, type CaRequest, createCaClient } from "../../../src/ca/index.ts";
+import { type CaClient, type CaConfig, CaError, createCaClient } from "../../../src/ca/index.ts";
 import { checkAnswer } from "../../../src/cert/answer.ts";
 import { createKeyAndRequest, renderPrivateKey } from "../../../src/cert/csr.ts";
 import { systemClock } from "../../../src/lib/async/clock.ts";
+import type { SigningRequest } from "../../../src/model/signing.ts";
 import { startFakeKubernetesCsr } from "../../fakes/fake-kubernetes-csr.ts";
 import { startFakeStepCa } from "../../fakes/fake-step-ca.ts";
 import { startFakeVault } from "../../fakes/fake-vault.ts";
 import type { HttpsServer } from "../../fakes/https-server.ts";
-import { caRequest } from "../../support/ca-request.ts";
+import { signingRequest } from "../../support/signing.ts";
 import { FakeClock } from "../../support/fake-clock.ts";
 import { temporaryDirectory } from "../../support/temporary-directory.ts";
 import { newKey, testSpiffeId } from "../../support/test-authority.ts";
@@ -48,11 +49,12 @@ function client(config: CaConfig, clock = systemClock): CaClient {
   return createCaClient(config, { log: testLog().log, clock });
 }
 
-/** Signs, and checks the answer as the store would. */
-async function sign(ca: CaClient, more: Partial<CaRequest> = {}) {
+/** Has a certificate signed, and checks the response as the store does. */
+async function sign(ca: CaClient, more: Partial<SigningRequest> = {}) {
   const { csrPem, privateKey } = await createKeyAndRequest({ kind: "ec", curve: "P-256" }, testSpiffeId);
-  const answer = await ca.sign(caRequest(csrPem, 3_600_000, more), never);
-  const checked = checkAnswer(answer, { privateKey, spiffeId: testSpiffeId, nowMs: Date.now(), maxSkewMs: 0 });
+  const expected = { privateKey, spiffeId: testSpiffeId, nowMs: Date.now(), maxSkewMs: 0 };
+  const request = signingRequest(csrPem, 3_600_000, more);
+  const checked = await ca.sign(request, (response) => checkAnswer(response, expected), never);
   return { checked, current: { chainPem: checked.leaf.pem, keyPem: renderPrivateKey(privateKey, true) } };
 }
 
@@ -116,8 +118,8 @@ describe("Vault", () => {
       { status: 403, body: { errors: ["role is forbidden"] } },
     );
     const error = await failureOf(ca);
-    expect(error).toMatchObject({ failure: "refused", permanent: true });
-    expect(error.message).toContain("it answered 403: role is forbidden");
+    expect(error).toMatchObject({ failure: "refused", isPermanent: true });
+    expect(error.message).toContain("status 403: role is forbidden");
   });
 
   test("B11: reads its roots from the mount when the answer leaves them out; a token from a file is sent as it is", async () => {
@@ -142,7 +144,7 @@ describe("Vault", () => {
     [{ status: 429, body: {} }, { failure: "unreachable" }],
     [
       { status: 400, body: { errors: ["uri not allowed by this role"] } },
-      { failure: "refused", permanent: false },
+      { failure: "refused", isPermanent: false },
     ],
     [{ status: 200, body: "rubbish" }, { failure: "malformed-response" }],
     [{ status: 200, body: { data: {} } }, { failure: "malformed-response" }],
@@ -196,7 +198,7 @@ describe("step-ca", () => {
     const keyPath = await it.put("key.pem", renderPrivateKey(newKey(), true));
     const auth = { kind: "jwk", provisioner: "mesh", keyId: "kid" } as const;
     await using stranger = client({ ...common, server, auth: { ...auth, keyPath } });
-    expect((await failureOf(stranger)).message).toContain("it answered 401: the token was used before");
+    expect((await failureOf(stranger)).message).toContain("status 401: the token was used before");
     await using keyless = client({ ...common, server, auth: { ...auth, keyPath: "/none" } });
     expect(await failureOf(keyless)).toMatchObject({ failure: "misconfigured" });
   });
@@ -244,15 +246,13 @@ describe("Kubernetes' signing requests", () => {
     expect(kubernetes.objects.size).toBe(0);
   });
 
-  test("that nobody decides are given up and deleted", async () => {
+  test("that are never decided time out and are deleted", async () => {
     await using it = await files();
     await using kubernetes = await startFakeKubernetesCsr();
     kubernetes.decide = "nothing";
     await using ca = await setUp(it, kubernetes, { timeoutPerTryMs: 600 });
     const error = await failureOf(ca);
-    expect(error.message).toContain(
-      "nobody has approved and signed the request attache-1 for example.com/mesh in time",
-    );
+    expect(error.message).toContain("the request attache-1 for example.com/mesh was not approved and signed in time");
     expect(kubernetes.objects.size).toBe(0);
   });
 
@@ -260,7 +260,7 @@ describe("Kubernetes' signing requests", () => {
     await using it = await files();
     await using kubernetes = await startFakeKubernetesCsr();
     await using unknown = await setUp(it, kubernetes, { signerName: "example.com/other" });
-    expect((await failureOf(unknown)).message).toContain("it answered 403: unknown signer");
+    expect((await failureOf(unknown)).message).toContain("status 403: unknown signer");
     await using rootless = await setUp(it, kubernetes, { rootsPath: "/none" });
     expect(await failureOf(rootless)).toMatchObject({ failure: "misconfigured" });
     await using stranger = await setUp(it, kubernetes, { tokenPath: await it.put("bad", "other") });

@@ -129,7 +129,7 @@ describe("the identity from a SPIFFE agent", () => {
     it.agent.garble();
     await eventually(
       () => {
-        expect(it.pod.store.status().lastError).toContain("its answer cannot be read");
+        expect(it.pod.store.status().lastError).toContain("its response cannot be parsed");
       },
       { withinMs: 3_000 },
     );

@@ -14,6 +14,7 @@ import { formatPem } from "../../../src/lib/pki/pem.ts";
 import type { Secret } from "../../../src/model/secret.ts";
 import { FakeClock } from "../../support/fake-clock.ts";
 import { eventually } from "../../support/eventually.ts";
+import { signerOf } from "../../support/signing.ts";
 import { temporaryDirectory } from "../../support/temporary-directory.ts";
 import { newKey, publicKeyOf, type TestAuthority, testAuthority } from "../../support/test-authority.ts";
 import { testLog } from "../../support/test-log.ts";
@@ -338,10 +339,9 @@ describe("files written for others", () => {
     await mkdir(output);
     await writeFile(join(output, "root-cert.pem"), "provisioned");
     const ca = testAuthority("signer", Date.now());
-    const signer = {
-      sign: ({ csrPem }: { csrPem: string }) =>
-        Promise.resolve({ chainPem: ca.sign(csrPem, 3_000, Date.now()), rootsPem: ca.rootPem }),
-    };
+    const signer = signerOf(({ csrPem }) =>
+      Promise.resolve({ chainPem: ca.sign(csrPem, 3_000, Date.now()), rootsPem: ca.rootPem }),
+    );
     const config = { output: { directory: output, keyMode: 0o600, certificateMode: 0o644 }, ttlMs: 3_000 };
     await using pod = testStore(signer, { config });
     const text = (name: string): Promise<string> => readFile(join(output, name), "utf8");
@@ -379,10 +379,9 @@ describe("files written for others", () => {
     await writeFile(join(directory.path, "blocked"), "a file where a folder should be");
     const clock = new FakeClock(Date.now());
     const ca = testAuthority("signer", clock.now());
-    const signer = {
-      sign: ({ csrPem }: { csrPem: string }) =>
-        Promise.resolve({ chainPem: ca.sign(csrPem, 3_600_000, clock.now()), rootsPem: ca.rootPem }),
-    };
+    const signer = signerOf(({ csrPem }) =>
+      Promise.resolve({ chainPem: ca.sign(csrPem, 3_600_000, clock.now()), rootsPem: ca.rootPem }),
+    );
     await using pod = testStore(signer, {
       clock,
       config: { output: { directory: output, keyMode: 0o600, certificateMode: 0o644 } },

@@ -2,7 +2,7 @@
 import { describe, expect, test } from "vitest";
 import { readRequest } from "../../../src/ca/embedded/csr-reader.ts";
 import { verifyToken } from "../../../src/ca/embedded/token-issuer.ts";
-import { decodeChain, decodeRetryDelayMs } from "../../../src/ca/istio-messages.ts";
+import { decodeResponse, decodeRetryDelayMs } from "../../../src/ca/istio-messages.ts";
 import { parseJwt } from "../../../src/lib/pki/jwt.ts";
 import { AnswerError, checkAnswer } from "../../../src/cert/answer.ts";
 import { createKeyAndRequest } from "../../../src/cert/csr.ts";
@@ -110,7 +110,7 @@ describe("hostile input crashes nothing and tells no key", { timeout: 120_000 },
       () => mutate(good),
       AnswerError,
       (bytes: Buffer) => {
-        const chain = decodeChain(bytes);
+        const chain = decodeResponse(bytes);
         if (chain === undefined || chain.length < 2) return;
         const { leaf } = checkAnswer(
           { chainPem: chain.slice(0, -1).join("\n"), rootsPem: chain.at(-1) ?? "" },

@@ -2,18 +2,18 @@
 import { chmod, readdir, readFile, rename, stat, symlink, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { describe, expect, test } from "vitest";
-import type { CertConfig, SigningRequest } from "../../../src/cert/index.ts";
+import type { CertConfig } from "../../../src/cert/index.ts";
 import { eventually } from "../../support/eventually.ts";
 import { temporaryDirectory } from "../../support/temporary-directory.ts";
+import { signerOf } from "../../support/signing.ts";
 import { testAuthority } from "../../support/test-authority.ts";
 import { testStore } from "../../support/test-store.ts";
 
 const ca = testAuthority("cached", Date.now());
-const up = {
-  sign: ({ csrPem }: SigningRequest) =>
-    Promise.resolve({ chainPem: ca.sign(csrPem, 3_600_000, Date.now()), rootsPem: ca.rootPem }),
-};
-const down = { sign: () => Promise.reject(new Error("the CA is down")) };
+const up = signerOf(({ csrPem }) =>
+  Promise.resolve({ chainPem: ca.sign(csrPem, 3_600_000, Date.now()), rootsPem: ca.rootPem }),
+);
+const down = signerOf(() => Promise.reject(new Error("the CA is down")));
 
 /** Runs once with the CA, so that the folder has an identity. */
 async function fill(

@@ -60,11 +60,11 @@ describe.concurrent("beside a CA that misbehaves", () => {
   test.each<{ readonly mode: FakeCaMode; readonly why: RegExp }>([
     {
       mode: { kind: "refuse", status: "PERMISSION_DENIED" },
-      why: /refused, with PERMISSION_DENIED: refused on demand/,
+      why: /rejected the request with PERMISSION_DENIED: refused on demand/,
     },
     { mode: { kind: "refuse", status: "UNAVAILABLE" }, why: /refused on demand/ },
     { mode: { kind: "hang" }, why: /no answer within 500 ms/ },
-    { mode: { kind: "garbage" }, why: /not a certificate response/ },
+    { mode: { kind: "garbage" }, why: /not an IstioCertificateResponse/ },
     { mode: { kind: "garbage-pem" }, why: /there is no certificate in it/ },
     { mode: { kind: "empty-chain" }, why: /invalid empty CertChain/ },
     { mode: { kind: "wrong-key" }, why: /for another key/ },

@@ -1,16 +1,17 @@
 // SPDX-License-Identifier: Apache-2.0
 import { describe, expect, test } from "vitest";
-import type { CaAnswer, CaClient } from "../../../src/ca/index.ts";
 import { createFailoverClient } from "../../../src/ca/failover.ts";
+import type { CaClient } from "../../../src/ca/index.ts";
 import { untilAborted } from "../../../src/lib/async/tasks.ts";
-import { caRequest } from "../../support/ca-request.ts";
+import type { ResponseCheck, SignedChain, SigningRequest } from "../../../src/model/signing.ts";
 import { FakeClock } from "../../support/fake-clock.ts";
+import { signingRequest, unchecked } from "../../support/signing.ts";
 import { testLog } from "../../support/test-log.ts";
 
 const never = new AbortController().signal;
 
 class Member implements CaClient {
-  readonly mayBeAskedTwice = false;
+  readonly supportsHedging = false;
   readonly name: string;
   failure: Error | undefined;
   calls = 0;
@@ -19,10 +20,11 @@ class Member implements CaClient {
     this.name = name;
   }
 
-  sign(): Promise<CaAnswer> {
+  async sign<T>(_request: SigningRequest, check: ResponseCheck<T>): Promise<T> {
     this.calls++;
-    if (this.failure !== undefined) return Promise.reject(this.failure);
-    return Promise.resolve({ chainPem: `leaf by ${this.name}`, rootsPem: `root of ${this.name}` });
+    await Promise.resolve();
+    if (this.failure !== undefined) throw this.failure;
+    return check({ chainPem: `leaf by ${this.name}`, rootsPem: `root of ${this.name}` });
   }
 
   untilChanged(signal: AbortSignal): Promise<void> {
@@ -45,7 +47,7 @@ function setUp() {
     records,
     first,
     second,
-    sign: (check = () => undefined) => both.sign(caRequest("csr", 1, { check }), never),
+    sign: (check = unchecked) => both.sign(signingRequest("csr", 1), check, never),
   };
 }
 
@@ -56,7 +58,7 @@ describe("several CAs in order", () => {
     expect([first.calls, second.calls]).toEqual([1, 0]);
   });
 
-  test("the second is asked only when the first has failed for longer than the set time", async () => {
+  test("the second is called only when the first has failed for longer than the set time", async () => {
     const { clock, first, second, sign, records } = setUp();
     first.failure = new Error("down");
     await expect(sign()).rejects.toThrow("down");
@@ -65,25 +67,39 @@ describe("several CAs in order", () => {
     expect(second.calls).toBe(0);
     await clock.advance(11_000);
     expect(await sign()).toMatchObject({ chainPem: "leaf by second" });
-    expect(records.map((record) => record.message)).toContain("the CA has failed for too long; asking the next");
+    expect(records.map((record) => record.message)).toContain("CA keeps failing; calling the next CA");
   });
 
-  test("the roots of both are handed out from then on, also when the first is back", async () => {
+  test("the roots of both are trusted from then on, also when the first is back", async () => {
     const { clock, first, sign } = setUp();
     await sign();
     first.failure = new Error("down");
     await expect(sign()).rejects.toThrow("down");
     await clock.advance(31_000);
-    expect((await sign()).rootsPem).toBe("root of second\nroot of first");
+    expect(await sign()).toMatchObject({ rootsPem: "root of second", otherRootsPem: "root of first" });
     first.failure = undefined;
-    expect((await sign()).rootsPem).toBe("root of first\nroot of second");
+    expect(await sign()).toMatchObject({ rootsPem: "root of first", otherRootsPem: "root of second" });
   });
 
-  test("an answer of no use counts as a failure", async () => {
+  test("a CA that failed is called first again at the next attempt", async () => {
+    const { clock, first, second, sign, records } = setUp();
+    first.failure = new Error("down");
+    await expect(sign()).rejects.toThrow("down");
+    await clock.advance(31_000);
+    expect(await sign()).toMatchObject({ chainPem: "leaf by second" });
+    expect(await sign()).toMatchObject({ chainPem: "leaf by second" });
+    expect([first.calls, second.calls]).toEqual([3, 2]);
+    first.failure = undefined;
+    expect(await sign()).toMatchObject({ chainPem: "leaf by first" });
+    expect([first.calls, second.calls]).toEqual([4, 2]);
+    expect(records.map((record) => record.message)).toContain("CA recovered");
+  });
+
+  test("a response that fails its check counts as a failure", async () => {
     const { clock, first, second, sign } = setUp();
-    const check = (answer?: CaAnswer): undefined => {
-      if (answer?.chainPem === "leaf by first") throw new Error("wrong identity");
-      return undefined;
+    const check = (response: SignedChain): SignedChain => {
+      if (response.chainPem === "leaf by first") throw new Error("wrong identity");
+      return response;
     };
     await expect(sign(check)).rejects.toThrow("wrong identity");
     await clock.advance(31_000);
@@ -91,7 +107,7 @@ describe("several CAs in order", () => {
     expect([first.calls, second.calls]).toEqual([2, 1]);
   });
 
-  test("when all fail, the first one's failure is told", async () => {
+  test("when all fail, the first one's failure is reported", async () => {
     const { clock, first, second, sign } = setUp();
     first.failure = new Error("first is down");
     second.failure = new Error("second is down");

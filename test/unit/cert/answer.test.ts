@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 import { describe, expect, test } from "vitest";
 import { AnswerError, type AnswerProblem, checkAnswer } from "../../../src/cert/answer.ts";
-import type { SignedChain } from "../../../src/cert/signer.ts";
+import type { SignedChain } from "../../../src/model/signing.ts";
 import { newKey, publicKeyOf, testAuthority, testSpiffeId } from "../../support/test-authority.ts";
 
 const nowMs = Date.parse("2026-06-01T12:00:00Z");

@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 import { describe, expect, test } from "vitest";
-import type { SigningRequest } from "../../../src/cert/index.ts";
 import { untilAborted } from "../../../src/lib/async/tasks.ts";
+import type { ResponseCheck, SigningRequest } from "../../../src/model/signing.ts";
 import { eventually } from "../../support/eventually.ts";
 import { FakeClock } from "../../support/fake-clock.ts";
+import { signerOf } from "../../support/signing.ts";
 import { testAuthority } from "../../support/test-authority.ts";
 import { testStore } from "../../support/test-store.ts";
 
@@ -13,14 +14,15 @@ function setUp(options: { readonly extraRootsPem?: readonly string[]; readonly r
   const clock = new FakeClock();
   const ca = testAuthority("root", clock.now());
   let calls = 0;
-  const refusal = Object.assign(new Error("not you"), { failure: "refused", permanent: true });
+  const refusal = Object.assign(new Error("not you"), { failure: "refused", isPermanent: true });
   const signer = {
     refuse: options.refuse ?? false,
     changed: Promise.withResolvers<undefined>(),
-    sign({ csrPem }: SigningRequest) {
+    async sign<T>({ csrPem }: SigningRequest, check: ResponseCheck<T>): Promise<T> {
       calls++;
       if (this.refuse) return Promise.reject(refusal);
-      return Promise.resolve({ chainPem: ca.sign(csrPem, 60 * minuteMs, clock.now()), rootsPem: ca.rootPem });
+      await Promise.resolve();
+      return check({ chainPem: ca.sign(csrPem, 60 * minuteMs, clock.now()), rootsPem: ca.rootPem });
     },
     async untilChanged(signal: AbortSignal): Promise<void> {
       await Promise.race([this.changed.promise, untilAborted(signal)]);
@@ -168,7 +170,7 @@ test("alarms come once for each mark, only when the renewal is overdue", async (
 
 test("R28: without a namespace or an account nothing is asked for, and readiness says what to set", async () => {
   const asked: unknown[] = [];
-  const signer = { sign: (request: unknown) => Promise.reject(new Error(`asked ${String(asked.push(request))}`)) };
+  const signer = signerOf((request) => Promise.reject(new Error(`asked ${String(asked.push(request))}`)));
   const identity = { trustDomain: "cluster.local", namespace: "demo", serviceAccount: "" };
   await using pod = testStore(signer, { clock: new FakeClock(), config: { identity } });
   await untilOutcome(pod);

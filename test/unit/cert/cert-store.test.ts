@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 import { X509Certificate } from "node:crypto";
 import { describe, expect, test } from "vitest";
-import type { CertificateSigner, SigningRequest } from "../../../src/cert/index.ts";
+import type { CertificateSigner } from "../../../src/cert/index.ts";
+import type { ResponseCheck, SigningRequest } from "../../../src/model/signing.ts";
 import { eventually } from "../../support/eventually.ts";
 import { FakeClock } from "../../support/fake-clock.ts";
 import { testAuthority } from "../../support/test-authority.ts";
@@ -27,13 +28,14 @@ class TestSigner implements CertificateSigner {
     this.ca = testAuthority("root A", clock.now());
   }
 
-  sign({ csrPem }: SigningRequest): Promise<{ chainPem: string; rootsPem: string }> {
+  async sign<T>({ csrPem }: SigningRequest, check: ResponseCheck<T>): Promise<T> {
     const nowMs = this.#clock.now();
     this.callsMs.push(this.#clock.monotonicMs());
     this.csrPems.push(csrPem);
-    if (this.error !== undefined) return Promise.reject(this.error);
+    await Promise.resolve();
+    if (this.error !== undefined) throw this.error;
     const chainPem = this.ca.sign(csrPem, this.lifetimeMs, nowMs + this.beginsInMs + 2 * minuteMs);
-    return Promise.resolve({ chainPem, rootsPem: this.roots ?? this.ca.rootPem });
+    return check({ chainPem, rootsPem: this.roots ?? this.ca.rootPem });
   }
 }
 

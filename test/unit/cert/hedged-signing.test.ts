@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 import { describe, expect, test } from "vitest";
 import { signHedged } from "../../../src/cert/hedged-signing.ts";
-import type { SignedChain } from "../../../src/cert/signer.ts";
+import type { SignedChain } from "../../../src/model/signing.ts";
 import { FakeClock } from "../../support/fake-clock.ts";
 
 interface Call {

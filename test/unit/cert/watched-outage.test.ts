@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 import { expect, test } from "vitest";
-import type { CertificateSigner, SigningRequest } from "../../../src/cert/index.ts";
 import { untilAborted } from "../../../src/lib/async/tasks.ts";
 import { eventually } from "../../support/eventually.ts";
 import { FakeClock } from "../../support/fake-clock.ts";
+import { signerOf } from "../../support/signing.ts";
 import { testAuthority } from "../../support/test-authority.ts";
 import { testStore } from "../../support/test-store.ts";
 
@@ -17,18 +17,20 @@ function setUp({ flaps = false } = {}) {
   let back = Promise.withResolvers<undefined>();
   let isDown = true;
   let watches = 0;
-  const signer: CertificateSigner = {
-    sign({ csrPem }: SigningRequest) {
+  const signer = signerOf(
+    ({ csrPem }) => {
       callsMs.push(clock.monotonicMs());
-      if (isDown) return Promise.reject(Object.assign(new Error("nobody is there"), { unconnected: true }));
+      if (isDown) return Promise.reject(Object.assign(new Error("connection refused"), { isUnconnected: true }));
       return Promise.resolve({ chainPem: ca.sign(csrPem, 60 * minuteMs, clock.now()), rootsPem: ca.rootPem });
     },
-    async untilReachable(signal) {
-      watches++;
-      if (flaps) return;
-      await Promise.race([back.promise, untilAborted(signal)]);
+    {
+      async untilReachable(signal) {
+        watches++;
+        if (flaps) return;
+        await Promise.race([back.promise, untilAborted(signal)]);
+      },
     },
-  };
+  );
   const pod = testStore(signer, { clock });
   const pass = async (ms: number, stepMs = 500): Promise<void> => {
     for (let left = ms; left > 0; left -= stepMs) {

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 import { expect, test } from "vitest";
-import { isStale } from "../../../src/ca/cloud-token.ts";
+import { isStale } from "../../../src/ca/bearer-token.ts";
 
 const nowMs = Date.parse("2026-06-01T00:00:00Z");
 
