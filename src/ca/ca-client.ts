@@ -45,7 +45,7 @@ async function loadProtocol(config: SingleCaConfig, deps: CaDeps): Promise<CaPro
     case "kubernetes-csr":
       return (await import("./kubernetes-csr.ts")).createKubernetesCsr(config, deps);
     case "embedded":
-      return (await import("./embedded/in-process.ts")).createInProcessCa(config, deps);
+      return (await import("./embedded/in-process-ca.ts")).createInProcessCa(config, deps);
     default:
       return assertNever(config);
   }

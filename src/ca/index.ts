@@ -1,13 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 import type { ProvidedIdentityEvent } from "../model/provided-identity.ts";
 import type { ReadToken } from "../model/token.ts";
-import type { EmbeddedCa, EmbeddedCaOptions } from "./embedded/embedded-ca-face.ts";
+import type { EmbeddedCa, EmbeddedCaOptions } from "./embedded/types.ts";
 import type { CaDeps, CloudTokenConfig } from "./types.ts";
 import type { WorkloadApiConfig } from "./workload-api.ts";
 
 export { createCaClient } from "./ca-client.ts";
 export { CaError, type CaFailure } from "./ca-error.ts";
-export type { DevelopmentTokenRequest, EmbeddedCa, EmbeddedCaOptions } from "./embedded/embedded-ca-face.ts";
+export type { DevelopmentTokenRequest, EmbeddedCa, EmbeddedCaOptions } from "./embedded/types.ts";
 export type * from "./types.ts";
 export type { WorkloadApiConfig } from "./workload-api.ts";
 
@@ -39,6 +39,6 @@ export function createWorkloadApi(
  * @throws AuthorityError when its directory or its port cannot be used
  */
 export async function startEmbeddedCa(options: EmbeddedCaOptions, deps: CaDeps): Promise<EmbeddedCa> {
-  const { startServing } = await import("./embedded/embedded-ca.ts");
-  return startServing(options, deps);
+  const { serveEmbeddedCa } = await import("./embedded/embedded-ca.ts");
+  return serveEmbeddedCa(options, deps);
 }

@@ -1,10 +1,15 @@
 // SPDX-License-Identifier: Apache-2.0
 import { createPublicKey, generateKeyPairSync, type KeyObject } from "node:crypto";
 import { Metadata, Server, ServerCredentials, type sendUnaryData, type ServerUnaryCall, status } from "@grpc/grpc-js";
-import { type CertificateFacts, type Issuer, issueCertificate, issueRoot } from "../../src/ca/embedded/issue.ts";
+import {
+  type CertificateFacts,
+  type Issuer,
+  issueCertificate,
+  issueRoot,
+  readRequest,
+} from "../../src/ca/embedded/certificates.ts";
+import { IstioCertificateRequest, IstioCertificateResponse } from "../../src/gen/istio/v1/auth/ca.ts";
 import { systemClock } from "../../src/lib/async/clock.ts";
-import { parseCertificateRequest, renderCertificateResponse } from "../../src/ca/embedded/service-messages.ts";
-import { readRequest } from "../../src/ca/embedded/csr-reader.ts";
 
 /** How the CA behaves from now on. */
 export type FakeCaMode =
@@ -133,7 +138,7 @@ class RunningFakeCa implements FakeCa {
       publicKey,
       use: "server",
       dnsNames: ["localhost", "istiod.istio-system.svc"],
-      ips: [Uint8Array.of(127, 0, 0, 1)],
+      ips: ["127.0.0.1"],
       notBeforeMs: Date.now() - hourMs,
       notAfterMs: Date.now() + 24 * hourMs,
     });
@@ -176,7 +181,8 @@ class RunningFakeCa implements FakeCa {
   }
 
   #receive(call: ServerUnaryCall<Buffer, Uint8Array>, done: sendUnaryData<Uint8Array>): void {
-    const { csrPem, ttlMs } = parseCertificateRequest(call.request);
+    const { csr: csrPem, validityDuration } = IstioCertificateRequest.decode(call.request);
+    const ttlMs = validityDuration * 1_000;
     const metadata = Object.fromEntries(Object.entries(call.metadata.getMap()).map(([k, v]) => [k, v.toString()]));
     const peer = call.getAuthContext().sslPeerCertificate;
     const clientCertificate = peer !== undefined && Object.keys(peer).length > 0;
@@ -209,10 +215,10 @@ class RunningFakeCa implements FakeCa {
         metadata: retryInfo(mode.retryAfterMs),
       });
     else if (mode.kind === "garbage") done(null, Uint8Array.of(0xff, 0xff, 0xff, 0x07));
-    else if (mode.kind === "empty-chain") done(null, renderCertificateResponse([]));
-    else if (mode.kind === "garbage-pem") done(null, renderCertificateResponse(["nonsense", this.rootPem]));
+    else if (mode.kind === "empty-chain") done(null, renderChain([]));
+    else if (mode.kind === "garbage-pem") done(null, renderChain(["nonsense", this.rootPem]));
     else if (!asked.authorized) done({ code: status.UNAUTHENTICATED, details: "unknown token" });
-    else done(null, renderCertificateResponse(this.#chainFor(mode, asked)));
+    else done(null, renderChain(this.#chainFor(mode, asked)));
   }
 
   #chainFor(mode: FakeCaMode, asked: Asked): readonly string[] {
@@ -269,4 +275,8 @@ function retryInfo(retryAfterMs: number | undefined): Metadata {
   ]);
   metadata.set("grpc-status-details-bin", field(3, any));
   return metadata;
+}
+
+function renderChain(chain: readonly string[]): Uint8Array {
+  return IstioCertificateResponse.encode({ certChain: [...chain] }).finish();
 }

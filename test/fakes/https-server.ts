@@ -2,7 +2,7 @@
 import type { X509Certificate } from "node:crypto";
 import { createServer } from "node:https";
 import { TLSSocket } from "node:tls";
-import { issueCertificate } from "../../src/ca/embedded/issue.ts";
+import { issueCertificate } from "../../src/ca/embedded/certificates.ts";
 import { newKey, publicKeyOf, type TestAuthority } from "../support/test-authority.ts";
 
 export interface FakeRequest {

@@ -39,10 +39,7 @@ function contentsOf(directory: string): Readonly<Record<string, string>> {
 /** TLS of a control plane on loopback; with `clients` it demands a certificate under their root. */
 function controlPlaneTls(authority: TestAuthority, clients?: TestAuthority): ServerCredentials {
   const key = newKey();
-  const certificate = authority.issue(
-    { publicKey: publicKeyOf(key), use: "server", ips: [Uint8Array.of(127, 0, 0, 1)] },
-    Date.now(),
-  );
+  const certificate = authority.issue({ publicKey: publicKeyOf(key), use: "server", ips: ["127.0.0.1"] }, Date.now());
   const pair = { cert_chain: Buffer.from(certificate), private_key: Buffer.from(renderPrivateKey(key, true)) };
   const clientRoot = clients === undefined ? null : Buffer.from(clients.rootPem);
   return ServerCredentials.createSsl(clientRoot, [pair], clientRoot !== null);

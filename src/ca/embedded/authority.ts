@@ -7,7 +7,7 @@ import { AgentError, systemCode } from "../../lib/errors.ts";
 import { exitCode } from "../../lib/exit-code.ts";
 import { makeDirectorySync } from "../../lib/fs/make-directory.ts";
 import { splitPem } from "../../lib/pki/pem.ts";
-import { type Issuer, issueRoot } from "./issue.ts";
+import { type Issuer, issueRoot } from "./certificates.ts";
 
 /** The embedded CA's root with its key, and the key that signs tokens. */
 export interface Authority {
@@ -17,6 +17,7 @@ export interface Authority {
   readonly tokenKey: KeyObject;
 }
 
+/** The folder or the port of the embedded CA cannot be used. */
 export class AuthorityError extends AgentError {
   readonly code = "AGENT_EMBEDDED_CA";
   override readonly exitCode = exitCode.unavailable;
@@ -30,8 +31,8 @@ const rootLifeMs = 10 * 365 * 24 * 3_600_000;
 const backdateMs = 60 * 60_000;
 
 /**
- * Reads the root and the keys from `authority.pem` in the folder, or makes them there: one file of mode 0600, made in
- * one step, so that two who start at once share one root. `root-cert.pem` beside it has the public part.
+ * Reads the root and the keys from `authority.pem` in the folder, or creates them: one file of mode 0600, created in
+ * one step, so that two processes that start at once share one root. `root-cert.pem` beside it has the certificate.
  * @throws AuthorityError
  */
 export function openAuthority(directory: string, nowMs: number): Authority {
@@ -43,7 +44,11 @@ export function openAuthority(directory: string, nowMs: number): Authority {
     writeFileAtomicSync(join(directory, "root-cert.pem"), authority.rootPem, 0o644);
     return authority;
   } catch (error) {
-    throw new AuthorityError(path, "it cannot be read or made; remove it for a new one, or name another folder", error);
+    throw new AuthorityError(
+      path,
+      "it cannot be read or created; remove it for a new one, or choose another folder",
+      error,
+    );
   }
 }
 
@@ -82,7 +87,7 @@ function parseAuthority(text: string): Authority {
   if (root === undefined || rootKey === undefined || tokenKey === undefined) throw new Error("it is not complete");
   const certificate = new X509Certificate(root.der);
   const issuer: Issuer = { name: rootName, privateKey: createPrivateKey(rootKey.pem) };
-  if (!certificate.checkPrivateKey(issuer.privateKey)) throw new Error("the key is not the certificate's");
+  if (!certificate.checkPrivateKey(issuer.privateKey)) throw new Error("the key does not belong to the certificate");
   return {
     issuer,
     rootPem: root.pem,

@@ -1,131 +1,96 @@
 // SPDX-License-Identifier: Apache-2.0
 import { createPublicKey, generateKeyPairSync } from "node:crypto";
-import { BlockList, isIP, isIPv4 } from "node:net";
-import {
-  logVerbosity,
-  Server,
-  ServerCredentials,
-  setLogVerbosity,
-  type sendUnaryData,
-  type ServerUnaryCall,
-  status as grpcStatus,
-} from "@grpc/grpc-js";
+import { IstioCertificateRequest, IstioCertificateResponse } from "../../gen/istio/v1/auth/ca.ts";
 import { describeError } from "../../lib/errors.ts";
+import { listenGrpcJs, type ListeningServer, type UnaryRequest } from "../../lib/grpc/grpc-js-server.ts";
+import { GrpcError, GrpcStatus, grpcStatusName } from "../../lib/grpc/status.ts";
+import { formatHostPort } from "../../lib/net/host-port.ts";
+import { canonicalIp, ipFamily } from "../../lib/net/ip-address.ts";
 import type { CaDeps } from "../types.ts";
 import { type Authority, AuthorityError, openAuthority } from "./authority.ts";
-import type { EmbeddedCa, EmbeddedCaOptions } from "./embedded-ca-face.ts";
-import { issueCertificate } from "./issue.ts";
-import { parseCertificateRequest, renderCertificateResponse } from "./service-messages.ts";
-import { SigningRefusedError, type SigningPolicy, signRequest } from "./signing-service.ts";
-import { issueToken } from "./token-issuer.ts";
+import { issueCertificate } from "./certificates.ts";
+import { issueToken, type SigningPolicy, SigningRejectedError, signRequest } from "./signing-service.ts";
+import type { EmbeddedCa, EmbeddedCaOptions } from "./types.ts";
 
 const serverCertificateLifeMs = 365 * 24 * 3_600_000;
 const serverBackdateMs = 60 * 60_000;
-const path = "/istio.v1.auth.IstioCertificateService/CreateCertificate";
+const createCertificate = "/istio.v1.auth.IstioCertificateService/CreateCertificate";
 
-/** Serves certificates over TLS, and issues the tokens it accepts. See `EmbeddedCaOptions`. */
-export async function startServing(options: EmbeddedCaOptions, deps: CaDeps): Promise<EmbeddedCa> {
+/**
+ * Serves Istio's certificate service over TLS, and issues the tokens that it accepts. See `EmbeddedCaOptions`.
+ * @throws AuthorityError when its folder or its port cannot be used
+ */
+export async function serveEmbeddedCa(options: EmbeddedCaOptions, deps: CaDeps): Promise<EmbeddedCa> {
   const log = deps.log.scope("ca");
   const authority = openAuthority(options.directory, deps.clock.now());
   const tokenKeys = [authority.tokenKey, ...options.trustedTokenKeysPem.map((pem) => createPublicKey(pem))];
-  setLogVerbosity(logVerbosity.NONE); // the library would write to stderr past our log
-  const server = new Server();
-  server.addService(
-    { createCertificate: { path, requestStream: false, responseStream: false, ...codecs } },
-    { createCertificate: answerWith(authority, () => ({ ...options, tokenKeys }), { ...deps, log }) },
-  );
-  const port = await bind(server, options, authority, deps.clock.now());
-  const url = isIP(options.host) === 6 ? `[${options.host}]` : options.host;
-  log.info("the embedded CA is listening", { address: `${url}:${String(port)}`, directory: options.directory });
-  if (!isLoopback(options.host)) {
-    log.warn("the embedded CA is for development, and others can reach it: it listens beyond this machine", {
-      host: options.host,
-    });
-  }
+  const handle = signWith(authority, () => ({ ...options, tokenKeys }), { ...deps, log });
+  const server = await listen(options, authority, handle, deps.clock.now());
+  const { host, directory } = options;
+  const { port } = server;
+  log.info("embedded CA listening", { address: formatHostPort({ host, port }), directory });
+  if (!isLoopback(host)) log.warn("embedded CA is for development only, but reachable from other machines", { host });
   return {
-    host: options.host,
+    host,
     port,
     rootPem: authority.rootPem,
     issueToken: (request) =>
       issueToken(authority.tokenKey, { audience: options.audience, ...request }, deps.clock.now()),
-    [Symbol.asyncDispose]() {
-      server.forceShutdown();
-      return Promise.resolve();
-    },
+    [Symbol.asyncDispose]: () => server[Symbol.asyncDispose](),
   };
 }
 
-const codecs = {
-  requestSerialize: (bytes: Uint8Array) => Buffer.from(bytes),
-  requestDeserialize: (bytes: Buffer): Uint8Array => bytes,
-  responseSerialize: (bytes: Uint8Array) => Buffer.from(bytes),
-  responseDeserialize: (bytes: Buffer): Uint8Array => bytes,
-};
-
-/** @param policy asked for each request: its limits may change while the CA runs */
-function answerWith(authority: Authority, policy: () => SigningPolicy, { log, clock }: CaDeps) {
-  return (call: ServerUnaryCall<Uint8Array, Uint8Array>, done: sendUnaryData<Uint8Array>): void => {
+/** @param policy read at each request: its limits may change while the CA runs */
+function signWith(authority: Authority, policy: () => SigningPolicy, { log, clock }: CaDeps) {
+  return (request: UnaryRequest): Uint8Array => {
     try {
-      const { csrPem, ttlMs } = parseCertificateRequest(call.request);
-      const authorization = call.metadata.get("authorization")[0]?.toString();
-      const issued = signRequest(authority, policy(), { csrPem, ttlMs, authorization }, clock.now());
-      const { spiffeId, serial, notAfterMs } = issued;
+      const { csr, validityDuration } = IstioCertificateRequest.decode(request.bytes);
+      const authorization = request.metadata("authorization");
+      const asked = { csrPem: csr, ttlMs: validityDuration * 1_000, authorization };
+      const { chain, spiffeId, serial, notAfterMs } = signRequest(authority, policy(), asked, clock.now());
       log.info("certificate signed", { spiffeId, serial, notAfter: new Date(notAfterMs).toISOString() });
-      done(null, renderCertificateResponse(issued.chain));
+      return IstioCertificateResponse.encode({ certChain: [...chain] }).finish();
     } catch (error) {
-      const code = error instanceof SigningRefusedError ? error.status : grpcStatus.INTERNAL;
-      log.warn("request refused", { status: grpcStatus[code], error: describeError(error) });
-      done({ code, details: describeError(error) });
+      const status = error instanceof SigningRejectedError ? error.status : GrpcStatus.internal;
+      const detail = describeError(error);
+      log.warn("certificate request rejected", { status: grpcStatusName(status), error: detail });
+      throw new GrpcError(status, detail);
     }
   };
 }
 
-function bind(server: Server, options: EmbeddedCaOptions, authority: Authority, nowMs: number): Promise<number> {
+async function listen(
+  options: EmbeddedCaOptions,
+  authority: Authority,
+  handle: (request: UnaryRequest) => Uint8Array,
+  nowMs: number,
+): Promise<ListeningServer> {
+  const address = formatHostPort(options);
+  try {
+    const tls = issueServerCertificate(options, authority, nowMs);
+    return await listenGrpcJs({ address, tls, methods: { [createCertificate]: { kind: "unary", handle } } });
+  } catch (error) {
+    throw new AuthorityError(options.directory, `cannot listen on ${address}`, error);
+  }
+}
+
+function issueServerCertificate({ host, serverNames }: EmbeddedCaOptions, authority: Authority, nowMs: number) {
   const { privateKey, publicKey } = generateKeyPairSync("ec", { namedCurve: "P-256" });
-  const names = new Set([
-    "localhost",
-    "istiod.istio-system.svc",
-    "127.0.0.1",
-    "::1",
-    options.host,
-    ...options.serverNames,
-  ]);
-  const certificatePem = issueCertificate(authority.issuer, {
+  const fixed = ["localhost", "istiod.istio-system.svc", "127.0.0.1", "::1"];
+  const names = [...new Set([...fixed, host, ...serverNames])];
+  const chainPem = issueCertificate(authority.issuer, {
     subject: "attache development CA server",
     publicKey,
     use: "server",
-    dnsNames: [...names].filter((name) => isIP(name) === 0),
-    ips: [...names].filter((name) => isIP(name) !== 0).map(ipBytes),
+    dnsNames: names.filter((name) => ipFamily(name) === 0),
+    ips: names.filter((name) => ipFamily(name) !== 0),
     notBeforeMs: nowMs - serverBackdateMs,
     notAfterMs: Math.min(nowMs + serverCertificateLifeMs, authority.rootNotAfterMs),
   });
-  const keyPem = privateKey.export({ type: "pkcs8", format: "pem" });
-  const pair = { private_key: Buffer.from(keyPem), cert_chain: Buffer.from(certificatePem) };
-  const host = isIP(options.host) === 6 ? `[${options.host}]` : options.host;
-  return new Promise((resolve, reject) => {
-    server.bindAsync(`${host}:${String(options.port)}`, ServerCredentials.createSsl(null, [pair]), (error, port) => {
-      if (error === null) resolve(port);
-      else reject(new AuthorityError(options.directory, `cannot listen on ${host}:${String(options.port)}`, error));
-    });
-  });
-}
-
-function ipBytes(ip: string): Uint8Array {
-  if (isIPv4(ip)) return Uint8Array.from(ip.split(".").map(Number));
-  const [head = "", tail] = ip.split("::");
-  const words = (text: string): number[] =>
-    text === "" ? [] : text.split(":").map((word) => Number.parseInt(word, 16));
-  const first = words(head);
-  const last = tail === undefined ? [] : words(tail);
-  const all = [...first, ...Array<number>(8 - first.length - last.length).fill(0), ...last];
-  return Uint8Array.from(all.flatMap((word) => [word >> 8, word & 0xff]));
+  return { keyPem: privateKey.export({ type: "pkcs8", format: "pem" }), chainPem };
 }
 
 function isLoopback(host: string): boolean {
-  if (host === "localhost") return true;
-  const loopback = new BlockList();
-  loopback.addSubnet("127.0.0.0", 8, "ipv4");
-  loopback.addAddress("::1", "ipv6");
-  const family = isIP(host);
-  return family !== 0 && loopback.check(host, family === 4 ? "ipv4" : "ipv6");
+  const ip = canonicalIp(host);
+  return host === "localhost" || ip === "::1" || ip?.startsWith("127.") === true;
 }

@@ -1,70 +1,78 @@
 // SPDX-License-Identifier: Apache-2.0
-import { type KeyObject, X509Certificate } from "node:crypto";
-import { status } from "@grpc/grpc-js";
+import { type KeyObject, randomUUID, X509Certificate } from "node:crypto";
 import { AgentError } from "../../lib/errors.ts";
+import { GrpcStatus } from "../../lib/grpc/status.ts";
+import { isSupportedAlgorithm, parseJwt, signJwt, verifyJwtSignature } from "../../lib/pki/jwt.ts";
 import { formatSpiffeId } from "../../model/spiffe-id.ts";
 import type { Authority } from "./authority.ts";
-import { CsrError, readRequest } from "./csr-reader.ts";
-import { issueCertificate } from "./issue.ts";
-import { TokenRefusedError, verifyToken } from "./token-issuer.ts";
+import { CsrError, issueCertificate, readRequest } from "./certificates.ts";
 
 export interface SigningPolicy {
   readonly trustDomain: string;
   readonly audience: string;
-  /** When the request asks for none. */
+  /** For requests without a lifetime. */
   readonly defaultTtlMs: number;
   readonly maxTtlMs: number;
   /** How long before now certificates begin, for clocks that are behind. */
   readonly backdateMs: number;
+  /** Public or private keys. A token by any of them is accepted. */
   readonly tokenKeys: readonly KeyObject[];
 }
 
-export interface SigningRequest {
+export interface BearerRequest {
   readonly csrPem: string;
-  /** 0 or less when not asked for. */
+  /** 0 or less when the request names no lifetime. */
   readonly ttlMs: number;
   /** The `authorization` metadata. */
   readonly authorization: string | undefined;
 }
 
-export interface Issued {
+export interface IssuedCertificate {
+  /** Leaf, then root. */
   readonly chain: readonly string[];
   readonly spiffeId: string;
   readonly serial: string;
   readonly notAfterMs: number;
 }
 
-/** A request that is not signed; the status is what the caller is told. */
-export class SigningRefusedError extends AgentError {
-  readonly code = "AGENT_SIGNING_REFUSED";
-  readonly status: status;
-  constructor(status: status, reason: string) {
+/** A request that is not signed, and the gRPC status of the response. */
+export class SigningRejectedError extends AgentError {
+  readonly code = "AGENT_SIGNING_REJECTED";
+  readonly status: number;
+  constructor(status: number, reason: string) {
     super(reason);
     this.status = status;
   }
 }
 
 /**
- * Signs a request when its bearer is who the request says.
- * @throws SigningRefusedError
- * Source: shape of the certificate and of the answer as observed with Istio 1.31's CA
+ * Signs a request whose bearer token is of the identity that the request names.
+ * @throws SigningRejectedError
+ * Source: shape of the certificate and of the response as observed with Istio 1.31's CA
  */
-export function signRequest(authority: Authority, policy: SigningPolicy, asked: SigningRequest, nowMs: number): Issued {
-  const spiffeId = callerOf(policy, asked.authorization, nowMs);
-  const request = refuseOn(CsrError, status.INVALID_ARGUMENT, () => readRequest(asked.csrPem));
-  if (request.otherNames > 0 || request.uris.length > 1) {
-    throw new SigningRefusedError(status.INVALID_ARGUMENT, "the request may name one URI and nothing else");
+export function signRequest(
+  authority: Authority,
+  policy: SigningPolicy,
+  request: BearerRequest,
+  nowMs: number,
+): IssuedCertificate {
+  const spiffeId = callerOf(policy, request.authorization, nowMs);
+  const { publicKey, uris, otherNames } = rejectOn(CsrError, GrpcStatus.invalidArgument, () =>
+    readRequest(request.csrPem),
+  );
+  if (otherNames > 0 || uris.length > 1) {
+    throw new SigningRejectedError(GrpcStatus.invalidArgument, "the request may name one URI and nothing else");
   }
-  if (request.uris.some((uri) => uri !== spiffeId)) {
-    const text = `the token is that of ${spiffeId}, but the request asks for ${String(request.uris[0])}`;
-    throw new SigningRefusedError(status.PERMISSION_DENIED, text);
+  if (uris.some((uri) => uri !== spiffeId)) {
+    const reason = `the token is for ${spiffeId}, but the request is for ${String(uris[0])}`;
+    throw new SigningRejectedError(GrpcStatus.permissionDenied, reason);
   }
-  const ttlMs = Math.min(asked.ttlMs > 0 ? asked.ttlMs : policy.defaultTtlMs, policy.maxTtlMs);
+  const ttlMs = Math.min(request.ttlMs > 0 ? request.ttlMs : policy.defaultTtlMs, policy.maxTtlMs);
   const notAfterMs = Math.min(nowMs + ttlMs, authority.rootNotAfterMs);
-  if (notAfterMs <= nowMs) throw new SigningRefusedError(status.INTERNAL, "the root has expired");
+  if (notAfterMs <= nowMs) throw new SigningRejectedError(GrpcStatus.internal, "the root has expired");
   const leafPem = issueCertificate(authority.issuer, {
     subject: undefined,
-    publicKey: request.publicKey,
+    publicKey,
     use: "workload",
     uris: [spiffeId],
     notBeforeMs: nowMs - policy.backdateMs,
@@ -76,18 +84,75 @@ export function signRequest(authority: Authority, policy: SigningPolicy, asked: 
 
 function callerOf(policy: SigningPolicy, authorization: string | undefined, nowMs: number): string {
   const [, token] = /^Bearer (.+)$/i.exec(authorization ?? "") ?? [];
-  if (token === undefined) throw new SigningRefusedError(status.UNAUTHENTICATED, "there is no bearer token");
-  const subject = refuseOn(TokenRefusedError, status.UNAUTHENTICATED, () =>
+  if (token === undefined) throw new SigningRejectedError(GrpcStatus.unauthenticated, "there is no bearer token");
+  const account = rejectOn(TokenRejectedError, GrpcStatus.unauthenticated, () =>
     verifyToken(token, policy.tokenKeys, policy.audience, nowMs),
   );
-  return formatSpiffeId({ trustDomain: policy.trustDomain, ...subject });
+  return formatSpiffeId({ trustDomain: policy.trustDomain, ...account });
 }
 
-function refuseOn<T>(kind: typeof CsrError | typeof TokenRefusedError, code: status, work: () => T): T {
+function rejectOn<T>(kind: typeof CsrError | typeof TokenRejectedError, status: number, work: () => T): T {
   try {
     return work();
   } catch (error) {
-    if (error instanceof kind) throw new SigningRefusedError(code, error.message);
+    if (error instanceof kind) throw new SigningRejectedError(status, error.message);
     throw error;
   }
+}
+
+/** The service account that a token is for. */
+export interface ServiceAccount {
+  readonly namespace: string;
+  readonly serviceAccount: string;
+}
+
+export interface TokenRequest extends ServiceAccount {
+  readonly audience: string;
+  readonly ttlMs: number;
+}
+
+export class TokenRejectedError extends AgentError {
+  readonly code = "AGENT_TOKEN_REJECTED";
+  constructor(problem: string) {
+    super(`check the token: ${problem}`);
+  }
+}
+
+const tokenIssuer = "attache-development-ca";
+
+/** A token in the form of Kubernetes' service account tokens. @param key EC P-256 */
+export function issueToken(key: KeyObject, request: TokenRequest, nowMs: number): string {
+  const nowSeconds = Math.floor(nowMs / 1_000);
+  return signJwt(key, {
+    iss: tokenIssuer,
+    sub: `system:serviceaccount:${request.namespace}:${request.serviceAccount}`,
+    aud: [request.audience],
+    iat: nowSeconds,
+    nbf: nowSeconds,
+    exp: nowSeconds + Math.floor(request.ttlMs / 1_000),
+    jti: randomUUID(),
+  });
+}
+
+/**
+ * Verifies the signature, audience, times and subject of a token.
+ * @param keys any of them may have signed: RSA keys with RS256, EC P-256 keys with ES256
+ * @throws TokenRejectedError
+ */
+export function verifyToken(text: string, keys: readonly KeyObject[], audience: string, nowMs: number): ServiceAccount {
+  const token = parseJwt(text);
+  if (token === undefined) throw new TokenRejectedError("it is not a JWT");
+  const { subject, audiences, expiresMs, notBeforeMs } = token.claims;
+  if (!isSupportedAlgorithm(token.algorithm)) throw new TokenRejectedError("it must be signed with ES256 or RS256");
+  if (!keys.some((key) => verifyJwtSignature(token, key))) {
+    throw new TokenRejectedError("its signature is not by a known key");
+  }
+  if (!audiences.includes(audience)) throw new TokenRejectedError(`its audience is not ${audience}`);
+  if (expiresMs === undefined || expiresMs <= nowMs) throw new TokenRejectedError("it has expired");
+  if (notBeforeMs !== undefined && notBeforeMs > nowMs + 60_000) throw new TokenRejectedError("it is not valid yet");
+  const [, namespace, serviceAccount] = /^system:serviceaccount:([^:]+):([^:]+)$/.exec(subject ?? "") ?? [];
+  if (namespace === undefined || serviceAccount === undefined) {
+    throw new TokenRejectedError("its subject is not a service account");
+  }
+  return { namespace, serviceAccount };
 }

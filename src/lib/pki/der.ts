@@ -10,10 +10,7 @@ const universal = {
   octetString: 0x04,
   null: 0x05,
   oid: 0x06,
-  utf8String: 0x0c,
   printableString: 0x13,
-  utcTime: 0x17,
-  generalizedTime: 0x18,
   sequence: 0x30,
   set: 0x31,
 };
@@ -71,10 +68,6 @@ export function derPrintableString(text: string): Der {
   return element(universal.printableString, Buffer.from(text, "ascii"));
 }
 
-export function derUtf8String(text: string): Der {
-  return element(universal.utf8String, Buffer.from(text));
-}
-
 /** @param dotted for example `2.5.29.17` */
 export function derOid(dotted: string): Der {
   const [first = 0, second = 0, ...rest] = dotted.split(".").map(Number);
@@ -95,18 +88,6 @@ export function derTagged(number: number, ...content: readonly Der[]): Der {
 /** A context-specific element that replaces a primitive type's tag, such as `[6] IMPLICIT IA5String`. */
 export function derTaggedPrimitive(number: number, bytes: Uint8Array): Der {
   return element(0x80 | number, bytes);
-}
-
-/**
- * A certificate's time, in whole seconds: UTCTime up to the end of 2049, GeneralizedTime after it.
- * Source: RFC 5280 section 4.1.2.5
- */
-export function derTime(ms: number): Der {
-  const text = new Date(ms).toISOString().replaceAll(/[-:T]|\.\d+/g, "");
-  const year = Number(text.slice(0, 4));
-  return year >= 1950 && year < 2050
-    ? element(universal.utcTime, Buffer.from(text.slice(2)))
-    : element(universal.generalizedTime, Buffer.from(text));
 }
 
 /**

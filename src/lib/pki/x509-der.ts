@@ -24,7 +24,7 @@ export const oid = {
   clientAuth: "1.3.6.1.5.5.7.3.2",
 } as const;
 
-const signatureOids = {
+export const signatureOids = {
   "rsa-sha256": "1.2.840.113549.1.1.11",
   "ecdsa-sha256": "1.2.840.10045.4.3.2",
   "ecdsa-sha384": "1.2.840.10045.4.3.3",

@@ -117,12 +117,12 @@ describe("the embedded CA", () => {
   test.each<[string, (ca: EmbeddedCa) => string | undefined, string]>([
     ["no token", () => undefined, "UNAUTHENTICATED: check the token"],
     ["nonsense", () => "nonsense", "UNAUTHENTICATED: check the token: it is not a JWT"],
-    ["a forged token", (ca) => `${ca.issueToken(web).slice(0, -8)}AAAAAAAA`, "its signature is by nobody known here"],
+    ["a forged token", (ca) => `${ca.issueToken(web).slice(0, -8)}AAAAAAAA`, "its signature is not by a known key"],
     ["another audience", (ca) => ca.issueToken({ ...web, audience: "other" }), "its audience is not istio-ca"],
     [
       "another identity",
       (ca) => ca.issueToken({ ...web, serviceAccount: "api" }),
-      "PERMISSION_DENIED: the token is that of",
+      "PERMISSION_DENIED: the token is for",
     ],
   ])("refuses %s", async (_name, token, text) => {
     await using directory = await temporaryDirectory();
@@ -135,7 +135,7 @@ describe("the embedded CA", () => {
         ? "there is no bearer token"
         : text;
     await expect(client.sign(signingRequest(csrPem, hourMs), unchecked, never)).rejects.toThrow(expected);
-    expect(records.map((record) => record.message)).toContain("request refused");
+    expect(records.map((record) => record.message)).toContain("certificate request rejected");
   });
 
   test("refuses a request that is not signed by its own key, and one that is nonsense", async () => {

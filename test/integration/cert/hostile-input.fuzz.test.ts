@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 import { describe, expect, test } from "vitest";
-import { readRequest } from "../../../src/ca/embedded/csr-reader.ts";
-import { verifyToken } from "../../../src/ca/embedded/token-issuer.ts";
+import { readRequest } from "../../../src/ca/embedded/certificates.ts";
+import { verifyToken } from "../../../src/ca/embedded/signing-service.ts";
 import { decodeResponse, decodeRetryDelayMs } from "../../../src/ca/istio-messages.ts";
 import { parseJwt } from "../../../src/lib/pki/jwt.ts";
 import { AnswerError, checkAnswer } from "../../../src/cert/answer.ts";

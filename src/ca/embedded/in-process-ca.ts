@@ -3,14 +3,16 @@ import type { SignedChain, SigningRequest } from "../../model/signing.ts";
 import { untilFilesChange } from "../retry-causes.ts";
 import type { CaDeps, CaProtocol, EmbeddedCaConfig } from "../types.ts";
 import { openAuthority } from "./authority.ts";
-import { readRequest } from "./csr-reader.ts";
-import { issueCertificate } from "./issue.ts";
+import { issueCertificate, readRequest } from "./certificates.ts";
 
 const backdateMs = 120_000;
 
-/** Signs in this process with the root in a folder; there is nobody to ask who the workload is. For development. */
+/**
+ * Signs in this process, with the root in a folder. It signs whatever identity the agent claims: for development only.
+ * It needs no server, so it is apart from `embedded-ca.ts` and an agent with it loads no @grpc/grpc-js.
+ */
 export function createInProcessCa(config: EmbeddedCaConfig, deps: CaDeps): CaProtocol {
-  deps.log.warn("identities are made by this agent itself; this is for development", { directory: config.directory });
+  deps.log.warn("the agent signs its own identity; for development only", { directory: config.directory });
   return {
     sign: (request) => Promise.resolve().then(() => signHere(config.directory, request, deps.clock.now())),
     untilChanged: (signal) => untilFilesChange([], deps.clock, signal),

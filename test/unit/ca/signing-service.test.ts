@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-import { sign } from "node:crypto";
 import { expect, test } from "vitest";
-import { issueToken, verifyToken } from "../../../src/ca/embedded/token-issuer.ts";
+import { issueToken, verifyToken } from "../../../src/ca/embedded/signing-service.ts";
+import { signJwt } from "../../../src/lib/pki/jwt.ts";
 import { newKey, publicKeyOf } from "../../support/test-authority.ts";
 
 const nowMs = Date.parse("2026-06-01T12:00:00Z");
@@ -9,17 +9,14 @@ const key = newKey();
 const request = { namespace: "demo", serviceAccount: "web", audience: "istio-ca", ttlMs: 60_000 };
 const good = issueToken(key, request, nowMs);
 
-/** A token with these claims, signed as the CA's own are unless its head says otherwise. */
-function token(claims: object, head: object = { alg: "ES256" }): string {
-  const part = (value: object): string => Buffer.from(JSON.stringify(value)).toString("base64url");
-  const signed = `${part(head)}.${part(claims)}`;
-  const signature = sign("sha256", Buffer.from(signed), { key, dsaEncoding: "ieee-p1363" });
-  return `${signed}.${signature.toString("base64url")}`;
+/** A token with these claims, signed like the CA's own unless the header differs. */
+function token(claims: object, header: object = {}): string {
+  return signJwt(key, claims, header);
 }
 
 const claims = { sub: "system:serviceaccount:demo:web", aud: ["istio-ca"], exp: nowMs / 1_000 + 60 };
 
-test("a token of one's own is taken until it expires", () => {
+test("a token of the CA is accepted until it expires", () => {
   const account = { namespace: "demo", serviceAccount: "web" };
   for (const keys of [[key], [publicKeyOf(key)], [newKey(), key]]) {
     expect(verifyToken(good, keys, "istio-ca", nowMs)).toEqual(account);
@@ -34,13 +31,13 @@ test.each([
   ["for another audience", token({ ...claims, aud: ["vault"] }), /its audience is not istio-ca/],
   ["without an audience", token({ ...claims, aud: undefined }), /its audience is not istio-ca/],
   ["of a user", token({ ...claims, sub: "admin" }), /its subject is not a service account/],
-  ["without a signature's algorithm", token(claims, { alg: "none" }), /it must be signed by ES256 or RS256/],
-  ["whose claims were changed", good.replace(/\.[^.]*\./, `.${token(claims).split(".")[1] ?? ""}.`), /its signature/],
-  ["that is none", "nonsense", /it is not a JWT/],
-])("a token %s is refused", (_title, text, problem) => {
+  ["without a signature algorithm", token(claims, { alg: "none" }), /it must be signed with ES256 or RS256/],
+  ["with changed claims", good.replace(/\.[^.]*\./, `.${token(claims).split(".")[1] ?? ""}.`), /its signature/],
+  ["that is not a JWT", "nonsense", /it is not a JWT/],
+])("a token %s is rejected", (_title, text, problem) => {
   expect(() => verifyToken(text, [key], "istio-ca", nowMs)).toThrow(problem);
 });
 
-test("a token of somebody else is refused", () => {
+test("a token by an unknown key is rejected", () => {
   expect(() => verifyToken(issueToken(newKey(), request, nowMs), [key], "istio-ca", nowMs)).toThrow(/its signature/);
 });
