@@ -5,7 +5,8 @@ import { createLogger } from "../../src/lib/log/log.ts";
 import { listenUnix } from "../../src/lib/net/unix-socket.ts";
 import { ObservableValue } from "../../src/lib/async/observable-value.ts";
 import type { Secret } from "../../src/model/secret.ts";
-import { createSdsMetrics, serveSds } from "../../src/sds/index.ts";
+import { serveSds } from "../../src/sds/index.ts";
+import { createTestMetrics } from "../../test/support/agent-metrics.ts";
 
 /**
  * The SDS server alone, in a process of its own, as a child of the benchmark. A message `{ rotate: n }` publishes
@@ -30,7 +31,7 @@ serveSds(
     ),
     clock: systemClock,
     random: Math.random,
-    metrics: createSdsMetrics(),
+    metrics: createTestMetrics().sds,
   },
 );
 

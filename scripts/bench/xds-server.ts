@@ -4,7 +4,7 @@ import { systemClock } from "../../src/lib/async/clock.ts";
 import { createLogger } from "../../src/lib/log/log.ts";
 import { listenUnix } from "../../src/lib/net/unix-socket.ts";
 import { serveXdsProxy } from "../../src/xds/index.ts";
-import { createXdsMetrics } from "../../test/support/xds-metrics.ts";
+import { createXdsMetrics } from "../../test/support/agent-metrics.ts";
 
 /**
  * The xDS proxy alone, in a process of its own, as a child of the benchmark, with an HTTP port that answers probes.

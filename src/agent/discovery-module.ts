@@ -2,9 +2,7 @@
 import type { CloudTokenConfig } from "../ca/index.ts";
 import type { AgentConfig } from "../config/agent-config.ts";
 import type { Deps } from "../lib/deps.ts";
-import type { Measure } from "../lib/measures.ts";
 import type { UnixListener } from "../lib/net/unix-socket.ts";
-import type { MetricFamily } from "../metrics/index.ts";
 import type { Readiness, ReadinessHold } from "../model/readiness.ts";
 import type { CacheStatus, XdsDeps, XdsProxy } from "../xds/index.ts";
 import type { DnsModule } from "./dns-module.ts";
@@ -30,16 +28,8 @@ export async function startDiscovery(
 ): Promise<XdsProxy | undefined> {
   if (xds.kind === "files" || socket === undefined) return undefined;
   const { createNameTable, createTrustAnchors, serveXdsProxy } = await import("../xds/index.ts");
-  const metrics = identity.metrics.agent.xds;
-  identity.metrics.addFamilies([
-    counter("attache_xds_rejections_total", "Updates that Envoy or the agent refused, by type.", metrics.rejections),
-    gauge("attache_xds_rejected", "1 while the last update of the type stands refused, else 0.", metrics.rejected),
-    gauge(
-      "attache_xds_cache_staleness_seconds",
-      "Seconds since the control plane was last heard of, while the cache serves Envoy; else 0.",
-      metrics.cacheStalenessSeconds,
-    ),
-  ]);
+  const { xds: messages, xdsUpdates, wasm: modulesLoaded } = identity.metrics.agent;
+  const metrics = { ...messages, ...xdsUpdates, ...modulesLoaded };
   const anchors = createTrustAnchors((pems) => {
     identity.setMeshAnchors(pems);
   });
@@ -71,12 +61,4 @@ function cacheNote(holds: Readiness): (cache: CacheStatus | undefined) => void {
     const detail = `served from cache, kept at ${new Date(cache.savedAtMs).toISOString()}; the control plane is silent`;
     note = holds.note("xds", detail);
   };
-}
-
-function counter(name: string, help: string, measure: Measure): MetricFamily {
-  return { name, help, kind: "counter", measure };
-}
-
-function gauge(name: string, help: string, measure: Measure): MetricFamily {
-  return { name, help, kind: "gauge", measure };
 }

@@ -4,7 +4,6 @@ import type { AgentConfig } from "../config/agent-config.ts";
 import type { Deps } from "../lib/deps.ts";
 import type { UnixListener } from "../lib/net/unix-socket.ts";
 import type { Readiness } from "../model/readiness.ts";
-import { type CertFamilies, createCertFamilies } from "./cert-families.ts";
 import { createIdentitySource } from "./identity-source.ts";
 import { createModuleMetrics, type ModuleMetrics, type ModuleMetricsOptions } from "./module-metrics.ts";
 import { createSecretSource } from "./secret-source.ts";
@@ -41,19 +40,23 @@ export async function startIdentity(
   const { createCertStore, createFileSecrets, watchRevocationList } = await import("../cert/index.ts");
   const source = await createIdentitySource(config, modules, deps);
   let certs: CertStore | undefined;
-  const metrics = await createModuleMetrics({ held: () => certs?.status(), envoyStarts, clock: deps.clock });
-  const seen = createCertFamilies(() => certs?.status());
-  metrics.addFamilies(seen.families);
+  const metrics = await createModuleMetrics({
+    certificate: () => certs?.status(),
+    envoyStarts,
+    externalSds: config.identity.kind === "external-sds",
+    xdsProxy: config.xds.kind !== "files",
+    clock: deps.clock,
+  });
   let asked = config.status.readiness === "strict";
   if (source !== undefined) {
     const hold = modules.use(holds.hold("identity", "no certificate asked for yet", () => asked));
     certs = modules.use(
-      createCertStore(config.cert, source, { ...deps, hold, metrics: bothOf(metrics.cert, seen, phases) }),
+      createCertStore(config.cert, source, { ...deps, hold, metrics: noteFirst(metrics.cert, phases) }),
     );
   }
   if (config.identity.kind === "external-sds") {
     const { watchForeignIdentity } = await import("./foreign-identity.ts");
-    metrics.addFamilies(modules.use(watchForeignIdentity(config.identity.socketPath, deps)).families);
+    modules.use(watchForeignIdentity(config.identity.socketPath, { ...deps, up: metrics.agent.externalSds.up }));
   }
   const identity: Identity = {
     metrics,
@@ -68,10 +71,9 @@ export async function startIdentity(
   modules.use(
     serveSds(socket, createSecretSource(certs, files), config.sds, {
       ...deps,
-      metrics: metrics.sds,
+      metrics: metrics.agent.sds,
       crl: crlPath === undefined ? undefined : { watch: (signal) => watchRevocationList(crlPath, fileDeps, signal) },
       onEvent: (event) => {
-        metrics.onSdsEvent(event);
         if (event.kind === "subscribed") asked = true;
         if (event.kind === "accepted" && event.resource === "default") phases.end("certificate in Envoy");
       },
@@ -81,13 +83,12 @@ export async function startIdentity(
   return identity;
 }
 
-/** A try is counted under the reference's names and under our own; the first that comes to something is a phase. */
-function bothOf(reference: ModuleMetrics["cert"], own: CertFamilies, phases: StartPhases): CertMetrics {
+/** The first certificate ends a phase of the start. */
+function noteFirst(metrics: CertMetrics, phases: StartPhases): CertMetrics {
   return {
     signed(outcome, durationMs, answerCode) {
       if (outcome === "ok") phases.end("certificate received");
-      reference.signed(outcome, durationMs);
-      own.signed(outcome, answerCode);
+      metrics.signed(outcome, durationMs, answerCode);
     },
   };
 }

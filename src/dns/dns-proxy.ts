@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 import type { Deps } from "../lib/deps.ts";
 import { ipFamily } from "../lib/net/ip-address.ts";
-import type { Measure } from "../lib/measures.ts";
+import type { Counter } from "../lib/metrics.ts";
 import { DnsAnswers } from "./query-handler.ts";
 import type { DnsConfig } from "./dns-config.ts";
 import { askResolver, OwnQuestions } from "./exchange.ts";
@@ -13,7 +13,7 @@ import { followResolvers } from "./resolvers.ts";
 import { StaleReplies } from "./stale-responses.ts";
 
 export interface DnsMetrics extends ForwarderMetrics {
-  readonly requests: Measure;
+  readonly requests: Counter;
 }
 
 export interface DnsProxyDeps extends Deps {

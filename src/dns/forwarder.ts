@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 import { type Clock, deadline } from "../lib/async/clock.ts";
-import type { DurationMeasure, Measure } from "../lib/measures.ts";
+import type { Counter, Histogram } from "../lib/metrics.ts";
 import type { DnsForwardConfig } from "./dns-config.ts";
 import type { ForwardedQuery } from "./exchange.ts";
 import { rcode } from "./message.ts";
@@ -16,9 +16,9 @@ export interface ForwarderDeps {
 }
 
 export interface ForwarderMetrics {
-  readonly upstreamRequests: Measure;
-  readonly upstreamFailures: Measure;
-  readonly upstreamDuration: DurationMeasure;
+  readonly upstreamRequests: Counter;
+  readonly upstreamFailures: Counter;
+  readonly upstreamDurationSeconds: Histogram;
 }
 
 /** How often a question is asked in its time: what is lost on the way is asked again. */
@@ -57,7 +57,7 @@ export class Forwarder {
       return reply;
     } finally {
       round.end();
-      metrics.upstreamDuration.observeMs(clock.monotonicMs() - startMs);
+      metrics.upstreamDurationSeconds.observe((clock.monotonicMs() - startMs) / 1_000);
     }
   }
 

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 import { type Clock, deadline } from "../lib/async/clock.ts";
 import type { Logger } from "../lib/log/log.ts";
-import type { Measure } from "../lib/measures.ts";
+import type { Counter } from "../lib/metrics.ts";
 import type { ObservableValue } from "../lib/async/observable-value.ts";
 import type { ForwardedQuery, OwnQuestions, Transport } from "./exchange.ts";
 import type { Forwarder } from "./forwarder.ts";
@@ -33,7 +33,7 @@ export interface DnsAnswersDeps {
   readonly forwarder: Pick<Forwarder, "forward">;
   readonly stale: Pick<StaleReplies, "keep" | "find">;
   readonly own: OwnQuestions;
-  readonly requests: Measure;
+  readonly requests: Counter;
 }
 
 /** How long a question waits for the first table: less than clients wait. */

@@ -4,7 +4,7 @@ import type { Clock } from "../lib/async/clock.ts";
 import type { Logger } from "../lib/log/log.ts";
 import { startTask } from "../lib/async/tasks.ts";
 import type { HostConfig } from "./host-config.ts";
-import { parseLimits, type ProcessLimits } from "./limits.ts";
+import { parseLimits, type ProcessLimits } from "../lib/process-limits.ts";
 import { type MemoryEvents, readMemoryEvents } from "./memory-events.ts";
 import { startReaping } from "./orphans.ts";
 import { watchOwnChildren } from "./own-children.ts";

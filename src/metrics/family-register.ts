@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 import type { Logger } from "../lib/log/log.ts";
-import type { Measure } from "../lib/measures.ts";
+import type { Counter } from "../lib/metrics.ts";
 
 /** `repeated`: another part declared it with the same type; `conflicting`: with another type. */
 export type Declaration = "first" | "repeated" | "conflicting";
@@ -11,10 +11,10 @@ export type Declaration = "first" | "repeated" | "conflicting";
  */
 export class FamilyRegister {
   readonly #declared = new Map<string, { readonly type: string; readonly label: string }>();
-  readonly #duplicates: Measure;
+  readonly #duplicates: Counter;
   readonly #log: Logger;
 
-  constructor(duplicates: Measure, log: Logger) {
+  constructor(duplicates: Counter, log: Logger) {
     this.#duplicates = duplicates;
     this.#log = log;
   }

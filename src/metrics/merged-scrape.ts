@@ -3,14 +3,12 @@ import { type Clock, deadline } from "../lib/async/clock.ts";
 import { describeError } from "../lib/errors.ts";
 import type { Logger } from "../lib/log/log.ts";
 import { acceptsOpenMetrics } from "./accept.ts";
-import type { ScrapeMetrics } from "./metric-slices.ts";
+import type { AgentMetrics } from "./agent-metrics.ts";
 import { BatchingSink, type ByteSink } from "./batching-sink.ts";
 import { BodyFilter } from "./body-filter.ts";
-import { createExposition, type Exposition } from "./exposition.ts";
 import { FamilyRegister } from "./family-register.ts";
-import type { MetricFamily } from "./metric-family.ts";
-import { metricNames } from "./names.ts";
 import { PartRules } from "./part-rules.ts";
+import { createRegistry, renderTargetUp } from "./registry.ts";
 import { scrapeBudget } from "./scrape-budget.ts";
 import { commonFormat, renderContentType, type ScrapeFormat } from "./scrape-format.ts";
 import {
@@ -40,22 +38,17 @@ export interface MergedScrapeDeps {
   readonly limits?: TargetLimits;
 }
 
-export interface ScrapedMetrics {
-  readonly scrape: ScrapeMetrics;
-  readonly families: readonly MetricFamily[];
-}
-
 /**
  * Merges the agent's, Envoy's and the application's metrics, in this order. All are asked at once; what fails costs
  * only itself. Bodies are streamed: a large one waits in its connection until its turn comes.
  */
 export function createMergedScrape(
   config: MergedScrapeConfig,
-  metrics: ScrapedMetrics,
+  metrics: Pick<AgentMetrics, "scrape" | "exposed">,
   deps: MergedScrapeDeps,
 ): MergedScrape {
   const log = deps.log.scope("metrics");
-  const exposition: Exposition = createExposition(metrics.families);
+  const registry = createRegistry(metrics.exposed);
   return {
     async scrape(request, sink, signal) {
       metrics.scrape.scrapes.inc();
@@ -78,7 +71,7 @@ export function createMergedScrape(
         const register = new FamilyRegister(metrics.scrape.duplicateFamilies, log);
         sink.begin(renderContentType(format));
         using batching = new BatchingSink(sink);
-        await new AnswerWriter(batching, format, register, failed).write(await exposition.render(), decided);
+        await new AnswerWriter(batching, format, register, failed).write(await registry.metrics(), decided);
       } catch (error) {
         if (!signal.aborted) throw error;
         metrics.scrape.aborts.inc();
@@ -112,7 +105,7 @@ class AnswerWriter {
     await this.#text("agent", own);
     const up = new Map<string, boolean>();
     for (const part of parts) up.set(part.label, await this.#part(part));
-    await this.#text("targets", renderTargetUp(up));
+    await this.#text("targets", await renderTargetUp(up));
     if (this.#format.kind === "openmetrics") await this.#sink.write(Buffer.from("# EOF\n"));
     await this.#sink.flush();
   }
@@ -169,15 +162,4 @@ function answerFormat(parts: readonly DecidedPart[], request: ScrapeRequest): Sc
 
 function cancelAll(parts: readonly ScrapePart[], reason: unknown): void {
   for (const part of parts) part.fetch.cancel(reason instanceof Error ? reason : new Error("the scrape ended"));
-}
-
-function renderTargetUp(up: ReadonlyMap<string, boolean>): string {
-  if (up.size === 0) return "";
-  const { name, help } = metricNames.targetUp;
-  const lines = [`# HELP ${name} ${help}`, `# TYPE ${name} gauge`];
-  for (const [label, whole] of up) {
-    const escaped = label.replaceAll("\\", "\\\\").replaceAll('"', '\\"').replaceAll("\n", "\\n");
-    lines.push(`${name}{target="${escaped}"} ${whole ? "1" : "0"}`);
-  }
-  return `${lines.join("\n")}\n`;
 }

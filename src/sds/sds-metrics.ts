@@ -1,41 +1,28 @@
 // SPDX-License-Identifier: Apache-2.0
-import { Measure } from "../lib/measures.ts";
+import type { Counter, Gauge } from "../lib/metrics.ts";
 import type { SecretName } from "./secret-name.ts";
 
 /**
- * What the SDS server counts. The label `resource` is `default`, `ROOTCA`, `file-cert` or `file-root`: a closed set,
- * whatever paths are asked for.
+ * What the SDS server counts in. The label `resource` is `default`, `ROOTCA`, `file-cert` or `file-root`: a closed set,
+ * whatever paths clients request.
  */
 export interface SdsMetrics {
-  /** Gauge: open streams. */
-  readonly streams: Measure;
-  /** Gauge, by resource: streams that subscribe to it. */
-  readonly subscribers: Measure;
-  /** Counter, by resource: secrets sent, be it as an answer or as a push. */
-  readonly sent: Measure;
-  /** Counter, by resource: secrets that the client accepted. */
-  readonly acks: Measure;
-  /** Counter, by resource: secrets that the client rejected. */
-  readonly nacks: Measure;
-  /** Counter: requests about an answer that is not the last. */
-  readonly staleNonces: Measure;
-  /** Counter, by reason: requests that ended their stream. */
-  readonly refusals: Measure;
-}
-
-const resources = [["default"], ["ROOTCA"]] as const;
-
-/** All series that are certain to come exist, at 0, from the start. */
-export function createSdsMetrics(): SdsMetrics {
-  return {
-    streams: new Measure(),
-    subscribers: new Measure(["resource"], resources),
-    sent: new Measure(["resource"], resources),
-    acks: new Measure(["resource"], resources),
-    nacks: new Measure(["resource"], resources),
-    staleNonces: new Measure(),
-    refusals: new Measure(["reason"]),
-  };
+  /** Open streams. */
+  readonly streams: Gauge;
+  /** By resource: streams that subscribe to it. */
+  readonly subscribers: Gauge;
+  /** By resource: secrets sent, as a response or as a push. */
+  readonly sent: Counter;
+  /** By resource: secrets that the client accepted. */
+  readonly acks: Counter;
+  /** By resource: secrets that the client rejected. */
+  readonly nacks: Counter;
+  /** By type, which is `sds`: the same for all resources together. */
+  readonly rejects: Counter;
+  /** By type, which is `sds`: requests about a response that is not the last. */
+  readonly expiredNonces: Counter;
+  /** By gRPC status: requests that ended their stream. */
+  readonly refusals: Counter;
 }
 
 /** The label value for a name. */

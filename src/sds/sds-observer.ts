@@ -29,7 +29,7 @@ export class SdsObserver {
   }
 
   closed(): void {
-    this.#metrics.streams.add(-1);
+    this.#metrics.streams.dec();
   }
 
   subscribed(name: SecretName): void {
@@ -39,7 +39,7 @@ export class SdsObserver {
   }
 
   unsubscribed(name: SecretName): void {
-    this.#metrics.subscribers.add(-1, resourceLabel(name));
+    this.#metrics.subscribers.dec(resourceLabel(name));
     this.#onEvent({ kind: "unsubscribed", resource: name.text });
   }
 
@@ -61,7 +61,7 @@ export class SdsObserver {
   report(report: SubscriptionReport<VersionedSecret>): void {
     switch (report.kind) {
       case "stale-nonce":
-        this.#metrics.staleNonces.inc();
+        this.#metrics.expiredNonces.inc("sds");
         this.#onEvent({ kind: "stale-nonce" });
         return;
       case "accepted":
@@ -97,6 +97,7 @@ export class SdsObserver {
     }
     for (const { name, secret } of deliveries) {
       this.#metrics.nacks.inc(resourceLabel(name));
+      this.#metrics.rejects.inc("sds");
       this.#log.warn("secret rejected by the client", { resource: name.text, version: secret.version, reason: why });
       this.#onEvent({ kind: "rejected", resource: name.text, version: secret.version, reason: why });
     }

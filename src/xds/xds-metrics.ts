@@ -1,33 +1,33 @@
 // SPDX-License-Identifier: Apache-2.0
-import type { DurationMeasure, Measure } from "../lib/measures.ts";
+import type { Counter, Gauge, Histogram } from "../lib/metrics.ts";
 
-/** Where the proxy counts. Names and series at 0 are the metrics module's affair. */
+/** What the xDS proxy counts in. */
 export interface XdsMetrics {
   /** Sent to the control plane, Envoy's and the agent's own. */
-  readonly requests: Measure;
-  readonly responses: Measure;
+  readonly requests: Counter;
+  readonly responses: Counter;
   /** Connections to the control plane that could not be made. */
-  readonly connectionFailures: Measure;
+  readonly connectionFailures: Counter;
   /** Streams to the control plane that ended. By type: `cancelled` or `error`. */
-  readonly upstreamTerminations: Measure;
+  readonly upstreamTerminations: Counter;
   /** Envoy's streams that ended. By type: `cancelled` or `error`. */
-  readonly envoyTerminations: Measure;
-  readonly lastRequestBytes: Measure;
-  readonly largestRequestBytes: Measure;
-  /** Answers that Envoy, or the agent itself, refused. By short type name. */
-  readonly rejections: Measure;
-  /** 1 while what Envoy refused last has not been followed by something it accepted. By short type name. */
-  readonly rejected: Measure;
-  /** Seconds since the control plane was last heard of, while the cache serves Envoy; else 0. */
-  readonly cacheStalenessSeconds: Measure;
+  readonly envoyTerminations: Counter;
+  readonly lastRequestBytes: Gauge;
+  readonly largestRequestBytes: Gauge;
+  /** Updates that Envoy or the agent rejected. By short type name. */
+  readonly rejections: Counter;
+  /** 1 while the last update of the type is rejected, else 0. By short type name. */
+  readonly rejected: Gauge;
+  /** Seconds since the control plane last sent something, while the cache serves Envoy; else 0. */
+  readonly cacheStalenessSeconds: Gauge;
   /** By result: `success`, `no_remote_load`, `unmarshal_failure`, `fetch_failure`, `miss_remote_fetch_hint`. */
-  readonly wasmConversions: Measure;
-  /** Of all extensions of an answer together, in milliseconds as the reference counts it. */
-  readonly wasmConversionDuration: DurationMeasure;
+  readonly wasmConversions: Counter;
+  /** Of all extensions of a response together, in milliseconds as in pilot-agent. */
+  readonly wasmConversionMs: Histogram;
   /** By result: `success`, `download_failure`, `manifest_failure`, `checksum_mismatched`, `fetch_failure`. */
-  readonly wasmFetches: Measure;
+  readonly wasmFetches: Counter;
   /** Modules on disk. */
-  readonly wasmCacheEntries: Measure;
+  readonly wasmCacheEntries: Gauge;
   /** By hit: `true`, `false`. */
-  readonly wasmCacheLookups: Measure;
+  readonly wasmCacheLookups: Counter;
 }

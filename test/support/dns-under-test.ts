@@ -4,8 +4,9 @@ import { join } from "node:path";
 import { createNames, type DnsConfig, type Names, startDnsProxy } from "../../src/dns/index.ts";
 import type { LogRecord } from "../../src/lib/log/log.ts";
 import { systemClock } from "../../src/lib/async/clock.ts";
-import { createAgentMetrics } from "../../src/metrics/index.ts";
+import type { AgentMetrics } from "../../src/metrics/index.ts";
 import type { NameTable } from "../../src/model/name-table.ts";
+import { createTestMetrics } from "./agent-metrics.ts";
 import type { DnsServerAddress } from "./dns-client.ts";
 import { freePorts } from "./free-ports.ts";
 import { temporaryDirectory } from "./temporary-directory.ts";
@@ -17,7 +18,7 @@ export interface DnsUnderTest extends AsyncDisposable {
   readonly hosts: readonly string[];
   readonly names: Names;
   readonly records: readonly LogRecord[];
-  readonly metrics: ReturnType<typeof createAgentMetrics>["dns"];
+  readonly metrics: AgentMetrics["dns"];
   readonly failures: readonly unknown[];
   /** Replaces resolv.conf. */
   writeResolvConf(text: string): void;
@@ -59,7 +60,7 @@ export async function startDns(options: DnsUnderTestOptions = {}): Promise<DnsUn
   const domain = { namespace: "ns1", domain: "svc.cluster.local" };
   const names = createNames(domain, { clock: systemClock, log });
   if (table !== undefined) await names.replace(table, new AbortController().signal);
-  const metrics = createAgentMetrics({ version: "", now: () => 0, certificates: () => [] }).dns;
+  const metrics = createTestMetrics().dns;
   const failures: unknown[] = [];
   const { parallel = false, timeoutMs = 1_000 } = options;
   const config = { listen, domain, beforeTable, forward: { resolvConfPaths: [file], parallel, timeoutMs } };

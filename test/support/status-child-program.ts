@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 import { systemClock } from "../../src/lib/async/clock.ts";
 import { createLogger } from "../../src/lib/log/log.ts";
-import { createAgentMetrics, lazyMergedScrape } from "../../src/metrics/index.ts";
+import { lazyMergedScrape } from "../../src/metrics/index.ts";
 import { Readiness } from "../../src/model/readiness.ts";
 import { listenStatus, type StatusConfig } from "../../src/status/index.ts";
+import { createTestMetrics } from "./agent-metrics.ts";
 import { freePorts } from "./free-ports.ts";
 import { reachableBytes } from "./reachable-bytes.ts";
 
@@ -28,7 +29,7 @@ const log = createLogger(
   () => new Map(),
 );
 const deps = { log, clock: systemClock };
-const metrics = createAgentMetrics({ version: "test", now: () => Date.now(), certificates: () => [] });
+const metrics = createTestMetrics();
 const live = { cdsUpdates: 1, cdsRejected: 0, ldsUpdates: 1, ldsRejected: 0, state: "LIVE", workersStarted: true };
 const server = await listenStatus(
   config,
@@ -37,7 +38,7 @@ const server = await listenStatus(
     envoy: { read: () => Promise.resolve(live) },
     terminating: () => undefined,
     onFirstReady: () => undefined,
-    metrics: lazyMergedScrape(config.scrape, metrics, [], deps),
+    metrics: lazyMergedScrape(config.scrape, metrics, deps),
     quit: () => undefined,
     drain: () => undefined,
   },

@@ -19,7 +19,7 @@ import type { XdsConfig, XdsUpstream } from "../../src/xds/xds-config.ts";
 import { textField } from "../../src/xds/protocol/wire.ts";
 import { temporaryDirectory } from "./temporary-directory.ts";
 import { testLog } from "./test-log.ts";
-import { createXdsMetrics } from "./xds-metrics.ts";
+import { createXdsMetrics } from "./agent-metrics.ts";
 
 export interface ProxyUnderTest extends AsyncDisposable {
   readonly proxy: XdsProxy;

@@ -17,7 +17,7 @@ export interface WasmDeps {
   readonly random: () => number;
   readonly metrics: Pick<
     XdsMetrics,
-    "wasmConversions" | "wasmConversionDuration" | "wasmFetches" | "wasmCacheEntries" | "wasmCacheLookups"
+    "wasmConversions" | "wasmConversionMs" | "wasmFetches" | "wasmCacheEntries" | "wasmCacheLookups"
   >;
 }
 
@@ -51,7 +51,7 @@ export class WasmExtensions implements ExtensionConverter, AsyncDisposable {
     try {
       return await this.#convert(resources, signal);
     } finally {
-      metrics.wasmConversionDuration.observeMs(clock.monotonicMs() - startMs);
+      metrics.wasmConversionMs.observe(clock.monotonicMs() - startMs);
     }
   }
 

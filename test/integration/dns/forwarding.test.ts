@@ -52,7 +52,7 @@ describe.each(["udp", "tcp"] as const)("over %s", (transport) => {
     expect(ids.size).toBeGreaterThan(3);
     expect(dns.metrics.requests.value()).toBe(5);
     expect(dns.metrics.upstreamRequests.value()).toBe(5);
-    expect(dns.metrics.upstreamDuration.snapshot().count).toBe(5);
+    expect(dns.metrics.upstreamDurationSeconds.snapshot().count).toBe(5);
     expect(dns.metrics.upstreamFailures.value()).toBe(0);
   });
 

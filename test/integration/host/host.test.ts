@@ -4,7 +4,7 @@ import { once } from "node:events";
 import { readFile } from "node:fs/promises";
 import { describe, expect, test } from "vitest";
 import { startHost } from "../../../src/host/index.ts";
-import { parseLimits } from "../../../src/host/limits.ts";
+import { parseLimits } from "../../../src/lib/process-limits.ts";
 import { watchOwnChildren } from "../../../src/host/own-children.ts";
 import { systemClock } from "../../../src/lib/async/clock.ts";
 import { eventually } from "../../support/eventually.ts";

@@ -2,7 +2,7 @@
 import { spawn } from "node:child_process";
 import { join } from "node:path";
 import { expect, test } from "vitest";
-import { Measure } from "../../../src/lib/measures.ts";
+import { Counter } from "../../../src/lib/metrics.ts";
 import { BodyFilter } from "../../../src/metrics/body-filter.ts";
 import { FamilyRegister } from "../../../src/metrics/family-register.ts";
 import { PartRules } from "../../../src/metrics/part-rules.ts";
@@ -45,7 +45,7 @@ function renderFamily({ name, kind, help, label, value, emptyLine }: Family): st
 
 /** Two parts of one answer, cut into reads of some size. */
 function merged(parts: readonly string[], to: "text" | "openmetrics", size: number): string {
-  const register = new FamilyRegister(new Measure(), testLog().log);
+  const register = new FamilyRegister(new Counter({ name: "duplicates", help: "Duplicates." }), testLog().log);
   const out = parts.map((part, number) => {
     const filter = new BodyFilter(new PartRules(register, String(number), { from: "text", to }));
     const bytes = Buffer.from(part);

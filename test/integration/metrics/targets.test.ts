@@ -4,8 +4,7 @@ import { promisify } from "node:util";
 import { gunzip, zstdDecompress } from "node:zlib";
 import { expect, test } from "vitest";
 import { systemClock } from "../../../src/lib/async/clock.ts";
-import { Measure } from "../../../src/lib/measures.ts";
-import { createAgentMetrics, lazyMergedScrape } from "../../../src/metrics/index.ts";
+import { lazyMergedScrape } from "../../../src/metrics/index.ts";
 import { createMergedScrape } from "../../../src/metrics/merged-scrape.ts";
 import { answer, routes, startFakeApp } from "../../fakes/fake-app.ts";
 import { eventually } from "../../support/eventually.ts";
@@ -13,6 +12,7 @@ import { listening } from "../../support/listening.ts";
 import { createOpensslPki } from "../../support/openssl-pki.ts";
 import { rawHttp } from "../../support/raw-http.ts";
 import { temporaryDirectory } from "../../support/temporary-directory.ts";
+import { createTestMetrics } from "../../support/agent-metrics.ts";
 import { testLog } from "../../support/test-log.ts";
 import { startStatus } from "../status/status-fixture.ts";
 
@@ -123,7 +123,7 @@ test.each([true, false])(
       response.write(exact);
       response.end(extra);
     });
-    const metrics = createAgentMetrics({ version: "test", now: () => 0, certificates: () => [] });
+    const metrics = createTestMetrics();
     const { log } = testLog();
     const merged = createMergedScrape({ envoyPort: undefined, targets: [target(app.port)] }, metrics, {
       log,
@@ -165,13 +165,13 @@ test("M5 the answer is compressed as the scraper likes it best", async () => {
   }
 });
 
-test("a family that a module counts in a measure of its own is exposed beside the others", async () => {
-  const metrics = createAgentMetrics({ version: "test", now: () => 0, certificates: () => [] });
-  const measure = new Measure();
-  measure.set(7);
-  const extra = [{ name: "attache_entries", help: "Entries.", kind: "gauge" as const, measure }];
+test("what modules count in gauges and histograms is exposed", async () => {
+  const metrics = createTestMetrics();
+  metrics.sds.streams.set(7);
+  metrics.dns.upstreamDurationSeconds.observe(0.02);
+  metrics.dns.upstreamDurationSeconds.observe(30);
   const { log } = testLog();
-  const merged = lazyMergedScrape({ envoyPort: undefined, targets: [] }, metrics, extra, { log, clock: systemClock });
+  const merged = lazyMergedScrape({ envoyPort: undefined, targets: [] }, metrics, { log, clock: systemClock });
   let text = "";
   const write = (piece: Uint8Array): Promise<void> => {
     text += Buffer.from(piece).toString();
@@ -179,7 +179,20 @@ test("a family that a module counts in a measure of its own is exposed beside th
   };
   const request = { accept: undefined, userAgent: undefined, timeoutSeconds: undefined, query: "" };
   await merged.scrape(request, { begin: () => undefined, write }, new AbortController().signal);
-  expect(text).toContain("# TYPE attache_entries gauge\nattache_entries 7\n");
+  expect(text).toContain("# TYPE attache_sds_streams gauge\nattache_sds_streams 7\n");
+  const duration = "istio_agent_dns_upstream_request_duration_seconds";
+  expect(text).toContain(
+    [
+      `# HELP ${duration} Time that upstream resolvers took.`,
+      `# TYPE ${duration} histogram`,
+      ...["0.001", "0.005", "0.01"].map((le) => `${duration}_bucket{le="${le}"} 0`),
+      ...["0.1", "1", "5"].map((le) => `${duration}_bucket{le="${le}"} 1`),
+      `${duration}_bucket{le="+Inf"} 2`,
+      `${duration}_sum 30.02`,
+      `${duration}_count 2`,
+      "",
+    ].join("\n"),
+  );
   expect(text).toContain("istio_agent_wasm_cache_entries 0\n");
 });
 

@@ -5,7 +5,9 @@ import type { LogRecord } from "../../../src/lib/log/log.ts";
 import { listenUnix } from "../../../src/lib/net/unix-socket.ts";
 import { ObservableValue } from "../../../src/lib/async/observable-value.ts";
 import type { Secret } from "../../../src/model/secret.ts";
-import { type SdsConfig, type SdsEvent, type SdsMetrics, createSdsMetrics, serveSds } from "../../../src/sds/index.ts";
+import type { AgentMetrics } from "../../../src/metrics/index.ts";
+import { type SdsConfig, type SdsEvent, serveSds } from "../../../src/sds/index.ts";
+import { createTestMetrics } from "../../support/agent-metrics.ts";
 import { SdsClient } from "../../fakes/sds-client.ts";
 import { temporaryDirectory } from "../../support/temporary-directory.ts";
 import { testLog } from "../../support/test-log.ts";
@@ -14,7 +16,7 @@ import { testLog } from "../../support/test-log.ts";
 export interface TestServer extends AsyncDisposable {
   readonly socketPath: string;
   readonly directory: string;
-  readonly metrics: SdsMetrics;
+  readonly metrics: AgentMetrics["sds"];
   readonly events: SdsEvent[];
   readonly records: LogRecord[];
   /** The names that somebody waits for, or has waited for. */
@@ -34,7 +36,7 @@ export async function startTestServer(config: Partial<SdsConfig> = {}, withCrl =
   const directory = stack.use(await temporaryDirectory()).path;
   const socketPath = join(directory, "socket");
   const { log, records } = testLog();
-  const metrics = createSdsMetrics();
+  const metrics = createTestMetrics().sds;
   const events: SdsEvent[] = [];
   const secrets = new Map<string, ObservableValue<Secret>>();
   const failures = new Map<string, Error>();

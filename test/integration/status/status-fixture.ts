@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 import { systemClock } from "../../../src/lib/async/clock.ts";
 import type { LogRecord } from "../../../src/lib/log/log.ts";
-import { createAgentMetrics, lazyMergedScrape } from "../../../src/metrics/index.ts";
+import { lazyMergedScrape } from "../../../src/metrics/index.ts";
+import { createTestMetrics } from "../../support/agent-metrics.ts";
 import { Readiness } from "../../../src/model/readiness.ts";
 import {
   type EnvoyReadiness,
@@ -54,7 +55,7 @@ export async function startStatus(
     debug: true,
     ...config,
   };
-  const metrics = createAgentMetrics({ version: "test", now: () => Date.now(), certificates: () => [] });
+  const metrics = createTestMetrics();
   const deps = { log, clock: systemClock };
   const server = await listenStatus(
     full,
@@ -63,7 +64,7 @@ export async function startStatus(
       envoy: { read: () => Promise.resolve(liveEnvoy) },
       terminating: () => undefined,
       onFirstReady: () => asked.push("first ready"),
-      metrics: lazyMergedScrape(full.scrape, metrics, [], deps),
+      metrics: lazyMergedScrape(full.scrape, metrics, deps),
       quit: () => asked.push("quit"),
       drain: () => asked.push("drain"),
       ...sources,

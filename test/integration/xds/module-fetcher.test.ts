@@ -13,7 +13,7 @@ import { sha256Of, startFakeModuleServer, wasmModule } from "../../fakes/fake-mo
 import { createOpensslPki } from "../../support/openssl-pki.ts";
 import { tarOf } from "../../support/tar.ts";
 import { temporaryDirectory } from "../../support/temporary-directory.ts";
-import { createXdsMetrics } from "../../support/xds-metrics.ts";
+import { createXdsMetrics } from "../../support/agent-metrics.ts";
 
 const artifactType = "application/vnd.module.wasm.content.layer.v1+wasm";
 const dockerType = "application/vnd.docker.image.rootfs.diff.tar.gzip";

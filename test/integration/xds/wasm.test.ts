@@ -137,7 +137,7 @@ describe.each(["sotw", "delta"] as const)("%s", (protocol) => {
     expect(d).toMatchObject({ type: "RBAC", value: expect.stringContaining("wasm-default-allow") as unknown });
     expect(all.under.metrics.wasmConversions.value("success")).toBe(1);
     expect(all.under.metrics.wasmConversions.value("fetch_failure")).toBe(2);
-    expect(all.under.metrics.wasmConversionDuration.snapshot().count).toBe(1);
+    expect(all.under.metrics.wasmConversionMs.snapshot().count).toBe(1);
     expect(all.under.metrics.wasmFetches.value("success")).toBe(1);
     expect(all.under.metrics.wasmFetches.value("download_failure")).toBe(2);
     expect(all.under.metrics.wasmCacheEntries.value()).toBe(1);

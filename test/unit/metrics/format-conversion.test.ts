@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 import { expect, test } from "vitest";
-import { Measure } from "../../../src/lib/measures.ts";
+import { Counter } from "../../../src/lib/metrics.ts";
 import { BodyFilter } from "../../../src/metrics/body-filter.ts";
 import { FamilyRegister } from "../../../src/metrics/family-register.ts";
 import { canonicalFloat } from "../../../src/metrics/format-conversion.ts";
@@ -11,7 +11,7 @@ import { testLog } from "../../support/test-log.ts";
 /** Runs parts, each a label with its text, through the rules of one answer; each part arrives in chunks of `size`. */
 function filtered(parts: readonly (readonly [string, string])[], formats: PartFormats, size = 1_000_000): string {
   const { log } = testLog();
-  const register = new FamilyRegister(new Measure(), log);
+  const register = new FamilyRegister(new Counter({ name: "duplicates", help: "Duplicates." }), log);
   const out: string[] = [];
   for (const [label, text] of parts) {
     const filter = new BodyFilter(new PartRules(register, label, formats));

@@ -3,12 +3,12 @@ import { expect, test } from "vitest";
 import { DiscoveryRequest } from "../../../src/gen/envoy/service/discovery/v3/discovery.ts";
 import type { IncomingMessage } from "../../../src/lib/grpc/message.ts";
 import type { ServerStreamCall } from "../../../src/lib/grpc/server.ts";
-import { createSdsMetrics } from "../../../src/sds/index.ts";
 import { SdsObserver } from "../../../src/sds/sds-observer.ts";
 import { serveSdsStream } from "../../../src/sds/sds-stream.ts";
 import type { SecretHub, SecretReader } from "../../../src/sds/secret-hub.ts";
 import { parseSecretName, type SecretName } from "../../../src/sds/secret-name.ts";
 import { stateOfTheWorld } from "../../../src/sds/state-of-the-world.ts";
+import { createTestMetrics } from "../../support/agent-metrics.ts";
 import { FakeClock } from "../../support/fake-clock.ts";
 import { testLog } from "../../support/test-log.ts";
 
@@ -36,7 +36,7 @@ test("a message that is read after the stream has failed subscribes to nothing",
     },
     settled: () => undefined,
   } as unknown as SecretHub;
-  const observer = new SdsObserver({ metrics: createSdsMetrics(), log: testLog().log, onEvent: () => undefined });
+  const observer = new SdsObserver({ metrics: createTestMetrics().sds, log: testLog().log, onEvent: () => undefined });
   const call = { requests: requests(), write: () => Promise.resolve() } as unknown as ServerStreamCall;
   const options = { protocol: stateOfTheWorld, hub, parseName: parseSecretName, nextNonce: () => "1", observer };
   const served = serveSdsStream(call, { ...options, clock: new FakeClock() });

@@ -8,7 +8,7 @@ import { Subscriptions } from "../../../../src/xds/subscriptions.ts";
 import { typeUrls } from "../../../../src/xds/protocol/type-url.ts";
 import { FakeClock } from "../../../support/fake-clock.ts";
 import { testLog } from "../../../support/test-log.ts";
-import { createXdsMetrics } from "../../../support/xds-metrics.ts";
+import { createXdsMetrics } from "../../../support/agent-metrics.ts";
 
 const typeUrl = typeUrls.extension;
 

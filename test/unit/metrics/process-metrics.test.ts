@@ -2,20 +2,18 @@
 import { execFileSync } from "node:child_process";
 import { openSync, closeSync } from "node:fs";
 import { expect, test } from "vitest";
-import { processFamilies } from "../../../src/metrics/process-families.ts";
+import { processMetrics } from "../../../src/metrics/process-metrics.ts";
 
-/** By name without what all begin with. */
+/** By name, without the common prefix. */
 function values(): ReadonlyMap<string, number> {
   return new Map(
-    processFamilies().flatMap(({ name, measure }) =>
-      "samples" in measure
-        ? measure.samples().map(({ value }) => [name.replace("istio_agent_process_", ""), value] as const)
-        : [],
+    processMetrics().flatMap((metric) =>
+      metric.samples().map(({ value }) => [metric.name.replace("istio_agent_process_", ""), value] as const),
     ),
   );
 }
 
-test("what the process uses is what the system tells of it", () => {
+test("process metrics have the values that the system reports", () => {
   const seen = values();
   const ulimit = (flag: string): string => execFileSync("sh", ["-c", `ulimit -S ${flag}`], { encoding: "utf8" }).trim();
   expect(seen.get("max_fds")).toBe(Number(ulimit("-n")));

@@ -9,18 +9,23 @@ export interface Limit {
 export interface ProcessLimits {
   readonly openFiles: Limit;
   readonly coreFileBytes: Limit;
+  readonly addressSpaceBytes: Limit;
 }
 
-const unknownLimit: Limit = { soft: undefined, hard: undefined };
+const unlimited: Limit = { soft: undefined, hard: undefined };
 
-/** Reads the text of `/proc/PID/limits`. A limit that it lacks counts as unlimited. Source: proc(5) */
+/** Parses the text of `/proc/PID/limits`. A limit that is not in the text counts as unlimited. Source: proc(5) */
 export function parseLimits(text: string): ProcessLimits {
-  return { openFiles: limitOf(text, "Max open files"), coreFileBytes: limitOf(text, "Max core file size") };
+  return {
+    openFiles: limitOf(text, "Max open files"),
+    coreFileBytes: limitOf(text, "Max core file size"),
+    addressSpaceBytes: limitOf(text, "Max address space"),
+  };
 }
 
 function limitOf(text: string, name: string): Limit {
   const match = new RegExp(`^${name}\\s+(\\S+)\\s+(\\S+)`, "m").exec(text);
-  return match === null ? unknownLimit : { soft: numberOf(match[1]), hard: numberOf(match[2]) };
+  return match === null ? unlimited : { soft: numberOf(match[1]), hard: numberOf(match[2]) };
 }
 
 function numberOf(text: string | undefined): number | undefined {
