@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-import type { EnvoyReadiness } from "../envoy/index.ts";
+import type { EnvoyReadiness } from "../model/envoy-readiness.ts";
 import type { StartPhases } from "./start-phases.ts";
 
 /** Notes, as Envoy is asked for its readiness, which steps of its start it has behind it; as late as it is asked. */

@@ -1,17 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 import type { AgentConfig } from "../config/agent-config.ts";
-import {
-  type EnvoyAdmin,
-  type EnvoyReadiness,
-  type ListenerStanding,
-  loadRunningEnvoy,
-  type RunningEnvoy,
-  type SupervisedEnvoy,
-} from "../envoy/index.ts";
+import { type EnvoyAdmin, loadRunningEnvoy, type RunningEnvoy, type SupervisedEnvoy } from "../envoy/index.ts";
 import { type Clock, deadline } from "../lib/async/clock.ts";
 import { describeError } from "../lib/errors.ts";
 import type { Logger } from "../lib/log/log.ts";
 import { orAborted } from "../lib/async/tasks.ts";
+import type { EnvoyReadiness, ListenerStatus } from "../model/envoy-readiness.ts";
 import type { AgentEnd } from "./agent.ts";
 
 /** What the agent asks of Envoy, and how it ends it; without Envoy there is nothing to ask or to end. */
@@ -26,7 +20,7 @@ export interface EnvoySide {
 
 interface EnvoyReadinessSide {
   read(signal: AbortSignal): Promise<EnvoyReadiness>;
-  listeners(signal: AbortSignal): Promise<ListenerStanding | undefined>;
+  listeners(signal: AbortSignal): Promise<ListenerStatus | undefined>;
   initTargets(signal: AbortSignal): Promise<readonly string[]>;
   failures(): { readonly count: number; readonly last: string };
 }

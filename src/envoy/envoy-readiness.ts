@@ -1,18 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
+import type { EnvoyReadiness, EnvoyState } from "../model/envoy-readiness.ts";
 import type { EnvoyAdmin } from "./admin-client.ts";
 import { parseStats } from "./stats.ts";
-
-export type EnvoyState = "LIVE" | "DRAINING" | "PRE_INITIALIZING" | "INITIALIZING" | "UNKNOWN";
-
-/** What Envoy itself says about being ready. A stat that Envoy does not show yet is undefined; a missing counter is 0. */
-export interface EnvoyReadiness {
-  readonly cdsUpdates: number;
-  readonly cdsRejected: number;
-  readonly ldsUpdates: number;
-  readonly ldsRejected: number;
-  readonly state: EnvoyState | undefined;
-  readonly workersStarted: boolean | undefined;
-}
 
 /** Filters of the two queries. Source: the reference's readiness prober, observed on the wire. */
 const updatesFilter = String.raw`^(cluster_manager\.cds|listener_manager\.lds)\.(update_success|update_rejected)$`;

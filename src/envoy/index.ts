@@ -7,9 +7,7 @@ export type { EnvoyEnd } from "./envoy-end.ts";
 export { EnvoyAdminError, EnvoyExitedError, EnvoyMissingError } from "./envoy-errors.ts";
 export { type EnvoyExit, exitCodeFor } from "./envoy-exit.ts";
 export type { EnvoyProcess } from "./envoy-process.ts";
-export type { EnvoyReadiness, EnvoyState } from "./envoy-readiness.ts";
 export { type SupervisedEnvoy, startEnvoy, type SwapOutcome } from "./envoy-supervisor.ts";
-export type { ListenerStanding } from "./listener-sockets.ts";
 export type { OpenConnections } from "./open-connections.ts";
 
 /** The part of this module that Envoy's exec need not wait for. */

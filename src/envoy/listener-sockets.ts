@@ -1,17 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 import { readListeningSockets } from "../lib/net/listening-sockets.ts";
+import type { ListenerStatus } from "../model/envoy-readiness.ts";
 import type { EnvoyAdmin } from "./admin-client.ts";
 import { EnvoyAdminError } from "./envoy-errors.ts";
-
-/** Envoy's listeners as they stand beside what they were at earlier looks. */
-export interface ListenerStanding {
-  /** Those that take connections from outside of Envoy. */
-  readonly open: number;
-  /** Those that took connections once and that Envoy still shows, but nobody listens any more: name and address. */
-  readonly closed: readonly string[];
-  /** There were listeners besides the agent's own, and all of them were removed. */
-  readonly allRemoved: boolean;
-}
 
 interface Listener {
   readonly name: string;
@@ -48,7 +39,7 @@ export class ListenerSockets {
    * @returns undefined where it cannot be told
    * @throws EnvoyAdminError while the admin interface does not answer
    */
-  async read(signal: AbortSignal): Promise<ListenerStanding | undefined> {
+  async read(signal: AbortSignal): Promise<ListenerStatus | undefined> {
     // in this order: a listener that is removed meanwhile is not taken for a closed one
     const sockets = await this.#sockets();
     const listeners = await this.#shown(signal);

@@ -1,37 +1,112 @@
 // SPDX-License-Identifier: Apache-2.0
 import type { IncomingMessage, ServerResponse } from "node:http";
-import type { Clock } from "../lib/async/clock.ts";
-import type { Logger } from "../lib/log/log.ts";
-import type { AppProber } from "./app-probe.ts";
-import type { Permits } from "./permits.ts";
-import type { ProbeRecord } from "./probe-record.ts";
-import type { ReadinessJudge } from "./readiness-judge.ts";
-import type { StatusConfig } from "./status-config.ts";
-import type { StatusSources } from "./status-sources.ts";
-import type { Turns } from "./turns.ts";
 
-/** What the handlers work with. */
-export interface RouteContext {
-  readonly config: StatusConfig;
-  readonly sources: StatusSources;
-  readonly judge: ReadinessJudge;
-  readonly prober: AppProber;
-  readonly probeRecord: ProbeRecord;
-  readonly clock: Clock;
-  /** For scrapes: each of them keeps some memory and takes its time. */
-  readonly permits: Permits;
-  /** For what takes longer than a probe. */
-  readonly turns: Turns;
-  readonly log: Logger;
-}
-
-/** One request on its way to a handler. */
+/** One request that is being handled. */
 export interface Call {
   readonly request: IncomingMessage;
   readonly response: ServerResponse;
-  /** Decoded once; not to be interpreted further. */
+  /** Decoded once; to be compared as text only. */
   readonly path: string;
+  /** As received, without the question mark. */
   readonly query: string;
-  /** Aborts when the caller has gone. */
+  /** Aborts when the caller has left. */
   readonly signal: AbortSignal;
+}
+
+/** A complete response, small enough to be held in memory. */
+export interface Reply {
+  readonly status: number;
+  readonly headers?: Readonly<Record<string, string>>;
+  readonly body?: string | Uint8Array;
+}
+
+const plainText = { "Content-Type": "text/plain; charset=utf-8", "X-Content-Type-Options": "nosniff" };
+/** Shorter bodies are not compressed. */
+const minCompressedBytes = 1_024;
+/** A caller that has not read its response by then is disconnected. */
+const readWithinMs = 30_000;
+
+/** A short text for a person, in the form of Go's HTTP server. */
+export function textReply(status: number, text: string): Reply {
+  return { status, headers: plainText, body: `${text}\n` };
+}
+
+export function jsonReply(status: number, value: unknown, headers: Reply["headers"] = {}): Reply {
+  const body = `${JSON.stringify(value, undefined, 2)}\n`;
+  return { status, headers: { "Content-Type": "application/json", ...headers }, body };
+}
+
+/** Text that a header may hold: printable ASCII on one line, at most 256 characters. */
+export function headerText(text: string): string {
+  return text.replaceAll(/[^\x20-\x7e]+/g, " ").slice(0, 256);
+}
+
+export const notFound = textReply(404, "404 page not found");
+export const onlyLocalhost = textReply(403, "Only requests from localhost are allowed");
+export const methodNotAllowed = textReply(405, "Method Not Allowed");
+
+/** Sends a reply, compressed where it is long and the caller accepts that. Does nothing when the caller has left. */
+export function sendReply({ request, response }: Pick<Call, "request" | "response">, reply: Reply): void {
+  if (response.destroyed || response.headersSent) return;
+  const { status, headers, body = "" } = reply;
+  const bytes = typeof body === "string" ? Buffer.byteLength(body) : body.byteLength;
+  const accepted = request.headers["accept-encoding"];
+  if (bytes >= minCompressedBytes && typeof accepted === "string" && request.method !== "HEAD") {
+    sendCompressed(response, reply, Buffer.from(body), accepted).catch(() => response.destroy());
+    return;
+  }
+  const length = status === 204 ? undefined : { "Content-Length": bytes };
+  response.writeHead(status, { ...headers, Vary: "Accept-Encoding", ...length });
+  // one write sends header and text together; an empty body must not cause a second one
+  if (bytes === 0) response.end();
+  else response.end(body);
+  if (response.socket !== null && response.socket.writableLength > 0) {
+    response.setTimeout(readWithinMs, () => response.destroy());
+  }
+}
+
+async function sendCompressed(response: ServerResponse, reply: Reply, body: Uint8Array, accepted: string) {
+  const { chooseCoding, createEncoder } = await import("./content-coding.ts");
+  const coding = chooseCoding(accepted);
+  const headers = { ...reply.headers, Vary: "Accept-Encoding" };
+  if (coding === undefined) {
+    response.writeHead(reply.status, { ...headers, "Content-Length": body.byteLength });
+    response.end(body);
+    return;
+  }
+  response.writeHead(reply.status, { ...headers, "Content-Encoding": coding });
+  const encoder = createEncoder(coding);
+  encoder.on("error", () => response.destroy());
+  encoder.pipe(response);
+  encoder.end(body);
+}
+
+/**
+ * Whether a connection's peer is on this pod's loopback. Headers such as X-Forwarded-For do not count.
+ * @param address as the socket reports it: IPv4, IPv6, or IPv4 mapped into IPv6
+ */
+export function isLoopback(address: string | undefined): boolean {
+  if (address === undefined) return false;
+  if (address === "::1") return true;
+  const ipv4 = address.toLowerCase().startsWith("::ffff:") ? address.slice("::ffff:".length) : address;
+  return /^127\.\d{1,3}\.\d{1,3}\.\d{1,3}$/.test(ipv4);
+}
+
+/**
+ * Whether a browser made the request for a page of another site. Any page can have a developer's browser send requests
+ * to this machine's loopback.
+ * Source: Fetch Metadata Request Headers, Sec-Fetch-Site; only browsers send it
+ */
+export function isFromOtherSite({ headers }: Pick<IncomingMessage, "headers">): boolean {
+  const site = headers["sec-fetch-site"];
+  return site !== undefined && site !== "same-origin" && site !== "none";
+}
+
+/**
+ * Whether the Host header names loopback. A page of another site can bypass the browser's same-origin rule with a name
+ * of its own that resolves to loopback.
+ */
+export function hostIsLoopback(host: string | undefined): boolean {
+  const name = (host ?? "").replace(/:\d+$/, "").replace(/^\[(.*)\]$/, "$1");
+  return name === "localhost" || isLoopback(name);
 }

@@ -1,30 +1,30 @@
 // SPDX-License-Identifier: Apache-2.0
 import type { Server, ServerResponse } from "node:http";
 import type { Socket } from "node:net";
-import { isLoopback } from "./caller.ts";
+import { isLoopback } from "./call.ts";
 
-/** Connections in the order in which they are to give way. */
-type Rank = "waiting" | "waiting on loopback" | "answered";
+/** In the order in which connections are closed. */
+const ranks = ["idle", "idle on loopback", "busy"] as const;
 
-const ranks: readonly Rank[] = ["waiting", "waiting on loopback", "answered"];
+type Rank = (typeof ranks)[number];
 
 /**
- * Keeps the number of connections below a limit by closing the one that is missed least: first the one that has waited
- * longest without a whole request, callers from elsewhere before those on loopback, of which Envoy is one; then the one
- * from elsewhere that is being answered for longest. So whoever connects and asks at once, as the kubelet does, is
- * answered, however many connections others hold open.
+ * Keeps the number of connections below a limit. It first closes the connection that has been without a complete request
+ * for the longest time, those on loopback last, of which Envoy is one; then the external one whose request has been
+ * handled for the longest time. So a caller that sends its request at once, as the kubelet does, gets its response,
+ * however many connections others hold open.
  */
 export class ConnectionLimit {
   readonly #limit: number;
   readonly #onFull: () => void;
   readonly #ranked: Readonly<Record<Rank, Set<Socket>>> = {
-    waiting: new Set(),
-    "waiting on loopback": new Set(),
-    answered: new Set(),
+    idle: new Set(),
+    "idle on loopback": new Set(),
+    busy: new Set(),
   };
   #open = 0;
 
-  /** @param onFull called for each connection that had to give way */
+  /** @param onFull called for each connection that is closed */
   constructor(limit: number, onFull: () => void) {
     this.#limit = limit;
     this.#onFull = onFull;
@@ -33,33 +33,33 @@ export class ConnectionLimit {
   watch(server: Server): void {
     server.on("connection", (socket) => {
       this.#open++;
-      this.#waits(socket);
+      this.#idle(socket);
       socket.once("close", () => {
         this.#open--;
         this.#forget(socket);
       });
-      if (this.#open > this.#limit) this.#giveWay(socket);
+      if (this.#open > this.#limit) this.#closeOne(socket);
     });
     server.on("request", ({ socket }, response: ServerResponse) => {
       this.#forget(socket);
-      if (!isLoopback(socket.remoteAddress)) this.#ranked.answered.add(socket);
+      if (!isLoopback(socket.remoteAddress)) this.#ranked.busy.add(socket);
       response.once("close", () => {
         if (socket.destroyed) return;
         this.#forget(socket);
-        this.#waits(socket);
+        this.#idle(socket);
       });
     });
   }
 
-  #waits(socket: Socket): void {
-    this.#ranked[isLoopback(socket.remoteAddress) ? "waiting on loopback" : "waiting"].add(socket);
+  #idle(socket: Socket): void {
+    this.#ranked[isLoopback(socket.remoteAddress) ? "idle on loopback" : "idle"].add(socket);
   }
 
   #forget(socket: Socket): void {
     for (const rank of ranks) this.#ranked[rank].delete(socket);
   }
 
-  #giveWay(newest: Socket): void {
+  #closeOne(newest: Socket): void {
     for (const rank of ranks) {
       for (const socket of this.#ranked[rank]) {
         if (socket === newest) continue;

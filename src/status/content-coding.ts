@@ -2,13 +2,12 @@
 import type { Transform } from "node:stream";
 import { constants, createGzip, createZstdCompress } from "node:zlib";
 
-/** The codings that answers are sent in, besides plain. */
 export type ContentCoding = "zstd" | "gzip";
 
 /**
- * The coding that the caller likes best; zstd where it likes both the same. Undefined sends plain.
- * @param header `Accept-Encoding` as it came
- * Source: RFC 9110 section 12.5.3; the preference as observed with pilot-agent
+ * The coding with the highest weight; zstd where both have the same. Undefined means uncompressed.
+ * @param header `Accept-Encoding` as received
+ * Source: RFC 9110 section 12.5.3; the preference for zstd as observed with pilot-agent
  */
 export function chooseCoding(header: string | undefined): ContentCoding | undefined {
   const weights = new Map<string, number>();
@@ -23,7 +22,7 @@ export function chooseCoding(header: string | undefined): ContentCoding | undefi
   return zstd >= gzip ? "zstd" : "gzip";
 }
 
-/** Compresses off the event loop, fast rather than small. */
+/** Compresses outside of the event loop, for speed rather than size. */
 export function createEncoder(coding: ContentCoding): Transform {
   if (coding === "gzip") return createGzip({ level: 1 });
   return createZstdCompress({ params: { [constants.ZSTD_c_compressionLevel]: 1 } });

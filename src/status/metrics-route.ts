@@ -1,17 +1,24 @@
 // SPDX-License-Identifier: Apache-2.0
 import type { ServerResponse } from "node:http";
 import type { Writable } from "node:stream";
-import type { Call, RouteContext } from "./call.ts";
-import { isLoopback } from "./caller.ts";
-import { onlyLocalhost, sendReply } from "./reply.ts";
-import type { ScrapeSink } from "./status-sources.ts";
+import type { Semaphore } from "../lib/async/semaphore.ts";
+import { type Call, isLoopback, onlyLocalhost, sendReply } from "./call.ts";
+import type { StatusConfig } from "./status-config.ts";
+import type { ScrapeSink, StatusSources } from "./status-sources.ts";
 
-/** A scraper that takes nothing for this long is let go. */
+interface ScrapeContext {
+  readonly config: Pick<StatusConfig, "metricsLocalhostOnly">;
+  readonly sources: Pick<StatusSources, "metrics">;
+  /** A scrape takes memory and time, so few run at once. */
+  readonly scrapes: Semaphore;
+}
+
+/** A scraper that reads nothing for this long is disconnected. */
 const stalledAfterMs = 10_000;
 const slowAfterMs = 250;
 
-/** Answers a scrape: always 200, with whatever could be had. */
-export async function answerMetrics({ config, sources, permits }: RouteContext, call: Call): Promise<void> {
+/** Responds to a scrape with 200 and all metrics that could be read. */
+export async function handleScrape({ config, sources, scrapes }: ScrapeContext, call: Call): Promise<void> {
   const { request, response, query, signal } = call;
   if (config.metricsLocalhostOnly && !isLoopback(request.socket.remoteAddress)) {
     sendReply(call, onlyLocalhost);
@@ -19,13 +26,13 @@ export async function answerMetrics({ config, sources, permits }: RouteContext, 
   }
   const { accept, "user-agent": userAgent, "x-prometheus-scrape-timeout-seconds": timeout } = request.headers;
   const timeoutSeconds = typeof timeout === "string" ? timeout : undefined;
-  using permit = await permits.acquire(signal);
-  const output = new ScrapeOutput(response, await encoderFor(call), permit);
+  using place = await scrapes.acquire(signal);
+  const output = new ScrapeOutput(response, await encoderFor(call), place);
   await sources.metrics.scrape({ accept, userAgent, timeoutSeconds, query }, output, signal);
   output.end();
 }
 
-/** zlib is loaded for the first scraper that wants it. */
+/** zlib is loaded for the first scraper that accepts compression. */
 async function encoderFor({ request }: Call): Promise<Encoder | undefined> {
   const header = request.headers["accept-encoding"];
   if (typeof header !== "string") return undefined;
@@ -39,15 +46,16 @@ interface Encoder {
   readonly stream: Writable & { pipe(destination: ServerResponse): unknown };
 }
 
-/** The answer of a scrape on its way out, compressed where the scraper likes that. */
+/** Sends the response of a scrape, compressed where the scraper accepts that. */
 class ScrapeOutput implements ScrapeSink {
   readonly #response: ServerResponse;
   readonly #encoder: Encoder | undefined;
   readonly #target: Writable;
-  readonly #permit: Disposable;
+  readonly #place: Disposable;
 
-  constructor(response: ServerResponse, encoder: Encoder | undefined, permit: Disposable) {
-    this.#permit = permit;
+  /** @param place in the semaphore; freed early when the scraper reads slowly */
+  constructor(response: ServerResponse, encoder: Encoder | undefined, place: Disposable) {
+    this.#place = place;
     this.#response = response;
     this.#encoder = encoder;
     this.#target = encoder?.stream ?? response;
@@ -62,23 +70,23 @@ class ScrapeOutput implements ScrapeSink {
     this.#response.writeHead(200, coding === undefined ? headers : { ...headers, "Content-Encoding": coding });
   }
 
-  /** Resolves when the piece has left this process, so that its memory can be used for the next. */
+  /** Resolves when the piece has left this process, so that its memory can be reused. */
   write(piece: Uint8Array): Promise<void> {
     return new Promise((resolve, reject) => {
       const response = this.#response;
       if (response.destroyed) {
-        reject(new Error("the scraper has gone"));
+        reject(new Error("the scraper has left"));
         return;
       }
-      const onStalled = (): void => {
-        // a scraper that reads slowly is no reason for the next one to wait
-        this.#permit[Symbol.dispose]();
+      const onSlow = (): void => {
+        // a scraper that reads slowly does not block the next one
+        this.#place[Symbol.dispose]();
         response.setTimeout(stalledAfterMs, () => response.destroy());
       };
       const onClosed = (): void => {
-        reject(new Error("the scraper has gone or does not take the answer"));
+        reject(new Error("the scraper has left or does not read its response"));
       };
-      response.once("timeout", onStalled);
+      response.once("timeout", onSlow);
       response.setTimeout(slowAfterMs);
       response.once("close", onClosed);
       this.#target.write(piece, (error) => {

@@ -1,44 +1,105 @@
 // SPDX-License-Identifier: Apache-2.0
 import type { IncomingMessage, RequestListener, ServerResponse } from "node:http";
 import type { Socket } from "node:net";
+import type { Clock } from "../lib/async/clock.ts";
+import type { Semaphore } from "../lib/async/semaphore.ts";
 import { describeError } from "../lib/errors.ts";
-import { answerAppProbe } from "./app-probe-route.ts";
-import type { Call, RouteContext } from "./call.ts";
-import { isFromOtherSite, isLoopback } from "./caller.ts";
-import type { DebugRoutes } from "./debug-routes.ts";
-import { answerMetrics } from "./metrics-route.ts";
-import { answerReadiness } from "./readiness-route.ts";
-import { ReadinessWait } from "./readiness-wait.ts";
-import { methodNotAllowed, notFound, onlyLocalhost, type Reply, sendReply, textReply } from "./reply.ts";
-import { parseRequestTarget } from "./request-path.ts";
+import type { Logger } from "../lib/log/log.ts";
+import {
+  type Call,
+  isFromOtherSite,
+  isLoopback,
+  methodNotAllowed,
+  notFound,
+  onlyLocalhost,
+  type Reply,
+  sendReply,
+  textReply,
+} from "./call.ts";
+import type { DebugRoutes } from "./debug/debug-routes.ts";
+import { handleScrape } from "./metrics-route.ts";
+import { AppProbeRoute } from "./probes/app-probe-route.ts";
+import type { AppProber } from "./probes/app-prober.ts";
+import type { ReadinessJudge } from "./readiness/readiness-judge.ts";
+import { createReadinessRoute } from "./readiness/readiness-route.ts";
+import type { StatusConfig } from "./status-config.ts";
+import type { StatusSources } from "./status-sources.ts";
 
-type Handler = (call: Call) => Promise<void>;
+export interface RoutesContext {
+  readonly config: StatusConfig;
+  readonly sources: StatusSources;
+  readonly judge: ReadinessJudge;
+  readonly prober: AppProber;
+  readonly scrapes: Semaphore;
+  /** Waited for by requests that take longer than a probe: one of them starts in each turn of the event loop. */
+  readonly slowTurn: () => Promise<void>;
+  readonly clock: Clock;
+  readonly log: Logger;
+}
+
+type Handler = (call: Call) => Promise<void> | void;
 
 export interface Routes extends Disposable {
-  /** Answers every request; nothing that a caller sends, and no handler that throws, gets past this function. */
+  /** Handles every request. No request, and no handler that throws, can make it throw. */
   readonly handle: RequestListener;
 }
 
-export function createRoutes(context: RouteContext): Routes {
-  const debug = lazyDebugRoutes(context);
-  const find = createFinder(context, debug);
+export function createRoutes(context: RoutesContext): Routes {
+  const { config, sources, log, prober, clock, slowTurn } = context;
+  const appProbes = new AppProbeRoute({ probes: config.appProbes, prober, clock, log });
+  const debug = lazyDebugRoutes(context, appProbes);
+  const slow = (handler: Handler): Handler => afterTurn(slowTurn, handler);
+  const scrape = slow((call) => handleScrape(context, call));
+  const quit = control(() => {
+    log.info("quit requested");
+    sources.quit();
+  });
+  const drain = control(() => {
+    log.info("drain requested");
+    sources.drain();
+  });
+  const exact = new Map<string, Handler>([
+    ["/healthz/ready", createReadinessRoute({ ...context, terminating: sources.terminating })],
+    ["/stats/prometheus", scrape],
+    ["/metrics", scrape],
+    ["/quitquitquit", quit],
+    ["/drain", drain],
+  ]);
+  const handleDebug = slow(debug.handle);
+
+  const find = (path: string): Handler => {
+    const found = exact.get(path);
+    if (found !== undefined) return found;
+    if (path === "/app-health" || path === "/app-lifecycle")
+      return (call) => sendReply(call, redirect(call, `${path}/`));
+    if (/^\/app-(health|lifecycle)\//.test(path)) return (call) => appProbes.handle(call);
+    const isDebug = path === "/" || path === "/debug" || path.startsWith("/debug/");
+    return isDebug && config.debug ? handleDebug : (call) => sendReply(call, notFound);
+  };
+  return { handle: oneAtATime(createListener(find, log)), [Symbol.dispose]: debug[Symbol.dispose] };
+}
+
+/** A caller that pipelines requests gets the next response when it has received the one before. */
+function oneAtATime(handle: RequestListener): RequestListener {
   const latest = new WeakMap<Socket, ServerResponse>();
-  const handle: RequestListener = (request, response) => {
+  return (request, response) => {
     const { socket } = request;
-    const before = latest.get(socket);
+    const previous = latest.get(socket);
     latest.set(socket, response);
-    // a caller that asks on without reading its answers waits for itself, and keeps nothing busy meanwhile
-    if (before === undefined || before.closed) answer(request, response);
+    if (previous === undefined || previous.closed) handle(request, response);
     else {
-      before.once("close", () => {
-        answer(request, response);
+      previous.once("close", () => {
+        handle(request, response);
       });
     }
   };
-  const answer: RequestListener = (request, response) => {
-    const gone = new AbortController();
+}
+
+function createListener(find: (path: string) => Handler, log: Logger): RequestListener {
+  return (request, response) => {
+    const left = new AbortController();
     response.once("close", () => {
-      gone.abort(new Error("the caller has gone"));
+      left.abort(new Error("the caller has left"));
     });
     response.on("error", () => undefined);
     const target = parseRequestTarget(request.url ?? "");
@@ -47,30 +108,41 @@ export function createRoutes(context: RouteContext): Routes {
       return;
     }
     if (target.kind === "unclean") {
-      sendReply({ request, response }, redirect(request, target.location));
+      sendReply({ request, response }, redirect({ request }, target.location));
       return;
     }
-    const call = { request, response, path: target.path, query: target.query, signal: gone.signal };
-    find(call)(call).catch((error: unknown) => {
-      if (gone.signal.aborted && !response.writableFinished) {
-        context.log.debug("caller left before its response was complete", { path: target.path });
+    const { path, query } = target;
+    const call = { request, response, path, query, signal: left.signal };
+    run(find(path), call).catch((error: unknown) => {
+      if (left.signal.aborted && !response.writableFinished) {
+        log.debug("caller left before its response was complete", { path });
         return;
       }
-      context.log.error("a status request failed", { path: target.path, reason: describeError(error) });
+      log.error("status request failed", { path, reason: describeError(error) });
       if (response.headersSent) response.destroy();
       else sendReply(call, textReply(500, "500 Internal Server Error"));
     });
   };
-  return { handle, [Symbol.dispose]: debug[Symbol.dispose] };
 }
 
-/** What is for people is loaded when the first of them asks. */
-function lazyDebugRoutes(context: RouteContext): { readonly answer: Handler } & Disposable {
+async function run(handler: Handler, call: Call): Promise<void> {
+  await handler(call);
+}
+
+/** The debug code is loaded for the first debug request. */
+function lazyDebugRoutes(
+  { sources, judge, clock }: RoutesContext,
+  appProbes: AppProbeRoute,
+): { readonly handle: Handler } & Disposable {
   let loaded: Promise<DebugRoutes> | undefined;
+  const load = async (): Promise<DebugRoutes> => {
+    const { createDebugRoutes } = await import("./debug/debug-routes.ts");
+    return createDebugRoutes({ sources, judge, clock, probeResults: () => appProbes.results() });
+  };
   return {
-    async answer(call) {
-      loaded ??= import("./debug-routes.ts").then(({ createDebugRoutes }) => createDebugRoutes(context));
-      await (await loaded).answer(call);
+    async handle(call) {
+      loaded ??= load();
+      await (await loaded).handle(call);
     },
     [Symbol.dispose]() {
       void loaded?.then((routes) => {
@@ -80,71 +152,28 @@ function lazyDebugRoutes(context: RouteContext): { readonly answer: Handler } & 
   };
 }
 
-function createFinder(context: RouteContext, debug: { readonly answer: Handler }): (call: Call) => Handler {
-  const { config, sources, log, judge, clock, turns } = context;
-  const wait = new ReadinessWait({ judge, clock, terminating: sources.terminating });
-  const exact = new Map<string, Handler>([
-    [
-      "/healthz/ready",
-      async (call) => {
-        if (call.request.headers["prefer"] !== undefined) await wait.untilReady(call);
-        await answerReadiness(context, call);
-      },
-    ],
-    ["/stats/prometheus", later(turns, (call) => answerMetrics(context, call))],
-    ["/metrics", later(turns, (call) => answerMetrics(context, call))],
-    [
-      "/quitquitquit",
-      control(() => {
-        log.info("quit requested");
-        sources.quit();
-      }),
-    ],
-    [
-      "/drain",
-      control(() => {
-        log.info("drain requested");
-        sources.drain();
-      }),
-    ],
-  ]);
-  const probes = new Map(Object.entries(config.appProbes));
-  const people = later(turns, debug.answer);
-  return ({ path }) => {
-    const found = exact.get(path);
-    if (found !== undefined) return found;
-    for (const root of ["/app-health", "/app-lifecycle"]) {
-      if (path === root) return (call) => reply(call, redirect(call.request, `${root}/`));
-      if (path.startsWith(`${root}/`)) return (call) => answerAppProbe(context, probes.get(path), call);
-    }
-    const forPeople = path === "/" || path === "/debug" || path.startsWith("/debug/");
-    return forPeople && config.debug ? people : (call) => reply(call, notFound);
-  };
-}
-
-/** For what takes longer than a probe, and may wait for its turn. */
-function later(turns: RouteContext["turns"], handler: Handler): Handler {
+function afterTurn(turn: () => Promise<void>, handler: Handler): Handler {
   return async (call) => {
-    await turns.next();
+    await turn();
     if (!call.signal.aborted) await handler(call);
   };
 }
 
-/** For a POST from loopback. The answer leaves before the thing that was asked for begins. */
+/** For a POST from loopback. The action starts when the response has been sent. */
 function control(act: () => void): Handler {
   return async (call) => {
     const { request, response } = call;
-    if (!isLoopback(request.socket.remoteAddress) || isFromOtherSite(request)) await reply(call, onlyLocalhost);
-    else if (request.method !== "POST") await reply(call, methodNotAllowed);
+    if (!isLoopback(request.socket.remoteAddress) || isFromOtherSite(request)) sendReply(call, onlyLocalhost);
+    else if (request.method !== "POST") sendReply(call, methodNotAllowed);
     else {
-      await reply(call, { status: 200, headers: { "Content-Type": "text/plain; charset=utf-8" }, body: "OK" });
-      await sent(response);
+      sendReply(call, { status: 200, headers: { "Content-Type": "text/plain; charset=utf-8" }, body: "OK" });
+      await untilSent(response);
       act();
     }
   };
 }
 
-function sent(response: ServerResponse): Promise<void> {
+function untilSent(response: ServerResponse): Promise<void> {
   return new Promise((resolve) => {
     if (response.writableFinished || response.destroyed) resolve();
     else {
@@ -154,17 +183,60 @@ function sent(response: ServerResponse): Promise<void> {
   });
 }
 
-function reply(call: Call, answer: Reply): Promise<void> {
-  sendReply(call, answer);
-  return Promise.resolve();
-}
-
-/** 307 keeps the method, so that a POST does not arrive as a GET. */
-function redirect(request: IncomingMessage, path: string): Reply {
+/** 307 keeps the method: a POST does not become a GET. */
+function redirect({ request }: { readonly request: IncomingMessage }, path: string): Reply {
   // browsers read /\ as //, which would lead to another host
   const location = path.replaceAll("\\", "%5C");
-  const hasBody = request.method === "GET" || request.method === "HEAD";
+  if (request.method !== "GET" && request.method !== "HEAD") return { status: 307, headers: { Location: location } };
   const headers = { Location: location, "Content-Type": "text/html; charset=utf-8" };
-  const link = `<a href="${location.replaceAll(/[&<>"']/g, (char) => `&#${String(char.charCodeAt(0))};`)}">Temporary Redirect</a>.\n`;
-  return hasBody ? { status: 307, headers, body: link } : { status: 307, headers: { Location: location } };
+  const escaped = location.replaceAll(/[&<>"']/g, (char) => `&#${String(char.charCodeAt(0))};`);
+  return { status: 307, headers, body: `<a href="${escaped}">Temporary Redirect</a>.\n` };
+}
+
+export type RequestTarget =
+  /** The path decoded once, to be compared as text; the query as received, without the question mark. */
+  | { readonly kind: "path"; readonly path: string; readonly query: string }
+  /** The path has empty or dot segments: the caller is redirected to the clean path, and no handler runs. */
+  | { readonly kind: "unclean"; readonly location: string }
+  | { readonly kind: "malformed" };
+
+/**
+ * Parses the target of a request line as text, without a URL parser: that would fold `..` and `%2e%2e`, and a request
+ * for `/healthz/ready/../../quitquitquit`, which Envoy forwards from other pods, would stop this one.
+ * @param target as on the request line: origin form, or absolute form with scheme and authority
+ * Source: Go's http.ServeMux, as observed with pilot-agent
+ */
+export function parseRequestTarget(target: string): RequestTarget {
+  const origin = target.startsWith("/") ? target : originForm(target);
+  if (origin === undefined) return { kind: "malformed" };
+  const mark = origin.indexOf("?");
+  const rawPath = mark < 0 ? origin : origin.slice(0, mark);
+  const query = mark < 0 ? "" : origin.slice(mark + 1);
+  const clean = cleanPath(rawPath);
+  if (clean !== rawPath) return { kind: "unclean", location: mark < 0 ? clean : `${clean}?${query}` };
+  try {
+    return { kind: "path", path: decodeURIComponent(rawPath), query };
+  } catch {
+    return { kind: "malformed" };
+  }
+}
+
+/** The path and query of `http://authority/path?query`; undefined for anything else, such as `*`. */
+function originForm(target: string): string | undefined {
+  const match = /^[a-z][a-z0-9+.-]*:\/\/[^/?#]*(.*)$/i.exec(target);
+  if (match === null) return undefined;
+  const rest = match[1] ?? "";
+  return rest.startsWith("/") ? rest : `/${rest}`;
+}
+
+/** Folds literal empty, `.` and `..` segments; encoded ones are ordinary text. */
+function cleanPath(path: string): string {
+  const kept: string[] = [];
+  const segments = path.split("/").slice(1);
+  for (const segment of segments) {
+    if (segment === "..") kept.pop();
+    else if (segment !== "" && segment !== ".") kept.push(segment);
+  }
+  const trailingSlash = kept.length > 0 && path.endsWith("/");
+  return `/${kept.join("/")}${trailingSlash ? "/" : ""}`;
 }

@@ -1,27 +1,27 @@
 // SPDX-License-Identifier: Apache-2.0
 
 export interface StatusConfig {
-  /** Of the status server; 0 turns it off. */
+  /** Of the status server; 0 disables it. */
   readonly port: number;
-  /** Application probes by the path under which they are asked for, such as `/app-health/web/livez`. */
+  /** Application probes by the path of the kubelet's request, such as `/app-health/web/livez`. */
   readonly appProbes: Readonly<Record<string, AppProbe>>;
   /** Where the application is: the pod's IP, or a loopback name. */
   readonly appHost: string;
-  /** The address that application probes come from, which traffic capture leaves alone. */
+  /** The source address of application probes, which traffic capture ignores. */
   readonly probeSourceAddress: string;
   readonly probeKeepalive: boolean;
   readonly probeHttp2: boolean;
-  /** Metrics only for callers on loopback. */
+  /** Serves metrics to callers on loopback only. */
   readonly metricsLocalhostOnly: boolean;
   readonly scrape: ScrapeConfig;
   readonly readiness: ReadinessMode;
-  /** Serves `/debug/...` and the status page to callers on loopback. */
+  /** Serves `/debug/...` and the status page, to callers on loopback only. */
   readonly debug: boolean;
 }
 
 /**
- * `compatible`: once Envoy has been live, its state is not held against the pod, as with pilot-agent. `strict`: every
- * answer tells Envoy's state of now. Holds, such as an expired certificate, and the end of the agent always count.
+ * `compatible`: Envoy's state counts until Envoy is live, as with pilot-agent. `strict`: Envoy's present state always
+ * counts. Holds, such as an expired certificate, and the agent's shutdown count in both modes.
  */
 export type ReadinessMode = "compatible" | "strict";
 
@@ -36,7 +36,7 @@ export type AppProbeHandler =
   | { readonly kind: "grpc"; readonly port: number; readonly service: string };
 
 export interface ScrapeConfig {
-  /** Envoy's own metrics; undefined leaves them out. */
+  /** Of Envoy's own metrics; undefined leaves them out. */
   readonly envoyPort: number | undefined;
   readonly targets: readonly ScrapeTarget[];
 }
@@ -46,6 +46,6 @@ export interface ScrapeTarget {
   readonly host: string;
   readonly scheme: "http" | "https";
   readonly port: number;
-  /** With its query. */
+  /** With its query, if any. */
   readonly path: string;
 }

@@ -1,37 +1,126 @@
 // SPDX-License-Identifier: Apache-2.0
-import type { Inspection } from "./inspection.ts";
-import type { ReadinessSources } from "./readiness-judge.ts";
+// What the status server shows and triggers. `agent/` connects each part to the module that has it.
+import type { EnvoyReadiness, ListenerStatus } from "../model/envoy-readiness.ts";
+import type { PendingHold } from "../model/readiness.ts";
+import type { EndedPhase, ReadinessCheck } from "./readiness/readiness-report.ts";
 
-/** A request for the merged metrics, as the scraper made it. */
-export interface ScrapeRequest {
-  readonly accept: string | undefined;
-  readonly userAgent: string | undefined;
-  /** `X-Prometheus-Scrape-Timeout-Seconds` as it came. */
-  readonly timeoutSeconds: string | undefined;
-  /** As it came, without the question mark. */
-  readonly query: string;
+export interface StatusSources extends ReadinessSources {
+  readonly metrics: MetricsSource;
+  /** Stops the agent without a drain. */
+  readonly quit: () => void;
+  /** Starts a drain of Envoy and returns at once. Called for each request. */
+  readonly drain: () => void;
+  /** What the debug endpoints show besides readiness. */
+  readonly inspect?: Inspection;
 }
 
-/** Takes the answer of a scrape piece by piece. */
-export interface ScrapeSink {
-  /** Called once, before the first piece. */
-  begin(contentType: string): void;
-  /** Resolves when the memory of the piece may be used again. @throws when the scraper has gone */
-  write(piece: Uint8Array): Promise<void>;
+/** What readiness depends on. */
+export interface ReadinessSources {
+  /** What other modules wait for, such as the workload certificate. */
+  readonly holds: { pending(): readonly PendingHold[] };
+  /** Undefined when the agent runs without Envoy. */
+  readonly envoy: EnvoyReadinessSource | undefined;
+  /** Why the agent shuts down, such as `received signal: SIGTERM`; undefined while it does not. */
+  readonly terminating: () => string | undefined;
+  /** Called once, when the pod is ready for the first time. */
+  readonly onFirstReady: () => void;
+  /** Files that must exist, such as the certificates that a proxyless application reads. */
+  readonly requiredFiles?: readonly string[];
+  /** Called with Envoy's conditions while it cannot serve; with undefined when it can. */
+  readonly onEnvoySeen?: (check: ReadinessCheck | undefined) => void;
+  /** The completed steps of the start. */
+  readonly startPhases?: () => readonly EndedPhase[];
+}
+
+export interface EnvoyReadinessSource {
+  /** @throws while Envoy's admin interface does not respond */
+  read(signal: AbortSignal): Promise<EnvoyReadiness>;
+  /** Remembers what it read, for comparison with the next read. Undefined where it cannot be known. @throws as `read` */
+  listeners?(signal: AbortSignal): Promise<ListenerStatus | undefined>;
+  /** What Envoy waits for before it starts its workers, as Envoy names it. @throws as `read` */
+  initTargets?(signal: AbortSignal): Promise<readonly string[]>;
+  /** How often Envoy has failed so far, and how it exited the last time. */
+  failures?(): { readonly count: number; readonly last: string };
 }
 
 export interface MetricsSource {
-  /** Writes the merged metrics to the sink; what fails of them is counted and left out. */
+  /** Writes the merged metrics to the sink. Parts that fail are counted and left out. */
   scrape(request: ScrapeRequest, sink: ScrapeSink, signal: AbortSignal): Promise<void>;
 }
 
-/** What the status server tells and sets off; `agent/` fits each part to the module that knows. */
-export interface StatusSources extends ReadinessSources {
-  readonly metrics: MetricsSource;
-  /** Ends the agent at once, without a drain. */
-  readonly quit: () => void;
-  /** Starts to drain Envoy; returns at once. Called for each request, so it must bear repetition. */
-  readonly drain: () => void;
-  /** What the debug endpoints tell beyond readiness. */
-  readonly inspect?: Inspection;
+/** A request for the merged metrics. */
+export interface ScrapeRequest {
+  readonly accept: string | undefined;
+  readonly userAgent: string | undefined;
+  /** `X-Prometheus-Scrape-Timeout-Seconds` as received. */
+  readonly timeoutSeconds: string | undefined;
+  /** As received, without the question mark. */
+  readonly query: string;
+}
+
+/** Takes the response of a scrape in pieces. */
+export interface ScrapeSink {
+  /** Called once, before the first piece. */
+  begin(contentType: string): void;
+  /** Resolves when the memory of the piece may be reused. @throws when the scraper has left */
+  write(piece: Uint8Array): Promise<void>;
+}
+
+/** What the debug endpoints and the status page show besides readiness. Absent parts are left out there. */
+export interface Inspection {
+  readonly version?: string;
+  readonly certificates?: () => readonly CertificateFacts[];
+  readonly xds?: () => XdsFacts;
+  /** The node as Envoy and the control plane know it, as a JSON value. */
+  readonly node?: () => unknown;
+  /** The effective configuration as a JSON value, without secrets. */
+  readonly configuration?: () => unknown;
+  /** The table of the DNS proxy in pilot-agent's format; undefined while there is none. */
+  readonly nameTable?: () => unknown;
+  /** Progress of a drain, in a word or two. */
+  readonly drain?: () => string;
+  readonly logLevels?: LogLevelControl;
+}
+
+/** A certificate or root in use, without any part of a key. */
+export interface CertificateFacts {
+  /** As in SDS: `default`, `ROOTCA`. */
+  readonly resourceName: string;
+  readonly spiffeId?: string;
+  readonly serial?: string;
+  readonly notBeforeMs?: number;
+  readonly notAfterMs: number;
+}
+
+/** The configuration that passes between the control plane and Envoy. */
+export interface XdsFacts {
+  readonly connected: boolean;
+  readonly types: readonly XdsTypeFacts[];
+  /** Set while Envoy is served from the cache because the control plane is unreachable. */
+  readonly cache?: { readonly servingSinceMs: number; readonly savedAtMs: number };
+}
+
+export interface XdsTypeFacts {
+  readonly typeUrl: string;
+  /** In use; empty when there is none, or when the protocol has none for a type as a whole. */
+  readonly version?: string;
+  /** Set while the last update is rejected. */
+  readonly refusal?: XdsRefusalFacts;
+}
+
+export interface XdsRefusalFacts {
+  readonly version: string;
+  /** Of the first rejection since the last accepted update. */
+  readonly sinceMs: number;
+  /** The rejected resources, as far as they are known. */
+  readonly resources: readonly string[];
+  /** Envoy's error message. */
+  readonly reason: string;
+}
+
+/** The minimum level that is logged, by scope; `default` for scopes without a level of their own. */
+export interface LogLevelControl {
+  read(): ReadonlyMap<string, string>;
+  /** Overrides the configured level; undefined restores it. */
+  override(scope: string, level: string | undefined): void;
 }

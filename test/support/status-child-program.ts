@@ -30,7 +30,14 @@ const log = createLogger(
 );
 const deps = { log, clock: systemClock };
 const metrics = createTestMetrics();
-const live = { cdsUpdates: 1, cdsRejected: 0, ldsUpdates: 1, ldsRejected: 0, state: "LIVE", workersStarted: true };
+const live = {
+  cdsUpdates: 1,
+  cdsRejected: 0,
+  ldsUpdates: 1,
+  ldsRejected: 0,
+  state: "LIVE",
+  workersStarted: true,
+} as const;
 const server = await listenStatus(
   config,
   {

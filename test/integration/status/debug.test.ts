@@ -5,7 +5,7 @@ import type { LogLevelControl } from "../../../src/status/index.ts";
 import { answer, startFakeApp } from "../../fakes/fake-app.ts";
 import { eventually } from "../../support/eventually.ts";
 import { rawHttp } from "../../support/raw-http.ts";
-import type { EventLoopReport } from "../../../src/status/profiles.ts";
+import type { EventLoopReport } from "../../../src/status/debug/profiles.ts";
 import { startStatus } from "./status-fixture.ts";
 
 const outsideAddress = Object.values(networkInterfaces())
@@ -83,7 +83,7 @@ test("a log level is changed for a while and comes back by itself", async () => 
     expect((await post(wrong)).status).toBe(400);
   }
   expect(overridden.size).toBe(0);
-  expect(await (await post("sds=debug&for=200ms")).text()).toContain("sds: debug (for a while)");
+  expect(await (await post("sds=debug&for=200ms")).text()).toContain("sds: debug (temporary)");
   expect(overridden.get("sds")).toBe("debug");
   await eventually(() => expect(overridden.size).toBe(0), { withinMs: 2_000 });
   await post("level=debug&for=1h");

@@ -35,9 +35,9 @@ test.each([
   }
   expect(results).toEqual([
     ["", 200, ""],
-    ["off", 500, "the health service answered NOT_SERVING"],
+    ["off", 500, "the health service responded with NOT_SERVING"],
     ["on", 200, ""],
-    ["odd", 500, "the health service answered UNKNOWN"],
+    ["odd", 500, "the health service responded with UNKNOWN"],
     ["none", 500, expect.stringContaining("NOT_FOUND")],
   ]);
   expect(app.asked[0]?.userAgent).toMatch(/^kube-probe\/1\.34/);
@@ -54,10 +54,12 @@ test("a server without the health service, one that hangs, and one that is none"
   await using bare = await startFakeHealth({ implemented: false });
   expect((await probe(bare.port)).reason).toContain("does not implement the gRPC health protocol");
   await using hanging = await startFakeHealth({ hangs: true });
-  expect((await probe(hanging.port, "", { timeoutMs: 300 })).reason).toContain("no answer within the probe's timeout");
+  expect((await probe(hanging.port, "", { timeoutMs: 300 })).reason).toContain(
+    "no response within the probe's timeout",
+  );
   await using web = await startFakeApp(answer(200));
   expect((await probe(web.port, "", { timeoutMs: 1_000 })).status).toBe(500);
   await using silent = await listening(createServer());
   const made = await probe(silent.port, "", { timeoutMs: 300 });
-  expect([made.status, made.reason]).toEqual([500, expect.stringContaining("no answer within the probe's timeout")]);
+  expect([made.status, made.reason]).toEqual([500, expect.stringContaining("no response within the probe's timeout")]);
 });

@@ -144,8 +144,8 @@ test("P16 a 204 is passed through, also when the application sends a body after 
 
 test.each([
   [5, 200, null],
-  [6, 500, /too many interim answers/],
-  [5_000, 500, /too many interim answers/],
+  [6, 500, /too many interim responses/],
+  [5_000, 500, /too many interim responses/],
 ])("an application that sends %s interim answers first is answered with %s", async (count, expected, reason) => {
   await using server = await listening(
     createServer((socket) => {
@@ -168,7 +168,7 @@ test("what the application does wrong is told apart from what the agent cannot d
   await using reset = await startFakeApp((request) => request.socket.destroy());
   const cases = [
     { handler: http(1, "/"), config: {}, fault: "app", reason: /ECONNREFUSED/ },
-    { handler: http(slow.port, "/"), config: {}, fault: "app", reason: /no answer within the probe's timeout/ },
+    { handler: http(slow.port, "/"), config: {}, fault: "app", reason: /no response within the probe's timeout/ },
     { handler: http(reset.port, "/"), config: {}, fault: "app", reason: /socket hang up|ECONNRESET/ },
     {
       handler: http(slow.port, "/"),

@@ -113,7 +113,7 @@ type Stream = ServerHttp2Stream;
 
 const oddities: readonly (readonly [string, (stream: Stream) => void, number, RegExp | undefined])[] = [
   ["resets the stream at once", (stream) => stream.close(constants.NGHTTP2_REFUSED_STREAM), 500, /REFUSED_STREAM/],
-  ["gives up the connection", (stream) => stream.session?.destroy(), 500, /closed the stream without an answer/],
+  ["gives up the connection", (stream) => stream.session?.destroy(), 500, /closed the stream without a response/],
   [
     "does not end its answer",
     (stream) => {
@@ -121,7 +121,7 @@ const oddities: readonly (readonly [string, (stream: Stream) => void, number, Re
       stream.write("half");
     },
     500,
-    /no answer within/,
+    /no response within/,
   ],
   [
     "sends hints first",
@@ -167,5 +167,5 @@ test("an application that speaks no TLS, or goes silent in the handshake, is tol
     await using status = await startStatus({ appProbes: { [live]: { handler, timeoutMs: 500 } } });
     reasons.push((await fetch(status.url(live))).headers.get("x-attache-probe-reason"));
   }
-  expect(reasons).toEqual(["TLS: wrong version number", "no answer within the probe's timeout"]);
+  expect(reasons).toEqual(["TLS: wrong version number", "no response within the probe's timeout"]);
 });

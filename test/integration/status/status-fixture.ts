@@ -2,16 +2,11 @@
 import { systemClock } from "../../../src/lib/async/clock.ts";
 import type { LogRecord } from "../../../src/lib/log/log.ts";
 import { lazyMergedScrape } from "../../../src/metrics/index.ts";
-import { createTestMetrics } from "../../support/agent-metrics.ts";
+import type { EnvoyReadiness } from "../../../src/model/envoy-readiness.ts";
 import { Readiness } from "../../../src/model/readiness.ts";
-import {
-  type EnvoyReadiness,
-  listenStatus,
-  type StatusConfig,
-  type StatusServer,
-  type StatusSources,
-} from "../../../src/status/index.ts";
+import { listenStatus, type StatusConfig, type StatusServer, type StatusSources } from "../../../src/status/index.ts";
 import { freePorts } from "../../support/free-ports.ts";
+import { createTestMetrics } from "../../support/agent-metrics.ts";
 import { testLog } from "../../support/test-log.ts";
 
 export const liveEnvoy: EnvoyReadiness = {

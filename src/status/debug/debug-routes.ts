@@ -1,0 +1,197 @@
+// SPDX-License-Identifier: Apache-2.0
+import type { Clock } from "../../lib/async/clock.ts";
+import {
+  type Call,
+  hostIsLoopback,
+  isFromOtherSite,
+  isLoopback,
+  jsonReply,
+  notFound,
+  onlyLocalhost,
+  type Reply,
+  sendReply,
+  textReply,
+} from "../call.ts";
+import type { ProbeResult } from "../probes/app-probe-route.ts";
+import { type ReadinessReport, reportJson } from "../readiness/readiness-report.ts";
+import type { StatusSources } from "../status-sources.ts";
+import { LogLevelRoute } from "./log-level-route.ts";
+import { type Overview, renderStatusPage } from "./status-page.ts";
+
+export interface DebugRoutes extends Disposable {
+  /** Handles `/` and everything below `/debug`, for callers on loopback only. */
+  handle(call: Call): Promise<void>;
+}
+
+export interface DebugContext {
+  readonly sources: Pick<StatusSources, "inspect" | "terminating">;
+  readonly judge: { report(): Promise<ReadinessReport> };
+  readonly probeResults: () => readonly ProbeResult[];
+  readonly clock: Clock;
+}
+
+interface DebugPage {
+  readonly about: string;
+  /** Undefined when the handler has sent the response itself. */
+  readonly handle: (call: Call) => Promise<Reply | undefined> | Reply;
+}
+
+type Pages = ReadonlyMap<string, DebugPage>;
+
+const maxSeconds = 60;
+const noStore = { "Cache-Control": "no-store" };
+
+export function createDebugRoutes(context: DebugContext): DebugRoutes {
+  const { inspect = {} } = context.sources;
+  const logging = inspect.logLevels === undefined ? undefined : new LogLevelRoute(inspect.logLevels, context.clock);
+  const pages: Pages = new Map([...factPages(context), ...loggingPage(logging), ...profilePages(context)]);
+  return {
+    async handle(call) {
+      const { request, path } = call;
+      if (path === "/" && !wantsHtml(call)) sendReply(call, notFound);
+      else if (!isLocal(request)) sendReply(call, path === "/" ? notFound : onlyLocalhost);
+      else if (path === "/") sendReply(call, htmlReply(renderStatusPage(await readOverview(context))));
+      else if (path === "/debug") sendReply(call, { status: 307, headers: { Location: "/debug/" } });
+      else if (path === "/debug/") sendReply(call, indexReply(pages));
+      else {
+        const reply = await (pages.get(path)?.handle(call) ?? notFound);
+        if (reply !== undefined) sendReply(call, reply);
+      }
+    },
+    [Symbol.dispose]() {
+      logging?.[Symbol.dispose]();
+    },
+  };
+}
+
+function isLocal(request: Call["request"]): boolean {
+  return isLoopback(request.socket.remoteAddress) && hostIsLoopback(request.headers.host) && !isFromOtherSite(request);
+}
+
+function wantsHtml({ request }: Call): boolean {
+  return request.method === "GET" && /\btext\/html\b/.test(request.headers.accept ?? "");
+}
+
+function factPages(context: DebugContext): Pages {
+  const { inspect = {} } = context.sources;
+  const page = (about: string, read: () => unknown): DebugPage => ({
+    about,
+    handle: async () => jsonReply(200, await read(), noStore),
+  });
+  const optional = (about: string, read: (() => unknown) | undefined): DebugPage =>
+    read === undefined ? { about, handle: () => textReply(404, "not available in this agent") } : page(about, read);
+  return new Map<string, DebugPage>([
+    ["/debug/readiness", page("why the pod is ready or not", async () => reportJson(await context.judge.report()))],
+    ["/debug/overview", page("the content of the page at /", () => overviewJson(context))],
+    ["/debug/certificates", optional("certificates and roots in use, without keys", inspect.certificates)],
+    ["/debug/xds", optional("configuration by type: versions, rejections", inspect.xds)],
+    ["/debug/node", optional("the node as the control plane knows it", inspect.node)],
+    ["/debug/config", optional("effective configuration, without secrets", inspect.configuration)],
+    [
+      "/debug/ndsz",
+      {
+        about: "name table of the DNS proxy",
+        handle: () => {
+          const table = inspect.nameTable?.();
+          return table === undefined ? { status: 404, body: "{}" } : jsonReply(200, table, noStore);
+        },
+      },
+    ],
+  ]);
+}
+
+function loggingPage(logging: LogLevelRoute | undefined): Pages {
+  if (logging === undefined) return new Map();
+  const handle = ({ request, query }: Call): Reply => logging.reply(request.method ?? "GET", query);
+  const about = "log levels; POST ?SCOPE=LEVEL&for=5m changes one for a while";
+  return new Map([["/debug/logging", { about, handle }]]);
+}
+
+function profilePages({ clock }: DebugContext): Pages {
+  return new Map<string, DebugPage>([
+    [
+      "/debug/event-loop",
+      {
+        about: "how late the event loop runs, over ?seconds=1",
+        handle: async ({ query, signal }) => {
+          const { measureEventLoop } = await import("./profiles.ts");
+          return jsonReply(200, await measureEventLoop(seconds(query, 1), clock, signal), noStore);
+        },
+      },
+    ],
+    [
+      "/debug/cpu",
+      {
+        about: "CPU profile over ?seconds=5, for Chromium's developer tools",
+        handle: async ({ query, signal }) => {
+          const { recordCpuProfile } = await import("./profiles.ts");
+          return download("cpu.cpuprofile", await recordCpuProfile(seconds(query, 5), clock, signal));
+        },
+      },
+    ],
+    ["/debug/heap", { about: "heap snapshot; the agent stands still meanwhile", handle: sendHeapSnapshot }],
+    [
+      "/debug/pprof/cmdline",
+      { about: "command line, in the form of Go programs", handle: () => textBody(process.argv.join("\u0000")) },
+    ],
+  ]);
+}
+
+async function sendHeapSnapshot({ response }: Call): Promise<undefined> {
+  const { heapSnapshot } = await import("./profiles.ts");
+  const { pipeline } = await import("node:stream/promises");
+  const disposition = 'attachment; filename="attache.heapsnapshot"';
+  response.writeHead(200, { "Content-Type": "application/json", "Content-Disposition": disposition });
+  await pipeline(heapSnapshot(), response);
+}
+
+function seconds(query: string, fallback: number): number {
+  const given = Number(new URLSearchParams(query).get("seconds") ?? fallback);
+  return given > 0 && given <= maxSeconds ? given : fallback;
+}
+
+async function readOverview({ sources, judge, probeResults, clock }: DebugContext): Promise<Overview> {
+  const { inspect = {}, terminating } = sources;
+  const cause = terminating();
+  return {
+    version: inspect.version,
+    nowMs: clock.now(),
+    readiness: await judge.report(),
+    certificates: inspect.certificates?.() ?? [],
+    xds: inspect.xds?.(),
+    probes: probeResults(),
+    drain: inspect.drain?.() ?? (cause === undefined ? "serving" : `shutting down: ${cause}`),
+  };
+}
+
+async function overviewJson(context: DebugContext): Promise<unknown> {
+  const overview = await readOverview(context);
+  return { ...overview, readiness: reportJson(overview.readiness) };
+}
+
+function textBody(body: string): Reply {
+  return { status: 200, headers: { "Content-Type": "text/plain; charset=utf-8" }, body };
+}
+
+function download(name: string, body: string): Reply {
+  const headers = { "Content-Type": "application/json", "Content-Disposition": `attachment; filename="${name}"` };
+  return { status: 200, headers, body };
+}
+
+/** The page can load no script, style or image from elsewhere. */
+function htmlReply(body: string): Reply {
+  const headers = {
+    "Content-Type": "text/html; charset=utf-8",
+    ...noStore,
+    "Content-Security-Policy":
+      "default-src 'none'; style-src 'unsafe-inline'; script-src 'unsafe-inline'; connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
+    "X-Content-Type-Options": "nosniff",
+  };
+  return { status: 200, headers, body };
+}
+
+function indexReply(pages: Pages): Reply {
+  const widest = Math.max(...[...pages.keys()].map((path) => path.length));
+  const lines = [...pages].map(([path, { about }]) => `${path.padEnd(widest)}  ${about}\n`);
+  return textBody(lines.join(""));
+}

@@ -1,0 +1,105 @@
+// SPDX-License-Identifier: Apache-2.0
+import type { Clock } from "../../lib/async/clock.ts";
+import { assertNever } from "../../lib/errors.ts";
+import type { Logger } from "../../lib/log/log.ts";
+import { type Call, headerText, type Reply, sendReply, textReply } from "../call.ts";
+import type { AppProbe } from "../status-config.ts";
+import type { AppProber } from "./app-prober.ts";
+import type { ProbeOutcome } from "./probe-outcome.ts";
+
+/** The last result of a probe. */
+export interface ProbeResult {
+  readonly path: string;
+  readonly kind: string;
+  /** Milliseconds since the epoch. */
+  readonly atMs: number;
+  readonly durationMs: number;
+  /** Of the response to the kubelet. */
+  readonly status: number;
+  readonly reason: string | undefined;
+}
+
+interface AppProbeRouteOptions {
+  /** By path. */
+  readonly probes: Readonly<Record<string, AppProbe>>;
+  readonly prober: AppProber;
+  readonly clock: Clock;
+  readonly log: Logger;
+}
+
+/**
+ * Where the fault lies, so that the kubelet's event explains itself: `app` (bad response or none), `agent` (it could
+ * not send the probe), `config` (no such probe).
+ */
+const faultHeader = "X-Attache-Probe-Fault";
+const reasonHeader = "X-Attache-Probe-Reason";
+
+/** Probes the application as the path says, and responds as the application did. */
+export class AppProbeRoute {
+  readonly #options: AppProbeRouteOptions;
+  readonly #probes: ReadonlyMap<string, AppProbe>;
+  /** One for each configured path, so there are few. */
+  readonly #results = new Map<string, ProbeResult>();
+
+  constructor(options: AppProbeRouteOptions) {
+    this.#options = options;
+    this.#probes = new Map(Object.entries(options.probes));
+  }
+
+  results(): readonly ProbeResult[] {
+    return [...this.#results.values()];
+  }
+
+  async handle(call: Call): Promise<void> {
+    const { prober, clock, log } = this.#options;
+    const { request, path, signal } = call;
+    const probe = this.#probes.get(path);
+    if (probe === undefined) {
+      log.debug("application probe is not configured", { path });
+      const unknown = textReply(404, `no application probe is configured for ${path}`);
+      sendReply(call, { ...unknown, headers: { ...unknown.headers, [faultHeader]: "config" } });
+      return;
+    }
+    const { kind } = probe.handler;
+    const startMs = clock.monotonicMs();
+    const outcome = await prober.probe(probe, request, signal);
+    const reason = outcome.kind === "failed" ? outcome.reason : undefined;
+    if (outcome.kind === "failed") log.debug("application probe failed", { path, kind, fault: outcome.side, reason });
+    const reply = replyFor(outcome);
+    const durationMs = Math.round(clock.monotonicMs() - startMs);
+    this.#results.set(path, { path, kind, atMs: clock.now(), durationMs, status: reply.status, reason });
+    sendReply(call, reply);
+  }
+}
+
+function replyFor(outcome: ProbeOutcome): Reply {
+  switch (outcome.kind) {
+    case "passed":
+      return { status: 200 };
+    case "responded":
+      return forwardedReply(outcome.status, outcome.body);
+    case "failed":
+      return { status: 500, headers: { [faultHeader]: outcome.side, [reasonHeader]: headerText(outcome.reason) } };
+    default:
+      return assertNever(outcome);
+  }
+}
+
+/** The application's status, except one that cannot be sent: below 200 it would not end the request. */
+function forwardedReply(status: number, body: Uint8Array): Reply {
+  const fault = status >= 200 && status < 400 ? undefined : { [faultHeader]: "app" };
+  if (status < 200 || status > 999) {
+    const reason = `the application responded with status ${String(status)}`;
+    return { status: 500, headers: { ...fault, [reasonHeader]: reason } };
+  }
+  const type = body.byteLength === 0 ? undefined : { "Content-Type": contentType(body) };
+  return { status, headers: { ...fault, ...type }, body };
+}
+
+/** The application's headers are not forwarded, so the type is derived from the first bytes. */
+function contentType(body: Uint8Array): string {
+  const start = Buffer.from(body.subarray(0, 512)).toString("latin1");
+  if (/^\s*<(!doctype html|html)/i.test(start)) return "text/html; charset=utf-8";
+  // biome-ignore lint/suspicious/noControlCharactersInRegex: control characters distinguish binary from text
+  return /[\u0000-\u0008\u000e-\u001a]/.test(start) ? "application/octet-stream" : "text/plain; charset=utf-8";
+}

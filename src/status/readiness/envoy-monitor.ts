@@ -1,0 +1,95 @@
+// SPDX-License-Identifier: Apache-2.0
+import { type Clock, deadline } from "../../lib/async/clock.ts";
+import { describeError } from "../../lib/errors.ts";
+import type { EnvoyReadinessSource, ReadinessSources } from "../status-sources.ts";
+import { envoyChecks, envoyObstacle, isInitializing, listenerCheck, lostListeners } from "./envoy-conditions.ts";
+import type { ReadinessCheck } from "./readiness-report.ts";
+
+export interface EnvoyStatus {
+  /** Why Envoy cannot serve, in one line; undefined when it can. */
+  readonly obstacle: string | undefined;
+  /** The listeners that Envoy lost, in one line; undefined when it lost none, or when they were not read. */
+  readonly lost: string | undefined;
+  readonly checks: readonly ReadinessCheck[];
+}
+
+/** Above both limits that the queries to Envoy have of their own. */
+const readTimeoutMs = 4_000;
+
+/** Reads Envoy's readiness. Concurrent callers share one read. */
+export class EnvoyMonitor {
+  readonly #source: EnvoyReadinessSource;
+  readonly #onEnvoySeen: ReadinessSources["onEnvoySeen"];
+  readonly #clock: Clock;
+  /** How often Envoy had failed when it was live the last time; undefined before it was live. */
+  #failuresWhenLive: number | undefined;
+  /** The key says whether the read includes the listeners. */
+  readonly #reads = new Map<boolean, Promise<EnvoyStatus>>();
+
+  constructor(source: EnvoyReadinessSource, onEnvoySeen: ReadinessSources["onEnvoySeen"], clock: Clock) {
+    this.#source = source;
+    this.#onEnvoySeen = onEnvoySeen;
+    this.#clock = clock;
+  }
+
+  /** Whether Envoy was live since it failed the last time. */
+  get wasLive(): boolean {
+    return this.#failuresWhenLive === this.#failures().count;
+  }
+
+  read(withListeners: boolean): Promise<EnvoyStatus> {
+    const running = this.#reads.get(withListeners);
+    if (running !== undefined) return running;
+    const read = this.#read(withListeners).finally(() => this.#reads.delete(withListeners));
+    this.#reads.set(withListeners, read);
+    return read;
+  }
+
+  async #read(withListeners: boolean): Promise<EnvoyStatus> {
+    using limit = deadline(this.#clock, readTimeoutMs);
+    try {
+      return await this.#status(withListeners, limit.signal);
+    } catch (error) {
+      return this.#unreachable(error);
+    }
+  }
+
+  async #status(withListeners: boolean, signal: AbortSignal): Promise<EnvoyStatus> {
+    const [envoy, listeners] = await Promise.all([
+      this.#source.read(signal),
+      withListeners ? this.#source.listeners?.(signal) : undefined,
+    ]);
+    const obstacle = envoyObstacle(envoy);
+    if (obstacle === undefined) {
+      // the listeners at the first readiness are the reference for those that are lost later
+      if (!withListeners && !this.wasLive) await this.#source.listeners?.(signal).catch(() => undefined);
+      this.#failuresWhenLive = this.#failures().count;
+    }
+    const initTargets = withListeners && isInitializing(envoy) ? this.#source.initTargets?.(signal) : undefined;
+    const checks = envoyChecks(envoy, await initTargets?.catch(() => []));
+    this.#onEnvoySeen?.(
+      obstacle === undefined ? undefined : { name: "envoy", state: "failed", detail: obstacle, children: checks },
+    );
+    if (listeners === undefined) return { obstacle, lost: undefined, checks };
+    return { obstacle, lost: lostListeners(listeners), checks: [...checks, listenerCheck(listeners)] };
+  }
+
+  /** An Envoy that exited and is not running again says more than an admin interface that does not respond. */
+  #unreachable(error: unknown): EnvoyStatus {
+    const { count, last } = this.#failures();
+    const failed = count > (this.#failuresWhenLive ?? 0);
+    const name = failed ? "process" : "admin interface";
+    const detail = failed
+      ? `Envoy ended with ${last} and is not up again, ${times(count)} so far`
+      : describeError(error);
+    return { obstacle: detail, lost: undefined, checks: [{ name, code: "envoy-start", state: "failed", detail }] };
+  }
+
+  #failures(): { readonly count: number; readonly last: string } {
+    return this.#source.failures?.() ?? { count: 0, last: "" };
+  }
+}
+
+function times(count: number): string {
+  return count === 1 ? "once" : `${String(count)} times`;
+}

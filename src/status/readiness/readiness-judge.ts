@@ -1,0 +1,157 @@
+// SPDX-License-Identifier: Apache-2.0
+import { access } from "node:fs/promises";
+import type { Clock } from "../../lib/async/clock.ts";
+import type { Logger } from "../../lib/log/log.ts";
+import type { ReadinessMode } from "../status-config.ts";
+import type { ReadinessSources } from "../status-sources.ts";
+import { EnvoyMonitor, type EnvoyStatus } from "./envoy-monitor.ts";
+import { type ReadinessCheck, type ReadinessReport, waterfall } from "./readiness-report.ts";
+
+export interface ReadinessVerdict {
+  readonly ready: boolean;
+  /** What is pending. Of a ready pod none of them gates. */
+  readonly obstacles: readonly Obstacle[];
+}
+
+export interface Obstacle {
+  readonly name: string;
+  /** One line. */
+  readonly detail: string;
+  readonly sinceMs: number;
+  /** Whether it keeps the pod unready. */
+  readonly gates: boolean;
+  /** Shown with the others, but the pod does not wait for it. */
+  readonly isNote: boolean;
+}
+
+type Finding = Omit<Obstacle, "sinceMs" | "isNote"> & { readonly sinceMs?: number; readonly isNote?: boolean };
+
+/** An unready pod is logged again after this time, even if nothing changed. */
+const repeatWarningMs = 60_000;
+
+/** Decides whether the pod is ready. */
+export class ReadinessJudge {
+  readonly #sources: ReadinessSources;
+  readonly #mode: ReadinessMode;
+  readonly #clock: Clock;
+  readonly #log: Logger;
+  readonly #envoy: EnvoyMonitor | undefined;
+  /** When each present obstacle first appeared, by name. */
+  readonly #since = new Map<string, number>();
+  /** The obstacles that were logged last; empty when the pod was ready. */
+  #logged: string | undefined;
+  #loggedAtMs = 0;
+  #wasReady = false;
+
+  constructor(sources: ReadinessSources, mode: ReadinessMode, deps: { readonly clock: Clock; readonly log: Logger }) {
+    const { envoy, onEnvoySeen } = sources;
+    this.#sources = sources;
+    this.#mode = mode;
+    this.#clock = deps.clock;
+    this.#log = deps.log;
+    this.#envoy = envoy === undefined ? undefined : new EnvoyMonitor(envoy, onEnvoySeen, deps.clock);
+  }
+
+  /** For the kubelet. Envoy is read only where its state counts. */
+  async judge(): Promise<ReadinessVerdict> {
+    const envoy = this.#envoyCounts() ? await this.#envoy?.read(this.#mode === "strict") : undefined;
+    return this.#verdict(this.#gatingObstacle(envoy), await this.#missingFile());
+  }
+
+  /** The last verdict, without reading anything. */
+  get lastReady(): boolean {
+    return this.#logged === "";
+  }
+
+  /** For a person: every condition as it is now, and the steps of the start. */
+  async report(): Promise<ReadinessReport> {
+    const envoy = await this.#envoy?.read(true);
+    const gating = this.#envoyCounts() ? this.#gatingObstacle(envoy) : undefined;
+    const { ready, obstacles } = this.#verdict(gating, await this.#missingFile());
+    const checks = obstacles
+      .filter(({ name }) => name !== "envoy")
+      .map(({ name, detail, sinceMs, gates }): ReadinessCheck => {
+        return { name, ...codeOf(name), state: gates ? "failed" : "not-counted", detail, sinceMs };
+      });
+    if (envoy !== undefined) checks.unshift(this.#envoyCheck(envoy, gating !== undefined, obstacles));
+    return { ready, checks, phases: waterfall(this.#sources.startPhases?.() ?? []) };
+  }
+
+  /** In compatible mode an Envoy that was live counts as ready until it fails. */
+  #envoyCounts(): boolean {
+    return this.#mode === "strict" || this.#envoy?.wasLive !== true;
+  }
+
+  /** Lost listeners count in strict mode only: pilot-agent does not check them. */
+  #gatingObstacle(envoy: EnvoyStatus | undefined): string | undefined {
+    return envoy?.obstacle ?? (this.#mode === "strict" ? envoy?.lost : undefined);
+  }
+
+  #envoyCheck(envoy: EnvoyStatus, gates: boolean, obstacles: readonly Obstacle[]): ReadinessCheck {
+    const { checks: children, obstacle = envoy.lost } = envoy;
+    if (obstacle === undefined) return { name: "envoy", state: "passed", children };
+    if (!gates) return { name: "envoy", state: "not-counted", detail: obstacle, children };
+    const sinceMs = obstacles.find(({ name }) => name === "envoy")?.sinceMs ?? this.#clock.now();
+    return { name: "envoy", state: "failed", detail: obstacle, sinceMs, children };
+  }
+
+  async #missingFile(): Promise<string | undefined> {
+    for (const path of this.#sources.requiredFiles ?? []) {
+      const exists = await access(path).then(
+        () => true,
+        () => false,
+      );
+      if (!exists) return path;
+    }
+    return undefined;
+  }
+
+  #verdict(envoy: string | undefined, missingFile: string | undefined): ReadinessVerdict {
+    const found: Finding[] = [];
+    const cause = this.#sources.terminating();
+    if (cause !== undefined) found.push({ name: "termination", detail: `server is terminated: ${cause}`, gates: true });
+    if (envoy !== undefined) found.push({ name: "envoy", detail: envoy, gates: true });
+    if (missingFile !== undefined) {
+      found.push({ name: "certificate files", detail: `${missingFile} does not exist`, gates: true });
+    }
+    for (const { name, detail = "pending", sinceMs, gates, isNote } of this.#sources.holds.pending()) {
+      found.push({ name, detail, sinceMs, isNote, gates: !isNote && (gates || this.#mode === "strict") });
+    }
+    const obstacles = this.#dated(found);
+    this.#logChange(obstacles.filter(({ gates }) => gates));
+    return { ready: obstacles.every(({ gates }) => !gates), obstacles };
+  }
+
+  /** Adds the time at which each obstacle appeared; one that disappeared in between starts anew. */
+  #dated(found: readonly Finding[]): readonly Obstacle[] {
+    const names = new Set(found.map(({ name }) => name));
+    for (const name of this.#since.keys()) if (!names.has(name)) this.#since.delete(name);
+    return found.map((finding) => {
+      const sinceMs = finding.sinceMs ?? this.#since.get(finding.name) ?? this.#clock.now();
+      this.#since.set(finding.name, sinceMs);
+      return { isNote: false, ...finding, sinceMs };
+    });
+  }
+
+  /** Logs each change, and an unready pod once a minute, rather than each probe. */
+  #logChange(obstacles: readonly Obstacle[]): void {
+    const nowMs = this.#clock.monotonicMs();
+    const reason = obstacles.map(({ name, detail }) => `${name}: ${detail}`).join("; ");
+    const changed = reason !== this.#logged;
+    if (!changed && (reason === "" || nowMs - this.#loggedAtMs < repeatWarningMs)) return;
+    this.#logged = reason;
+    this.#loggedAtMs = nowMs;
+    if (reason !== "") {
+      this.#log.warn("Envoy proxy is NOT ready", { reason });
+      return;
+    }
+    this.#log.info("Envoy proxy is ready");
+    if (!this.#wasReady) this.#sources.onFirstReady();
+    this.#wasReady = true;
+  }
+}
+
+/** The code of a hold that waits for a step of the start under another name. */
+function codeOf(name: string): Pick<ReadinessCheck, "code"> {
+  return name === "identity" ? { code: "certificate" } : {};
+}
