@@ -42,7 +42,7 @@ serveXdsProxy(
     clock: systemClock,
     random: Math.random,
     metrics: createXdsMetrics(),
-    ownTypes: [],
+    agentResources: [],
   },
 );
 const probes = createServer((_request, response) => response.end("ok"));

@@ -34,14 +34,23 @@ export async function startDiscovery(
     identity.setMeshAnchors(pems);
   });
   const nameTypes = dns === undefined ? [] : [createNameTable({ clock: deps.clock, publish: dns.replace })];
-  const ownTypes = [...nameTypes, ...(xds.proxyConfigOverXds ? [anchors] : [])];
+  const agentResources = [...nameTypes, ...(xds.proxyConfigOverXds ? [anchors] : [])];
   const log = deps.log.scope("xdsproxy");
   const maxEnvoyStreams = envoy.hotRestart === undefined ? 1 : 2;
   const { wasm } = xds;
   const readToken = await machineToken(xds.cloudToken, deps);
   const onCache = cacheNote(holds);
   return modules.use(
-    serveXdsProxy(socket, xds.proxy, { ...deps, log, metrics, ownTypes, readToken, wasm, maxEnvoyStreams, onCache }),
+    serveXdsProxy(socket, xds.proxy, {
+      ...deps,
+      log,
+      metrics,
+      agentResources,
+      readToken,
+      wasm,
+      maxEnvoyStreams,
+      onCache,
+    }),
   );
 }
 
@@ -52,13 +61,13 @@ async function machineToken(config: CloudTokenConfig | undefined, deps: Deps): P
   return createMachineToken(config, deps);
 }
 
-/** Old configuration is better than none: it is told beside readiness, and does not gate it. */
+/** Readiness reports that the cache serves Envoy, and is not held back by it: old configuration is better than none. */
 function cacheNote(holds: Readiness): (cache: CacheStatus | undefined) => void {
   let note: ReadinessHold | undefined;
   return (cache) => {
     note?.release();
     if (cache === undefined) return;
-    const detail = `served from cache, kept at ${new Date(cache.savedAtMs).toISOString()}; the control plane is silent`;
+    const detail = `served from cache, saved at ${new Date(cache.savedAtMs).toISOString()}; control plane does not respond`;
     note = holds.note("xds", detail);
   };
 }

@@ -51,15 +51,15 @@ type XdsFacts = ReturnType<NonNullable<NonNullable<StatusSources["inspect"]>["xd
 
 /** Envoy's types as they stand; a refusal is told also when the stream that it came on is gone. */
 function xdsFacts(xds: XdsProxy): XdsFacts {
-  const { streams, refused, cache } = xds.status();
+  const { streams, rejected, cache } = xds.status();
   const stream = streams.find((candidate) => candidate.isEnvoy);
   const versions = new Map((stream?.types ?? []).map(({ typeUrl, version }) => [typeUrl, version]));
-  const typeUrls = new Set([...versions.keys(), ...refused.map(({ typeUrl }) => typeUrl)]);
+  const typeUrls = new Set([...versions.keys(), ...rejected.map(({ typeUrl }) => typeUrl)]);
   const types = [...typeUrls].map((typeUrl) => {
-    const found = refused.find((candidate) => candidate.typeUrl === typeUrl);
+    const found = rejected.find((candidate) => candidate.typeUrl === typeUrl);
     if (found === undefined) return { typeUrl, version: versions.get(typeUrl) ?? "" };
-    const { versionInUse, versionRefused, sinceMs, resources, reason } = found;
-    return { typeUrl, version: versionInUse, refusal: { version: versionRefused, sinceMs, resources, reason } };
+    const { versionInUse, versionRejected, sinceMs, resources, reason } = found;
+    return { typeUrl, version: versionInUse, refusal: { version: versionRejected, sinceMs, resources, reason } };
   });
   return { connected: stream?.isConnected ?? false, types, ...(cache === undefined ? {} : { cache }) };
 }

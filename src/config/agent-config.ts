@@ -11,9 +11,7 @@ import type { PlatformConfig } from "../platform/platform-config.ts";
 import type { RecorderConfig } from "../recorder/recorder-config.ts";
 import type { SdsConfig } from "../sds/sds-config.ts";
 import type { StatusConfig } from "../status/status-config.ts";
-import type { HealthCheckConfig } from "../xds/health/health-check-config.ts";
-import type { WasmConfig } from "../xds/wasm/wasm-config.ts";
-import type { XdsConfig } from "../xds/xds-config.ts";
+import type { HealthCheckConfig, WasmConfig, XdsConfig } from "../xds/xds-config.ts";
 
 /** Everything that `attache proxy` does, decided once. Nobody changes it afterwards. */
 export interface AgentConfig {

@@ -1,21 +1,21 @@
 // SPDX-License-Identifier: Apache-2.0
+import { orAborted, runTasks } from "../lib/async/tasks.ts";
 import { type IncomingMessage, readWhole } from "../lib/grpc/message.ts";
 import type { ServerStreamCall } from "../lib/grpc/server.ts";
 import { GrpcError, GrpcStatus } from "../lib/grpc/status.ts";
-import { orAborted, runTasks } from "../lib/async/tasks.ts";
-import type { ProxiedStream, StreamContext } from "./proxied-stream.ts";
 import { nodeFacts, parseRequest, type XdsProtocol, type XdsRequest } from "./protocol/request.ts";
-import { Subscriptions } from "./subscriptions.ts";
-import type { UpstreamLink } from "./upstream/stream.ts";
-import { runUpstream } from "./upstream/loop.ts";
 import { WireError } from "./protocol/wire.ts";
+import type { ProxiedStream, StreamContext } from "./proxied-stream.ts";
+import { Subscriptions } from "./subscriptions.ts";
+import { runUpstream } from "./upstream/loop.ts";
+import type { UpstreamStream } from "./upstream/stream.ts";
 
-/** Requests kept as they came until the first control plane can have them. */
-const longestPendingBytes = 1024 * 1024;
+/** Requests that are kept as they came until the first stream to the control plane is open. */
+const maxPendingBytes = 1024 * 1024;
 
 /**
- * One stream from Envoy, or from another client of the socket. It stays open while streams to the control plane come
- * and go; each new one is brought to the state that the client is in.
+ * One ADS stream from Envoy, or from another client of the socket. It stays open while streams to the control plane
+ * come and go; each new one is brought to the client's current subscriptions and versions.
  */
 export class EnvoyStream implements ProxiedStream {
   readonly protocol: XdsProtocol;
@@ -23,10 +23,10 @@ export class EnvoyStream implements ProxiedStream {
   readonly context: StreamContext;
   readonly call: ServerStreamCall;
   readonly #stop = new AbortController();
-  /** The stream to the control plane, while there is one. */
-  link: UpstreamLink | undefined;
-  /** Whether a control plane has answered; until then the cache may. */
-  isAnswered = false;
+  /** The stream to the control plane; undefined while there is none. */
+  upstream: UpstreamStream | undefined;
+  hasResponse = false;
+  /** Undefined once they have been sent, or are too many: then the subscriptions are sent instead. */
   #pending: { readonly typeUrl: string; readonly bytes: Uint8Array }[] | undefined = [];
   #pendingBytes = 0;
   #isEnvoy = false;
@@ -42,7 +42,7 @@ export class EnvoyStream implements ProxiedStream {
     return this.#isEnvoy;
   }
 
-  /** Runs until the client ends the stream, or `end` is called. @throws GrpcError for requests that are none */
+  /** Runs until the client ends the stream, or `end` is called. @throws GrpcError for a malformed request */
   async run(): Promise<void> {
     const signal = AbortSignal.any([this.call.signal, this.#stop.signal]);
     const { cache } = this.context;
@@ -57,28 +57,26 @@ export class EnvoyStream implements ProxiedStream {
     }
   }
 
-  /** Ends the stream with OK. */
   end(): void {
     this.#stop.abort(new Error("another stream took over"));
   }
 
-  /** A stream to the control plane is open: brings it to the client's state, and sends there from now on. */
-  attach(link: UpstreamLink): void {
+  /** Uses a new stream to the control plane, and brings it to the client's state. */
+  attach(upstream: UpstreamStream): void {
     const replay = this.subscriptions.replay();
     const requests = this.#pending ?? replay;
     this.#pending = undefined;
-    this.link = link;
-    for (const { typeUrl, bytes } of requests) void link.send(typeUrl, bytes);
+    this.upstream = upstream;
+    for (const { typeUrl, bytes } of requests) void upstream.send(typeUrl, bytes);
   }
 
   detach(): void {
-    this.link = undefined;
+    this.upstream = undefined;
   }
 
-  /** Lets the control plane of now be told anew what the client has, by a new stream. */
-  restart(): void {
+  reopenUpstream(): void {
     this.#pending = undefined;
-    this.link?.cancel();
+    this.upstream?.cancel();
   }
 
   async #readRequests(signal: AbortSignal): Promise<void> {
@@ -92,35 +90,35 @@ export class EnvoyStream implements ProxiedStream {
 
   async #onRequest(message: IncomingMessage): Promise<void> {
     const bytes = await readWhole(message);
-    this.#measure(bytes.length);
-    const request = parseOrRefuse(bytes, this.protocol);
-    const { forward, verdict, changed } = this.subscriptions.note(request, bytes);
-    this.#recognise(request);
+    this.#countBytes(bytes.length);
+    const request = parseOrInvalid(bytes, this.protocol);
+    const { forward, verdict, isChanged } = this.subscriptions.note(request, bytes);
+    this.#recogniseEnvoy(request);
     if (verdict !== undefined) {
-      this.context.refusals.note(verdict);
+      this.context.rejections.note(verdict);
       this.context.cache?.judge(this, verdict);
     }
-    if (changed) this.context.cache?.wanted(this, request.typeUrl);
+    if (isChanged) this.context.cache?.onSubscribe(this, request.typeUrl);
     if (forward === undefined) return;
-    if (this.link === undefined) this.#keep(request.typeUrl, bytes);
-    else await this.link.send(request.typeUrl, forward);
+    if (this.upstream === undefined) this.#keep(request.typeUrl, bytes);
+    else await this.upstream.send(request.typeUrl, forward);
   }
 
   #keep(typeUrl: string, bytes: Uint8Array): void {
     this.#pendingBytes += bytes.length;
-    if (this.#pendingBytes > longestPendingBytes) this.#pending = undefined;
+    if (this.#pendingBytes > maxPendingBytes) this.#pending = undefined;
     this.#pending?.push({ typeUrl, bytes });
   }
 
-  /** Envoy has one stream at a time; when it opens another, the older one is a remnant. */
-  #recognise(request: XdsRequest): void {
+  /** The first request with a node names the program. Envoy has one stream; a second one replaces the first. */
+  #recogniseEnvoy(request: XdsRequest): void {
     if (this.#isEnvoy || request.node === undefined) return;
     if (nodeFacts(request.node).userAgent !== "envoy") return;
     this.#isEnvoy = true;
-    this.context.claim(this);
+    this.context.onEnvoy(this);
   }
 
-  #measure(bytes: number): void {
+  #countBytes(bytes: number): void {
     const { lastRequestBytes, largestRequestBytes } = this.context.metrics;
     lastRequestBytes.set(bytes);
     if (bytes > largestRequestBytes.value()) largestRequestBytes.set(bytes);
@@ -129,12 +127,12 @@ export class EnvoyStream implements ProxiedStream {
   async #serveCacheInTime(signal: AbortSignal): Promise<void> {
     const { cache, clock, config } = this.context;
     await clock.delay(config.cache?.serveAfterMs ?? 0, signal);
-    if (!this.isAnswered) await cache?.serve(this, signal);
+    if (!this.hasResponse) await cache?.serve(this, signal);
     await orAborted(new Promise<never>(() => undefined), signal);
   }
 }
 
-function parseOrRefuse(bytes: Uint8Array, protocol: XdsProtocol): XdsRequest {
+function parseOrInvalid(bytes: Uint8Array, protocol: XdsProtocol): XdsRequest {
   try {
     return parseRequest(bytes, protocol);
   } catch (error) {

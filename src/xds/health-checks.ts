@@ -1,42 +1,59 @@
 // SPDX-License-Identifier: Apache-2.0
 import { type Clock, deadline } from "../lib/async/clock.ts";
-import { describeError } from "../lib/errors.ts";
-import type { Logger } from "../lib/log/log.ts";
 import { startTask } from "../lib/async/tasks.ts";
-import type { HealthCheckConfig } from "./health/health-check-config.ts";
-import type { WorkloadHealth } from "./health/health-state.ts";
+import { describeError } from "../lib/errors.ts";
+import { GrpcStatus } from "../lib/grpc/status.ts";
+import type { Logger } from "../lib/log/log.ts";
+import { renderRequest, type XdsProtocol } from "./protocol/request.ts";
+import { typeUrls } from "./protocol/type-url.ts";
+import type { HealthCheckConfig } from "./xds-config.ts";
+
+/** The workload's health, for a control plane that registers the workload. */
+export type WorkloadHealth =
+  | { readonly kind: "healthy" }
+  | {
+      readonly kind: "unhealthy";
+      /** In a few words; never empty. */
+      readonly reason: string;
+    };
+
+/** The request that reports the health. Source: the form observed with Istio 1.31: a type, and an error when unhealthy */
+export function renderHealthReport(health: WorkloadHealth, protocol: XdsProtocol): Uint8Array {
+  const error = health.kind === "healthy" ? {} : { error: { code: GrpcStatus.internal, message: health.reason } };
+  return renderRequest({ typeUrl: typeUrls.health, ...error }, protocol);
+}
 
 export interface HealthChecksDeps {
   readonly log: Logger;
   readonly clock: Clock;
-  /** Why Envoy is not ready; undefined when it is, or when there is none. Asked before the workload. */
+  /** Why Envoy is not ready; undefined when it is, or when there is no Envoy. Checked before the workload. */
   readonly envoyProblem: (signal: AbortSignal) => Promise<string | undefined>;
-  /** Asks the workload. @throws Error with the reason in its text when it is not well */
+  /** Probes the workload. @throws Error with the reason when it is unhealthy */
   readonly check: (config: HealthCheckConfig, signal: AbortSignal) => Promise<void>;
   readonly report: (health: WorkloadHealth) => void;
 }
 
 /**
- * Checks Envoy and the workload in turn, and reports each change of the two together, the first result included.
+ * Checks Envoy and then the workload, periodically. Reports the first result and each change of the two together.
  * Source: the behaviour for virtual machines as observed with Istio 1.31
  */
 export function startHealthChecks(config: HealthCheckConfig, deps: HealthChecksDeps): AsyncDisposable {
   return startTask(
     async (signal) => {
-      const judge = new HealthJudge(config);
+      const thresholds = new HealthThresholds(config);
       await deps.clock.delay(config.initialDelayMs, signal);
       for (;;) {
-        const change = judge.take(await checkOnce(config, deps, signal));
+        const change = thresholds.apply(await checkOnce(config, deps, signal));
         signal.throwIfAborted();
         if (change !== undefined) {
-          deps.log.info("health of the workload", { ...change });
+          deps.log.info("workload health changed", { ...change });
           deps.report(change);
         }
         await deps.clock.delay(config.periodMs, signal);
       }
     },
     (error) => {
-      deps.log.error("health checks ended", { reason: describeError(error) });
+      deps.log.error("workload health checks stopped", { reason: describeError(error) });
     },
   );
 }
@@ -57,8 +74,8 @@ async function checkOnce(
   }
 }
 
-/** Turns results into changes. */
-class HealthJudge {
+/** Turns results into changes: so many equal results in a row make one. */
+class HealthThresholds {
   readonly #thresholds: Readonly<Record<WorkloadHealth["kind"], number>>;
   #reported: WorkloadHealth["kind"] | undefined;
   #last: WorkloadHealth["kind"] | undefined;
@@ -68,7 +85,7 @@ class HealthJudge {
     this.#thresholds = { healthy: successThreshold, unhealthy: failureThreshold };
   }
 
-  take(result: WorkloadHealth): WorkloadHealth | undefined {
+  apply(result: WorkloadHealth): WorkloadHealth | undefined {
     this.#inARow = result.kind === this.#last ? this.#inARow + 1 : 1;
     this.#last = result.kind;
     if (result.kind === this.#reported || this.#inARow < this.#thresholds[result.kind]) return undefined;

@@ -3,21 +3,35 @@ import type { Clock } from "../lib/async/clock.ts";
 import type { ServerStreamCall } from "../lib/grpc/server.ts";
 import type { Logger } from "../lib/log/log.ts";
 import type { TlsClient } from "../lib/net/tls-client.ts";
-import type { ExtensionConverter } from "./upstream/extension-feed.ts";
-import type { WorkloadHealth } from "./health/health-state.ts";
-import type { OwnType } from "./agent-resources/agent-resource-type.ts";
-import type { AcceptedOwnType } from "./agent-resources/feed.ts";
-import type { Refusals } from "./rejections.ts";
-import type { XdsProtocol } from "./protocol/request.ts";
-import type { SentAnswer, Subscriptions, Verdict } from "./subscriptions.ts";
 import type { ReadToken } from "../model/token.ts";
+import type { AcceptedResources, AgentResourceType } from "./agent-resources/agent-resource-type.ts";
+import type { WorkloadHealth } from "./health-checks.ts";
+import type { XdsProtocol } from "./protocol/request.ts";
+import type { XdsResource } from "./protocol/response.ts";
+import type { Rejections } from "./rejections.ts";
+import type { SentResponse, Subscriptions, Verdict } from "./subscriptions.ts";
 import type { XdsConfig } from "./xds-config.ts";
 import type { XdsMetrics } from "./xds-metrics.ts";
+
+/** A client's ADS stream, as the files that serve it see it. */
+export interface ProxiedStream {
+  readonly protocol: XdsProtocol;
+  readonly context: StreamContext;
+  readonly call: ServerStreamCall;
+  readonly subscriptions: Subscriptions;
+  readonly isEnvoy: boolean;
+  /** Whether the control plane has responded; until then the cache may respond in its place. */
+  hasResponse: boolean;
+  /** Ends the stream with OK. */
+  end(): void;
+  /** Reopens the stream to the control plane, so that it learns what the client has now. */
+  reopenUpstream(): void;
+}
 
 /** What all streams of one proxy share. */
 export interface StreamContext {
   readonly config: XdsConfig;
-  /** Comes before the token file. */
+  /** Takes precedence over the token file. */
   readonly readToken?: ReadToken | undefined;
   readonly log: Logger;
   readonly clock: Clock;
@@ -25,51 +39,52 @@ export interface StreamContext {
   readonly metrics: XdsMetrics;
   /** For connections to the control plane; undefined where they are plaintext. */
   readonly tls: TlsClient | undefined;
-  readonly refusals: Refusals;
-  readonly ownTypes: readonly OwnType[];
+  readonly rejections: Rejections;
+  readonly agentResources: readonly AgentResourceType[];
   /** The workload's health as last reported; undefined while it is not known. */
   readonly health: () => WorkloadHealth | undefined;
-  /** This stream is Envoy's from now on; an older one of Envoy's is over. */
-  readonly claim: (stream: ProxiedStream) => void;
-  /** What Envoy has accepted before; undefined keeps nothing. */
-  readonly cache: CachedAnswers | undefined;
+  /** Reports that a stream is Envoy's; older streams of Envoy's are closed. */
+  readonly onEnvoy: (stream: ProxiedStream) => void;
+  /** Undefined where no responses are kept. */
+  readonly cache: CachedResponses | undefined;
   /** For extensions that Envoy cannot take as they are; undefined passes them on unchanged. */
   readonly extensions: ExtensionConverter | undefined;
 }
 
-/** One client's stream, as those see it that work for it. */
-export interface ProxiedStream {
-  readonly protocol: XdsProtocol;
-  readonly context: StreamContext;
-  readonly call: ServerStreamCall;
-  readonly subscriptions: Subscriptions;
-  readonly isEnvoy: boolean;
-  /** Whether a control plane has answered; until then the cache may. */
-  isAnswered: boolean;
-  /** Ends the stream with OK. */
-  end(): void;
-  /** Has the control plane told anew what the client has, by a new stream. */
-  restart(): void;
-}
-
-/** What a stream asks of the cache. */
-export interface CachedAnswers {
-  /** Begins to keep an answer that is about to be sent; undefined when it is none to keep. */
-  record(client: ProxiedStream, typeUrl: string): AnswerRecording | undefined;
+/** The response cache, as a stream uses it. */
+export interface CachedResponses {
+  /** Starts to record a response that is about to be sent; undefined when it is not to be kept. */
+  record(client: ProxiedStream, typeUrl: string): ResponseRecording | undefined;
+  /** Keeps or discards the recorded response that Envoy has accepted or rejected. */
   judge(client: ProxiedStream, verdict: Verdict): void;
   /** Keeps what the agent itself has accepted on the client's stream. */
-  keep(client: ProxiedStream, accepted: AcceptedOwnType): void;
-  /** The client is gone; what it has not accepted is not kept. */
+  keep(client: ProxiedStream, accepted: AcceptedResources): void;
+  /** The client is gone; what it has not accepted is discarded. */
   forget(client: ProxiedStream): void;
-  /** The client wants something new of a type. */
-  wanted(client: ProxiedStream, typeUrl: string): void;
-  /** The control plane is silent: answers in its place until it answers. */
+  /** The client has changed its subscription to a type. */
+  onSubscribe(client: ProxiedStream, typeUrl: string): void;
+  /** The control plane does not respond: serves the client from the cache until it does. */
   serve(client: ProxiedStream, signal: AbortSignal): Promise<void>;
 }
 
-export interface AnswerRecording {
-  /** Keeps the chunks while they pass. */
+export interface ResponseRecording {
+  /** Records the chunks while they pass. */
   tee(chunks: AsyncIterable<Uint8Array>): AsyncIterable<Uint8Array>;
-  /** The answer has been read to its end. */
-  complete(answer: SentAnswer): void;
+  /** All of the response has been read. */
+  complete(response: SentResponse): void;
+}
+
+/** Rewrites extension configurations (ECDS) that name remote Wasm modules. */
+export interface ExtensionConverter {
+  /** @throws Error when a resource is not an extension configuration */
+  convert(resources: readonly XdsResource[], signal: AbortSignal): Promise<ConvertedExtensions>;
+}
+
+export interface ConvertedExtensions {
+  readonly resources: readonly XdsResource[];
+  readonly isChanged: boolean;
+  /** Names of the extensions whose module is missing. */
+  readonly failed: readonly string[];
+  /** Whether a retry may get what is missing. */
+  readonly canRetry: boolean;
 }

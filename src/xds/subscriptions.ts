@@ -3,8 +3,8 @@ import { renderRequest, type XdsProtocol, type XdsRequest } from "./protocol/req
 import type { ResourceVersion } from "./protocol/response-scanner.ts";
 import { type TypeSubscription, DeltaSubscription, StateOfTheWorldSubscription } from "./type-subscription.ts";
 
-/** An answer that is on its way to Envoy, or there, and not yet accepted or refused. */
-export interface SentAnswer {
+/** A response that was sent to Envoy, and not yet accepted or rejected. */
+export interface SentResponse {
   readonly typeUrl: string;
   readonly version: string;
   readonly nonce: string;
@@ -12,30 +12,35 @@ export interface SentAnswer {
   readonly removed: readonly string[];
 }
 
-/** What became of an answer, as Envoy's request tells. */
+/** Envoy's ACK or NACK of a response. */
 export type Verdict =
-  | { readonly kind: "accepted"; readonly answer: SentAnswer }
-  | { readonly kind: "refused"; readonly answer: SentAnswer; readonly reason: string; readonly versionInUse: string };
+  | { readonly kind: "accepted"; readonly response: SentResponse }
+  | {
+      readonly kind: "rejected";
+      readonly response: SentResponse;
+      readonly reason: string;
+      readonly versionInUse: string;
+    };
 
-/** What a request means for the control plane, and for the answer that it is about. */
+/** What a request means for the control plane, and for the response that it acknowledges. */
 export interface NotedRequest {
-  /** What to send; undefined when the control plane has no use for it. */
+  /** The bytes to send to the control plane; undefined when the request means nothing to it. */
   readonly forward: Uint8Array | undefined;
   readonly verdict: Verdict | undefined;
-  /** Whether it changes what is wanted. */
-  readonly changed: boolean;
+  /** Whether the subscription has changed. */
+  readonly isChanged: boolean;
 }
 
 /**
- * What one stream of Envoy's is subscribed to, and what Envoy has. It outlives the streams to the control plane, so
- * that a new one can be brought to the same state without Envoy's noticing.
+ * What one stream of Envoy is subscribed to, and which versions Envoy has. It outlives the streams to the control
+ * plane: a new one is brought to the same state without Envoy's help.
  */
 export class Subscriptions {
   readonly protocol: XdsProtocol;
   readonly #types = new Map<string, TypeSubscription>();
   /** By nonce, oldest first. */
-  readonly #sent = new Map<string, SentAnswer>();
-  /** Nonces of the control plane's current stream; others mean nothing to it. */
+  readonly #sent = new Map<string, SentResponse>();
+  /** Nonces of the current stream to the control plane; others mean nothing to it. */
   #nonces = new Set<string>();
   #latestNonces = new Map<string, string>();
   #node: Uint8Array | undefined;
@@ -48,49 +53,58 @@ export class Subscriptions {
     return this.#node;
   }
 
+  get typeUrls(): readonly string[] {
+    return [...this.#types.keys()];
+  }
+
   has(typeUrl: string): boolean {
     return this.#types.has(typeUrl);
   }
 
-  /** The version of a type that Envoy accepted last; empty when none, and always for delta. */
+  /** The version of a type that Envoy accepted last; empty when there is none, and always for delta. */
   versionInUse(typeUrl: string): string {
     return this.#types.get(typeUrl)?.version ?? "";
   }
 
-  /** Whether Envoy has accepted anything of a type, or said that it has. */
+  /** Whether Envoy has accepted resources of a type, or reported that it has some. */
   hasAny(typeUrl: string): boolean {
     return this.#types.get(typeUrl)?.hasAny() ?? false;
   }
 
-  /** Takes in a request of Envoy's, whose bytes are `bytes`. */
+  /** What Envoy has subscribed to of a type, for the cache that responds in the control plane's place. */
+  subscribed(typeUrl: string): { readonly names: readonly string[]; readonly wildcard: boolean } {
+    return this.#types.get(typeUrl)?.subscribed() ?? { names: [], wildcard: false };
+  }
+
+  /** Applies a request of Envoy, whose bytes are `bytes`. */
   note(request: XdsRequest, bytes: Uint8Array): NotedRequest {
     this.#node ??= request.node;
     const type = this.#typeOf(request.typeUrl);
     const verdict = this.#judge(request, type);
-    const changed = type.apply(request);
-    if (request.nonce === "" || this.#nonces.has(request.nonce)) return { forward: bytes, verdict, changed };
-    if (!changed) return { forward: undefined, verdict, changed };
-    // The control plane that gave this nonce is gone; the one of now must see its own, or none.
+    const isChanged = type.apply(request);
+    if (request.nonce === "" || this.#nonces.has(request.nonce)) return { forward: bytes, verdict, isChanged };
+    if (!isChanged) return { forward: undefined, verdict, isChanged };
+    // The nonce is of an earlier stream. The current one must get its own latest nonce, or none.
     const nonce = this.protocol === "sotw" ? (this.#latestNonces.get(request.typeUrl) ?? "") : "";
     const forward = renderRequest({ ...request, nonce, error: undefined }, this.protocol);
-    return { forward, verdict, changed };
+    return { forward, verdict, isChanged };
   }
 
-  /** An answer goes to Envoy. @param isCurrent whether it comes from the control plane's current stream */
-  sent(answer: SentAnswer, isCurrent: boolean): void {
-    this.#sent.delete(answer.nonce);
-    this.#sent.set(answer.nonce, answer);
+  /** Notes a response that is sent to Envoy. @param isCurrent whether it is of the current stream to the control plane */
+  sent(response: SentResponse, isCurrent: boolean): void {
+    this.#sent.delete(response.nonce);
+    this.#sent.set(response.nonce, response);
     if (!isCurrent) return;
-    this.#nonces.add(answer.nonce);
-    this.#latestNonces.set(answer.typeUrl, answer.nonce);
+    this.#nonces.add(response.nonce);
+    this.#latestNonces.set(response.typeUrl, response.nonce);
   }
 
-  /** Takes an answer for accepted that Envoy has not yet judged, so that a stream opened now is told of it. */
-  presume(answer: SentAnswer): void {
-    this.#typeOf(answer.typeUrl).accept(answer);
+  /** Assumes that Envoy accepts a response, so that a stream opened before its ACK includes the response's versions. */
+  presume(response: SentResponse): void {
+    this.#typeOf(response.typeUrl).accept(response);
   }
 
-  /** The requests that bring a new stream to this state: the first one carries the node. Forgets the old nonces. */
+  /** The requests that bring a new stream to this state; the first one carries the node. Forgets the old nonces. */
   replay(): { readonly typeUrl: string; readonly bytes: Uint8Array }[] {
     this.#nonces = new Set();
     this.#latestNonces = new Map();
@@ -105,15 +119,6 @@ export class Subscriptions {
     return requests;
   }
 
-  /** What Envoy has subscribed to in a type, for one that answers in the control plane's place. */
-  subscribed(typeUrl: string): { readonly names: readonly string[]; readonly wildcard: boolean } {
-    return this.#types.get(typeUrl)?.subscribed() ?? { names: [], wildcard: false };
-  }
-
-  get typeUrls(): readonly string[] {
-    return [...this.#types.keys()];
-  }
-
   #typeOf(typeUrl: string): TypeSubscription {
     let type = this.#types.get(typeUrl);
     if (type === undefined) {
@@ -124,21 +129,22 @@ export class Subscriptions {
   }
 
   #judge(request: XdsRequest, type: TypeSubscription): Verdict | undefined {
-    const answer = this.#sent.get(request.nonce);
-    if (answer === undefined || answer.typeUrl !== request.typeUrl) return undefined;
-    this.#forgetUpTo(answer);
+    const response = this.#sent.get(request.nonce);
+    if (response === undefined || response.typeUrl !== request.typeUrl) return undefined;
+    this.#forgetUpTo(response);
     if (request.error !== undefined) {
-      return { kind: "refused", answer, reason: request.error.message, versionInUse: type.version };
+      return { kind: "rejected", response, reason: request.error.message, versionInUse: type.version };
     }
-    type.accept(answer);
-    return { kind: "accepted", answer };
+    type.accept(response);
+    return { kind: "accepted", response };
   }
-  /** Nothing more is said of an answer that was judged, nor of those before it, which Envoy has passed over. */
-  #forgetUpTo(judged: SentAnswer): void {
+
+  /** Envoy acknowledges each response once, and none before the one that it acknowledged last. */
+  #forgetUpTo(judged: SentResponse): void {
     for (const [nonce, { typeUrl }] of this.#sent) {
       if (typeUrl !== judged.typeUrl) continue;
       this.#sent.delete(nonce);
-      // A later request may use the nonce again to change its names; only the latest can be used so.
+      // A later request may repeat the latest nonce to change its subscription.
       if (this.#latestNonces.get(typeUrl) !== nonce) this.#nonces.delete(nonce);
       if (nonce === judged.nonce) return;
     }

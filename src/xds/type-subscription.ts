@@ -2,41 +2,47 @@
 import type { XdsRequest } from "./protocol/request.ts";
 import type { ResourceVersion } from "./protocol/response-scanner.ts";
 
-/** What Envoy wants and has of one type. */
+/** What Envoy is subscribed to, and which versions it has, of one type. */
 export interface TypeSubscription {
-  /** Last accepted; always empty for delta. */
+  /** The version accepted last; always empty for delta. */
   readonly version: string;
-  /** Takes in a request; true when it changes what is wanted. */
+  /** Applies a request. @returns whether the subscription has changed */
   apply(request: XdsRequest): boolean;
-  accept(answer: { readonly resources: readonly ResourceVersion[]; readonly removed: readonly string[] }): void;
-  /** The request that asks a new stream for the same; undefined when nothing is wanted any more. */
+  accept(response: AcceptedResponse): void;
+  /** The request that subscribes a new stream to the same; undefined when nothing is subscribed to any more. */
   replay(): Partial<XdsRequest> | undefined;
   subscribed(): { readonly names: readonly string[]; readonly wildcard: boolean };
+  /** Whether Envoy has accepted resources, or reported that it has some. */
   hasAny(): boolean;
 }
 
-/** State of the world: each request names everything that is wanted. */
+interface AcceptedResponse {
+  readonly resources: readonly ResourceVersion[];
+  readonly removed: readonly string[];
+}
+
+/** State of the world: each request names all resources that Envoy is subscribed to. */
 export class StateOfTheWorldSubscription implements TypeSubscription {
   version = "";
   #names: readonly string[] = [];
   #rest: readonly Uint8Array[] = [];
   #isNew = true;
-  /** No names in the first request mean everything; in a later one, nothing. Source: Envoy's xDS protocol, wildcard */
+  /** No names mean all resources in the first request, and none in a later one. Source: Envoy's xDS protocol, wildcard */
   #wildcard = false;
 
   apply(request: XdsRequest): boolean {
-    const changed = this.#isNew || !sameTexts(this.#names, request.subscribe);
+    const isChanged = this.#isNew || !sameTexts(this.#names, request.subscribe);
     if (this.#isNew) this.#wildcard = request.subscribe.length === 0;
     else if (request.subscribe.length > 0) this.#wildcard = false;
     this.#isNew = false;
     this.#names = request.subscribe;
     this.#rest = request.rest;
     if (request.error === undefined && request.version !== "") this.version = request.version;
-    return changed;
+    return isChanged;
   }
 
   accept(): void {
-    // the version is in the request itself
+    // The version is in the request.
   }
 
   replay(): Partial<XdsRequest> | undefined {
@@ -53,13 +59,13 @@ export class StateOfTheWorldSubscription implements TypeSubscription {
   }
 }
 
-/** Delta: requests change what is wanted; names and versions that Envoy has are kept for the next stream. */
+/** Delta: each request changes the subscription. Names and versions that Envoy has are kept for the next stream. */
 export class DeltaSubscription implements TypeSubscription {
   readonly version = "";
   readonly #names = new Set<string>();
   readonly #versions = new Map<string, string>();
   #isNew = true;
-  /** Without naming anything, which only the first request can do. */
+  /** Subscribed to all resources by a first request without names. */
   #wildcard = false;
 
   apply(request: XdsRequest): boolean {
@@ -67,7 +73,7 @@ export class DeltaSubscription implements TypeSubscription {
       this.#wildcard = request.subscribe.length === 0;
       for (const [name, version] of request.initialVersions) this.#versions.set(name, version);
     }
-    const changed = this.#isNew || request.subscribe.length > 0 || request.unsubscribe.length > 0;
+    const isChanged = this.#isNew || request.subscribe.length > 0 || request.unsubscribe.length > 0;
     this.#isNew = false;
     for (const name of request.subscribe) this.#names.add(name);
     for (const name of request.unsubscribe) {
@@ -75,12 +81,12 @@ export class DeltaSubscription implements TypeSubscription {
       this.#names.delete(name);
       if (!this.#isWildcard()) this.#versions.delete(name);
     }
-    return changed;
+    return isChanged;
   }
 
-  accept(answer: { readonly resources: readonly ResourceVersion[]; readonly removed: readonly string[] }): void {
-    for (const name of answer.removed) this.#versions.delete(name);
-    for (const { name, version } of answer.resources) this.#versions.set(name, version);
+  accept({ resources, removed }: AcceptedResponse): void {
+    for (const name of removed) this.#versions.delete(name);
+    for (const { name, version } of resources) this.#versions.set(name, version);
   }
 
   replay(): Partial<XdsRequest> | undefined {

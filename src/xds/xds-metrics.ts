@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 import type { Counter, Gauge, Histogram } from "../lib/metrics.ts";
 
-/** What the xDS proxy counts in. */
+/** Counters and gauges of the xDS proxy. The metrics module creates them. */
 export interface XdsMetrics {
-  /** Sent to the control plane, Envoy's and the agent's own. */
+  /** Requests sent to the control plane, Envoy's and the agent's own. */
   readonly requests: Counter;
   readonly responses: Counter;
-  /** Connections to the control plane that could not be made. */
+  /** Connections to the control plane that failed. */
   readonly connectionFailures: Counter;
   /** Streams to the control plane that ended. By type: `cancelled` or `error`. */
   readonly upstreamTerminations: Counter;
@@ -14,11 +14,11 @@ export interface XdsMetrics {
   readonly envoyTerminations: Counter;
   readonly lastRequestBytes: Gauge;
   readonly largestRequestBytes: Gauge;
-  /** Updates that Envoy or the agent rejected. By short type name. */
+  /** Responses that Envoy or the agent rejected. By short type name. */
   readonly rejections: Counter;
-  /** 1 while the last update of the type is rejected, else 0. By short type name. */
+  /** 1 while Envoy rejects the last response of the type, else 0. By short type name. */
   readonly rejected: Gauge;
-  /** Seconds since the control plane last sent something, while the cache serves Envoy; else 0. */
+  /** Seconds since the control plane last responded, while the cache serves Envoy; else 0. */
   readonly cacheStalenessSeconds: Gauge;
   /** By result: `success`, `no_remote_load`, `unmarshal_failure`, `fetch_failure`, `miss_remote_fetch_hint`. */
   readonly wasmConversions: Counter;

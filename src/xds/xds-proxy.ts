@@ -4,18 +4,17 @@ import { createGrpcServer, type GrpcHandler, type GrpcServer } from "../lib/grpc
 import type { Logger } from "../lib/log/log.ts";
 import { createTlsClient } from "../lib/net/tls-client.ts";
 import type { UnixListener } from "../lib/net/unix-socket.ts";
-import { AnswerCache, type CacheStatus } from "./cache/response-cache.ts";
-import { EnvoyStream } from "./envoy-stream.ts";
-import type { WorkloadHealth } from "./health/health-state.ts";
-import type { OwnType } from "./agent-resources/agent-resource-type.ts";
-import type { StreamContext } from "./proxied-stream.ts";
-import { type Refusal, Refusals } from "./rejections.ts";
-import type { XdsProtocol } from "./protocol/request.ts";
 import type { ReadToken } from "../model/token.ts";
+import type { AgentResourceType } from "./agent-resources/agent-resource-type.ts";
+import { type CacheStatus, ResponseCache } from "./cache/response-cache.ts";
+import { EnvoyStream } from "./envoy-stream.ts";
+import type { WorkloadHealth } from "./health-checks.ts";
+import type { XdsProtocol } from "./protocol/request.ts";
+import type { StreamContext } from "./proxied-stream.ts";
+import { type Rejection, Rejections } from "./rejections.ts";
 import { adsMethods } from "./upstream/connection.ts";
-import type { WasmConfig } from "./wasm/wasm-config.ts";
 import { LazyWasmExtensions } from "./wasm/lazy-wasm-extensions.ts";
-import type { XdsConfig } from "./xds-config.ts";
+import type { WasmConfig, XdsConfig } from "./xds-config.ts";
 import type { XdsMetrics } from "./xds-metrics.ts";
 
 export interface XdsDeps {
@@ -24,23 +23,23 @@ export interface XdsDeps {
   /** Uniform in [0, 1). */
   readonly random: () => number;
   readonly metrics: XdsMetrics;
-  /** Told when the cache begins to serve Envoy, and, with undefined, when it no longer does. */
+  /** Called when the cache starts to serve Envoy, and, with undefined, when it stops. */
   readonly onCache?: (status: CacheStatus | undefined) => void;
-  /** Types that the agent asks for itself. */
-  readonly ownTypes: readonly OwnType[];
-  /** Streams of Envoy's at once, the newest ones: two while one Envoy takes over from another. Default 1. */
+  /** Resource types that the agent itself subscribes to. */
+  readonly agentResources: readonly AgentResourceType[];
+  /** Streams of Envoy at once; older ones are closed. Two during a hot restart. Default 1. */
   readonly maxEnvoyStreams?: number;
-  /** What the control plane is shown in the place of the token file's content; undefined: that. */
+  /** The token for the control plane; undefined: that of the token file. */
   readonly readToken?: ReadToken | undefined;
-  /** How modules of Wasm extensions are fetched for Envoy; undefined leaves extensions as they are. */
+  /** How Wasm modules are fetched for Envoy; undefined passes extensions on unchanged. */
   readonly wasm?: WasmConfig | undefined;
 }
 
-/** What goes on between Envoy and the control plane, for the status page. */
+/** The proxy's state, for the status page. */
 export interface XdsStatus {
   readonly streams: readonly XdsStreamStatus[];
-  /** Types whose last answer Envoy refused. */
-  readonly refused: readonly Refusal[];
+  /** Types whose last response Envoy rejected. */
+  readonly rejected: readonly Rejection[];
   /** Set while Envoy is served from the cache. */
   readonly cache: CacheStatus | undefined;
 }
@@ -53,21 +52,21 @@ export interface XdsStreamStatus {
   readonly types: readonly { readonly typeUrl: string; readonly version: string }[];
 }
 
-/** Disposing cuts all streams; it is for after Envoy's end. */
+/** Disposing cuts all streams; dispose after Envoy has exited. */
 export interface XdsProxy extends AsyncDisposable {
   status(): XdsStatus;
-  /** Tells the control plane how the workload is, now and on each later stream. */
+  /** Reports the workload's health to the control plane, now and on each later stream. */
   reportHealth(health: WorkloadHealth): void;
 }
 
 /**
- * Serves ADS on the socket and passes it on to the control plane, as bytes. Both protocols at any time; several
- * streams at once, of which Envoy has one.
+ * Serves ADS on the socket and passes it on to the control plane as raw bytes. State of the world and delta; several
+ * clients at once, of which one is Envoy.
  */
 export function serveXdsProxy(listener: UnixListener, config: XdsConfig, deps: XdsDeps): XdsProxy {
   const streams = new Set<EnvoyStream>();
-  const refusals = new Refusals(deps);
-  const cache = config.cache === undefined ? undefined : new AnswerCache(config.cache, deps);
+  const rejections = new Rejections(deps);
+  const cache = config.cache === undefined ? undefined : new ResponseCache(config.cache, deps);
   const extensions = deps.wasm === undefined ? undefined : new LazyWasmExtensions(deps.wasm, deps);
   let health: WorkloadHealth | undefined;
   const { security } = config.upstream;
@@ -75,13 +74,13 @@ export function serveXdsProxy(listener: UnixListener, config: XdsConfig, deps: X
     ...deps,
     config,
     tls: security.kind === "tls" ? createTlsClient(security) : undefined,
-    refusals,
+    rejections,
     health: () => health,
-    claim: (stream) => {
+    onEnvoy: (stream) => {
       const others = [...streams].filter((other) => other !== stream && other.isEnvoy);
       const surplus = others.slice(0, Math.max(0, others.length - (deps.maxEnvoyStreams ?? 1) + 1));
       for (const other of surplus) {
-        deps.log.info("Envoy opened another stream; the older one is closed");
+        deps.log.info("Envoy opened another xDS stream; closing the older one");
         other.end();
       }
     },
@@ -93,10 +92,10 @@ export function serveXdsProxy(listener: UnixListener, config: XdsConfig, deps: X
     server.accept(socket);
   });
   return {
-    status: () => ({ streams: [...streams].map(statusOf), refused: refusals.current(), cache: cache?.status }),
+    status: () => ({ streams: [...streams].map(statusOf), rejected: rejections.current(), cache: cache?.status }),
     reportHealth(next) {
       health = next;
-      for (const stream of streams) stream.link?.report(next);
+      for (const stream of streams) stream.upstream?.report(next);
     },
     async [Symbol.asyncDispose]() {
       await server[Symbol.asyncDispose]();
@@ -117,7 +116,7 @@ function createAdsServer(streams: Set<EnvoyStream>, context: StreamContext): Grp
       maxConcurrentStreams: context.config.maxStreams,
       keepalive: context.config.keepalive,
       onFailure: (path, error) => {
-        context.log.error("an xDS stream failed", { path, reason: String(error) });
+        context.log.error("xDS stream failed", { path, reason: String(error) });
       },
     },
     context,
@@ -130,15 +129,15 @@ function handler(protocol: XdsProtocol, streams: Set<EnvoyStream>, context: Stre
     async handle(call) {
       const stream = new EnvoyStream(call, protocol, context);
       streams.add(stream);
-      let ending = "cancelled";
+      let result = "cancelled";
       try {
         await stream.run();
       } catch (error) {
-        ending = "error";
+        result = "error";
         throw error;
       } finally {
         streams.delete(stream);
-        context.metrics.envoyTerminations.inc(ending);
+        context.metrics.envoyTerminations.inc(result);
       }
     },
   };
@@ -147,5 +146,5 @@ function handler(protocol: XdsProtocol, streams: Set<EnvoyStream>, context: Stre
 function statusOf(stream: EnvoyStream): XdsStreamStatus {
   const { protocol, isEnvoy, subscriptions } = stream;
   const types = subscriptions.typeUrls.map((typeUrl) => ({ typeUrl, version: subscriptions.versionInUse(typeUrl) }));
-  return { protocol, isEnvoy, isConnected: stream.link !== undefined, types };
+  return { protocol, isEnvoy, isConnected: stream.upstream !== undefined, types };
 }

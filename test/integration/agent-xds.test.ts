@@ -19,7 +19,7 @@ function podBehind(controlPlane: FakeControlPlane, env: Readonly<Record<string, 
   };
 }
 
-test("the agent passes Envoy's configuration on and says what Envoy refused, in log and metrics", async () => {
+test("the agent passes Envoy's configuration on and reports what Envoy rejected, in log and metrics", async () => {
   await using ca = await startFakeCa();
   await using controlPlane = await startFakeControlPlane();
   controlPlane.set(typeUrls.listener, []);
@@ -38,7 +38,7 @@ test("the agent passes Envoy's configuration on and says what Envoy refused, in 
   controlPlane.set(typeUrls.cluster, [clusterResource("first", "1"), clusterResource("bad", "1", true)]);
   await eventually(
     () => {
-      expect(pod.log()).toMatch(/Envoy refused configuration.*bad/);
+      expect(pod.log()).toMatch(/Envoy rejected configuration.*bad/);
     },
     { withinMs: 2_000 },
   );
@@ -105,7 +105,7 @@ test("agent and Envoy, killed and started again without a control plane, serve f
   bytes.writeUInt8(bytes.readUInt8(bytes.length - 1) ^ 1, bytes.length - 1);
   await writeFile(join(directory.path, record), bytes);
   await using pod = await startPod(options);
-  await eventually(() => expect(pod.log()).toMatch(/the xDS cache is refused.*checksum is wrong/), { withinMs: 5_000 });
+  await eventually(() => expect(pod.log()).toMatch(/cannot use the xDS cache.*checksum mismatch/), { withinMs: 5_000 });
   expect((await pod.readiness()).status).toBe(503);
 });
 

@@ -6,7 +6,7 @@ import { readWhole } from "../../src/lib/grpc/message.ts";
 import type { LogRecord } from "../../src/lib/log/log.ts";
 import { listenUnix } from "../../src/lib/net/unix-socket.ts";
 import {
-  type OwnType,
+  type AgentResourceType,
   serveXdsProxy,
   type WasmConfig,
   type XdsDeps,
@@ -34,7 +34,7 @@ export interface ProxyUnderTest extends AsyncDisposable {
 export interface ProxyUnderTestOptions {
   readonly upstream?: Partial<XdsUpstream>;
   readonly config?: Partial<XdsConfig>;
-  readonly ownTypes?: readonly OwnType[];
+  readonly agentResources?: readonly AgentResourceType[];
   readonly wasm?: WasmConfig;
   readonly readToken?: XdsDeps["readToken"];
   readonly maxEnvoyStreams?: number;
@@ -76,7 +76,7 @@ export async function startProxy(
     clock: systemClock,
     random: Math.random,
     metrics,
-    ownTypes: options.ownTypes ?? [],
+    agentResources: options.agentResources ?? [],
     wasm: options.wasm,
     readToken: options.readToken,
     maxEnvoyStreams: options.maxEnvoyStreams ?? 1,
@@ -140,7 +140,7 @@ export class XdsClient implements AsyncDisposable {
     return parseResponse(await this.nextBytes(), this.protocol);
   }
 
-  /** Accepts an answer. */
+  /** Accepts a response. */
   async ack({ typeUrl, version, nonce }: XdsResponse, subscribe: readonly string[] = []): Promise<void> {
     await this.send({ typeUrl, version: this.protocol === "sotw" ? version : "", nonce, subscribe });
   }

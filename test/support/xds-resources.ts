@@ -2,7 +2,7 @@
 import type { FakeResource } from "../fakes/fake-control-plane.ts";
 import { encodeEnvoy } from "./envoy-api.ts";
 
-/** A cluster without endpoints; `bad` makes one that Envoy refuses. */
+/** A cluster without endpoints; `bad` makes one that Envoy rejects. */
 export function clusterResource(name: string, version: string, bad = false): FakeResource {
   const value = encodeEnvoy("envoy.config.cluster.v3.Cluster", {
     name,

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 import type { WorkloadCheckMethod } from "../../model/workload-check.ts";
-import type { HealthCheckConfig } from "../../xds/health/health-check-config.ts";
+import type { HealthCheckConfig } from "../../xds/xds-config.ts";
 import { isIpv6 } from "../../lib/net/ip-address.ts";
 import type { JsonObject, JsonValue } from "../../model/node.ts";
 import { isJsonObject } from "../proxy-config/proxy-config.ts";

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 import { resolve } from "node:path";
-import type { WasmConfig, WasmProxies } from "../../xds/wasm/wasm-config.ts";
+import type { WasmConfig, WasmProxies } from "../../xds/xds-config.ts";
 import type { Sources } from "../sources/sources.ts";
 
 /** How Wasm modules are fetched for Envoy; undefined: Envoy fetches them itself. */

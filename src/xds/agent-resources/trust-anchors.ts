@@ -1,27 +1,24 @@
 // SPDX-License-Identifier: Apache-2.0
 import { X509Certificate } from "node:crypto";
+import { ProxyConfig } from "../../gen/istio/mesh/v1alpha1/proxy.ts";
 import { AgentError } from "../../lib/errors.ts";
 import { splitPem } from "../../lib/pki/pem.ts";
-import type { OwnType } from "./agent-resource-type.ts";
 import { typeUrls } from "../protocol/type-url.ts";
-import { textOf, wireFields, wireType } from "../protocol/wire.ts";
-
-/** Source: github.com/istio/api, mesh/v1alpha1/proxy.proto, ProxyConfig.ca_certificates_pem */
-const certificatesField = 34;
+import type { AgentResourceType } from "./agent-resource-type.ts";
 
 export class TrustAnchorsError extends AgentError {
   readonly code = "AGENT_XDS_TRUST_ANCHORS";
   constructor(problem: string, cause?: unknown) {
-    super(`take over trust anchors from the control plane: ${problem}; those of before stay`, { cause });
+    super(`read trust anchors from the control plane: ${problem}; keeping the previous ones`, { cause });
   }
 }
 
 /**
- * The roots that the control plane distributes beside the CA's, in a ProxyConfig. They are trusted from now on; the
- * workload's certificate has nothing to do with them.
- * @param publish takes each new set: PEM blocks, one certificate each; not called for the set of before
+ * The trust anchors that the control plane distributes in a ProxyConfig (PCDS), beside the CA's roots. They do not
+ * affect the workload's own certificate.
+ * @param publish takes each new set: PEM blocks, one certificate each; not called when the set is unchanged
  */
-export function createTrustAnchors(publish: (certificatesPem: readonly string[]) => void): OwnType {
+export function createTrustAnchors(publish: (certificatesPem: readonly string[]) => void): AgentResourceType {
   let current = "";
   return {
     typeUrl: typeUrls.proxyConfig,
@@ -29,7 +26,7 @@ export function createTrustAnchors(publish: (certificatesPem: readonly string[])
       const pems = [...resources.values()].flatMap(parseAnchors);
       const text = pems.join("");
       if (text !== current) {
-        // Each takes its time, and after each restart of the control plane the same ones come again.
+        // Checking a certificate is slow, and a control plane that restarts sends the same set again.
         for (const pem of pems) checkCertificate(pem);
         publish(pems);
       }
@@ -39,12 +36,11 @@ export function createTrustAnchors(publish: (certificatesPem: readonly string[])
   };
 }
 
-/** @throws TrustAnchorsError when something in it is no PEM block of a certificate */
+/** @throws TrustAnchorsError when an entry is not a list of PEM certificates */
 function parseAnchors(proxyConfig: Uint8Array): readonly string[] {
   const pems: string[] = [];
-  for (const field of wireFields(proxyConfig)) {
-    if (field.number !== certificatesField || field.type !== wireType.bytes) continue;
-    const { blocks, problem } = splitPem(textOf(proxyConfig, field));
+  for (const entry of decodeProxyConfig(proxyConfig).caCertificatesPem) {
+    const { blocks, problem } = splitPem(entry);
     if (problem !== undefined || blocks.length === 0)
       throw new TrustAnchorsError(problem ?? "an entry has no PEM block");
     for (const { label, pem } of blocks) {
@@ -55,11 +51,19 @@ function parseAnchors(proxyConfig: Uint8Array): readonly string[] {
   return [...new Set(pems)];
 }
 
+function decodeProxyConfig(bytes: Uint8Array): ProxyConfig {
+  try {
+    return ProxyConfig.decode(bytes);
+  } catch (error) {
+    throw new TrustAnchorsError("malformed ProxyConfig", error);
+  }
+}
+
 function checkCertificate(pem: string): void {
   try {
     if (new X509Certificate(pem).ca) return;
   } catch (error) {
-    throw new TrustAnchorsError("an entry is no X.509 certificate", error);
+    throw new TrustAnchorsError("an entry is not an X.509 certificate", error);
   }
-  throw new TrustAnchorsError("an entry is not a certificate of a CA");
+  throw new TrustAnchorsError("an entry is not a CA certificate");
 }

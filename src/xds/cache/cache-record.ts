@@ -8,39 +8,39 @@ import { makeDirectorySync } from "../../lib/fs/make-directory.ts";
 import { sha256Hex } from "../../lib/content-hash.ts";
 import type { XdsProtocol } from "../protocol/request.ts";
 
-/** What stands at the head of each record, so that a foreign one is known. */
+/** The first line of each record. It shows which node, type and version of the format the record is for. */
 export interface RecordHead {
   readonly format: 1;
-  /** Of Envoy's xDS. */
+  /** Version of the xDS API. */
   readonly api: "v3";
   readonly nodeId: string;
   readonly typeUrl: string;
   readonly protocol: XdsProtocol;
   readonly savedAtMs: number;
-  /** Whether it stands for the whole type, or for a change of what older records say. */
+  /** Whether the record has all resources of the type, or changes those of older records. */
   readonly isWhole: boolean;
 }
 
-/** The cache cannot be used; Envoy waits for the control plane. */
-export class CacheRefusedError extends AgentError {
+/** The cache is not valid for this start; Envoy waits for the control plane. */
+export class InvalidCacheError extends AgentError {
   readonly code = "AGENT_XDS_CACHE";
   readonly file: string;
   constructor(file: string, problem: string, cause?: unknown) {
-    super(`read the xDS cache ${file}: ${problem}; it is not used`, { cause });
+    super(`read the xDS cache ${file}: ${problem}`, { cause });
     this.file = file;
   }
 }
 
 /**
- * A record that is being written. Its file is open from the first bytes until it is closed or discarded, and one of the
- * two must happen: a file that nobody closes ends the process when the engine finds it (Node 26).
+ * A record that is being written. Its file is open from the first bytes until the record is closed or discarded. One of
+ * the two must happen: in Node 26 a file handle that is garbage collected while open ends the process.
  */
 export class PendingRecord {
   readonly head: RecordHead;
   readonly #path: string;
   readonly #hash: Hash = createHash("sha256");
-  readonly #turns = new SerialQueue();
-  /** All of the answer has been read. */
+  readonly #queue = new SerialQueue();
+  /** All of the response has been written. */
   isComplete = false;
   #isBroken = false;
   #file: FileHandle | undefined;
@@ -50,14 +50,14 @@ export class PendingRecord {
     this.head = head;
   }
 
-  /** A write failed, or the record was discarded; what is there is not the answer. */
+  /** A write failed, or the record was discarded: the file is not the whole response. */
   get isBroken(): boolean {
     return this.#isBroken;
   }
 
-  /** What comes after a failure, or after the record was discarded, is dropped. @throws the system's error */
+  /** Drops the bytes when the record is broken. @throws the system's error */
   add(bytes: Uint8Array): Promise<void> {
-    return this.#turns.run(async () => {
+    return this.#queue.run(async () => {
       if (this.#isBroken) return;
       try {
         if (this.#file === undefined) {
@@ -75,14 +75,14 @@ export class PendingRecord {
 
   discard(): Promise<void> {
     this.#isBroken = true;
-    return this.#turns.run(async () => {
+    return this.#queue.run(async () => {
       await this.#close();
       await rm(this.#path, { force: true });
     });
   }
 
   close(): Promise<{ readonly path: string; readonly checksum: string }> {
-    return this.#turns.run(async () => {
+    return this.#queue.run(async () => {
       await this.#close();
       return { path: this.#path, checksum: this.#hash.digest("hex") };
     });
@@ -100,20 +100,20 @@ export class PendingRecord {
   }
 }
 
-/** @throws CacheRefusedError when it was changed, or is of another version; or the system's error */
+/** @throws InvalidCacheError when the record was changed, or is of another version; or the system's error */
 export async function readRecord(
   directory: string,
   { name, checksum }: { readonly name: string; readonly checksum: string },
 ): Promise<{ readonly head: RecordHead; readonly body: Uint8Array }> {
   const bytes = await readFile(join(directory, name));
-  if ((await sha256Hex(bytes)) !== checksum) throw new CacheRefusedError(name, "its checksum is wrong");
+  if ((await sha256Hex(bytes)) !== checksum) throw new InvalidCacheError(name, "checksum mismatch");
   const end = bytes.indexOf("\n");
   return { head: parseHead(bytes.subarray(0, end).toString("utf8"), name), body: bytes.subarray(end + 1) };
 }
 
-/** What is checked is what this version writes; anything else is from another program or another version of it. */
+/** A record without this format and API is of another program, or of another version of this one. */
 function parseHead(text: string, file: string): RecordHead {
   const head = JSON.parse(text) as Partial<RecordHead>;
-  if (head.format !== 1 || head.api !== "v3") throw new CacheRefusedError(file, "it is of another version");
+  if (head.format !== 1 || head.api !== "v3") throw new InvalidCacheError(file, "unknown format version");
   return head as RecordHead;
 }

@@ -3,11 +3,11 @@ import { createHash, randomUUID } from "node:crypto";
 import { readdir, rename, rm } from "node:fs/promises";
 import { join } from "node:path";
 import { SerialQueue } from "../../lib/async/serial-queue.ts";
-import { CacheRefusedError, PendingRecord, readRecord, type RecordHead } from "./cache-record.ts";
+import { InvalidCacheError, PendingRecord, readRecord, type RecordHead } from "./cache-record.ts";
 import { parseResponse, renderResponse, type XdsResource } from "../protocol/response.ts";
 import { shortTypeName } from "../protocol/type-url.ts";
 
-/** What is known of a type. */
+/** The kept resources of a type. */
 export interface CachedType {
   readonly version: string;
   readonly resources: ReadonlyMap<string, XdsResource>;
@@ -15,34 +15,34 @@ export interface CachedType {
 
 export interface CachedState {
   readonly types: ReadonlyMap<string, CachedType>;
-  /** Of the youngest record. */
+  /** When the newest record was received. */
   readonly savedAtMs: number;
 }
 
-/** Records are put together when a type has more. */
-const recordsBeforeMerge = 32;
+/** The records of a type are merged when there are more. */
+const maxRecords = 32;
 
 /**
- * Answers that Envoy has accepted, as files: one for each answer, named by type, order and checksum. A record is
- * complete when it has its name; nothing is changed afterwards.
+ * Responses that Envoy has accepted, one file each, named by type, sequence number and checksum. A file gets this name
+ * when it is complete, and is not changed afterwards.
  */
 export class CacheStore {
   readonly #directory: string;
-  readonly #turns = new SerialQueue();
+  readonly #queue = new SerialQueue();
   #sequence = 0;
 
   constructor(directory: string) {
     this.#directory = directory;
   }
 
-  /** Begins a record; bytes go to disk as they come. */
+  /** Starts a record; bytes are written to disk as they come. */
   begin(head: RecordHead): PendingRecord {
     return new PendingRecord(join(this.#directory, `${randomUUID()}.part`), head);
   }
 
-  /** Puts a record into force, after all that were put before. */
+  /** Adds a record, after all that were added before. */
   keep(record: PendingRecord): Promise<void> {
-    return this.#turns.run(async () => {
+    return this.#queue.run(async () => {
       if (record.isBroken) {
         await record.discard();
         return;
@@ -51,23 +51,23 @@ export class CacheStore {
       const older = (await this.#recordFiles()).filter(({ type }) => type === fileType(typeUrl));
       await this.#seal(record, older.at(-1)?.sequence ?? 0);
       if (isWhole) await this.#remove(older);
-      else if (older.length >= recordsBeforeMerge) await this.#merge(record.head);
+      else if (older.length >= maxRecords) await this.#merge(record.head);
     });
   }
 
-  /** Removes what was never completed. */
+  /** Removes incomplete records of earlier runs. */
   async clean(): Promise<void> {
     const names = await readdir(this.#directory).catch(() => []);
     await Promise.all(names.filter((name) => name.endsWith(".part")).map((name) => rm(join(this.#directory, name))));
   }
 
   /**
-   * Everything there is for a node.
-   * @returns undefined when there is nothing
-   * @throws CacheRefusedError when a record was changed, is of another node, or too old
+   * All records of a node, joined.
+   * @returns undefined when there are none
+   * @throws InvalidCacheError when a record was changed or is of another node, or the newest is too old
    */
   load(nodeId: string, notBeforeMs: number): Promise<CachedState | undefined> {
-    return this.#turns.run(() => this.#read(nodeId, notBeforeMs));
+    return this.#queue.run(() => this.#read(nodeId, notBeforeMs));
   }
 
   async #read(nodeId: string, notBeforeMs: number): Promise<CachedState | undefined> {
@@ -76,12 +76,12 @@ export class CacheStore {
     let savedAtMs = 0;
     for (const file of files) {
       const { head, body } = await readRecord(this.#directory, file);
-      if (head.nodeId !== nodeId) throw new CacheRefusedError(file.name, "it belongs to another node");
+      if (head.nodeId !== nodeId) throw new InvalidCacheError(file.name, "it is of another node");
       savedAtMs = Math.max(savedAtMs, head.savedAtMs);
       types.set(head.typeUrl, addRecord(head.isWhole ? undefined : types.get(head.typeUrl), head, body));
     }
     if (files.length === 0) return undefined;
-    if (savedAtMs < notBeforeMs) throw new CacheRefusedError(this.#directory, "it is too old");
+    if (savedAtMs < notBeforeMs) throw new InvalidCacheError(this.#directory, "it is too old");
     return { types, savedAtMs };
   }
 
@@ -92,7 +92,7 @@ export class CacheStore {
     await rename(path, join(this.#directory, name));
   }
 
-  /** Makes one record of all of a type. */
+  /** Replaces all records of a type by one. */
   async #merge(head: RecordHead): Promise<void> {
     const files = (await this.#recordFiles()).filter(({ type }) => type === fileType(head.typeUrl));
     let merged: CachedType | undefined;
@@ -118,7 +118,7 @@ export class CacheStore {
     await Promise.all(files.map(({ name }) => rm(join(this.#directory, name), { force: true })));
   }
 
-  /** In the order in which they were put into force. */
+  /** In the order in which they were added. */
   async #recordFiles(): Promise<RecordFile[]> {
     const names = await readdir(this.#directory).catch(() => []);
     const files = names.map(parseRecordName).filter((file) => file !== undefined);
@@ -134,14 +134,14 @@ interface RecordFile {
 }
 
 function addRecord(before: CachedType | undefined, head: RecordHead, body: Uint8Array): CachedType {
-  const answer = parseResponse(body, head.protocol);
+  const response = parseResponse(body, head.protocol);
   const resources = new Map(before?.resources);
-  for (const name of answer.removed) resources.delete(name);
-  for (const resource of answer.resources) resources.set(resource.name, resource);
-  return { version: answer.version, resources };
+  for (const name of response.removed) resources.delete(name);
+  for (const resource of response.resources) resources.set(resource.name, resource);
+  return { version: response.version, resources };
 }
 
-/** Two types without a short name must not share one. */
+/** The short name of a type, or a hash where it has none of its own. */
 function fileType(typeUrl: string): string {
   const short = shortTypeName(typeUrl);
   return short === "other" ? createHash("sha256").update(typeUrl).digest("hex").slice(0, 16) : short;

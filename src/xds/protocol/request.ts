@@ -1,22 +1,22 @@
 // SPDX-License-Identifier: Apache-2.0
 import { bytesField, firstText, integerField, textField, textOf, valueOf, wireFields, wireType } from "./wire.ts";
 
-/** Whether each answer is the state of the world for its type, or what changed. */
+/** Whether a response has all resources of its type (state of the world), or only the changes (delta). */
 export type XdsProtocol = "sotw" | "delta";
 
-/** What is read of a DiscoveryRequest or DeltaDiscoveryRequest. Names of both: `subscribe` holds those of the former. */
+/** A DiscoveryRequest or a DeltaDiscoveryRequest. `subscribe` holds the resource names of both. */
 export interface XdsRequest {
   readonly typeUrl: string;
-  /** The version last accepted; always empty for delta. */
+  /** The version accepted last; always empty for delta. */
   readonly version: string;
   readonly nonce: string;
-  /** Set when the answer with this nonce was refused. */
+  /** Set when the response with this nonce is rejected (NACK). */
   readonly error: { readonly code: number; readonly message: string } | undefined;
   readonly node: Uint8Array | undefined;
   readonly subscribe: readonly string[];
   readonly unsubscribe: readonly string[];
   readonly initialVersions: ReadonlyMap<string, string>;
-  /** Fields that are none of the above, as they came. */
+  /** All other fields, as they came. */
   readonly rest: readonly Uint8Array[];
 }
 
@@ -28,7 +28,7 @@ const numbers = {
 
 /**
  * Reads a request of either protocol.
- * @throws WireError when the bytes are no message
+ * @throws WireError when the bytes are not a protobuf message
  */
 export function parseRequest(bytes: Uint8Array, protocol: XdsProtocol): XdsRequest {
   const of = numbers[protocol];
@@ -56,7 +56,7 @@ export function parseRequest(bytes: Uint8Array, protocol: XdsProtocol): XdsReque
   return { ...found, error, node, subscribe, unsubscribe, initialVersions, rest };
 }
 
-/** The bytes of a request; what is empty is left out. */
+/** The bytes of a request; empty fields are left out. */
 export function renderRequest(
   request: Partial<XdsRequest> & Pick<XdsRequest, "typeUrl">,
   protocol: XdsProtocol,
@@ -76,7 +76,7 @@ export function renderRequest(
   ]);
 }
 
-/** What the node says of the program: `envoy` for Envoy. Source: Envoy API, core/v3/base.proto, user_agent_name */
+/** Of a node: its ID and `user_agent_name`, which is `envoy` for Envoy. Source: Envoy API, core/v3/base.proto */
 export function nodeFacts(node: Uint8Array): { readonly id: string; readonly userAgent: string } {
   return { id: firstText(node, 1), userAgent: firstText(node, 6) };
 }

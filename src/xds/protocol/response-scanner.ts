@@ -2,7 +2,7 @@
 import type { XdsProtocol } from "./request.ts";
 import { WireError, wireType } from "./wire.ts";
 
-/** A resource of a delta response, without its content. */
+/** Name and version of a resource in a delta response. */
 export interface ResourceVersion {
   readonly name: string;
   readonly version: string;
@@ -12,7 +12,7 @@ type Nested = "resource" | "any";
 type Message = XdsProtocol | Nested;
 type Text = "version" | "typeUrl" | "resourceTypeUrl" | "nonce" | "removed" | "resourceVersion" | "resourceName";
 
-/** What is looked into, and what is kept. Source: Envoy API, discovery.proto; protobuf's any.proto */
+/** Nested messages that are read, and texts that are kept. Source: Envoy API, discovery.proto; protobuf, any.proto */
 const fieldsOf: Readonly<Record<Message, Readonly<Record<number, Nested | Text>>>> = {
   sotw: { 1: "version", 2: "any", 4: "typeUrl", 5: "nonce" },
   delta: { 1: "version", 2: "resource", 4: "typeUrl", 5: "nonce", 6: "removed" },
@@ -20,18 +20,18 @@ const fieldsOf: Readonly<Record<Message, Readonly<Record<number, Nested | Text>>
   any: { 1: "resourceTypeUrl" },
 };
 
-const longestTextBytes = 64 * 1024;
+const maxTextBytes = 64 * 1024;
 
 /**
- * Reads a DiscoveryResponse or DeltaDiscoveryResponse while it passes, in chunks cut anywhere: type, version, nonce,
- * and for delta the names and versions. Contents of resources are passed over, not kept.
+ * Reads a DiscoveryResponse or DeltaDiscoveryResponse while it passes, in chunks of any size: type, version, nonce, and
+ * for delta the resources' names and versions. The resources themselves are skipped.
  */
 export class ResponseScanner {
   version = "";
   nonce = "";
-  /** Of the response itself, which may come after its resources. */
+  /** Of the response; it may come after the resources. */
   typeUrl = "";
-  /** Of the first resource; the same type, known sooner. */
+  /** Of the first resource: the same type, known earlier. */
   resourceTypeUrl = "";
   resourceCount = 0;
   readonly resources: ResourceVersion[] = [];
@@ -52,12 +52,12 @@ export class ResponseScanner {
     this.#open = [{ message: protocol, end: length }];
   }
 
-  /** The type as far as it is known by now; empty when it is not. */
+  /** The type; empty while it is not known. */
   get knownTypeUrl(): string {
     return this.typeUrl === "" ? this.resourceTypeUrl : this.typeUrl;
   }
 
-  /** @throws WireError when this is no such message; nothing can be read after that */
+  /** @throws WireError when the bytes are not such a message; no more can be pushed after that */
   push(chunk: Uint8Array): void {
     for (let i = 0; i < chunk.length; ) {
       if (this.#step === "skip" || this.#step === "text") i += this.#pass(chunk, i);
@@ -76,7 +76,7 @@ export class ResponseScanner {
 
   #takeByte(byte: number): void {
     this.#at++;
-    if (this.#scale > 2 ** 63) throw new WireError("a number of more than ten bytes");
+    if (this.#scale > 2 ** 63) throw new WireError("varint of more than ten bytes");
     this.#value += (byte % 0x80) * this.#scale;
     this.#scale *= 0x80;
     if (byte >= 0x80) return;
@@ -101,7 +101,7 @@ export class ResponseScanner {
 
   #onLength(length: number): void {
     const { message, end } = this.#inner();
-    if (this.#at + length > end) throw new WireError("a field is longer than what it is part of");
+    if (this.#at + length > end) throw new WireError("field longer than its message");
     const field = fieldsOf[message][this.#number];
     if (field === "resource" || field === "any") this.#enter(field, length);
     else if (field === undefined) this.#skip(length);
@@ -120,7 +120,7 @@ export class ResponseScanner {
       this.#skip(length);
       return;
     }
-    if (length > longestTextBytes) throw new WireError(`a text of ${String(length)} bytes`);
+    if (length > maxTextBytes) throw new WireError(`string of ${String(length)} bytes`);
     this.#step = "text";
     this.#text = field;
     this.#left = length;
@@ -152,7 +152,7 @@ export class ResponseScanner {
 
   #endMessages(): void {
     for (let inner = this.#inner(); this.#at >= inner.end && this.#open.length > 1; inner = this.#inner()) {
-      if (this.#at > inner.end) throw new WireError("a field is longer than what it is part of");
+      if (this.#at > inner.end) throw new WireError("field longer than its message");
       this.#open.pop();
       if (inner.message !== "resource") continue;
       this.resources.push(this.#resource);
@@ -162,7 +162,7 @@ export class ResponseScanner {
 
   #inner(): { readonly message: Message; readonly end: number } {
     const inner = this.#open.at(-1);
-    if (inner === undefined) throw new WireError("no message is open");
+    if (inner === undefined) throw new WireError("no open message");
     return inner;
   }
 }

@@ -2,28 +2,28 @@
 import type { XdsProtocol } from "./request.ts";
 import { bytesField, firstText, textField, textOf, valueOf, wireFields, wireType } from "./wire.ts";
 
-/** One resource, not decoded. */
+/** One resource. Its message is not decoded. */
 export interface XdsResource {
   readonly name: string;
-  /** Of delta; empty for state of the world. */
+  /** Only with delta; empty with state of the world. */
   readonly version: string;
   /** The `google.protobuf.Any` as it came. */
   readonly any: Uint8Array;
 }
 
-/** A response taken apart, its resources not decoded. */
+/** A response. The messages of its resources are not decoded. */
 export interface XdsResponse {
   readonly typeUrl: string;
   readonly version: string;
   readonly nonce: string;
   readonly resources: readonly XdsResource[];
-  /** Of delta. */
+  /** Only with delta. */
   readonly removed: readonly string[];
 }
 
 /**
- * Takes a whole response apart. Without names of its own, as in state of the world, a resource's name is its first
- * field: so it is in every type of Envoy's that has a name.
+ * Reads a whole response. State of the world has no names beside the resources: there the name is the resource's first
+ * field, as in every type of Envoy's API that has a name.
  * @throws WireError
  */
 export function parseResponse(bytes: Uint8Array, protocol: XdsProtocol): XdsResponse {
@@ -74,7 +74,7 @@ function parseAny(any: Uint8Array): XdsResource {
   return { name: nameOf(contentOf(any)), version: "", any };
 }
 
-/** Of a type whose first field is no name, the content may look like anything. */
+/** Empty for a type whose first field is not a name. */
 function nameOf(content: Uint8Array): string {
   try {
     return firstText(content, 1);

@@ -4,29 +4,29 @@ import type { XdsProtocol } from "./request.ts";
 import { ResponseScanner } from "./response-scanner.ts";
 import { WireError } from "./wire.ts";
 
-/** After so many bytes without a type, the message is none that a control plane sends. */
+/** A message without a type in its first bytes is not a response of a control plane. */
 const typeWithinBytes = 1024 * 1024;
 
 /**
- * An answer up to this size is handed on when all of it is there: what breaks off inside of it is never seen. The
- * longer ones, of which the first part has gone out by then, are few; to hold them costs as much memory as they have.
+ * A response up to this size is passed on when all of it has been received, so that Envoy never sees one that is cut
+ * off. Larger ones are few, and pass while they are received: holding them would cost their size in memory.
  */
-const heldBytes = 4 * 1024 * 1024;
+const maxHeldBytes = 4 * 1024 * 1024;
 
-/** A response on its way, of which the type is known and the rest is read while it passes. */
-export interface ScannedMessage {
+/** A response whose type is known; the rest is read while it passes. */
+export interface ScannedResponse {
   readonly length: number;
   readonly typeUrl: string;
   readonly scanner: ResponseScanner;
-  /** All bytes of the message. `onScanned` is called before the last of them is given out. */
+  /** All bytes of the response. `onScanned` is called before the last of them is yielded. */
   chunks(onScanned: () => void): AsyncGenerator<Uint8Array, void, undefined>;
 }
 
 /**
- * Reads a response up to where its type is known: for one that comes in chunks, mostly the first chunk.
- * @throws WireError when it is malformed before that, or has no type
+ * Reads a response until its type is known: of one that comes in chunks, usually the first chunk.
+ * @throws WireError when it is malformed up to there, or has no type
  */
-export async function scanMessage(message: IncomingMessage, protocol: XdsProtocol): Promise<ScannedMessage> {
+export async function scanResponse(message: IncomingMessage, protocol: XdsProtocol): Promise<ScannedResponse> {
   const scanner = new ResponseScanner(protocol, message.length);
   if (message.kind === "whole") {
     const { bytes } = message;
@@ -42,21 +42,28 @@ export async function scanMessage(message: IncomingMessage, protocol: XdsProtoco
   const read: Uint8Array[] = [];
   let readBytes = 0;
   const { length } = message;
-  const isHeld = length <= heldBytes;
-  let isLegible = true;
+  const isHeld = length <= maxHeldBytes;
+  let isReadable = true;
   const isTyped = (): boolean => scanner.knownTypeUrl !== "";
   while (isTyped() ? isHeld && readBytes < length : readBytes < Math.min(length, typeWithinBytes)) {
     const next = await source.next();
     if (next.done === true) break;
-    if (isTyped()) isLegible &&= pushed(scanner, next.value);
+    if (isTyped()) isReadable &&= tryPush(scanner, next.value);
     else scanner.push(next.value);
     read.push(next.value);
     readBytes += next.value.length;
   }
   const typeUrl = scanner.knownTypeUrl;
-  if (typeUrl === "") throw new WireError("a response without a type");
-  const passing = { read, source, scanner, length, isLegible };
+  if (typeUrl === "") throw new WireError("response without a type");
+  const passing = { read, source, scanner, length, isReadable };
   return { length, typeUrl, scanner, chunks: (onScanned) => passOn(passing, onScanned) };
+}
+
+/** The whole response. */
+export async function readScanned(response: ScannedResponse): Promise<Uint8Array> {
+  const parts: Uint8Array[] = [];
+  for await (const chunk of response.chunks(() => undefined)) parts.push(chunk);
+  return parts.length === 1 && parts[0] !== undefined ? parts[0] : Buffer.concat(parts);
 }
 
 async function* one(bytes: Uint8Array, onScanned: () => void): AsyncGenerator<Uint8Array, void, undefined> {
@@ -64,18 +71,18 @@ async function* one(bytes: Uint8Array, onScanned: () => void): AsyncGenerator<Ui
   yield await Promise.resolve(bytes);
 }
 
-interface Passing {
+interface PassingResponse {
   readonly read: readonly Uint8Array[];
   readonly source: AsyncIterator<Uint8Array, void, undefined>;
   readonly scanner: ResponseScanner;
   readonly length: number;
-  readonly isLegible: boolean;
+  readonly isReadable: boolean;
 }
 
-async function* passOn(passing: Passing, onScanned: () => void): AsyncGenerator<Uint8Array, void, undefined> {
+async function* passOn(passing: PassingResponse, onScanned: () => void): AsyncGenerator<Uint8Array, void, undefined> {
   const { read, source, scanner, length } = passing;
   let leftBytes = length;
-  let { isLegible } = passing;
+  let { isReadable } = passing;
   for (const chunk of read) {
     leftBytes -= chunk.length;
     if (leftBytes === 0) onScanned();
@@ -84,15 +91,15 @@ async function* passOn(passing: Passing, onScanned: () => void): AsyncGenerator<
   for (;;) {
     const next = await source.next();
     if (next.done === true) return;
-    // What became illegible half-way is passed on all the same: Envoy will say what is wrong with it.
-    isLegible &&= pushed(scanner, next.value);
+    // A response that turns out malformed is passed on all the same: Envoy reports the problem.
+    isReadable &&= tryPush(scanner, next.value);
     leftBytes -= next.value.length;
     if (leftBytes === 0) onScanned();
     yield next.value;
   }
 }
 
-function pushed(scanner: ResponseScanner, chunk: Uint8Array): boolean {
+function tryPush(scanner: ResponseScanner, chunk: Uint8Array): boolean {
   try {
     scanner.push(chunk);
     return true;
@@ -100,11 +107,4 @@ function pushed(scanner: ResponseScanner, chunk: Uint8Array): boolean {
     if (error instanceof WireError) return false;
     throw error;
   }
-}
-
-/** The whole message. */
-export async function readScanned(message: ScannedMessage): Promise<Uint8Array> {
-  const parts: Uint8Array[] = [];
-  for await (const chunk of message.chunks(() => undefined)) parts.push(chunk);
-  return parts.length === 1 && parts[0] !== undefined ? parts[0] : Buffer.concat(parts);
 }

@@ -2,7 +2,7 @@
 
 const prefix = "type.googleapis.com/";
 
-/** Types that the proxy treats in a way of their own. */
+/** Types that the proxy handles specially. */
 export const typeUrls = {
   listener: `${prefix}envoy.config.listener.v3.Listener`,
   cluster: `${prefix}envoy.config.cluster.v3.Cluster`,
@@ -13,7 +13,7 @@ export const typeUrls = {
   health: `${prefix}istio.v1.HealthInformation`,
 } as const;
 
-/** Short names as Istio and Envoy use them; for metrics and logs. */
+/** Short names as in Istio and Envoy, for metrics and logs. */
 const shortNames: Readonly<Record<string, string>> = {
   [typeUrls.listener]: "lds",
   [typeUrls.cluster]: "cds",
@@ -28,7 +28,7 @@ const shortNames: Readonly<Record<string, string>> = {
   [typeUrls.proxyConfig]: "pcds",
 };
 
-/** A short name for a type; one of a closed set, so that it can be a label. */
+/** The short name of a type; one of a fixed set, so that it can be a metric label. */
 export function shortTypeName(typeUrl: string): string {
   return shortNames[typeUrl] ?? "other";
 }

@@ -1,29 +1,29 @@
 // SPDX-License-Identifier: Apache-2.0
 import { AgentError } from "../../lib/errors.ts";
 
-/** Bytes that are no protobuf message. Source of the format: protobuf.dev, Encoding */
+/** The bytes are not a protobuf message. Source of the format: protobuf.dev, Encoding */
 export class WireError extends AgentError {
   readonly code = "AGENT_XDS_WIRE";
-  constructor(problem: string) {
-    super(`read a protobuf message: ${problem}`);
+  constructor(problem: string, cause?: unknown) {
+    super(`read a protobuf message: ${problem}`, { cause });
   }
 }
 
 export const wireType = { varint: 0, fixed64: 1, bytes: 2, fixed32: 5 } as const;
 
-/** One field of a message, by the positions of its bytes. */
+/** The position of one field in the bytes of a message. */
 export interface WireField {
   readonly number: number;
   readonly type: number;
-  /** Where the field's tag is. */
+  /** Position of the tag. */
   readonly start: number;
-  /** Where the value is; for `bytes`, after the length. */
+  /** Position of the value; for `bytes`, after the length. */
   readonly valueStart: number;
   readonly end: number;
 }
 
 /**
- * The fields of a message, in order, without looking into them.
+ * The fields of a message, in order. Their values are not read.
  * @throws WireError
  */
 export function* wireFields(bytes: Uint8Array): Generator<WireField, void, undefined> {
@@ -43,7 +43,7 @@ export function* wireFields(bytes: Uint8Array): Generator<WireField, void, undef
       at = length.end + length.value;
     } else throw new WireError(`wire type ${String(type)}`);
     if (number === 0) throw new WireError("field number 0");
-    if (at > bytes.length) throw new WireError("it ends inside a field");
+    if (at > bytes.length) throw new WireError("truncated field");
     yield { number, type, start, valueStart, end: at };
   }
 }
@@ -53,12 +53,12 @@ export function textOf(bytes: Uint8Array, field: WireField): string {
   return Buffer.from(bytes.buffer, bytes.byteOffset + field.valueStart, field.end - field.valueStart).toString("utf8");
 }
 
-/** The bytes of a field's value, not copied. */
+/** The bytes of a field's value; a view, not a copy. */
 export function valueOf(bytes: Uint8Array, field: WireField): Uint8Array {
   return bytes.subarray(field.valueStart, field.end);
 }
 
-/** The first text in field `number`; empty when there is none. */
+/** The first value of the `string` field `number`; empty when there is none. */
 export function firstText(bytes: Uint8Array, number: number): string {
   for (const field of wireFields(bytes)) {
     if (field.number === number && field.type === wireType.bytes) return textOf(bytes, field);
@@ -66,17 +66,17 @@ export function firstText(bytes: Uint8Array, number: number): string {
   return "";
 }
 
-/** A field of type `string`; nothing when it is empty, as proto3 has it. */
+/** A field of type `string`; no bytes when it is empty, as in proto3. */
 export function textField(number: number, text: string): Uint8Array {
   return text === "" ? new Uint8Array(0) : bytesField(number, Buffer.from(text));
 }
 
-/** A field of type `string`, `bytes` or message, also when it is empty. */
+/** A field of type `string`, `bytes` or message; written also when it is empty. */
 export function bytesField(number: number, value: Uint8Array): Uint8Array {
   return Buffer.concat([varint(number * 8 + wireType.bytes), varint(value.length), value]);
 }
 
-/** A field of an integer type that is not negative; nothing when it is 0. */
+/** A field of an integer type, not negative; no bytes when it is 0, as in proto3. */
 export function integerField(number: number, value: number): Uint8Array {
   return value === 0 ? new Uint8Array(0) : Buffer.concat([varint(number * 8), varint(value)]);
 }
@@ -97,10 +97,10 @@ function readVarint(bytes: Uint8Array, from: number): { readonly value: number; 
   let scale = 1;
   for (let at = from; at < from + 10; at++) {
     const byte = bytes[at];
-    if (byte === undefined) throw new WireError("it ends inside a number");
+    if (byte === undefined) throw new WireError("truncated number");
     value += (byte % 0x80) * scale;
     if (byte < 0x80) return { value, end: at + 1 };
     scale *= 0x80;
   }
-  throw new WireError("a number of more than ten bytes");
+  throw new WireError("varint of more than ten bytes");
 }

@@ -1,19 +1,21 @@
 // SPDX-License-Identifier: Apache-2.0
 import { readFile, stat } from "node:fs/promises";
-import { createGrpcChannel, type ClientStream, type GrpcTarget } from "../../lib/grpc/client.ts";
+import type { Socket } from "node:net";
 import type { Clock } from "../../lib/async/clock.ts";
+import { orAborted } from "../../lib/async/tasks.ts";
 import { describeError } from "../../lib/errors.ts";
+import { createGrpcChannel, type ClientStream, type GrpcTarget } from "../../lib/grpc/client.ts";
+import { type Dial, dialTcp } from "../../lib/grpc/dial.ts";
 import type { Metadata } from "../../lib/grpc/metadata.ts";
 import type { Logger } from "../../lib/log/log.ts";
-import type { TlsClient } from "../../lib/net/tls-client.ts";
 import { formatHostPort, type HostPort } from "../../lib/net/host-port.ts";
+import type { TlsClient } from "../../lib/net/tls-client.ts";
 import type { ReadToken } from "../../model/token.ts";
-import { dialThroughProxy } from "./proxy-dial.ts";
 import type { XdsProtocol } from "../protocol/request.ts";
-import type { XdsConfig, XdsUpstream } from "../xds-config.ts";
+import type { HttpProxyAddress, XdsConfig, XdsUpstream } from "../xds-config.ts";
 
-/** One stream to one control plane, over a connection of its own: another connection may reach another one. */
-export interface UpstreamStream extends AsyncDisposable {
+/** A connection to a control plane with its one stream. A new stream gets a new connection: it may reach another replica. */
+export interface UpstreamConnection extends AsyncDisposable {
   readonly address: string;
   readonly stream: ClientStream;
 }
@@ -21,57 +23,55 @@ export interface UpstreamStream extends AsyncDisposable {
 export interface UpstreamDeps {
   readonly log: Logger;
   readonly clock: Clock;
-  /** Undefined: the control plane is asked in plaintext. */
+  /** Undefined: the connection is plaintext. */
   readonly tls: TlsClient | undefined;
-  /** Comes before the token file; undefined: that of the file, if any. */
+  /** Takes precedence over the token file; undefined: the file is read, if one is configured. */
   readonly readToken?: ReadToken | undefined;
 }
 
 const service = "/envoy.service.discovery.v3.AggregatedDiscoveryService/";
 
-/** The methods of the one service, in both roles. */
+/** The methods of the ADS service, for client and server. */
 export const adsMethods: Readonly<Record<XdsProtocol, string>> = {
   sotw: `${service}StreamAggregatedResources`,
   delta: `${service}DeltaAggregatedResources`,
 };
 
 /**
- * Opens a stream at the first address that can be reached. Token, roots and client certificate are read now.
- * @throws GrpcError of the last address, when none can be
+ * Opens a stream at the first address that is reachable. Token, roots and client certificate are read now.
+ * @throws GrpcError of the last address when none is reachable
  */
-export async function openUpstream(
+export async function connectUpstream(
   config: XdsConfig,
   protocol: XdsProtocol,
   deps: UpstreamDeps,
   signal: AbortSignal,
-): Promise<UpstreamStream> {
+): Promise<UpstreamConnection> {
   const { addresses } = config.upstream;
-  const metadata = await metadataFor(config.upstream, deps, signal);
+  const metadata = await readMetadata(config.upstream, deps, signal);
   for (const [index, address] of addresses.entries()) {
     try {
-      return await openAt(address, { config, protocol, metadata }, deps, signal);
+      return await connectTo(address, { config, protocol, metadata }, deps, signal);
     } catch (error) {
       if (signal.aborted || index === addresses.length - 1) throw error;
-      const next = formatHostPort(addresses[index + 1] ?? address);
-      const reason = describeError(error);
-      deps.log.warn("control plane cannot be reached, next address", {
+      deps.log.warn("control plane unreachable; trying the next address", {
         address: formatHostPort(address),
-        next,
-        reason,
+        next: formatHostPort(addresses[index + 1] ?? address),
+        reason: describeError(error),
       });
     }
   }
-  throw new Error("no address of a control plane is configured");
+  throw new Error("no control plane address is configured");
 }
 
-interface Opening {
+interface StreamOptions {
   readonly config: XdsConfig;
   readonly protocol: XdsProtocol;
   readonly metadata: Metadata;
 }
 
-async function openAt(address: HostPort, opening: Opening, deps: UpstreamDeps, signal: AbortSignal) {
-  const { upstream, keepalive } = opening.config;
+async function connectTo(address: HostPort, options: StreamOptions, deps: UpstreamDeps, signal: AbortSignal) {
+  const { upstream, keepalive } = options.config;
   const { security, connectTimeoutMs } = upstream;
   const channel = createGrpcChannel(
     {
@@ -84,7 +84,7 @@ async function openAt(address: HostPort, opening: Opening, deps: UpstreamDeps, s
     deps,
   );
   try {
-    const stream = await channel.stream(adsMethods[opening.protocol], { metadata: opening.metadata, signal });
+    const stream = await channel.stream(adsMethods[options.protocol], { metadata: options.metadata, signal });
     return { address: formatHostPort(address), stream, [Symbol.asyncDispose]: () => channel[Symbol.asyncDispose]() };
   } catch (error) {
     await channel[Symbol.asyncDispose]();
@@ -98,42 +98,39 @@ function targetFor({ host, port }: HostPort, { httpProxy }: XdsUpstream, { tls, 
   return { kind: "tls", host, port, ...dial, tlsOptions: () => tls.options(clock.now()) };
 }
 
-/** A missing token is not an error: a client certificate may do, and the control plane says so if it does not. */
-async function metadataFor(
-  upstream: XdsUpstream,
+/** A missing token is not an error: a client certificate may suffice, and otherwise the control plane rejects the stream. */
+async function readMetadata(upstream: XdsUpstream, deps: UpstreamDeps, signal: AbortSignal): Promise<Metadata> {
+  const metadata = { ...upstream.headers, clusterid: upstream.clusterId };
+  const token = await readBearerToken(upstream, deps, signal);
+  return token === undefined ? metadata : { ...metadata, authorization: `Bearer ${token}` };
+}
+
+async function readBearerToken(
+  { tokenPath, security }: XdsUpstream,
   { log, readToken }: UpstreamDeps,
   signal: AbortSignal,
-): Promise<Metadata> {
-  const metadata = { ...upstream.headers, clusterid: upstream.clusterId };
+): Promise<string | undefined> {
   if (readToken !== undefined) {
     const token = await readToken(signal);
-    if (token.kind === "usable") return { ...metadata, authorization: `Bearer ${token.text}` };
-    const { problem: reason } = token;
-    log.warn("there is no token of this machine; the control plane is asked without one", { reason });
-    return metadata;
+    if (token.kind === "usable") return token.text;
+    log.warn("machine token unavailable; connecting without a token", { reason: token.problem });
+    return undefined;
   }
-  const { tokenPath } = upstream;
-  if (tokenPath === undefined) return metadata;
+  if (tokenPath === undefined) return undefined;
   try {
     const token = (await readFile(tokenPath, "utf8")).trim();
     if (/^[\x21-\x7e]+$/.test(token)) {
-      if (upstream.security.kind === "plaintext") log.warn("the token goes to the control plane without encryption");
-      return { ...metadata, authorization: `Bearer ${token}` };
+      if (security.kind === "plaintext") log.warn("the token is sent to the control plane unencrypted");
+      return token;
     }
-    log.warn("the token file holds no token; the control plane is asked without one", { tokenPath });
+    log.warn("invalid token file; connecting without a token", { tokenPath });
   } catch (error) {
-    log.warn("the token cannot be read; the control plane is asked without one", {
-      tokenPath,
-      reason: describeError(error),
-    });
+    log.warn("cannot read token file; connecting without a token", { tokenPath, reason: describeError(error) });
   }
-  return metadata;
+  return undefined;
 }
 
-/**
- * A text that changes when a file that a connection depends on is replaced: a failed connection is then worth another
- * try at once.
- */
+/** A text that changes when a file that the connection depends on is replaced: a failed connection is then retried at once. */
 export async function readConnectionFiles(upstream: XdsUpstream): Promise<string> {
   const { security, tokenPath } = upstream;
   const paths: (string | undefined)[] = [tokenPath];
@@ -147,4 +144,50 @@ export async function readConnectionFiles(upstream: XdsUpstream): Promise<string
     return state === undefined ? "missing" : `${String(state.ino)}/${String(state.mtimeMs)}/${String(state.size)}`;
   });
   return (await Promise.all(states)).join(" ");
+}
+
+/** A proxy's response to CONNECT is a few lines. */
+const maxConnectResponseBytes = 8 * 1024;
+
+/** Connects through an HTTP proxy by CONNECT. @throws Error with the proxy's status line when it rejects the request */
+function dialThroughProxy(proxy: HttpProxyAddress): Dial {
+  return async (host, port, signal) => {
+    const socket = await dialTcp(proxy.host, proxy.port, signal);
+    try {
+      const authority = formatHostPort({ host, port });
+      const credentials = proxy.authorization === undefined ? "" : `Proxy-Authorization: ${proxy.authorization}\r\n`;
+      socket.write(`CONNECT ${authority} HTTP/1.1\r\nHost: ${authority}\r\n${credentials}\r\n`);
+      const statusLine = await orAborted(readStatusLine(socket), signal);
+      if (!/^HTTP\/1\.[01] 2\d\d/.test(statusLine)) {
+        throw new Error(`proxy ${formatHostPort(proxy)} rejected CONNECT: ${statusLine}`);
+      }
+      return socket;
+    } catch (error) {
+      socket.destroy();
+      throw error;
+    }
+  };
+}
+
+/** Reads a response's headers; what follows them stays in the socket. @returns the status line */
+function readStatusLine(socket: Socket): Promise<string> {
+  return new Promise((resolve, reject) => {
+    let received = Buffer.alloc(0);
+    const onData = (chunk: Buffer): void => {
+      received = Buffer.concat([received, chunk]);
+      const end = received.indexOf("\r\n\r\n");
+      if (end === -1 && received.length < maxConnectResponseBytes) return;
+      socket.off("data", onData);
+      socket.pause();
+      if (end === -1) reject(new Error("the proxy's response is not HTTP"));
+      else {
+        if (received.length > end + 4) socket.unshift(received.subarray(end + 4));
+        resolve(received.subarray(0, received.indexOf("\r\n")).toString("latin1"));
+      }
+    };
+    socket.on("data", onData);
+    socket.once("close", () => {
+      reject(new Error("the proxy closed the connection"));
+    });
+  });
 }

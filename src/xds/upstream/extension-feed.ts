@@ -1,97 +1,82 @@
 // SPDX-License-Identifier: Apache-2.0
 import { backoffMs } from "../../lib/async/backoff.ts";
+import { SerialQueue } from "../../lib/async/serial-queue.ts";
 import { describeError } from "../../lib/errors.ts";
 import { GrpcStatus } from "../../lib/grpc/status.ts";
-import { SerialQueue } from "../../lib/async/serial-queue.ts";
-import type { ProxiedStream } from "../proxied-stream.ts";
 import { renderRequest } from "../protocol/request.ts";
-import { parseResponse, renderResponse, type XdsResource, type XdsResponse } from "../protocol/response.ts";
+import { parseResponse, renderResponse, type XdsResponse } from "../protocol/response.ts";
+import type { ConvertedExtensions, ExtensionConverter, ProxiedStream } from "../proxied-stream.ts";
 
-/** Extensions as Envoy shall have them. */
-export interface ConvertedExtensions {
-  readonly resources: readonly XdsResource[];
-  readonly isChanged: boolean;
-  /** Names of those that something was missing for. */
-  readonly failed: readonly string[];
-  /** Whether another try may give what was missing. */
-  readonly canRetry: boolean;
-}
-
-export interface ExtensionConverter {
-  /** @throws Error when a resource is none of its type */
-  convert(resources: readonly XdsResource[], signal: AbortSignal): Promise<ConvertedExtensions>;
-}
-
-/** Conversions under way at once; then the control plane is held back. */
-const mostWaiting = 4;
+/** Conversions at once; with more, the stream to the control plane is not read. */
+const maxConversions = 4;
 
 const retryPolicy = { firstMs: 5_000, factor: 2, maxMs: 60_000 };
 
-/** The stream to the control plane that an answer came on. */
-export interface AnswerOrigin {
+/** The stream to the control plane that a response came on. */
+export interface ResponseOrigin {
   /** False once the stream has ended: its nonces mean nothing to the next one. */
   readonly isOpen: boolean;
-  /** Sends a request there; one that comes too late is dropped. */
+  /** Sends a request on the stream; dropped when the stream has ended. */
   reply(request: Uint8Array): void;
 }
 
 /**
- * Answers with extensions, for one client, whichever stream to the control plane they come on: converted side by side,
- * sent in the order in which they came, while answers of other types pass them by. What was missing is tried again until
- * it is there, or until a control plane sends something newer.
+ * Responses with extensions (ECDS) for one client, from all its streams to the control plane. They are converted
+ * concurrently and sent in the order in which they came; responses of other types overtake them. A missing module is
+ * retried until it is there, or until the control plane sends a newer response.
  */
 export class ExtensionFeed {
   readonly #client: ProxiedStream;
   readonly #converter: ExtensionConverter;
   readonly #signal: AbortSignal;
-  readonly #turns = new SerialQueue();
-  #waiting = 0;
+  readonly #queue = new SerialQueue();
+  #conversions = 0;
   #received = 0;
-  #ownNonces = 0;
+  #nonces = 0;
 
-  /** @param signal ends all work: the client is gone */
+  /** @param signal aborts when the client is gone */
   constructor(client: ProxiedStream, converter: ExtensionConverter, signal: AbortSignal) {
     this.#client = client;
     this.#converter = converter;
     this.#signal = signal;
   }
 
-  /** Resolves when there is module for another. */
-  async receive(bytes: Uint8Array, origin: AnswerOrigin): Promise<void> {
+  /** Resolves when the next response can be taken. */
+  async receive(bytes: Uint8Array, origin: ResponseOrigin): Promise<void> {
     const response = parseResponse(bytes, this.#client.protocol);
     const number = ++this.#received;
     const converting = this.#converter.convert(response.resources, this.#signal);
     converting.catch(() => undefined);
-    this.#waiting++;
-    const sending = this.#turns.run(async () => {
+    this.#conversions++;
+    const sending = this.#queue.run(async () => {
       try {
         await this.#send({ response, bytes, number, origin }, converting);
       } finally {
-        this.#waiting--;
+        this.#conversions--;
       }
     });
-    if (this.#waiting >= mostWaiting) await sending;
+    if (this.#conversions >= maxConversions) await sending;
   }
 
-  async #send(received: Received, converting: Promise<ConvertedExtensions>): Promise<void> {
+  async #send(received: ReceivedResponse, converting: Promise<ConvertedExtensions>): Promise<void> {
     const { response, bytes, origin } = received;
     const { subscriptions, protocol, call } = this.#client;
     let converted: ConvertedExtensions;
     try {
       converted = await converting;
     } catch (error) {
-      if (!this.#signal.aborted) this.#refuse(response, describeError(error), origin);
+      if (!this.#signal.aborted) this.#reject(response, describeError(error), origin);
       return;
     }
     const { resources, isChanged, canRetry } = converted;
     subscriptions.sent({ ...response, resources }, origin.isOpen);
-    this.#client.isAnswered = true;
+    this.#client.hasResponse = true;
     await call.write(isChanged ? renderResponse({ ...response, resources }, protocol) : bytes).catch(() => undefined);
     if (canRetry) void this.#retry(received).catch(() => undefined);
   }
 
-  /** Until all is there that can be had, or a newer answer came. */
-  async #retry({ response, number }: Received): Promise<void> {
+  /** Until no retry can get more, or a newer response came. */
+  async #retry({ response, number }: ReceivedResponse): Promise<void> {
     const { clock, random, log } = this.#client.context;
     for (let attempt = 0; ; attempt++) {
       await clock.delay(backoffMs(retryPolicy, attempt, random(), retryPolicy.firstMs / 2), this.#signal);
@@ -99,28 +84,28 @@ export class ExtensionFeed {
       const converted = await this.#converter.convert(response.resources, this.#signal);
       if (this.#received !== number) return;
       if (converted.canRetry) continue;
-      log.info("the modules that were missing are there", { typeUrl: response.typeUrl, missing: converted.failed });
-      const nonce = `attache-${String(++this.#ownNonces)}`;
-      const answer = { ...response, nonce, resources: converted.resources };
-      this.#client.subscriptions.sent(answer, false);
-      await this.#client.call.write(renderResponse(answer, this.#client.protocol)).catch(() => undefined);
+      log.info("missing Wasm modules fetched", { typeUrl: response.typeUrl, missing: converted.failed });
+      const nonce = `attache-${String(++this.#nonces)}`;
+      const update = { ...response, nonce, resources: converted.resources };
+      this.#client.subscriptions.sent(update, false);
+      await this.#client.call.write(renderResponse(update, this.#client.protocol)).catch(() => undefined);
       return;
     }
   }
 
-  #refuse({ typeUrl, nonce }: XdsResponse, message: string, origin: AnswerOrigin): void {
+  #reject({ typeUrl, nonce }: XdsResponse, message: string, origin: ResponseOrigin): void {
     const { subscriptions, context, protocol } = this.#client;
     context.metrics.rejections.inc("ecds");
-    context.log.warn("the agent refused extensions", { typeUrl, reason: message });
+    context.log.warn("agent rejected extensions", { typeUrl, reason: message });
     const version = subscriptions.versionInUse(typeUrl);
     origin.reply(renderRequest({ typeUrl, version, nonce, error: { code: GrpcStatus.internal, message } }, protocol));
   }
 }
 
-interface Received {
+interface ReceivedResponse {
   readonly response: XdsResponse;
   readonly bytes: Uint8Array;
-  /** Counts the answers, so that a newer one is known. */
+  /** Counts the responses: a retry ends when a newer one came. */
   readonly number: number;
-  readonly origin: AnswerOrigin;
+  readonly origin: ResponseOrigin;
 }

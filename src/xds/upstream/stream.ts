@@ -1,65 +1,74 @@
 // SPDX-License-Identifier: Apache-2.0
+import type { Clock } from "../../lib/async/clock.ts";
+import { orAborted } from "../../lib/async/tasks.ts";
+import { describeError } from "../../lib/errors.ts";
 import type { ClientStream } from "../../lib/grpc/client.ts";
 import type { IncomingMessage } from "../../lib/grpc/message.ts";
 import { GrpcStatus } from "../../lib/grpc/status.ts";
-import { describeError } from "../../lib/errors.ts";
-import { orAborted } from "../../lib/async/tasks.ts";
-import type { AnswerOrigin, ExtensionFeed } from "./extension-feed.ts";
-import { renderHealthReport, type WorkloadHealth } from "../health/health-state.ts";
-import { type AcceptedOwnType, OwnTypeFeed } from "../agent-resources/feed.ts";
-import type { ProxiedStream } from "../proxied-stream.ts";
+import type { Logger } from "../../lib/log/log.ts";
+import { type AcceptedResources, AgentResourceReceiver } from "../agent-resources/agent-resource-type.ts";
+import { renderHealthReport, type WorkloadHealth } from "../health-checks.ts";
 import { renderRequest } from "../protocol/request.ts";
 import { parseResponse } from "../protocol/response.ts";
-import { readScanned, type ScannedMessage, scanMessage } from "../protocol/scanned-response.ts";
-import { watchSend } from "./slow-send.ts";
-import type { SentAnswer } from "../subscriptions.ts";
+import { readScanned, type ScannedResponse, scanResponse } from "../protocol/scanned-response.ts";
 import { shortTypeName, typeUrls } from "../protocol/type-url.ts";
 import { WireError } from "../protocol/wire.ts";
+import type { ProxiedStream } from "../proxied-stream.ts";
+import type { SentResponse } from "../subscriptions.ts";
+import type { ExtensionFeed, ResponseOrigin } from "./extension-feed.ts";
 
-/** One stream to the control plane: requests out, answers to Envoy or to the agent itself. */
-export class UpstreamLink implements AnswerOrigin {
+export interface UpstreamStreamOptions {
+  /** For the log. */
+  readonly address: string;
+  /** Converts extensions for the client; undefined passes them on as they are. */
+  readonly extensions: ExtensionFeed | undefined;
+  /** Aborts when the client is gone. */
+  readonly signal: AbortSignal;
+}
+
+/** One stream to the control plane: requests out, responses to Envoy or to the agent itself. */
+export class UpstreamStream implements ResponseOrigin {
   readonly #client: ProxiedStream;
   readonly #stream: ClientStream;
-  /** Aborts when this stream has ended, and when the client is gone. */
-  readonly #signal: AbortSignal;
+  readonly #options: UpstreamStreamOptions;
   readonly #ended = new AbortController();
-  readonly #feeds: ReadonlyMap<string, OwnTypeFeed>;
-  readonly #extensions: ExtensionFeed | undefined;
-  #isTriggered = false;
+  /** Aborts when this stream has ended, or the client is gone. */
+  readonly #signal: AbortSignal;
+  readonly #receivers: ReadonlyMap<string, AgentResourceReceiver>;
+  #hasAgentRequests = false;
 
-  /** @param extensions converts extensions for the client; undefined passes them on as they are */
-  constructor(client: ProxiedStream, stream: ClientStream, extensions: ExtensionFeed | undefined, stop: AbortSignal) {
+  constructor(client: ProxiedStream, stream: ClientStream, options: UpstreamStreamOptions) {
     this.#client = client;
     this.#stream = stream;
-    this.#extensions = extensions;
-    this.#signal = AbortSignal.any([stop, this.#ended.signal]);
+    this.#options = options;
+    this.#signal = AbortSignal.any([options.signal, this.#ended.signal]);
     const { context, protocol } = client;
     const { log, metrics } = context;
     const signal = this.#signal;
-    const reply = this.reply.bind(this);
-    this.#feeds = new Map(
-      context.ownTypes.map((type) => {
-        const onAccepted = (accepted: AcceptedOwnType): void => {
-          if (type.isKept === true) context.cache?.keep(client, accepted);
+    const send = this.reply.bind(this);
+    this.#receivers = new Map(
+      context.agentResources.map((type) => {
+        const onAccepted = (accepted: AcceptedResources): void => {
+          if (type.isCached === true) context.cache?.keep(client, accepted);
         };
-        return [type.typeUrl, new OwnTypeFeed(type, { protocol, log, metrics, reply, onAccepted, signal })];
+        return [type.typeUrl, new AgentResourceReceiver(type, { protocol, log, metrics, send, onAccepted, signal })];
       }),
     );
   }
 
   /**
-   * Sends a request of the client's. Directly after the first one for listeners come the agent's own.
-   * Resolves when there is module for more, or when the stream is gone: then the next one is told of it anyway.
+   * Sends a request of the client. The agent's own requests follow the client's first one for listeners. Resolves when
+   * the next request can be sent, or when the stream has ended: the next stream replays the subscriptions.
    */
   async send(typeUrl: string, request: Uint8Array): Promise<void> {
     const written = this.#write(request);
-    if (typeUrl === typeUrls.listener && !this.#isTriggered) this.#trigger();
+    if (typeUrl === typeUrls.listener && !this.#hasAgentRequests) this.#sendAgentRequests();
     await written;
   }
 
-  /** Reports a change of the workload's health, unless it is too early for it. */
+  /** Reports a change of the workload's health; not before the client's first request for listeners. */
   report(health: WorkloadHealth): void {
-    if (this.#isTriggered) this.reply(renderHealthReport(health, this.#client.protocol));
+    if (this.#hasAgentRequests) this.reply(renderHealthReport(health, this.#client.protocol));
   }
 
   cancel(): void {
@@ -74,11 +83,21 @@ export class UpstreamLink implements AnswerOrigin {
     void this.#write(request);
   }
 
-  /** Hands on answers until the stream ends. @throws GrpcError unless it ends with OK */
+  /** Passes responses on until the stream ends. @throws GrpcError unless it ends with OK */
   async run(): Promise<void> {
+    const { log, metrics } = this.#client.context;
+    let isConnected = false;
     try {
       for await (const message of this.#stream.responses) {
-        this.#client.context.metrics.responses.inc();
+        // A stream that is open may still be rejected; a response shows that it was accepted.
+        if (!isConnected) {
+          log.info("connected to the control plane", {
+            address: this.#options.address,
+            protocol: this.#client.protocol,
+          });
+        }
+        isConnected = true;
+        metrics.responses.inc();
         await this.#onResponse(message);
       }
     } finally {
@@ -86,9 +105,9 @@ export class UpstreamLink implements AnswerOrigin {
     }
   }
 
-  #trigger(): void {
-    this.#isTriggered = true;
-    for (const typeUrl of this.#feeds.keys()) this.reply(renderRequest({ typeUrl }, this.#client.protocol));
+  #sendAgentRequests(): void {
+    this.#hasAgentRequests = true;
+    for (const typeUrl of this.#receivers.keys()) this.reply(renderRequest({ typeUrl }, this.#client.protocol));
     const health = this.#client.context.health();
     if (health !== undefined) this.report(health);
   }
@@ -99,56 +118,81 @@ export class UpstreamLink implements AnswerOrigin {
   }
 
   async #onResponse(message: IncomingMessage): Promise<void> {
-    let scanned: ScannedMessage;
+    const { protocol, subscriptions, context } = this.#client;
+    let scanned: ScannedResponse;
     try {
-      scanned = await scanMessage(message, this.#client.protocol);
+      scanned = await scanResponse(message, protocol);
     } catch (error) {
       if (!(error instanceof WireError)) throw error;
       const { length } = message;
-      this.#client.context.log.warn("dropped an answer of the control plane", { length, reason: describeError(error) });
+      context.log.warn("malformed response from the control plane dropped", { length, reason: describeError(error) });
       return;
     }
-    if (!this.#client.subscriptions.has(scanned.typeUrl)) await this.#consume(scanned);
-    else if (scanned.typeUrl === typeUrls.extension && this.#extensions !== undefined) {
-      await this.#extensions.receive(await readScanned(scanned), this);
+    const { extensions } = this.#options;
+    if (!subscriptions.has(scanned.typeUrl)) await this.#consume(scanned);
+    else if (scanned.typeUrl === typeUrls.extension && extensions !== undefined) {
+      await extensions.receive(await readScanned(scanned), this);
     } else await this.#forward(scanned);
   }
 
-  /** A slow client holds this stream back, and nothing else. */
-  async #forward(message: ScannedMessage): Promise<void> {
+  /** Passes a response on as it comes. A slow client delays this stream and no other. */
+  async #forward(response: ScannedResponse): Promise<void> {
     const { call, subscriptions, context } = this.#client;
-    using _watch = watchSend(message, context);
-    this.#client.isAnswered = true;
-    const recording = context.cache?.record(this.#client, message.typeUrl);
-    const chunks = message.chunks(() => {
-      const answer = answerOf(message);
-      subscriptions.sent(answer, true);
-      recording?.complete(answer);
+    using _watch = watchSend(response, context);
+    this.#client.hasResponse = true;
+    const recording = context.cache?.record(this.#client, response.typeUrl);
+    const chunks = response.chunks(() => {
+      const sent = sentResponse(response);
+      subscriptions.sent(sent, true);
+      recording?.complete(sent);
     });
-    const teed = recording === undefined ? chunks : recording.tee(chunks);
-    await orAborted(call.writeChunks(message.length, teed), this.#signal);
+    const recorded = recording === undefined ? chunks : recording.tee(chunks);
+    await orAborted(call.writeChunks(response.length, recorded), this.#signal);
   }
 
-  async #consume(message: ScannedMessage): Promise<void> {
-    const feed = this.#feeds.get(message.typeUrl);
-    if (feed !== undefined) {
-      feed.receive(parseResponse(await readScanned(message), this.#client.protocol));
+  /** A response of a type that Envoy has not subscribed to. */
+  async #consume(response: ScannedResponse): Promise<void> {
+    const receiver = this.#receivers.get(response.typeUrl);
+    if (receiver !== undefined) {
+      receiver.receive(parseResponse(await readScanned(response), this.#client.protocol));
       return;
     }
-    for await (const _chunk of message.chunks(() => undefined));
-    this.#refuse(message);
+    for await (const _chunk of response.chunks(() => undefined));
+    this.#reject(response);
   }
 
-  #refuse({ typeUrl, scanner }: ScannedMessage): void {
+  #reject({ typeUrl, scanner }: ScannedResponse): void {
     const { context, protocol } = this.#client;
     context.metrics.rejections.inc(shortTypeName(typeUrl));
-    context.log.warn("refused a type that nobody here asked for", { typeUrl, version: scanner.version });
-    const error = { code: GrpcStatus.invalidArgument, message: `${typeUrl}: nobody here asked for this type` };
+    context.log.warn("unsubscribed resource type rejected", { typeUrl, version: scanner.version });
+    const error = { code: GrpcStatus.invalidArgument, message: `unsubscribed resource type ${typeUrl}` };
     this.reply(renderRequest({ typeUrl, nonce: scanner.nonce, error }, protocol));
   }
 }
 
-function answerOf({ typeUrl, scanner }: ScannedMessage): SentAnswer {
+function sentResponse({ typeUrl, scanner }: ScannedResponse): SentResponse {
   const { version, nonce, resources, removed } = scanner;
   return { typeUrl, version, nonce, resources, removed };
+}
+
+/** An Envoy that needs longer to read a response is stuck, or short of processor time. Source: Istio's agent, observed */
+const slowAfterMs = 10_000;
+
+/** Warns once when a response is not read in time. Dispose when it has been read. */
+export function watchSend(
+  { typeUrl, length }: { readonly typeUrl: string; readonly length: number },
+  { clock, log }: { readonly clock: Clock; readonly log: Logger },
+): Disposable {
+  const sent = new AbortController();
+  clock.delay(slowAfterMs, sent.signal).then(
+    () => {
+      log.warn("Envoy is slow to read a response", { typeUrl, length, waitedMs: slowAfterMs });
+    },
+    () => undefined,
+  );
+  return {
+    [Symbol.dispose]: () => {
+      sent.abort();
+    },
+  };
 }

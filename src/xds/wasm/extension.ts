@@ -5,30 +5,30 @@ import { FailurePolicy, type PluginConfig, type VmConfig } from "../../gen/envoy
 import { contentOf } from "../protocol/response.ts";
 import { bytesField, textField } from "../protocol/wire.ts";
 
-/** What a remote module's source says. */
+/** Where a remote module is, and how it is fetched. */
 export interface RemoteModule {
   readonly url: string;
-  /** In lower case; undefined when none is given. */
+  /** In lower case; undefined when none is configured. */
   readonly sha256: string | undefined;
-  /** For all tries together. */
+  /** For all attempts together. */
   readonly timeoutMs: number;
-  /** A docker configuration in JSON; empty is as good as a wrong one. */
+  /** A docker configuration in JSON. */
   readonly pullSecret: string | undefined;
   readonly pullPolicy: "if-not-present" | "always" | "unspecified";
   readonly resourceVersion: string;
 }
 
-/** An extension's configuration: one that needs a module fetched, or one to pass as it is. */
+/** An extension configuration: `remote` needs its module fetched, `plain` is passed on unchanged. */
 export type Extension =
   | { readonly kind: "plain" }
   | {
       readonly kind: "remote";
       readonly name: string;
-      /** Undefined when the configuration does not say where it is. */
+      /** Undefined when the configuration has no location. */
       readonly module: RemoteModule | undefined;
-      /** The same with the module read from a file, as an Any. */
+      /** The same configuration with the module read from a file, as an Any. */
       withFile(path: string): Uint8Array;
-      /** What takes its place while there is no module: a filter that lets all pass, or nothing. As an Any. */
+      /** The replacement while the module is missing, by failure policy: a filter that allows or denies all. As an Any. */
       withoutModule(): Uint8Array;
     };
 
@@ -48,8 +48,8 @@ const filters = {
 } as const;
 const typedStruct = `${prefix}udpa.type.v1.TypedStruct`;
 
-/** Variables of the VM that are meant for the agent. Source: Istio's names for them, as observed with 1.31 */
-const own = {
+/** The VM's environment variables that configure the agent. Source: observed with Istio 1.31 */
+const agentVariables = {
   secret: "ISTIO_META_WASM_IMAGE_PULL_SECRET",
   policy: "ISTIO_META_WASM_IMAGE_PULL_POLICY",
   version: "ISTIO_META_WASM_PLUGIN_RESOURCE_VERSION",
@@ -58,13 +58,13 @@ const own = {
 const defaultTimeoutMs = 5_000;
 
 /**
- * Looks into one resource of ECDS.
+ * Reads one ECDS resource.
  * @param any the resource's Any
- * @throws Error when it is no extension's configuration, or one of a Wasm filter without a module
+ * @throws Error when it is not an extension configuration, or a Wasm filter without a module
  */
 export async function parseExtension(any: Uint8Array): Promise<Extension> {
   const config = TypedExtensionConfig.decode(contentOf(any));
-  if (config.typedConfig === undefined) throw new Error(`the extension ${config.name} has no typed_config`);
+  if (config.typedConfig === undefined) throw new Error(`extension ${config.name} has no typed_config`);
   const { typeUrl, value } = await unwrap(config.typedConfig);
   const filter = Object.values(filters).find(({ wasm }) => wasm === typeUrl);
   if (filter === undefined) return { kind: "plain" };
@@ -73,7 +73,7 @@ export async function parseExtension(any: Uint8Array): Promise<Extension> {
   const vm = plugin?.vm?.value;
   const source = vm?.code?.specifier;
   if (plugin === undefined || vm === undefined || source === undefined)
-    throw new Error(`the extension ${config.name} names no Wasm module`);
+    throw new Error(`extension ${config.name} names no Wasm module`);
   if (source.$case === "local") return { kind: "plain" };
   const { httpUri, sha256 } = source.value;
   return {
@@ -98,13 +98,13 @@ function remoteModule(vm: VmConfig, { uri, timeout }: HttpUri, sha256: string): 
     url: uri,
     sha256: sha256 === "" || sha256 === "nil" ? undefined : sha256.toLowerCase(),
     timeoutMs: timeoutMs > 0 ? timeoutMs : defaultTimeoutMs,
-    pullSecret: variables[own.secret],
-    pullPolicy: pullPolicyOf(variables[own.policy]),
-    resourceVersion: variables[own.version] ?? "",
+    pullSecret: variables[agentVariables.secret],
+    pullPolicy: pullPolicyOf(variables[agentVariables.policy]),
+    resourceVersion: variables[agentVariables.version] ?? "",
   };
 }
 
-/** A module in a TypedStruct is described in JSON; Envoy's API turns it into its message. */
+/** A TypedStruct describes the filter in JSON; it is converted to the filter's message. */
 async function unwrap(any: { readonly typeUrl: string; readonly value: Uint8Array }) {
   if (any.typeUrl !== typedStruct) return any;
   const { convertTypedStruct } = await import("./typed-struct.ts");
@@ -129,9 +129,9 @@ function isOpen(plugin: PluginConfig): boolean {
   return plugin.failOpen;
 }
 
-/** No rules let all pass; empty rules let nothing pass. */
-function renderRbac(statPrefixField: number, isOpenFilter: boolean): Uint8Array {
-  if (isOpenFilter) return textField(statPrefixField, "wasm-default-allow");
+/** RBAC without rules allows all; with empty rules it denies all. */
+function renderRbac(statPrefixField: number, isOpenPolicy: boolean): Uint8Array {
+  if (isOpenPolicy) return textField(statPrefixField, "wasm-default-allow");
   return Buffer.concat([bytesField(1, new Uint8Array(0)), textField(statPrefixField, "wasm-default-deny")]);
 }
 

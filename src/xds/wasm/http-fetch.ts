@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 import { type HttpConnectionOptions, type HttpResponse, requestHttp } from "../../lib/net/http-client.ts";
 import type { BlockedAddresses } from "./addresses.ts";
-import type { WasmProxies } from "./wasm-config.ts";
+import type { WasmProxies } from "../xds-config.ts";
 
 export interface HttpFetchOptions {
   readonly headers?: Readonly<Record<string, string>>;

@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
-import type { ConvertedExtensions, ExtensionConverter } from "../upstream/extension-feed.ts";
 import type { XdsResource } from "../protocol/response.ts";
-import type { WasmConfig } from "./wasm-config.ts";
+import type { ConvertedExtensions, ExtensionConverter } from "../proxied-stream.ts";
+import type { WasmConfig } from "../xds-config.ts";
 import type { WasmDeps, WasmExtensions } from "./wasm-extensions.ts";
 
-/** The converter, loaded when the first extension comes: most pods never have one. */
+/** Loads the converter with the first extension: most pods have none. */
 export class LazyWasmExtensions implements ExtensionConverter, AsyncDisposable {
   readonly #config: WasmConfig;
   readonly #deps: WasmDeps;

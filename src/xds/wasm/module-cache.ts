@@ -6,14 +6,14 @@ import type { Clock } from "../../lib/async/clock.ts";
 import { makeDirectorySync } from "../../lib/fs/make-directory.ts";
 import { sha256Hex } from "../../lib/content-hash.ts";
 import type { XdsMetrics } from "../xds-metrics.ts";
-import type { WasmConfig } from "./wasm-config.ts";
+import type { WasmConfig } from "../xds-config.ts";
 
 export interface ModuleCacheDeps {
   readonly clock: Clock;
   readonly metrics: Pick<XdsMetrics, "wasmCacheEntries">;
 }
 
-/** What is known of a URL that was fetched. */
+/** The module that a URL led to. */
 interface KnownUrl {
   readonly module: string;
   readonly checksum: string;
@@ -21,13 +21,13 @@ interface KnownUrl {
 }
 
 /**
- * Modules on disk: `<sha256 of the module's name>/<checksum>.wasm`, each put there in one step, with the SHA-256 of its
- * content beside it, so that what a former process left can be trusted. Time of use is the file's own.
+ * Modules on disk: `<sha256 of the module's name>/<checksum>.wasm`, written atomically. The SHA-256 of the content is
+ * beside it: a module of an earlier process is verified before use. The file's modification time is its last use.
  */
 export class ModuleCache {
   readonly #config: WasmConfig;
   readonly #deps: ModuleCacheDeps;
-  /** Paths of the modules on disk, as far as they were seen. */
+  /** Paths of the modules on disk, as far as this process has seen them. */
   readonly #entries = new Set<string>();
   readonly #urls = new Map<string, KnownUrl>();
   /** Verified by this process. */
@@ -47,7 +47,7 @@ export class ModuleCache {
     this.#urls.set(url, known);
   }
 
-  /** The file of a module; undefined when it is not there, or not what it was. */
+  /** The path of a module; undefined when the file is missing or was changed. */
   async find(module: string, checksum: string): Promise<string | undefined> {
     const path = this.#path(module, checksum);
     if (!(await this.#isIntact(path))) return undefined;
@@ -73,7 +73,7 @@ export class ModuleCache {
     return path;
   }
 
-  /** Deletes modules that nobody used for long, also those of former processes. */
+  /** Deletes modules that were not used for long, also those of earlier processes. */
   async purge(): Promise<void> {
     const oldestMs = this.#deps.clock.now() - this.#config.expiryMs;
     const directory = this.#config.cacheDirectory;

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 import { backoffMs } from "../../lib/async/backoff.ts";
 import { type Clock, DeadlineError, deadline } from "../../lib/async/clock.ts";
-import { describeError } from "../../lib/errors.ts";
+import { AgentError, describeError } from "../../lib/errors.ts";
 import { HttpError } from "../../lib/net/http-client.ts";
 import { sha256Hex } from "../../lib/content-hash.ts";
 import { BlockedAddresses } from "./addresses.ts";
@@ -12,8 +12,7 @@ import { ModuleCache } from "./module-cache.ts";
 import { fetchImage, parseImageReference } from "./oci.ts";
 import { parsePullSecret } from "./registry-auth.ts";
 import { NoModuleError, unpackModule } from "./unpack.ts";
-import type { WasmConfig } from "./wasm-config.ts";
-import { type FailedFetch, WasmFetchError } from "./wasm-error.ts";
+import type { WasmConfig } from "../xds-config.ts";
 
 export interface FetcherDeps {
   readonly clock: Clock;
@@ -21,9 +20,34 @@ export interface FetcherDeps {
   readonly metrics: Pick<XdsMetrics, "wasmCacheEntries" | "wasmCacheLookups" | "wasmFetches">;
 }
 
-const wait = { firstMs: 500, factor: 2, maxMs: 60_000 };
+const retryPolicy = { firstMs: 500, factor: 2, maxMs: 60_000 };
 
-/** Gets modules from the cache, or from where they are. */
+/** The step of a fetch that failed; `fetch_failure`: the download is not a module. Source: Istio's agent, observed */
+export type FailedFetch = "download_failure" | "manifest_failure" | "checksum_mismatched" | "fetch_failure";
+
+interface WasmFetchFailure {
+  /** A retry would fail in the same way. */
+  readonly isPermanent: boolean;
+  /** Undefined when nothing was requested: such a failure is not counted. */
+  readonly result?: FailedFetch | undefined;
+  readonly cause?: unknown;
+}
+
+/** A module could not be fetched. */
+export class WasmFetchError extends AgentError {
+  readonly code = "AGENT_WASM_FETCH";
+  readonly url: string;
+  readonly isPermanent: boolean;
+  readonly result: FailedFetch | undefined;
+  constructor(url: string, problem: string, { isPermanent, result, cause }: WasmFetchFailure) {
+    super(`fetch Wasm module ${url}: ${problem}`, { cause });
+    this.url = url;
+    this.isPermanent = isPermanent;
+    this.result = result;
+  }
+}
+
+/** Gets modules from the cache on disk, or downloads them. */
 export class ModuleFetcher {
   readonly cache: ModuleCache;
   readonly #config: WasmConfig;
@@ -67,7 +91,7 @@ export class ModuleFetcher {
         signal.throwIfAborted();
         const failure = failureOf(module.url, error, "download_failure");
         if (failure.isPermanent || attempt + 1 >= this.#config.maxAttempts || limit.signal.aborted) throw failure;
-        const waitMs = backoffMs(wait, attempt, this.#deps.random(), wait.firstMs / 2);
+        const waitMs = backoffMs(retryPolicy, attempt, this.#deps.random(), retryPolicy.firstMs / 2);
         try {
           await this.#deps.clock.delay(waitMs, limit.signal);
         } catch {
@@ -93,7 +117,7 @@ export class ModuleFetcher {
     const url = URL.parse(module.url);
     if (url?.protocol === "oci:") return await this.#fetchImage(module, limit.signal);
     if (url === null || (url.protocol !== "http:" && url.protocol !== "https:")) {
-      throw new WasmFetchError(module.url, "the scheme is none of http, https, oci", { isPermanent: true });
+      throw new WasmFetchError(module.url, "the scheme is not http, https or oci", { isPermanent: true });
     }
     const options = { ...this.#options, headers: loginFor(url, module.pullSecret) };
     const { status, body } = await fetchHttp(url, options, limit.signal);
@@ -106,7 +130,7 @@ export class ModuleFetcher {
         : mismatch(module, downloaded);
     });
     const checksum = await sha256Hex(bytes);
-    // Whoever computed the checksum may have had the downloaded file, or the module inside of it.
+    // The configured checksum may be that of the downloaded archive, or of the module in it.
     if (sha256 !== undefined && sha256 !== checksum && sha256 !== downloaded) throw mismatch(module, checksum);
     return await this.#keep(module, sha256 ?? checksum, bytes);
   }
@@ -115,7 +139,7 @@ export class ModuleFetcher {
     const reference = parseImageReference(module.url);
     const step = "manifest_failure";
     if (reference === undefined) {
-      throw new WasmFetchError(module.url, "it names no image", { isPermanent: true, result: step });
+      throw new WasmFetchError(module.url, "not an image reference", { isPermanent: true, result: step });
     }
     const found = fetchImage(reference, module.pullSecret, this.#options, signal);
     const image = await found.catch((error: unknown) => {
@@ -136,7 +160,7 @@ export class ModuleFetcher {
       this.#remember(module, checksum);
       return path;
     } catch (cause) {
-      const problem = `it cannot be written below ${this.#config.cacheDirectory}: ${describeError(cause)}`;
+      const problem = `cannot write to ${this.#config.cacheDirectory}: ${describeError(cause)}`;
       throw new WasmFetchError(module.url, problem, { isPermanent: false, cause });
     }
   }
@@ -146,7 +170,7 @@ export class ModuleFetcher {
   }
 }
 
-/** The pull secret's login for the host, where it cannot be overheard. A secret that is none is not needed here. */
+/** The pull secret's login for the host, only over TLS. A malformed secret is ignored: the server may not need one. */
 function loginFor(url: URL, pullSecret: string | undefined): Readonly<Record<string, string>> {
   if (url.protocol !== "https:" || pullSecret === undefined) return {};
   try {
@@ -157,13 +181,13 @@ function loginFor(url: URL, pullSecret: string | undefined): Readonly<Record<str
   }
 }
 
-/** Without tag and digest: all versions of an image share a folder. */
+/** The URL; for an image without tag and digest, so that its versions share a folder. */
 function moduleName(url: string): string {
   const image = parseImageReference(url);
   return image === undefined ? url : `oci://${image.registry}/${image.repository}`;
 }
 
-/** `Always`, and images whose tag is `latest` in so many words. */
+/** With the policy `Always`, and for images with the explicit tag `latest`. */
 function mustRefetch({ url, pullPolicy }: RemoteModule): boolean {
   return (
     pullPolicy === "always" || (pullPolicy === "unspecified" && url.startsWith("oci://") && url.endsWith(":latest"))
@@ -171,20 +195,25 @@ function mustRefetch({ url, pullPolicy }: RemoteModule): boolean {
 }
 
 function mismatch(module: RemoteModule, actual: string): WasmFetchError {
-  const problem = `its checksum is ${actual}, expected is ${module.sha256 ?? ""}`;
+  const problem = `its checksum is ${actual}, expected ${module.sha256 ?? ""}`;
   return new WasmFetchError(module.url, problem, { isPermanent: true, result: "checksum_mismatched" });
 }
 
-/** A server's own faults may pass, and so may the network's; what is wrong with the module or the address will not. */
+/** Network errors and most server errors are temporary; a wrong module or address is permanent. */
 function failureOf(url: string, error: unknown, step: FailedFetch): WasmFetchError {
   if (error instanceof WasmFetchError) return error;
-  const isNetwork = isNetworkFault(error);
-  const isServer = error instanceof HttpStatusError && error.status >= 500 && ![501, 505, 511].includes(error.status);
+  const isNetwork = isNetworkError(error);
+  const isTemporaryStatus =
+    error instanceof HttpStatusError && error.status >= 500 && ![501, 505, 511].includes(error.status);
   const result = error instanceof NoModuleError ? "fetch_failure" : step;
-  return new WasmFetchError(url, describeError(error), { isPermanent: !isNetwork && !isServer, result, cause: error });
+  return new WasmFetchError(url, describeError(error), {
+    isPermanent: !isNetwork && !isTemporaryStatus,
+    result,
+    cause: error,
+  });
 }
 
-function isNetworkFault(error: unknown): boolean {
+function isNetworkError(error: unknown): boolean {
   if (error instanceof DeadlineError) return true;
   if (!(error instanceof HttpError) || error.systemCode === "EBLOCKED") return false;
   return /^(E[A-Z]+$|ERR_TLS|ERR_SSL|HPE_)/.test(error.systemCode ?? "");

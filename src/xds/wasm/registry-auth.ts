@@ -7,21 +7,21 @@ export interface RegistryLogin {
   readonly basic: string;
 }
 
-/** Where Docker Hub's images are; its logins stand under older names of it. */
+/** The registry of Docker Hub; docker configurations have its logins under other names. */
 export const dockerHub = "registry-1.docker.io";
 const dockerHubNames = ["index.docker.io", "docker.io"];
 
 /**
  * The login for a registry in a docker configuration, whose keys are hosts, or URLs with them.
  * @returns undefined when the configuration has none for it
- * @throws Error when it is no such configuration
+ * @throws Error when it is not a docker configuration
  */
 export function parsePullSecret(json: string, registry: string): RegistryLogin | undefined {
   let secret: unknown;
   try {
     secret = JSON.parse(json);
   } catch {
-    // The engine's words may quote it.
+    // The engine's message may quote the secret.
     throw new Error("the pull secret is not JSON");
   }
   const auths = memberOf(secret, "auths");
@@ -41,7 +41,7 @@ function entryOf(auths: object, name: string): unknown {
   return memberOf(auths, name) ?? Object.entries(auths).find(([key]) => hostOf(key) === name)?.[1];
 }
 
-/** Where a registry says that tokens are to be had. */
+/** Where the registry's tokens are issued. */
 export interface BearerChallenge {
   readonly realm: string;
   readonly service: string | undefined;
@@ -51,7 +51,7 @@ export interface BearerChallenge {
 /**
  * Reads a `www-authenticate` header.
  * @returns undefined when there is no Bearer challenge in it
- * @throws Error when a realm in it is none to send a login to
+ * @throws Error when a realm in it is not an allowed address
  */
 export function parseChallenge(header: string): BearerChallenge | undefined {
   for (const [, realm = ""] of header.matchAll(/realm="([^"]*)"/gi)) assertRealm(realm);
@@ -80,7 +80,7 @@ for (const [address, bits] of [
   privateRanges.addSubnet(address, bits, "ipv6");
 }
 
-/** A registry must not be able to send the login to a place inside. */
+/** A registry must not direct the login to a private address. */
 function assertRealm(realm: string): void {
   const url = URL.parse(realm);
   const host = url?.hostname.replace(/^\[(.*)\]$/, "$1").toLowerCase() ?? "";
@@ -88,7 +88,7 @@ function assertRealm(realm: string): void {
   const isPrivate = family !== 0 && privateRanges.check(host, family === 6 ? "ipv6" : "ipv4");
   const isWeb = url?.protocol === "http:" || url?.protocol === "https:";
   if (!isWeb || host === "" || host === "localhost" || host === "metadata.google.internal" || isPrivate) {
-    throw new Error(`the registry names ${realm} to log in at, which is not allowed`);
+    throw new Error(`the registry's realm ${realm} is not allowed`);
   }
 }
 

@@ -4,29 +4,29 @@ import { gunzip } from "node:zlib";
 
 const gunzipAsync = promisify(gunzip);
 const blockBytes = 512;
-/** gzip in tar in gzip is already strange. */
-const mostLayers = 4;
+/** Nested archives, such as gzip in tar in gzip. */
+const maxLayers = 4;
 
 export function isWasm(bytes: Uint8Array): boolean {
   return bytes.length >= 8 && Buffer.from(bytes.subarray(0, 4)).equals(Buffer.from([0, 0x61, 0x73, 0x6d]));
 }
 
-/** What arrived is no module. */
+/** The download is not a Wasm module. */
 export class NoModuleError extends Error {}
 
 /**
- * The module inside of what was downloaded: itself, or in gzip, tar, or both.
+ * The module in a download: plain, or in gzip, tar, or both.
  * @param path the name of the file in an archive; undefined takes the first `.wasm`, or the first file
- * @throws NoModuleError when there is none; Error when an archive lacks the file, or a layer unpacks to more than `maxBytes`
+ * @throws NoModuleError when there is none; Error when an archive lacks the file, or unpacks to more than `maxBytes`
  */
 export async function unpackModule(bytes: Buffer, maxBytes: number, path?: string): Promise<Buffer> {
   let current = bytes;
-  for (let layer = 0; layer < mostLayers && !isWasm(current); layer++) {
+  for (let layer = 0; layer < maxLayers && !isWasm(current); layer++) {
     if (current[0] === 0x1f && current[1] === 0x8b) current = await gunzipAsync(current, { maxOutputLength: maxBytes });
     else if (current.subarray(257, 262).toString("latin1") === "ustar") current = findInTar(current, path);
     else break;
   }
-  if (!isWasm(current)) throw new NoModuleError("what was downloaded is not a Wasm module");
+  if (!isWasm(current)) throw new NoModuleError("the download is not a Wasm module");
   return current;
 }
 

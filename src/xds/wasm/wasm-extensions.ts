@@ -3,13 +3,12 @@ import type { Clock } from "../../lib/async/clock.ts";
 import { describeError } from "../../lib/errors.ts";
 import type { Logger } from "../../lib/log/log.ts";
 import { startTask } from "../../lib/async/tasks.ts";
-import type { ConvertedExtensions, ExtensionConverter } from "../upstream/extension-feed.ts";
 import type { XdsResource } from "../protocol/response.ts";
+import type { ConvertedExtensions, ExtensionConverter } from "../proxied-stream.ts";
+import type { WasmConfig } from "../xds-config.ts";
 import type { XdsMetrics } from "../xds-metrics.ts";
 import { type Extension, parseExtension } from "./extension.ts";
-import { ModuleFetcher } from "./module-fetcher.ts";
-import type { WasmConfig } from "./wasm-config.ts";
-import { WasmFetchError } from "./wasm-error.ts";
+import { ModuleFetcher, WasmFetchError } from "./module-fetcher.ts";
 
 export interface WasmDeps {
   readonly log: Logger;
@@ -23,7 +22,7 @@ export interface WasmDeps {
 
 type Remote = Extract<Extension, { readonly kind: "remote" }>;
 
-/** Puts local files in the place of remote modules, so that Envoy need not fetch anything. */
+/** Replaces remote modules by local files, so that Envoy fetches nothing itself. */
 export class WasmExtensions implements ExtensionConverter, AsyncDisposable {
   readonly #deps: WasmDeps;
   readonly #fetcher: ModuleFetcher;
@@ -40,7 +39,7 @@ export class WasmExtensions implements ExtensionConverter, AsyncDisposable {
         }
       },
       (error) => {
-        deps.log.warn("Wasm modules are not purged any more", { reason: describeError(error) });
+        deps.log.warn("purge of unused Wasm modules stopped", { reason: describeError(error) });
       },
     );
   }
@@ -95,8 +94,7 @@ export class WasmExtensions implements ExtensionConverter, AsyncDisposable {
     const { log, metrics } = this.#deps;
     const { module } = extension;
     try {
-      if (module === undefined)
-        throw new WasmFetchError("", "its configuration has no http_uri", { isPermanent: true });
+      if (module === undefined) throw new WasmFetchError("", "no http_uri in its configuration", { isPermanent: true });
       const path = await this.#fetcher.fetch(module, signal);
       metrics.wasmConversions.inc("success");
       return { any: extension.withFile(path), failure: undefined };
@@ -104,7 +102,7 @@ export class WasmExtensions implements ExtensionConverter, AsyncDisposable {
       if (!(error instanceof WasmFetchError)) throw error;
       metrics.wasmConversions.inc(module === undefined ? "miss_remote_fetch_hint" : "fetch_failure");
       const { url, isPermanent } = error;
-      log.warn("a Wasm module is missing; its filter is replaced", {
+      log.warn("Wasm module missing; its filter is replaced", {
         extension: extension.name,
         url,
         isPermanent,

@@ -44,7 +44,7 @@ async function fill(directory: string, protocol: "sotw" | "delta"): Promise<void
   controlPlane.set(secret, [named("s")]);
   await client.send({ typeUrl: secret, subscribe: ["s"] });
   await client.ack(await client.next(), protocol === "sotw" ? ["s"] : []);
-  controlPlane.set(cluster, [named("refused")]);
+  controlPlane.set(cluster, [named("rejected")]);
   await client.nack(await client.next(), "", "no");
   await eventually(
     async () => {
@@ -115,7 +115,7 @@ describe.each(["sotw", "delta"] as const)("%s", (protocol) => {
     );
   });
 
-  test("neither secrets nor what was refused is kept, and only the owner can read the files", async () => {
+  test("neither secrets nor rejected responses are kept, and only the owner can read the files", async () => {
     await using directory = await temporaryDirectory();
     await fill(directory.path, protocol);
     const names = await recordNames(directory.path);
@@ -123,18 +123,18 @@ describe.each(["sotw", "delta"] as const)("%s", (protocol) => {
     for (const name of names) {
       const path = join(directory.path, name);
       expect(((await stat(path)).mode & 0o777).toString(8)).toBe("600");
-      expect((await readFile(path)).includes("refused")).toBe(false);
+      expect((await readFile(path)).includes("rejected")).toBe(false);
     }
   });
 });
 
-describe("a cache is refused, and said so,", () => {
-  const untilRefused = async (under: ProxyUnderTest, reason: string, node = envoyNode): Promise<void> => {
+describe("a cache is not used, with a warning,", () => {
+  const untilUnusable = async (under: ProxyUnderTest, reason: string, node = envoyNode): Promise<void> => {
     const client = await under.open("delta");
     await client.send({ typeUrl: cluster, node });
     await eventually(
       () => {
-        const warning = under.records.find(({ message }) => message.startsWith("the xDS cache is refused"));
+        const warning = under.records.find(({ message }) => message.startsWith("cannot use the xDS cache"));
         expect(warning?.fields["reason"]).toContain(reason);
       },
       { withinMs: 1_000 },
@@ -151,7 +151,7 @@ describe("a cache is refused, and said so,", () => {
     await writeFile(path, bytes);
     await using controlPlane = await startDead();
     await using under = await startProxy([controlPlane.port], withCache(directory.path));
-    await untilRefused(under, "checksum");
+    await untilUnusable(under, "checksum");
   });
 
   test("of another node", async () => {
@@ -160,7 +160,7 @@ describe("a cache is refused, and said so,", () => {
     await using controlPlane = await startDead();
     await using under = await startProxy([controlPlane.port], withCache(directory.path));
     const other = Buffer.concat([textField(1, "sidecar~10.0.0.2~x.y~y.svc"), textField(6, "envoy")]);
-    await untilRefused(under, "another node", other);
+    await untilUnusable(under, "another node", other);
   });
 
   test("that is too old", async () => {
@@ -168,11 +168,11 @@ describe("a cache is refused, and said so,", () => {
     await fill(directory.path, "delta");
     await using controlPlane = await startDead();
     await using under = await startProxy([controlPlane.port], withCache(directory.path, -1));
-    await untilRefused(under, "too old");
+    await untilUnusable(under, "too old");
   });
 });
 
-test("many small changes are put together, and the whole is served", async () => {
+test("many small changes are merged, and all resources are served", async () => {
   await using directory = await temporaryDirectory();
   await using controlPlane = await startFakeControlPlane();
   {
@@ -260,7 +260,7 @@ describe("no file stays open", () => {
     expect(await recordNames(directory.path)).toEqual([]);
   });
 
-  test("for an answer that Envoy passes over in favour of a later one", async () => {
+  test("for a response that Envoy skips for a later one", async () => {
     await using directory = await temporaryDirectory();
     await using controlPlane = await startFakeControlPlane();
     await using under = await startProxy([controlPlane.port], withCache(directory.path));

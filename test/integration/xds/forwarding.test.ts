@@ -19,17 +19,17 @@ function named(name: string, version = "1"): FakeResource {
 }
 
 describe.each(["sotw", "delta"] as const)("%s", (protocol) => {
-  test("7.1.1: one request for clusters is answered once; bytes pass unchanged in both directions", async () => {
+  test("7.1.1: one request for clusters gets one response; bytes pass unchanged in both directions", async () => {
     await using controlPlane = await startFakeControlPlane();
     controlPlane.set(cluster, [named("a"), named("b")]);
     await using under = await startProxy([controlPlane.port]);
     const client = await under.open(protocol);
     const unknown = Buffer.from([0xfa, 0x3e, 1, 0x41]);
     const sent = await client.send({ typeUrl: cluster, node: envoyNode, rest: [unknown] });
-    const answer = await client.next();
-    expect(answer.resources.map(({ name }) => name)).toEqual(["a", "b"]);
+    const response = await client.next();
+    expect(response.resources.map(({ name }) => name)).toEqual(["a", "b"]);
     expect(controlPlane.requests.map(({ bytes }) => bytes)).toEqual([Buffer.from(sent)]);
-    await client.ack(answer);
+    await client.ack(response);
     await eventually(
       () => {
         expect(controlPlane.requests).toHaveLength(2);
@@ -78,7 +78,7 @@ describe.each(["sotw", "delta"] as const)("%s", (protocol) => {
     expect(under.proxy.status().streams.map(({ isEnvoy }) => isEnvoy)).toEqual([false, true]);
   });
 
-  test("two streams of Envoy's stay where one Envoy takes over from another; a third ends the oldest", async () => {
+  test("two streams of Envoy stay during a hot restart; a third closes the oldest", async () => {
     await using controlPlane = await startFakeControlPlane();
     await using under = await startProxy([controlPlane.port], { maxEnvoyStreams: 2 });
     const clients = [await under.open(protocol), await under.open(protocol), await under.open(protocol)];
@@ -94,7 +94,7 @@ describe.each(["sotw", "delta"] as const)("%s", (protocol) => {
     await clients[0]?.untilEnd();
   });
 
-  test("debug answers go to whoever asked for them", async () => {
+  test("debug responses go to the client that requested them", async () => {
     await using controlPlane = await startFakeControlPlane();
     controlPlane.set(debug, [named("syncz")]);
     await using under = await startProxy([controlPlane.port]);
@@ -103,7 +103,7 @@ describe.each(["sotw", "delta"] as const)("%s", (protocol) => {
     await expect(client.next()).resolves.toMatchObject({ typeUrl: debug });
   });
 
-  test("a type that nobody asked for is refused with a reason and does not reach the client", async () => {
+  test("an unsubscribed resource type is rejected with a reason and does not reach the client", async () => {
     await using controlPlane = await startFakeControlPlane();
     controlPlane.set(cluster, [named("a")]);
     await using under = await startProxy([controlPlane.port]);
@@ -112,15 +112,15 @@ describe.each(["sotw", "delta"] as const)("%s", (protocol) => {
     await client.next();
     const typeUrl = "type.googleapis.com/istio.security.Authorization";
     controlPlane.sendRaw(renderResponse({ typeUrl, version: "9", nonce: "x", resources: [], removed: [] }, protocol));
-    const refusal = await eventually(
+    const rejection = await eventually(
       () => {
         const [seen] = controlPlane.seen(typeUrl);
-        if (seen === undefined) throw new Error("not refused yet");
+        if (seen === undefined) throw new Error("not rejected yet");
         return seen;
       },
       { withinMs: 1_000 },
     );
-    expect(refusal.request).toMatchObject({
+    expect(rejection.request).toMatchObject({
       responseNonce: "x",
       errorDetail: { message: expect.stringContaining(typeUrl) as unknown },
     });
@@ -173,7 +173,7 @@ describe.each(["sotw", "delta"] as const)("%s", (protocol) => {
     );
   });
 
-  test("the machine's own token comes from its metadata server; without it the control plane is asked without one", async () => {
+  test("a machine's token comes from its metadata server; without one the stream has no token", async () => {
     let isDown = false;
     await using server = await startFakeMetadataServer(() => (isDown ? undefined : "machine"));
     await using controlPlane = await startFakeControlPlane();
@@ -194,7 +194,7 @@ describe.each(["sotw", "delta"] as const)("%s", (protocol) => {
       () => {
         expect(tokens()).toEqual(["Bearer machine", undefined]);
         expect(under.records.map(({ message }) => message)).toContain(
-          "there is no token of this machine; the control plane is asked without one",
+          "machine token unavailable; connecting without a token",
         );
       },
       { withinMs: 2_000 },

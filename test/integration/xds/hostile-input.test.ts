@@ -37,7 +37,7 @@ function damaged(message: Uint8Array, round: number, random: (length: number) =>
 }
 
 describe.each(["sotw", "delta"] as const)("%s", (protocol) => {
-  test("3,000 damaged answers of a control plane harm neither the proxy nor a good answer after them", async () => {
+  test("3,000 damaged responses of a control plane harm neither the proxy nor a good response after them", async () => {
     await using controlPlane = await startFakeControlPlane();
     controlPlane.set(cluster, [{ name: "a", version: "1", value: textField(1, "a") }]);
     await using under = await startProxy([controlPlane.port]);
@@ -60,30 +60,30 @@ describe.each(["sotw", "delta"] as const)("%s", (protocol) => {
     await using under = await startProxy([controlPlane.port]);
     const good = await under.open(protocol);
     await good.send({ typeUrl: cluster, node: envoyNode });
-    const answer = await good.next();
+    const response = await good.next();
     const message = renderRequest(
       { typeUrl: "t", nonce: "n", subscribe: ["a", "b"], node: textField(1, "x") },
       protocol,
     );
     const random = randomBytes(11);
-    let refused = 0;
+    let rejected = 0;
     for (let round = 0; round < 1_000; round++) {
       await using hostile = await XdsClient.open(under.socketPath, protocol);
       await hostile.stream.write(damaged(message, round, random)).catch(() => undefined);
       await hostile.stream.end().catch(() => undefined);
       await hostile.untilEnd().catch((error: unknown) => {
         expect(error).toMatchObject({ code: "AGENT_GRPC" });
-        refused++;
+        rejected++;
       });
     }
-    expect(refused).toBeGreaterThan(500);
+    expect(rejected).toBeGreaterThan(500);
     await eventually(
       () => {
         expect(under.proxy.status().streams).toHaveLength(1);
       },
       { withinMs: 2_000 },
     );
-    await good.ack(answer);
+    await good.ack(response);
     controlPlane.set(cluster, [{ name: "b", version: "1", value: textField(1, "b") }]);
     await expect(good.next()).resolves.toMatchObject({ typeUrl: cluster });
   });

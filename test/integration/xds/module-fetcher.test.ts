@@ -8,7 +8,7 @@ import { expect, test } from "vitest";
 import { systemClock } from "../../../src/lib/async/clock.ts";
 import type { RemoteModule } from "../../../src/xds/wasm/extension.ts";
 import { ModuleFetcher } from "../../../src/xds/wasm/module-fetcher.ts";
-import type { WasmConfig } from "../../../src/xds/wasm/wasm-config.ts";
+import type { WasmConfig } from "../../../src/xds/xds-config.ts";
 import { sha256Of, startFakeModuleServer, wasmModule } from "../../fakes/fake-module-server.ts";
 import { createOpensslPki } from "../../support/openssl-pki.ts";
 import { tarOf } from "../../support/tar.ts";
@@ -54,7 +54,7 @@ async function fetcherTest(config: Partial<WasmConfig> = {}) {
   return { server, metrics, fetcher, fetch, cacheDirectory, [Symbol.asyncDispose]: () => stack.disposeAsync() };
 }
 
-test("7.3.1, 7.3.2: a miss is fetched and named by its checksum; a hit asks nobody and counts as use", async () => {
+test("7.3.1, 7.3.2: a miss is fetched and named by its checksum; a hit sends no request and counts as use", async () => {
   await using all = await fetcherTest();
   all.server.files.set("/m", wasmModule);
   const sha256 = sha256Of(wasmModule);
@@ -71,7 +71,7 @@ test("7.3.1, 7.3.2: a miss is fetched and named by its checksum; a hit asks nobo
   ]);
 });
 
-test("7.3.3: a host that nobody answers at is tried as often as configured, and the cause is named", async () => {
+test("7.3.3: an unreachable host is retried as often as configured, and the cause is named", async () => {
   await using all = await fetcherTest({ maxAttempts: 2 });
   const startMs = performance.now();
   await expect(all.fetch("http://127.0.0.1:1/m")).rejects.toMatchObject({
@@ -90,7 +90,7 @@ test("7.3.3: a new URL with the checksum of an old one is fetched again, and che
   await expect(all.fetch(all.server.url("/new"), { sha256 })).rejects.toMatchObject({ result: "checksum_mismatched" });
 });
 
-test("7.3.4: what nobody used for as long as configured is deleted, file and entry", async () => {
+test("7.3.4: a module that was not used for the configured time is deleted, file and entry", async () => {
   await using all = await fetcherTest({ expiryMs: 1 });
   all.server.files.set("/m", wasmModule);
   const path = await all.fetch(all.server.url("/m"));
@@ -119,7 +119,7 @@ test("7.3.5: an image is the same by tag, by digest and by default; a wrong dige
   expect(all.server.asked.filter((asked) => asked.includes("/blobs/"))).toHaveLength(1);
   await expect(all.fetch(`${base}:v1`, { sha256: "0".repeat(64) })).rejects.toThrow("checksum");
   await expect(all.fetch(`${base}@sha256:${"0".repeat(64)}`)).rejects.toThrow("404");
-  await expect(all.fetch(`oci://127.0.0.1:${String(all.server.port)}`)).rejects.toThrow("names no image");
+  await expect(all.fetch(`oci://127.0.0.1:${String(all.server.port)}`)).rejects.toThrow("not an image reference");
 });
 
 type Policy = Pick<RemoteModule, "pullPolicy">["pullPolicy"];
@@ -203,7 +203,7 @@ test.each<[string, string, readonly { readonly mediaType: string; readonly blob:
   ["no layers", "its layers: ", []],
   ["another type of layer", "text/plain", [{ mediaType: "text/plain", blob: wasmModule }]],
   ["no plugin.wasm", "no plugin.wasm", [{ mediaType: dockerType, blob: gzipSync(tarOf([["x", wasmModule]])) }]],
-])("7.3.10: an image with %s is refused for what it is", async (_what, said, layers) => {
+])("7.3.10: an image with %s is rejected with the reason", async (_what, said, layers) => {
   await using all = await fetcherTest();
   all.server.addImage("p", "v1", layers);
   const url = `oci://127.0.0.1:${String(all.server.port)}/p:v1`;
@@ -229,7 +229,7 @@ test("a pull secret never goes over plain http, where everybody could read it", 
   await expect(all.fetch(all.server.url("/m"), { pullSecret: JSON.stringify({ auths }) })).rejects.toThrow("401");
 });
 
-test("fetches are counted by the step that failed; what the cache has, and what nobody was asked for, are none", async () => {
+test("fetches are counted by the step that failed; cache hits, and failures without a request, are not counted", async () => {
   await using all = await fetcherTest({ maxAttempts: 1 });
   const { server } = all;
   const noModule = Buffer.from("no module");
@@ -255,7 +255,7 @@ test("fetches are counted by the step that failed; what the cache has, and what 
     [oci("text:v1"), { sha256: "0".repeat(64) }],
     ["ftp://127.0.0.1/m", {}],
   ] as const) {
-    await expect(all.fetch(url, more), url).rejects.toThrow("fetch the Wasm module");
+    await expect(all.fetch(url, more), url).rejects.toThrow("fetch Wasm module");
   }
   expect(Object.fromEntries(all.metrics.wasmFetches.samples().map(({ labels, value }) => [labels[0], value]))).toEqual({
     success: 1,

@@ -70,17 +70,17 @@ describe.each([
     );
     await eventually(
       () => {
-        expect(under.proxy.status().refused).toMatchObject([{ typeUrl: cluster, resources: ["bad"] }]);
+        expect(under.proxy.status().rejected).toMatchObject([{ typeUrl: cluster, resources: ["bad"] }]);
       },
       { withinMs: 1_000 },
     );
     expect(under.metrics.rejected.value("cds")).toBe(1);
-    const warning = under.records.find(({ message }) => message === "Envoy refused configuration");
+    const warning = under.records.find(({ message }) => message === "Envoy rejected configuration");
     expect(warning?.fields["resources"]).toEqual(["bad"]);
     controlPlane.set(cluster, [...good, clusterResource("bad", "2")]);
     await eventually(
       () => {
-        expect(under.proxy.status().refused).toEqual([]);
+        expect(under.proxy.status().rejected).toEqual([]);
       },
       { withinMs: 2_000 },
     );

@@ -57,7 +57,7 @@ describe.each(["sotw", "delta"] as const)("%s", (protocol) => {
   test.each([
     ["1 MB", "is not seen by the client", 1_000_000],
     ["6 MB", "ends the client's stream, since its first part has gone out", 6_000_000],
-  ])("a control plane that dies inside an answer of %s: what came of it %s", async (_size, _outcome, bytes) => {
+  ])("a control plane that dies inside a response of %s: the received part %s", async (_size, _outcome, bytes) => {
     await using controlPlane = await startFakeControlPlane();
     await using relay = await startCuttingRelay(controlPlane.port);
     controlPlane.set(cluster, [named("a")]);
@@ -114,8 +114,8 @@ describe.each(["sotw", "delta"] as const)("%s", (protocol) => {
     await controlPlane.kill();
     await client.send({ typeUrl: listener, subscribe: ["m"] });
     await controlPlane.listen(controlPlane.port);
-    const answers = [await client.next(), await client.next()];
-    const listeners = answers.find(({ typeUrl }) => typeUrl === listener);
+    const responses = [await client.next(), await client.next()];
+    const listeners = responses.find(({ typeUrl }) => typeUrl === listener);
     expect(listeners?.resources.map(({ name }) => name)).toEqual(["m"]);
   });
 
@@ -158,9 +158,9 @@ test("fifty restarts of the control plane leave the client's stream open and cur
     await controlPlane.kill();
     controlPlane.set(cluster, [named(`v${String(round)}`)]);
     await controlPlane.listen(controlPlane.port);
-    const answer = await client.next();
-    expect(answer).toMatchObject({ resources: [{ name: `v${String(round)}` }], removed: [`v${String(round - 1)}`] });
-    await client.ack(answer);
+    const response = await client.next();
+    expect(response).toMatchObject({ resources: [{ name: `v${String(round)}` }], removed: [`v${String(round - 1)}`] });
+    await client.ack(response);
   }
   await controlPlane.kill();
 });

@@ -2,7 +2,7 @@
 import { writeFile } from "node:fs/promises";
 import { connect, createServer, type AddressInfo } from "node:net";
 import { join } from "node:path";
-import { ServerCredentials } from "@grpc/grpc-js";
+import { ServerCredentials, status } from "@grpc/grpc-js";
 import { expect, test } from "vitest";
 import { typeUrls } from "../../../src/xds/protocol/type-url.ts";
 import { textField } from "../../../src/xds/protocol/wire.ts";
@@ -16,21 +16,24 @@ import { startProxy } from "../../support/xds-proxy-pair.ts";
 const { cluster } = typeUrls;
 const resources = [{ name: "a", version: "1", value: textField(1, "a") }];
 
+/** Leaves time to change the control plane between two attempts. */
+const slowBackoff = { firstMs: 300, factor: 1, maxMs: 300, idleMaxMs: 300 };
+
 function tlsWith(rootPath: string, client?: { readonly chainPath: string; readonly keyPath: string }): XdsSecurity {
   const roots = { kind: "file", path: rootPath } as const;
   return { kind: "tls", serverName: "127.0.0.1", roots, client, policy: "default" };
 }
 
-test("an HTTP proxy is used, with credentials, and its refusal is said", async () => {
+test("an HTTP proxy is used, with credentials, and its rejection is logged", async () => {
   await using controlPlane = await startFakeControlPlane();
   controlPlane.set(cluster, resources);
   const asked: string[] = [];
-  let refuses = true;
+  let rejects = true;
   const proxy = createServer((socket) => {
     socket.on("error", () => undefined);
     socket.once("data", (head: Buffer) => {
       asked.push(head.toString("latin1"));
-      if (refuses) {
+      if (rejects) {
         socket.end("HTTP/1.1 407 Who are you\r\n\r\n");
         return;
       }
@@ -60,7 +63,7 @@ test("an HTTP proxy is used, with credentials, and its refusal is said", async (
       },
       { withinMs: 1_000 },
     );
-    refuses = false;
+    rejects = false;
     await expect(client.next()).resolves.toMatchObject({ typeUrl: cluster });
     expect(asked[0]).toBe(
       "CONNECT 127.0.0.1:15012 HTTP/1.1\r\nHost: 127.0.0.1:15012\r\nProxy-Authorization: Basic eDp5\r\n\r\n",
@@ -96,7 +99,7 @@ test("a client certificate is presented when it is there; files are read for eac
   await expect(client.next()).resolves.toMatchObject({ typeUrl: cluster });
 });
 
-test("plaintext where TLS is expected, and the reverse, are told apart in the log", async () => {
+test("plaintext where TLS is expected, and the reverse, are distinct in the log", async () => {
   await using directory = await temporaryDirectory();
   const pki = await createOpensslPki(directory.path);
   const rootPath = join(directory.path, "root-cert.pem");
@@ -141,7 +144,28 @@ test("an address that swallows everything is given up after the connect deadline
     await client.send({ typeUrl: cluster });
     await client.next();
     expect(performance.now() - startMs).toBeLessThan(1_500);
-    expect(under.records.some(({ message }) => message === "control plane cannot be reached, next address")).toBe(true);
+    expect(under.records.some(({ message }) => message === "control plane unreachable; trying the next address")).toBe(
+      true,
+    );
   }
   await new Promise((resolve) => hole.close(resolve));
+});
+
+test("a stream is logged as connected when the control plane has accepted it, not before", async () => {
+  await using controlPlane = await startFakeControlPlane();
+  controlPlane.answers = false;
+  await using under = await startProxy([controlPlane.port], { upstream: { backoff: slowBackoff } });
+  const messages = (): readonly string[] =>
+    under.records.filter(({ level }) => level !== "debug").map(({ message }) => message);
+  const client = await under.open("delta");
+  await client.send({ typeUrl: cluster });
+  await eventually(() => expect(controlPlane.seen(cluster)).toHaveLength(1), { withinMs: 2_000 });
+  expect(messages()).toEqual([]);
+  controlPlane.fail(status.UNAUTHENTICATED, "no token");
+  const failure = "stream to the control plane failed; Envoy keeps its configuration; retrying";
+  await eventually(() => expect(messages()).toEqual([failure]), { withinMs: 2_000 });
+  controlPlane.answers = true;
+  controlPlane.set(cluster, resources);
+  await client.next();
+  await eventually(() => expect(messages()).toEqual([failure, "connected to the control plane"]), { withinMs: 2_000 });
 });

@@ -157,7 +157,7 @@ describe.each(["sotw", "delta"] as const)("%s", (protocol) => {
     expect(all.under.metrics.wasmFetches.samples().every(({ value }) => value === 0)).toBe(true);
   });
 
-  test("7.3.14: what is no extension is refused, and nothing of it reaches Envoy", async () => {
+  test("7.3.14: a resource that is not an extension is rejected, and does not reach Envoy", async () => {
     await using directory = await temporaryDirectory();
     await using all = await startAll(directory.path, protocol);
     all.controlPlane.set(extension, [config("a", wasmType, Buffer.alloc(0))]);
@@ -170,7 +170,7 @@ describe.each(["sotw", "delta"] as const)("%s", (protocol) => {
     );
   });
 
-  test("a later answer does not overtake an earlier one that takes longer", async () => {
+  test("a later response does not overtake an earlier one that takes longer", async () => {
     await using directory = await temporaryDirectory();
     await using all = await startAll(directory.path, protocol);
     all.server.files.set("/slow.wasm", wasmModule);

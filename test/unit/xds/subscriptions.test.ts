@@ -11,7 +11,7 @@ function note(subscriptions: Subscriptions, request: Partial<XdsRequest>) {
   return subscriptions.note(parseRequest(bytes, subscriptions.protocol), bytes);
 }
 
-function answer(nonce: string, names: readonly string[] = [], removed: readonly string[] = []) {
+function response(nonce: string, names: readonly string[] = [], removed: readonly string[] = []) {
   return { typeUrl, version: `v${nonce}`, nonce, resources: names.map((name) => ({ name, version: nonce })), removed };
 }
 
@@ -29,14 +29,14 @@ test("no names in the first request are everything, in a later one nothing: then
   expect(replayed(none)).toEqual([]);
 });
 
-test("delta: what is wanted and held adds up over requests and answers", () => {
+test("delta: subscriptions and versions add up over requests and responses", () => {
   const subscriptions = new Subscriptions("delta");
   note(subscriptions, { subscribe: ["a", "b"], initialVersions: new Map([["a", "0"]]) });
-  subscriptions.sent(answer("1", ["a", "b"]), true);
+  subscriptions.sent(response("1", ["a", "b"]), true);
   note(subscriptions, { nonce: "1" });
-  subscriptions.sent(answer("2", ["c"], ["b"]), true);
+  subscriptions.sent(response("2", ["c"], ["b"]), true);
   note(subscriptions, { nonce: "2", subscribe: ["c"], unsubscribe: ["b"] });
-  subscriptions.sent(answer("3", ["a"]), true);
+  subscriptions.sent(response("3", ["a"]), true);
   note(subscriptions, { nonce: "3", error: { code: 13, message: "no" } });
   const [request] = replayed(subscriptions);
   expect(request?.subscribe).toEqual(["a", "c"]);
@@ -59,10 +59,10 @@ test.each(["sotw", "delta"] satisfies XdsProtocol[])(
   (protocol) => {
     const subscriptions = new Subscriptions(protocol);
     note(subscriptions, { subscribe: ["a"] });
-    subscriptions.sent(answer("old"), true);
+    subscriptions.sent(response("old"), true);
     subscriptions.replay();
     expect(note(subscriptions, { nonce: "old", subscribe: protocol === "sotw" ? ["a"] : [] }).forward).toBeUndefined();
-    subscriptions.sent(answer("new"), true);
+    subscriptions.sent(response("new"), true);
     const { forward } = note(subscriptions, { nonce: "old", subscribe: ["a", "b"] });
     expect(parseRequest(forward ?? new Uint8Array(0), protocol)).toMatchObject({
       nonce: protocol === "sotw" ? "new" : "",
@@ -74,7 +74,7 @@ test.each(["sotw", "delta"] satisfies XdsProtocol[])(
 test("a verdict is passed once, also when the nonce is used again to change names", () => {
   const subscriptions = new Subscriptions("sotw");
   note(subscriptions, { subscribe: ["a"] });
-  subscriptions.sent(answer("1"), true);
+  subscriptions.sent(response("1"), true);
   expect(note(subscriptions, { nonce: "1", version: "v1", subscribe: ["a"] }).verdict?.kind).toBe("accepted");
   const again = note(subscriptions, { nonce: "1", version: "v1", subscribe: ["a", "b"] });
   expect(again.verdict).toBeUndefined();
@@ -82,7 +82,7 @@ test("a verdict is passed once, also when the nonce is used again to change name
   expect(subscriptions.versionInUse(typeUrl)).toBe("v1");
 });
 
-test("a refusal is about the resources that its text names, or the few that there were", () => {
+test("a NACK is about the resources that its text names, or all of a small response", () => {
   const text = "Error adding/updating cluster(s) bad-2: no such thing";
   expect(namesIn(text, ["bad", "bad-2", "good"])).toEqual(["bad-2"]);
   expect(namesIn(text, [])).toEqual(["bad-2"]);
@@ -90,15 +90,15 @@ test("a refusal is about the resources that its text names, or the few that ther
   expect(namesIn("malformed", ["1", "2", "3", "4", "5", "6"])).toEqual([]);
 });
 
-test("an answer that was passed over in favour of a later one of its type is forgotten with it", () => {
+test("a response that Envoy skipped for a later one of its type is forgotten with it", () => {
   const subscriptions = new Subscriptions("sotw");
   note(subscriptions, {});
   note(subscriptions, { typeUrl: "t/y" });
-  subscriptions.sent(answer("1"), true);
-  subscriptions.sent({ ...answer("y"), typeUrl: "t/y" }, true);
-  subscriptions.sent(answer("2"), true);
-  expect(note(subscriptions, { nonce: "2", version: "v2" }).verdict?.answer.nonce).toBe("2");
+  subscriptions.sent(response("1"), true);
+  subscriptions.sent({ ...response("y"), typeUrl: "t/y" }, true);
+  subscriptions.sent(response("2"), true);
+  expect(note(subscriptions, { nonce: "2", version: "v2" }).verdict?.response.nonce).toBe("2");
   const late = note(subscriptions, { nonce: "1", version: "v1" });
-  expect(late).toEqual({ forward: undefined, verdict: undefined, changed: false });
+  expect(late).toEqual({ forward: undefined, verdict: undefined, isChanged: false });
   expect(note(subscriptions, { typeUrl: "t/y", nonce: "y", version: "vy" }).verdict?.kind).toBe("accepted");
 });

@@ -35,7 +35,7 @@ test("anchors are published when they change, each once, and all go when there a
   expect(published.map((pems) => pems.length)).toEqual([2, 0]);
 });
 
-test("what is no certificate of a CA is refused whole, and what was before stays", async () => {
+test("an entry that is not a CA certificate rejects the whole set, and the previous one stays", async () => {
   const published: (readonly string[])[] = [];
   const anchors = createTrustAnchors((pems) => published.push(pems));
   const root = newRoot();

@@ -11,8 +11,8 @@ const texts = fc.array(text, { maxLength: 4 });
 test("a request of state of the world is what the API's own codec makes and reads", () => {
   const request = fc.record({ typeUrl: text, versionInfo: text, responseNonce: text, resourceNames: texts });
   fc.assert(
-    fc.property(request, fc.option(text), (given, refused) => {
-      const errorDetail = refused === null ? undefined : { code: 13, message: refused };
+    fc.property(request, fc.option(text), (given, error) => {
+      const errorDetail = error === null ? undefined : { code: 13, message: error };
       const message = DiscoveryRequest.fromPartial({ ...given, node: { id: "n" }, errorDetail });
       const parsed = parseRequest(DiscoveryRequest.encode(message).finish(), "sotw");
       expect(parsed).toMatchObject({ typeUrl: given.typeUrl, version: given.versionInfo, nonce: given.responseNonce });

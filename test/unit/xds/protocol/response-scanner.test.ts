@@ -105,7 +105,7 @@ test("of a long message nothing is kept but its names, whatever it says of itsel
   expect(reachableBytes() - before).toBeLessThan(1024 * 1024);
 });
 
-test("a text without a limit is refused before it is kept", () => {
+test("a string above the limit is rejected before it is kept", () => {
   const scanner = new ResponseScanner("sotw", 2 ** 31);
   expect(() => {
     scanner.push(Uint8Array.from([0x2a, 0xff, 0xff, 0xff, 0x7f]));

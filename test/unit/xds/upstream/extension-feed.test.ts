@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 import { expect, test } from "vitest";
-import { type ConvertedExtensions, ExtensionFeed } from "../../../../src/xds/upstream/extension-feed.ts";
-import type { ProxiedStream } from "../../../../src/xds/proxied-stream.ts";
+import { ExtensionFeed } from "../../../../src/xds/upstream/extension-feed.ts";
+import type { ConvertedExtensions, ProxiedStream } from "../../../../src/xds/proxied-stream.ts";
 import { parseRequest, renderRequest } from "../../../../src/xds/protocol/request.ts";
 import { parseResponse, renderResponse, type XdsResource } from "../../../../src/xds/protocol/response.ts";
 import { Subscriptions } from "../../../../src/xds/subscriptions.ts";
@@ -29,7 +29,7 @@ function startFeed(canRetry: (version: string) => boolean) {
       },
     },
     subscriptions,
-    isAnswered: false,
+    hasResponse: false,
   } as unknown as ProxiedStream;
   const converter = {
     convert: ([resource]: readonly XdsResource[]): Promise<ConvertedExtensions> => {
@@ -43,7 +43,7 @@ function startFeed(canRetry: (version: string) => boolean) {
   return { clock, sent, tried, subscriptions, stop, feed: new ExtensionFeed(client, converter, stop.signal) };
 }
 
-function answer(version: string): Uint8Array {
+function response(version: string): Uint8Array {
   const resources = [{ name: "a", version, any: new Uint8Array(0) }];
   return renderResponse({ typeUrl, version, nonce: `n${version}`, resources, removed: [] }, "delta");
 }
@@ -52,28 +52,28 @@ function origin() {
   return { isOpen: true, reply: () => undefined };
 }
 
-test("after a restart of the control plane only its newer answer is tried again, and what is sent then has a nonce of its own", async () => {
+test("after a restart of the control plane only its newer response is retried, and the update has a nonce of its own", async () => {
   let missing = true;
   const { clock, sent, tried, stop, feed } = startFeed(() => missing);
-  await feed.receive(answer("1"), origin());
-  await feed.receive(answer("2"), origin());
+  await feed.receive(response("1"), origin());
+  await feed.receive(response("2"), origin());
   await clock.advance(60_000);
   expect(tried.filter((version) => version === "1")).toHaveLength(1);
   expect(tried.filter((version) => version === "2").length).toBeGreaterThan(2);
   missing = false;
   await clock.advance(60_000);
-  await feed.receive(answer("3"), origin());
+  await feed.receive(response("3"), origin());
   await clock.advance(0);
   expect(sent).toEqual(["1 n1", "2 n2", "2 attache-1", "3 n3"]);
   expect(clock.pendingDelaysMs).toEqual([]);
   stop.abort();
 });
 
-test("what is missing is tried again though the control plane has gone", async () => {
+test("a missing module is retried though the control plane is gone", async () => {
   let missing = true;
   const { clock, sent, feed } = startFeed(() => missing);
   const from = origin();
-  await feed.receive(answer("1"), from);
+  await feed.receive(response("1"), from);
   await clock.advance(0);
   from.isOpen = false;
   missing = false;
@@ -82,12 +82,12 @@ test("what is missing is tried again though the control plane has gone", async (
 });
 
 test.each([true, false])(
-  "what Envoy says of an answer goes to the control plane that sent it, and to no other: %s",
+  "Envoy's verdict on a response goes to the control plane that sent it, and to no other: %s",
   async (isOpen) => {
     const { clock, subscriptions, feed } = startFeed(() => false);
     const first = renderRequest({ typeUrl, subscribe: ["a"] }, "delta");
     subscriptions.note(parseRequest(first, "delta"), first);
-    const received = feed.receive(answer("1"), { ...origin(), isOpen });
+    const received = feed.receive(response("1"), { ...origin(), isOpen });
     await received;
     await clock.advance(0);
     const accepted = renderRequest({ typeUrl, nonce: "n1" }, "delta");

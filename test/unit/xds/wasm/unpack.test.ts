@@ -39,7 +39,7 @@ test("of an image's layer, plugin.wasm is taken, wherever it is", async () => {
   );
 });
 
-test("what holds no module, or unpacks to too much, is refused", async () => {
+test("an archive without a module, or one that unpacks to too much, is rejected", async () => {
   await expect(unpackModule(readme, 1_000)).rejects.toThrow("not a Wasm module");
   await expect(unpackModule(tarOf([]), 10_000)).rejects.toThrow();
   const long = gzipSync(Buffer.concat([wasm, Buffer.alloc(5_000)]));

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 import { describe, expect, test } from "vitest";
-import type { OwnType } from "../../../src/xds/index.ts";
+import type { AgentResourceType } from "../../../src/xds/index.ts";
 import { textField } from "../../../src/xds/protocol/wire.ts";
 import { typeUrls } from "../../../src/xds/protocol/type-url.ts";
 import { type FakeControlPlane, type FakeResource, startFakeControlPlane } from "../../fakes/fake-control-plane.ts";
@@ -14,15 +14,19 @@ function named(name: string, version = "1"): FakeResource {
 }
 
 /** A name table handler that keeps what it was given. */
-function keeper(): OwnType & { readonly applied: string[][]; refuse: string | undefined; gate: Promise<void> } {
+function keeper(): AgentResourceType & {
+  readonly applied: string[][];
+  rejectWith: string | undefined;
+  gate: Promise<void>;
+} {
   return {
     typeUrl: nameTable,
     applied: [],
-    refuse: undefined,
+    rejectWith: undefined,
     gate: Promise.resolve(),
     async apply(resources) {
       await this.gate;
-      if (this.refuse !== undefined) throw new Error(this.refuse);
+      if (this.rejectWith !== undefined) throw new Error(this.rejectWith);
       this.applied.push([...resources.values()].map((bytes) => Buffer.from(bytes.subarray(2)).toString()));
     },
   };
@@ -47,7 +51,7 @@ async function untilSeen(controlPlane: FakeControlPlane, typeUrl: string, count:
 describe.each(["sotw", "delta"] as const)("%s", (protocol) => {
   test("the agent's own requests follow the first for listeners, with a type and nothing else", async () => {
     await using controlPlane = await startFakeControlPlane();
-    await using under = await startProxy([controlPlane.port], { ownTypes: [keeper()] });
+    await using under = await startProxy([controlPlane.port], { agentResources: [keeper()] });
     under.proxy.reportHealth({ kind: "healthy" });
     const client = await under.open(protocol);
     await client.send({ typeUrl: cluster, node: envoyNode });
@@ -58,11 +62,11 @@ describe.each(["sotw", "delta"] as const)("%s", (protocol) => {
     expect(controlPlane.seen(nameTable)[0]?.bytes).toHaveLength(nameTable.length + 2);
   });
 
-  test("an own type is applied and accepted, also when it is empty; the client sees nothing of it", async () => {
+  test("an agent resource type is applied and accepted, also when it is empty; the client does not see it", async () => {
     await using controlPlane = await startFakeControlPlane();
     const handler = keeper();
     controlPlane.set(nameTable, [named("t1")]);
-    await using under = await startProxy([controlPlane.port], { ownTypes: [handler] });
+    await using under = await startProxy([controlPlane.port], { agentResources: [handler] });
     const client = await openTriggered(under, protocol);
     await untilSeen(controlPlane, nameTable, 2);
     controlPlane.set(nameTable, []);
@@ -75,20 +79,20 @@ describe.each(["sotw", "delta"] as const)("%s", (protocol) => {
     await expect(client.next()).resolves.toMatchObject({ typeUrl: cluster });
   });
 
-  test("a refused own type is a NACK with the reason and the version last accepted", async () => {
+  test("a rejected agent resource type is a NACK with the reason and the version last accepted", async () => {
     await using controlPlane = await startFakeControlPlane();
     const handler = keeper();
     controlPlane.set(nameTable, [named("good")]);
-    await using under = await startProxy([controlPlane.port], { ownTypes: [handler] });
+    await using under = await startProxy([controlPlane.port], { agentResources: [handler] });
     await openTriggered(under, protocol);
     await untilSeen(controlPlane, nameTable, 2);
-    handler.refuse = "a table of nonsense";
+    handler.rejectWith = "a table of nonsense";
     controlPlane.set(nameTable, [named("bad")]);
     await untilSeen(controlPlane, nameTable, 3);
-    const [, accepted, refused] = controlPlane.seen(nameTable).map(({ request }) => request);
-    expect(refused).toMatchObject({ errorDetail: { code: 13, message: "a table of nonsense" } });
+    const [, accepted, rejected] = controlPlane.seen(nameTable).map(({ request }) => request);
+    expect(rejected).toMatchObject({ errorDetail: { code: 13, message: "a table of nonsense" } });
     if (accepted !== undefined && "versionInfo" in accepted)
-      expect(refused).toMatchObject({ versionInfo: accepted.versionInfo });
+      expect(rejected).toMatchObject({ versionInfo: accepted.versionInfo });
   });
 
   test("a handler that hangs does not hold back the client; it sees the newest afterwards", async () => {
@@ -97,7 +101,7 @@ describe.each(["sotw", "delta"] as const)("%s", (protocol) => {
     const gate = Promise.withResolvers<undefined>();
     handler.gate = gate.promise;
     controlPlane.set(nameTable, [named("t1")]);
-    await using under = await startProxy([controlPlane.port], { ownTypes: [handler] });
+    await using under = await startProxy([controlPlane.port], { agentResources: [handler] });
     const client = await openTriggered(under, protocol);
     await untilSeen(controlPlane, nameTable, 1);
     for (const name of ["t2", "t3"]) controlPlane.set(nameTable, [named(name)]);
@@ -126,14 +130,14 @@ describe.each(["sotw", "delta"] as const)("%s", (protocol) => {
     await untilSeen(controlPlane, health, 3);
     const reports = controlPlane.seen(health).map(({ request }) => request.errorDetail?.message);
     expect(reports).toEqual(["status 500", undefined, "gone"]);
-    // the control plane forgets the workload: without any change it is told again on the next stream
+    // The control plane forgets the workload: the health is reported again on the next stream.
     await controlPlane.kill();
     await controlPlane.listen(controlPlane.port);
     await untilSeen(controlPlane, health, 4);
     expect(controlPlane.seen(health).at(-1)?.request.errorDetail?.message).toBe("gone");
   });
 
-  test("what the client refuses is told once: log, metric, status; and cleared when it accepts", async () => {
+  test("what the client rejects is reported once: log, metric, status; and cleared when it accepts", async () => {
     await using controlPlane = await startFakeControlPlane();
     controlPlane.set(cluster, [named("good")]);
     await using under = await startProxy([controlPlane.port]);
@@ -146,12 +150,12 @@ describe.each(["sotw", "delta"] as const)("%s", (protocol) => {
     await client.nack(second, first.version, "Error adding/updating cluster(s) bad: no such luck");
     await eventually(
       () => {
-        expect(under.proxy.status().refused).toHaveLength(1);
+        expect(under.proxy.status().rejected).toHaveLength(1);
       },
       { withinMs: 1_000 },
     );
-    expect(under.proxy.status().refused).toMatchObject([
-      { typeUrl: cluster, resources: ["bad"], versionRefused: second.version },
+    expect(under.proxy.status().rejected).toMatchObject([
+      { typeUrl: cluster, resources: ["bad"], versionRejected: second.version },
     ]);
     expect(under.metrics.rejections.value("cds")).toBe(1);
     expect(under.metrics.rejected.value("cds")).toBe(1);
@@ -160,7 +164,7 @@ describe.each(["sotw", "delta"] as const)("%s", (protocol) => {
     await client.ack(await client.next());
     await eventually(
       () => {
-        expect(under.proxy.status().refused).toEqual([]);
+        expect(under.proxy.status().rejected).toEqual([]);
       },
       { withinMs: 1_000 },
     );

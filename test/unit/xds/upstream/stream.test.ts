@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 import { expect, test } from "vitest";
-import { watchSend } from "../../../../src/xds/upstream/slow-send.ts";
+import { watchSend } from "../../../../src/xds/upstream/stream.ts";
 import { FakeClock } from "../../../support/fake-clock.ts";
 import { testLog } from "../../../support/test-log.ts";
 
 const message = { typeUrl: "type.googleapis.com/envoy.config.cluster.v3.Cluster", length: 5_000_000 };
 
-test("an answer that Envoy does not take within 10 s is told once, with type and size", async () => {
+test("a response that Envoy does not read within 10 s is logged once, with type and size", async () => {
   const clock = new FakeClock();
   const { log, records } = testLog();
   using _watch = watchSend(message, { clock, log });
@@ -16,7 +16,7 @@ test("an answer that Envoy does not take within 10 s is told once, with type and
   expect(records).toMatchObject([{ level: "warn", fields: message }]);
 });
 
-test("an answer that is taken in time is not told", async () => {
+test("a response that is read in time is not logged", async () => {
   const clock = new FakeClock();
   const { log, records } = testLog();
   const watch = watchSend(message, { clock, log });
