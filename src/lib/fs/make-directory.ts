@@ -4,9 +4,9 @@ import { dirname } from "node:path";
 import { systemCode } from "../errors.ts";
 
 /**
- * Makes a directory and those above it that are missing; one that is there is left as it is.
- * @throws the system's error, also where nothing can be made though all above is there, such as below /proc: the
- * runtime's own way of making several tries that for ever (observed with Node 26)
+ * Makes a directory and the missing ones above it, as `mkdir -p` does. Existing ones are left as they are. The parents of
+ * every `..` are made too: whoever opens the path as it is written, such as Envoy, needs them.
+ * @throws the system's error, also below /proc, where `mkdirSync` with `recursive` never returns (observed with Node 26)
  */
 export function makeDirectorySync(path: string, mode: number): void {
   try {
@@ -17,7 +17,7 @@ export function makeDirectorySync(path: string, mode: number): void {
     const parent = dirname(path);
     if (code !== "ENOENT" || parent === path || isDirectory(parent)) throw error;
     makeDirectorySync(parent, mode);
-    mkdirSync(path, { mode });
+    makeDirectorySync(path, mode);
   }
 }
 

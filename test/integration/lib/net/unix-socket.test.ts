@@ -23,6 +23,13 @@ test.each([0o600, 0o660, 0o666])("the socket file has the mode %o, whatever the 
   }
 });
 
+test("a socket whose path has .. and no parents is served, at the path as written and at the plain one", async () => {
+  await using directory = await temporaryDirectory();
+  const path = `${directory.path}/run/istio/../proxy/XDS`;
+  await using _listener = await listenUnix({ path, mode: 0o600 });
+  expect([await isServed(path), await isServed(join(directory.path, "run/proxy/XDS"))]).toEqual([true, true]);
+});
+
 test.each([
   [0o600, "700"],
   [0o666, "711"],
