@@ -8,7 +8,7 @@ import { AgentError, describeError, exitCodeOf } from "../lib/errors.ts";
 import type { Logger } from "../lib/log/log.ts";
 import type { LogLevelSwitch } from "../lib/log/log-levels.ts";
 import { listenUnix, type UnixListener } from "../lib/net/unix-socket.ts";
-import type { JsonValue } from "../model/node.ts";
+import type { JsonValue } from "../lib/json.ts";
 import { type PendingHold, Readiness } from "../model/readiness.ts";
 import { version } from "../model/version.ts";
 import { createRecorder } from "../recorder/index.ts";

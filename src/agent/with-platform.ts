@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 import type { AgentConfig } from "../config/agent-config.ts";
-import type { JsonObject, JsonValue, NodeIdentity } from "../model/node.ts";
+import type { JsonObject, JsonValue } from "../lib/json.ts";
+import type { NodeIdentity } from "../model/node.ts";
 import type { PlatformFacts } from "../platform/index.ts";
 
 /** The configuration of a node that knows its platform. A locality that is known already stays. */

@@ -1,5 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-import type { JsonObject, JsonValue, NodeIdentity } from "../model/node.ts";
+import type { JsonObject, JsonValue } from "../lib/json.ts";
+import type { HostPort } from "../lib/net/host-port.ts";
+import type { NodeIdentity } from "../model/node.ts";
 
 /** Everything that the bootstrap is made of. Ports are 1 to 65535, or 0 for "not there". */
 export interface BootstrapConfig {
@@ -72,12 +74,6 @@ export interface BootstrapStats {
 export interface BootstrapClusterManager {
   readonly outlierLogPath: string | undefined;
   readonly loadStatsConfig: JsonObject | undefined;
-}
-
-export interface HostPort {
-  /** Without brackets. */
-  readonly host: string;
-  readonly port: number;
 }
 
 export type TracerConfig =

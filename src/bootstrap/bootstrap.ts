@@ -4,7 +4,8 @@ import discoveryBase from "../../bootstrap/discovery.json" with { type: "json" }
 import logs from "../../bootstrap/logs.json" with { type: "json" };
 import sinks from "../../bootstrap/sinks.json" with { type: "json" };
 import tracers from "../../bootstrap/tracers.json" with { type: "json" };
-import type { JsonObject, JsonValue, Locality } from "../model/node.ts";
+import type { JsonObject, JsonValue } from "../lib/json.ts";
+import type { Locality } from "../model/node.ts";
 import type { BootstrapConfig, BootstrapDiscovery } from "./bootstrap-config.ts";
 import { renderClusters } from "./clusters.ts";
 import { renderListeners } from "./listeners.ts";

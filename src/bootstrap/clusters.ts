@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 import base from "../../bootstrap/clusters.json" with { type: "json" };
-import type { JsonObject, JsonValue } from "../model/node.ts";
-import type { BootstrapConfig, HostPort, RemoteServiceConfig, TracerConfig } from "./bootstrap-config.ts";
+import type { JsonObject, JsonValue } from "../lib/json.ts";
+import type { HostPort } from "../lib/net/host-port.ts";
+import type { BootstrapConfig, RemoteServiceConfig, TracerConfig } from "./bootstrap-config.ts";
 import { fillSlots } from "./slots.ts";
 import { renderUpstreamTls } from "./tls.ts";
 

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 export { renderBootstrap } from "./bootstrap.ts";
 export type { BootstrapConfig } from "./bootstrap-config.ts";
-export { BootstrapWriteError } from "./bootstrap-file.ts";
+export { BootstrapWriteError } from "./start-files.ts";
 export { preflightBootstrap, type PreflightFinding } from "./preflight.ts";
 export { writeStartFiles } from "./start-files.ts";

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 import base from "../../bootstrap/listeners.json" with { type: "json" };
-import type { JsonObject, JsonValue } from "../model/node.ts";
+import type { JsonObject, JsonValue } from "../lib/json.ts";
 import type { BootstrapConfig } from "./bootstrap-config.ts";
 import { fillSlots } from "./slots.ts";
 import { renderDownstreamTls } from "./tls.ts";

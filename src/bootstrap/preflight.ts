@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-import type { JsonObject } from "../model/node.ts";
+import { type JsonObject, isJsonObject, parseJson } from "../lib/json.ts";
 import { renderBootstrap } from "./bootstrap.ts";
 import type { BootstrapConfig } from "./bootstrap-config.ts";
 import type { SchemaFinding } from "./schema-check.ts";
@@ -27,11 +27,7 @@ export async function preflightBootstrap({ bootstrap, envoy }: PreflightInput): 
   if (bootstrap.kind === "generated") check("bootstrap", renderBootstrap(bootstrap.config));
   const place = envoy.args.indexOf("--config-yaml");
   const override = place < 0 ? undefined : envoy.args[place + 1];
-  if (override !== undefined) check("override", parseOverride(override));
+  const parts = override === undefined ? undefined : parseJson(override);
+  if (isJsonObject(parts)) check("override", parts);
   return findings;
-}
-
-/** It was made by JSON.stringify from an object. */
-function parseOverride(text: string): JsonObject {
-  return JSON.parse(text) as JsonObject;
 }

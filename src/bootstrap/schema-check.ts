@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 import schema from "../../bootstrap/schema.json" with { type: "json" };
 import { suggestion } from "../lib/nearest-name.ts";
-import type { JsonObject, JsonValue } from "../model/node.ts";
+import { type JsonObject, type JsonValue, isJsonList, isJsonObject } from "../lib/json.ts";
 
 /** Something in a document that Envoy will not take, or will not look at. */
 export interface SchemaFinding {
@@ -47,7 +47,7 @@ function splitOnce(text: string, separator: string): [string, string] {
 }
 
 function checkMessage(value: JsonValue, name: string, path: string, findings: SchemaFinding[]): void {
-  if (!isObject(value)) {
+  if (!isJsonObject(value)) {
     findings.push({ path, message: `must be an object, not ${shown(value)}`, certain: true });
     return;
   }
@@ -65,11 +65,11 @@ function checkMessage(value: JsonValue, name: string, path: string, findings: Sc
 
 function checkField(value: JsonValue, type: string, path: string, findings: SchemaFinding[]): void {
   if (type.startsWith("*")) {
-    if (!isList(value)) findings.push({ path, message: `must be a list, not ${shown(value)}`, certain: true });
+    if (!isJsonList(value)) findings.push({ path, message: `must be a list, not ${shown(value)}`, certain: true });
     else
       for (const [index, item] of value.entries()) checkOne(item, type.slice(1), `${path}[${String(index)}]`, findings);
   } else if (type.startsWith("%")) {
-    if (!isObject(value)) findings.push({ path, message: `must be an object, not ${shown(value)}`, certain: true });
+    if (!isJsonObject(value)) findings.push({ path, message: `must be an object, not ${shown(value)}`, certain: true });
     else for (const [key, item] of Object.entries(value)) checkOne(item, type.slice(1), `${path}.${key}`, findings);
   } else checkOne(value, type, path, findings);
 }
@@ -86,8 +86,8 @@ function checkOne(value: JsonValue, type: string, path: string, findings: Schema
 
 /** An `Any` is checked when its type is known; Envoy's typed structs carry the fields one level down. */
 function checkAny(value: JsonValue, path: string, findings: SchemaFinding[]): void {
-  const url = isObject(value) ? value["@type"] : undefined;
-  if (!isObject(value) || typeof url !== "string") {
+  const url = isJsonObject(value) ? value["@type"] : undefined;
+  if (!isJsonObject(value) || typeof url !== "string") {
     findings.push({ path, message: "must be an object with a member @type", certain: true });
     return;
   }
@@ -127,32 +127,26 @@ function scalarProblem(value: JsonValue, letter: string): string | undefined {
         ? undefined
         : 'a duration in seconds such as "1.5s"';
     case "o":
-      return isObject(value) ? undefined : "an object";
+      return isJsonObject(value) ? undefined : "an object";
     default:
       return undefined;
   }
 }
 
 function isNumber(value: JsonValue): boolean {
+  if (JSON.isRawJSON(value)) return true;
   if (typeof value !== "string") return typeof value === "number";
   return /^-?(\d+(\.\d*)?(e[+-]?\d+)?|Infinity)$|^NaN$/i.test(value);
 }
 
 function isWhole(value: JsonValue, unsigned: boolean): boolean {
-  const number = typeof value === "string" && /^-?\d+$/.test(value) ? Number(value) : value;
+  const text = JSON.isRawJSON(value) ? value.rawJSON : value;
+  const number = typeof text === "string" && /^-?\d+$/.test(text) ? Number(text) : text;
   return typeof number === "number" && Number.isInteger(number) && (!unsigned || number >= 0);
 }
 
 function objectOf(value: JsonValue | undefined): JsonObject {
-  return value !== undefined && isObject(value) ? value : {};
-}
-
-function isObject(value: JsonValue): value is JsonObject {
-  return typeof value === "object" && value !== null && !isList(value);
-}
-
-function isList(value: JsonValue): value is readonly JsonValue[] {
-  return Array.isArray(value);
+  return isJsonObject(value) ? value : {};
 }
 
 function snakeCase(name: string): string {

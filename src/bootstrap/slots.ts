@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-import type { JsonObject, JsonValue } from "../model/node.ts";
+import { type JsonObject, type JsonValue, isJsonList, isJsonObject } from "../lib/json.ts";
 
 /** What goes into the slots of a document; undefined leaves the place out. */
 export type Slots = Readonly<Record<string, JsonValue | undefined>>;
@@ -18,12 +18,8 @@ export function fillSlots(base: JsonObject, slots: Slots): JsonObject {
 }
 
 function fill(value: JsonValue, slots: Slots): JsonValue | undefined {
-  if (typeof value !== "object" || value === null) return value;
-  if (isList(value)) return value.map((item) => fill(item, slots)).filter((item) => item !== undefined);
+  if (isJsonList(value)) return value.map((item) => fill(item, slots)).filter((item) => item !== undefined);
+  if (!isJsonObject(value)) return value;
   const name = value["$slot"];
   return typeof name === "string" ? slots[name] : fillSlots(value, slots);
-}
-
-function isList(value: JsonValue): value is readonly JsonValue[] {
-  return Array.isArray(value);
 }

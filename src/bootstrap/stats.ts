@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 import base from "../../bootstrap/stats.json" with { type: "json" };
-import type { JsonObject } from "../model/node.ts";
+import type { JsonObject } from "../lib/json.ts";
 import type { BootstrapConfig } from "./bootstrap-config.ts";
 
 /** Tags taken out of metric names: Envoy's and Istio's own, with the extra ones between. No name comes twice. */

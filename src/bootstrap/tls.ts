@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 import base from "../../bootstrap/tls.json" with { type: "json" };
-import type { JsonObject } from "../model/node.ts";
+import type { JsonObject } from "../lib/json.ts";
 import type { ClientTls } from "./bootstrap-config.ts";
 import { fillSlots } from "./slots.ts";
 

@@ -3,7 +3,7 @@ import { ConfigError } from "../config/config-error.ts";
 import { describeError, exitCodeOf } from "../lib/errors.ts";
 import type { CommandContext } from "./command.ts";
 import { commandNames, findCommand } from "./command-table.ts";
-import { globalFlags } from "../config/sources/global-flags.ts";
+import { globalFlags } from "../config/sources/flags.ts";
 import { parseFlags } from "../lib/flags.ts";
 
 /** What the process hands in: the words after the program, and the rest of a command's context. */

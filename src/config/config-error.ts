@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 import { AgentError } from "../lib/errors.ts";
+import type { JsonValue } from "../lib/json.ts";
 import { exitCode } from "../lib/exit-code.ts";
 import type { ConfigWarning } from "./agent-config.ts";
 
@@ -44,4 +45,12 @@ export class Findings {
   assertValid(): void {
     if (this.#problems.length > 0) throw new ConfigError(this.#problems);
   }
+}
+
+const longestShown = 80;
+
+/** A value for a message: as JSON, on one line, not longer than a line. */
+export function shown(value: JsonValue): string {
+  const cut = (text: string): string => (text.length > longestShown ? `${text.slice(0, longestShown)}…` : text);
+  return typeof value === "string" ? JSON.stringify(cut(value)) : cut(JSON.stringify(value));
 }

@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 import { parseFlags } from "../lib/flags.ts";
-import type { JsonValue } from "../model/node.ts";
+import { type JsonValue, isJsonList, isJsonObject } from "../lib/json.ts";
 import { Findings } from "./config-error.ts";
 import type { ConfigInput } from "./sources/config-input.ts";
 import { parseDownwardApi } from "./sources/downward-api.ts";
 import { effectiveProxyConfig } from "./proxy-config/effective-proxy-config.ts";
 import { Environment } from "./sources/environment.ts";
-import { isJsonObject, renderProxyConfig } from "./proxy-config/proxy-config.ts";
+import { renderProxyConfig } from "./proxy-config/proxy-config.ts";
 import { parseProxyFlags, proxyFlags } from "./sources/flags.ts";
 import { places } from "./sources/sources.ts";
 import { variablePrefixes, variables } from "./sources/variables.ts";
@@ -30,7 +30,7 @@ const plainNames =
 
 /** A document without the values of members whose names say that they are secret. Paths and switches are not. */
 export function redactSecrets(value: JsonValue): JsonValue {
-  if (Array.isArray(value)) return value.map((item: JsonValue) => redactSecrets(item));
+  if (isJsonList(value)) return value.map(redactSecrets);
   if (!isJsonObject(value)) return value;
   return Object.fromEntries(
     Object.entries(value).map(([name, item]) => [

@@ -8,4 +8,4 @@ export { proxyFlags } from "./sources/flags.ts";
 export { type EffectiveSetting, effectiveSettings, redactSecrets } from "./effective-settings.ts";
 export { loadYamlParser } from "./sources/documents.ts";
 export { annotationsPath, labelsPath } from "./sources/sources.ts";
-export { recorderConfig } from "./sections/recorder-slice.ts";
+export { recorderConfig } from "./sections/log-section.ts";

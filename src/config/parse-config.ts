@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 import { suggestion } from "../lib/nearest-name.ts";
-import { type JsonObject, type ProxyRole, proxyRoles } from "../model/node.ts";
+import type { JsonObject } from "../lib/json.ts";
+import { type ProxyRole, proxyRoles } from "../model/node.ts";
 import type { AgentConfig } from "./agent-config.ts";
-import { bootstrapSource } from "./sections/bootstrap-source.ts";
+import { bootstrapSource } from "./sections/bootstrap-section.ts";
 import { caConfig } from "./sections/ca-section.ts";
 import { identitySource } from "./sections/identity-section.ts";
 import { bootstrapConfig } from "./sections/bootstrap-section.ts";
@@ -19,7 +20,7 @@ import { logConfig } from "./sections/log-section.ts";
 import { nodeIdentity } from "./sections/node-section.ts";
 import { heapLimitMib, platformConfig } from "./sections/machine-section.ts";
 import { parseProxyConfigFields, renderProxyConfig } from "./proxy-config/proxy-config.ts";
-import { recorderConfig } from "./sections/recorder-slice.ts";
+import { recorderConfig } from "./sections/log-section.ts";
 import { parseProxyFlags } from "./sources/flags.ts";
 import { type Sources, places } from "./sources/sources.ts";
 import { statusConfig } from "./sections/status-section.ts";
@@ -38,7 +39,7 @@ export function parseConfig(input: ConfigInput): AgentConfig {
   for (const { flag, message } of unknown) findings.warn(flag, message);
   for (const { flag, message } of problems) findings.problem(flag, message);
   const role = parseRole(positionals[0], findings);
-  const annotations = readDownward(input, places.annotations, findings);
+  const annotations = readDownward(input, places.annotations, findings) ?? new Map<string, string>();
   const labels = readDownward(input, places.labels, findings);
   const merged = effectiveProxyConfig({ input, env, flags, annotations, findings });
   const proxy = parseProxyConfigFields(merged.fields);
@@ -106,10 +107,10 @@ function servesForeignSds(input: ConfigInput, env: Environment, findings: Findin
   return served;
 }
 
-function readDownward(input: ConfigInput, path: string, findings: Findings): ReadonlyMap<string, string> {
+function readDownward(input: ConfigInput, path: string, findings: Findings) {
   const file = input.readFile(path);
   if (file.kind === "unreadable") findings.warn(path, file.problem);
-  return file.kind === "text" ? parseDownwardApi(file.text, path, findings) : new Map();
+  return file.kind === "text" ? parseDownwardApi(file.text, path, findings) : undefined;
 }
 
 const ownPrefix = "ATTACHE_";

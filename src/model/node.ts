@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+import type { JsonObject } from "../lib/json.ts";
 
 /** What kind of proxy Envoy is. `router` is a gateway. */
 export type ProxyRole = "sidecar" | "router" | "waypoint" | "ztunnel" | "agentgateway";
@@ -10,13 +11,6 @@ export interface Locality {
   readonly region: string;
   readonly zone: string;
   readonly subZone: string;
-}
-
-/** A plain JSON value. */
-export type JsonValue = string | number | boolean | null | readonly JsonValue[] | JsonObject;
-
-export interface JsonObject {
-  readonly [key: string]: JsonValue;
 }
 
 /** How this proxy presents itself to the control plane, and to Envoy in its bootstrap. */

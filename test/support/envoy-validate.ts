@@ -5,7 +5,7 @@ import { join } from "node:path";
 import { promisify } from "node:util";
 import { renderBootstrap } from "../../src/bootstrap/index.ts";
 import type { AgentConfig } from "../../src/config/agent-config.ts";
-import type { JsonObject, JsonValue } from "../../src/model/node.ts";
+import type { JsonObject, JsonValue } from "../../src/lib/json.ts";
 import { envoyBinary } from "./envoy-binary.ts";
 import { temporaryDirectory } from "./temporary-directory.ts";
 

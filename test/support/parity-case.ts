@@ -2,8 +2,9 @@
 import { readdirSync, readFileSync } from "node:fs";
 import { join, normalize } from "node:path";
 import type { ConfigInput, FileContent } from "../../src/config/sources/config-input.ts";
-import { parseYamlDocument } from "../../src/config/sources/yaml.ts";
+import { loadYamlParser } from "../../src/config/sources/documents.ts";
 
+const parseDocument = await loadYamlParser();
 const folder = join(import.meta.dirname, "../parity/cases");
 
 /** A recorded case, as far as configuration is concerned. */
@@ -82,7 +83,7 @@ export function testInput({ args = [], env = {}, files = new Map(), interfaces, 
     args,
     env,
     readFile,
-    parseDocument: parseYamlDocument,
+    parseDocument,
     system: {
       directory: "/work",
       interfaces: interfaces ?? [{ name: "eth0", loopback: false, addresses: ["10.1.2.3"] }],

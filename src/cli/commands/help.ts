@@ -32,7 +32,7 @@ async function run({ args, print, programName }: CommandContext): Promise<number
 }
 
 async function renderOverview(programName: string): Promise<string> {
-  const { globalFlags } = await import("../../config/sources/global-flags.ts");
+  const { globalFlags } = await import("../../config/sources/flags.ts");
   const commands = [...(await readCommands())].map(([name, { summary }]): [string, string] => [name, summary]);
   commands.push([redirection, `traffic redirection; ${notHere}`]);
   return [

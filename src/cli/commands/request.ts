@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-import { globalFlags } from "../../config/sources/global-flags.ts";
+import { globalFlags } from "../../config/sources/flags.ts";
 import { systemClock } from "../../lib/async/clock.ts";
 import { AgentError, describeError } from "../../lib/errors.ts";
 import { exitCode } from "../../lib/exit-code.ts";

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-import { globalFlags } from "../../config/sources/global-flags.ts";
+import { globalFlags } from "../../config/sources/flags.ts";
 import { exitCode } from "../../lib/exit-code.ts";
 import type { FlagSpecs } from "../../lib/flags.ts";
 import { revision, version } from "../../model/version.ts";

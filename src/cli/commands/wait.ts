@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-import { globalFlags } from "../../config/sources/global-flags.ts";
+import { globalFlags } from "../../config/sources/flags.ts";
 import { readStatusPort } from "../../config/sources/status-port.ts";
 import { deadline, systemClock } from "../../lib/async/clock.ts";
 import { AgentError } from "../../lib/errors.ts";

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-import type { JsonObject, JsonValue } from "../../model/node.ts";
+import { type JsonValue, isJsonList, isJsonObject } from "../../lib/json.ts";
 
 /** A place at which two documents differ; an absent value is not there on that side. */
 export interface Difference {
@@ -27,18 +27,10 @@ export function differences(here: JsonValue, there: JsonValue, path = ""): reado
 }
 
 function membersOf(value: JsonValue): ReadonlyMap<string, JsonValue> | undefined {
-  if (isList(value)) return new Map(value.map((item) => [nameOf(item) ?? `[${JSON.stringify(item)}]`, item]));
-  return isObject(value) ? new Map(Object.entries(value)) : undefined;
+  if (isJsonList(value)) return new Map(value.map((item) => [nameOf(item) ?? `[${JSON.stringify(item)}]`, item]));
+  return isJsonObject(value) ? new Map(Object.entries(value)) : undefined;
 }
 
 function nameOf(item: JsonValue): string | undefined {
-  return isObject(item) && typeof item["name"] === "string" ? item["name"] : undefined;
-}
-
-function isObject(value: JsonValue): value is JsonObject {
-  return typeof value === "object" && value !== null && !isList(value);
-}
-
-function isList(value: JsonValue): value is readonly JsonValue[] {
-  return Array.isArray(value);
+  return isJsonObject(item) && typeof item["name"] === "string" ? item["name"] : undefined;
 }

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-import type { JsonObject, JsonValue } from "../../model/node.ts";
+import { type JsonObject, type JsonValue, isJsonList, isJsonObject } from "../../lib/json.ts";
 import type { Difference } from "./differences.ts";
 
 /** The explanation for a person: settings that were given first, defaults after them. */
@@ -36,9 +36,7 @@ function settingLines(settings: readonly JsonObject[]): string {
 }
 
 function listOf(value: JsonValue | undefined): readonly JsonObject[] {
-  if (!Array.isArray(value)) return [];
-  const items: readonly JsonValue[] = value;
-  return items.filter((item): item is JsonObject => typeof item === "object" && item !== null && !Array.isArray(item));
+  return isJsonList(value) ? value.filter((item) => isJsonObject(item)) : [];
 }
 
 function textOf(value: JsonValue | undefined): string {

@@ -9,7 +9,7 @@ import {
   redactSecrets,
 } from "../../config/index.ts";
 import { exitCode } from "../../lib/exit-code.ts";
-import type { JsonObject, JsonValue } from "../../model/node.ts";
+import type { JsonObject, JsonValue } from "../../lib/json.ts";
 import type { CommandContext } from "../command.ts";
 import { UsageError } from "../usage-error.ts";
 import { differences } from "./differences.ts";

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 import type { Findings } from "../config-error.ts";
-import { hostPortProblem } from "../host-port.ts";
-import { type ProxyConfig, type TlsSettings, isJsonObject, protoDurationMs } from "./proxy-config.ts";
+import { isJsonObject } from "../../lib/json.ts";
+import { type ProxyConfig, type TlsSettings, addressProblem, protoDurationMs } from "./proxy-config.ts";
 
 /** Far above any machine: Envoy makes room for all its workers before it starts one, and never ends doing so at millions. */
 const maxWorkers = 65_535;
@@ -19,7 +19,7 @@ export function checkProxyConfig(
     if (message !== undefined) findings.problem(`${originOf(field)}, field ${field}`, message);
   };
   const address = (field: keyof ProxyConfig, name: string, text: string): void => {
-    const problem = hostPortProblem(text);
+    const problem = addressProblem(text);
     if (problem !== undefined) report(field, `invalid ${name} ${JSON.stringify(text)}: ${problem}`);
   };
   if (config.configPath === "") report("configPath", "config path must be set");
@@ -29,7 +29,7 @@ export function checkProxyConfig(
   if (config.discoveryAddress === "") {
     report("discoveryAddress", "discovery address must be set to the proxy discovery service");
   } else {
-    const problem = hostPortProblem(config.discoveryAddress);
+    const problem = addressProblem(config.discoveryAddress);
     if (problem !== undefined) report("discoveryAddress", `invalid discovery address: ${problem}`);
   }
   if (protoDurationMs(config.fileFlushInterval) < 0) report("fileFlushInterval", "must not be negative");
@@ -86,13 +86,13 @@ function* tracingProblems({ tracing }: ProxyConfig): Generator<string> {
   if (tracing === undefined) return;
   if (tracing.lightstep !== undefined) {
     const { address = "", accessToken = "" } = tracing.lightstep;
-    const problem = hostPortProblem(address);
+    const problem = addressProblem(address);
     if (problem !== undefined) yield `invalid lightstep config: invalid lightstep address: ${problem}`;
     if (accessToken === "") yield "invalid lightstep config: access token is required";
   }
   for (const kind of ["zipkin", "datadog", "openTelemetry"] as const) {
     const tracer = tracing[kind];
-    const problem = tracer === undefined ? undefined : hostPortProblem(tracer.address ?? "");
+    const problem = tracer === undefined ? undefined : addressProblem(tracer.address ?? "");
     if (problem !== undefined) yield `invalid ${kind} config: invalid ${kind} address: ${problem}`;
   }
   const tls = tlsProblem(tracing.tlsSettings);

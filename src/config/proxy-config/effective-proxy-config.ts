@@ -2,20 +2,16 @@
 import { ipFamily, isIpv6 } from "../../lib/net/ip-address.ts";
 import { describeError } from "../../lib/errors.ts";
 import type { FlagValues } from "../../lib/flags.ts";
-import type { JsonValue } from "../../model/node.ts";
+import { type JsonObject, type JsonValue, isJsonObject } from "../../lib/json.ts";
 import type { Findings } from "../config-error.ts";
 import type { ConfigInput } from "../sources/config-input.ts";
 import { type Environment, parseInteger } from "../sources/environment.ts";
-import { hostPortProblem, parseHostPort } from "../host-port.ts";
+import { parseHostPort } from "../../lib/net/host-port.ts";
 import { checkMeshFile } from "./mesh-file-checks.ts";
-import {
-  type MergedProxyConfig,
-  type ProxyConfigLayer,
-  mergeProxyConfig,
-  parseProxyConfigFields,
-} from "./proxy-config.ts";
+import { addressProblem, parseProxyConfigFields, proxyConfigDefaults } from "./proxy-config.ts";
+import { proxyConfigFields } from "./schema.ts";
 import { checkProxyConfig } from "./checks.ts";
-import { isRecord } from "./reader.ts";
+import { readMessage } from "./reader.ts";
 import type { proxyFlags } from "../sources/flags.ts";
 
 export interface ProxyConfigSources {
@@ -70,7 +66,7 @@ function meshLayer(sources: ProxyConfigSources): ProxyConfigLayer {
   if (file.kind === "unreadable") findings.problem(source, file.problem);
   const value = file.kind === "text" ? document(sources, source, file.text) : undefined;
   if (value === undefined || value === null) return { source, value: undefined };
-  if (!isRecord(value)) {
+  if (!isJsonObject(value)) {
     findings.problem(source, "must hold an object: the mesh's settings");
     return { source, value: undefined };
   }
@@ -78,7 +74,7 @@ function meshLayer(sources: ProxyConfigSources): ProxyConfigLayer {
   return { source, value: value["defaultConfig"] ?? value["default_config"] };
 }
 
-function document({ input, findings }: ProxyConfigSources, source: string, text: string): unknown {
+function document({ input, findings }: ProxyConfigSources, source: string, text: string): JsonValue | undefined {
   if (text.trim() === "") return undefined;
   try {
     return input.parseDocument(text);
@@ -136,7 +132,7 @@ function statsdAddress({ input, findings }: ProxyConfigSources, text: string): s
 function applyAnnotations({ annotations, findings }: ProxyConfigSources, set: SetField): void {
   const address = annotations.get(addressAnnotation);
   if (address !== undefined) {
-    const problem = hostPortProblem(address);
+    const problem = addressProblem(address);
     if (problem !== undefined)
       findings.problem(`annotation ${addressAnnotation}`, `invalid discovery address: ${problem}`);
     set("discoveryAddress", address, `annotation ${addressAnnotation}`);
@@ -151,4 +147,73 @@ function applyAnnotations({ annotations, findings }: ProxyConfigSources, set: Se
     );
   }
   set("statusPort", port ?? 0, `annotation ${statusPortAnnotation}`);
+}
+
+/** One place that a ProxyConfig comes from. */
+export interface ProxyConfigLayer {
+  readonly source: string;
+  readonly value: JsonValue | undefined;
+}
+
+export interface MergedProxyConfig {
+  readonly fields: JsonObject;
+  /** Which source each field comes from. */
+  readonly origins: ReadonlyMap<string, string>;
+}
+
+/**
+ * Puts layers over the defaults, lowest first. A field replaces the one below as a whole; only proxyMetadata is merged
+ * key by key, and the parts of proxyHeaders that the upper one leaves out are kept.
+ */
+export function mergeProxyConfig(layers: readonly ProxyConfigLayer[], findings: Findings): MergedProxyConfig {
+  const fields: Record<string, JsonValue> = { ...proxyConfigDefaults };
+  const origins = new Map(Object.keys(fields).map((name) => [name, "default"]));
+  for (const { source, value } of layers) {
+    const layer = withoutDoubles(
+      readMessage(value, proxyConfigFields, { source, path: "" }, findings),
+      source,
+      findings,
+    );
+    for (const [name, item] of Object.entries(layer)) {
+      fields[name] = mergeField(name, fields[name], item);
+      origins.set(name, source);
+    }
+    if (layer["serviceCluster"] !== undefined) delete fields["tracingServiceName"];
+    if (layer["tracingServiceName"] !== undefined) delete fields["serviceCluster"];
+  }
+  return { fields, origins };
+}
+
+/** Fields of which a message holds one: the last that is given, in this order. Source: Istio's API; observed */
+const alternatives = {
+  "": ["serviceCluster", "tracingServiceName"],
+  tracing: ["zipkin", "lightstep", "datadog", "stackdriver", "openCensusAgent"],
+  privateKeyProvider: ["cryptomb", "qat"],
+} as const;
+
+function withoutDoubles(layer: JsonObject, source: string, findings: Findings): JsonObject {
+  let result = layer;
+  for (const [path, names] of Object.entries(alternatives)) {
+    const message = path === "" ? result : result[path];
+    if (!isJsonObject(message)) continue;
+    const given = names.filter((name) => message[name] !== undefined);
+    const [last] = given.slice(-1);
+    if (last === undefined || given.length < 2) continue;
+    const place = path === "" ? source : `${source}, field ${path}`;
+    findings.warn(place, `${given.join(" and ")} exclude each other; ${last} is used`);
+    const rest = Object.entries(message).filter(([name]) => name === last || !given.some((other) => other === name));
+    const kept = Object.fromEntries(rest);
+    result = path === "" ? kept : { ...result, [path]: kept };
+  }
+  return result;
+}
+
+/** Parts of proxyHeaders that are kept from below; the others go with the message. Source: observed */
+const keptHeaders = new Set(["forwardedClientCert", "requestId", "attemptCount", "server", "envoyDebugHeaders"]);
+
+function mergeField(name: string, lower: JsonValue | undefined, upper: JsonValue): JsonValue {
+  if (!isJsonObject(lower) || !isJsonObject(upper)) return upper;
+  if (name === "proxyMetadata") return { ...lower, ...upper };
+  if (name !== "proxyHeaders") return upper;
+  return { ...Object.fromEntries(Object.entries(lower).filter(([part]) => keptHeaders.has(part))), ...upper };
 }

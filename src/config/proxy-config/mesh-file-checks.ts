@@ -1,19 +1,24 @@
 // SPDX-License-Identifier: Apache-2.0
-import type { JsonObject } from "../../model/node.ts";
+import { type JsonObject, type JsonValue, isJsonList, isJsonObject } from "../../lib/json.ts";
 import type { Findings } from "../config-error.ts";
-import { isHostname } from "../host-port.ts";
-import {
-  localityFields,
-  localityProblems,
-  objectsOf,
-  textsOf,
-  zoneAwareFields,
-  zoneAwareProblems,
-} from "./locality-checks.ts";
-import { isJsonObject, protoDurationMs } from "./proxy-config.ts";
+import { isHostname } from "../../lib/net/host-port.ts";
+import { protoDurationMs } from "./proxy-config.ts";
 import { durationProblem, portProblem } from "./checks.ts";
-import { camelCase, isRecord, readMessage } from "./reader.ts";
+import { camelCase, readMessage } from "./reader.ts";
 import type { MessageFields } from "./schema.ts";
+
+const failover = { list: { message: { from: "string", to: "string" } } } as const;
+
+/** Where requests go by the place of who asks. Source: Istio's API, LocalityLoadBalancerSetting */
+const localityFields = {
+  enabled: "boolValue",
+  distribute: { list: { message: { from: "string", to: { map: "uint" } } } },
+  failover,
+  failoverPriority: { list: "string" },
+} as const satisfies MessageFields;
+
+/** Source: Istio's API, ZoneAwareLoadBalancerSetting, the part that Istio's agent checks */
+const zoneAwareFields = { failover, failoverPriority: { list: "string" } } as const satisfies MessageFields;
 
 /** The mesh's settings that are checked though the agent does not use them: such a file is a file of another kind. */
 const checkedFields = {
@@ -34,7 +39,7 @@ const longestConnectTimeoutMs = 3_600_000;
  * Source: the checks of Istio's agent on the mesh's settings; those on defaults of traffic policy and of retries, and
  * the types of settings that are not named here, are left out
  */
-export function checkMeshFile(mesh: Readonly<Record<string, unknown>>, source: string, findings: Findings): void {
+export function checkMeshFile(mesh: JsonObject, source: string, findings: Findings): void {
   const given = Object.entries(mesh).filter(([name]) => Object.hasOwn(checkedFields, camelCase(name)));
   const fields = readMessage(Object.fromEntries(given), checkedFields, { source, path: "" }, findings);
   const report = (field: string, problem: string | undefined): void => {
@@ -53,7 +58,7 @@ export function checkMeshFile(mesh: Readonly<Record<string, unknown>>, source: s
   }
   if (typeof proxyListenPort === "number") report("proxyListenPort", portProblem("proxy listen port", proxyListenPort));
   if (typeof trustDomain === "string") report("trustDomain", trustDomainProblem("trustDomain", trustDomain));
-  for (const [index, alias] of (Array.isArray(trustDomainAliases) ? trustDomainAliases : []).entries()) {
+  for (const [index, alias] of (isJsonList(trustDomainAliases) ? trustDomainAliases : []).entries()) {
     const name = `trustDomainAliases[${String(index)}]`;
     if (typeof alias === "string") report(name, trustDomainProblem(name, alias));
   }
@@ -92,12 +97,79 @@ function trustDomainProblem(field: string, text: string): string | undefined {
   return valid ? undefined : `${field}: trust domain name ${JSON.stringify(text)} invalid`;
 }
 
-function warnOfAutoAllocation(mesh: Readonly<Record<string, unknown>>, source: string, findings: Findings): void {
+function warnOfAutoAllocation(mesh: JsonObject, source: string, findings: Findings): void {
   const config = mesh["defaultConfig"] ?? mesh["default_config"];
-  const metadata = isRecord(config) ? (config["proxyMetadata"] ?? config["proxy_metadata"]) : undefined;
-  if (!isRecord(metadata) || metadata["ISTIO_META_DNS_AUTO_ALLOCATE"] === undefined) return;
+  const metadata = isJsonObject(config) ? (config["proxyMetadata"] ?? config["proxy_metadata"]) : undefined;
+  if (!isJsonObject(metadata) || metadata["ISTIO_META_DNS_AUTO_ALLOCATE"] === undefined) return;
   findings.warn(
     `${source}, field defaultConfig.proxyMetadata.ISTIO_META_DNS_AUTO_ALLOCATE`,
     "is deprecated: the control plane allocates addresses by default",
   );
+}
+
+const topologyLabels = ["topology.kubernetes.io/region", "topology.kubernetes.io/zone", "topology.istio.io/subzone"];
+
+/** Source: the checks of Istio's agent */
+export function* localityProblems(settings: JsonObject): Generator<string> {
+  const distribute = objectsOf(settings["distribute"]);
+  const failovers = objectsOf(settings["failover"]);
+  if (distribute.length > 0 && failovers.length > 0) yield "distribute and failover exclude each other";
+  const topology = textsOf(settings["failoverPriority"]).find((label) => topologyLabels.includes(label));
+  if (failovers.length > 0 && topology !== undefined) yield `failover excludes ${topology} in failoverPriority`;
+  yield* placeProblems(distribute.map(({ from }) => textOf(from)));
+  for (const { to } of distribute) {
+    const weights = Object.entries(isJsonObject(to) ? to : {}).map(
+      ([place, weight]) => [place, Number(weight)] as const,
+    );
+    if (weights.some(([, weight]) => weight < 1 || weight > 100)) yield "a locality's weight must be from 1 to 100";
+    const total = weights.reduce((sum, [, weight]) => sum + weight, 0);
+    if (total !== 100) yield `the localities' weights are ${String(total)} in all and must be 100`;
+    yield* placeProblems(weights.map(([place]) => place));
+  }
+  yield* failoverProblems(failovers);
+}
+
+/** Source: the checks of Istio's agent */
+export function* zoneAwareProblems(settings: JsonObject): Generator<string> {
+  const topology = textsOf(settings["failoverPriority"]).find((label) => topologyLabels.includes(label));
+  if (topology !== undefined) yield `failoverPriority must not have ${topology}, which is seen to already`;
+  yield* failoverProblems(objectsOf(settings["failover"]));
+}
+
+function* failoverProblems(failovers: readonly JsonObject[]): Generator<string> {
+  for (const [from, to] of failovers.map((item) => [textOf(item["from"]), textOf(item["to"])] as const)) {
+    if (from === to) yield "failover must name two regions that differ";
+    if (/[/*]/.test(`${from}${to}`)) yield "failover is between regions: names without / and *";
+  }
+}
+
+/** Localities of one list: `region/zone/subzone`, the end of it left out or `*`; none may hold another. */
+function* placeProblems(places: readonly string[]): Generator<string> {
+  const earlier: (readonly string[])[] = [];
+  for (const place of places) {
+    const parts = place.replace(/\/?\*$/, "").split("/");
+    const path = place === "*" ? [] : parts;
+    if (path.some((part) => part.includes("*"))) yield `locality ${place}: * may only stand at the end`;
+    if (path.includes("")) yield `locality ${place} must not have an empty region, zone or subzone`;
+    if (earlier.some((other) => holds(other, path) || (path.length > 0 && holds(path, other)))) {
+      yield `locality ${place} overlaps with one before it`;
+    }
+    earlier.push(path);
+  }
+}
+
+function holds(outer: readonly string[], inner: readonly string[]): boolean {
+  return outer.length <= inner.length && outer.every((part, index) => part === inner[index]);
+}
+
+function objectsOf(value: JsonValue | undefined): readonly JsonObject[] {
+  return isJsonList(value) ? value.filter((item) => isJsonObject(item)) : [];
+}
+
+function textsOf(value: JsonValue | undefined): readonly string[] {
+  return isJsonList(value) ? value.filter((item) => typeof item === "string") : [];
+}
+
+function textOf(value: JsonValue | undefined): string {
+  return typeof value === "string" ? value : "";
 }

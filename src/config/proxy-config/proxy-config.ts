@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-import type { JsonObject, JsonValue } from "../../model/node.ts";
-import type { Findings } from "../config-error.ts";
-import { isRecord, readMessage } from "./reader.ts";
+import { type JsonObject, type JsonValue, isJsonList, isJsonObject } from "../../lib/json.ts";
+import { type HostPort, parseHostPort } from "../../lib/net/host-port.ts";
 import { type FieldType, type MessageFields, proxyConfigFields } from "./schema.ts";
 
 /** TLS of a connection that Envoy makes, as ProxyConfig has it. */
@@ -90,79 +89,6 @@ export const proxyConfigDefaults: JsonObject = {
   statNameLength: 189,
 };
 
-/** One place that a ProxyConfig comes from. */
-export interface ProxyConfigLayer {
-  readonly source: string;
-  readonly value: unknown;
-}
-
-export interface MergedProxyConfig {
-  readonly fields: JsonObject;
-  /** Which source each field comes from. */
-  readonly origins: ReadonlyMap<string, string>;
-}
-
-/**
- * Puts layers over the defaults, lowest first. A field replaces the one below as a whole; only proxyMetadata is merged
- * key by key, and the parts of proxyHeaders that the upper one leaves out are kept.
- */
-export function mergeProxyConfig(layers: readonly ProxyConfigLayer[], findings: Findings): MergedProxyConfig {
-  const fields: Record<string, JsonValue> = { ...proxyConfigDefaults };
-  const origins = new Map(Object.keys(fields).map((name) => [name, "default"]));
-  for (const { source, value } of layers) {
-    const layer = withoutDoubles(
-      readMessage(value, proxyConfigFields, { source, path: "" }, findings),
-      source,
-      findings,
-    );
-    for (const [name, item] of Object.entries(layer)) {
-      fields[name] = mergeField(name, fields[name], item);
-      origins.set(name, source);
-    }
-    if (layer["serviceCluster"] !== undefined) delete fields["tracingServiceName"];
-    if (layer["tracingServiceName"] !== undefined) delete fields["serviceCluster"];
-  }
-  return { fields, origins };
-}
-
-/** Fields of which a message holds one: the last that is given, in this order. Source: Istio's API; observed */
-const alternatives = {
-  "": ["serviceCluster", "tracingServiceName"],
-  tracing: ["zipkin", "lightstep", "datadog", "stackdriver", "openCensusAgent"],
-  privateKeyProvider: ["cryptomb", "qat"],
-} as const;
-
-function withoutDoubles(layer: JsonObject, source: string, findings: Findings): JsonObject {
-  let result = layer;
-  for (const [path, names] of Object.entries(alternatives)) {
-    const message = path === "" ? result : result[path];
-    if (!isJsonObject(message)) continue;
-    const given = names.filter((name) => message[name] !== undefined);
-    const [last] = given.slice(-1);
-    if (last === undefined || given.length < 2) continue;
-    const place = path === "" ? source : `${source}, field ${path}`;
-    findings.warn(place, `${given.join(" and ")} exclude each other; ${last} is used`);
-    const rest = Object.entries(message).filter(([name]) => name === last || !given.some((other) => other === name));
-    const kept = Object.fromEntries(rest);
-    result = path === "" ? kept : { ...result, [path]: kept };
-  }
-  return result;
-}
-
-/** Parts of proxyHeaders that are kept from below; the others go with the message. Source: observed */
-const keptHeaders = new Set(["forwardedClientCert", "requestId", "attemptCount", "server", "envoyDebugHeaders"]);
-
-function mergeField(name: string, lower: JsonValue | undefined, upper: JsonValue): JsonValue {
-  if (!isJsonObject(lower) || !isJsonObject(upper)) return upper;
-  if (name === "proxyMetadata") return { ...lower, ...upper };
-  if (name !== "proxyHeaders") return upper;
-  return { ...Object.fromEntries(Object.entries(lower).filter(([part]) => keptHeaders.has(part))), ...upper };
-}
-
-export function isJsonObject(value: JsonValue | undefined): value is JsonObject {
-  return isRecord(value);
-}
-
 /** The merged fields under their types: each of them was read by the schema. */
 export function parseProxyConfigFields(fields: JsonObject): ProxyConfig {
   return fields as unknown as ProxyConfig;
@@ -198,8 +124,7 @@ function renderMessage(message: JsonObject, fields: MessageFields, always: Reado
 function renderField(value: JsonValue, type: FieldType): JsonValue {
   if (typeof type === "string" || "choice" in type) return value;
   if ("message" in type) return isJsonObject(value) ? renderMessage(value, type.message, new Set()) : value;
-  if ("list" in type)
-    return Array.isArray(value) ? value.map((item: JsonValue) => renderField(item, type.list)) : value;
+  if ("list" in type) return isJsonList(value) ? value.map((item) => renderField(item, type.list)) : value;
   if (!isJsonObject(value)) return value;
   return Object.fromEntries(Object.entries(value).map(([key, item]) => [key, renderField(item, type.map)]));
 }
@@ -210,11 +135,33 @@ function isZero(value: JsonValue, type: FieldType): boolean {
     return plainType && (value === "" || value === false || value === 0);
   }
   if ("choice" in type) return type.choice.some(([name, number]) => number === 0 && name === value);
-  if ("list" in type) return Array.isArray(value) && value.length === 0;
+  if ("list" in type) return isJsonList(value) && value.length === 0;
   return "map" in type && isJsonObject(value) && Object.keys(value).length === 0;
 }
 
 /** Milliseconds of a duration in protobuf's text; 0 for nothing. */
 export function protoDurationMs(text: string | undefined): number {
   return text === undefined ? 0 : Number(text.slice(0, -1)) * 1_000;
+}
+
+const hostIpPlaceholder = "$(HOST_IP)";
+/** Stands for the placeholder while an address is parsed. */
+const standIn = "host-ip";
+
+/**
+ * Parses the address of a service that Envoy connects to.
+ * @param hostIp replaces `$(HOST_IP)`; when empty, the placeholder stays
+ * @returns the text of the problem when it is not an address
+ */
+export function parseServiceAddress(text: string, hostIp = ""): HostPort | string {
+  if (!text.includes(hostIpPlaceholder)) return parseHostPort(text);
+  const address = parseHostPort(text.replace(hostIpPlaceholder, standIn));
+  if (typeof address === "string") return address;
+  return { ...address, host: address.host.replace(standIn, () => hostIp || hostIpPlaceholder) };
+}
+
+/** What is wrong with such an address; undefined when nothing is. */
+export function addressProblem(text: string): string | undefined {
+  const address = parseServiceAddress(text);
+  return typeof address === "string" ? address : undefined;
 }

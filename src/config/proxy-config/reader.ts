@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 import { parseGoDuration } from "../../lib/go-duration.ts";
 import { suggestion } from "../../lib/nearest-name.ts";
-import type { JsonObject, JsonValue } from "../../model/node.ts";
-import type { Findings } from "../config-error.ts";
+import { type JsonObject, type JsonValue, isJsonList, isJsonObject, toJsonValue } from "../../lib/json.ts";
+import { type Findings, shown } from "../config-error.ts";
 import type { FieldType, MessageFields } from "./schema.ts";
 
 /** Where a value stands: the source's name, and the path of the field in it. */
@@ -17,10 +17,15 @@ interface Place {
  * names, enum names, durations in seconds. Unknown fields are warned about and left out.
  * Source: protobuf's JSON mapping, with the two liberties about durations that Istio's agent takes
  */
-export function readMessage(value: unknown, fields: MessageFields, place: Place, findings: Findings): JsonObject {
+export function readMessage(
+  value: JsonValue | undefined,
+  fields: MessageFields,
+  place: Place,
+  findings: Findings,
+): JsonObject {
   const result: Record<string, JsonValue> = {};
   if (value === null || value === undefined) return result;
-  if (!isRecord(value)) {
+  if (!isJsonObject(value)) {
     findings.problem(where(place), `must be an object, not ${shapeOf(value)}`);
     return result;
   }
@@ -32,7 +37,7 @@ export function readMessage(value: unknown, fields: MessageFields, place: Place,
       findings.warn(where(inner), `unknown field ${given} is ignored${suggestion(given, Object.keys(fields))}`);
     } else if (given !== name && Object.hasOwn(value, name)) {
       findings.warn(where(inner), `is ignored: the field is given as ${name} too`);
-    } else if (item !== null && item !== undefined) {
+    } else if (item !== null) {
       const read = readField(item, type, inner, findings);
       if (read !== undefined) result[name] = read;
     }
@@ -40,14 +45,14 @@ export function readMessage(value: unknown, fields: MessageFields, place: Place,
   return result;
 }
 
-function readField(value: unknown, type: FieldType, place: Place, findings: Findings): JsonValue | undefined {
+function readField(value: JsonValue, type: FieldType, place: Place, findings: Findings): JsonValue | undefined {
   const wrong = (wanted: string): JsonValue | undefined => {
     findings.problem(where(place), `must be ${wanted}, not ${shapeOf(value)}`);
     return undefined;
   };
   switch (type) {
     case "any":
-      return plain(value);
+      return toJsonValue(value);
     case "string":
       return typeof value === "string" ? value.toWellFormed() : wrong("a text");
     case "bool":
@@ -70,7 +75,7 @@ function readField(value: unknown, type: FieldType, place: Place, findings: Find
 }
 
 function readCompound(
-  value: unknown,
+  value: JsonValue,
   type: Exclude<FieldType, string>,
   place: Place,
   findings: Findings,
@@ -82,13 +87,13 @@ function readCompound(
     return found?.[0] ?? wrong(`one of ${type.choice.map(([name]) => name).join(", ")}`);
   }
   if ("list" in type) {
-    if (!Array.isArray(value)) return wrong("a list");
-    return value.flatMap((item: unknown, index) => {
+    if (!isJsonList(value)) return wrong("a list");
+    return value.flatMap((item, index) => {
       const read = readField(item, type.list, { ...place, path: `${place.path}[${String(index)}]` }, findings);
       return read === undefined ? [] : [read];
     });
   }
-  if (!isRecord(value)) return wrong("an object");
+  if (!isJsonObject(value)) return wrong("an object");
   const result: Record<string, JsonValue> = {};
   for (const [key, item] of Object.entries(value)) {
     const read = readField(item, type.map, { ...place, path: `${place.path}.${key}` }, findings);
@@ -103,19 +108,20 @@ function readCompound(
   return result;
 }
 
-function readInteger(value: unknown, unsigned: boolean): number | undefined {
+function readInteger(value: JsonValue, unsigned: boolean): number | undefined {
   const number = typeof value === "string" && /^[+-]?\d+$/.test(value) ? Number(value) : value;
   if (typeof number !== "number" || !Number.isInteger(number)) return undefined;
   const [least, most] = unsigned ? [0, 2 ** 32 - 1] : [-(2 ** 31), 2 ** 31 - 1];
   return number >= least && number <= most ? number : undefined;
 }
 
-function readNumber(value: unknown): number | undefined {
-  const number = typeof value === "string" && value.trim() !== "" ? Number(value) : value;
+function readNumber(value: JsonValue): number | undefined {
+  const text = JSON.isRawJSON(value) ? value.rawJSON : value;
+  const number = typeof text === "string" && text.trim() !== "" ? Number(text) : text;
   return typeof number === "number" && Number.isFinite(number) ? number : undefined;
 }
 
-function readDuration(value: unknown): string | undefined {
+function readDuration(value: JsonValue): string | undefined {
   const ms = typeof value === "string" ? parseGoDuration(value) : undefined;
   return ms === undefined ? undefined : formatProtoDuration(ms);
 }
@@ -134,21 +140,6 @@ export function formatProtoDuration(ms: number): string {
   return `${sign}${(nanos / 1_000_000_000n).toString()}${fraction === "" ? "" : `.${fraction}`}s`;
 }
 
-export function isRecord(value: unknown): value is Readonly<Record<string, unknown>> {
-  return typeof value === "object" && value !== null && !Array.isArray(value) && !(value instanceof Date);
-}
-
-/** A value without what JSON cannot hold. */
-export function plain(value: unknown): JsonValue {
-  if (typeof value === "string") return value.toWellFormed();
-  if (value === null || typeof value === "boolean") return value;
-  if (typeof value === "number") return Number.isFinite(value) ? value : String(value);
-  if (Array.isArray(value)) return value.map(plain);
-  if (isRecord(value))
-    return Object.fromEntries(Object.entries(value).map(([key, item]) => [key.toWellFormed(), plain(item)]));
-  return typeof value === "bigint" ? value.toString() : null;
-}
-
 /** `stat_name_length` and `statNameLength` are the same field. */
 export function camelCase(name: string): string {
   return name.replaceAll(/_([a-z0-9])/g, (_, letter: string) => letter.toUpperCase());
@@ -158,10 +149,10 @@ function where({ source, path }: Place): string {
   return path === "" ? source : `${source}, field ${path}`;
 }
 
-function shapeOf(value: unknown): string {
-  if (value === null || value === undefined) return "nothing";
-  if (Array.isArray(value)) return "a list";
-  if (isRecord(value)) return "an object";
-  const text = JSON.stringify(value);
-  return `${typeof value === "string" ? "the text" : `the ${typeof value}`} ${text.length > 60 ? `${text.slice(0, 60)}…` : text}`;
+function shapeOf(value: JsonValue): string {
+  if (value === null) return "nothing";
+  if (isJsonList(value)) return "a list";
+  if (isJsonObject(value)) return "an object";
+  const kind = typeof value === "string" ? "text" : typeof value === "boolean" ? "boolean" : "number";
+  return `the ${kind} ${shown(value)}`;
 }

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 import type { AppProbe, AppProbeHandler } from "../../status/status-config.ts";
-import type { Findings } from "../config-error.ts";
-import { member, parseJson, shown } from "./json-members.ts";
-import { isRecord } from "../proxy-config/reader.ts";
+import { type Findings, shown } from "../config-error.ts";
+import { type JsonObject, isJsonObject, tryParseJson } from "../../lib/json.ts";
+import { memberOf } from "../sources/documents.ts";
 
 const variable = "ISTIO_KUBE_APP_PROBERS";
 const pathForm = /^\/(app-health|app-lifecycle)\/[^/]+\/(livez|readyz|startupz|prestopz|poststartz)$/;
@@ -20,22 +20,22 @@ const defaultHookMs = 30_000;
  */
 export function parseAppProbes(text: string, findings: Findings): Readonly<Record<string, AppProbe>> {
   if (text === "") return {};
-  const value = parseJson(text);
-  if (!isRecord(value)) {
+  const value = tryParseJson(text);
+  if (!isJsonObject(value)) {
     findings.problem(variable, `failed to decode app prober: ${shown(text)} is not a JSON object`);
     return {};
   }
   const probes: Record<string, AppProbe> = {};
   for (const [path, probe] of Object.entries(value)) {
     const source = `${variable}, member ${path}`;
-    const handler = isRecord(probe) ? readHandler(probe, path) : wrongType;
+    const handler = isJsonObject(probe) ? readHandler(probe, path) : wrongType;
     if (!pathForm.test(path)) {
       findings.problem(source, `invalid path, must be in form of regex pattern ${pathForm.source}`);
     } else if (typeof handler === "string") findings.problem(source, handler);
-    else if (isRecord(probe)) {
+    else if (isJsonObject(probe)) {
       probes[path] = { handler, timeoutMs: timeoutMs(probe, path) };
-      const http = member(probe, "httpGet");
-      if (isRecord(http) && member(http, "host") !== undefined) {
+      const http = memberOf(probe, "httpGet");
+      if (isJsonObject(http) && memberOf(http, "host") !== undefined) {
         findings.warn(source, "httpGet.host is ignored: the probe goes to the pod itself");
       }
     }
@@ -43,25 +43,25 @@ export function parseAppProbes(text: string, findings: Findings): Readonly<Recor
   return probes;
 }
 
-function readHandler(probe: Readonly<Record<string, unknown>>, key: string): AppProbeHandler | string {
-  const http = member(probe, "httpGet");
-  const tcp = member(probe, "tcpSocket");
-  const grpc = member(probe, "grpc");
+function readHandler(probe: JsonObject, key: string): AppProbeHandler | string {
+  const http = memberOf(probe, "httpGet");
+  const tcp = memberOf(probe, "tcpSocket");
+  const grpc = memberOf(probe, "grpc");
   const given = [http, tcp, grpc].filter((handler) => handler !== undefined);
   const [handler] = given;
-  if (given.length !== 1 || !isRecord(handler)) return wrongType;
-  const port = member(handler, "port");
+  if (given.length !== 1 || !isJsonObject(handler)) return wrongType;
+  const port = memberOf(handler, "port");
   if (typeof port !== "number" || !Number.isInteger(port)) {
     return `invalid prober config for ${key}, the port must be int type`;
   }
   if (tcp !== undefined) return { kind: "tcp", port };
   if (grpc !== undefined) {
-    const service = member(handler, "service");
+    const service = memberOf(handler, "service");
     return { kind: "grpc", port, service: typeof service === "string" ? service : "" };
   }
-  const path = member(handler, "path");
+  const path = memberOf(handler, "path");
   const text = typeof path === "string" ? path : "";
-  const scheme = isHttps(member(handler, "scheme")) ? "https" : "http";
+  const scheme = isHttps(memberOf(handler, "scheme")) ? "https" : "http";
   return { kind: "http", scheme, path: text.startsWith("/") ? text : `/${text}`, port };
 }
 
@@ -69,8 +69,8 @@ function isHttps(scheme: unknown): boolean {
   return typeof scheme === "string" && scheme.toUpperCase() === "HTTPS";
 }
 
-function timeoutMs(probe: Readonly<Record<string, unknown>>, path: string): number {
-  const seconds = member(probe, "timeoutSeconds");
+function timeoutMs(probe: JsonObject, path: string): number {
+  const seconds = memberOf(probe, "timeoutSeconds");
   if (typeof seconds === "number" && seconds > 0) return seconds * 1_000;
   return path.startsWith("/app-lifecycle/") ? defaultHookMs : defaultProbeMs;
 }

@@ -1,24 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
-import { isIpv4, isIpv6 } from "../../lib/net/ip-address.ts";
 import runtimeBase from "../../../bootstrap/runtime.json" with { type: "json" };
-import { join } from "node:path";
-import type {
-  BootstrapAddresses,
-  BootstrapClusterManager,
-  BootstrapConfig,
-  ClientTls,
-  KeepaliveConfig,
-  RemoteServiceConfig,
-  TracerConfig,
-} from "../../bootstrap/bootstrap-config.ts";
-import type { JsonValue } from "../../model/node.ts";
-import type { DiscoverySource } from "../agent-config.ts";
+import { normalize } from "node:path";
+import type { BootstrapAddresses, BootstrapClusterManager, BootstrapConfig } from "../../bootstrap/bootstrap-config.ts";
+import { type JsonValue, isJsonObject, toJsonValue, tryParseJson } from "../../lib/json.ts";
+import { isIpv4, isIpv6 } from "../../lib/net/ip-address.ts";
+import type { BootstrapSource, DiscoverySource } from "../agent-config.ts";
 import { parseInteger } from "../sources/environment.ts";
-import { resolveHostPort } from "../host-port.ts";
-import { type RemoteService, type TlsSettings, isJsonObject, protoDurationMs } from "../proxy-config/proxy-config.ts";
-import { plain } from "../proxy-config/reader.ts";
 import { type Sources, places } from "../sources/sources.ts";
 import { bootstrapStats } from "./stats-section.ts";
+import { remoteService, statsdAddress, tracer } from "./telemetry-section.ts";
 import { compliancePolicy } from "./trust-section.ts";
 
 /** What Envoy's bootstrap is made of. */
@@ -60,7 +50,7 @@ export function bootstrapConfig(sources: Sources, discovery: DiscoverySource, fo
     tracer: tracer(sources),
     metricsService: remoteService(sources, "envoyMetricsService"),
     accessLogService: remoteService(sources, "envoyAccessLogService"),
-    statsdAddress: proxy.statsdUdpAddress ? resolveHostPort(proxy.statsdUdpAddress, env.string("HOST_IP")) : undefined,
+    statsdAddress: statsdAddress(sources),
   };
 }
 
@@ -144,101 +134,40 @@ function clusterManager({ flags, node, findings }: Sources): BootstrapClusterMan
   const text = node.metadata["LOAD_STATS_CONFIG_JSON"];
   const outlierLogPath = flags.outlierLogPath === "" ? undefined : flags.outlierLogPath;
   if (typeof text !== "string" || text === "") return { outlierLogPath, loadStatsConfig: undefined };
-  const value = parseJson(text);
+  const value = toJsonValue(tryParseJson(text));
   if (!isJsonObject(value)) findings.problem("ISTIO_META_LOAD_STATS_CONFIG_JSON", "is not a JSON object");
   return { outlierLogPath, loadStatsConfig: isJsonObject(value) ? value : undefined };
 }
 
-function parseJson(text: string): JsonValue | undefined {
-  try {
-    const value: unknown = JSON.parse(text);
-    return plain(value);
-  } catch {
-    return undefined;
+/** A document that the agent makes, or the file that Envoy is to take as it is. */
+export function bootstrapSource(sources: Sources, config: BootstrapConfig): BootstrapSource {
+  const { proxy, input, findings } = sources;
+  const custom = proxy.customConfigFile ?? "";
+  if (custom === "") {
+    refuseTemplates(sources);
+    return { kind: "generated", path: normalize(`${proxy.configPath}/envoy-rev.json`), config };
   }
+  if (input.readFile(custom).kind !== "text") {
+    findings.problem("customConfigFile", `${custom} cannot be read; Envoy needs it as its bootstrap`);
+  }
+  return { kind: "file", path: custom };
 }
 
-function tracer(sources: Sources): TracerConfig | undefined {
-  const { env, findings } = sources;
-  const { tracing, configPath } = sources.proxy;
-  if (tracing === undefined) return undefined;
-  const hostIp = env.string("HOST_IP");
-  for (const kind of ["zipkin", "datadog", "openTelemetry", "lightstep"] as const) {
-    const address = resolveHostPort(tracing[kind]?.address ?? "", hostIp);
-    if (tracing[kind] === undefined || address === undefined) continue;
-    const tls = clientTls(sources, "tracing", tracing.tlsSettings);
-    if (kind !== "lightstep") return { kind, address, tls };
-    findings.warn(
-      "tracing.lightstep",
-      "Envoy 1.40 has no Lightstep tracer any more and ends over it; use openTelemetry",
-    );
-    return {
-      kind,
-      address,
-      tls,
-      accessTokenPath: join(configPath, "lightstep_access_token.txt"),
-      accessToken: tracing.lightstep?.accessToken ?? "",
-    };
-  }
-  for (const kind of ["stackdriver", "openCensusAgent"] as const) {
-    if (tracing[kind] !== undefined)
-      findings.warn(`tracing.${kind}`, "Envoy has no such tracer any more; it is ignored");
-  }
-  return undefined;
-}
-
-function remoteService(
-  sources: Sources,
-  field: "envoyMetricsService" | "envoyAccessLogService",
-): RemoteServiceConfig | undefined {
-  const service = sources.proxy[field];
-  const address = resolveHostPort(service?.address ?? "", sources.env.string("HOST_IP"));
-  if (service === undefined || address === undefined) return undefined;
-  const tls = clientTls(sources, field, service.tlsSettings);
-  if (tls?.mode === "MUTUAL" && (tls.chainPath === "" || tls.keyPath === "")) {
-    sources.findings.problem(
-      `ProxyConfig, field ${field}`,
-      "tlsSettings of mode MUTUAL needs clientCertificate and privateKey, or TLS_CLIENT_CERT_CHAIN and TLS_CLIENT_KEY in the metadata",
+/**
+ * A template of one's own is refused instead of ignored; that of the image stands for the document that the agent
+ * makes anyway.
+ */
+function refuseTemplates({ env, flags, proxy, findings }: Sources): void {
+  const given = [
+    ["ISTIO_BOOTSTRAP", env.string("ISTIO_BOOTSTRAP")],
+    ["--templateFile", flags.templateFile],
+    ["proxyBootstrapTemplatePath", proxy.proxyBootstrapTemplatePath ?? ""],
+  ] as const;
+  for (const [source, path] of given) {
+    if (path === "" || normalize(`/${path}`) === normalize(`/${places.template}`)) continue;
+    findings.problem(
+      source,
+      `bootstrap templates are not supported (${path}); use ISTIO_BOOTSTRAP_OVERRIDE with the parts to change, or customConfigFile with a whole bootstrap`,
     );
   }
-  return { address, tls, keepalive: keepalive(service) };
-}
-
-function keepalive({ tcpKeepalive }: RemoteService): KeepaliveConfig | undefined {
-  if (tcpKeepalive === undefined) return undefined;
-  const seconds = (text: string | undefined): number => Math.trunc(protoDurationMs(text) / 1_000);
-  return {
-    probes: tcpKeepalive.probes ?? 0,
-    timeSeconds: seconds(tcpKeepalive.time),
-    intervalSeconds: seconds(tcpKeepalive.interval),
-  };
-}
-
-/** Paths in the node's metadata come before those of the settings. */
-function clientTls(
-  { node, findings }: Sources,
-  field: "tracing" | "envoyMetricsService" | "envoyAccessLogService",
-  tls: TlsSettings | undefined,
-): ClientTls | undefined {
-  if (tls?.mode === undefined || tls.mode === "DISABLE") return undefined;
-  const path = (key: string, setting: string | undefined): string => {
-    const value = node.metadata[key];
-    return typeof value === "string" && value !== "" ? value : (setting ?? "");
-  };
-  const caPath = path("TLS_CLIENT_ROOT_CERT", tls.caCertificates);
-  const subjectAltNames = tls.subjectAltNames ?? [];
-  if (caPath === "" && tls.mode !== "ISTIO_MUTUAL") {
-    const source = `ProxyConfig, field ${field}`;
-    const missing = "tlsSettings has no caCertificates";
-    if (subjectAltNames.length > 0) findings.problem(source, `${missing}, which subjectAltNames need`);
-    else findings.warn(source, `${missing}: Envoy does not verify the server's certificate`);
-  }
-  return {
-    mode: tls.mode,
-    sni: tls.sni ?? "",
-    subjectAltNames,
-    caPath,
-    chainPath: path("TLS_CLIENT_CERT_CHAIN", tls.clientCertificate),
-    keyPath: path("TLS_CLIENT_KEY", tls.privateKey),
-  };
 }

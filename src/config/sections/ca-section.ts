@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 import type { CaConfig, CaSecurity, IstioCaConfig, CloudTokenConfig, SingleCaConfig } from "../../ca/types.ts";
-import { type CaKind, identityChoice } from "./identity-choice.ts";
-import { parseHostPort } from "../host-port.ts";
+import { type CaKind, identityChoice } from "./identity-section.ts";
+import { parseHostPort } from "../../lib/net/host-port.ts";
 import { kubernetesCsrConfig, stepConfig, vaultConfig } from "./http-ca-section.ts";
 import { type Sources, places } from "../sources/sources.ts";
 import {

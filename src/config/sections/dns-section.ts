@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 import type { DnsAddress, DnsConfig } from "../../dns/dns-config.ts";
-import { parseHostPort } from "../host-port.ts";
+import { parseHostPort } from "../../lib/net/host-port.ts";
 import type { Sources } from "../sources/sources.ts";
 
 const defaultAddress: DnsAddress = { host: "localhost", port: 15_053 };

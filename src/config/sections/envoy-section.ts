@@ -2,11 +2,10 @@
 import { resolve } from "node:path";
 import { isIpv6 } from "../../lib/net/ip-address.ts";
 import type { DrainConfig, EnvoyConfig, HotRestartConfig, RestartConfig } from "../../envoy/envoy-config.ts";
-import type { JsonValue } from "../../model/node.ts";
+import { type JsonValue, isJsonList, isJsonObject, toJsonValue } from "../../lib/json.ts";
 import { describeError } from "../../lib/errors.ts";
 import { envoyArguments, splitLogLevels } from "./envoy-command-line.ts";
-import { isJsonObject, protoDurationMs } from "../proxy-config/proxy-config.ts";
-import { plain } from "../proxy-config/reader.ts";
+import { protoDurationMs } from "../proxy-config/proxy-config.ts";
 import type { Sources } from "../sources/sources.ts";
 import { compliancePolicy, envoyUser } from "./trust-section.ts";
 
@@ -135,7 +134,7 @@ function overrideJson({ env, input, findings }: Sources): string | undefined {
     return undefined;
   }
   try {
-    const value = plain(input.parseDocument(file.text) ?? null);
+    const value = toJsonValue(input.parseDocument(file.text) ?? null);
     if (value === null) return undefined;
     if (!isJsonObject(value)) findings.problem(source, "must hold an object: parts of Envoy's bootstrap");
     return JSON.stringify(replaceHostIp(value, env.string("HOST_IP")));
@@ -155,7 +154,7 @@ function replaceHostIp(value: JsonValue, hostIp: string): JsonValue {
     if (typeof item === "string") return inText(item);
     if (isJsonObject(item))
       return Object.fromEntries(Object.entries(item).map(([key, inner]) => [inText(key), replace(inner)]));
-    return Array.isArray(item) ? item.map(replace) : item;
+    return isJsonList(item) ? item.map(replace) : item;
   };
   return replace(value);
 }

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 import { normalize } from "node:path";
-import type { JsonObject } from "../../model/node.ts";
+import type { JsonObject } from "../../lib/json.ts";
 import type { GrpcBootstrapConfig } from "../agent-config.ts";
 import type { Sources } from "../sources/sources.ts";
 

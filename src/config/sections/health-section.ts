@@ -2,8 +2,7 @@
 import type { WorkloadCheckMethod } from "../../model/workload-check.ts";
 import type { HealthCheckConfig } from "../../xds/xds-config.ts";
 import { isIpv6 } from "../../lib/net/ip-address.ts";
-import type { JsonObject, JsonValue } from "../../model/node.ts";
-import { isJsonObject } from "../proxy-config/proxy-config.ts";
+import { type JsonObject, type JsonValue, isJsonList, isJsonObject } from "../../lib/json.ts";
 import type { Sources } from "../sources/sources.ts";
 
 /** Kubernetes' defaults of a readiness probe. */
@@ -44,7 +43,7 @@ function methodOf(sources: Sources, probe: JsonObject): WorkloadCheckMethod | st
   if (given.length !== 1 || !isJsonObject(spec)) return "needs exactly one of httpGet, tcpSocket, grpc and exec";
   if (name === "exec") {
     const { command } = spec;
-    const [program, ...args] = Array.isArray(command) ? command.filter((word) => typeof word === "string") : [];
+    const [program, ...args] = isJsonList(command) ? command.filter((word) => typeof word === "string") : [];
     return program === undefined ? "exec needs a command" : { kind: "exec", command: [program, ...args] };
   }
   const { port } = spec;
@@ -72,6 +71,6 @@ function defaultHost({ env, node }: Sources): string {
 }
 
 function headersOf(value: JsonValue | undefined): readonly (readonly [string, string])[] {
-  const list: readonly JsonValue[] = Array.isArray(value) ? value : [];
-  return list.filter(isJsonObject).map((header) => [text(header["name"]), text(header["value"])] as const);
+  const list = isJsonList(value) ? value.filter((item) => isJsonObject(item)) : [];
+  return list.map((header) => [text(header["name"]), text(header["value"])] as const);
 }

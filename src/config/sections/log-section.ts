@@ -2,8 +2,10 @@
 import type { FlagValues } from "../../lib/flags.ts";
 import type { LogLevels, LogThreshold } from "../../lib/log/log.ts";
 import type { LogConfig } from "../agent-config.ts";
-import type { Findings } from "../config-error.ts";
-import type { globalFlags } from "../sources/global-flags.ts";
+import { Findings } from "../config-error.ts";
+import type { globalFlags } from "../sources/flags.ts";
+import type { RecorderConfig } from "../../recorder/recorder-config.ts";
+import { Environment } from "../sources/environment.ts";
 
 const levels: ReadonlyMap<string, LogThreshold> = new Map([
   ["debug", "debug"],
@@ -50,4 +52,13 @@ function parseLevels(base: string, text: string, flag: string, findings: Finding
     } else result.set(otherNames.get(scope) ?? scope, level);
   }
   return result;
+}
+
+/** Where the account of an abnormal end goes. Stands alone, because a wrong configuration is such an end too. */
+export function recorderConfig(variables: Readonly<Record<string, string>>): RecorderConfig {
+  const env = new Environment(variables, new Findings());
+  return {
+    terminationMessagePath: env.string("ATTACHE_TERMINATION_MESSAGE_PATH"),
+    directory: env.string("ATTACHE_FLIGHT_RECORDER_DIR") || undefined,
+  };
 }

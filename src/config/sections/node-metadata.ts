@@ -1,9 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
-import type { JsonObject, JsonValue } from "../../model/node.ts";
-import type { Findings } from "../config-error.ts";
+import {
+  type JsonObject,
+  type JsonValue,
+  isJsonList,
+  isJsonObject,
+  toJsonValue,
+  tryParseJson,
+} from "../../lib/json.ts";
+import { type Findings, shown } from "../config-error.ts";
 import { parseBool } from "../sources/environment.ts";
-import { isJsonObject } from "../proxy-config/proxy-config.ts";
-import { isRecord, plain } from "../proxy-config/reader.ts";
 
 /** A value of the metadata with the variable that it comes from. */
 interface RawValue {
@@ -13,6 +18,8 @@ interface RawValue {
 
 export interface RawMetadata {
   readonly values: ReadonlyMap<string, RawValue>;
+  /** The metadata's own `LABELS`, as a member of any `ISTIO_METAJSON_*`. */
+  readonly labels: Readonly<Record<string, string>>;
   /** The members of `ISTIO_METAJSON_LABELS`. */
   readonly staticLabels: Readonly<Record<string, string>>;
 }
@@ -50,21 +57,18 @@ export function collectMetadata(
     if (name === `${metaJsonPrefix}LABELS`) staticLabels = { ...staticLabels, ...textsOf(members) };
   }
   if (env["DNS_PROXY_ADDR"]) values.set("DNS_PROXY_ADDR", { value: env["DNS_PROXY_ADDR"], source: "DNS_PROXY_ADDR" });
-  return { values, staticLabels };
+  return { values, labels: textsOf(values.get("LABELS")?.value), staticLabels };
 }
 
 function parseObject(text: string): JsonObject | undefined {
-  try {
-    const value: unknown = JSON.parse(text);
-    const result = plain(value);
-    return isJsonObject(result) ? result : undefined;
-  } catch {
-    return undefined;
-  }
+  const value = toJsonValue(tryParseJson(text));
+  return isJsonObject(value) ? value : undefined;
 }
 
-function textsOf(members: JsonObject): Record<string, string> {
-  const texts = Object.entries(members).filter((entry): entry is [string, string] => typeof entry[1] === "string");
+function textsOf(members: JsonValue | undefined): Record<string, string> {
+  const texts = Object.entries(isJsonObject(members) ? members : {}).filter(
+    (entry): entry is [string, string] => typeof entry[1] === "string",
+  );
   return Object.fromEntries(texts);
 }
 
@@ -80,26 +84,22 @@ const textMap: Reader = (value) =>
   isJsonObject(value) && Object.values(value).every((item) => typeof item === "string") ? value : undefined;
 const wholeNumber: Reader = (value) => (typeof value === "number" && Number.isInteger(value) ? value : undefined);
 const textList: Reader = (value) =>
-  Array.isArray(value) && value.every((item) => typeof item === "string") ? value : undefined;
+  isJsonList(value) && value.every((item) => typeof item === "string") ? value : undefined;
 const object: Reader = (value) => (isJsonObject(value) ? value : undefined);
 
 /** Container ports, written anew with the three fields that the control plane reads. */
 const podPorts: Reader = (value) => {
-  if (typeof value !== "string") return undefined;
-  try {
-    const ports: unknown = JSON.parse(value);
-    if (ports === null) return "";
-    if (!Array.isArray(ports)) return undefined;
-    return ports.length === 0 ? "" : JSON.stringify(ports.map(readPort));
-  } catch {
-    return undefined;
-  }
+  const ports = typeof value === "string" ? tryParseJson(value) : undefined;
+  if (ports === null) return "";
+  const read = isJsonList(ports) ? ports.map(readPort) : [undefined];
+  if (read.includes(undefined)) return undefined;
+  return read.length === 0 ? "" : JSON.stringify(read);
 };
 
-function readPort(port: unknown): JsonObject {
-  if (!isRecord(port)) throw new Error("not an object");
+function readPort(port: JsonValue): JsonObject | undefined {
+  if (!isJsonObject(port)) return undefined;
   const { name, containerPort = 0, protocol = "" } = port;
-  if (typeof containerPort !== "number" || typeof protocol !== "string") throw new Error("not a port");
+  if (typeof containerPort !== "number" || typeof protocol !== "string") return undefined;
   return typeof name === "string" && name !== "" ? { name, containerPort, protocol } : { containerPort, protocol };
 }
 
@@ -150,17 +150,16 @@ export function renderMetadata(
     if (spec === undefined) continue;
     const read = spec.read(value);
     if (read === undefined) {
-      const shown = JSON.stringify(value);
       const name = source.endsWith(key) ? source : `${source}, member ${key}`;
-      findings.problem(name, `${shown.length > 80 ? `${shown.slice(0, 80)}…` : shown} is not ${spec.form}`);
+      findings.problem(name, `${shown(value)} is not ${spec.form}`);
     } else typed[key] = read;
   }
   for (const [key, value] of Object.entries(computed)) typed[key] = value ?? "";
-  const shown = Object.fromEntries(Object.entries(typed).filter(([, value]) => !isNothing(value)));
-  const rest = [...raw.values].filter(([key]) => !Object.hasOwn(shown, key));
+  const kept = Object.fromEntries(Object.entries(typed).filter(([, value]) => !isNothing(value)));
+  const rest = [...raw.values].filter(([key]) => !Object.hasOwn(kept, key));
   return {
-    typed: shown,
-    all: { ...shown, ...Object.fromEntries(rest.map(([key, { value }]): [string, JsonValue] => [key, value])) },
+    typed: kept,
+    all: { ...kept, ...Object.fromEntries(rest.map(([key, { value }]): [string, JsonValue] => [key, value])) },
   };
 }
 

@@ -1,13 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 import { ipFamily } from "../../lib/net/ip-address.ts";
-import type { JsonObject, JsonValue, Locality, NodeIdentity } from "../../model/node.ts";
+import { type JsonObject, type JsonValue, isJsonObject } from "../../lib/json.ts";
+import type { Locality, NodeIdentity } from "../../model/node.ts";
 import type { Findings } from "../config-error.ts";
 import { parseBool } from "../sources/environment.ts";
-import { clusterName, localityLabel, parseLocality, sanitizedLocality } from "./node-identity.ts";
 import { nodeIps } from "./node-ips.ts";
 import { type RawMetadata, collectMetadata, renderMetadata } from "./node-metadata.ts";
-import { type StaticPlatform, staticGcpPlatform } from "./platform-static.ts";
-import { isJsonObject, renderProxyConfig } from "../proxy-config/proxy-config.ts";
+import { type StaticPlatform, staticGcpPlatform } from "./machine-section.ts";
+import { type ProxyConfig, renderProxyConfig } from "../proxy-config/proxy-config.ts";
 import { type Sources, places } from "../sources/sources.ts";
 
 /** The rest of what a node's identity is made of. */
@@ -19,10 +19,13 @@ export interface NodeFacts {
 
 type NodeSources = Omit<Sources, "node">;
 
-/** How the proxy presents itself. Source: Istio's agent, observed */
+/**
+ * How the proxy presents itself. Source: Istio's agent, observed
+ * @param podLabels undefined: no file of labels is mounted
+ */
 export function nodeIdentity(
   sources: NodeSources,
-  podLabels: ReadonlyMap<string, string>,
+  podLabels: ReadonlyMap<string, string> | undefined,
   facts: NodeFacts,
 ): NodeIdentity {
   const { env, flags, role, proxy, input, annotations, findings } = sources;
@@ -36,13 +39,14 @@ export function nodeIdentity(
   );
   const raw = collectMetadata(input.env, proxy.proxyMetadata ?? {}, findings);
   const platform = staticPlatform(sources);
-  const labels = { ...raw.staticLabels, ...Object.fromEntries(shownPodLabels(podLabels)) };
-  const locality = nodeLocality(labels, platform);
+  const labels = { ...raw.staticLabels, ...reportedPodLabels(podLabels) };
+  const reportedLabels = withLocalityLabel({ ...raw.labels, ...labels });
   const computed = {
     ...computedMetadata(sources, raw, ips),
-    LABELS: { ...objectOf(raw, "LABELS"), ...shownLabels(labels) },
-    STATIC_LABELS: raw.staticLabels,
-    ANNOTATIONS: { ...objectOf(raw, "ANNOTATIONS"), ...Object.fromEntries(annotations) },
+    LABELS: reportedLabels,
+    // Without mounted labels, the reference's labels and static labels are one map.
+    STATIC_LABELS: podLabels === undefined ? withLocalityLabel(raw.staticLabels) : raw.staticLabels,
+    ANNOTATIONS: { ...annotationsOf(raw), ...Object.fromEntries(annotations) },
     PLATFORM_METADATA: platform?.metadata ?? {},
     PROXY_CONFIG: renderProxyConfig(facts.proxyFields),
   };
@@ -51,7 +55,7 @@ export function nodeIdentity(
   return {
     id: `${role}~${ips[0] ?? ""}~${name}.${namespace}~${domain}`,
     cluster: clusterName({ config: proxy, labels, workloadName, namespace }),
-    locality,
+    locality: nodeLocality(reportedLabels, platform),
     metadata: { ...all, ...socketKeys(sources, facts) },
     typedMetadata: typed,
     ips,
@@ -67,25 +71,25 @@ function staticPlatform({ env, input }: NodeSources): StaticPlatform | undefined
   return staticGcpPlatform(env, input.system.searchDomains);
 }
 
-function nodeLocality(labels: Readonly<Record<string, string>>, platform: StaticPlatform | undefined): Locality {
+function nodeLocality(labels: Labels, platform: StaticPlatform | undefined): Locality {
   const label = localityLabel(labels);
   if (label !== "") return parseLocality(label);
   return platform?.locality ?? { region: "", zone: "", subZone: "" };
 }
 
 /** The hash of a ReplicaSet says nothing about the workload. */
-function shownPodLabels(labels: ReadonlyMap<string, string>): readonly (readonly [string, string])[] {
-  return [...labels].filter(([name]) => name !== "pod-template-hash");
+function reportedPodLabels(labels: ReadonlyMap<string, string> | undefined): Labels {
+  return Object.fromEntries([...(labels ?? [])].filter(([name]) => name !== "pod-template-hash"));
 }
 
-/** The locality is shown under its older name too. */
-function shownLabels(labels: Readonly<Record<string, string>>): JsonObject {
+/** The locality is reported with slashes under its older name, whatever the name it is given under. */
+function withLocalityLabel(labels: Labels): Labels {
   const locality = localityLabel(labels);
   return locality === "" ? labels : { ...labels, "istio-locality": sanitizedLocality(locality) };
 }
 
-function objectOf(raw: RawMetadata, key: string): JsonObject {
-  const value = raw.values.get(key)?.value;
+function annotationsOf(raw: RawMetadata): JsonObject {
+  const value = raw.values.get("ANNOTATIONS")?.value;
   return isJsonObject(value) ? value : {};
 }
 
@@ -143,4 +147,50 @@ function socketKeys({ input }: NodeSources, { foreignSds }: NodeFacts): JsonObje
   if (input.system.servedSockets.has(places.credentialSocket)) keys["credential"] = "true";
   if (foreignSds) keys["file-credential"] = "true";
   return keys;
+}
+
+export type Labels = Readonly<Record<string, string>>;
+
+/** The label that holds the locality, if any: the newer one wins even when it is empty. */
+export function localityLabel(labels: Labels): string {
+  return labels["topology.istio.io/locality"] ?? labels["istio-locality"] ?? "";
+}
+
+/** A locality with slashes: in a text without any, dots stand for them. */
+export function sanitizedLocality(text: string): string {
+  return text.includes("/") ? text : text.replaceAll(".", "/");
+}
+
+/** `region/zone/subzone`; what follows is dropped. */
+export function parseLocality(text: string): Locality {
+  const [region = "", zone = "", subZone = ""] = sanitizedLocality(text).split("/");
+  return { region, zone, subZone };
+}
+
+export interface ClusterNameInput {
+  readonly config: Pick<ProxyConfig, "serviceCluster" | "tracingServiceName">;
+  readonly labels: Labels;
+  readonly workloadName: string;
+  readonly namespace: string;
+}
+
+/**
+ * Envoy's `node.cluster`, which tracers show as the service's name; never empty, since Envoy refuses that.
+ * Source: Istio's agent, observed for every combination of labels
+ */
+export function clusterName({ config, labels, workloadName, namespace }: ClusterNameInput): string {
+  const { serviceCluster = "", tracingServiceName } = config;
+  const proxy = "istio-proxy";
+  const canonicalLabel = labels["service.istio.io/canonical-name"];
+  const nameLabel = labels["app.kubernetes.io/name"];
+  const app = labels["app"] ?? nameLabel ?? canonicalLabel;
+  const workload = workloadName === "" ? proxy : workloadName;
+  const fallback = namespace === "" ? (app ?? workload) || proxy : `${app ?? workload}.${namespace}`;
+  if (tracingServiceName === undefined || tracingServiceName === "APP_LABEL_AND_NAMESPACE") {
+    return serviceCluster === "" || serviceCluster === proxy ? fallback : serviceCluster;
+  }
+  const canonical = canonicalLabel ?? nameLabel ?? labels["app"] ?? workload;
+  if (canonical === proxy) return fallback;
+  const isAlone = tracingServiceName === "CANONICAL_NAME_ONLY" || namespace === "";
+  return isAlone ? canonical || fallback : `${canonical}.${namespace}`;
 }

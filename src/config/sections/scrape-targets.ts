@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 import type { ScrapeTarget } from "../../status/status-config.ts";
-import type { Findings } from "../config-error.ts";
+import { type Findings, shown } from "../config-error.ts";
 import { parseBool, parseInteger } from "../sources/environment.ts";
-import { member, parseJson, shown } from "./json-members.ts";
-import { isRecord } from "../proxy-config/reader.ts";
+import { type JsonObject, isJsonList, isJsonObject, tryParseJson } from "../../lib/json.ts";
+import { memberOf } from "../sources/documents.ts";
 
 const variable = "ISTIO_PROMETHEUS_ANNOTATIONS";
 
@@ -20,22 +20,20 @@ const reservedPorts: ReadonlyMap<number, string> = new Map([
   [15090, "Envoy metrics"],
 ]);
 
-type Members = Readonly<Record<string, unknown>>;
-
 /**
- * The application's metrics endpoints. Members `host` and `scheme` are this agent's own.
+ * The application's metrics endpoints. JsonObject `host` and `scheme` are this agent's own.
  * @param text JSON, as the injector writes it from the pod's annotations; all values are texts
  */
 export function parseScrapeTargets(text: string, statusPort: number, findings: Findings): readonly ScrapeTarget[] {
-  const value = parseJson(text);
-  if (!isRecord(value)) {
+  const value = tryParseJson(text);
+  if (!isJsonObject(value)) {
     findings.problem(variable, `${shown(text)} is not a JSON object`);
     return [];
   }
-  const textOf = (members: Members, name: string): string => {
-    const given = member(members, name) ?? "";
+  const textOf = (members: JsonObject, name: string): string => {
+    const given = memberOf(members, name) ?? "";
     if (typeof given === "string") return given;
-    findings.problem(variable, `${name} must be a text, not ${shown(JSON.stringify(given))}`);
+    findings.problem(variable, `${name} must be a text, not ${shown(given)}`);
     return "";
   };
   const scrape = textOf(value, "scrape");
@@ -57,9 +55,9 @@ export function parseScrapeTargets(text: string, statusPort: number, findings: F
   });
 }
 
-function readTargets(value: Members, findings: Findings): readonly Members[] {
-  const list: unknown = member(value, "targets") ?? [];
-  if (Array.isArray(list) && list.every(isRecord)) return list;
+function readTargets(value: JsonObject, findings: Findings): readonly JsonObject[] {
+  const list = memberOf(value, "targets") ?? [];
+  if (isJsonList(list) && list.every((item) => isJsonObject(item))) return list;
   findings.problem(variable, "targets must be a list of objects, each with a port");
   return [];
 }

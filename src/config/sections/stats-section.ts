@@ -1,8 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 import type { BootstrapStats } from "../../bootstrap/bootstrap-config.ts";
 import { parseGoDuration } from "../../lib/go-duration.ts";
-import { re2Problem } from "./re2-check.ts";
-import { isRecord } from "../proxy-config/reader.ts";
+import { type JsonValue, isJsonObject, tryParseJson } from "../../lib/json.ts";
 import type { Sources } from "../sources/sources.ts";
 
 const prefix = "sidecar.istio.io/";
@@ -73,8 +72,8 @@ function histogramBuckets({ annotations, findings }: Sources): Readonly<Record<s
   const name = `${prefix}statsHistogramBuckets`;
   const text = annotations.get(name);
   if (text === undefined || text === "") return {};
-  const value = parseJson(text);
-  if (!isRecord(value) || !Object.values(value).every(isBuckets)) {
+  const value = tryParseJson(text);
+  if (!isJsonObject(value) || !Object.values(value).every(isBuckets)) {
     findings.warn(name, "is not a JSON object of metric prefix to bucket bounds above 0, each once; it is ignored");
     return {};
   }
@@ -84,15 +83,41 @@ function histogramBuckets({ annotations, findings }: Sources): Readonly<Record<s
   return Object.fromEntries(entries.filter(([key]) => key !== ""));
 }
 
-function isBuckets(value: unknown): value is readonly number[] {
+function isBuckets(value: JsonValue): value is readonly number[] {
   if (!Array.isArray(value) || value.length === 0 || new Set(value).size < value.length) return false;
   return value.every((bound) => typeof bound === "number" && bound > 0 && Number.isFinite(bound));
 }
 
-function parseJson(text: string): unknown {
+/** Letters that RE2 knows after a backslash; the rest of the alphabet is refused. Source: RE2's syntax page */
+const escapes = "aAbBCdDfnpPQErsStvwWxz";
+
+/**
+ * Why RE2, which Envoy matches names with, would refuse an expression; undefined when nothing speaks against it.
+ * Finds what people get wrong, not everything.
+ */
+export function re2Problem(text: string): string | undefined {
+  if (/\(\?(?:[=!]|<[=!])/.test(text)) return "RE2 has no look-ahead and no look-behind";
+  const escape = [...text.matchAll(/\\(.?)/gs)].find(([, letter = ""]) => letter === "" || isUnknownEscape(letter));
+  if (escape !== undefined) return `RE2 does not know ${escape[0] === "\\" ? "a backslash at the end" : escape[0]}`;
+  const count = [...text.matchAll(/\{(\d+)(?:,(\d*))?\}/g)].find(([, least, most]) => Number(most ?? least) > 1_000);
+  if (count !== undefined) return `RE2 repeats at most 1000 times, not ${count[0]}`;
   try {
-    return JSON.parse(text);
-  } catch {
+    new RegExp(asJavaScript(text));
     return undefined;
+  } catch (error) {
+    return error instanceof Error ? error.message : String(error);
   }
+}
+
+function isUnknownEscape(letter: string): boolean {
+  return /[a-zA-Z1-9]/.test(letter) && !escapes.includes(letter);
+}
+
+/** What RE2 writes in another way. */
+function asJavaScript(text: string): string {
+  return text
+    .replaceAll(/\(\?[imsU]+(?:-[imsU]+)?\)/g, "")
+    .replaceAll(/\(\?[imsU-]*:/g, "(?:")
+    .replaceAll("(?P<", "(?<")
+    .replaceAll(/\\Q.*?(?:\\E|$)/gs, "");
 }

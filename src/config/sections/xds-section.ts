@@ -1,12 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 import { resolve } from "node:path";
-import type { HostPort } from "../../lib/net/host-port.ts";
+import { type HostPort, parseHostPort } from "../../lib/net/host-port.ts";
 import type { HttpProxyAddress, XdsCacheConfig, XdsConfig, XdsSecurity } from "../../xds/xds-config.ts";
 import type { DiscoverySource } from "../agent-config.ts";
 import { cloudToken } from "./ca-section.ts";
 import { wasmConfig } from "./wasm-section.ts";
 import { healthCheckConfig } from "./health-section.ts";
-import { parseHostPort } from "../host-port.ts";
 import { type Sources, places } from "../sources/sources.ts";
 import {
   type Roots,

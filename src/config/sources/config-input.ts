@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+import type { DocumentParser } from "./documents.ts";
 
 /** What a path holds. */
 export type FileContent =
@@ -12,8 +13,7 @@ export interface ConfigInput {
   /** The words after `proxy`. */
   readonly args: readonly string[];
   readonly readFile: (path: string) => FileContent;
-  /** JSON or YAML to plain values; throws an error that says where the text is wrong. */
-  readonly parseDocument: (text: string) => unknown;
+  readonly parseDocument: DocumentParser;
   readonly system: SystemFacts;
 }
 

@@ -1,6 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
+import { type JsonObject, type JsonValue, isJsonObject, parseJson } from "../../lib/json.ts";
 
-export type DocumentParser = (text: string) => unknown;
+/**
+ * Parses JSON or YAML; undefined for an empty text.
+ * @throws an error that says where the text is wrong
+ */
+export type DocumentParser = (text: string) => JsonValue | undefined;
 
 /** Whether a text needs more than JSON's own parser. */
 export function needsYaml(text: string): boolean {
@@ -13,11 +18,26 @@ export function needsYaml(text: string): boolean {
   }
 }
 
-/** Parses JSON; an empty text is nothing. */
-export const parseJsonDocument: DocumentParser = (text) => (text.trim() === "" ? undefined : JSON.parse(text));
+/** For texts that do not need YAML. */
+export const parseJsonDocument: DocumentParser = (text) => (text.trim() === "" ? undefined : parseJson(text));
 
-/** Loads the parser for YAML, which costs time that belongs to Envoy's start. */
+/** Loads the parser for YAML, which would delay Envoy's start. */
 export async function loadYamlParser(): Promise<DocumentParser> {
-  const { parseYamlDocument } = await import("./yaml.ts");
-  return parseYamlDocument;
+  const { parseYaml } = await import("./yaml.ts");
+  return (text) => (needsYaml(text) ? parseYaml(text) : parseJsonDocument(text));
+}
+
+/** The ProxyConfig in a document: its member `defaultConfig` in a mesh file, else the document itself. */
+export function proxyConfigIn(document: JsonValue | undefined): JsonObject | undefined {
+  if (!isJsonObject(document)) return undefined;
+  const { defaultConfig } = document;
+  return isJsonObject(defaultConfig) ? defaultConfig : document;
+}
+
+/** A member by its name in any letter case, as Kubernetes reads JSON; `null` is not given. */
+export function memberOf(value: JsonObject, name: string): JsonValue | undefined {
+  const exact = value[name];
+  if (exact !== undefined && exact !== null) return exact;
+  const key = Object.keys(value).find((given) => given.toLowerCase() === name.toLowerCase());
+  return key === undefined ? undefined : (value[key] ?? undefined);
 }

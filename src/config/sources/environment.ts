@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 import { parseGoDuration } from "../../lib/go-duration.ts";
-import type { Findings } from "../config-error.ts";
+import { type Findings, shown } from "../config-error.ts";
 import { type VariableName, type VariableNameOf, variables } from "./variables.ts";
 
 const boolTexts = new Map<string, boolean>([
@@ -80,8 +80,7 @@ export class Environment {
     if (text === undefined) return undefined;
     const value = parse(text);
     if (value === undefined) {
-      const given = JSON.stringify(text.length > 80 ? `${text.slice(0, 80)}…` : text);
-      this.#findings.warn(name, `${given} is not ${form}; using the default ${variables[name].default}`);
+      this.#findings.warn(name, `${shown(text)} is not ${form}; using the default ${variables[name].default}`);
     }
     return value;
   }

@@ -7,12 +7,12 @@ import { systemCode } from "../../lib/errors.ts";
 import { parseGoDuration } from "../../lib/go-duration.ts";
 import { Findings } from "../config-error.ts";
 import type { ConfigInput, FileContent, NetworkInterface, SystemFacts } from "./config-input.ts";
-import { type DocumentParser, loadYamlParser, needsYaml, parseJsonDocument } from "./documents.ts";
+import { type DocumentParser, loadYamlParser, needsYaml, parseJsonDocument, proxyConfigIn } from "./documents.ts";
 import { parseDownwardApi } from "./downward-api.ts";
 import { configAnnotation } from "../proxy-config/effective-proxy-config.ts";
 import { servedSockets, untilServed } from "./served-sockets.ts";
-import { parseHostPort } from "../host-port.ts";
-import { isRecord } from "../proxy-config/reader.ts";
+import type { JsonValue } from "../../lib/json.ts";
+import { parseHostPort } from "../../lib/net/host-port.ts";
 import { parseProxyFlags } from "./flags.ts";
 import { places } from "./sources.ts";
 
@@ -70,16 +70,15 @@ function annotationConfig(readFile: (path: string) => FileContent): string {
 function hostsToResolve(texts: readonly string[], parse: DocumentParser): readonly string[] {
   for (const text of [...texts].reverse()) {
     if (!/statsd_?udp_?address/i.test(text)) continue;
-    const value = tryParse(text, parse);
-    const config = isRecord(value) && isRecord(value["defaultConfig"]) ? value["defaultConfig"] : value;
-    const address = isRecord(config) ? (config["statsdUdpAddress"] ?? config["statsd_udp_address"]) : undefined;
+    const config = proxyConfigIn(tryParse(text, parse));
+    const address = config?.["statsdUdpAddress"] ?? config?.["statsd_udp_address"];
     const parsed = typeof address === "string" ? parseHostPort(address) : "";
     if (typeof parsed !== "string") return ipFamily(parsed.host) === 0 ? [parsed.host] : [];
   }
   return [];
 }
 
-function tryParse(text: string, parse: DocumentParser): unknown {
+function tryParse(text: string, parse: DocumentParser): JsonValue | undefined {
   try {
     return parse(text);
   } catch {

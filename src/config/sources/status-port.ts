@@ -1,10 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 import { readFile } from "node:fs/promises";
 import { Findings } from "../config-error.ts";
-import { loadYamlParser, needsYaml, parseJsonDocument } from "./documents.ts";
+import { loadYamlParser, needsYaml, parseJsonDocument, proxyConfigIn } from "./documents.ts";
 import { parseDownwardApi } from "./downward-api.ts";
 import { configAnnotation, statusPortAnnotation } from "../proxy-config/effective-proxy-config.ts";
-import { isRecord } from "../proxy-config/reader.ts";
 import { proxyFlags } from "./flags.ts";
 import { places } from "./sources.ts";
 
@@ -33,9 +32,8 @@ export async function readStatusPort(env: Readonly<Record<string, string>>): Pro
 async function portIn(text: string): Promise<number | undefined> {
   const parse = needsYaml(text) ? await loadYamlParser() : parseJsonDocument;
   try {
-    const value = parse(text);
-    const config = isRecord(value) && isRecord(value["defaultConfig"]) ? value["defaultConfig"] : value;
-    const port = isRecord(config) ? Number(config["statusPort"] ?? config["status_port"]) : Number.NaN;
+    const config = proxyConfigIn(parse(text));
+    const port = Number(config?.["statusPort"] ?? config?.["status_port"]);
     return isPort(port) ? port : undefined;
   } catch {
     return undefined;

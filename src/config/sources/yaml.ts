@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 import { type Tags, parseAllDocuments } from "yaml";
-import { type DocumentParser, needsYaml, parseJsonDocument } from "./documents.ts";
+import { type JsonValue, toJsonValue } from "../../lib/json.ts";
 
 function boolTag(test: RegExp, value: boolean) {
   return { tag: "tag:yaml.org,2002:bool", default: true as const, test, resolve: () => value };
 }
 
-/** A whole number that a JavaScript number does not hold stays exact. */
+/** An integer that a JavaScript number does not hold stays exact. */
 function intTag(test: RegExp, parse: (digits: string) => bigint) {
   const resolve = (text: string): number | bigint => {
     const sign = text.startsWith("-") ? -1n : 1n;
@@ -25,21 +25,21 @@ const olderTags = [
   boolTag(/^(?:n|N|no|No|NO|off|Off|OFF)$/, false),
   intTag(/^[-+]?0[0-7_]*[0-7]$/, (digits) => BigInt(`0o${digits}`)),
   intTag(/^[-+]?(?:0|[1-9][0-9_]*)$/, BigInt),
+  intTag(/^0(?:x[0-9a-fA-F]+|o[0-7]+)$/, BigInt),
 ];
 
 const customTags = (tags: Tags): Tags => [...olderTags, ...tags];
 
 /**
- * Parses YAML, and JSON with it: the first document of a text, the last of equal keys.
+ * Parses the first YAML document of a text. Of equal keys the last one counts.
  * @throws an error that says where the text is wrong
  */
-export const parseYamlDocument: DocumentParser = (text) => {
-  if (!needsYaml(text)) return parseJsonDocument(text);
+export function parseYaml(text: string): JsonValue | undefined {
   const documents = parseAllDocuments(text, { uniqueKeys: false, merge: true, customTags, logLevel: "silent" });
   const first = Array.isArray(documents) ? documents[0] : undefined;
   if (first === undefined) return undefined;
   const [error] = first.errors;
   if (error !== undefined) throw new Error(error.message.split("\n")[0] ?? "not YAML", { cause: error });
   const value: unknown = first.toJS({ maxAliasCount: 100 });
-  return value;
-};
+  return toJsonValue(value);
+}

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 import { expect, test } from "vitest";
-import { localityProblems, zoneAwareProblems } from "../../../../src/config/proxy-config/locality-checks.ts";
-import type { JsonObject } from "../../../../src/model/node.ts";
+import { localityProblems, zoneAwareProblems } from "../../../../src/config/proxy-config/mesh-file-checks.ts";
+import type { JsonObject } from "../../../../src/lib/json.ts";
 
 const problems = (settings: JsonObject): readonly string[] => [...localityProblems(settings)];
 const distribute = (...to: readonly JsonObject[]): JsonObject => ({

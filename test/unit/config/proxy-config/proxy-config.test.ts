@@ -1,13 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 import { describe, expect, test } from "vitest";
 import { Findings } from "../../../../src/config/config-error.ts";
-import {
-  mergeProxyConfig,
-  protoDurationMs,
-  renderProxyConfig,
-} from "../../../../src/config/proxy-config/proxy-config.ts";
+import type { JsonValue } from "../../../../src/lib/json.ts";
+import { mergeProxyConfig } from "../../../../src/config/proxy-config/effective-proxy-config.ts";
+import { protoDurationMs, renderProxyConfig } from "../../../../src/config/proxy-config/proxy-config.ts";
 
-function merge(...values: readonly unknown[]) {
+function merge(...values: readonly (JsonValue | undefined)[]) {
   const findings = new Findings();
   const merged = mergeProxyConfig(
     values.map((value, index) => ({ source: `layer ${String(index)}`, value })),

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 import { expect, test } from "vitest";
-import { re2Problem } from "../../../../src/config/sections/re2-check.ts";
+import { re2Problem } from "../../../../src/config/sections/stats-section.ts";
 
 test.each([
   ".*circuit_breakers.*",

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 import { expect, test } from "vitest";
-import { parseYamlDocument } from "../../../../src/config/sources/yaml.ts";
+import { parseYaml } from "../../../../src/config/sources/yaml.ts";
 
 test.each([
   ["0644", 0o644],
@@ -10,7 +10,8 @@ test.each([
   ["-12", -12],
   ["0x10", 16],
   ["089", 89],
-  ["18446744073709551615", 18_446_744_073_709_551_615n],
+  ["18446744073709551615", JSON.rawJSON("18446744073709551615")],
+  ["0xffffffffffffffff", JSON.rawJSON("18446744073709551615")],
   ["1.50", 1.5],
   ["1e3", 1_000],
   ["yes", true],
@@ -21,11 +22,11 @@ test.each([
   ["'0644'", "0644"],
   ["0o17", 0o17],
 ])("%s is what Kubernetes' reader takes it for", (text, expected) => {
-  expect(parseYamlDocument(`a: ${text}`)).toEqual({ a: expected });
+  expect(parseYaml(`a: ${text}`)).toEqual({ a: expected });
 });
 
 test("the first document counts, the last of equal keys, and merged maps", () => {
-  expect(parseYamlDocument("a: 1\na: 2\nbase: &d {b: 1}\nmerged:\n  <<: *d\n  c: 2\n---\na: 3\n")).toEqual({
+  expect(parseYaml("a: 1\na: 2\nbase: &d {b: 1}\nmerged:\n  <<: *d\n  c: 2\n---\na: 3\n")).toEqual({
     a: 2,
     base: { b: 1 },
     merged: { b: 1, c: 2 },

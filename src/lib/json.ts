@@ -1,0 +1,78 @@
+// SPDX-License-Identifier: Apache-2.0
+
+/** A plain JSON value. */
+export type JsonValue = string | number | boolean | null | ExactInteger | readonly JsonValue[] | JsonObject;
+
+export interface JsonObject {
+  readonly [key: string]: JsonValue;
+}
+
+/** An integer beyond 2^53 in its own digits, which a number would change. `JSON.stringify` writes it as it was read. */
+export interface ExactInteger {
+  readonly rawJSON: string;
+}
+
+declare global {
+  // Source: ECMAScript's proposal "JSON.parse source text access", as Node 22 and later have it
+  interface JSON {
+    parse(
+      text: string,
+      reviver: (key: string, value: unknown, context: { readonly source?: string }) => unknown,
+    ): unknown;
+    rawJSON(text: string): ExactInteger;
+    isRawJSON(value: unknown): value is ExactInteger;
+  }
+}
+
+/** Fewer digits are always safe. The slower way to parse is only for a text with more in a row. */
+const manyDigits = /\d{16}/;
+
+/**
+ * Parses JSON. Integers of any size keep their digits.
+ * @throws SyntaxError
+ */
+export function parseJson(text: string): JsonValue {
+  return (manyDigits.test(text) ? JSON.parse(text, keepDigits) : JSON.parse(text)) as JsonValue;
+}
+
+function keepDigits(_key: string, value: unknown, { source = "" }: { readonly source?: string }): unknown {
+  const exact = typeof value === "number" && !Number.isSafeInteger(value) && /^-?\d+$/.test(source);
+  return exact ? JSON.rawJSON(source) : value;
+}
+
+/** As `parseJson`; undefined when the text is not JSON. */
+export function tryParseJson(text: string): JsonValue | undefined {
+  try {
+    return parseJson(text);
+  } catch {
+    return undefined;
+  }
+}
+
+export function isJsonObject(value: JsonValue | undefined): value is JsonObject {
+  return typeof value === "object" && value !== null && !isJsonList(value) && !JSON.isRawJSON(value);
+}
+
+export function isJsonList(value: JsonValue | undefined): value is readonly JsonValue[] {
+  return Array.isArray(value);
+}
+
+/** A value in JSON's terms: well-formed texts, finite numbers, exact integers; null for what JSON cannot hold. */
+export function toJsonValue(value: unknown): JsonValue {
+  switch (typeof value) {
+    case "string":
+      return value.toWellFormed();
+    case "boolean":
+      return value;
+    case "number":
+      return Number.isFinite(value) ? value : String(value);
+    case "bigint":
+      return JSON.rawJSON(value.toString());
+    case "object":
+      if (value === null || JSON.isRawJSON(value)) return value;
+      if (Array.isArray(value)) return value.map(toJsonValue);
+      return Object.fromEntries(Object.entries(value).map(([key, item]) => [key.toWellFormed(), toJsonValue(item)]));
+    default:
+      return null;
+  }
+}
