@@ -1,66 +1,76 @@
 // SPDX-License-Identifier: Apache-2.0
 import { type FSWatcher, watch } from "node:fs";
 import { lstat, readlink } from "node:fs/promises";
-import { isAbsolute, join, parse, resolve, sep } from "node:path";
+import { basename, isAbsolute, join, parse, resolve, sep } from "node:path";
 import type { Clock } from "../async/clock.ts";
 
 export interface FileWatchOptions {
   readonly clock: Clock;
-  /** Quiet time after an event before it is told: a swap is several events. */
+  /** Wait after an event before it is reported: one replacement causes several events. */
   readonly debounceMs: number;
-  /** Told also after this long without an event, for file systems that send none. */
-  readonly pollMs: number;
+  /** Also reports after this long without an event, for file systems that send none. Never unless given. */
+  readonly pollMs?: number;
 }
 
-/** No chain of symbolic links is longer; a loop of links ends here. */
+/** Why a watch reports: it has started, an event came, or the poll is due and nothing may have changed. */
+export type WatchReport = "start" | "event" | "poll";
+
+/** Longer chains of symbolic links are not followed; this also ends a loop of links. Linux has the same limit. */
 const longestChain = 40;
 
 /**
- * Yields at once, and again whenever something about the files may have changed: content, replacement, a symbolic link
- * anywhere on the way to them, a folder that comes or goes. What changed is for the reader to find out. Directories are
- * watched, never files, so that replaced files and folders are not lost.
- * @param paths of files that need not exist
+ * Yields at once, and again after anything changed that may change what the paths contain: a write, a replacement, a
+ * symbolic link anywhere on the way, a folder that appears or is removed. The reader finds out what changed.
+ * Folders are watched, not files, so that a replaced file is not lost. docs/adr/0011-file-watching.md says why this is
+ * not a library.
+ * @param paths files, which need not exist, and folders, of which the entries are watched
  */
 export async function* watchFiles(
   paths: readonly string[],
   options: FileWatchOptions,
   signal: AbortSignal,
-): AsyncGenerator<void, void, undefined> {
-  using watchers = new DirectoryWatchers();
-  while (!signal.aborted) {
-    // Watching starts before the reader reads, so that no change falls between.
-    await watchers.follow(await directoriesOf(paths));
-    const changed = watchers.nextEvent();
-    yield;
-    if (await isFirst(changed, options, signal)) await pause(options.clock, options.debounceMs, signal);
+): AsyncGenerator<WatchReport, void, undefined> {
+  using watchers = new FolderWatchers();
+  const absolute = paths.map((path) => resolve(path));
+  for (let report: WatchReport = "start"; !signal.aborted; ) {
+    // Watching starts before the reader reads, so that no change is missed in between.
+    await watchers.follow(await foldersOf(absolute));
+    const event = watchers.nextEvent();
+    yield report;
+    report = await untilEventOrPoll(event, options, signal);
+    if (report === "event") await pause(options.clock, options.debounceMs, signal);
   }
 }
 
-/** Whether the event came before the time of the next poll and before the end. */
-async function isFirst(event: Promise<undefined>, options: FileWatchOptions, signal: AbortSignal): Promise<boolean> {
-  const over = new AbortController();
-  const poll = pause(options.clock, options.pollMs, AbortSignal.any([signal, over.signal]));
+/** Also returns when the signal aborts. */
+async function untilEventOrPoll(
+  event: Promise<undefined>,
+  { clock, pollMs = Number.POSITIVE_INFINITY }: FileWatchOptions,
+  signal: AbortSignal,
+): Promise<"event" | "poll"> {
+  const done = new AbortController();
+  const poll = pause(clock, pollMs, AbortSignal.any([signal, done.signal]));
   try {
-    return await Promise.race([event.then(() => true), poll.then(() => false)]);
+    return await Promise.race([event.then(() => "event" as const), poll.then(() => "poll" as const)]);
   } finally {
-    over.abort();
+    done.abort();
   }
 }
 
-/** Waits; never throws. */
+/** Waits; returns early when the signal aborts. */
 async function pause(clock: Clock, ms: number, signal: AbortSignal): Promise<void> {
   await clock.delay(ms, signal).catch(() => undefined);
 }
 
-/** Each directory whose entries decide what a reader of the paths sees. */
-async function directoriesOf(paths: readonly string[]): Promise<ReadonlySet<string>> {
-  const directories = new Set<string>();
-  for (const path of paths) await walk(resolve(path), directories);
-  return directories;
+/** Every folder whose entries decide what a reader of the paths sees. */
+async function foldersOf(paths: readonly string[]): Promise<ReadonlySet<string>> {
+  const folders = new Set<string>();
+  for (const path of paths) await walk(path, folders);
+  return folders;
 }
 
-/** Goes from the root to the file; at a symbolic link, on to what it points at. */
-async function walk(path: string, directories: Set<string>): Promise<void> {
+/** Walks from the root to the path and through each symbolic link on the way. */
+async function walk(path: string, folders: Set<string>): Promise<void> {
   let waiting = partsOf(path);
   let reached = parse(path).root;
   for (let links = 0; ; ) {
@@ -68,16 +78,17 @@ async function walk(path: string, directories: Set<string>): Promise<void> {
     if (name === undefined) return;
     const next = join(reached, name);
     const found = await lstat(next).catch(() => undefined);
-    if (found === undefined || rest.length === 0) directories.add(reached);
+    if (found === undefined || rest.length === 0) folders.add(reached);
     if (found === undefined) return;
     if (found.isSymbolicLink()) {
-      directories.add(reached);
+      folders.add(reached);
       if (++links > longestChain) return;
       const target = await readlink(next).catch(() => "");
       const absolute = isAbsolute(target) ? target : resolve(reached, target);
       waiting = [...partsOf(absolute), ...rest];
       reached = parse(absolute).root;
     } else {
+      if (rest.length === 0 && found.isDirectory()) folders.add(next);
       waiting = rest;
       reached = next;
     }
@@ -91,52 +102,61 @@ function partsOf(path: string): readonly string[] {
     .filter((part) => part !== "");
 }
 
-interface WatchedDirectory {
+interface WatchedFolder {
   readonly watcher: FSWatcher;
   readonly inode: bigint;
+  /** An event named the folder itself: it may have been removed, which ends its watch. */
+  isSuspect: boolean;
 }
 
-class DirectoryWatchers implements Disposable {
-  readonly #watched = new Map<string, WatchedDirectory>();
+class FolderWatchers implements Disposable {
+  readonly #watched = new Map<string, WatchedFolder>();
   #event = Promise.withResolvers<undefined>();
 
-  /** Resolves at the next event from now on. */
+  /** Resolves at the next event after the last call of `follow`. */
   nextEvent(): Promise<undefined> {
     return this.#event.promise;
   }
 
-  /** Watches these directories and no others. One that was replaced by another of its name is watched anew. */
-  async follow(directories: ReadonlySet<string>): Promise<void> {
+  /** Watches these folders and no others. A folder that another one has replaced gets a new watch. */
+  async follow(folders: ReadonlySet<string>): Promise<void> {
     this.#event = Promise.withResolvers<undefined>();
-    for (const [path, { watcher }] of this.#watched) {
-      if (directories.has(path)) continue;
-      watcher.close();
-      this.#watched.delete(path);
+    for (const path of this.#watched.keys()) {
+      if (!folders.has(path)) this.#close(path);
     }
-    for (const path of directories) await this.#watch(path);
+    for (const path of folders) await this.#watch(path);
   }
 
   [Symbol.dispose](): void {
-    for (const { watcher } of this.#watched.values()) watcher.close();
-    this.#watched.clear();
+    for (const path of this.#watched.keys()) this.#close(path);
   }
 
   async #watch(path: string): Promise<void> {
     const inode = (await lstat(path, { bigint: true }).catch(() => undefined))?.ino;
     const known = this.#watched.get(path);
-    if (known !== undefined && known.inode === inode) return;
-    known?.watcher.close();
-    this.#watched.delete(path);
+    // A folder that is removed and made again may have its old inode number (observed with ext4).
+    if (known !== undefined && known.inode === inode && !known.isSuspect) return;
+    this.#close(path);
     if (inode === undefined) return;
-    const onEvent = (): void => {
-      this.#event.resolve(undefined);
-    };
     try {
-      const watcher = watch(path, { persistent: false }, onEvent);
-      watcher.on("error", onEvent);
-      this.#watched.set(path, { watcher, inode });
+      const watcher = watch(path, { persistent: false });
+      const folder: WatchedFolder = { watcher, inode, isSuspect: false };
+      watcher.on("change", (_kind, name) => {
+        if (name === basename(path)) folder.isSuspect = true;
+        this.#event.resolve(undefined);
+      });
+      watcher.on("error", () => {
+        folder.isSuspect = true;
+        this.#event.resolve(undefined);
+      });
+      this.#watched.set(path, folder);
     } catch {
-      // No watches left, or no right to read the directory: the slow poll still sees changes.
+      // The system's limit of watches is reached, or the folder is not readable: the poll still sees changes.
     }
+  }
+
+  #close(path: string): void {
+    this.#watched.get(path)?.watcher.close();
+    this.#watched.delete(path);
   }
 }

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
-import { watch } from "node:fs";
 import { createServer } from "node:net";
 import type { Clock } from "../../lib/async/clock.ts";
 import { describeError } from "../../lib/errors.ts";
+import { type WatchReport, watchFiles } from "../../lib/fs/file-watch.ts";
 import { createGrpcServer } from "../../lib/grpc/server.ts";
 import { startTask } from "../../lib/async/tasks.ts";
 import type { XdsProtocol } from "../protocol/request.ts";
@@ -35,7 +35,8 @@ export interface XdsSource extends AsyncDisposable {
 }
 
 /** An editor writes a file in several steps. */
-const settleMs = 50;
+const debounceMs = 50;
+const pollMs = 10_000;
 
 /**
  * A control plane for one folder: serves its resources over ADS, in plaintext, on loopback, and pushes what changes in
@@ -47,18 +48,23 @@ export async function startXdsSource(options: XdsSourceOptions, deps: { readonly
   const prepare = options.prepare ?? ((_file: string, text: string) => text);
   const read = (): Promise<ResourceSet> => readResourceFolder(options.directory, api, prepare);
   let current = await read();
+  let lastProblem: string | undefined;
   const streams = new Set<SourceStream>();
   await using stack = new AsyncDisposableStack();
   stack.use(
-    watchFolder(options.directory, deps.clock, async () => {
+    watchFolder(options.directory, deps.clock, async (report) => {
       const before = current;
       try {
         current = await read();
       } catch (error) {
-        options.onRefused?.(problemOf(error, options.directory));
+        const problem = problemOf(error, options.directory);
+        if (report === "event" || problem.message !== lastProblem) options.onRefused?.(problem);
+        lastProblem = problem.message;
         return;
       }
-      options.onApplied?.(changesBetween(before, current));
+      lastProblem = undefined;
+      const changes = changesBetween(before, current);
+      if (report === "event" || changes.length > 0) options.onApplied?.(changes);
       await Promise.all([...streams].map((stream) => stream.push()));
     }),
   );
@@ -117,35 +123,17 @@ async function listen(
   return { port: typeof address === "object" && address !== null ? address.port : port };
 }
 
-/** Calls back after changes, one call at a time. */
-function watchFolder(directory: string, clock: Clock, onChange: () => Promise<void>): AsyncDisposable {
-  let wake: (() => void) | undefined;
-  let isDirty = false;
-  const watcher = watch(directory, () => {
-    isDirty = true;
-    wake?.();
-  });
-  const task = startTask(
+/** Calls back after each report of the watch, one call at a time. */
+function watchFolder(
+  directory: string,
+  clock: Clock,
+  onReport: (report: WatchReport) => Promise<void>,
+): AsyncDisposable {
+  return startTask(
     async (signal) => {
-      signal.addEventListener("abort", () => wake?.());
-      while (!signal.aborted) {
-        if (!isDirty) {
-          await new Promise<void>((resolve) => {
-            wake = resolve;
-          });
-          continue;
-        }
-        await clock.delay(settleMs, signal);
-        isDirty = false;
-        await onChange();
-      }
+      const reports = watchFiles([directory], { clock, debounceMs, pollMs }, signal);
+      for await (const report of reports) await onReport(report);
     },
     () => undefined,
   );
-  return {
-    async [Symbol.asyncDispose]() {
-      watcher.close();
-      await task[Symbol.asyncDispose]();
-    },
-  };
 }

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-import { writeFile } from "node:fs/promises";
+import { mkdir, rm, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { describe, expect, test } from "vitest";
 import { systemClock } from "../../../src/lib/async/clock.ts";
@@ -135,6 +135,34 @@ describe.each(["sotw", "delta"] as const)("%s", (protocol) => {
     await writeFile(join(directory.path, "lds.yaml"), listener(port, "two"));
     await untilBody("two");
   });
+});
+
+test("a watched resource folder that is removed and made again is served again", async () => {
+  await using directory = await temporaryDirectory();
+  const folder = join(directory.path, "resources");
+  await mkdir(folder);
+  await writeFile(join(folder, "cds.yaml"), clusters("a"));
+  const applied: string[] = [];
+  const onApplied = (changes: readonly ResourceChange[]): void => {
+    applied.push(...changes.map(({ name, version }) => `${name} ${version === undefined ? "removed" : "set"}`));
+  };
+  await using _source = await startXdsSource({ directory: folder, host: "127.0.0.1", port: 0, onApplied }, deps);
+  await rm(folder, { recursive: true });
+  await mkdir(folder);
+  await writeFile(join(folder, "cds.yaml"), clusters("a", "b"));
+  await eventually(
+    () => {
+      expect(applied).toContain("b set");
+    },
+    { withinMs: 3_000 },
+  );
+  await writeFile(join(folder, "cds.yaml"), clusters("a", "c"));
+  await eventually(
+    () => {
+      expect(applied).toContain("c set");
+    },
+    { withinMs: 3_000 },
+  );
 });
 
 test("a folder that is wrong at the start is told at once", async () => {

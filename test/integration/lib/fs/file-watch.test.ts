@@ -1,10 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
+import { mkdirSync, rmSync, writeFileSync } from "node:fs";
 import { mkdir, readFile, rename, rm, symlink, writeFile } from "node:fs/promises";
 import { join, relative } from "node:path";
 import { describe, expect, test } from "vitest";
 import { systemClock } from "../../../../src/lib/async/clock.ts";
 import { watchFiles } from "../../../../src/lib/fs/file-watch.ts";
 import { eventually } from "../../../support/eventually.ts";
+import { FakeClock } from "../../../support/fake-clock.ts";
 import { temporaryDirectory } from "../../../support/temporary-directory.ts";
 
 const options = { clock: systemClock, debounceMs: 20, pollMs: 60_000 };
@@ -36,6 +38,15 @@ async function untilSeen(reader: Reader, texts: readonly string[]): Promise<void
   await eventually(
     () => {
       expect(reader.seen).toEqual(texts);
+    },
+    { withinMs: 3_000 },
+  );
+}
+
+async function untilLast(reader: Reader, text: string): Promise<void> {
+  await eventually(
+    () => {
+      expect(reader.seen.at(-1)).toBe(text);
     },
     { withinMs: 3_000 },
   );
@@ -141,19 +152,145 @@ describe("watching files", () => {
     await untilSeen(reader, ["1"]);
     await rename(at("certs"), at("1"));
     await rename(at("2"), at("certs"));
-    await eventually(
-      () => {
-        expect(reader.seen.at(-1)).toBe("2");
-      },
-      { withinMs: 3_000 },
-    );
+    await untilLast(reader, "2");
     await writeFile(at("certs/f"), "3");
-    await eventually(
-      () => {
-        expect(reader.seen.at(-1)).toBe("3");
-      },
-      { withinMs: 3_000 },
-    );
+    await untilLast(reader, "3");
+  });
+
+  test("a kubelet's volume that is mounted later, gains a key and is swapped is seen at each step", async () => {
+    await using directory = await temporaryDirectory();
+    const volume = join(directory.path, "mount/volume");
+    const path = join(volume, "f");
+    const write = async (version: string, files: readonly string[]): Promise<void> => {
+      await mkdir(join(volume, `..${version}`), { recursive: true });
+      for (const name of files) await writeFile(join(volume, `..${version}`, name), version);
+      await swapLink(`..${version}`, join(volume, "..data"));
+    };
+    await using reader = follow(path);
+    await untilSeen(reader, ["none"]);
+    await write("v1", ["other"]);
+    await write("v2", ["other", "f"]);
+    await symlink("..data/f", path);
+    await untilSeen(reader, ["none", "v2"]);
+    await write("v3", ["other", "f"]);
+    await untilSeen(reader, ["none", "v2", "v3"]);
+    await write("v4", ["other"]);
+    await untilSeen(reader, ["none", "v2", "v3", "none"]);
+    await write("v5", ["f"]);
+    await untilSeen(reader, ["none", "v2", "v3", "none", "v5"]);
+  });
+
+  test("the last of many swaps in a row is seen", async () => {
+    await using directory = await temporaryDirectory();
+    const at = (name: string): string => join(directory.path, name);
+    await symlink("..data/f", at("f"));
+    await using reader = follow(at("f"));
+    await untilSeen(reader, ["none"]);
+    for (let version = 1; version <= 30; version++) {
+      await mkdir(at(`..${String(version)}`));
+      await writeFile(at(`..${String(version)}/f`), String(version));
+      await swapLink(`..${String(version)}`, at("..data"));
+      if (version > 1) await rm(at(`..${String(version - 1)}`), { recursive: true });
+    }
+    await untilLast(reader, "30");
+    await writeFile(at("..30/f"), "in place");
+    await untilLast(reader, "in place");
+  });
+
+  test("an in-place write behind a chain of links is seen", async () => {
+    await using directory = await temporaryDirectory();
+    const at = (name: string): string => join(directory.path, name);
+    await mkdir(at("store"));
+    await writeFile(at("store/f"), "1");
+    await symlink(at("store"), at("second"));
+    await symlink("second", at("first"));
+    await using reader = follow(at("first/f"));
+    await untilSeen(reader, ["1"]);
+    await writeFile(at("store/f"), "2");
+    await untilSeen(reader, ["1", "2"]);
+    await writeFile(at("store/f"), "3");
+    await untilSeen(reader, ["1", "2", "3"]);
+  });
+
+  test("a link to a folder that does not exist yet is followed once the folder exists", async () => {
+    await using directory = await temporaryDirectory();
+    const at = (name: string): string => join(directory.path, name);
+    await symlink(at("later/store"), at("link"));
+    await using reader = follow(at("link/f"));
+    await untilSeen(reader, ["none"]);
+    await mkdir(at("later/store"), { recursive: true });
+    await writeFile(at("later/store/f"), "1");
+    await untilSeen(reader, ["none", "1"]);
+    await writeFile(at("later/store/f"), "2");
+    await untilSeen(reader, ["none", "1", "2"]);
+  });
+
+  test("a folder that is removed and made again at once is watched from then on", async () => {
+    await using directory = await temporaryDirectory();
+    const folder = join(directory.path, "certs");
+    const path = join(folder, "f");
+    mkdirSync(folder);
+    writeFileSync(path, "0");
+    await using reader = follow(path);
+    await untilSeen(reader, ["0"]);
+    for (const text of ["1", "2", "3", "4", "5"]) {
+      rmSync(folder, { recursive: true });
+      mkdirSync(folder);
+      writeFileSync(path, text);
+      await untilLast(reader, text);
+      await writeFile(path, `${text} in place`);
+      await untilLast(reader, `${text} in place`);
+    }
+  });
+
+  test("a file whose place a link takes, and the other way round, is seen", async () => {
+    await using directory = await temporaryDirectory();
+    const at = (name: string): string => join(directory.path, name);
+    await writeFile(at("f"), "file");
+    await writeFile(at("target"), "target");
+    await using reader = follow(at("f"));
+    await untilSeen(reader, ["file"]);
+    await swapLink("target", at("f"));
+    await untilSeen(reader, ["file", "target"]);
+    await writeFile(at("target"), "target 2");
+    await untilSeen(reader, ["file", "target", "target 2"]);
+    await writeFile(at("new"), "file 2");
+    await rename(at("new"), at("f"));
+    await untilSeen(reader, ["file", "target", "target 2", "file 2"]);
+  });
+
+  test("a change without an event is seen by the poll, at the latest", async () => {
+    await using directory = await temporaryDirectory();
+    const clock = new FakeClock();
+    const stop = new AbortController();
+    const reports = watchFiles([join(directory.path, "f")], { clock, debounceMs: 20, pollMs: 60_000 }, stop.signal);
+    await reports.next();
+    const second = reports.next();
+    await clock.advance(60_000);
+    expect(await second).toEqual({ done: false, value: "poll" });
+    stop.abort();
+    await reports.return();
+  });
+
+  test("the entries of a folder that is given itself are watched, also behind a link", async () => {
+    await using directory = await temporaryDirectory();
+    const at = (name: string): string => join(directory.path, name);
+    await mkdir(at("store"));
+    await symlink("store", at("folder"));
+    const stop = new AbortController();
+    const reports = watchFiles([at("folder")], options, stop.signal);
+    expect(await reports.next()).toEqual({ done: false, value: "start" });
+    for (const change of [
+      () => writeFile(at("folder/a"), "1"),
+      () => writeFile(at("folder/a"), "2"),
+      () => rename(at("folder/a"), at("folder/b")),
+      () => rm(at("folder/b")),
+    ]) {
+      await change();
+      expect(await reports.next()).toEqual({ done: false, value: "event" });
+    }
+    stop.abort();
+    await reports.return();
   });
 
   test("a loop of links does not hang it", async () => {
