@@ -5,7 +5,7 @@ import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { DiscoveryRequest, DiscoveryResponse } from "../../src/gen/envoy/service/discovery/v3/discovery.ts";
-import type { KeyAlgorithm } from "../../src/cert/cert-config.ts";
+import type { KeyAlgorithm } from "../../src/cert/types.ts";
 import { createKeyAndRequest } from "../../src/cert/csr.ts";
 import { systemClock } from "../../src/lib/async/clock.ts";
 import { type ClientStream, createGrpcChannel } from "../../src/lib/grpc/client.ts";

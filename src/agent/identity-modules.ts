@@ -86,9 +86,9 @@ export async function startIdentity(
 /** The first certificate ends a phase of the start. */
 function noteFirst(metrics: CertMetrics, phases: StartPhases): CertMetrics {
   return {
-    signed(outcome, durationMs, answerCode) {
+    signed(outcome, durationMs, statusCode) {
       if (outcome === "ok") phases.end("certificate received");
-      metrics.signed(outcome, durationMs, answerCode);
+      metrics.signed(outcome, durationMs, statusCode);
     },
   };
 }

@@ -49,8 +49,8 @@ export async function createModuleMetrics({ clock, ...options }: ModuleMetricsOp
 function countAttempts({ certificate, csr }: Pick<AgentMetrics, "certificate" | "csr">): CertMetrics {
   let failedBefore = false;
   return {
-    signed(outcome, durationMs, answerCode = "") {
-      certificate.attempts.inc(outcome, answerCode);
+    signed(outcome, durationMs, statusCode = "") {
+      certificate.attempts.inc(outcome, statusCode);
       csr.requests.inc("csr");
       if (failedBefore) csr.retries.inc("csr");
       failedBefore = outcome !== "ok";

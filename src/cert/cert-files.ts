@@ -1,40 +1,31 @@
 // SPDX-License-Identifier: Apache-2.0
 import { readFile } from "node:fs/promises";
 import type { Clock } from "../lib/async/clock.ts";
-import { AgentError, systemCode } from "../lib/errors.ts";
+import { systemCode } from "../lib/errors.ts";
 import { watchFiles } from "../lib/fs/file-watch.ts";
-
-/** A file that should hold a certificate or a key cannot be used. */
-export class CertFileError extends AgentError {
-  readonly code = "AGENT_CERT_FILE";
-  readonly path: string;
-  constructor(path: string, problem: string, cause?: unknown) {
-    super(`use ${path}: ${problem}`, { cause });
-    this.path = path;
-  }
-}
+import { CertFileError } from "./errors.ts";
 
 export interface FileFollowOptions {
   readonly clock: Clock;
-  /** How long files must be quiet before they are read again. `FILE_DEBOUNCE_DURATION` */
+  /** How long files must be unchanged before they are read again. `FILE_DEBOUNCE_DURATION` */
   readonly debounceMs: number;
 }
 
-/** What was read, or why it cannot be used. */
+/** What was read, or why it is not usable. */
 export type Read<T> = { readonly value: T } | { readonly error: Error };
 
-const pollMs = 30_000;
-
-/** Files, and what they mean. */
+/** Files, and how they are read and parsed. */
 export interface FollowedFiles<T> {
   readonly paths: readonly string[];
   /** The files' texts. @throws Error when one cannot be read */
   readonly read: (paths: readonly string[]) => Promise<readonly string[]>;
-  /** Asked for new texts only: certificates take the event loop milliseconds. @throws Error when they cannot be used */
+  /** Called for changed texts only, since parsing certificates blocks the event loop. @throws Error for unusable texts */
   readonly parse: (texts: readonly string[]) => T;
 }
 
-/** Reads at once and after each change of the files, and yields what comes of texts, or of a complaint, that are new. */
+const pollMs = 30_000;
+
+/** Reads at once and after each change of the files; yields what is parsed, or an error, each time that it differs. */
 export async function* followFiles<T>(
   { paths, read, parse }: FollowedFiles<T>,
   { clock, debounceMs }: FileFollowOptions,
@@ -43,9 +34,9 @@ export async function* followFiles<T>(
   let last: string | undefined;
   for await (const _ of watchFiles(paths, { clock, debounceMs, pollMs }, signal)) {
     const texts = await attempt(() => read(paths));
-    const found = "value" in texts ? ["texts", ...texts.value].join("\0") : `error ${texts.error.message}`;
-    if (found === last) continue;
-    last = found;
+    const content = "value" in texts ? ["texts", ...texts.value].join("\0") : `error ${texts.error.message}`;
+    if (content === last) continue;
+    last = content;
     yield "value" in texts ? await attempt(() => parse(texts.value)) : texts;
   }
 }

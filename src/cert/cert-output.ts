@@ -1,28 +1,27 @@
 // SPDX-License-Identifier: Apache-2.0
 import { chmod, lstat, mkdtemp, readdir, readlink, rename, rm, symlink, unlink, writeFile } from "node:fs/promises";
 import { join } from "node:path";
-import { describeError } from "../lib/errors.ts";
 import { SerialQueue } from "../lib/async/serial-queue.ts";
-import { makeDirectorySync } from "../lib/fs/make-directory.ts";
 import { runTasks } from "../lib/async/tasks.ts";
+import { describeError } from "../lib/errors.ts";
+import { makeDirectorySync } from "../lib/fs/make-directory.ts";
 import type { Secret } from "../model/secret.ts";
-import type { CertOutputConfig } from "./cert-config.ts";
-import type { CertDeps } from "./cert-store-face.ts";
 import type { HeldIdentities } from "./held-identities.ts";
+import type { CertDeps, CertOutputConfig } from "./types.ts";
 
-/** File names as others know them. Source: `OUTPUT_CERTS` as observed with Istio 1.31 */
+/** File names that readers expect. Source: `OUTPUT_CERTS` as observed with Istio 1.31 */
 const names = { key: "key.pem", chain: "cert-chain.pem", roots: "root-cert.pem" };
-/** The link that all the files lie behind; swapping it swaps them together. */
+/** The link through which all files are reached; replacing it replaces them together. */
 const current = "..data";
 const versionPrefix = "..version-";
-/** What could not be written is tried again after this. */
-const retryAfterMs = 30_000;
+/** The delay before a failed write is repeated. */
+const retryDelayMs = 30_000;
 
 /**
- * Writes key, chain and roots into a folder whenever one of them changes, until the signal aborts. A reader sees all of
- * one version or all of the next: the files are links into a versioned folder that is swapped in one step.
+ * Writes key, chain and roots into a directory whenever one of them changes, until the signal aborts. A reader sees all
+ * of one version or all of the next: the files are links into a versioned directory that is replaced in one step.
  */
-export async function runOutput(
+export async function writeOutput(
   config: CertOutputConfig,
   held: HeldIdentities,
   { clock, log }: CertDeps,
@@ -39,19 +38,22 @@ export async function runOutput(
       isBehind = false;
       log.debug("certificate files written", { directory: config.directory });
     } catch (error) {
-      log.error("certificate files cannot be written", { directory: config.directory, error: describeError(error) });
+      log.error("cannot write certificate files; retrying", {
+        directory: config.directory,
+        error: describeError(error),
+      });
     }
   };
-  const turns = new SerialQueue();
+  const writes = new SerialQueue();
   const follow = async (name: "default" | "ROOTCA", signal: AbortSignal): Promise<void> => {
     for await (const _ of held[name].watch(signal)) {
-      await turns.run(write);
+      await writes.run(write);
     }
   };
   const retry = async (signal: AbortSignal): Promise<void> => {
     for (;;) {
-      await clock.delay(retryAfterMs, signal);
-      if (isBehind) await turns.run(write);
+      await clock.delay(retryDelayMs, signal);
+      if (isBehind) await writes.run(write);
     }
   };
   await runTasks(stop, [(signal) => follow("default", signal), (signal) => follow("ROOTCA", signal), retry]);
@@ -92,7 +94,7 @@ async function writeWithMode(path: string, text: string, mode: number): Promise<
   await chmod(path, mode);
 }
 
-/** Puts the link behind which the file lies in its place; a plain file of an earlier set-up is replaced. */
+/** Links the file into the current version; a plain file of an earlier setup is replaced. */
 async function ensureLink(directory: string, name: string): Promise<void> {
   const target = `${current}/${name}`;
   const found = await readlink(join(directory, name)).catch(() => undefined);

@@ -10,7 +10,7 @@ import {
   derSet,
   derTagged,
 } from "../lib/pki/der.ts";
-import { AgentError, assertNever } from "../lib/errors.ts";
+import { assertNever } from "../lib/errors.ts";
 import { formatPem } from "../lib/pki/pem.ts";
 import {
   derExtension,
@@ -20,27 +20,20 @@ import {
   oid,
   type SignatureAlgorithm,
 } from "../lib/pki/x509-der.ts";
-import type { KeyAlgorithm } from "./cert-config.ts";
+import { KeyAlgorithmError } from "./errors.ts";
+import type { KeyAlgorithm } from "./types.ts";
 
-/** A fresh private key and the request that asks for its certificate. */
+/** A new private key and the CSR for its certificate. */
 export interface KeyAndRequest {
   /** Never logged, never in an error. */
   readonly privateKey: KeyObject;
   readonly csrPem: string;
 }
 
-/** The key that was asked for is one that no CA of a mesh would certify. */
-export class KeyAlgorithmError extends AgentError {
-  readonly code = "AGENT_KEY_ALGORITHM";
-  constructor(problem: string) {
-    super(`make the workload's key: ${problem}`);
-  }
-}
-
 const generate = promisify(generateKeyPair);
 
 /**
- * Makes a key pair and the signing request for a SPIFFE ID. Both the key and the signature are made off the event loop.
+ * Creates a key pair and the CSR for a SPIFFE ID. Key generation and signing run off the event loop.
  * @param spiffeId the URI of the one subject alternative name
  * @throws KeyAlgorithmError
  */
@@ -65,9 +58,9 @@ async function generatePrivateKey(algorithm: KeyAlgorithm): Promise<KeyObject> {
 }
 
 /**
- * The request's shape is the one that strict registration authorities compare with: an empty organisation as the
- * subject, no attribute but the extension request, no extension but the critical alternative name with one URI.
- * Source: RFC 2986; the shape as observed with Istio 1.31
+ * The CSR has the form that strict registration authorities require: an empty organisation as the subject, no attribute
+ * but the extension request, no extension but the critical alternative name with one URI.
+ * Source: RFC 2986; the form as observed with Istio 1.31
  */
 async function renderRequest(privateKey: KeyObject, algorithm: KeyAlgorithm, spiffeId: string): Promise<string> {
   const { name, hash } = signatureAlgorithm(algorithm);

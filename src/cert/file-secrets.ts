@@ -1,12 +1,16 @@
 // SPDX-License-Identifier: Apache-2.0
 import { existsSync } from "node:fs";
-import { describeError } from "../lib/errors.ts";
+import { readFile } from "node:fs/promises";
+import { describeError, systemCode } from "../lib/errors.ts";
 import type { Logger } from "../lib/log/log.ts";
+import { splitPem } from "../lib/pki/pem.ts";
 import type { Secret } from "../model/secret.ts";
-import { CertFileError, type FileFollowOptions, type FollowedFiles, followFiles, readTexts } from "./cert-files.ts";
-import { checkPair, readRoots } from "./providing.ts";
+import { type FileFollowOptions, type FollowedFiles, followFiles, readTexts } from "./cert-files.ts";
+import { CertFileError } from "./errors.ts";
+import { secretContent } from "./held-identities.ts";
+import { checkPair, readRoots } from "./response-check.ts";
 
-/** A secret that stands in files; the paths are absolute, and were found to be allowed. */
+/** A secret in files. The paths are absolute, and were checked against the allowed directories. */
 export type FileSecretName =
   | { readonly kind: "file-certificate"; readonly chainPath: string; readonly keyPath: string }
   | { readonly kind: "file-roots"; readonly path: string }
@@ -18,20 +22,20 @@ export interface FileSecretsDeps extends FileFollowOptions {
 }
 
 export interface FileSecretsMetrics {
-  /** A file secret could not be made. */
+  /** The files of a secret were not usable. */
   fileSecretFailed(): void;
 }
 
-/** Secrets made of files, as they change. While a file cannot be used the last good content stays in use. */
+/** Secrets read from files, as they change. While a file is not usable, the previous content stays in use. */
 export interface FileSecrets {
   /**
-   * Yields the secret as soon as there is one, then every other content of it, until the signal aborts.
+   * Yields the secret as soon as there is one, then each new content, until the signal aborts.
    * @throws CertFileError for `system-roots` on a system without a bundle
    */
   watch(name: FileSecretName, signal: AbortSignal): AsyncIterable<Secret>;
 }
 
-/** Where systems keep their roots; the first that exists counts. Source: the places that Go's crypto/x509 knows */
+/** Where systems keep their roots; the first that exists is used. Source: the places that Go's crypto/x509 knows */
 const systemBundles = [
   "/etc/ssl/certs/ca-certificates.crt",
   "/etc/pki/tls/certs/ca-bundle.crt",
@@ -43,16 +47,16 @@ const systemBundles = [
   "/etc/ssl/certs/ca-certificates",
 ];
 
-/** Follows the files of each name that is watched, for as long as it is watched. */
+/** Follows the files of each watched name, for as long as it is watched. */
 export function createFileSecrets(deps: FileSecretsDeps, bundles: readonly string[] = systemBundles): FileSecrets {
   return {
     watch(name, signal) {
       if (name.kind === "file-certificate") {
-        return goodOnes({ paths: [name.chainPath, name.keyPath], read: readTexts, parse: parsePair }, deps, signal);
+        return usableOnly({ paths: [name.chainPath, name.keyPath], read: readTexts, parse: parsePair }, deps, signal);
       }
       const path = name.kind === "file-roots" ? name.path : findBundle(bundles);
       const parse = ([text = ""]: readonly string[]): Secret => parseBundle(path, text, deps.log);
-      return goodOnes({ paths: [path], read: readTexts, parse }, deps, signal);
+      return usableOnly({ paths: [path], read: readTexts, parse }, deps, signal);
     },
   };
 }
@@ -60,26 +64,26 @@ export function createFileSecrets(deps: FileSecretsDeps, bundles: readonly strin
 function findBundle(bundles: readonly string[]): string {
   const path = bundles.find((candidate) => existsSync(candidate));
   if (path !== undefined) return path;
-  throw new CertFileError("the system's roots", "there is no bundle on this system; name a file");
+  throw new CertFileError("the system's roots", "this system has no root bundle; name a file");
 }
 
-async function* goodOnes(
+async function* usableOnly(
   files: FollowedFiles<Secret>,
   deps: FileSecretsDeps,
   signal: AbortSignal,
 ): AsyncGenerator<Secret, void, undefined> {
   let last: string | undefined;
-  for await (const result of followFiles(files, deps, signal)) {
-    if ("error" in result) {
+  for await (const read of followFiles(files, deps, signal)) {
+    if ("error" in read) {
       deps.metrics.fileSecretFailed();
-      const error = describeError(result.error);
-      deps.log.warn("a certificate file cannot be used; the last good content stays", { paths: files.paths, error });
+      const error = describeError(read.error);
+      deps.log.warn("certificate file not usable; keeping the previous content", { paths: files.paths, error });
       continue;
     }
-    const content = contentOf(result.value);
+    const content = secretContent(read.value);
     if (content === last) continue;
     last = content;
-    yield result.value;
+    yield read.value;
   }
 }
 
@@ -91,14 +95,52 @@ function parsePair([chainPem = "", keyPem = ""]: readonly string[]): Secret {
 
 function parseBundle(path: string, text: string, log: Logger): Secret {
   const roots = readRoots(text);
-  if (roots.length === 0) throw new CertFileError(path, "there is no certificate in it that can be read");
+  if (roots.length === 0) throw new CertFileError(path, "it has no certificate that can be parsed");
   const given = text.split("-----BEGIN ").length - 1;
   if (given > roots.length) {
-    log.warn("part of a root bundle cannot be read and is left out", { path, given, readable: roots.length });
+    log.warn("root bundle has unreadable parts; skipping them", { path, given, readable: roots.length });
   }
   return { kind: "trust-bundle", rootsPem: roots.map((root) => root.pem).join("") };
 }
 
-function contentOf(secret: Secret): string {
-  return secret.kind === "certificate" ? secret.chainPem + secret.keyPem : secret.rootsPem;
+/**
+ * The revocation list in a file, as PEM; undefined while there is no file. Yields at once and after each change. A file
+ * that is not a revocation list is reported, and the previous list stays in force.
+ */
+export async function* watchRevocationList(
+  path: string,
+  deps: FileFollowOptions & { readonly log: Logger },
+  signal: AbortSignal,
+): AsyncGenerator<string | undefined, void, undefined> {
+  let isFirst = true;
+  const parse = ([text]: readonly string[]): string | undefined => parseRevocationList(path, text);
+  for await (const read of followFiles({ paths: [path], read: readIfPresent, parse }, deps, signal)) {
+    if ("value" in read) yield read.value;
+    else {
+      const error = describeError(read.error);
+      deps.log.error("revocation list not usable; keeping the previous one", { error });
+      if (isFirst) yield undefined;
+    }
+    isFirst = false;
+  }
+}
+
+/** No text when there is no file. */
+async function readIfPresent([path = ""]: readonly string[]): Promise<readonly string[]> {
+  try {
+    return [await readFile(path, "utf8")];
+  } catch (cause) {
+    if (systemCode(cause) === "ENOENT" || systemCode(cause) === "ENOTDIR") return [];
+    throw new CertFileError(path, "it cannot be read", cause);
+  }
+}
+
+function parseRevocationList(path: string, text: string | undefined): string | undefined {
+  if (text === undefined) return undefined;
+  const { blocks, problem } = splitPem(text);
+  if (problem !== undefined || blocks.length === 0 || blocks.some((block) => block.label !== "X509 CRL")) {
+    const text = `it is not a revocation list: ${problem ?? "it must have X509 CRL blocks and no others"}`;
+    throw new CertFileError(path, text);
+  }
+  return blocks.map((block) => block.pem).join("");
 }

@@ -3,47 +3,40 @@ import { createHash } from "node:crypto";
 import { lstat, readFile, statfs } from "node:fs/promises";
 import { join } from "node:path";
 import { writeFileAtomicSync } from "../lib/fs/atomic-file.ts";
-import { AgentError, describeError, systemCode } from "../lib/errors.ts";
+import { describeError, systemCode } from "../lib/errors.ts";
 import { makeDirectorySync } from "../lib/fs/make-directory.ts";
 import { splitPem } from "../lib/pki/pem.ts";
-import { checkAnswer, maxSkewMs } from "./answer.ts";
-import type { CertDeps } from "./cert-store-face.ts";
+import type { CertificateState } from "./certificate-state.ts";
+import { IdentityCacheError } from "./errors.ts";
 import type { HeldIdentities } from "./held-identities.ts";
-import type { IdentityBook } from "./identity-book.ts";
-import { readPrivateKey } from "./providing.ts";
+import { checkResponse, maxSkewMs, readPrivateKey } from "./response-check.ts";
+import type { CertDeps } from "./types.ts";
 
 /** `f_type` of tmpfs and ramfs. Source: Linux, statfs(2) */
 const memoryFileSystems: ReadonlySet<number> = new Set([0x01021994, 0x858458f6]);
 
-/** What is kept of an identity; the roots are those trusted when it was written. */
+/** An identity as it is cached. */
 interface CachedIdentity {
   readonly spiffeId: string;
   readonly acceptedMs: number;
   readonly chainPem: string;
   readonly keyPem: string;
+  /** The CA's roots only: trust anchors of the mesh may be withdrawn before a restart. */
   readonly rootsPem: string;
 }
 
-/** The cache may not be used as it is: somebody else could have written it, or could read it. */
-export class IdentityCacheError extends AgentError {
-  readonly code = "AGENT_IDENTITY_CACHE";
-  constructor(path: string, problem: string, cause?: unknown) {
-    super(`use the identity cache ${path}: ${problem}`, { cause });
-  }
-}
-
-/** One file for each identity, so that a folder that is shared by mistake mixes nothing up. */
+/** One file for each identity, so that workloads that share the directory by mistake do not mix their identities. */
 function fileFor(directory: string, spiffeId: string): string {
   return join(directory, `identity-${createHash("sha256").update(spiffeId).digest("hex").slice(0, 16)}.json`);
 }
 
 /**
- * Takes the identity that an earlier run of the agent left, when it is this workload's, intact and still valid. It is
- * checked like a CA's answer. Whatever is wrong with it is told and otherwise as if it were not there.
+ * Restores the identity that an earlier run of the agent cached, when it is this workload's, intact and still valid. It
+ * is checked like a CA's response. An unusable cache is logged and otherwise ignored.
  */
 export async function restoreIdentity(
   directory: string,
-  book: IdentityBook,
+  state: CertificateState,
   spiffeId: string,
   { clock, log }: CertDeps,
 ): Promise<void> {
@@ -52,20 +45,19 @@ export async function restoreIdentity(
     const cached = await readCache(directory, path);
     if (cached === undefined) return;
     const privateKey = readPrivateKey(cached.keyPem);
-    const answer = { chainPem: cached.chainPem, rootsPem: cached.rootsPem };
-    const { leaf, roots } = checkAnswer(answer, { privateKey, spiffeId, nowMs: clock.now(), maxSkewMs });
+    const { leaf, roots } = checkResponse(cached, { privateKey, spiffeId, nowMs: clock.now(), maxSkewMs });
     const { chainPem, keyPem, acceptedMs } = cached;
     const { notBeforeMs, notAfterMs } = leaf;
     const certificate = { chainPem, keyPem, spiffeId, serial: leaf.x509.serialNumber, notBeforeMs, notAfterMs };
-    book.accept({ certificate, roots, keepRootsMs: notAfterMs - notBeforeMs, acceptedMs });
-    log.info("the identity of an earlier run is still valid", { serial: certificate.serial });
+    state.accept({ certificate, roots, keepRootsMs: notAfterMs - notBeforeMs, acceptedMs });
+    log.info("identity restored from the cache", { serial: certificate.serial });
   } catch (error) {
-    log.warn("the cached identity cannot be used", { path, error: describeError(error) });
+    log.warn("cached identity not usable; requesting a new one", { path, error: describeError(error) });
   }
 }
 
-/** Keeps the file as the identity in use, until the signal aborts. */
-export async function runCache(
+/** Writes each identity in use to the cache, until the signal aborts. */
+export async function writeCache(
   directory: string,
   held: HeldIdentities,
   { clock, log }: CertDeps,
@@ -75,7 +67,7 @@ export async function runCache(
   for await (const secret of held.default.watch(signal)) {
     if (secret.kind !== "certificate") continue;
     const { spiffeId, chainPem, keyPem } = secret;
-    const { rootsPem } = held.roots;
+    const rootsPem = held.roots.caRootsPem;
     const acceptedMs = held.served?.acceptedMs ?? clock.now();
     const identity: CachedIdentity = { spiffeId, acceptedMs, chainPem, keyPem, rootsPem };
     try {
@@ -83,7 +75,7 @@ export async function runCache(
       await assertPrivate(directory, 0o077);
       writeFileAtomicSync(fileFor(directory, spiffeId), JSON.stringify(identity), 0o600);
     } catch (error) {
-      log.error("the identity cannot be cached", { directory, error: describeError(error) });
+      log.error("cannot write the identity cache", { directory, error: describeError(error) });
     }
   }
 }
@@ -119,13 +111,13 @@ function parseCache(path: string, text: string): CachedIdentity {
   };
 }
 
-/** The engine's words on what is no JSON are left out: they may quote the key. */
+/** The parser's own message is left out: it may quote the key. */
 function parseObject(path: string, text: string): Readonly<Record<string, unknown>> {
   try {
     const value: unknown = JSON.parse(text);
     if (typeof value === "object" && value !== null) return { ...value };
   } catch {
-    // as for another kind of value
+    // Reported below, like any other value.
   }
   throw new IdentityCacheError(path, "it is not a JSON object");
 }
@@ -133,8 +125,8 @@ function parseObject(path: string, text: string): Readonly<Record<string, unknow
 /** @param forbidden bits that the mode must not have */
 async function assertPrivate(path: string, forbidden: number): Promise<void> {
   const status = await lstat(path);
-  if (status.isSymbolicLink()) throw new IdentityCacheError(path, "it is a symbolic link; name the real place");
-  if ((status.mode & forbidden) !== 0) throw new IdentityCacheError(path, "others have rights to it; make it private");
+  if (status.isSymbolicLink()) throw new IdentityCacheError(path, "it is a symbolic link; name the directory itself");
+  if ((status.mode & forbidden) !== 0) throw new IdentityCacheError(path, "other users can access it; make it private");
   const uid = process.getuid?.();
   if (uid !== undefined && status.uid !== uid) throw new IdentityCacheError(path, "it belongs to another user");
 }
@@ -143,9 +135,9 @@ async function warnUnlessInMemory(directory: string, log: CertDeps["log"]): Prom
   try {
     makeDirectorySync(directory, 0o700);
   } catch {
-    // told when an identity is to be written
+    // Reported when an identity is written.
   }
   const found = await statfs(directory).catch(() => undefined);
   if (found === undefined || memoryFileSystems.has(found.type)) return;
-  log.warn("the identity cache is on a disk; keys should only be kept in memory: use a tmpfs", { directory });
+  log.warn("identity cache is on a disk; mount a tmpfs there", { directory });
 }

@@ -1,78 +1,79 @@
 // SPDX-License-Identifier: Apache-2.0
-import type { ReadCertificate } from "./answer.ts";
+import type { ReadCertificate } from "./response-check.ts";
 
-interface KeptRoot {
+interface CaRoot {
   readonly pem: string;
   readonly notAfterMs: number;
-  /** Until when it is trusted although the CA hands it out no more; undefined while the CA does. */
+  /** Until when it stays trusted although the CA no longer returns it; undefined while the CA does. */
   readonly untilMs: number | undefined;
 }
 
 /**
- * The roots trusted now. A root that the CA stops handing out stays until every certificate that may have been issued
- * under it has expired: peers may still hold one as old as ours was young.
+ * The roots that are trusted now: those of the CA, and the trust anchors that the mesh's control plane distributes. A
+ * root that the CA no longer returns stays until every certificate that may have been issued under it has expired: a
+ * peer's may be as old as ours was new.
  */
 export class TrustRoots {
-  readonly #roots = new Map<string, KeptRoot>();
+  readonly #caRoots = new Map<string, CaRoot>();
   #anchors: readonly ReadCertificate[] = [];
   #changedMs: number | undefined;
-  /** Asked for every second; undefined while it has to be put together. */
+  /** Read every second; undefined when it must be joined again. */
   #rootsPem: string | undefined;
 
   /**
-   * Takes the roots of a new answer.
-   * @param keepMs how long those that are no longer among them stay: the longest that a peer's certificate may last
+   * Takes the roots of a CA's response.
+   * @param keepMs how long roots that are no longer among them stay: the longest remaining lifetime of a peer's certificate
    */
-  take(roots: readonly ReadCertificate[], keepMs: number, nowMs: number): void {
+  update(roots: readonly ReadCertificate[], keepMs: number, nowMs: number): void {
     this.#rootsPem = undefined;
-    const given = new Map(roots.map((root) => [fingerprint(root), root]));
-    for (const [key, root] of this.#roots) {
-      if (given.has(key) || root.untilMs !== undefined) continue;
-      this.#roots.set(key, { ...root, untilMs: Math.min(root.notAfterMs, nowMs + keepMs) });
+    const given = new Map(roots.map((root) => [root.x509.fingerprint256, root]));
+    for (const [fingerprint, root] of this.#caRoots) {
+      if (given.has(fingerprint) || root.untilMs !== undefined) continue;
+      this.#caRoots.set(fingerprint, { ...root, untilMs: Math.min(root.notAfterMs, nowMs + keepMs) });
     }
-    for (const [key, root] of given) {
-      if (!this.#roots.has(key)) this.#changedMs = nowMs;
-      this.#roots.set(key, { pem: root.pem, notAfterMs: root.notAfterMs, untilMs: undefined });
+    for (const [fingerprint, { pem, notAfterMs }] of given) {
+      if (!this.#caRoots.has(fingerprint)) this.#changedMs = nowMs;
+      this.#caRoots.set(fingerprint, { pem, notAfterMs, untilMs: undefined });
     }
   }
 
-  /** Replaces the roots that the mesh's control plane distributes; they are trusted beside the CA's. */
+  /** Replaces the trust anchors of the mesh. They apply at once, and are never kept longer than they are given. */
   setAnchors(anchors: readonly ReadCertificate[]): void {
     this.#rootsPem = undefined;
     this.#anchors = anchors;
   }
 
-  /** Forgets the roots that are kept no longer. */
+  /** Removes the roots whose time is over. */
   prune(nowMs: number): void {
-    for (const [key, root] of this.#roots) {
+    for (const [fingerprint, root] of this.#caRoots) {
       if (root.untilMs === undefined || root.untilMs > nowMs) continue;
       this.#rootsPem = undefined;
-      this.#roots.delete(key);
+      this.#caRoots.delete(fingerprint);
     }
   }
 
-  /** Each root once, in an order that depends on the content alone. Empty before the first. */
+  /** Each trusted root once, in an order that depends on the content alone. Empty before the first. */
   get rootsPem(): string {
-    return (this.#rootsPem ??= this.#join());
+    return (this.#rootsPem ??= join([...this.#caRoots.values(), ...this.#anchors]));
   }
 
-  /** When a root came that was not there before; undefined before the first. */
+  /** As `rootsPem`, without the trust anchors of the mesh. */
+  get caRootsPem(): string {
+    return join([...this.#caRoots.values()]);
+  }
+
+  /** When a new root was received last; undefined before the first. */
   get changedMs(): number | undefined {
     return this.#changedMs;
   }
 
   /** When the first of the trusted roots expires; undefined when there is none. */
   get firstExpiryMs(): number | undefined {
-    const ends = [...this.#roots.values(), ...this.#anchors].map((root) => root.notAfterMs);
-    return ends.length === 0 ? undefined : Math.min(...ends);
-  }
-
-  #join(): string {
-    const pems = new Set([...this.#roots.values(), ...this.#anchors].map((root) => root.pem));
-    return [...pems].sort().join("");
+    const expiries = [...this.#caRoots.values(), ...this.#anchors].map((root) => root.notAfterMs);
+    return expiries.length === 0 ? undefined : Math.min(...expiries);
   }
 }
 
-function fingerprint(root: ReadCertificate): string {
-  return root.x509.fingerprint256;
+function join(roots: readonly { readonly pem: string }[]): string {
+  return [...new Set(roots.map((root) => root.pem))].sort().join("");
 }

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 import type { BootstrapConfig } from "../bootstrap/bootstrap-config.ts";
 import type { CaConfig, CloudTokenConfig } from "../ca/types.ts";
-import type { CertConfig } from "../cert/cert-config.ts";
+import type { CertConfig } from "../cert/types.ts";
 import type { DnsConfig } from "../dns/dns-config.ts";
 import type { EnvoyConfig } from "../envoy/envoy-config.ts";
 import type { HostConfig } from "../host/host-config.ts";

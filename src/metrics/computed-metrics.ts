@@ -22,7 +22,7 @@ export interface CertificateStatus {
   readonly issued: number;
   readonly lastSuccessMs: number | undefined;
   readonly clockSkewMs: number;
-  readonly lifeAlarmPercent: number | undefined;
+  readonly remainingLifetimePercent: number | undefined;
 }
 
 /** How often Envoy was started again so far. */
@@ -135,7 +135,7 @@ export function certificateMetrics(
     gauge(
       "life_alarm_percent",
       "The threshold of remaining lifetime, 50, 25 or 10, passed without a renewal; 100 for none.",
-      (held) => [["default", held.lifeAlarmPercent ?? 100]],
+      (held) => [["default", held.remainingLifetimePercent ?? 100]],
     ),
   ];
 }

@@ -24,6 +24,8 @@ export interface FakeResponse {
 export interface HttpsServer extends AsyncDisposable {
   readonly host: "localhost";
   readonly port: number;
+  /** Ends every connection whose client presents a certificate, before it is served. */
+  rejectsClientCertificates: boolean;
 }
 
 /** An HTTPS server whose certificate is under the given authority; client certificates are asked for, not demanded. */
@@ -64,14 +66,19 @@ export async function startHttpsServer(
       response.end(typeof body === "string" ? body : JSON.stringify(body));
     });
   });
+  server.prependListener("secureConnection", (socket: TLSSocket) => {
+    if (fake.rejectsClientCertificates && socket.getPeerX509Certificate() !== undefined) socket.destroy();
+  });
   await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
   const address = server.address();
-  return {
+  const fake: HttpsServer = {
     host: "localhost",
     port: typeof address === "object" && address !== null ? address.port : 0,
+    rejectsClientCertificates: false,
     async [Symbol.asyncDispose]() {
       server.closeAllConnections();
       await new Promise((resolve) => server.close(resolve));
     },
   };
+  return fake;
 }

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 import { dirname, resolve } from "node:path";
-import type { CertConfig, CertOutputConfig, KeyAlgorithm } from "../../cert/cert-config.ts";
+import type { CertConfig, CertOutputConfig, KeyAlgorithm } from "../../cert/types.ts";
 import type { PrivateKeyProvider, SdsConfig } from "../../sds/sds-config.ts";
 import type { CertFilesConfig } from "../agent-config.ts";
 import { parseMode } from "../sources/environment.ts";

@@ -91,3 +91,27 @@ export class DeadlineError extends Error {
     this.afterMs = afterMs;
   }
 }
+
+/** How often the wall clock is read while something waits for it. */
+const wallClockIntervalMs = 1_000;
+/** How much wall clock and running time may differ within one interval, because of slewing and busy machines. */
+const wallClockToleranceMs = 2_000;
+
+/**
+ * Waits until the wall clock shows a time, or has moved differently from running time: it was changed, or the process or
+ * the machine was suspended. Detected within a second of running time.
+ * @returns "due", or "jumped" when what was scheduled by the old time must be scheduled again
+ * @throws the signal's reason
+ */
+export async function untilWallClock(clock: Clock, atMs: number, signal: AbortSignal): Promise<"due" | "jumped"> {
+  while (clock.now() < atMs) {
+    const wallMs = clock.now();
+    const runningMs = clock.monotonicMs();
+    const stepMs = Math.min(wallClockIntervalMs, atMs - wallMs);
+    await clock.delay(stepMs, signal);
+    const ranMs = clock.monotonicMs() - runningMs;
+    const movedMs = clock.now() - wallMs;
+    if (Math.abs(movedMs - ranMs) > wallClockToleranceMs || ranMs > stepMs + wallClockToleranceMs) return "jumped";
+  }
+  return "due";
+}

@@ -10,7 +10,7 @@ import {
   type EmbeddedCaOptions,
   startEmbeddedCa,
 } from "../../../src/ca/index.ts";
-import { checkAnswer } from "../../../src/cert/answer.ts";
+import { checkResponse } from "../../../src/cert/response-check.ts";
 import { createKeyAndRequest } from "../../../src/cert/csr.ts";
 import { systemClock } from "../../../src/lib/async/clock.ts";
 import { runProgram } from "../../support/run-program.ts";
@@ -79,7 +79,7 @@ describe("the embedded CA", () => {
     const { csrPem, privateKey } = await createKeyAndRequest(algorithm, testSpiffeId);
     const nowMs = Date.now();
     const answer = await client.sign(signingRequest(csrPem, 2 * hourMs), unchecked, never);
-    const { leaf } = checkAnswer(answer, { privateKey, spiffeId: testSpiffeId, nowMs, maxSkewMs: 0 });
+    const { leaf } = checkResponse(answer, { privateKey, spiffeId: testSpiffeId, nowMs, maxSkewMs: 0 });
     expect(leaf.notAfterMs - nowMs).toBeGreaterThan(2 * hourMs - 5_000);
     expect(nowMs - leaf.notBeforeMs).toBeGreaterThanOrEqual(119_000);
     expect(answer.rootsPem).toBe(ca.rootPem);
@@ -107,7 +107,7 @@ describe("the embedded CA", () => {
     const leftMs = async (): Promise<number> => {
       const answer = await client.sign(signingRequest(csrPem, hourMs), unchecked, never);
       const nowMs = Date.now();
-      return checkAnswer(answer, { privateKey, spiffeId: testSpiffeId, nowMs, maxSkewMs: 0 }).leaf.notAfterMs - nowMs;
+      return checkResponse(answer, { privateKey, spiffeId: testSpiffeId, nowMs, maxSkewMs: 0 }).leaf.notAfterMs - nowMs;
     };
     expect(await leftMs()).toBeLessThanOrEqual(60_000);
     maxTtlMs = 24 * hourMs;

@@ -4,7 +4,7 @@ import { writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { describe, expect, test } from "vitest";
 import { type CaClient, type CaConfig, CaError, createCaClient } from "../../../src/ca/index.ts";
-import { checkAnswer } from "../../../src/cert/answer.ts";
+import { checkResponse } from "../../../src/cert/response-check.ts";
 import { createKeyAndRequest, renderPrivateKey } from "../../../src/cert/csr.ts";
 import { systemClock } from "../../../src/lib/async/clock.ts";
 import type { SigningRequest } from "../../../src/model/signing.ts";
@@ -54,7 +54,7 @@ async function sign(ca: CaClient, more: Partial<SigningRequest> = {}) {
   const { csrPem, privateKey } = await createKeyAndRequest({ kind: "ec", curve: "P-256" }, testSpiffeId);
   const expected = { privateKey, spiffeId: testSpiffeId, nowMs: Date.now(), maxSkewMs: 0 };
   const request = signingRequest(csrPem, 3_600_000, more);
-  const checked = await ca.sign(request, (response) => checkAnswer(response, expected), never);
+  const checked = await ca.sign(request, (response) => checkResponse(response, expected), never);
   return { checked, current: { chainPem: checked.leaf.pem, keyPem: renderPrivateKey(privateKey, true) } };
 }
 
@@ -191,7 +191,20 @@ describe("step-ca", () => {
     expect(paths).toEqual(["/1.0/sign", "/1.0/rekey", "/1.0/sign"]);
   });
 
-  test("tells refusal by the CA's words, and a missing key before the call", async () => {
+  test("falls back to a token when it rejects the certificate in use in the TLS handshake", async () => {
+    await using it = await files();
+    await using step = await startFakeStepCa(createPublicKey(newKey()));
+    const auth = { kind: "kubernetes", tokenPath: await it.put("token", "sa-token") } as const;
+    await using ca = client({ ...common, auth, server: serverOf(step.server, await it.put("root.pem", step.rootPem)) });
+    const { current } = await sign(ca);
+    step.server.rejectsClientCertificates = true;
+    const { checked } = await sign(ca, { current });
+    expect(checked.anchor.pem).toBe(step.rootPem);
+    const paths = step.requests.map((request) => request.path).filter((path) => path !== "/1.0/roots");
+    expect(paths).toEqual(["/1.0/sign", "/1.0/sign"]);
+  });
+
+  test("reports a rejection in the CA's words, and a missing key before the call", async () => {
     await using it = await files();
     await using step = await startFakeStepCa(createPublicKey(newKey()));
     const server = serverOf(step.server, await it.put("root.pem", step.rootPem));

@@ -210,7 +210,7 @@ describe("secrets in files", () => {
     );
   });
 
-  test("D13: the system's roots are the first bundle there is; none at all is refused", async () => {
+  test("D13: the system's roots are the first bundle there is; none at all is an error", async () => {
     await using directory = await temporaryDirectory();
     const path = join(directory.path, "bundle.pem");
     const root = testAuthority("system", Date.now()).rootPem;
@@ -222,7 +222,7 @@ describe("secrets in files", () => {
         { kind: "system-roots" },
         new AbortController().signal,
       ),
-    ).toThrow("there is no bundle on this system");
+    ).toThrow("this system has no root bundle");
   });
 });
 
@@ -265,7 +265,7 @@ describe("an identity in mounted files", () => {
     await writeFile(at("v2/cert-chain.pem"), "rubbish");
     await eventually(
       () => {
-        expect(pod.store.status().lastError).toContain("there is no certificate in it");
+        expect(pod.store.status().lastError).toContain("it has no certificate");
       },
       { withinMs: 3_000 },
     );
@@ -373,7 +373,7 @@ describe("files written for others", () => {
     );
   });
 
-  test("R18: a folder that cannot be made is told, and tried again", async () => {
+  test("R18: a directory that cannot be created is reported, and retried", async () => {
     await using directory = await temporaryDirectory();
     const output = join(directory.path, "blocked", "out");
     await writeFile(join(directory.path, "blocked"), "a file where a folder should be");
@@ -388,7 +388,7 @@ describe("files written for others", () => {
     });
     await eventually(
       () => {
-        expect(pod.records.map((record) => record.message)).toContain("certificate files cannot be written");
+        expect(pod.records.map((record) => record.message)).toContain("cannot write certificate files; retrying");
       },
       { withinMs: 3_000 },
     );

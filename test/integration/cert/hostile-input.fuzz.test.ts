@@ -4,9 +4,9 @@ import { readRequest } from "../../../src/ca/embedded/certificates.ts";
 import { verifyToken } from "../../../src/ca/embedded/signing-service.ts";
 import { decodeResponse, decodeRetryDelayMs } from "../../../src/ca/istio-messages.ts";
 import { parseJwt } from "../../../src/lib/pki/jwt.ts";
-import { AnswerError, checkAnswer } from "../../../src/cert/answer.ts";
 import { createKeyAndRequest } from "../../../src/cert/csr.ts";
-import { checkPair, readRoots } from "../../../src/cert/providing.ts";
+import { ResponseError } from "../../../src/cert/errors.ts";
+import { checkPair, checkResponse, readRoots } from "../../../src/cert/response-check.ts";
 import { IstioCertificateResponse } from "../../../src/gen/istio/v1/auth/ca.ts";
 import { splitDer } from "../../../src/lib/pki/der.ts";
 import { AgentError } from "../../../src/lib/errors.ts";
@@ -108,11 +108,11 @@ describe("hostile input crashes nothing and tells no key", { timeout: 120_000 },
     fuzz(
       20_000,
       () => mutate(good),
-      AnswerError,
+      ResponseError,
       (bytes: Buffer) => {
         const chain = decodeResponse(bytes);
         if (chain === undefined || chain.length < 2) return;
-        const { leaf } = checkAnswer(
+        const { leaf } = checkResponse(
           { chainPem: chain.slice(0, -1).join("\n"), rootsPem: chain.at(-1) ?? "" },
           expected,
         );

@@ -51,7 +51,32 @@ describe("the identity over a restart", () => {
     expect(pod.pending()).toBeUndefined();
   });
 
-  test("is renewed when it was due, not anew at each start", async () => {
+  test("mesh trust anchors are not cached: one withdrawn before the restart is not trusted after it", async () => {
+    await using directory = await temporaryDirectory();
+    const path = join(directory.path, "cache");
+    const anchor = testAuthority("anchor", Date.now()).rootPem;
+    {
+      await using pod = testStore(up, { config: { cacheDirectory: path } });
+      pod.store.setMeshAnchors([anchor]);
+      await eventually(
+        async () => {
+          expect((await readdir(path)).filter((name) => name.endsWith(".json"))).toHaveLength(1);
+        },
+        { withinMs: 3_000 },
+      );
+    }
+    await using pod = testStore(down, { config: { cacheDirectory: path } });
+    const bundles = pod.collect("ROOTCA");
+    await eventually(
+      () => {
+        expect(bundles).toHaveLength(1);
+      },
+      { withinMs: 2_000 },
+    );
+    expect(bundles[0]).toEqual({ kind: "trust-bundle", rootsPem: ca.rootPem });
+  });
+
+  test("is renewed when it was due, not at each start", async () => {
     await using directory = await temporaryDirectory();
     const path = join(directory.path, "cache");
     await fill(path);
@@ -122,7 +147,7 @@ describe("the identity over a restart", () => {
       { withinMs: 2_000 },
     );
     expect(pod.store.status().state).toBe("none");
-    expect(pod.records.map((record) => record.message)).toContain("the cached identity cannot be used");
+    expect(pod.records.map((record) => record.message)).toContain("cached identity not usable; requesting a new one");
     expect(JSON.stringify(pod.records)).not.toContain(keyLine.slice(20, 28));
   });
 

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 import { describe, expect, test } from "vitest";
-import { firstRotationDelayMs, rotationDelayMs } from "../../../src/cert/rotation.ts";
+import { firstRotationDelayMs, rotationDelayMs } from "../../../src/cert/renewal-pace.ts";
 import { simulateLifetimes } from "../../support/lifetime-simulation.ts";
 import { seededRandom } from "../../support/virtual-clock.ts";
 

@@ -65,7 +65,7 @@ describe.concurrent("beside a CA that misbehaves", () => {
     { mode: { kind: "refuse", status: "UNAVAILABLE" }, why: /refused on demand/ },
     { mode: { kind: "hang" }, why: /no answer within 500 ms/ },
     { mode: { kind: "garbage" }, why: /not an IstioCertificateResponse/ },
-    { mode: { kind: "garbage-pem" }, why: /there is no certificate in it/ },
+    { mode: { kind: "garbage-pem" }, why: /it has no certificate/ },
     { mode: { kind: "empty-chain" }, why: /invalid empty CertChain/ },
     { mode: { kind: "wrong-key" }, why: /for another key/ },
     { mode: { kind: "wrong-identity" }, why: /names spiffe:\/\/cluster.local\/ns\/other\/sa\/other/ },

@@ -89,7 +89,7 @@ describe("the mesh's trust anchors", () => {
     expect(calls()).toBe(1);
   });
 
-  test("B9: they are merged, sorted, without duplicates; what cannot be read is told", async () => {
+  test("B9: they are merged, sorted, without duplicates; what cannot be read is reported", async () => {
     const { pod, ca } = setUp({ extraRootsPem: [b.rootPem] });
     await using _pod = pod;
     const bundles = pod.collect("ROOTCA");
@@ -102,14 +102,14 @@ describe("the mesh's trust anchors", () => {
       },
       { withinMs: 1_000 },
     );
-    expect(pod.records.find((record) => record.message === "trust anchors of the mesh")?.fields).toEqual({
+    expect(pod.records.find((record) => record.message === "mesh trust anchors updated")?.fields).toEqual({
       given: 4,
       readable: 3,
     });
   });
 });
 
-describe("a CA that refuses for good", () => {
+describe("a CA that rejects every request", () => {
   test("ends the agent after the set time, when there is no certificate", async () => {
     const { pod, pass } = setUp({ refuse: true });
     await using _pod = pod;
@@ -131,7 +131,7 @@ describe("a CA that refuses for good", () => {
   });
 });
 
-test("a change of what made a try fail, such as a token's file, ends the wait for the next", async () => {
+test("a change of what made an attempt fail, such as a token's file, ends the wait for the next", async () => {
   const { pod, signer, clock, calls } = setUp({ refuse: true });
   await using _pod = pod;
   await untilOutcome(pod);
@@ -148,27 +148,27 @@ test("a change of what made a try fail, such as a token's file, ends the wait fo
   expect(clock.monotonicMs()).toBeLessThan(1_400);
 });
 
-test("alarms come once for each mark, only when the renewal is overdue", async () => {
+test("a remaining lifetime is reported once for each threshold, only when the renewal is overdue", async () => {
   const { pod, pass, signer } = setUp();
   await using _pod = pod;
   await untilOutcome(pod);
   await pass(29 * minuteMs);
-  const alarms = (): readonly unknown[] =>
+  const reports = (): readonly unknown[] =>
     pod.records
-      .filter((record) => record.message.startsWith("the certificate is running out"))
+      .filter((record) => record.message.startsWith("certificate is about to expire"))
       .map((record) => [record.level, record.fields["percentLeft"]]);
-  expect(alarms()).toEqual([]);
+  expect(reports()).toEqual([]);
   signer.refuse = true;
   await pass(30 * minuteMs);
-  expect(alarms()).toEqual([
+  expect(reports()).toEqual([
     ["warn", 50],
     ["error", 25],
     ["error", 10],
   ]);
-  expect(pod.store.status().lifeAlarmPercent).toBe(10);
+  expect(pod.store.status().remainingLifetimePercent).toBe(10);
 });
 
-test("R28: without a namespace or an account nothing is asked for, and readiness says what to set", async () => {
+test("R28: without a namespace or an account nothing is requested, and readiness says what to set", async () => {
   const asked: unknown[] = [];
   const signer = signerOf((request) => Promise.reject(new Error(`asked ${String(asked.push(request))}`)));
   const identity = { trustDomain: "cluster.local", namespace: "demo", serviceAccount: "" };

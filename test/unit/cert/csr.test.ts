@@ -4,8 +4,9 @@ import { createPublicKey } from "node:crypto";
 import forge from "node-forge";
 import { describe, expect, test } from "vitest";
 import { readRequest } from "../../../src/ca/embedded/certificates.ts";
-import type { KeyAlgorithm } from "../../../src/cert/cert-config.ts";
-import { createKeyAndRequest, KeyAlgorithmError, renderPrivateKey } from "../../../src/cert/csr.ts";
+import type { KeyAlgorithm } from "../../../src/cert/types.ts";
+import { createKeyAndRequest, renderPrivateKey } from "../../../src/cert/csr.ts";
+import { KeyAlgorithmError } from "../../../src/cert/errors.ts";
 
 const spiffeId = "spiffe://cluster.local/ns/demo/sa/web";
 const algorithms: readonly [string, KeyAlgorithm, string][] = [

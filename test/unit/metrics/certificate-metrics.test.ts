@@ -19,7 +19,7 @@ const status: CertStatus = {
   lastError: undefined,
   lastSuccessMs: 1_500,
   clockSkewMs: 250,
-  lifeAlarmPercent: 25,
+  remainingLifetimePercent: 25,
 };
 
 test("the certificate's times are exposed by resource and source", () => {

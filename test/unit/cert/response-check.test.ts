@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 import { describe, expect, test } from "vitest";
-import { AnswerError, type AnswerProblem, checkAnswer } from "../../../src/cert/answer.ts";
+import { ResponseError, type ResponseProblem } from "../../../src/cert/errors.ts";
+import { checkResponse } from "../../../src/cert/response-check.ts";
 import type { SignedChain } from "../../../src/model/signing.ts";
 import { newKey, publicKeyOf, testAuthority, testSpiffeId } from "../../support/test-authority.ts";
 
@@ -13,23 +14,30 @@ const other = testAuthority("root B", nowMs);
 const expected = { privateKey, spiffeId: testSpiffeId, nowMs, maxSkewMs: minuteMs };
 const good = ca.issue({ publicKey }, nowMs);
 
-function problemOf(answer: SignedChain): AnswerProblem | undefined {
+function problemOf(response: SignedChain): ResponseProblem | undefined {
   try {
-    checkAnswer(answer, expected);
+    checkResponse(response, expected);
     return undefined;
   } catch (error) {
-    expect(error).toBeInstanceOf(AnswerError);
-    return error instanceof AnswerError ? error.problem : undefined;
+    expect(error).toBeInstanceOf(ResponseError);
+    return error instanceof ResponseError ? error.failure : undefined;
   }
 }
 
-describe("a CA's answer", () => {
-  test("that is good is taken apart", () => {
-    const checked = checkAnswer({ chainPem: good, rootsPem: ca.rootPem }, expected);
+describe("a CA's response", () => {
+  test("that is good is split into its parts", () => {
+    const checked = checkResponse({ chainPem: good, rootsPem: ca.rootPem }, expected);
     expect(checked.leaf.pem).toBe(good);
     expect(checked.chain.map((one) => one.pem)).toEqual([good]);
     expect(checked.anchor.pem).toBe(ca.rootPem);
     expect(checked.leaf.notAfterMs).toBe(nowMs + 60 * minuteMs);
+  });
+
+  test("brings the roots of other CAs, but is not verified against them", () => {
+    const stranger = other.issue({ publicKey }, nowMs);
+    const both = checkResponse({ chainPem: good, rootsPem: ca.rootPem, otherRootsPem: other.rootPem }, expected);
+    expect(both.roots.map((root) => root.pem)).toEqual([ca.rootPem, other.rootPem]);
+    expect(problemOf({ chainPem: stranger, rootsPem: ca.rootPem, otherRootsPem: other.rootPem })).toBe("untrusted");
   });
 
   test("keeps intermediates and drops roots from the chain", () => {
@@ -40,13 +48,13 @@ describe("a CA's answer", () => {
     );
     const leaf = between.issue({ publicKey }, nowMs);
     const chainPem = leaf + betweenPem + ca.rootPem;
-    const checked = checkAnswer({ chainPem, rootsPem: other.rootPem + ca.rootPem }, expected);
+    const checked = checkResponse({ chainPem, rootsPem: other.rootPem + ca.rootPem }, expected);
     expect(checked.chain.map((one) => one.pem)).toEqual([leaf, betweenPem]);
     expect(problemOf({ chainPem: leaf, rootsPem: ca.rootPem })).toBe("untrusted");
   });
 
   const rootsPem = ca.rootPem;
-  test.each<[string, SignedChain, AnswerProblem]>([
+  test.each<[string, SignedChain, ResponseProblem]>([
     ["without a certificate", { chainPem: "", rootsPem }, "malformed"],
     ["without a root", { chainPem: good, rootsPem: "" }, "malformed"],
     ["with text that is no PEM", { chainPem: "nonsense", rootsPem }, "malformed"],
@@ -114,8 +122,8 @@ describe("a CA's answer", () => {
 
   test("says plainly what is wrong", () => {
     const chainPem = ca.issue({ publicKey, uris: ["spiffe://cluster.local/ns/demo/sa/api"] }, nowMs);
-    expect(() => checkAnswer({ chainPem, rootsPem }, expected)).toThrow(
-      "the certificate names spiffe://cluster.local/ns/demo/sa/api, but spiffe://cluster.local/ns/demo/sa/web was asked for",
+    expect(() => checkResponse({ chainPem, rootsPem }, expected)).toThrow(
+      "the certificate names spiffe://cluster.local/ns/demo/sa/api, but the request named spiffe://cluster.local/ns/demo/sa/web",
     );
   });
 });

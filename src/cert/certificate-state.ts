@@ -1,23 +1,32 @@
 // SPDX-License-Identifier: Apache-2.0
 import { describeError } from "../lib/errors.ts";
 import type { WorkloadCertificate } from "../model/secret.ts";
-import type { ReadCertificate } from "./answer.ts";
-import type { CertDeps, CertStatus } from "./cert-store-face.ts";
 import { HeldIdentities } from "./held-identities.ts";
-import { lifeAlarm } from "./life-alarm.ts";
+import type { ReadCertificate } from "./response-check.ts";
+import type { CertDeps, CertStatus } from "./types.ts";
 
-/** A certificate that was found good, with the roots that came with it. */
-export interface Offer {
+/** A certificate that passed its checks, with the roots that came with it. */
+export interface CheckedIdentity {
   readonly certificate: WorkloadCertificate;
   readonly roots: readonly ReadCertificate[];
   /** How long roots that are no longer among them stay trusted. */
   readonly keepRootsMs: number;
-  /** When it came here first; now, unless it outlived a restart. */
+  /** When it was received: now, unless it was restored after a restart. */
   readonly acceptedMs: number;
 }
 
-/** All that is known about the workload's identity; the loops that get certificates write into it. */
-export class IdentityBook {
+/** Thresholds of the remaining lifetime at which a certificate without a successor is reported, in percent. */
+const thresholdsPercent = [10, 25, 50] as const;
+/** Below this, the report is an error. */
+const errorPercent = 25;
+/** How late an attempt may be before it counts as overdue. */
+const overdueMs = 1_000;
+
+/**
+ * The state of the workload's certificate: what is held, how attempts went, and what is missing for readiness. The
+ * renewer, the provider and the cache write to it. `accept` is the only way for a certificate to be served.
+ */
+export class CertificateState {
   readonly held = new HeldIdentities();
   readonly #deps: CertDeps;
   readonly #spiffeId: string;
@@ -29,9 +38,9 @@ export class IdentityBook {
   #lastSuccessMs: number | undefined;
   #skewMs = 0;
   #dueMs: number | undefined;
-  /** What the readiness hold was told last; undefined for released. At first it was told nothing. */
-  #lastDetail: string | undefined = "";
-  #alarmed: { readonly serial: string; readonly percent: number } | undefined;
+  /** What the readiness hold says now; undefined when it is released. Differs from any detail at first. */
+  #pendingDetail: string | undefined = "";
+  #reported: { readonly serial: string; readonly percent: number } | undefined;
 
   constructor(spiffeId: string, source: string, deps: CertDeps) {
     this.#spiffeId = spiffeId;
@@ -39,6 +48,7 @@ export class IdentityBook {
     this.#deps = deps;
   }
 
+  /** Failures in a row. */
   get failures(): number {
     return this.#failures;
   }
@@ -47,26 +57,25 @@ export class IdentityBook {
     return this.held.isValid(this.#deps.clock.now());
   }
 
-  /** Told when the next try is due, for the status and for alarms. */
-  planned(dueMs: number): void {
+  /** The next attempt is due then. */
+  schedule(dueMs: number): void {
     this.#dueMs = dueMs;
   }
 
-  /** What went wrong before the clock was set says nothing about now. */
+  /** After a change of the clock, earlier failures no longer delay the next attempt. */
   forgetFailures(): void {
     this.#failures = 0;
   }
 
-  tryBegins(): void {
+  attemptStarted(): void {
     this.#attempts++;
   }
 
-  /** A try failed, or a source complains. What is in use stays in use. */
+  /** An attempt failed, or the provider reported a problem. The certificate in use stays in use. */
   failed(error: unknown, message: string, facts: Readonly<Record<string, unknown>>): void {
     this.#failures++;
     this.#lastError = describeError(error);
-    const { log } = this.#deps;
-    log.warn(message, {
+    this.#deps.log.warn(message, {
       ...facts,
       error: this.#lastError,
       failuresInARow: this.#failures,
@@ -75,8 +84,8 @@ export class IdentityBook {
     this.refresh();
   }
 
-  /** Trusts the offer's roots, then serves its certificate as soon as it is valid. */
-  accept({ certificate, roots, keepRootsMs, acceptedMs }: Offer): void {
+  /** Trusts the roots at once, and serves the certificate as soon as it is valid. */
+  accept({ certificate, roots, keepRootsMs, acceptedMs }: CheckedIdentity): void {
     const { clock, log } = this.#deps;
     const nowMs = clock.now();
     const attempts = this.#failures + 1;
@@ -88,7 +97,7 @@ export class IdentityBook {
     this.#lastSuccessMs = acceptedMs;
     this.#skewMs = Math.max(0, certificate.notBeforeMs - nowMs);
     this.refresh();
-    log.info(this.#issued === 1 ? "certificate issued" : "certificate rotated", {
+    log.info(this.#issued === 1 ? "certificate issued" : "certificate renewed", {
       spiffeId: certificate.spiffeId,
       serial: certificate.serial,
       notBefore: isoTime(certificate.notBeforeMs),
@@ -98,15 +107,15 @@ export class IdentityBook {
     });
   }
 
-  /** Notices what happens by the passing of time alone: a certificate that begins, one that ends. */
+  /** Applies what changes with time alone: a certificate becomes valid, or expires. */
   refresh(): void {
     const { clock, hold } = this.#deps;
     const nowMs = clock.now();
     this.held.refresh(nowMs);
-    this.#watchLife(nowMs);
-    const detail = this.held.isValid(nowMs) ? undefined : this.#pendingDetail(nowMs);
-    if (detail === this.#lastDetail) return;
-    this.#lastDetail = detail;
+    this.#checkRemainingLifetime(nowMs);
+    const detail = this.held.isValid(nowMs) ? undefined : this.#describePending(nowMs);
+    if (detail === this.#pendingDetail) return;
+    this.#pendingDetail = detail;
     if (detail === undefined) hold.release();
     else hold.set(detail);
   }
@@ -130,21 +139,20 @@ export class IdentityBook {
       lastError: this.#lastError,
       lastSuccessMs: this.#lastSuccessMs,
       clockSkewMs: this.#skewMs,
-      lifeAlarmPercent: this.#alarmed?.serial === certificate?.serial ? this.#alarmed?.percent : undefined,
+      remainingLifetimePercent: this.#reported?.serial === certificate?.serial ? this.#reported?.percent : undefined,
     };
   }
 
-  /** Says once for each mark that the certificate is running out without a successor. */
-  #watchLife(nowMs: number): void {
-    const { log } = this.#deps;
+  /** Reports once for each threshold that the newest certificate is running out without a successor. */
+  #checkRemainingLifetime(nowMs: number): void {
     const certificate = this.held.newest?.certificate;
     if (certificate === undefined) return;
-    const overdue = this.#dueMs === undefined || this.#failures > 0 || nowMs > this.#dueMs + 1_000;
-    const percent = overdue ? lifeAlarm(certificate, nowMs) : undefined;
+    const isOverdue = this.#dueMs === undefined || this.#failures > 0 || nowMs > this.#dueMs + overdueMs;
+    const percent = isOverdue ? remainingLifetimeThreshold(certificate, nowMs) : undefined;
     if (percent === undefined) return;
-    if (this.#alarmed?.serial === certificate.serial && this.#alarmed.percent <= percent) return;
-    this.#alarmed = { serial: certificate.serial, percent };
-    log[percent > 25 ? "warn" : "error"]("the certificate is running out and could not be renewed", {
+    if (this.#reported?.serial === certificate.serial && this.#reported.percent <= percent) return;
+    this.#reported = { serial: certificate.serial, percent };
+    this.#deps.log[percent > errorPercent ? "warn" : "error"]("certificate is about to expire and was not renewed", {
       serial: certificate.serial,
       percentLeft: percent,
       notAfter: isoTime(certificate.notAfterMs),
@@ -152,16 +160,29 @@ export class IdentityBook {
     });
   }
 
-  #pendingDetail(nowMs: number): string {
+  #describePending(nowMs: number): string {
     const { served, newest } = this.held;
-    const waiting =
+    const pending =
       newest !== undefined && newest.certificate.notBeforeMs > nowMs
         ? `the certificate begins at ${isoTime(newest.certificate.notBeforeMs)}`
         : served === undefined
           ? "waiting for the first certificate"
           : `the certificate expired at ${isoTime(served.certificate.notAfterMs)}`;
-    return this.#lastError === undefined ? waiting : `${waiting}; last try: ${this.#lastError}`;
+    return this.#lastError === undefined ? pending : `${pending}; last attempt: ${this.#lastError}`;
   }
+}
+
+/**
+ * The lowest threshold that a certificate's remaining lifetime is at or below, in percent of the whole lifetime;
+ * undefined above all of them.
+ * @param nowMs wall clock
+ */
+export function remainingLifetimeThreshold(
+  { notBeforeMs, notAfterMs }: { readonly notBeforeMs: number; readonly notAfterMs: number },
+  nowMs: number,
+): number | undefined {
+  const leftPercent = (100 * (notAfterMs - nowMs)) / Math.max(1, notAfterMs - notBeforeMs);
+  return thresholdsPercent.find((threshold) => leftPercent <= threshold);
 }
 
 function isoTime(ms: number): string {

@@ -1,0 +1,86 @@
+// SPDX-License-Identifier: Apache-2.0
+import type { ProvidedIdentity } from "../model/provided-identity.ts";
+import { type FileFollowOptions, followFiles, readTexts } from "./cert-files.ts";
+import type { CertificateState, CheckedIdentity } from "./certificate-state.ts";
+import { ResponseError } from "./errors.ts";
+import { checkPair, maxSkewMs, readRoots } from "./response-check.ts";
+import type { CertDeps, IdentityProvider } from "./types.ts";
+
+export interface MountedIdentityPaths {
+  readonly chainPath: string;
+  readonly keyPath: string;
+  readonly rootsPath: string;
+}
+
+/** Provides the identity in three files that another process renews. A half-written state is followed by a good one. */
+export function createMountedIdentity(paths: MountedIdentityPaths, options: FileFollowOptions): IdentityProvider {
+  return {
+    name: "files",
+    async *watch(signal) {
+      const { chainPath, keyPath, rootsPath } = paths;
+      const files = { paths: [chainPath, keyPath, rootsPath], read: readTexts, parse: identityOf };
+      for await (const read of followFiles(files, options, signal)) {
+        if ("value" in read) yield { kind: "identity", identity: read.value };
+        else yield { kind: "problem", error: read.error };
+      }
+    },
+  };
+}
+
+function identityOf([chainPem = "", keyPem = "", rootsPem = ""]: readonly string[]): ProvidedIdentity {
+  return { chainPem, keyPem, rootsPem };
+}
+
+/** Serves what a provider provides, until the signal aborts. An unusable identity is reported; the last good one stays. */
+export async function serveProvidedIdentity(
+  provider: IdentityProvider,
+  state: CertificateState,
+  deps: CertDeps,
+  signal: AbortSignal,
+): Promise<void> {
+  for await (const event of provider.watch(signal)) {
+    if (signal.aborted) return;
+    state.attemptStarted();
+    try {
+      if (event.kind === "problem") throw event.error;
+      acceptProvided(event.identity, state, deps.clock.now());
+      deps.metrics.signed("ok", 0);
+    } catch (error) {
+      deps.metrics.signed("unusable", 0);
+      state.failed(error, "provided identity rejected; keeping the previous one", { source: provider.name });
+    }
+  }
+}
+
+/** An identity that is served already only brings its roots. */
+function acceptProvided(identity: ProvidedIdentity, state: CertificateState, nowMs: number): void {
+  const checked = checkProvided(identity, nowMs);
+  const { chainPem, keyPem } = checked.certificate;
+  const newest = state.held.newest?.certificate;
+  if (newest?.chainPem !== chainPem || newest.keyPem !== keyPem) {
+    state.accept(checked);
+    return;
+  }
+  state.held.trust(checked.roots, 0, nowMs);
+  state.refresh();
+}
+
+/**
+ * Checks what a provider may have got wrong: the identity can be parsed, is a pair, and is valid now. The provider alone
+ * decides which roots are trusted; a root that it drops is dropped at once.
+ * @throws ResponseError
+ */
+export function checkProvided({ chainPem, keyPem, rootsPem }: ProvidedIdentity, nowMs: number): CheckedIdentity {
+  const { leaf, spiffeId } = checkPair(chainPem, keyPem);
+  const { notBeforeMs, notAfterMs } = leaf;
+  if (notAfterMs <= nowMs) {
+    throw new ResponseError("expired", `the certificate expired at ${new Date(notAfterMs).toISOString()}`);
+  }
+  if (notBeforeMs > nowMs + maxSkewMs) {
+    throw new ResponseError("not-yet-valid", `the certificate begins at ${new Date(notBeforeMs).toISOString()}`);
+  }
+  const roots = readRoots(rootsPem);
+  if (roots.length === 0) throw new ResponseError("malformed", "it has no root certificate that can be parsed");
+  const certificate = { chainPem, keyPem, spiffeId, serial: leaf.x509.serialNumber, notBeforeMs, notAfterMs };
+  return { certificate, roots, keepRootsMs: 0, acceptedMs: nowMs };
+}

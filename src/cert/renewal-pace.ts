@@ -1,0 +1,148 @@
+// SPDX-License-Identifier: Apache-2.0
+import type { Clock } from "../lib/async/clock.ts";
+import type { RotationPolicy } from "./types.ts";
+
+// When the CA is called: the time of a renewal, the delay after a failure, the limit of attempts, and hedged calls.
+
+export interface Validity {
+  /** When the certificate was accepted, or its notBefore where that is later. */
+  readonly startMs: number;
+  readonly notAfterMs: number;
+}
+
+/** The earliest moment of the first renewal, as a share of the plain delay. */
+const earliestFirstShare = 0.1;
+/** The least time between two attempts: at most one a second, as the CA counts them too. */
+const minGapMs = 1_050;
+/** At most so many attempts in a window, whatever their outcome. */
+const maxInWindow = 10;
+const windowMs = 61_000;
+/** Without a valid certificate, so many attempts follow each other within `urgentMaxMs`: two seconds with the call. */
+const urgentAttempts = 8;
+const urgentMaxMs = 1_800;
+const urgentCeilingMs = 10_000;
+const patientFirstMs = 4_000;
+const patientCeilingMs = 60_000;
+/** While connections are probed: slow enough to leave attempts for the moment when the CA is back. */
+const probedFloorMs = 10_000;
+const probedJitterMs = 5_000;
+/** When, after the first call of an attempt, the same call is made again. */
+const hedgeAfterMs = [2_000, 4_000, 7_000];
+
+/**
+ * The delay before a certificate is renewed. The share of its lifetime that is left then is random around the policy's
+ * ratio, so that a fleet that started together does not renew together.
+ * @param nowMs milliseconds since the epoch
+ * @param random uniform in [0, 1)
+ * @returns milliseconds; at least the policy's floor, and at most until the certificate's expiry plus the floor
+ * Source: the meaning of `SECRET_GRACE_PERIOD_RATIO` and its jitter as observed with Istio 1.31; the floor is our own
+ */
+export function rotationDelayMs(validity: Validity, policy: RotationPolicy, nowMs: number, random: number): number {
+  const shift = (2 * random - 1) * policy.gracePeriodRatioJitter;
+  const ratioLeft = Math.min(1, Math.max(0, policy.gracePeriodRatio + shift));
+  const lifetimeMs = Math.max(0, validity.notAfterMs - validity.startMs);
+  const plainMs = validity.notAfterMs - ratioLeft * lifetimeMs - nowMs;
+  const jitterMs = Math.abs(shift) * lifetimeMs;
+  const spreadMs = (2 * random - 1) * Math.max(0, policy.leastSpread * plainMs - jitterMs);
+  return Math.max(policy.floorMs, plainMs + spreadMs);
+}
+
+/**
+ * As `rotationDelayMs`, for the first certificate after a start: spread over nearly the whole plain delay, because
+ * workloads start together far more often than they renew together. Never later than the plain delay, so that the
+ * certificate is at no risk. A jitter set by the operator is kept.
+ */
+export function firstRotationDelayMs(
+  validity: Validity,
+  policy: RotationPolicy,
+  nowMs: number,
+  random: number,
+): number {
+  if (policy.leastSpread === 0) return rotationDelayMs(validity, policy, nowMs, random);
+  const plain = { ...policy, gracePeriodRatioJitter: 0, leastSpread: 0, floorMs: 0 };
+  const share = earliestFirstShare + (1 - earliestFirstShare) * random;
+  return Math.max(policy.floorMs, share * rotationDelayMs(validity, plain, nowMs, 0.5));
+}
+
+export interface FailedAttempts {
+  /** Failures in a row, at least 1. */
+  readonly failures: number;
+  /** There is no valid certificate: at the start, or after one expired. */
+  readonly urgent: boolean;
+  /** Connections to the CA are probed meanwhile, so attempts need not find out that it is back. */
+  readonly probed: boolean;
+  /** What the CA requested; 0 for nothing. */
+  readonly retryAfterMs: number;
+  /** Uniform in [0, 1). */
+  readonly random: number;
+}
+
+/**
+ * The delay after a failed attempt, with full jitter above the least gap, or above what the CA requested.
+ * @returns milliseconds: one to two seconds for the first attempts without a valid certificate, up to 10 s later; up to a
+ * minute with a valid one
+ */
+export function retryDelayMs({ failures, urgent, probed, retryAfterMs, random }: FailedAttempts): number {
+  if (probed) return Math.max(probedFloorMs, retryAfterMs) + random * probedJitterMs;
+  return Math.max(minGapMs, retryAfterMs) + random * (retryCeilingMs(failures, urgent) - minGapMs);
+}
+
+function retryCeilingMs(failures: number, urgent: boolean): number {
+  if (urgent && failures <= urgentAttempts) return urgentMaxMs;
+  const doublings = Math.min(urgent ? failures - urgentAttempts : failures, 16);
+  return Math.min(urgent ? urgentCeilingMs : patientCeilingMs, patientFirstMs * 2 ** (doublings - 1));
+}
+
+/** Limits the attempts, so that no fault makes them a hot loop. Times are of the monotonic clock. */
+export class AttemptLimit {
+  #startsMs: readonly number[] = [];
+
+  begin(nowMs: number): void {
+    this.#startsMs = [...this.#startsMs, nowMs].slice(-maxInWindow);
+  }
+
+  /** The earliest time of the next attempt; may be in the past. */
+  get earliestMs(): number {
+    const last = this.#startsMs.at(-1) ?? Number.NEGATIVE_INFINITY;
+    const first = this.#startsMs.length < maxInWindow ? undefined : this.#startsMs[0];
+    return Math.max(last + minGapMs, first === undefined ? Number.NEGATIVE_INFINITY : first + windowMs);
+  }
+}
+
+/**
+ * Makes the same call again while the calls before it are pending, and takes the first success: a CA that hung and
+ * recovered responds to a new call at once, and perhaps never to an old one.
+ * @param call its signal aborts when another call has succeeded
+ * @throws the first call's error, when all calls have failed
+ */
+export async function callHedged<T>(
+  call: (signal: AbortSignal) => Promise<T>,
+  clock: Clock,
+  signal: AbortSignal,
+): Promise<T> {
+  const done = new AbortController();
+  const either = AbortSignal.any([signal, done.signal]);
+  const failures: unknown[] = [];
+  let pending = 0;
+  return new Promise<T>((resolve, reject) => {
+    const start = (): void => {
+      pending++;
+      call(either).then(resolve, (error: unknown) => {
+        failures.push(error);
+        // When all have failed, the next call is the next attempt's, after its delay.
+        if (--pending === 0) reject(failures[0] instanceof Error ? failures[0] : new Error("the call failed"));
+      });
+    };
+    start();
+    for (const afterMs of hedgeAfterMs) {
+      clock.delay(afterMs, either).then(
+        () => {
+          if (pending > 0) start();
+        },
+        () => undefined,
+      );
+    }
+  }).finally(() => {
+    done.abort(new Error("another call succeeded first"));
+  });
+}

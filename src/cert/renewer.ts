@@ -1,0 +1,228 @@
+// SPDX-License-Identifier: Apache-2.0
+import { untilWallClock } from "../lib/async/clock.ts";
+import { orAborted } from "../lib/async/tasks.ts";
+import type { ResponseCheck, SignedChain, SigningRequest } from "../model/signing.ts";
+import { checkSpiffeId, formatSpiffeId, type SpiffeId } from "../model/spiffe-id.ts";
+import type { CertificateState } from "./certificate-state.ts";
+import { createKeyAndRequest, type KeyAndRequest, renderPrivateKey } from "./csr.ts";
+import { CaRefusedForGoodError, IdentityIncompleteError, ResponseError } from "./errors.ts";
+import { AttemptLimit, callHedged, firstRotationDelayMs, retryDelayMs, rotationDelayMs } from "./renewal-pace.ts";
+import { type CheckedResponse, checkResponse, maxSkewMs } from "./response-check.ts";
+import type { CertConfig, CertDeps, CertificateSigner } from "./types.ts";
+
+/** The facts about a failed attempt that a signer's error may have. */
+interface SigningFailure {
+  /** The kind of failure, for metrics: a small closed set. */
+  readonly failure: string;
+  /** The least delay before the next attempt, as the CA requested it; 0 for none. */
+  readonly retryAfterMs: number;
+  /** The CA will not sign for this identity: retrying alone does not help. */
+  readonly isPermanent: boolean;
+  /** The status of the call, as its protocol names it; empty when there was none. */
+  readonly statusCode: string;
+  /** No connection was made, so the CA received no request. */
+  readonly isUnconnected: boolean;
+}
+
+/** Obtains certificates from a signer, each in time before the last one expires. */
+export class Renewer {
+  readonly #config: CertConfig;
+  readonly #signer: CertificateSigner;
+  readonly #state: CertificateState;
+  readonly #deps: CertDeps;
+  readonly #spiffeId: string;
+  readonly #limit = new AttemptLimit();
+  /** Kept over failed attempts, so that a CA that is down costs no keys. */
+  #request: KeyAndRequest | undefined;
+  /** One random number for each certificate, so that rescheduling after a clock jump gives the same share of its lifetime. */
+  #random: number;
+  #isFirst = true;
+  /** Since when the CA has rejected every attempt permanently. Monotonic clock. */
+  #rejectedSinceMs: number | undefined;
+
+  constructor(config: CertConfig, signer: CertificateSigner, state: CertificateState, deps: CertDeps) {
+    this.#config = config;
+    this.#signer = signer;
+    this.#state = state;
+    this.#deps = deps;
+    this.#spiffeId = formatSpiffeId(config.identity);
+    this.#random = deps.random();
+  }
+
+  /** Makes an attempt whenever a renewal or a retry is due, until the signal aborts. */
+  async run(signal: AbortSignal): Promise<void> {
+    const { clock, log } = this.#deps;
+    let retryAtMs: number | undefined;
+    /** The last attempt's failure, while a change of its cause may end the wait. */
+    let failed: SigningFailure | undefined;
+    while (!signal.aborted) {
+      const limitMs = clock.now() + this.#limit.earliestMs - clock.monotonicMs();
+      const dueMs = Math.max(retryAtMs ?? this.#renewalDueMs(), limitMs);
+      this.#state.schedule(dueMs);
+      switch (await this.#untilDue(dueMs, failed, signal)) {
+        case "due":
+          failed = await this.#attempt(signal);
+          retryAtMs = failed === undefined ? undefined : clock.now() + this.#retryDelayMs(failed);
+          break;
+        case "jumped":
+          log.info("clock changed or process was suspended; rescheduling renewal", {
+            certificateInUse: this.#state.status().state,
+          });
+          this.#state.forgetFailures();
+          retryAtMs = undefined;
+          break;
+        case "changed":
+          // Once for each failed attempt; the limit still applies.
+          failed = undefined;
+          retryAtMs = clock.now();
+          break;
+      }
+    }
+  }
+
+  /** @param failed the attempt whose cause may change before the time is due */
+  async #untilDue(
+    dueMs: number,
+    failed: SigningFailure | undefined,
+    signal: AbortSignal,
+  ): Promise<"due" | "jumped" | "changed"> {
+    const done = new AbortController();
+    const either = AbortSignal.any([signal, done.signal]);
+    const changes = failed === undefined ? [] : [this.#signer.untilChanged?.(either)];
+    if (failed !== undefined && this.#isProbed(failed)) changes.push(this.#signer.untilReachable?.(either));
+    const changed = changes.map((change) => change?.then(() => "changed" as const)).filter((one) => one !== undefined);
+    try {
+      const due = untilWallClock(this.#deps.clock, dueMs, either);
+      due.catch(() => undefined);
+      return await Promise.race([due, ...changed]);
+    } finally {
+      done.abort();
+      await Promise.allSettled(changed);
+      signal.throwIfAborted();
+    }
+  }
+
+  /** Connections are probed only without a valid certificate, so that a fleet with certificates does not return at once. */
+  #isProbed({ isUnconnected }: SigningFailure): boolean {
+    return isUnconnected && !this.#state.isValid && this.#signer.untilReachable !== undefined;
+  }
+
+  #renewalDueMs(): number {
+    const { newest } = this.#state.held;
+    if (newest === undefined) return Number.NEGATIVE_INFINITY;
+    const { notBeforeMs, notAfterMs } = newest.certificate;
+    const acceptedMs = Math.min(newest.acceptedMs, this.#deps.clock.now());
+    const validity = { startMs: Math.max(notBeforeMs, acceptedMs), notAfterMs };
+    const delayMs = this.#isFirst ? firstRotationDelayMs : rotationDelayMs;
+    return acceptedMs + delayMs(validity, this.#config.rotation, acceptedMs, this.#random);
+  }
+
+  #retryDelayMs(failed: SigningFailure): number {
+    const { retryAfterMs } = failed;
+    const { failures, isValid } = this.#state;
+    const random = this.#deps.random();
+    return retryDelayMs({ failures, urgent: !isValid, probed: this.#isProbed(failed), retryAfterMs, random });
+  }
+
+  /** One attempt. A failure goes to the state and is returned; only an abort is thrown. */
+  async #attempt(signal: AbortSignal): Promise<SigningFailure | undefined> {
+    const { clock, metrics } = this.#deps;
+    const startMs = clock.monotonicMs();
+    this.#limit.begin(startMs);
+    this.#state.attemptStarted();
+    try {
+      await this.#renew(signal);
+      metrics.signed("ok", clock.monotonicMs() - startMs);
+      this.#rejectedSinceMs = undefined;
+      return undefined;
+    } catch (error) {
+      signal.throwIfAborted();
+      const failed = readFailure(error);
+      metrics.signed(failed.failure, clock.monotonicMs() - startMs, failed.statusCode);
+      if (error instanceof ResponseError) this.#request = undefined;
+      this.#state.failed(error, "certificate request failed; retrying", { failure: failed.failure });
+      this.#exitWhenRejected(failed, error);
+      return failed;
+    }
+  }
+
+  async #renew(signal: AbortSignal): Promise<void> {
+    const { clock, random } = this.#deps;
+    const { identity, key, ttlMs, pkcs8 } = this.#config;
+    const spiffeId = this.#spiffeId;
+    assertComplete(identity);
+    this.#request ??= await orAborted(createKeyAndRequest(key, spiffeId), signal);
+    const { privateKey, csrPem } = this.#request;
+    const check = (response: SignedChain): CheckedResponse =>
+      checkResponse(response, { privateKey, spiffeId, nowMs: clock.now(), maxSkewMs });
+    const current = this.#state.isValid ? this.#state.held.served?.certificate : undefined;
+    const { leaf, chain, roots } = await this.#sign({ csrPem, spiffeId, ttlMs, current }, check, signal);
+    signal.throwIfAborted();
+    this.#request = undefined;
+    this.#random = random();
+    this.#isFirst = this.#state.held.newest === undefined;
+    this.#state.accept({
+      certificate: {
+        chainPem: chain.map((one) => one.pem).join(""),
+        keyPem: renderPrivateKey(privateKey, pkcs8),
+        spiffeId,
+        serial: leaf.x509.serialNumber,
+        notBeforeMs: leaf.notBeforeMs,
+        notAfterMs: leaf.notAfterMs,
+      },
+      roots,
+      keepRootsMs: leaf.notAfterMs - leaf.notBeforeMs,
+      acceptedMs: clock.now(),
+    });
+  }
+
+  /** The first attempt without a valid certificate is hedged: it does not wait for a CA that hangs. */
+  #sign<T>(request: SigningRequest, check: ResponseCheck<T>, signal: AbortSignal): Promise<T> {
+    const isFirstAttempt = this.#state.failures === 0 && !this.#state.isValid;
+    if (!isFirstAttempt || this.#signer.supportsHedging !== true) return this.#signer.sign(request, check, signal);
+    const { clock } = this.#deps;
+    let calls = 0;
+    const call = (either: AbortSignal): Promise<T> => {
+      if (calls++ > 0) this.#limit.begin(clock.monotonicMs());
+      return this.#signer.sign(request, check, either);
+    };
+    return callHedged(call, clock, signal);
+  }
+
+  /** Ends the agent when it has no valid certificate to lose and the CA has rejected it for long enough. */
+  #exitWhenRejected({ isPermanent }: SigningFailure, error: unknown): void {
+    const { clock, fail } = this.#deps;
+    if (!isPermanent || this.#state.isValid) {
+      this.#rejectedSinceMs = undefined;
+      return;
+    }
+    const nowMs = clock.monotonicMs();
+    this.#rejectedSinceMs ??= nowMs;
+    const { refusedExitAfterMs } = this.#config;
+    const rejectedMs = nowMs - this.#rejectedSinceMs;
+    if (refusedExitAfterMs > 0 && rejectedMs >= refusedExitAfterMs) {
+      fail(new CaRefusedForGoodError(this.#spiffeId, rejectedMs, error));
+    }
+  }
+}
+
+/** @throws IdentityIncompleteError for an identity that no peer could verify */
+function assertComplete(identity: SpiffeId): void {
+  try {
+    checkSpiffeId(identity);
+  } catch (cause) {
+    throw new IdentityIncompleteError(cause);
+  }
+}
+
+function readFailure(error: unknown): SigningFailure {
+  const { failure, retryAfterMs, isPermanent, statusCode, isUnconnected }: Partial<Record<string, unknown>> =
+    error instanceof Error ? Object.fromEntries(Object.entries(error)) : {};
+  return {
+    failure: typeof failure === "string" ? failure : "unknown",
+    retryAfterMs: typeof retryAfterMs === "number" ? Math.max(0, retryAfterMs) : 0,
+    isPermanent: isPermanent === true,
+    statusCode: typeof statusCode === "string" ? statusCode : "",
+    isUnconnected: isUnconnected === true,
+  };
+}

@@ -1,0 +1,141 @@
+// SPDX-License-Identifier: Apache-2.0
+import type { Deps } from "../lib/deps.ts";
+import type { ProvidedIdentityEvent } from "../model/provided-identity.ts";
+import type { Secret } from "../model/secret.ts";
+import type { ResponseCheck, SigningRequest } from "../model/signing.ts";
+import type { SpiffeId } from "../model/spiffe-id.ts";
+
+export type KeyAlgorithm =
+  | { readonly kind: "rsa"; readonly bits: number }
+  | { readonly kind: "ec"; readonly curve: "P-256" | "P-384" };
+
+export interface CertConfig {
+  readonly identity: SpiffeId;
+  readonly key: KeyAlgorithm;
+  /** Render the key as PKCS#8 instead of PKCS#1 or SEC1. */
+  readonly pkcs8: boolean;
+  /** The validity to request from the CA. */
+  readonly ttlMs: number;
+  readonly rotation: RotationPolicy;
+  /**
+   * The agent exits when it has no valid certificate and the CA has rejected every attempt with PERMISSION_DENIED for
+   * this long; 0 never exits. `ATTACHE_CA_REFUSED_EXIT_AFTER`, default 10 minutes.
+   */
+  readonly refusedExitAfterMs: number;
+  /**
+   * A directory, best in memory, that keeps the certificate in use over a restart of the agent; undefined keeps nothing.
+   * `ATTACHE_IDENTITY_CACHE`
+   */
+  readonly cacheDirectory: string | undefined;
+  /** Where the identity is also written as files; `OUTPUT_CERTS`. */
+  readonly output: CertOutputConfig | undefined;
+  /** PEM roots to trust as well as those of the certificate's source. */
+  readonly extraRootsPem: readonly string[];
+}
+
+export interface CertOutputConfig {
+  readonly directory: string;
+  /** Mode of the key file. */
+  readonly keyMode: number;
+  /** Mode of the chain and root files. */
+  readonly certificateMode: number;
+}
+
+export interface RotationPolicy {
+  /** Share of the lifetime that is left when the certificate is renewed, 0 to 1. */
+  readonly gracePeriodRatio: number;
+  /** The largest random amount added to or subtracted from the ratio. */
+  readonly gracePeriodRatioJitter: number;
+  /**
+   * The least random part of the delay, as a share of it, however small the jitter is: 0.1 is ±10 %. 0 where the
+   * operator set the jitter.
+   */
+  readonly leastSpread: number;
+  /** The least delay between two renewals, however short the certificate. */
+  readonly floorMs: number;
+}
+
+/** Signs certificates; a client of any kind of CA fits. One call is one attempt: retrying is the renewer's task. */
+export interface CertificateSigner {
+  /**
+   * Has a request signed.
+   * @returns what `check` returns for the CA's response
+   * @throws what `check` throws, or any error; the facts of a `CaError` are read from it where it has them
+   */
+  sign<T>(request: SigningRequest, check: ResponseCheck<T>, signal: AbortSignal): Promise<T>;
+  /** Resolves when the cause of a failure may be gone, such as a replaced token file, or on abort. */
+  untilChanged?(signal: AbortSignal): Promise<void>;
+  /**
+   * Resolves when the signer accepts connections again, or on abort; called after a failure to connect. It must cost
+   * the signer no more than a connection.
+   */
+  untilReachable?(signal: AbortSignal): Promise<void>;
+  /** Whether the same request may be sent again while the first is pending: the signer keeps nothing of either. */
+  readonly supportsHedging?: boolean;
+}
+
+/** Provides whole identities, key included, and renews them itself: mounted files, a SPIFFE agent. */
+export interface IdentityProvider {
+  /** For the status and the log. */
+  readonly name: string;
+  /** Yields each identity and each problem; during a problem the last good identity stays in use. */
+  watch(signal: AbortSignal): AsyncIterable<ProvidedIdentityEvent>;
+}
+
+export interface CertDeps extends Deps {
+  readonly hold: IdentityHold;
+  readonly metrics: CertMetrics;
+}
+
+/** Keeps the workload from being ready while it has no valid certificate. */
+export interface IdentityHold {
+  set(detail: string): void;
+  release(): void;
+}
+
+/** Must not throw. */
+export interface CertMetrics {
+  /**
+   * An attempt ended.
+   * @param outcome "ok", or the kind of failure: a small closed set
+   * @param statusCode the status of the call, where there was one
+   */
+  signed(outcome: string, durationMs: number, statusCode?: string): void;
+}
+
+/** The workload's identity as it changes. Disposing ends renewal; what was handed out stays valid. */
+export interface CertStore extends AsyncDisposable {
+  /** Yields the current secret as soon as there is one, then every other one, until the signal aborts. */
+  watch(name: "default" | "ROOTCA", signal: AbortSignal): AsyncIterable<Secret>;
+  status(): CertStatus;
+  /** Replaces the trust anchors that the mesh's control plane distributes; unreadable ones are skipped. */
+  setMeshAnchors(pems: readonly string[]): void;
+}
+
+/** A snapshot for status pages and metrics. Times are milliseconds since the epoch. */
+export interface CertStatus {
+  readonly state: "none" | "valid" | "expired";
+  /** Where certificates come from: "ca", or the provider's name. */
+  readonly source: string;
+  readonly spiffeId: string;
+  /** Of the certificate in use; undefined before the first. */
+  readonly serial: string | undefined;
+  readonly notBeforeMs: number | undefined;
+  readonly notAfterMs: number | undefined;
+  /** When the next attempt is due. */
+  readonly rotationDueMs: number | undefined;
+  readonly rootsFirstExpiryMs: number | undefined;
+  /** When a new root was received last. */
+  readonly rootsSinceMs: number | undefined;
+  readonly attempts: number;
+  /** Certificates accepted so far. */
+  readonly issued: number;
+  readonly failuresInARow: number;
+  /** Why the last attempt failed; undefined after a success. */
+  readonly lastError: string | undefined;
+  readonly lastSuccessMs: number | undefined;
+  /** How far in the future the last certificate began: this machine's clock is behind by as much. */
+  readonly clockSkewMs: number;
+  /** The remaining lifetime threshold that the certificate passed without renewal, in percent: 50, 25 or 10. */
+  readonly remainingLifetimePercent: number | undefined;
+}
