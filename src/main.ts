@@ -20,11 +20,10 @@ void runCli({
     writeAllSync(2, text);
   },
   ...signals,
-}).then(
-  (code) => {
-    process.exitCode = code;
-  },
-  () => {
-    process.exitCode = exitCode.internal;
-  },
-);
+})
+  .catch(() => exitCode.internal)
+  .then((code) => {
+    // The command has closed what it opened and written its output. A name lookup of the system that has not returned
+    // would keep process 1 alive until the kubelet kills it.
+    process.exit(code);
+  });

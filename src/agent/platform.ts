@@ -2,33 +2,64 @@
 import type { AgentConfig } from "../config/agent-config.ts";
 import { deadline } from "../lib/async/clock.ts";
 import type { Deps } from "../lib/deps.ts";
-import { withPlatform } from "./with-platform.ts";
+import { isJsonObject, type JsonObject } from "../lib/json.ts";
+import type { NodeIdentity } from "../model/node.ts";
+import type { PlatformFacts } from "../platform/index.ts";
 
 type PlatformDeps = Pick<Deps, "clock" | "log">;
 
-/**
- * The configuration with what the cloud tells about the machine, where the node's locality depends on it; waits only
- * then, and not longer than the configuration says.
- */
+/** Adds the locality from the cloud's metadata server to the configuration. Waits for `platform.waitMs` at most. */
 export async function awaitPlatform(config: AgentConfig, deps: PlatformDeps, stop: AbortSignal): Promise<AgentConfig> {
-  if (!config.platform.localityNeeded) return config;
   using limit = deadline(deps.clock, config.platform.waitMs, stop);
   const { lookUpPlatform } = await import("../platform/index.ts");
   const facts = await lookUpPlatform(config.platform, deps, limit.signal);
-  if (facts === undefined) {
-    deps.log.warn("the platform has not told the locality in time; Envoy starts without it", {
-      platform: config.platform.kind,
-      waitedMs: config.platform.waitMs,
-    });
-    return config;
-  }
-  return withPlatform(config, facts);
+  if (facts !== undefined) return withPlatform(config, facts);
+  deps.log.warn("no locality from the platform in time; Envoy starts without it", {
+    platform: config.platform.kind,
+    waitedMs: config.platform.waitMs,
+  });
+  return config;
 }
 
-/** Asks in the background, for the log, where nothing waits for the answer. */
-export async function tellPlatform({ platform }: AgentConfig, deps: PlatformDeps, stop: AbortSignal): Promise<void> {
+/** Logs what the cloud's metadata server knows about the machine, where Envoy's start does not depend on it. */
+export async function logPlatform({ platform }: AgentConfig, deps: PlatformDeps, stop: AbortSignal): Promise<void> {
   if (platform.kind === "none" || platform.localityNeeded) return;
   const { lookUpPlatform } = await import("../platform/index.ts");
   const facts = await lookUpPlatform(platform, deps, stop);
-  if (facts !== undefined) deps.log.info("the platform is known", { ...facts.metadata });
+  if (facts !== undefined) deps.log.info("platform detected", { ...facts.metadata });
+}
+
+/** The configuration with the platform's metadata in its node. A locality that is set already stays. */
+export function withPlatform(config: AgentConfig, facts: PlatformFacts): AgentConfig {
+  const node = nodeWithPlatform(config.node, facts);
+  const { bootstrap, grpcBootstrap } = config;
+  return {
+    ...config,
+    node,
+    bootstrap: bootstrap.kind === "generated" ? { ...bootstrap, config: { ...bootstrap.config, node } } : bootstrap,
+    grpcBootstrap:
+      grpcBootstrap === undefined
+        ? undefined
+        : { ...grpcBootstrap, document: documentWithNode(grpcBootstrap.document, node) },
+  };
+}
+
+function nodeWithPlatform(node: NodeIdentity, { metadata, locality }: PlatformFacts): NodeIdentity {
+  const known = node.locality.region !== "" || node.locality.zone !== "";
+  const platform: JsonObject = Object.keys(metadata).length === 0 ? {} : { PLATFORM_METADATA: metadata };
+  return {
+    ...node,
+    locality: known ? node.locality : locality,
+    metadata: { ...node.metadata, ...platform },
+    typedMetadata: { ...node.typedMetadata, ...platform },
+  };
+}
+
+function documentWithNode(document: JsonObject, node: NodeIdentity): JsonObject {
+  const { node: shown } = document;
+  if (shown === undefined || !isJsonObject(shown)) return document;
+  const { region, zone, subZone } = node.locality;
+  const locality = Object.entries({ region, zone, sub_zone: subZone }).filter(([, text]) => text !== "");
+  const metadata: JsonObject = { ...node.typedMetadata, GENERATOR: "grpc" };
+  return { ...document, node: { ...shown, metadata, locality: Object.fromEntries(locality) } };
 }

@@ -1,17 +1,20 @@
 // SPDX-License-Identifier: Apache-2.0
 import { ConfigError } from "../config/config-error.ts";
-import { describeError, exitCodeOf } from "../lib/errors.ts";
-import type { CommandContext } from "./command.ts";
-import { commandNames, findCommand } from "./command-table.ts";
 import { globalFlags } from "../config/sources/flags.ts";
+import { systemClock } from "../lib/async/clock.ts";
+import { AgentError, describeError, exitCodeOf } from "../lib/errors.ts";
+import { exitCode } from "../lib/exit-code.ts";
 import { parseFlags } from "../lib/flags.ts";
+import { renderLogTime } from "../lib/log/log-line.ts";
+import type { CommandContext } from "./command.ts";
+import { commandTable } from "./command-table.ts";
 
-/** What the process hands in: the words after the program, and the rest of a command's context. */
-export type CliInput = Omit<CommandContext, "args" | "programName"> & { readonly argv: readonly string[] };
+/** What the process passes in: the arguments after the program, and the rest of a command's context. */
+export type CliInput = Omit<CommandContext, "args" | "programName" | "commands"> & { readonly argv: readonly string[] };
 
 /**
- * What the launcher tells: the name under which it was called, which variables are its own, and those that its shell
- * does not hand on.
+ * Variables that the launcher sets: the name that it was called by, the names of the variables that it added, and
+ * those that its shell cannot pass on.
  */
 const launcherVariables = {
   programName: "ATTACHE_PROGRAM_NAME",
@@ -21,37 +24,50 @@ const launcherVariables = {
 
 /**
  * Runs one command.
- * @returns the exit code of the process; what went wrong has been said on the error output, once, on one line
+ * @returns the exit code of the process. An error has been printed on standard error, once, on one line.
  */
 export async function runCli(input: CliInput): Promise<number> {
   const { argv, ...context } = input;
   const { programName, env } = withoutLauncher(context.env);
   const [name, args] = chooseCommand(argv);
+  const asJson = parseFlags(argv, globalFlags).values.log_as_json;
+  const printError = (error: unknown): void => {
+    input.printError(renderError(error, asJson));
+  };
+  input.onFault(printError);
   try {
-    const command = await findCommand(name);
+    const command = await commandTable.find(name);
     if (command === undefined) throw new Error(`the command ${name} is missing`);
-    return await command.run({ ...context, env, args, programName });
+    const code = await command.run({ ...context, env, args, programName, commands: commandTable });
+    const fault = input.fault();
+    return code === exitCode.ok && fault !== undefined ? exitCodeOf(fault) : code;
   } catch (error) {
-    input.printError(renderError(error));
+    printError(error);
     return exitCodeOf(error);
   }
 }
 
-/** One line; of a configuration, one for each thing that is wrong. */
-function renderError(error: unknown): string {
-  if (!(error instanceof ConfigError)) return `Error: ${describeError(error)}\n`;
-  return error.problems.map(({ source, message }) => `Error: configuration: ${source}: ${message}\n`).join("");
+/** One line; of an invalid configuration, one line for each problem. With `--log_as_json`, in the form of the log. */
+function renderError(error: unknown, asJson: boolean): string {
+  const messages =
+    error instanceof ConfigError
+      ? error.problems.map(({ source, message }) => `configuration: ${source}: ${message}`)
+      : [describeError(error)];
+  if (!asJson) return messages.map((message) => `Error: ${message}\n`).join("");
+  const time = renderLogTime(systemClock.now());
+  const facts = { ...(error instanceof AgentError ? { errorCode: error.code } : {}), exitCode: exitCodeOf(error) };
+  return messages.map((msg) => `${JSON.stringify({ level: "error", time, msg, ...facts })}\n`).join("");
 }
 
 /**
- * The command and its words; flags of every command may stand before it. Without a command, or where help is asked
- * for, it is `help`, which also answers for names that do not exist.
+ * The command's name and its arguments. Flags of every command may precede the name. Without a name, with `--help` and
+ * for an unknown name it is `help`.
  */
 function chooseCommand(argv: readonly string[]): [string, readonly string[]] {
   const [first, ...rest] = argv;
   if (first === "--version" || first === "-v") return ["version", rest];
   if (first?.startsWith("-") === true) {
-    const command = argv.findIndex((word) => commandNames.includes(word));
+    const command = argv.findIndex((word) => commandTable.names.includes(word));
     const before = parseFlags(argv.slice(0, Math.max(command, 0)), globalFlags);
     const name = argv[command];
     const global = before.unknown.length + before.problems.length + before.positionals.length === 0;
@@ -63,10 +79,10 @@ function chooseCommand(argv: readonly string[]): [string, readonly string[]] {
   const end = rest.indexOf("--");
   const ours = end < 0 ? rest : rest.slice(0, end);
   if (ours.some((word) => word === "-h" || word === "--help")) return ["help", [first]];
-  return commandNames.includes(first) ? [first, rest] : ["help", argv];
+  return commandTable.names.includes(first) ? [first, rest] : ["help", argv];
 }
 
-/** The environment as the user gave it: without what the launcher put in for this process alone. */
+/** The environment as the user set it, without the launcher's own variables. */
 function withoutLauncher(env: Readonly<Record<string, string>>): Pick<CommandContext, "programName" | "env"> {
   const added = env[launcherVariables.added]?.split(" ") ?? [];
   const ours = new Set<string>([...Object.values(launcherVariables), ...added]);
@@ -79,7 +95,7 @@ function withoutLauncher(env: Readonly<Record<string, string>>): Pick<CommandCon
   };
 }
 
-/** Variables in the system's form: `NAME=value`, each with a zero byte after it. */
+/** Variables as in /proc/PID/environ: `NAME=value`, each followed by a zero byte. */
 function parseEnvironment(text: string): Readonly<Record<string, string>> {
   const entries = text.split("\u0000").filter((entry) => entry.includes("="));
   return Object.fromEntries(

@@ -1,32 +1,75 @@
 // SPDX-License-Identifier: Apache-2.0
-import type { FlagSpecs } from "../lib/flags.ts";
+import { AgentError } from "../lib/errors.ts";
+import { exitCode } from "../lib/exit-code.ts";
+import { type FlagSpecs, type ParsedFlags, parseFlags } from "../lib/flags.ts";
 
-/** What a command gets of the process; nothing else of it is used. */
+/** Everything that a command gets from the process. */
 export interface CommandContext {
-  /** The words after the command's name. */
+  /** The arguments after the command's name. */
   readonly args: readonly string[];
   readonly env: Readonly<Record<string, string>>;
-  /** The name under which the program was started: `attache` or `pilot-agent`. */
+  /** The name that the program was started under: `attache` or `pilot-agent`. */
   readonly programName: string;
+  /** All commands, for help and completion. */
+  readonly commands: CommandTable;
   readonly print: (text: string) => void;
   readonly printError: (text: string) => void;
-  /** Aborts at the first SIGTERM or SIGINT. */
+  /** Aborts at the first SIGTERM, SIGINT or SIGQUIT, and at an uncaught fault. */
   readonly stop: AbortSignal;
-  /** Aborts at the second one: end at once. */
+  /** Aborts at the second signal: exit at once. */
   readonly force: AbortSignal;
-  /** What stopped the process, where that was a fault that nobody caught; else undefined. */
-  readonly fault: () => unknown;
-  /** Has SIGHUP call the listener; before, it does nothing. */
+  /** The first uncaught fault of the process; undefined while there was none. */
+  readonly fault: () => Error | undefined;
+  /** Sets the listener that is called with each uncaught fault. The first listener gets earlier faults too. */
+  readonly onFault: (listener: (fault: Error) => void) => void;
+  /** Sets the listener that SIGHUP calls. Without one, SIGHUP does nothing. */
   readonly onHangup: (listener: () => void) => void;
 }
 
-/** One subcommand. Its module is loaded only when it is the one asked for. */
+/** A subcommand. Its module is loaded only when it runs. */
 export interface Command {
   readonly summary: string;
-  /** What follows the name, for the help: `METHOD PATH [BODY]`. */
+  /** What follows the name in the help: `METHOD PATH [BODY]`. */
   readonly usage?: string;
-  /** For the help and for completion. */
+  /** For help and completion. */
   readonly flags?: FlagSpecs;
-  /** @returns the exit code; throws AgentError for what the user must be told */
+  /** @returns the exit code @throws AgentError with a message for the user */
   run(context: CommandContext): Promise<number>;
+}
+
+/** The commands by name. */
+export interface CommandTable {
+  readonly names: readonly string[];
+  /** Loads one command; undefined when there is none of that name. */
+  find(name: string): Promise<Command | undefined>;
+  /** Loads all commands. */
+  readAll(): Promise<ReadonlyMap<string, Command>>;
+}
+
+/** A command was called with arguments that it does not take. */
+export class UsageError extends AgentError {
+  readonly code = "AGENT_USAGE";
+  override readonly exitCode = exitCode.configuration;
+  /** @param known flags to list in the message */
+  constructor(command: string, problem: string, known: readonly string[] = []) {
+    const flags = known.length === 0 ? "" : `; flags: ${known.map((name) => `--${name}`).join(", ")}`;
+    super(`attache ${command}: ${problem}${flags}`);
+  }
+}
+
+/**
+ * Parses a command's arguments. An unknown flag is an error.
+ * @throws UsageError
+ */
+export function parseCommandFlags<S extends FlagSpecs>(
+  command: string,
+  args: readonly string[],
+  specs: S,
+): ParsedFlags<S> {
+  const parsed = parseFlags(args, specs);
+  const [unknown] = parsed.unknown;
+  if (unknown !== undefined) throw new UsageError(command, unknown.message);
+  const [problem] = parsed.problems;
+  if (problem !== undefined) throw new UsageError(command, `${problem.flag}: ${problem.message}`);
+  return parsed;
 }

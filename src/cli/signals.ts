@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 import type { CommandContext } from "./command.ts";
 
-/** Why the process is asked to stop; its text is what readiness shows while it ends. */
+/** Why the process stops. Readiness shows the message during the shutdown. */
 export class StopRequest extends Error {
   override readonly name = "StopRequest";
   readonly signal: NodeJS.Signals;
@@ -11,40 +11,54 @@ export class StopRequest extends Error {
   }
 }
 
-/** What tells of signals and of faults that nobody caught: the process, or a stand-in. */
+/** The source of signals and uncaught faults: the process, or a fake. */
 export interface SignalSource {
   on(event: NodeJS.Signals | "uncaughtException" | "unhandledRejection", listener: (what: unknown) => void): unknown;
 }
 
+export type ProcessSignals = Pick<CommandContext, "stop" | "force" | "fault" | "onFault" | "onHangup">;
+
 /**
- * Turns signals into aborts, from the first instruction on: process 1 has no default action for them.
- * The first SIGTERM, SIGINT or SIGQUIT asks to stop; the second forces the end. A fault that nobody caught asks to
- * stop as well, with that fault as the reason, so that Envoy is ended in order.
+ * Turns signals and uncaught faults into aborts, from the first instruction on: the kernel's default action does not
+ * apply to process 1. The first SIGTERM, SIGINT or SIGQUIT requests a shutdown, the second one forces the exit. A fault
+ * requests a shutdown, in which Envoy drains; however many follow, a fault never forces the exit.
  */
-export function listenSignals(source: SignalSource): Pick<CommandContext, "stop" | "force" | "fault" | "onHangup"> {
+export function listenSignals(source: SignalSource): ProcessSignals {
   const stop = new AbortController();
   const force = new AbortController();
-  const ask = (reason: unknown): void => {
-    if (stop.signal.aborted) force.abort(reason);
-    else stop.abort(reason);
-  };
+  let stopSignals = 0;
   for (const signal of ["SIGTERM", "SIGINT", "SIGQUIT"] as const) {
     source.on(signal, () => {
-      ask(new StopRequest(signal));
+      stopSignals++;
+      const request = new StopRequest(signal);
+      stop.abort(request);
+      if (stopSignals > 1) force.abort(request);
     });
   }
-  // their default would end the process, and pilot-agent does not mind them
+  // their default action would end the process, and pilot-agent ignores them
   for (const signal of ["SIGUSR2", "SIGALRM"] as const) source.on(signal, () => undefined);
   let hangup = (): void => undefined;
   source.on("SIGHUP", () => {
     hangup();
   });
-  source.on("uncaughtException", ask);
-  source.on("unhandledRejection", ask);
+  const faults: Error[] = [];
+  let report: ((fault: Error) => void) | undefined;
+  const onFault = (what: unknown): void => {
+    const fault = what instanceof Error ? what : new Error(`uncaught: ${String(what)}`);
+    faults.push(fault);
+    report?.(fault);
+    stop.abort(fault);
+  };
+  source.on("uncaughtException", onFault);
+  source.on("unhandledRejection", onFault);
   return {
     stop: stop.signal,
     force: force.signal,
-    fault: (): unknown => (stop.signal.reason instanceof StopRequest ? undefined : stop.signal.reason),
+    fault: () => faults[0],
+    onFault: (listener) => {
+      if (report === undefined) faults.forEach(listener);
+      report = listener;
+    },
     onHangup: (listener) => {
       hangup = listener;
     },

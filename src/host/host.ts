@@ -37,7 +37,7 @@ export async function startHost(config: HostConfig, envoyPid: number, deps: Host
   const before = await readMemoryEvents();
   const limits = await readLimits(envoyPid);
   if (limits !== undefined)
-    log.info("limits", { openFiles: limits.openFiles.soft, openFilesHard: limits.openFiles.hard });
+    log.debug("limits", { openFiles: limits.openFiles.soft, openFilesHard: limits.openFiles.hard });
   const exposed = config.coreDumps ? [] : await withCoreFiles([process.pid, envoyPid]);
   const calls = exposed.length > 0 || deps.adoptsOrphans ? await loadSystemCalls() : undefined;
   forbidCoreFiles(exposed, calls, log);

@@ -93,7 +93,7 @@ describe("E5 and 7.1.15: a socket for the workload's certificate", () => {
     renameSync(path, `${path}.away`);
     await eventually(
       async () => {
-        expect(pod.log()).toContain("nobody serves the workload certificate any more");
+        expect(pod.log()).toContain("external SDS server is down");
         expect(await up()).toBe("0");
       },
       { withinMs: 12_000 },
@@ -101,7 +101,7 @@ describe("E5 and 7.1.15: a socket for the workload's certificate", () => {
     renameSync(`${path}.away`, path);
     await eventually(
       async () => {
-        expect(pod.log()).toContain("the workload certificate is served again");
+        expect(pod.log()).toContain("external SDS server is back");
         expect(await up()).toBe("1");
       },
       { withinMs: 12_000 },

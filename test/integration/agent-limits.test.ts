@@ -5,9 +5,13 @@ import { startFakeCa } from "../fakes/fake-ca.ts";
 import { eventually } from "../support/eventually.ts";
 import { startPod } from "../support/pod.ts";
 
-test("agent and Envoy may open as many files as the hard limit says, and the log tells how many", async () => {
+test("agent and Envoy may open as many files as the hard limit says, and the debug log shows how many", async () => {
   await using ca = await startFakeCa();
-  await using pod = await startPod({ ca, launcher: ["prlimit", "--nofile=1024:4096"] });
+  await using pod = await startPod({
+    ca,
+    launcher: ["prlimit", "--nofile=1024:4096"],
+    args: ["--log_output_level=host:debug"],
+  });
   await pod.untilReady();
   const limitOf = (pid: number): string | undefined =>
     /^Max open files +(\d+)/m.exec(readFileSync(`/proc/${String(pid)}/limits`, "utf8"))?.[1];
@@ -17,9 +21,9 @@ test("agent and Envoy may open as many files as the hard limit says, and the log
   });
 });
 
-test("each phase of the start has one line with its own time, and they add up", async () => {
+test("each phase of the start has one debug line with its own time, and they add up", async () => {
   await using ca = await startFakeCa();
-  await using pod = await startPod({ ca });
+  await using pod = await startPod({ ca, args: ["--log_output_level=default:debug"] });
   await pod.untilReady();
   const phases = await eventually(
     () => {

@@ -7,8 +7,7 @@ import { createLogger } from "../../lib/log/log.ts";
 import { createLogWriter } from "../../lib/log/log-writer.ts";
 import { writeFileAtomicSync } from "../../lib/fs/atomic-file.ts";
 import { untilAborted } from "../../lib/async/tasks.ts";
-import type { Command, CommandContext } from "../command.ts";
-import { UsageError } from "../usage-error.ts";
+import { type Command, type CommandContext, UsageError } from "../command.ts";
 
 export const command: Command = {
   summary: "the embedded CA alone, for development and tests: Istio's certificate service over TLS",

@@ -3,12 +3,8 @@ import { globalFlags } from "../../config/sources/flags.ts";
 import { exitCode } from "../../lib/exit-code.ts";
 import type { FlagSpecs } from "../../lib/flags.ts";
 import { suggestion } from "../../lib/nearest-name.ts";
-import type { Command, CommandContext } from "../command.ts";
-import { parseCommandFlags } from "../command-flags.ts";
-import { readCommands } from "../command-table.ts";
+import { type Command, type CommandContext, type CommandTable, parseCommandFlags, UsageError } from "../command.ts";
 import { type CompletionTree, renderers } from "../completion-scripts.ts";
-import { UsageError } from "../usage-error.ts";
-import { command as help } from "./help.ts";
 
 const flags = {
   ...globalFlags,
@@ -24,23 +20,26 @@ export const command: Command = {
   run,
 };
 
-/** Without a shell it is the help. */
+/** Without a shell it prints the command's help. */
 async function run(context: CommandContext): Promise<number> {
-  const { args, print, programName } = context;
+  const { args, print, programName, commands } = context;
   const { values, positionals } = parseCommandFlags("completion", args, flags);
   const [shell] = positionals;
-  if (shell === undefined) return await help.run({ ...context, args: ["completion"] });
+  if (shell === undefined) {
+    const help = await commands.find("help");
+    return (await help?.run({ ...context, args: ["completion"] })) ?? exitCode.ok;
+  }
   const render = Object.hasOwn(renderers, shell) ? renderers[shell] : undefined;
   if (render === undefined) {
     const hint = `${JSON.stringify(shell)} is none${suggestion(shell, shells)}`;
     throw new UsageError("completion", `name a shell: ${shells.join(", ")}; ${hint}`);
   }
-  print(render(programName, await readTree(!values["no-descriptions"])));
+  print(render(programName, await readTree(commands, !values["no-descriptions"])));
   return exitCode.ok;
 }
 
-async function readTree(described: boolean): Promise<CompletionTree> {
-  const commands = [...(await readCommands())];
+async function readTree(table: CommandTable, described: boolean): Promise<CompletionTree> {
+  const commands = [...(await table.readAll())];
   return commands.map(([name, { summary, flags: own = globalFlags }]) => ({
     name,
     meaning: described ? summary : "",

@@ -14,8 +14,7 @@ import {
 import { systemClock } from "../../lib/async/clock.ts";
 import { type FlagSpecs, parseFlags } from "../../lib/flags.ts";
 import { parseGoDuration } from "../../lib/go-duration.ts";
-import type { Command, CommandContext } from "../command.ts";
-import { UsageError } from "../usage-error.ts";
+import { type Command, type CommandContext, UsageError } from "../command.ts";
 
 export const command: Command = {
   summary: "a small mesh on this machine: a CA, two workloads, two Envoys, mTLS between them; Ctrl-C ends all of it",

@@ -4,10 +4,9 @@ import { systemClock } from "../../lib/async/clock.ts";
 import { describeError } from "../../lib/errors.ts";
 import { type FlagSpecs, parseFlags } from "../../lib/flags.ts";
 import { parseGoDuration } from "../../lib/go-duration.ts";
-import type { Command, CommandContext } from "../command.ts";
+import { type Command, type CommandContext, UsageError } from "../command.ts";
 import { quitAgent } from "../quit-agent.ts";
 import { runChild } from "../run-child.ts";
-import { UsageError } from "../usage-error.ts";
 
 export const command: Command = {
   summary: "run a job's program, and end the agent beside it when the program ends",

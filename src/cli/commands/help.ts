@@ -2,9 +2,7 @@
 import { exitCode } from "../../lib/exit-code.ts";
 import type { FlagSpecs } from "../../lib/flags.ts";
 import { suggestion } from "../../lib/nearest-name.ts";
-import type { Command, CommandContext } from "../command.ts";
-import { commandNames, findCommand, readCommands } from "../command-table.ts";
-import { UsageError } from "../usage-error.ts";
+import { type Command, type CommandContext, type CommandTable, UsageError } from "../command.ts";
 
 /** The reference's command for init containers. */
 const redirection = "istio-iptables";
@@ -12,12 +10,12 @@ const notHere = "not in this version: let Istio's CNI plugin do it, or an init c
 
 export const command: Command = { summary: "help about a command", usage: "[COMMAND]", run };
 
-async function run({ args, print, programName }: CommandContext): Promise<number> {
+async function run({ args, print, programName, commands }: CommandContext): Promise<number> {
   const [name] = args;
-  const found = name === undefined ? undefined : await findCommand(name);
+  const found = name === undefined ? undefined : await commands.find(name);
   if (name === redirection) throw new UsageError(redirection, notHere);
   if (name !== undefined && found === undefined) {
-    const hint = suggestion(name, commandNames);
+    const hint = suggestion(name, commands.names);
     throw new UsageError(
       "help",
       `unknown command ${JSON.stringify(name)} for ${JSON.stringify(programName)}${hint}; run '${programName} --help' for usage`,
@@ -25,15 +23,15 @@ async function run({ args, print, programName }: CommandContext): Promise<number
   }
   print(
     found === undefined || name === undefined
-      ? await renderOverview(programName)
+      ? await renderOverview(programName, commands)
       : renderCommand(programName, name, found),
   );
   return exitCode.ok;
 }
 
-async function renderOverview(programName: string): Promise<string> {
+async function renderOverview(programName: string, table: CommandTable): Promise<string> {
   const { globalFlags } = await import("../../config/sources/flags.ts");
-  const commands = [...(await readCommands())].map(([name, { summary }]): [string, string] => [name, summary]);
+  const commands = [...(await table.readAll())].map(([name, { summary }]): [string, string] => [name, summary]);
   commands.push([redirection, `traffic redirection; ${notHere}`]);
   return [
     "The agent beside Envoy: bootstrap, certificates over SDS, probes, metrics and an end without lost requests.\n",

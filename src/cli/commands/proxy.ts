@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-import { accountForRefusal, runAgent } from "../../agent/agent.ts";
+import { reportInvalidConfig, runAgent } from "../../agent/agent.ts";
 import type { AgentConfig } from "../../config/agent-config.ts";
 import {
   ConfigError,
@@ -26,7 +26,7 @@ export const command: Command = {
   run: runProxy,
 };
 
-/** Errors of the configuration are thrown; from then on what ends the agent is said in its log. */
+/** @throws ConfigError when the configuration is invalid. Later failures are logged, and are the exit code. */
 async function runProxy({ args, env, ...signals }: CommandContext): Promise<number> {
   const { stop } = signals;
   const readStart = async () => {
@@ -34,14 +34,14 @@ async function runProxy({ args, env, ...signals }: CommandContext): Promise<numb
     return { config, writer: openLog(config.log) };
   };
   const start = await readStart().catch(async (error: unknown) => {
-    // asked to end while something was waited for: there is nothing to end yet
+    // stopped while it waited for another process's socket: nothing has been started
     if (stop.aborted) return undefined;
-    await accountForRefusal(error, recorderConfig(env), systemClock);
+    await reportInvalidConfig(error, recorderConfig(env), systemClock);
     throw error;
   });
   if (start === undefined) return exitCode.ok;
   const { config, writer } = start;
-  // from now on it is known who serves the workload's socket; this agent is not to be taken for another
+  // It is known now which process serves the workload's socket. A later look would find this agent's own.
   const known = {
     ATTACHE_SDS_SOURCE: config.identity.kind === "external-sds" ? "foreign" : "own",
     ATTACHE_FOREIGN_SDS_WAIT: "0s",
@@ -78,7 +78,7 @@ function openLog(log: AgentConfig["log"]): LogWriter {
   try {
     return createLogWriter(log);
   } catch (error) {
-    const message = `cannot be opened: ${describeError(error)}; name a file in a folder that is there, or stdout`;
+    const message = `cannot be opened: ${describeError(error)}; name a file in an existing directory, or stdout`;
     throw new ConfigError([{ source: "--log_target", message }]);
   }
 }

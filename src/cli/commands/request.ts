@@ -5,9 +5,7 @@ import { AgentError, describeError } from "../../lib/errors.ts";
 import { exitCode } from "../../lib/exit-code.ts";
 import type { FlagSpecs } from "../../lib/flags.ts";
 import { HttpError, type HttpRequest, type HttpResponse, requestHttp } from "../../lib/net/http-client.ts";
-import type { Command, CommandContext } from "../command.ts";
-import { parseCommandFlags } from "../command-flags.ts";
-import { UsageError } from "../usage-error.ts";
+import { type Command, type CommandContext, parseCommandFlags, UsageError } from "../command.ts";
 
 const flags = {
   ...globalFlags,

@@ -3,9 +3,7 @@ import { globalFlags } from "../../config/sources/flags.ts";
 import { exitCode } from "../../lib/exit-code.ts";
 import type { FlagSpecs } from "../../lib/flags.ts";
 import { revision, version } from "../../model/version.ts";
-import type { Command, CommandContext } from "../command.ts";
-import { parseCommandFlags } from "../command-flags.ts";
-import { UsageError } from "../usage-error.ts";
+import { type Command, type CommandContext, parseCommandFlags, UsageError } from "../command.ts";
 
 const flags = {
   ...globalFlags,

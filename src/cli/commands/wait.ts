@@ -8,10 +8,8 @@ import type { FlagSpecs } from "../../lib/flags.ts";
 import { renderLogTime, renderTextLine } from "../../lib/log/log-line.ts";
 import { startTask } from "../../lib/async/tasks.ts";
 import { AskedAddress } from "../asked-address.ts";
-import type { Command, CommandContext } from "../command.ts";
-import { parseCommandFlags } from "../command-flags.ts";
+import { type Command, type CommandContext, parseCommandFlags, UsageError } from "../command.ts";
 import type { MissingStep } from "../readiness-question.ts";
-import { UsageError } from "../usage-error.ts";
 
 const flags = {
   ...globalFlags,

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 import { type FlagSpecs, parseFlags } from "../../lib/flags.ts";
-import { UsageError } from "../usage-error.ts";
+import { UsageError } from "../command.ts";
 
 /** Flags that `explain` has beside those of `proxy`. */
 export const explainFlags = {

@@ -3,7 +3,7 @@ import { readFile } from "node:fs/promises";
 import { normalize } from "node:path";
 import { type ConfigInput, annotationsPath, labelsPath, loadYamlParser } from "../../config/index.ts";
 import { describeError } from "../../lib/errors.ts";
-import { UsageError } from "../usage-error.ts";
+import { UsageError } from "../command.ts";
 
 /**
  * The same inputs with parts replaced by those of a file: `env` (over the environment; `null` removes), `args`,

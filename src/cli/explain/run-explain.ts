@@ -10,8 +10,7 @@ import {
 } from "../../config/index.ts";
 import { exitCode } from "../../lib/exit-code.ts";
 import type { JsonObject, JsonValue } from "../../lib/json.ts";
-import type { CommandContext } from "../command.ts";
-import { UsageError } from "../usage-error.ts";
+import { type CommandContext, UsageError } from "../command.ts";
 import { differences } from "./differences.ts";
 import { splitExplainFlags } from "./explain-flags.ts";
 import { readOtherInput } from "./other-input.ts";

@@ -3,6 +3,7 @@ import { EventEmitter, once } from "node:events";
 import { createServer } from "node:http";
 import { join } from "node:path";
 import { describe, expect, test } from "vitest";
+import { commandTable } from "../../../src/cli/command-table.ts";
 import { command } from "../../../src/cli/commands/exec.ts";
 import { runChild } from "../../../src/cli/run-child.ts";
 import { eventually } from "../../support/eventually.ts";
@@ -28,6 +29,8 @@ async function exec(port: number, ...program: readonly string[]) {
     stop: never,
     force: never,
     fault: () => undefined,
+    onFault: () => undefined,
+    commands: commandTable,
     onHangup: () => undefined,
   });
   return { code, said, tookMs: performance.now() - startMs };

@@ -38,7 +38,7 @@ test("wait begun before the agent returns within 20 ms of the pod's readiness", 
     using processors = watchProcessors(pids);
     const exit = await wait?.exited;
     expect(exit).toMatchObject({ code: 0, signal: null });
-    const [readyMs, saidMs] = [timeOf(pod.log(), /phase=ready/), timeOf(exit?.stdout ?? "", /Envoy is ready/)];
+    const [readyMs, saidMs] = [timeOf(pod.log(), /Envoy proxy is ready/), timeOf(exit?.stdout ?? "", /Envoy is ready/)];
     lateMs.push(saidMs - readyMs - processors.waitedMs(readyMs, saidMs));
   }
   // what the machine does besides only adds to it; a poll would show in most

@@ -17,7 +17,10 @@ async function run(argv: readonly string[], env: Readonly<Record<string, string>
     },
     stop: never,
     force: never,
-  } as Parameters<typeof runCli>[0]);
+    fault: () => undefined,
+    onFault: () => undefined,
+    onHangup: () => undefined,
+  });
   return { code, out, errors };
 }
 

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 import { expect, test } from "vitest";
-import { withPlatform } from "../../../src/agent/with-platform.ts";
+import { withPlatform } from "../../../src/agent/platform.ts";
 import { parseConfig } from "../../../src/config/index.ts";
 import { readAws } from "../../../src/platform/aws.ts";
 import { readAzure } from "../../../src/platform/azure.ts";

@@ -1,16 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 import { expect, test } from "vitest";
-import { createModuleMetrics } from "../../../src/agent/module-metrics.ts";
+import { createModuleMetrics } from "../../../src/agent/metrics.ts";
 import { FakeClock } from "../../support/fake-clock.ts";
 
 test("attempts to obtain a certificate are counted by outcome and status, and under pilot-agent's names", async () => {
-  const { agent, cert } = await createModuleMetrics({
-    certificate: () => undefined,
-    envoyStarts: () => ({ restarts: 0, swaps: 0, refusedSwaps: 0 }),
-    externalSds: false,
-    xdsProxy: false,
-    clock: new FakeClock(),
-  });
+  const { agent, cert } = await createModuleMetrics(
+    { envoyStarts: () => ({ restarts: 0, swaps: 0, refusedSwaps: 0 }), externalSds: false, xdsProxy: false },
+    new FakeClock(),
+  );
   cert.signed("ok", 20);
   cert.signed("refused", 30, "PERMISSION_DENIED");
   cert.signed("refused", 40, "PERMISSION_DENIED");

@@ -1,34 +1,28 @@
 // SPDX-License-Identifier: Apache-2.0
 import type { AgentConfig } from "../config/agent-config.ts";
 import { buildInfo } from "../lib/build-info.ts";
-import type { LogLevelSwitch } from "../lib/log/log-levels.ts";
 import type { StatusSources } from "../status/index.ts";
 import type { XdsProxy } from "../xds/index.ts";
-import type { AgentDeps } from "./agent.ts";
-import type { DnsModule } from "./dns-module.ts";
-import type { Ending } from "./ending.ts";
-import type { Identity } from "./identity-modules.ts";
+import type { DnsProxy } from "./discovery.ts";
+import type { Identity } from "./identity.ts";
+import type { Shutdown } from "./lifecycle.ts";
+import type { AgentDeps } from "./types.ts";
 
-interface Inspected {
+interface DebugInfoSources {
   readonly config: AgentConfig;
   readonly identity: Identity;
   readonly xds: XdsProxy | undefined;
-  readonly dns: DnsModule | undefined;
-  readonly ending: Ending;
-  readonly logLevels: LogLevelSwitch;
-  readonly redact: AgentDeps["redact"];
+  readonly dns: DnsProxy | undefined;
+  readonly shutdown: Shutdown;
 }
 
-/** Joins the debug endpoints to what the modules tell of themselves. */
-export function createInspection({
-  config,
-  identity,
-  xds,
-  dns,
-  ending,
-  logLevels,
-  redact,
-}: Inspected): NonNullable<StatusSources["inspect"]> {
+type DebugInfo = NonNullable<StatusSources["inspect"]>;
+
+/** What the debug endpoints show of each module. */
+export function createDebugInfo(
+  { config, identity, xds, dns, shutdown }: DebugInfoSources,
+  { logLevels, redact }: Pick<AgentDeps, "logLevels" | "redact">,
+): DebugInfo {
   return {
     version: `${buildInfo.version} ${buildInfo.revision}`,
     certificates: () => {
@@ -41,15 +35,15 @@ export function createInspection({
     node: () => redact({ ...config.node, locality: { ...config.node.locality } }),
     configuration: () => redact(config.proxyConfig),
     nameTable: () => dns?.debugTable(),
-    drain: () => ending.reason() ?? (ending.wantsDrain ? "not draining" : "draining by request"),
+    drain: () => shutdown.reason() ?? (shutdown.shouldDrain ? "not draining" : "draining by request"),
     logLevels,
     ...(xds === undefined ? {} : { xds: () => xdsFacts(xds) }),
   };
 }
 
-type XdsFacts = ReturnType<NonNullable<NonNullable<StatusSources["inspect"]>["xds"]>>;
+type XdsFacts = ReturnType<NonNullable<DebugInfo["xds"]>>;
 
-/** Envoy's types as they stand; a refusal is told also when the stream that it came on is gone. */
+/** The resource types of Envoy's stream. A rejected type is listed even when its stream has closed. */
 function xdsFacts(xds: XdsProxy): XdsFacts {
   const { streams, rejected, cache } = xds.status();
   const stream = streams.find((candidate) => candidate.isEnvoy);

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 import type { CertMetrics, CertStatus } from "../cert/index.ts";
-import { buildInfo } from "../lib/build-info.ts";
 import type { Clock } from "../lib/async/clock.ts";
+import { buildInfo } from "../lib/build-info.ts";
 import type { Logger } from "../lib/log/log.ts";
 import type { AgentMetrics, AgentMetricsOptions, MergedScrape, MergedScrapeConfig } from "../metrics/index.ts";
 
@@ -10,25 +10,26 @@ export interface ModuleMetrics {
   readonly agent: AgentMetrics;
   readonly cert: CertMetrics;
   readonly files: { fileSecretFailed(): void };
-  /** Exposes whether the pod is ready, as the status server saw it last. */
-  showReadiness(lastReady: () => boolean): void;
+  /** Exposes the workload certificate; `status` is read at each scrape. */
+  observeCertificate(status: () => CertStatus | undefined): void;
+  /** Exposes whether the pod is ready; `lastReady` is read at each scrape. */
+  observeReadiness(lastReady: () => boolean): void;
   scrape(config: MergedScrapeConfig, deps: { readonly log: Logger; readonly clock: Clock }): MergedScrape;
 }
 
-export interface ModuleMetricsOptions extends Pick<AgentMetricsOptions, "envoyStarts" | "externalSds" | "xdsProxy"> {
-  /** The workload certificate as it stands; read at each scrape. */
-  readonly certificate: () => CertStatus | undefined;
-  readonly clock: Clock;
-}
+export type ModuleMetricsOptions = Pick<AgentMetricsOptions, "envoyStarts" | "externalSds" | "xdsProxy">;
 
-export async function createModuleMetrics({ clock, ...options }: ModuleMetricsOptions): Promise<ModuleMetrics> {
+/** Modules count from now on; what a scrape reads from them is observed once they are there. */
+export async function createModuleMetrics(options: ModuleMetricsOptions, clock: Clock): Promise<ModuleMetrics> {
   const { createAgentMetrics, lazyMergedScrape } = await import("../metrics/index.ts");
-  let lastReady = (): boolean => false;
+  let readStatus = (): CertStatus | undefined => undefined;
+  let readReady = (): boolean => false;
   const agent = createAgentMetrics({
     ...options,
     version: buildInfo.version,
     now: () => clock.now(),
-    ready: () => lastReady(),
+    certificate: () => readStatus(),
+    ready: () => readReady(),
   });
   return {
     agent,
@@ -38,8 +39,11 @@ export async function createModuleMetrics({ clock, ...options }: ModuleMetricsOp
         agent.files.secretFailures.inc();
       },
     },
-    showReadiness: (source) => {
-      lastReady = source;
+    observeCertificate: (status) => {
+      readStatus = status;
+    },
+    observeReadiness: (lastReady) => {
+      readReady = lastReady;
     },
     scrape: (config, deps) => lazyMergedScrape(config, agent, deps),
   };
@@ -47,14 +51,14 @@ export async function createModuleMetrics({ clock, ...options }: ModuleMetricsOp
 
 /** Counts each attempt to obtain a certificate, under pilot-agent's names and under our own. */
 function countAttempts({ certificate, csr }: Pick<AgentMetrics, "certificate" | "csr">): CertMetrics {
-  let failedBefore = false;
+  let hasFailed = false;
   return {
     signed(outcome, durationMs, statusCode = "") {
       certificate.attempts.inc(outcome, statusCode);
       csr.requests.inc("csr");
-      if (failedBefore) csr.retries.inc("csr");
-      failedBefore = outcome !== "ok";
-      if (failedBefore) csr.failures.inc("csr");
+      if (hasFailed) csr.retries.inc("csr");
+      hasFailed = outcome !== "ok";
+      if (hasFailed) csr.failures.inc("csr");
       csr.latencyMs.add(Math.round(durationMs), "csr");
       csr.durationSeconds.observe(durationMs / 1_000);
     },

@@ -1,0 +1,254 @@
+// SPDX-License-Identifier: Apache-2.0
+import { join } from "node:path";
+import { preflightBootstrap, writeStartFiles } from "../bootstrap/index.ts";
+import type { CaConfig } from "../ca/index.ts";
+import type { AgentConfig } from "../config/agent-config.ts";
+import { type SupervisedEnvoy, startEnvoy } from "../envoy/index.ts";
+import { startTask } from "../lib/async/tasks.ts";
+import { describeError } from "../lib/errors.ts";
+import type { Logger } from "../lib/log/log.ts";
+import { formatHostPort } from "../lib/net/host-port.ts";
+import { listenUnix, type UnixListener } from "../lib/net/unix-socket.ts";
+import type { PendingHold, Readiness } from "../model/readiness.ts";
+import { version } from "../model/version.ts";
+import type { ReadinessCheck, StatusServer, StatusSources } from "../status/index.ts";
+import type { XdsProxy } from "../xds/index.ts";
+import type { EnvoyLifecycle } from "./envoy-lifecycle.ts";
+import { Shutdown, type StartPhases } from "./lifecycle.ts";
+import type { ModuleMetricsOptions } from "./metrics.ts";
+import type { AgentDeps, AgentExit, AgentSignals, ModuleDeps } from "./types.ts";
+
+/** How far the start has come: what the crash report of an agent that was never ready shows. */
+export interface StartState {
+  readonly phases: StartPhases;
+  readonly holds: Readiness;
+  /** The holds at the moment when the modules began to close, which releases them. */
+  pendingAtExit: readonly PendingHold[] | undefined;
+  /** Envoy's last readiness check that failed; undefined when the last one passed. */
+  envoyCheck: ReadinessCheck | undefined;
+}
+
+/**
+ * Starts Envoy, then the modules that serve it, and runs until Envoy has exited. The order of the lines is the order of
+ * the start. Before Envoy's exec nothing heavy is loaded, and nothing is waited for but a locality from the cloud.
+ */
+export async function startAndServe(
+  given: AgentConfig,
+  start: StartState,
+  deps: AgentDeps,
+  signals: AgentSignals,
+): Promise<AgentExit> {
+  const config = given.platform.localityNeeded ? await withLocality(given, deps, signals.stop) : given;
+  await using sdsSocket = await listenSds(config);
+  await using xdsSocket = await listenXds(config);
+  writeStartFiles(config);
+  await using envoy = config.disableEnvoy ? undefined : startEnvoy(config.envoy, deps);
+  start.phases.end("Envoy started");
+  logStart(config, deps.log);
+  deps.flushLog();
+  return await serve({ config, envoy, sdsSocket, xdsSocket, start }, deps, signals);
+}
+
+/** What is there when Envoy's exec is done. */
+interface Started {
+  readonly config: AgentConfig;
+  /** Undefined with `DISABLE_ENVOY`. */
+  readonly envoy: SupervisedEnvoy | undefined;
+  readonly sdsSocket: UnixListener | undefined;
+  readonly xdsSocket: UnixListener | undefined;
+  readonly start: StartState;
+}
+
+/** Each module is loaded when its line is reached, while Envoy starts. Modules close in reverse, after Envoy. */
+async function serve(started: Started, deps: AgentDeps, signals: AgentSignals): Promise<AgentExit> {
+  const { config, envoy, sdsSocket, xdsSocket, start } = started;
+  const { phases, holds } = start;
+  using shutdown = new Shutdown(signals.stop);
+  const moduleDeps: ModuleDeps = { ...deps, fail: shutdown.fail.bind(shutdown) };
+  await using modules = new AsyncDisposableStack();
+
+  const { createModuleMetrics } = await import("./metrics.ts");
+  const metrics = await createModuleMetrics(metricsOptions(config, envoy), deps.clock);
+
+  const { startIdentity, serveSecrets, watchExternalSds } = await import("./identity.ts");
+  const identityOptions = { config, holds, phases, metrics };
+  const identity = await startIdentity(identityOptions, modules, moduleDeps);
+  metrics.observeCertificate(() => identity.status());
+  if (config.identity.kind === "external-sds") {
+    watchExternalSds(config.identity.socketPath, metrics, modules, moduleDeps);
+  }
+  if (sdsSocket !== undefined) await serveSecrets(sdsSocket, identity, identityOptions, modules, moduleDeps);
+
+  const { prepareDns, startDiscovery } = await import("./discovery.ts");
+  const dns = prepareDns(config, holds, modules);
+  modules.defer(() => {
+    start.pendingAtExit = holds.pending();
+  });
+  const xds = await startDiscovery({ config, socket: xdsSocket, identity, metrics, holds, dns }, modules, moduleDeps);
+  await dns?.start(metrics.agent.dns, moduleDeps);
+
+  const { createEnvoyLifecycle } = await import("./envoy-lifecycle.ts");
+  const lifecycle = await createEnvoyLifecycle(envoy, { config, phases }, modules, moduleDeps);
+
+  const { createDebugInfo } = await import("./debug-info.ts");
+  const { listenStatus } = await import("../status/index.ts");
+  const sources: StatusSources = {
+    ...readinessSources(start, lifecycle, shutdown),
+    onFirstReady() {
+      phases.end("ready");
+      metrics.agent.start.durationSeconds.set(phases.sinceStartMs() / 1_000);
+    },
+    requiredFiles: outputFiles(config),
+    metrics: metrics.scrape(config.status.scrape, deps),
+    quit: shutdown.quit.bind(shutdown),
+    drain() {
+      startDrain(shutdown, holds, lifecycle);
+    },
+    inspect: createDebugInfo({ config, identity, xds, dns, shutdown }, deps),
+  };
+  const status = modules.use(await listenStatus(config.status, sources, moduleDeps));
+  metrics.observeReadiness(() => status.lastReady());
+  phases.end("status served");
+
+  await startBackground({ ...started, lifecycle, xds, status }, signals, modules, moduleDeps);
+  await shutdown.untilBegun(lifecycle.exited);
+  return await stopEnvoy(shutdown, lifecycle, phases, deps.log, signals.force);
+}
+
+async function withLocality(config: AgentConfig, deps: AgentDeps, stop: AbortSignal): Promise<AgentConfig> {
+  const { awaitPlatform } = await import("./platform.ts");
+  return await awaitPlatform(config, deps, stop);
+}
+
+/** Undefined without Envoy: there is no client. */
+async function listenSds({ sds, disableEnvoy }: AgentConfig): Promise<UnixListener | undefined> {
+  return disableEnvoy ? undefined : await listenUnix({ path: sds.socketPath, mode: sds.socketMode });
+}
+
+async function listenXds({ xds }: AgentConfig): Promise<UnixListener | undefined> {
+  if (xds.kind === "files") return undefined;
+  return await listenUnix({ path: xds.proxy.socketPath, mode: xds.proxy.socketMode });
+}
+
+function logStart(config: AgentConfig, log: Logger): void {
+  const { role, node, xds, identity, ca } = config;
+  const { id, ips, cluster, locality } = node;
+  const configSource = xds.kind === "files" ? xds.directory : xds.proxy.upstream.addresses.map(formatHostPort).join();
+  const certificates = identity.kind === "ca" ? describeCa(ca) : identity.kind;
+  log.info("agent started", { version, role, id, ips, configSource, certificates });
+  log.debug("node", { cluster, ...locality });
+}
+
+/** `vault vault.example:8200`; several CAs in their order. */
+function describeCa(ca: CaConfig): string {
+  switch (ca.kind) {
+    case "failover":
+      return ca.sources.map(describeCa).join(", ");
+    case "istio":
+      return `${ca.kind} ${formatHostPort(ca)}`;
+    case "embedded":
+      return `${ca.kind} ${ca.directory}`;
+    default:
+      return `${ca.kind} ${formatHostPort(ca.server)}`;
+  }
+}
+
+function metricsOptions({ identity, xds }: AgentConfig, envoy: SupervisedEnvoy | undefined): ModuleMetricsOptions {
+  return {
+    envoyStarts: () => envoy?.counts ?? { restarts: 0, swaps: 0, refusedSwaps: 0 },
+    externalSds: identity.kind === "external-sds",
+    xdsProxy: xds.kind !== "files",
+  };
+}
+
+function readinessSources(
+  start: StartState,
+  lifecycle: EnvoyLifecycle,
+  shutdown: Shutdown,
+): Pick<StatusSources, "holds" | "envoy" | "terminating" | "startPhases" | "onEnvoySeen"> {
+  return {
+    holds: start.holds,
+    envoy: lifecycle.readiness,
+    terminating: () => shutdown.reason(),
+    startPhases: () => start.phases.ended,
+    onEnvoySeen(check) {
+      start.envoyCheck = check;
+    },
+  };
+}
+
+/** The files that a proxyless application reads. Without them the pod is not ready. */
+function outputFiles({ cert: { output } }: AgentConfig): readonly string[] {
+  if (output === undefined) return [];
+  return ["cert-chain.pem", "key.pem", "root-cert.pem"].map((name) => join(output.directory, name));
+}
+
+/** Further calls change nothing. A draining pod is unready in strict mode only: pilot-agent stays ready. */
+function startDrain(shutdown: Shutdown, holds: Readiness, lifecycle: EnvoyLifecycle): void {
+  shutdown.drainStarted();
+  holds.hold("drain", "Envoy drains on request of POST /drain", () => false);
+  lifecycle.startDrain();
+}
+
+interface Serving extends Started {
+  readonly lifecycle: EnvoyLifecycle;
+  readonly xds: XdsProxy | undefined;
+  readonly status: StatusServer;
+}
+
+/** What serves no client: the wait for readiness, health reports, hot restarts, the log writer, checks worth a log line. */
+async function startBackground(
+  { config, envoy, lifecycle, start, xds, status }: Serving,
+  { onHangup }: AgentSignals,
+  modules: AsyncDisposableStack,
+  deps: ModuleDeps,
+): Promise<void> {
+  const awaitReady = async (signal: AbortSignal): Promise<void> => {
+    await status.untilReady(signal);
+    start.phases.logReady({ envoyVersion: await lifecycle.version(signal) });
+    const { releaseStartMemory } = await import("../lib/start-memory.ts");
+    await releaseStartMemory(deps.clock, signal);
+  };
+  modules.use(startTask(awaitReady, deps.fail));
+  const { startWorkloadHealth } = await import("./discovery.ts");
+  await startWorkloadHealth({ config, xds, status }, modules, deps);
+  if (envoy !== undefined) {
+    const { startHotRestarts } = await import("./hot-restart.ts");
+    modules.use(startHotRestarts({ config, envoy, onHangup }, deps));
+  }
+  await deps.loadLog();
+  modules.use(startTask(() => logPreflight(config, deps.log), deps.fail));
+  const { logPlatform } = await import("./platform.ts");
+  modules.use(startTask((signal) => logPlatform(config, deps, signal), deps.fail));
+}
+
+/** Logs the fields of the bootstrap and of its override that Envoy's API does not have. */
+async function logPreflight(config: AgentConfig, log: Logger): Promise<void> {
+  if (config.disableEnvoy) return;
+  try {
+    for (const { document, path, message, certain } of await preflightBootstrap(config)) {
+      log[certain ? "error" : "warn"]("Envoy's bootstrap does not fit Envoy's API", {
+        document,
+        path,
+        problem: message,
+      });
+    }
+  } catch (error) {
+    log.warn("cannot check Envoy's bootstrap", { error: describeError(error) });
+  }
+}
+
+/** @throws the error of the module whose server died */
+async function stopEnvoy(
+  shutdown: Shutdown,
+  lifecycle: EnvoyLifecycle,
+  phases: StartPhases,
+  log: Logger,
+  force: AbortSignal,
+): Promise<AgentExit> {
+  log.info("shutting down", { cause: shutdown.reason() ?? "Envoy has exited" });
+  const { shouldDrain, drainEnd } = shutdown;
+  const exit = await lifecycle.stop({ shouldDrain, wasReady: phases.hasEnded("ready"), drainEnd, force });
+  if (shutdown.failure !== undefined) throw shutdown.failure;
+  return exit;
+}

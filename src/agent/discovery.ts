@@ -1,0 +1,154 @@
+// SPDX-License-Identifier: Apache-2.0
+import type { CloudTokenConfig } from "../ca/index.ts";
+import type { AgentConfig } from "../config/agent-config.ts";
+import type { DnsMetrics, Names } from "../dns/index.ts";
+import { orAborted } from "../lib/async/tasks.ts";
+import type { Deps } from "../lib/deps.ts";
+import type { UnixListener } from "../lib/net/unix-socket.ts";
+import type { NameTable } from "../model/name-table.ts";
+import type { Readiness, ReadinessHold } from "../model/readiness.ts";
+import type { StatusServer } from "../status/index.ts";
+import type { CacheStatus, XdsDeps, XdsProxy } from "../xds/index.ts";
+import type { Identity } from "./identity.ts";
+import type { ModuleMetrics } from "./metrics.ts";
+
+/** The DNS proxy as other modules use it. */
+export interface DnsProxy {
+  /** Replaces the name table with that of the control plane. Waits until the proxy has started. */
+  replace(table: NameTable, signal: AbortSignal): Promise<void>;
+  /** In pilot-agent's form; undefined before the first table. */
+  debugTable(): unknown;
+  /** Loads the DNS module, and listens. */
+  start(metrics: DnsMetrics, deps: Deps): Promise<void>;
+}
+
+/** Source: the text of pilot-agent, observed */
+const waitsForTable = "istio DNS capture is turned ON and DNS lookup table is not ready yet";
+
+/**
+ * Holds readiness until there is a name table. Without a control plane there never is one, and readiness does not wait.
+ * Hold and listeners go to `modules`.
+ * @returns undefined where DNS capture is off
+ */
+export function prepareDns(
+  { dns, xds }: AgentConfig,
+  holds: Readiness,
+  modules: AsyncDisposableStack,
+): DnsProxy | undefined {
+  if (dns === undefined) return undefined;
+  const hold = modules.use(holds.hold("dns", waitsForTable));
+  const loaded = Promise.withResolvers<Names>();
+  let names: Names | undefined;
+  return {
+    async replace(table, signal) {
+      await (await orAborted(loaded.promise, signal)).replace(table, signal);
+      hold.release();
+    },
+    debugTable: () => names?.debugTable(),
+    async start(metrics, deps) {
+      const log = deps.log.scope("dns");
+      const { createNames, startDnsProxy } = await import("../dns/index.ts");
+      names = createNames(dns.domain, { ...deps, log });
+      loaded.resolve(names);
+      if (xds.kind === "files") {
+        log.warn("no control plane: DNS capture knows no names of the mesh and forwards every query");
+        await this.replace([], new AbortController().signal);
+      }
+      modules.use(await startDnsProxy(dns, { ...deps, log, names, metrics }));
+    },
+  };
+}
+
+export interface DiscoveryOptions {
+  readonly config: AgentConfig;
+  readonly socket: UnixListener | undefined;
+  readonly identity: Identity;
+  readonly metrics: ModuleMetrics;
+  readonly holds: Readiness;
+  /** Where the name table goes; undefined subscribes to none. */
+  readonly dns: Pick<DnsProxy, "replace"> | undefined;
+}
+
+/**
+ * Proxies Envoy's xDS streams to the control plane. What it starts goes to `modules`.
+ * @returns undefined where Envoy reads its configuration from files
+ */
+export async function startDiscovery(
+  { config: { envoy, xds }, socket, identity, metrics: moduleMetrics, holds, dns }: DiscoveryOptions,
+  modules: AsyncDisposableStack,
+  deps: Deps,
+): Promise<XdsProxy | undefined> {
+  if (xds.kind === "files" || socket === undefined) return undefined;
+  const { createNameTable, createTrustAnchors, serveXdsProxy } = await import("../xds/index.ts");
+  const { xds: messages, xdsUpdates, wasm: modulesLoaded } = moduleMetrics.agent;
+  const metrics = { ...messages, ...xdsUpdates, ...modulesLoaded };
+  const anchors = createTrustAnchors((pems) => {
+    identity.setMeshAnchors(pems);
+  });
+  const nameTypes = dns === undefined ? [] : [createNameTable({ clock: deps.clock, publish: dns.replace })];
+  const agentResources = [...nameTypes, ...(xds.proxyConfigOverXds ? [anchors] : [])];
+  const log = deps.log.scope("xdsproxy");
+  const maxEnvoyStreams = envoy.hotRestart === undefined ? 1 : 2;
+  const { wasm } = xds;
+  const readToken = await machineToken(xds.cloudToken, deps);
+  const onCache = cacheNote(holds);
+  return modules.use(
+    serveXdsProxy(socket, xds.proxy, {
+      ...deps,
+      log,
+      metrics,
+      agentResources,
+      readToken,
+      wasm,
+      maxEnvoyStreams,
+      onCache,
+    }),
+  );
+}
+
+/** Undefined where the token is a file. */
+async function machineToken(config: CloudTokenConfig | undefined, deps: Deps): Promise<XdsDeps["readToken"]> {
+  if (config === undefined) return undefined;
+  const { createMachineToken } = await import("../ca/index.ts");
+  return createMachineToken(config, deps);
+}
+
+/** Shows with readiness that Envoy is served from the cache. Readiness does not depend on it. */
+function cacheNote(holds: Readiness): (cache: CacheStatus | undefined) => void {
+  let note: ReadinessHold | undefined;
+  return (cache) => {
+    note?.release();
+    if (cache === undefined) return;
+    const savedAt = new Date(cache.savedAtMs).toISOString();
+    note = holds.note("xds", `served from cache, saved at ${savedAt}; control plane does not respond`);
+  };
+}
+
+export interface WorkloadHealthOptions {
+  readonly config: AgentConfig;
+  readonly xds: XdsProxy | undefined;
+  readonly status: StatusServer;
+}
+
+/**
+ * Reports the workload's health to the control plane, where the registration of a virtual machine asks for it. A
+ * workload whose Envoy is not ready is unhealthy. What it starts goes to `modules`.
+ */
+export async function startWorkloadHealth(
+  { config, xds, status }: WorkloadHealthOptions,
+  modules: AsyncDisposableStack,
+  { log, clock }: Deps,
+): Promise<void> {
+  const check = config.xds.kind === "ads" ? config.xds.healthCheck : undefined;
+  if (check === undefined || xds === undefined) return;
+  const { startHealthChecks } = await import("../xds/index.ts");
+  const { checkWorkload } = await import("../status/index.ts");
+  const deps = {
+    log: log.scope("healthcheck"),
+    clock,
+    envoyProblem: async () => (await status.verdict()).obstacles.find(({ name }) => name === "envoy")?.detail,
+    check: (workload: typeof check, signal: AbortSignal) => checkWorkload(workload, { clock }, signal),
+    report: xds.reportHealth.bind(xds),
+  };
+  modules.use(startHealthChecks(check, deps));
+}

@@ -1,0 +1,174 @@
+// SPDX-License-Identifier: Apache-2.0
+import type { AgentConfig } from "../config/agent-config.ts";
+import { type EnvoyAdmin, loadRunningEnvoy, type RunningEnvoy, type SupervisedEnvoy } from "../envoy/index.ts";
+import { type Clock, deadline } from "../lib/async/clock.ts";
+import { orAborted } from "../lib/async/tasks.ts";
+import { describeError } from "../lib/errors.ts";
+import type { EnvoyReadiness, ListenerStatus } from "../model/envoy-readiness.ts";
+import type { StartPhases } from "./lifecycle.ts";
+import type { AgentExit, ModuleDeps } from "./types.ts";
+
+/** The running Envoy: its readiness, its drain and its shutdown. */
+export interface EnvoyLifecycle {
+  /** Undefined without Envoy. */
+  readonly readiness: EnvoyReadinessSource | undefined;
+  /** Resolves when Envoy has exited for good; never without Envoy. */
+  readonly exited: Promise<unknown>;
+  /** Envoy's own version, such as `1.40.0`; undefined when it does not respond. */
+  version(signal: AbortSignal): Promise<string | undefined>;
+  /** Starts a drain before the shutdown: the preStop hook of a native sidecar. Further calls change nothing. */
+  startDrain(): void;
+  /** Drains Envoy if that is due, and ends it. */
+  stop(order: StopOrder): Promise<AgentExit>;
+}
+
+interface EnvoyReadinessSource {
+  read(signal: AbortSignal): Promise<EnvoyReadiness>;
+  listeners(signal: AbortSignal): Promise<ListenerStatus | undefined>;
+  initTargets(signal: AbortSignal): Promise<readonly string[]>;
+  failures(): { readonly count: number; readonly last: string };
+}
+
+export interface StopOrder {
+  readonly shouldDrain: boolean;
+  /** Whether the pod was ever ready. */
+  readonly wasReady: boolean;
+  /** Aborts when the drain must end. */
+  readonly drainEnd: AbortSignal;
+  /** Aborts when Envoy must be killed. */
+  readonly force: AbortSignal;
+}
+
+/** What it starts for Envoy goes to `modules`. */
+export async function createEnvoyLifecycle(
+  envoy: SupervisedEnvoy | undefined,
+  { config, phases }: { readonly config: AgentConfig; readonly phases: StartPhases },
+  modules: AsyncDisposableStack,
+  deps: ModuleDeps,
+): Promise<EnvoyLifecycle> {
+  if (envoy === undefined) return withoutEnvoy;
+  const module = await loadRunningEnvoy();
+  const { startHost } = await import("../host/index.ts");
+  const { drain: drainConfig, admin: adminAddress } = config.envoy;
+  const admin = module.createEnvoyAdmin(adminAddress, deps);
+  const hostDeps = { ...deps, isOwnChild: (pid: number) => envoy.owns(pid), adoptsOrphans: process.pid === 1 };
+  const host = modules.use(await startHost(config.host, envoy.pid, hostDeps));
+  const sockets = new module.SocketConnections(admin, [...drainConfig.uncountedPorts, adminAddress.port]);
+  return {
+    readiness: createReadinessSource(envoy, admin, drainConfig.uncountedPorts, phases, module),
+    exited: envoy.exited,
+    version: (signal) => readVersion(admin, deps.clock, signal),
+    startDrain() {
+      admin.drainListeners({ direction: drainConfig.direction, openEnded: true }).catch((error: unknown) => {
+        deps.log.warn("Envoy did not start to drain", { error: describeError(error) });
+      });
+    },
+    async stop({ shouldDrain, wasReady, drainEnd, force }) {
+      const drain =
+        shouldDrain &&
+        envoy.exit === undefined &&
+        (wasReady || (await mayHaveClients(admin, module.readEnvoyReadiness, deps.clock)));
+      envoy.endSoon();
+      const settled = { ...admin, drainListeners: drainSettled(envoy, admin, deps.clock) };
+      const order = { process: envoy, admin: settled, config: drainConfig, drain, hurry: drainEnd, force };
+      const countSockets = (signal: AbortSignal) => sockets.count(envoy.pid, signal);
+      const { exit } = await module.drainAndStop(drainConfig.countsSockets ? { ...order, countSockets } : order, deps);
+      return await module.explainEnd(
+        { exit, oomKills: await host.oomKillsSinceStart(), wasReady, restarts: envoy.counts.restarts },
+        config.envoy,
+      );
+    },
+  };
+}
+
+const withoutEnvoy: EnvoyLifecycle = {
+  readiness: undefined,
+  exited: new Promise(() => undefined),
+  version: () => Promise.resolve(undefined),
+  startDrain: () => undefined,
+  stop: () => Promise.resolve({ code: 0, reason: "shut down on request" }),
+};
+
+function createReadinessSource(
+  envoy: SupervisedEnvoy,
+  admin: EnvoyAdmin,
+  uncountedPorts: readonly number[],
+  phases: StartPhases,
+  { describeExit, ListenerSockets, readEnvoyReadiness, readInitTargets }: RunningEnvoy,
+): EnvoyReadinessSource {
+  // a query to an Envoy that has exited must not delay the shutdown until its own deadline
+  const exited = new AbortController();
+  void envoy.exited.then(() => {
+    exited.abort(new Error("Envoy has exited"));
+  });
+  const until = (signal: AbortSignal): AbortSignal => AbortSignal.any([signal, exited.signal]);
+  const listenerSockets = perProcess(envoy, () => new ListenerSockets(admin, uncountedPorts));
+  return {
+    async read(signal) {
+      const readiness = await readEnvoyReadiness(admin, until(signal));
+      if (readiness.cdsUpdates > 0) phases.end("clusters accepted");
+      if (readiness.ldsUpdates > 0) phases.end("listeners accepted");
+      if (readiness.workersStarted === true) phases.end("workers started");
+      return readiness;
+    },
+    listeners: (signal) => listenerSockets().read(until(signal)),
+    initTargets: (signal) => readInitTargets(admin, until(signal)),
+    failures() {
+      const { counts, lastFailure } = envoy;
+      return { count: counts.failures, last: lastFailure === undefined ? "" : describeExit(lastFailure) };
+    },
+  };
+}
+
+/** A value that is created again after each failure: a restarted Envoy has lost no listener yet. */
+function perProcess<T>({ counts }: SupervisedEnvoy, create: () => T): () => T {
+  let made = { failures: counts.failures, value: create() };
+  return () => {
+    if (made.failures !== counts.failures) made = { failures: counts.failures, value: create() };
+    return made.value;
+  };
+}
+
+const settledWithinMs = 1_000;
+
+/** Sends the drain request to the Envoy that is in charge after a hot restart. Waits for it, but not for long. */
+function drainSettled(envoy: SupervisedEnvoy, admin: EnvoyAdmin, clock: Clock): EnvoyAdmin["drainListeners"] {
+  return async (order, signal) => {
+    using limit = deadline(clock, settledWithinMs, signal);
+    await orAborted(envoy.untilSettled(), limit.signal).catch(() => undefined);
+    await admin.drainListeners(order, signal);
+  };
+}
+
+/** A start that is cut off takes a second at most. */
+const mayHaveClientsWithinMs = 300;
+
+/**
+ * Whether Envoy may have clients though the pod was never ready. An Envoy that shows its state is still starting. One
+ * that hides it, but is ready by its own account, may have some.
+ */
+async function mayHaveClients(
+  admin: EnvoyAdmin,
+  read: RunningEnvoy["readEnvoyReadiness"],
+  clock: Clock,
+): Promise<boolean> {
+  using limit = deadline(clock, mayHaveClientsWithinMs);
+  try {
+    if ((await read(admin, limit.signal)).state !== undefined) return false;
+    await admin.request("GET", "/ready", {}, limit.signal);
+    return true;
+  } catch {
+    return false;
+  }
+}
+
+const versionWithinMs = 300;
+
+async function readVersion(admin: EnvoyAdmin, clock: Clock, signal: AbortSignal): Promise<string | undefined> {
+  using limit = deadline(clock, versionWithinMs, signal);
+  try {
+    return (await admin.serverInfo(limit.signal)).version;
+  } catch {
+    return undefined;
+  }
+}

@@ -1,0 +1,172 @@
+// SPDX-License-Identifier: Apache-2.0
+import type {
+  CertificateSigner,
+  CertStatus,
+  CertStore,
+  FileSecretName,
+  FileSecrets,
+  IdentityProvider,
+} from "../cert/index.ts";
+import type { AgentConfig } from "../config/agent-config.ts";
+import { startTask } from "../lib/async/tasks.ts";
+import type { Deps } from "../lib/deps.ts";
+import { isServed, type UnixListener } from "../lib/net/unix-socket.ts";
+import type { Readiness } from "../model/readiness.ts";
+import type { Secret } from "../model/secret.ts";
+import type { StartPhases } from "./lifecycle.ts";
+import type { ModuleMetrics } from "./metrics.ts";
+
+export interface IdentityOptions {
+  readonly config: AgentConfig;
+  readonly holds: Readiness;
+  readonly phases: StartPhases;
+  readonly metrics: ModuleMetrics;
+}
+
+/** The workload's identity as other modules use it. */
+export interface Identity {
+  /** Undefined when another process serves the workload's certificate. */
+  readonly certs: CertStore | undefined;
+  /** Undefined when another process serves the workload's certificate. */
+  status(): CertStatus | undefined;
+  /** Replaces the trust anchors that the control plane distributes; an empty list removes them. */
+  setMeshAnchors(pems: readonly string[]): void;
+  /** Makes readiness wait for the certificate: a client has requested it. In strict mode it waits from the start. */
+  certificateRequested(): void;
+}
+
+/** Starts to obtain the workload's certificate, for SDS and for files. What it starts goes to `modules`. */
+export async function startIdentity(
+  { config, holds, phases, metrics }: IdentityOptions,
+  modules: AsyncDisposableStack,
+  deps: Deps,
+): Promise<Identity> {
+  const { createCertStore } = await import("../cert/index.ts");
+  const source = await createIdentitySource(config, modules, deps);
+  let isRequested = config.status.readiness === "strict";
+  const createStore = (given: CertificateSigner | IdentityProvider): CertStore => {
+    const hold = modules.use(holds.hold("identity", "no certificate requested yet", () => isRequested));
+    const certMetrics: ModuleMetrics["cert"] = {
+      signed(outcome, durationMs, statusCode) {
+        if (outcome === "ok") phases.end("certificate received");
+        metrics.cert.signed(outcome, durationMs, statusCode);
+      },
+    };
+    return modules.use(createCertStore(config.cert, given, { ...deps, hold, metrics: certMetrics }));
+  };
+  const certs = source === undefined ? undefined : createStore(source);
+  return {
+    certs,
+    status: () => certs?.status(),
+    setMeshAnchors: (pems) => certs?.setMeshAnchors(pems),
+    certificateRequested() {
+      isRequested = true;
+    },
+  };
+}
+
+/** @returns undefined when another process serves Envoy's certificate */
+async function createIdentitySource(
+  { identity, ca, certFiles }: AgentConfig,
+  modules: AsyncDisposableStack,
+  deps: Deps,
+): Promise<CertificateSigner | IdentityProvider | undefined> {
+  switch (identity.kind) {
+    case "ca": {
+      const { createCaClient } = await import("../ca/index.ts");
+      return modules.use(createCaClient(ca, deps));
+    }
+    case "mounted-files": {
+      const { createMountedIdentity } = await import("../cert/index.ts");
+      return createMountedIdentity(identity, { clock: deps.clock, debounceMs: certFiles.debounceMs });
+    }
+    case "workload-api": {
+      const { createWorkloadApi } = await import("../ca/index.ts");
+      return createWorkloadApi(identity, deps);
+    }
+    case "external-sds":
+      return undefined;
+  }
+}
+
+/** Serves the workload's secrets and those in files to Envoy over SDS. What it starts goes to `modules`. */
+export async function serveSecrets(
+  socket: UnixListener,
+  identity: Identity,
+  { config, phases, metrics }: IdentityOptions,
+  modules: AsyncDisposableStack,
+  deps: Deps,
+): Promise<void> {
+  const { createFileSecrets, watchRevocationList } = await import("../cert/index.ts");
+  const { serveSds } = await import("../sds/index.ts");
+  const fileDeps = { clock: deps.clock, debounceMs: config.certFiles.debounceMs, log: deps.log.scope("cert") };
+  const files = createFileSecrets({ ...fileDeps, metrics: metrics.files });
+  const { crlPath } = config.sds;
+  modules.use(
+    serveSds(socket, createSecretSource(identity.certs, files), config.sds, {
+      ...deps,
+      metrics: metrics.agent.sds,
+      crl: crlPath === undefined ? undefined : { watch: (signal) => watchRevocationList(crlPath, fileDeps, signal) },
+      onEvent(event) {
+        if (event.kind === "subscribed") identity.certificateRequested();
+        if (event.kind === "accepted" && event.resource === "default") phases.end("certificate in Envoy");
+      },
+    }),
+  );
+  phases.end("SDS served");
+}
+
+type RequestedName =
+  | { readonly kind: "workload-certificate" | "trust-bundle"; readonly text: string }
+  | (FileSecretName & { readonly text: string });
+
+/** The workload's own names come from the certificate store, all others from files. */
+function createSecretSource(
+  certs: CertStore | undefined,
+  files: FileSecrets,
+): { watch(name: RequestedName, signal: AbortSignal): AsyncIterable<Secret> } {
+  const ownSecret = (name: "default" | "ROOTCA", text: string, signal: AbortSignal): AsyncIterable<Secret> => {
+    if (certs !== undefined) return certs.watch(name, signal);
+    throw new Error(`${text} is served on the workload identity socket of another process`);
+  };
+  return {
+    watch(name, signal) {
+      switch (name.kind) {
+        case "workload-certificate":
+          return ownSecret("default", name.text, signal);
+        case "trust-bundle":
+          return ownSecret("ROOTCA", name.text, signal);
+        default:
+          return files.watch(name, signal);
+      }
+    },
+  };
+}
+
+const externalCheckEveryMs = 5_000;
+
+/**
+ * Checks whether the process that serves Envoy's certificate still listens, and logs changes. Readiness does not depend
+ * on it: Envoy keeps its certificate and reconnects by itself.
+ */
+export function watchExternalSds(
+  socketPath: string,
+  metrics: ModuleMetrics,
+  modules: AsyncDisposableStack,
+  { log, clock, fail }: Deps,
+): void {
+  const { up } = metrics.agent.externalSds;
+  up.set(1);
+  const watch = async (signal: AbortSignal): Promise<void> => {
+    let isUp = true;
+    while (!signal.aborted) {
+      await clock.delay(externalCheckEveryMs, signal);
+      const wasUp = isUp;
+      isUp = await isServed(socketPath);
+      up.set(isUp ? 1 : 0);
+      if (isUp && !wasUp) log.info("external SDS server is back", { socketPath });
+      if (!isUp && wasUp) log.warn("external SDS server is down; the certificate is not renewed", { socketPath });
+    }
+  };
+  modules.use(startTask(watch, fail));
+}

@@ -1,0 +1,48 @@
+// SPDX-License-Identifier: Apache-2.0
+import type { AgentConfig } from "../config/agent-config.ts";
+import type { Clock } from "../lib/async/clock.ts";
+import type { Deps } from "../lib/deps.ts";
+import type { LogLevelSwitch } from "../lib/log/log-levels.ts";
+import type { Logger } from "../lib/log/log.ts";
+import type { JsonValue } from "../lib/json.ts";
+
+/** What the agent gets from the command line, and tests replace. */
+export interface AgentDeps {
+  readonly log: Logger;
+  readonly clock: Clock;
+  /** Uniform in [0, 1). */
+  readonly random: () => number;
+  /** Reads the configuration again, from the same flags and variables and from the files as they are now. */
+  readonly readConfig: () => Promise<AgentConfig>;
+  readonly logLevels: LogLevelSwitch;
+  /** Replaces the values of fields whose names mark them as secret. */
+  readonly redact: (value: JsonValue) => JsonValue;
+  /** Writes the buffered log lines without loading anything. Called right after Envoy's exec. */
+  readonly flushLog: () => void;
+  /** Loads the log writer. Called when everything that Envoy waits for is served. */
+  readonly loadLog: () => Promise<void>;
+}
+
+/** What every module gets: `fail` shuts the agent down with the error of a module whose server died. */
+export type ModuleDeps = AgentDeps & Deps;
+
+export interface AgentSignals {
+  /** Aborts when the agent is to shut down: a signal, or an uncaught fault. */
+  readonly stop: AbortSignal;
+  /** Aborts when the agent is to exit at once: a second signal. */
+  readonly force: AbortSignal;
+  /** The first uncaught fault of the process; undefined while there was none. */
+  readonly fault: () => Error | undefined;
+  /** Sets the listener that is called with each uncaught fault, earlier ones included. */
+  readonly onFault: (listener: (fault: Error) => void) => void;
+  /** Sets the listener that SIGHUP calls. */
+  readonly onHangup: (listener: () => void) => void;
+}
+
+/** What the agent exited with. */
+export interface AgentExit {
+  /** Envoy's exit code, 128 + the signal that killed it, or 0 after an orderly shutdown. docs/exit-codes.md */
+  readonly code: number;
+  /** One line: why Envoy or the agent exited, and what to do about it. */
+  readonly reason: string;
+}
