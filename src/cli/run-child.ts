@@ -1,5 +1,4 @@
 // SPDX-License-Identifier: Apache-2.0
-import { type ChildProcess, spawn } from "node:child_process";
 import { constants } from "node:os";
 import { systemCode } from "../lib/errors.ts";
 import type { SignalSource } from "./signals.ts";
@@ -7,46 +6,48 @@ import type { SignalSource } from "./signals.ts";
 export interface ChildOrder {
   readonly command: string;
   readonly args: readonly string[];
+  /** The whole environment of the child. */
   readonly env: Readonly<Record<string, string>>;
-  /** Where the signals to forward come from. */
+  /** Source of the signals that are forwarded. */
   readonly signals: SignalSource;
-  /** Whether a terminal gives SIGINT and SIGQUIT to the child by itself. */
+  /** Whether a terminal sends SIGINT and SIGQUIT to the child itself. */
   readonly onTerminal: boolean;
-  /** Aborts at SIGTERM or SIGINT; one that came before the child is passed on to it as SIGTERM. */
+  /** Aborts at SIGTERM or SIGINT. If it has aborted before the child runs, the child gets SIGTERM. */
   readonly stop: AbortSignal;
 }
 
-/** Signals that mean something to most programs; all are passed on. */
+/** Signals that programs commonly handle; all are forwarded. */
 const forwarded = ["SIGTERM", "SIGINT", "SIGQUIT", "SIGHUP", "SIGUSR1", "SIGUSR2", "SIGWINCH", "SIGCONT"] as const;
 const fromTerminal: ReadonlySet<NodeJS.Signals> = new Set(["SIGINT", "SIGQUIT", "SIGWINCH"]);
 
-/** How a child ended, in the terms of a shell. */
+/** The end of a child, in the terms of a shell. */
 export interface ChildEnd {
-  /** 127 when the command is not there, 126 when it cannot be executed, 128 + signal when a signal ended it. */
+  /** 127 when the command does not exist, 126 when it cannot be executed, 128 + signal when a signal ended it. */
   readonly code: number;
   /** Why it could not be started; undefined when it ran. */
   readonly failure: unknown;
 }
 
-/** Runs a program on this process's own standard streams, passes signals on to it, and waits for its end. */
+/** Runs a program on this process's own standard streams, forwards signals to it, and waits for its end. */
 export async function runChild(order: ChildOrder): Promise<ChildEnd> {
-  const child = spawn(order.command, order.args, { stdio: "inherit", env: order.env });
+  const { execa } = await import("execa");
+  const child = execa(order.command, order.args, {
+    stdio: "inherit",
+    env: order.env,
+    extendEnv: false,
+    reject: false,
+    // The child decides when it ends: no SIGKILL after a forwarded SIGTERM, no signal when this process exits.
+    forceKillAfterDelay: false,
+    cleanup: false,
+  });
   for (const signal of forwarded) {
     order.signals.on(signal, () => {
       if (!order.onTerminal || !fromTerminal.has(signal)) child.kill(signal);
     });
   }
   if (order.stop.aborted) child.kill("SIGTERM");
-  return await untilEnd(child);
-}
-
-function untilEnd(child: ChildProcess): Promise<ChildEnd> {
-  return new Promise((resolve) => {
-    child.once("error", (failure) => {
-      if (child.pid === undefined) resolve({ code: systemCode(failure) === "ENOENT" ? 127 : 126, failure });
-    });
-    child.once("exit", (code, signal) => {
-      resolve({ code: signal === null ? (code ?? 0) : 128 + constants.signals[signal], failure: undefined });
-    });
-  });
+  const { exitCode, signal, cause } = await child;
+  if (signal !== undefined) return { code: 128 + constants.signals[signal], failure: undefined };
+  if (exitCode !== undefined) return { code: exitCode, failure: undefined };
+  return { code: systemCode(cause) === "ENOENT" ? 127 : 126, failure: cause };
 }

@@ -39,7 +39,7 @@ export async function explainEnd(facts: EnvoyEndFacts, config: EnvoyConfig): Pro
     findTakenPort([config.admin.port, ...config.drain.uncountedPorts]),
     isBaseTaken(config.hotRestart?.baseId),
   ]);
-  if (validation.kind === "refused") return judgeEnd(facts, validation.detail);
+  if (validation.kind === "rejected") return judgeEnd(facts, validation.detail);
   if (takenPort !== undefined)
     return judgeEnd(facts, `port ${String(takenPort)}, which it needs, is taken; end what listens there`);
   if (!takenBase) return judgeEnd(facts, undefined);

@@ -38,7 +38,7 @@ export async function startNextEpoch(next: NextEpoch, deps: EnvoyDeps, limits: E
   const { config, hotRestart, epoch } = next;
   const validation = await validateBootstrap(config, validateWithinMs, limits.begin);
   if (limits.begin.aborted) return refused(abortReason(limits.begin).message);
-  if (validation.kind === "refused")
+  if (validation.kind === "rejected")
     return refused(`its bootstrap is refused: ${validation.detail ?? "no reason given"}`);
   let fresh: EnvoyProcess;
   try {

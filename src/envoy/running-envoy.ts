@@ -8,3 +8,4 @@ export { readEnvoyReadiness } from "./envoy-readiness.ts";
 export { readInitTargets } from "./init-targets.ts";
 export { ListenerSockets } from "./listener-sockets.ts";
 export { SocketConnections } from "./socket-connections.ts";
+export { validateBootstrap } from "./validation.ts";

@@ -126,6 +126,23 @@ describe("signals for the program", () => {
     expect((await end).code).toBe(7);
   });
 
+  test("a program that shuts down slowly after SIGTERM is not killed", async () => {
+    await using directory = await temporaryDirectory();
+    const ready = join(directory.path, "ready");
+    const signals = new EventEmitter();
+    // longer than the 5 s after which the library would send SIGKILL
+    const script = `trap 'sleep 5.5; exit 42' TERM; : > ${ready}; while :; do sleep 0.01; done`;
+    const end = runChild({ command: "/bin/sh", args: ["-c", script], env, signals, onTerminal: false, stop: never });
+    await eventually(
+      () => {
+        expect(existsSync(ready)).toBe(true);
+      },
+      { withinMs: 2_000 },
+    );
+    signals.emit("SIGTERM", "SIGTERM");
+    expect((await end).code).toBe(42);
+  });
+
   test("a stop that came before the program reaches it", async () => {
     const stop = AbortSignal.abort(new Error("received SIGTERM"));
     const args = ["-c", "sleep 5"];
