@@ -3,7 +3,8 @@ import type { CertMetrics, CertStatus } from "../cert/index.ts";
 import type { Clock } from "../lib/async/clock.ts";
 import { buildInfo } from "../lib/build-info.ts";
 import type { Logger } from "../lib/log/log.ts";
-import type { AgentMetrics, AgentMetricsOptions, MergedScrape, MergedScrapeConfig } from "../metrics/index.ts";
+import type { ScrapeConfig } from "../model/scrape-target.ts";
+import type { AgentMetrics, AgentMetricsOptions, MergedScrape } from "../metrics/index.ts";
 
 /** The metrics of every module, and the scrape that exposes them. */
 export interface ModuleMetrics {
@@ -14,7 +15,7 @@ export interface ModuleMetrics {
   observeCertificate(status: () => CertStatus | undefined): void;
   /** Exposes whether the pod is ready; `lastReady` is read at each scrape. */
   observeReadiness(lastReady: () => boolean): void;
-  scrape(config: MergedScrapeConfig, deps: { readonly log: Logger; readonly clock: Clock }): MergedScrape;
+  scrape(config: ScrapeConfig, deps: { readonly log: Logger; readonly clock: Clock }): MergedScrape;
 }
 
 export type ModuleMetricsOptions = Pick<AgentMetricsOptions, "envoyStarts" | "externalSds" | "xdsProxy">;

@@ -1,31 +1,31 @@
 // SPDX-License-Identifier: Apache-2.0
-import { KeptBytes } from "./kept-bytes.ts";
+import { BlockBuffer } from "./buffers.ts";
 
-/** What becomes of a comment line: passed on, left out, or replaced by other lines. */
+/** Whether a comment line is passed on, left out, or replaced by other lines. */
 export type CommentVerdict = "keep" | "drop" | { readonly lines: readonly string[] };
 
-/** How the lines of one body are treated. */
+/** How the lines of one body are filtered. */
 export interface LineRules {
-  /** @param line without its end */
+  /** @param line without its line break */
   comment(line: string): CommentVerdict;
-  /** @param lines whole sample lines up to the next comment @returns what takes their place; undefined keeps them */
+  /** @param lines whole sample lines up to the next comment @returns their replacement; undefined keeps them */
   samples(lines: Buffer): Buffer | undefined;
 }
 
 const newline = 0x0a;
 const hash = 0x23;
 const nothing = new Uint8Array();
-/** A line of a scrape is not longer than this. */
+/** No line of a scrape is longer. */
 const maxLineBytes = 256 * 1024;
 
 /**
- * Cuts a body into pieces that end at line ends, and applies rules to them. Sample lines that the rules keep are passed
- * on without being looked at, so that 100,000 of them cost hardly more than a copy.
+ * Splits a body at line breaks and applies rules to the lines. Sample lines that the rules keep are passed on unread, so
+ * that 100,000 of them cost hardly more than a copy.
  */
 export class BodyFilter {
   readonly #rules: LineRules;
-  /** The beginning of a line whose end is still to come. */
-  readonly #carry = new KeptBytes();
+  /** The beginning of a line whose end has not come yet. */
+  readonly #carry = new BlockBuffer();
 
   constructor(rules: LineRules) {
     this.#rules = rules;
@@ -33,7 +33,7 @@ export class BodyFilter {
 
   /**
    * @returns pieces that may share memory with `bytes`
-   * @throws Error when a line is so long that this can be no scrape
+   * @throws Error when a line is too long for a scrape
    */
   feed(bytes: Uint8Array): readonly Uint8Array[] {
     const buffer = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength);
@@ -50,7 +50,7 @@ export class BodyFilter {
     return pieces;
   }
 
-  /** The last line of a body that was whole, with an end if it had none. */
+  /** The last line of a complete body, with a line break if it had none. */
   end(): readonly Uint8Array[] {
     const pieces: Uint8Array[] = [];
     const rest = this.#carry.take();
@@ -60,7 +60,7 @@ export class BodyFilter {
 
   /** @param block whole lines */
   #block(block: Buffer, pieces: Uint8Array[]): void {
-    /** Where the lines begin that are passed on as they are. */
+    /** Where the current run of unchanged lines begins. */
     let run = 0;
     const replace = (start: number, end: number, lines: Uint8Array): void => {
       if (start > run) pieces.push(block.subarray(run, start));

@@ -1,14 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
 
-/** A declaration as its TYPE line has it. */
+/** A TYPE line. */
 export interface FamilyDeclaration {
   readonly family: string;
   readonly type: string;
 }
 
 /**
- * A family of the text format as OpenMetrics has it. A counter's samples must end in `_total` there; one whose samples
- * do not is of unknown type, because to rename it would break every dashboard that has it.
+ * Converts a family of the text format to OpenMetrics. There, a counter's samples must end in `_total`; a counter whose
+ * samples do not gets the type `unknown`, because a new name would break every dashboard that uses the old one.
  * Source: OpenMetrics 1.0, section on counters
  */
 export function openMetricsFamily(family: string, type: string): FamilyDeclaration {
@@ -16,7 +16,7 @@ export function openMetricsFamily(family: string, type: string): FamilyDeclarati
   return { family, type: type === "counter" || type === "untyped" ? "unknown" : type };
 }
 
-/** A family of OpenMetrics as the text format has it: the type goes with the name that the samples have. */
+/** Converts a family of OpenMetrics to the text format, where the TYPE line has the name of the samples. */
 export function textFamily(family: string, type: string): FamilyDeclaration {
   switch (type) {
     case "counter":
@@ -35,9 +35,9 @@ export function textFamily(family: string, type: string): FamilyDeclaration {
 }
 
 /**
- * Sample lines of the text format as OpenMetrics has them: no empty lines, and numbers in `le` and `quantile` as floats.
+ * Converts sample lines of the text format to OpenMetrics: no empty lines, and floats in `le` and `quantile`.
  * @param type of their family
- * @returns undefined when they can stay as they are
+ * @returns undefined when nothing changes
  */
 export function openMetricsSamples(lines: Buffer, type: string): Buffer | undefined {
   const hasEmpty = lines[0] === 0x0a || lines.includes("\n\n");
@@ -52,7 +52,7 @@ export function openMetricsSamples(lines: Buffer, type: string): Buffer | undefi
   );
 }
 
-/** Sample lines of OpenMetrics as the text format has them: no exemplars, and times in milliseconds. */
+/** Converts sample lines of OpenMetrics to the text format: no exemplars, and timestamps in milliseconds. */
 export function textSamples(lines: Buffer): Buffer {
   const converted = lines
     .toString("utf8")
@@ -68,7 +68,7 @@ export function textSamples(lines: Buffer): Buffer {
 }
 
 /**
- * A number as OpenMetrics writes the bounds of buckets: always as a float, from a million on with an exponent.
+ * A number as OpenMetrics writes bucket bounds: always a float, from a million on with an exponent.
  * Source: OpenMetrics 1.0, canonical numbers; Go's strconv with the format g
  */
 export function canonicalFloat(text: string): string {

@@ -2,51 +2,44 @@
 import { connect, type LookupFunction, type OnReadOpts, type Socket } from "node:net";
 import { connect as connectTls } from "node:tls";
 import { AgentError } from "../lib/errors.ts";
-import { returnBuffer, takeBuffer } from "./buffer-pool.ts";
+import type { ScrapeTarget } from "../model/scrape-target.ts";
+import { returnBuffer, takeBuffer } from "./buffers.ts";
 import { ResponseReader } from "./response-reader.ts";
 
-/** Where metrics are fetched. */
-export interface FetchTarget {
-  readonly host: string;
-  /** Certificates are not verified: the target is in the same pod. */
-  readonly scheme: "http" | "https";
-  readonly port: number;
-  /** With its query. */
-  readonly path: string;
-}
+export type RequestHeaders = Readonly<Record<string, string>>;
 
-/** What a fetch hands over while it goes on. Pieces are only valid during the call: the memory is used again. */
+/** Receives a response while it arrives. Pieces are valid during the call only: their memory is reused. */
 export interface FetchReader {
   head(status: number, headers: ReadonlyMap<string, string>): void;
-  /** @returns false to be given no more until `resume` */
+  /** @returns false to pause until `resume` */
   piece(bytes: Uint8Array): boolean;
 }
 
-/** A fetch under way. */
+/** A running fetch. */
 export interface Fetch {
-  /** Resolves when the whole body was handed over. @throws FetchError */
+  /** Resolves when the whole body has been passed to the reader. @throws FetchError */
   readonly done: Promise<void>;
   resume(): void;
-  /** Ends it with the given cause; harmless afterwards. */
+  /** Fails the fetch with this cause; has no effect on one that has ended. */
   cancel(cause: Error): void;
-  /** Gives its memory back: to be called once, when no piece is looked at any more. */
+  /** Returns the buffer to the pool; call it once, when no piece is in use any more. */
   release(): void;
 }
 
-/** The target did not answer, or not in HTTP. */
+/** The target did not respond, or not in HTTP. */
 export class FetchError extends AgentError {
   readonly code = "AGENT_SCRAPE";
-  constructor(target: FetchTarget, problem: string, cause?: unknown) {
+  constructor(target: ScrapeTarget, problem: string, cause?: unknown) {
     super(`scrape ${target.scheme}://${target.host}:${String(target.port)}${target.path}: ${problem}`, { cause });
   }
 }
 
 /**
- * Makes one GET over a connection of its own. The body passes through one buffer that is used again and again: with
- * Node's own client a body of 10 MB leaves 35 MB of buffers behind until they are collected.
- * Source: measured in the runtime comparison; RFC 9112 sections 6 and 7
+ * Sends one GET over a connection of its own. The body passes through one reused buffer: with Node's own client, a body
+ * of 10 MB leaves 35 MB of buffers behind until they are collected.
+ * Source: docs/adr/0007-merged-scrapes.md; RFC 9112 sections 6 and 7
  */
-export function startFetch(target: FetchTarget, headers: Readonly<Record<string, string>>, reader: FetchReader): Fetch {
+export function startFetch(target: ScrapeTarget, headers: RequestHeaders, reader: FetchReader): Fetch {
   const { promise, resolve, reject } = Promise.withResolvers<undefined>();
   const response = new ResponseReader(reader);
   const buffer = takeBuffer();
@@ -75,12 +68,12 @@ export function startFetch(target: FetchTarget, headers: Readonly<Record<string,
   });
   socket.on("end", () => {
     response.end();
-    if (!response.complete) fail("the connection ended before the answer was whole");
+    if (!response.complete) fail("the connection ended before the response was complete");
     socket.destroy();
   });
   socket.on("close", () => {
     if (response.complete) resolve(undefined);
-    else reject(new FetchError(target, "the connection closed before the answer was whole"));
+    else reject(new FetchError(target, "the connection closed before the response was complete"));
   });
   promise.catch(() => undefined);
   return {
@@ -97,23 +90,23 @@ export function startFetch(target: FetchTarget, headers: Readonly<Record<string,
   };
 }
 
-function open(target: FetchTarget, onread: OnReadOpts, onOpen: () => void): Socket {
+function open(target: ScrapeTarget, onread: OnReadOpts, onOpen: () => void): Socket {
   const { host, port } = target;
   const lookup = host === "localhost" ? { lookup: lookupLocalhost } : undefined;
   if (target.scheme === "http") return connect({ host, port, onread, ...lookup }, onOpen);
-  // the buffer is an option of every socket, though the types of TLS connections leave it out
+  // TLS sockets take `onread` too, although their types lack it
   const options = { host, port, onread, rejectUnauthorized: false };
   return connectTls(options, onOpen);
 }
 
-function renderRequest(target: FetchTarget, headers: Readonly<Record<string, string>>): string {
+function renderRequest(target: ScrapeTarget, headers: RequestHeaders): string {
   const host = target.host.includes(":") ? `[${target.host}]` : target.host;
   const lines = [`GET ${target.path} HTTP/1.1`, `Host: ${host}:${String(target.port)}`];
   for (const [name, value] of Object.entries(headers)) lines.push(`${name}: ${value.replaceAll(/[\r\n]/g, " ")}`);
   return `${lines.join("\r\n")}\r\nAccept-Encoding: identity\r\nConnection: close\r\n\r\n`;
 }
 
-/** Both families, IPv4 first, without a way through the thread pool and the resolver. */
+/** Both address families, IPv4 first, without the resolver and its threads. */
 const lookupLocalhost: LookupFunction = (_name, _options, callback) => {
   callback(null, [
     { address: "127.0.0.1", family: 4 },

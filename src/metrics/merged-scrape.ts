@@ -2,26 +2,17 @@
 import { type Clock, deadline } from "../lib/async/clock.ts";
 import { describeError } from "../lib/errors.ts";
 import type { Logger } from "../lib/log/log.ts";
-import { acceptsOpenMetrics } from "./accept.ts";
+import type { ScrapeConfig } from "../model/scrape-target.ts";
 import type { AgentMetrics } from "./agent-metrics.ts";
-import { BatchingSink, type ByteSink } from "./batching-sink.ts";
 import { BodyFilter } from "./body-filter.ts";
-import { FamilyRegister } from "./family-register.ts";
-import { PartRules } from "./part-rules.ts";
+import { BatchingSink, type ByteSink } from "./buffers.ts";
+import { acceptsOpenMetrics, commonFormat, renderContentType, type ScrapeFormat, scrapeBudget } from "./negotiation.ts";
+import { FamilyRegister, PartRules } from "./part-rules.ts";
 import { createRegistry, renderTargetUp } from "./registry.ts";
-import { scrapeBudget } from "./scrape-budget.ts";
-import { commonFormat, renderContentType, type ScrapeFormat } from "./scrape-format.ts";
-import {
-  type DecidedPart,
-  type MergedScrapeConfig,
-  type ScrapePart,
-  type ScrapeRequest,
-  startParts,
-  untilDecided,
-} from "./scrape-parts.ts";
+import { type DecidedPart, type ScrapePart, type ScrapeRequest, startParts, untilDecided } from "./scrape-parts.ts";
 import type { TargetLimits } from "./target-fetch.ts";
 
-/** Takes the answer; `write` resolves when the memory of its bytes may be used again. */
+/** Receives the response; `write` resolves when the memory of the bytes may be reused. */
 export interface ScrapeSink extends ByteSink {
   begin(contentType: string): void;
 }
@@ -39,11 +30,11 @@ export interface MergedScrapeDeps {
 }
 
 /**
- * Merges the agent's, Envoy's and the application's metrics, in this order. All are asked at once; what fails costs
- * only itself. Bodies are streamed: a large one waits in its connection until its turn comes.
+ * Merges the metrics of agent, Envoy and application, in this order. All are fetched at once; a target that fails loses
+ * only its own metrics. Bodies are streamed: a large one waits in its connection until those before it are written.
  */
 export function createMergedScrape(
-  config: MergedScrapeConfig,
+  config: ScrapeConfig,
   metrics: Pick<AgentMetrics, "scrape" | "exposed">,
   deps: MergedScrapeDeps,
 ): MergedScrape {
@@ -53,11 +44,11 @@ export function createMergedScrape(
     async scrape(request, sink, signal) {
       metrics.scrape.scrapes.inc();
       const budget = scrapeBudget(request.timeoutSeconds);
-      using answerLimit = deadline(deps.clock, budget.answerMs, signal);
+      using responseLimit = deadline(deps.clock, budget.responseMs, signal);
       using targetLimit = deadline(deps.clock, budget.targetMs, signal);
       const parts = startParts(config, request, deps.limits);
-      answerLimit.signal.addEventListener("abort", () => {
-        cancelAll(parts, answerLimit.signal.reason);
+      responseLimit.signal.addEventListener("abort", () => {
+        cancelAll(parts, responseLimit.signal.reason);
       });
       try {
         const decided = await untilDecided(parts, targetLimit.signal);
@@ -67,11 +58,11 @@ export function createMergedScrape(
           log.warn("scrape target failed", { target: part.label, reason: describeError(reason) });
         };
         for (const part of decided) if (part.decision.kind === "failed") failed(part, part.decision.reason);
-        const format = answerFormat(decided, request);
+        const format = responseFormat(decided, request);
         const register = new FamilyRegister(metrics.scrape.duplicateFamilies, log);
         sink.begin(renderContentType(format));
         using batching = new BatchingSink(sink);
-        await new AnswerWriter(batching, format, register, failed).write(await registry.metrics(), decided);
+        await new ResponseWriter(batching, format, register, failed).write(await registry.metrics(), decided);
       } catch (error) {
         if (!signal.aborted) throw error;
         metrics.scrape.aborts.inc();
@@ -82,8 +73,8 @@ export function createMergedScrape(
   };
 }
 
-/** Writes one answer. */
-class AnswerWriter {
+/** Writes one response. */
+class ResponseWriter {
   readonly #sink: BatchingSink;
   readonly #format: ScrapeFormat;
   readonly #register: FamilyRegister;
@@ -148,10 +139,10 @@ class AnswerWriter {
 }
 
 /**
- * What the applications speak, as long as no two of them declare the same family: OpenMetrics has no place for the
- * second one's samples, while the text format takes them.
+ * The applications' format, unless two of them declare the same family: OpenMetrics does not allow the samples of the
+ * second one, while the text format does.
  */
-function answerFormat(parts: readonly DecidedPart[], request: ScrapeRequest): ScrapeFormat {
+function responseFormat(parts: readonly DecidedPart[], request: ScrapeRequest): ScrapeFormat {
   const usable = parts.filter(({ type, decision }) => type === "application" && decision.kind === "usable");
   const formats = usable.flatMap(({ decision }) => (decision.kind === "usable" ? [decision.format] : []));
   const format = commonFormat(formats, acceptsOpenMetrics(request.accept));

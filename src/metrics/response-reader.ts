@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 
-/** What the reader hands on. */
+/** Receives the parts of a response. */
 export interface ResponseHandler {
   head(status: number, headers: ReadonlyMap<string, string>): void;
-  /** @returns false to ask for a pause */
+  /** @returns false to pause */
   piece(bytes: Uint8Array): boolean;
 }
 
@@ -11,17 +11,17 @@ type State = "head" | "counted" | "until-close" | "chunk-size" | "chunk-data" | 
 
 const maxHeadBytes = 64 * 1024;
 /** Source: Go's http.Transport */
-const maxInterimAnswers = 5;
+const maxInterimResponses = 5;
 
-/** Takes an HTTP/1.1 response apart as its bytes come; body bytes are handed on without a copy. */
+/** Parses an HTTP/1.1 response as its bytes arrive; passes body bytes on without a copy. */
 export class ResponseReader {
   readonly #handler: ResponseHandler;
   #state: State = "head";
-  /** What has come of the current line of the head, or between chunks. */
+  /** The part of the current line, in the head or between chunks, that has arrived. */
   #text = "";
   #headLines: string[] = [];
   #headBytes = 0;
-  #interimAnswers = 0;
+  #interimResponses = 0;
   #leftBytes = 0;
 
   constructor(handler: ResponseHandler) {
@@ -33,8 +33,8 @@ export class ResponseReader {
   }
 
   /**
-   * @returns false when the handler asked for a pause
-   * @throws Error when this is no HTTP response
+   * @returns false when the handler wants a pause
+   * @throws Error when this is not an HTTP response
    */
   feed(bytes: Uint8Array): boolean {
     let flowing = true;
@@ -52,7 +52,7 @@ export class ResponseReader {
     return flowing;
   }
 
-  /** The peer closed its side: the end of a body that has no length. */
+  /** The peer closed the connection, which completes a body without a length. */
   end(): void {
     if (this.#state === "until-close") this.#state = "complete";
   }
@@ -64,12 +64,12 @@ export class ResponseReader {
     this.#state = this.#state === "counted" ? "complete" : "chunk-end";
   }
 
-  /** Takes bytes up to the end of the head or line, and what is left over. */
+  /** Consumes bytes up to the end of the line. @returns the rest */
   #line(bytes: Uint8Array): Uint8Array {
     const end = bytes.indexOf(0x0a);
     const taken = end < 0 ? bytes : bytes.subarray(0, end + 1);
     this.#text += Buffer.from(taken.buffer, taken.byteOffset, taken.byteLength).toString("latin1");
-    if (this.#headBytes + this.#text.length > maxHeadBytes) throw new Error("the answer's header is too long");
+    if (this.#headBytes + this.#text.length > maxHeadBytes) throw new Error("the response header is too long");
     if (end >= 0) this.#lineEnded();
     return bytes.subarray(taken.byteLength);
   }
@@ -78,7 +78,7 @@ export class ResponseReader {
     if (this.#state === "head") this.#headLineEnded(this.#text.trimEnd());
     else if (this.#state === "chunk-size") {
       const size = /^([0-9a-f]{1,12})\s*(;.*)?\r?\n$/i.exec(this.#text)?.[1];
-      if (size === undefined) throw new Error("the answer has a chunk without a size");
+      if (size === undefined) throw new Error("the response has a chunk without a size");
       this.#leftBytes = Number.parseInt(size, 16);
       this.#state = this.#leftBytes === 0 ? "trailer" : "chunk-data";
     } else if (this.#state === "chunk-end") {
@@ -101,14 +101,14 @@ export class ResponseReader {
 
   #headEnded([statusLine = "", ...lines]: readonly string[]): void {
     const status = Number(/^HTTP\/1\.[01] (\d{3})/.exec(statusLine)?.[1]);
-    if (Number.isNaN(status)) throw new Error("the answer is not HTTP/1.1");
+    if (Number.isNaN(status)) throw new Error("the response is not HTTP/1.1");
     const headers = new Map<string, string>();
     for (const line of lines) {
       const colon = line.indexOf(":");
       if (colon > 0) headers.set(line.slice(0, colon).trim().toLowerCase(), line.slice(colon + 1).trim());
     }
     if (status >= 100 && status < 200) {
-      if (++this.#interimAnswers > maxInterimAnswers) throw new Error("the answer has too many interim ones before it");
+      if (++this.#interimResponses > maxInterimResponses) throw new Error("too many interim responses");
       return;
     }
     this.#handler.head(status, headers);
@@ -116,7 +116,7 @@ export class ResponseReader {
     if (status === 204 || status === 304) this.#state = "complete";
     else if (/\bchunked\b/i.test(headers.get("transfer-encoding") ?? "")) this.#state = "chunk-size";
     else if (length === undefined) this.#state = "until-close";
-    else if (!/^\d{1,15}$/.test(length)) throw new Error("the answer has no usable length");
+    else if (!/^\d{1,15}$/.test(length)) throw new Error("the response has an invalid length");
     else {
       this.#leftBytes = Number(length);
       this.#state = this.#leftBytes === 0 ? "complete" : "counted";

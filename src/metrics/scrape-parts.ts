@@ -1,42 +1,36 @@
 // SPDX-License-Identifier: Apache-2.0
-import { upstreamAccept } from "./accept.ts";
-import type { FetchTarget } from "./http-get.ts";
+import type { ScrapeConfig } from "../model/scrape-target.ts";
+import type { RequestHeaders } from "./http-get.ts";
+import { upstreamAccept } from "./negotiation.ts";
 import { type TargetDecision, TargetFetch, type TargetLimits } from "./target-fetch.ts";
 
-export interface MergedScrapeConfig {
-  /** Envoy's own metrics; undefined leaves them out. */
-  readonly envoyPort: number | undefined;
-  /** Of the application, in the order in which they appear. */
-  readonly targets: readonly FetchTarget[];
-}
-
-/** A scrape as the scraper asked for it. */
+/** What the scraper requested. */
 export interface ScrapeRequest {
   readonly accept: string | undefined;
   readonly userAgent: string | undefined;
-  /** `X-Prometheus-Scrape-Timeout-Seconds` as it came. */
+  /** The header `X-Prometheus-Scrape-Timeout-Seconds`. */
   readonly timeoutSeconds: string | undefined;
-  /** Without the question mark; for Envoy. */
+  /** For Envoy; without the question mark. */
   readonly query: string;
 }
 
-/** One part of the answer that is fetched. */
+/** A part of the response that is fetched. */
 export interface ScrapePart {
   readonly type: "envoy" | "application";
   readonly label: string;
   readonly fetch: TargetFetch;
 }
 
-/** A part with what is known of it before the answer begins. */
+/** A part whose state at the beginning of the response is known. */
 export type DecidedPart = ScrapePart & { readonly decision: TargetDecision };
 
 const applicationLimits: TargetLimits = { maxBytes: 32 * 1024 * 1024, wholeBytes: 1024 * 1024 };
-/** Envoy's metrics are not cut: a proxy with many clusters has many of them. */
+/** In practice no limit: a proxy with many clusters has many metrics. */
 const envoyLimits: TargetLimits = { maxBytes: 1024 * 1024 * 1024, wholeBytes: 1024 * 1024 };
 
-/** Asks Envoy and all targets at once. */
+/** Starts to fetch from Envoy and all targets at once. */
 export function startParts(
-  config: MergedScrapeConfig,
+  config: ScrapeConfig,
   request: ScrapeRequest,
   limits: TargetLimits = applicationLimits,
 ): readonly ScrapePart[] {
@@ -53,14 +47,14 @@ export function startParts(
   return parts;
 }
 
-/** Waits until all parts are decided; those that are not when `limit` aborts are given up. */
+/** Waits until all parts are decided; cancels those that are not when `limit` aborts. */
 export async function untilDecided(parts: readonly ScrapePart[], limit: AbortSignal): Promise<readonly DecidedPart[]> {
   const pending = new Set(parts);
-  const giveUp = (): void => {
+  const cancelPending = (): void => {
     for (const part of pending) part.fetch.cancel(limit.reason instanceof Error ? limit.reason : new Error("timeout"));
   };
-  limit.addEventListener("abort", giveUp, { once: true });
-  if (limit.aborted) giveUp();
+  limit.addEventListener("abort", cancelPending, { once: true });
+  if (limit.aborted) cancelPending();
   try {
     return await Promise.all(
       parts.map(async (part) => {
@@ -70,11 +64,11 @@ export async function untilDecided(parts: readonly ScrapePart[], limit: AbortSig
       }),
     );
   } finally {
-    limit.removeEventListener("abort", giveUp);
+    limit.removeEventListener("abort", cancelPending);
   }
 }
 
-function headers(request: ScrapeRequest, openMetrics: boolean): Readonly<Record<string, string>> {
+function headers(request: ScrapeRequest, openMetrics: boolean): RequestHeaders {
   return {
     Accept: upstreamAccept(request.accept, openMetrics),
     "User-Agent": request.userAgent ?? "attache",

@@ -1,45 +1,45 @@
 // SPDX-License-Identifier: Apache-2.0
 import { formatHostPort } from "../lib/net/host-port.ts";
-import { looksLikeMetrics } from "./body-check.ts";
-import { KeptBytes } from "./kept-bytes.ts";
-import { type Fetch, type FetchTarget, startFetch } from "./http-get.ts";
-import { parseScrapeFormat, type ScrapeFormat } from "./scrape-format.ts";
+import type { ScrapeTarget } from "../model/scrape-target.ts";
+import { BlockBuffer } from "./buffers.ts";
+import { type Fetch, type RequestHeaders, startFetch } from "./http-get.ts";
+import { parseScrapeFormat, type ScrapeFormat } from "./negotiation.ts";
 
-/** How a target stands once no more is to be waited for before the answer begins. */
+/** The state of a target when the response begins. */
 export type TargetDecision =
   | { readonly kind: "failed"; readonly reason: Error }
-  /** The body is here whole, or so much of it that the rest is streamed when its turn comes. */
+  /** The whole body has arrived, or so much of it that the rest is streamed later. */
   | { readonly kind: "usable"; readonly format: ScrapeFormat };
 
 export interface TargetLimits {
-  /** A larger body is refused when its length is announced, else cut at a line. */
+  /** A larger body fails if its length is announced; otherwise it is cut at a line break. */
   readonly maxBytes: number;
-  /** Bodies up to this are taken whole or not at all. */
+  /** Bodies up to this size are taken whole or not at all. */
   readonly wholeBytes: number;
 }
 
 const maxRedirects = 5;
 
-/** Takes bytes; resolves when their memory may be used again. */
+/** Resolves when the memory of the bytes may be reused. */
 export type PieceWriter = (bytes: Uint8Array) => Promise<void>;
 
-/** One target's body on its way into the answer. */
+/** Fetches one target's metrics: buffers the beginning until the decision, and streams the rest into the response. */
 export class TargetFetch {
   readonly decided: Promise<TargetDecision>;
   readonly #limits: TargetLimits;
-  readonly #headers: Readonly<Record<string, string>>;
-  #target: FetchTarget;
+  readonly #headers: RequestHeaders;
+  #target: ScrapeTarget;
   #fetch: Fetch;
-  #redirect: FetchTarget | undefined;
+  #redirect: ScrapeTarget | undefined;
   #redirects = 0;
-  readonly #kept = new KeptBytes();
+  readonly #buffered = new BlockBuffer();
   #receivedBytes = 0;
   #format: ScrapeFormat = { kind: "text" };
   #decide: (decision: TargetDecision) => void;
   #write: PieceWriter | undefined;
   #last: Promise<void> = Promise.resolve();
 
-  constructor(target: FetchTarget, headers: Readonly<Record<string, string>>, limits: TargetLimits) {
+  constructor(target: ScrapeTarget, headers: RequestHeaders, limits: TargetLimits) {
     this.#target = target;
     this.#headers = headers;
     this.#limits = limits;
@@ -73,11 +73,11 @@ export class TargetFetch {
   }
 
   /**
-   * Hands the body over, to be called once, after the decision.
-   * @throws FetchError when a body that was begun does not come to its end; what came of it was handed over
+   * Writes the body; call it once, after the decision.
+   * @throws FetchError when the body is incomplete; what arrived of it has been written
    */
   async emit(write: PieceWriter): Promise<void> {
-    for (const bytes of this.#kept.take()) await write(bytes);
+    for (const bytes of this.#buffered.take()) await write(bytes);
     this.#write = write;
     this.#fetch.resume();
     await this.#fetch.done;
@@ -85,9 +85,9 @@ export class TargetFetch {
     this.#fetch.release();
   }
 
-  /** The families that the body declares, as far as it is here; to be asked after the decision and before `emit`. */
+  /** The families that the buffered part of the body declares; call it after the decision and before `emit`. */
   declaredFamilies(): readonly string[] {
-    const text = Buffer.concat(this.#kept.pieces()).toString("latin1");
+    const text = Buffer.concat(this.#buffered.pieces()).toString("latin1");
     return Array.from(text.matchAll(/^# TYPE (\S+)/gm), (match) => match[1] ?? "");
   }
 
@@ -105,7 +105,7 @@ export class TargetFetch {
       throw new Error(`status code ${String(status)}`);
     }
     const encoding = headers.get("content-encoding") ?? "identity";
-    if (encoding !== "identity") throw new Error(`the body is encoded as ${encoding}, which was not asked for`);
+    if (encoding !== "identity") throw new Error(`the body has the encoding ${encoding}, which was not requested`);
     if (Number(headers.get("content-length") ?? 0) > this.#limits.maxBytes) throw this.#tooLarge();
     this.#format = parseScrapeFormat(headers.get("content-type"));
   }
@@ -113,15 +113,15 @@ export class TargetFetch {
   #piece(bytes: Uint8Array): boolean {
     this.#receivedBytes += bytes.byteLength;
     if (this.#receivedBytes > this.#limits.maxBytes) throw this.#tooLarge();
-    if (this.#write === undefined) return this.#keep(bytes);
-    // one read may hold many chunks: each waits for the one before it, and the next read for all
+    if (this.#write === undefined) return this.#buffer(bytes);
+    // one read may contain many chunks: each waits for the one before it, and the next read for all of them
     const write = this.#write;
-    const turn = this.#last.then(() => write(bytes));
-    this.#last = turn;
-    turn.then(
+    const written = this.#last.then(() => write(bytes));
+    this.#last = written;
+    written.then(
       () => {
-        // in a turn of its own: a target that is always ahead would keep the probes waiting
-        if (this.#last === turn)
+        // not in the same turn of the event loop: a fast target would delay the probes
+        if (this.#last === written)
           setImmediate(() => {
             this.#fetch.resume();
           });
@@ -133,17 +133,17 @@ export class TargetFetch {
     return false;
   }
 
-  #keep(bytes: Uint8Array): boolean {
-    this.#kept.append(bytes);
+  #buffer(bytes: Uint8Array): boolean {
+    this.#buffered.append(bytes);
     if (this.#receivedBytes <= this.#limits.wholeBytes) return true;
     this.#decideByBody();
     return false;
   }
 
   #decideByBody(): void {
-    const start = this.#kept.pieces()[0]?.toString("latin1") ?? "";
+    const start = this.#buffered.pieces()[0]?.toString("latin1") ?? "";
     if (looksLikeMetrics(start)) this.#decide({ kind: "usable", format: this.#format });
-    else this.#decide({ kind: "failed", reason: new Error("the answer is no metrics") });
+    else this.#decide({ kind: "failed", reason: new Error("the response is not metrics") });
   }
 
   #tooLarge(): Error {
@@ -151,8 +151,24 @@ export class TargetFetch {
   }
 }
 
-/** Where a redirect leads, as long as that is on the same host; undefined otherwise. */
-function redirected(from: FetchTarget, location: string): FetchTarget | undefined {
+const sampleLine = /^[a-zA-Z_:][a-zA-Z0-9_:]*(?:\{|[ \t])|^\{[ \t]*"(?:[^"\\]|\\.)*"[ \t]*[,}]/;
+
+/**
+ * Whether a body can be metrics, by its first line that is neither empty nor a comment. A login page or a JSON error
+ * with status 200 would make the whole response unreadable.
+ * @param text the beginning of the body, or all of it
+ * Source: Prometheus' text format and OpenMetrics; names in quotes as of Prometheus 3
+ */
+export function looksLikeMetrics(text: string): boolean {
+  for (const line of text.split("\n", 200)) {
+    const content = line.trim();
+    if (content !== "" && !content.startsWith("#")) return sampleLine.test(content);
+  }
+  return true;
+}
+
+/** The target of a redirect to the same host; undefined for another host. */
+function redirected(from: ScrapeTarget, location: string): ScrapeTarget | undefined {
   const base = `${from.scheme}://${formatHostPort(from)}${from.path}`;
   if (!URL.canParse(location, base)) return undefined;
   const url = new URL(location, base);

@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+import type { ScrapeConfig } from "../model/scrape-target.ts";
 
 export interface StatusConfig {
   /** Of the status server; 0 disables it. */
@@ -34,18 +35,3 @@ export type AppProbeHandler =
   | { readonly kind: "http"; readonly scheme: "http" | "https"; readonly path: string; readonly port: number }
   | { readonly kind: "tcp"; readonly port: number }
   | { readonly kind: "grpc"; readonly port: number; readonly service: string };
-
-export interface ScrapeConfig {
-  /** Of Envoy's own metrics; undefined leaves them out. */
-  readonly envoyPort: number | undefined;
-  readonly targets: readonly ScrapeTarget[];
-}
-
-export interface ScrapeTarget {
-  /** `localhost` unless the application listens elsewhere. */
-  readonly host: string;
-  readonly scheme: "http" | "https";
-  readonly port: number;
-  /** With its query, if any. */
-  readonly path: string;
-}

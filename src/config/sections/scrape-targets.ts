@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-import type { ScrapeTarget } from "../../status/status-config.ts";
+import type { ScrapeTarget } from "../../model/scrape-target.ts";
 import { type Findings, shown } from "../config-error.ts";
 import { parseBool, parseInteger } from "../sources/environment.ts";
 import { type JsonObject, isJsonList, isJsonObject, tryParseJson } from "../../lib/json.ts";

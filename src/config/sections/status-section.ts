@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 import { isIpv6 } from "../../lib/net/ip-address.ts";
-import type { ScrapeConfig, StatusConfig } from "../../status/status-config.ts";
+import type { ScrapeConfig } from "../../model/scrape-target.ts";
+import type { StatusConfig } from "../../status/status-config.ts";
 import { parseAppProbes } from "./app-probes.ts";
 import { parseScrapeTargets } from "./scrape-targets.ts";
 import type { Sources } from "../sources/sources.ts";

@@ -2,9 +2,8 @@
 import { expect, test } from "vitest";
 import { Counter } from "../../../src/lib/metrics.ts";
 import { BodyFilter } from "../../../src/metrics/body-filter.ts";
-import { FamilyRegister } from "../../../src/metrics/family-register.ts";
 import { canonicalFloat } from "../../../src/metrics/format-conversion.ts";
-import { type PartFormats, PartRules } from "../../../src/metrics/part-rules.ts";
+import { FamilyRegister, type PartFormats, PartRules } from "../../../src/metrics/part-rules.ts";
 import { fc } from "../../support/properties.ts";
 import { testLog } from "../../support/test-log.ts";
 

@@ -1,9 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
 import { expect, test } from "vitest";
-import { looksLikeMetrics } from "../../../src/metrics/body-check.ts";
-import { acceptsOpenMetrics, upstreamAccept } from "../../../src/metrics/accept.ts";
-import { scrapeBudget } from "../../../src/metrics/scrape-budget.ts";
-import { commonFormat, parseScrapeFormat, renderContentType } from "../../../src/metrics/scrape-format.ts";
+import {
+  acceptsOpenMetrics,
+  commonFormat,
+  parseScrapeFormat,
+  renderContentType,
+  scrapeBudget,
+  upstreamAccept,
+} from "../../../src/metrics/negotiation.ts";
+import { looksLikeMetrics } from "../../../src/metrics/target-fetch.ts";
 import { chooseCoding } from "../../../src/status/content-coding.ts";
 
 const prometheus =
@@ -73,10 +78,10 @@ test.each([
   ["0", 0],
   ["abc", 3_000],
   ["-1", 3_000],
-])("a scraper that waits %s seconds gets its answer within %s ms", (seconds, answerMs) => {
+])("a scraper that waits %s seconds gets its response within %s ms", (seconds, responseMs) => {
   const budget = scrapeBudget(seconds);
-  expect(budget.answerMs).toBe(answerMs);
-  expect(budget.targetMs).toBeLessThanOrEqual(answerMs * 0.9);
+  expect(budget.responseMs).toBe(responseMs);
+  expect(budget.targetMs).toBeLessThanOrEqual(responseMs * 0.9);
 });
 
 test.each([

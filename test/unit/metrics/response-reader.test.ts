@@ -57,6 +57,6 @@ test.each([
   "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n",
   `HTTP/1.1 200 OK\r\nX: ${"x".repeat(70_000)}\r\n\r\n`,
   `${"HTTP/1.1 103 Early Hints\r\n\r\n".repeat(6)}HTTP/1.1 200 OK\r\n\r\n`,
-])("what is no HTTP is refused: %.40j", (text) => {
-  expect(() => read(text, 1_000)).toThrow(/answer/);
+])("a malformed response is rejected: %.40j", (text) => {
+  expect(() => read(text, 1_000)).toThrow(/response/);
 });

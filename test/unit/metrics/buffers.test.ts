@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 import { expect, test } from "vitest";
-import { KeptBytes } from "../../../src/metrics/kept-bytes.ts";
+import { BlockBuffer } from "../../../src/metrics/buffers.ts";
 import { fc } from "../../support/properties.ts";
 
-test("what is kept comes back in order, however it came", () => {
+test("a block buffer returns what was appended, in order, whatever the pieces", () => {
   fc.assert(
     fc.property(fc.array(fc.uint8Array({ maxLength: 9_000 }), { maxLength: 40 }), (parts) => {
-      const kept = new KeptBytes();
+      const kept = new BlockBuffer();
       for (const part of parts) kept.append(part);
       const whole = Buffer.concat(parts);
       expect(kept.byteLength).toBe(whole.byteLength);
@@ -19,7 +19,7 @@ test("what is kept comes back in order, however it came", () => {
 });
 
 test("a megabyte in single bytes is kept in few blocks that waste little", () => {
-  const kept = new KeptBytes();
+  const kept = new BlockBuffer();
   const byte = Uint8Array.of(7);
   for (let count = 0; count < 1024 * 1024; count++) kept.append(byte);
   const pieces = kept.pieces();
