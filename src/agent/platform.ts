@@ -57,7 +57,7 @@ function nodeWithPlatform(node: NodeIdentity, { metadata, locality }: PlatformFa
 
 function documentWithNode(document: JsonObject, node: NodeIdentity): JsonObject {
   const { node: shown } = document;
-  if (shown === undefined || !isJsonObject(shown)) return document;
+  if (!isJsonObject(shown)) return document;
   const { region, zone, subZone } = node.locality;
   const locality = Object.entries({ region, zone, sub_zone: subZone }).filter(([, text]) => text !== "");
   const metadata: JsonObject = { ...node.typedMetadata, GENERATOR: "grpc" };

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 import schema from "../../bootstrap/schema.json" with { type: "json" };
 import { suggestion } from "../lib/nearest-name.ts";
-import { type JsonObject, type JsonValue, isJsonList, isJsonObject } from "../lib/json.ts";
+import { type JsonObject, type JsonValue, isJsonList, isJsonObject, objectOf } from "../lib/json.ts";
 
 /** Something in a document that Envoy will not take, or will not look at. */
 export interface SchemaFinding {
@@ -143,10 +143,6 @@ function isWhole(value: JsonValue, unsigned: boolean): boolean {
   const text = JSON.isRawJSON(value) ? value.rawJSON : value;
   const number = typeof text === "string" && /^-?\d+$/.test(text) ? Number(text) : text;
   return typeof number === "number" && Number.isInteger(number) && (!unsigned || number >= 0);
-}
-
-function objectOf(value: JsonValue | undefined): JsonObject {
-  return isJsonObject(value) ? value : {};
 }
 
 function snakeCase(name: string): string {

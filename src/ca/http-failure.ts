@@ -17,24 +17,6 @@ export function httpFailure(address: string, response: HttpAnswer, message: stri
   });
 }
 
-/** The JSON object in a text; undefined when the text is not one. */
-export function parseJsonObject(text: string): Readonly<Record<string, unknown>> | undefined {
-  try {
-    const value: unknown = JSON.parse(text);
-    return asObject(value);
-  } catch {
-    return undefined;
-  }
-}
-
-export function asObject(value: unknown): Readonly<Record<string, unknown>> | undefined {
-  return typeof value === "object" && value !== null && !Array.isArray(value) ? { ...value } : undefined;
-}
-
 export function asString(value: unknown): string | undefined {
   return typeof value === "string" ? value : undefined;
-}
-
-export function asStrings(value: unknown): readonly string[] {
-  return Array.isArray(value) ? value.filter((one) => typeof one === "string") : [];
 }

@@ -6,7 +6,8 @@ import type { SignedChain, SigningRequest } from "../model/signing.ts";
 import { readToken } from "./bearer-token.ts";
 import { CaError } from "./ca-error.ts";
 import { callHttp, type HttpAnswer, type HttpCall } from "./http-call.ts";
-import { asObject, asString, httpFailure, parseJsonObject } from "./http-failure.ts";
+import { type JsonObject, listOf, objectOf, parseJsonObject } from "../lib/json.ts";
+import { asString, httpFailure } from "./http-failure.ts";
 import { tlsFilesOf, untilFilesChange } from "./retry-causes.ts";
 import type { CaDeps, CaProtocol, KubernetesCsrConfig } from "./types.ts";
 
@@ -77,7 +78,7 @@ function renderObject({ signerName }: KubernetesCsrConfig, { csrPem, ttlMs }: Si
 }
 
 function nameOf(address: string, response: HttpAnswer): string {
-  const name = asString(asObject(parseOf(address, response, 201)["metadata"])?.["name"]);
+  const name = asString(objectOf(parseOf(address, response, 201)["metadata"])["name"]);
   if (name === undefined || !/^[a-z0-9.-]+$/.test(name)) {
     throw new CaError("malformed-response", address, "the created object has no name");
   }
@@ -97,8 +98,8 @@ async function untilSigned(api: Api, { config, deps, name, signal }: PendingRequ
   using limit = deadline(deps.clock, config.timeoutPerTryMs, signal);
   for (let pollMs = firstPollMs; ; pollMs = Math.min(maxPollMs, pollMs * pollFactor)) {
     const response = await api({ method: "GET", path: `${collection}/${name}` });
-    const status = asObject(parseOf(address, response, 200)["status"]);
-    const certificate = asString(status?.["certificate"]);
+    const status = objectOf(parseOf(address, response, 200)["status"]);
+    const certificate = asString(status["certificate"]);
     if (certificate !== undefined) return Buffer.from(certificate, "base64").toString("utf8");
     const rejection = rejectionIn(status);
     if (rejection !== undefined) throw new CaError("refused", address, `the request ${name} was ${rejection}`);
@@ -112,15 +113,15 @@ async function untilSigned(api: Api, { config, deps, name, signal }: PendingRequ
   }
 }
 
-function rejectionIn(status: Readonly<Record<string, unknown>> | undefined): string | undefined {
-  const conditions = Array.isArray(status?.["conditions"]) ? status["conditions"].map(asObject) : [];
-  const bad = conditions.find((one) => one?.["type"] === "Denied" || one?.["type"] === "Failed");
+function rejectionIn(status: JsonObject): string | undefined {
+  const conditions = listOf(status["conditions"]).map(objectOf);
+  const bad = conditions.find((one) => one["type"] === "Denied" || one["type"] === "Failed");
   if (bad === undefined) return undefined;
   const why = asString(bad["message"]) ?? asString(bad["reason"]) ?? "no reason given";
   return `${bad["type"] === "Denied" ? "denied" : "not signed"}: ${why}`;
 }
 
-function parseOf(address: string, response: HttpAnswer, expected: number): Readonly<Record<string, unknown>> {
+function parseOf(address: string, response: HttpAnswer, expected: number): JsonObject {
   const parsed = parseJsonObject(response.body);
   if (response.status !== expected) throw httpFailure(address, response, asString(parsed?.["message"]));
   if (parsed === undefined) throw new CaError("malformed-response", address, "its response is not JSON");

@@ -8,7 +8,8 @@ import type { SignedChain, SigningRequest } from "../model/signing.ts";
 import { readToken } from "./bearer-token.ts";
 import { CaError } from "./ca-error.ts";
 import { callHttp, type HttpAnswer } from "./http-call.ts";
-import { asString, asStrings, httpFailure, parseJsonObject } from "./http-failure.ts";
+import { parseJsonObject, textsOf } from "../lib/json.ts";
+import { asString, httpFailure } from "./http-failure.ts";
 import { tlsFilesOf, untilFilesChange } from "./retry-causes.ts";
 import type { CaDeps, CaProtocol, StepCaConfig } from "./types.ts";
 
@@ -124,7 +125,7 @@ function parseChain({ server }: StepCaConfig, response: HttpAnswer): readonly st
   const address = formatHostPort(server);
   const body = parseJsonObject(response.body);
   if (response.status !== 201) throw httpFailure(address, response, asString(body?.["message"]));
-  const chain = asStrings(body?.["certChain"]);
+  const chain = textsOf(body?.["certChain"]);
   if (chain.length > 0) return chain;
   const pair = [body?.["crt"], body?.["ca"]].filter((pem) => typeof pem === "string");
   if (pair.length === 0) throw new CaError("malformed-response", address, "its response has no certificate");
@@ -139,7 +140,7 @@ async function readRoots(config: StepCaConfig, deps: CaDeps, signal: AbortSignal
   if (response.status !== 200 && response.status !== 201) {
     throw httpFailure(formatHostPort(server), response, asString(body?.["message"]));
   }
-  const roots = asStrings(body?.["crts"]);
+  const roots = textsOf(body?.["crts"]);
   if (roots.length > 0) return roots;
   throw new CaError("malformed-response", formatHostPort(server), "its response has no roots");
 }

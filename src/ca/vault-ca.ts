@@ -6,7 +6,8 @@ import type { SignedChain, SigningRequest } from "../model/signing.ts";
 import { readToken } from "./bearer-token.ts";
 import { CaError } from "./ca-error.ts";
 import { callHttp, type HttpAnswer, type HttpCall } from "./http-call.ts";
-import { asObject, asString, asStrings, httpFailure, parseJsonObject } from "./http-failure.ts";
+import { type JsonObject, objectOf, parseJsonObject, textsOf } from "../lib/json.ts";
+import { asString, httpFailure } from "./http-failure.ts";
 import { tlsFilesOf, untilFilesChange } from "./retry-causes.ts";
 import type { CaDeps, CaProtocol, VaultAuth, VaultCaConfig } from "./types.ts";
 
@@ -96,9 +97,9 @@ class VaultCa implements CaProtocol {
   }
 
   #keepLogin(response: HttpAnswer): string {
-    const auth = asObject(this.#parse(response)["auth"]);
-    const token = asString(auth?.["client_token"]);
-    if (auth === undefined || token === undefined) throw this.#malformed("its login response has no token");
+    const auth = objectOf(this.#parse(response)["auth"]);
+    const token = asString(auth["client_token"]);
+    if (token === undefined) throw this.#malformed("its login response has no token");
     const leaseMs = typeof auth["lease_duration"] === "number" ? auth["lease_duration"] * 1_000 : 0;
     const nowMs = this.#deps.clock.monotonicMs();
     // A lease of 0 does not expire.
@@ -113,11 +114,11 @@ class VaultCa implements CaProtocol {
   }
 
   async #parseSigned(response: HttpAnswer, signal: AbortSignal): Promise<SignedChain> {
-    const data = asObject(this.#parse(response)["data"]);
-    const leaf = asString(data?.["certificate"]);
-    if (data === undefined || leaf === undefined) throw this.#malformed("its response has no certificate");
+    const data = objectOf(this.#parse(response)["data"]);
+    const leaf = asString(data["certificate"]);
+    if (leaf === undefined) throw this.#malformed("its response has no certificate");
     const issuing = asString(data["issuing_ca"]);
-    const listed = asStrings(data["ca_chain"]);
+    const listed = textsOf(data["ca_chain"]);
     const chain = listed.length > 0 ? listed : issuing === undefined ? [] : [issuing];
     const roots = chain.flatMap((pem) => splitPem(pem).blocks).filter((block) => isSelfSigned(block.der));
     const rootsPem = roots.length > 0 ? roots.map((root) => root.pem).join("") : await this.#fetchRoots(signal);
@@ -135,9 +136,9 @@ class VaultCa implements CaProtocol {
     return (roots.length > 0 ? roots : blocks.slice(-1)).map((block) => block.pem).join("");
   }
 
-  #parse(response: HttpAnswer): Readonly<Record<string, unknown>> {
+  #parse(response: HttpAnswer): JsonObject {
     const parsed = parseJsonObject(response.body);
-    if (response.status !== 200) throw httpFailure(this.#address, response, asStrings(parsed?.["errors"]).join("; "));
+    if (response.status !== 200) throw httpFailure(this.#address, response, textsOf(parsed?.["errors"]).join("; "));
     if (parsed === undefined) throw this.#malformed("its response is not JSON");
     return parsed;
   }

@@ -4,6 +4,7 @@ import { lstat, readFile, statfs } from "node:fs/promises";
 import { join } from "node:path";
 import { writeFileAtomicSync } from "../lib/fs/atomic-file.ts";
 import { describeError, systemCode } from "../lib/errors.ts";
+import { type JsonObject, parseJsonObject } from "../lib/json.ts";
 import { makeDirectorySync } from "../lib/fs/make-directory.ts";
 import { splitPem } from "../lib/pki/pem.ts";
 import type { CertificateState } from "./certificate-state.ts";
@@ -111,15 +112,11 @@ function parseCache(path: string, text: string): CachedIdentity {
   };
 }
 
-/** The parser's own message is left out: it may quote the key. */
-function parseObject(path: string, text: string): Readonly<Record<string, unknown>> {
-  try {
-    const value: unknown = JSON.parse(text);
-    if (typeof value === "object" && value !== null) return { ...value };
-  } catch {
-    // Reported below, like any other value.
-  }
-  throw new IdentityCacheError(path, "it is not a JSON object");
+/** The parser's own error is left out: it may quote the key. */
+function parseObject(path: string, text: string): JsonObject {
+  const value = parseJsonObject(text);
+  if (value === undefined) throw new IdentityCacheError(path, "it is not a JSON object");
+  return value;
 }
 
 /** @param forbidden bits that the mode must not have */

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 import type { Clock } from "../lib/async/clock.ts";
+import { type JsonValue, isJsonList, isJsonObject, listOf, parseJsonObject, textOf } from "../lib/json.ts";
 import { describeError } from "../lib/errors.ts";
 import { HttpError, requestHttp } from "../lib/net/http-client.ts";
 
@@ -54,21 +55,18 @@ const order = ["termination", "envoy-start", "configuration-refused", "control-p
 
 /** @param body of the agent's answer as JSON: the conditions that fail and are made of no others */
 export function parseMissing(body: string): readonly MissingStep[] | undefined {
-  try {
-    const report: unknown = JSON.parse(body);
-    if (!isRecord(report) || typeof report["ready"] !== "boolean" || !Array.isArray(report["checks"])) return undefined;
-    return byCode(failed(report["checks"])).toSorted((a, b) => rank(a) - rank(b));
-  } catch {
-    return undefined;
-  }
+  const report = parseJsonObject(body);
+  if (typeof report?.["ready"] !== "boolean" || !isJsonList(report["checks"])) return undefined;
+  return byCode(failed(report["checks"])).toSorted((a, b) => rank(a) - rank(b));
 }
 
-function failed(checks: readonly unknown[]): readonly MissingStep[] {
+function failed(checks: readonly JsonValue[]): readonly MissingStep[] {
   return checks.flatMap((check) => {
-    if (!isRecord(check) || check["state"] !== "failed") return [];
-    const inner = Array.isArray(check["checks"]) ? failed(check["checks"]) : [];
-    const { code = check["name"], detail = "" } = check;
-    return inner.length > 0 ? inner : [{ code: String(code), detail: String(detail) }];
+    if (!isJsonObject(check) || check["state"] !== "failed") return [];
+    const inner = failed(listOf(check["checks"]));
+    return inner.length > 0
+      ? inner
+      : [{ code: textOf(check["code"] ?? check["name"]), detail: textOf(check["detail"]) }];
   });
 }
 
@@ -82,8 +80,4 @@ function byCode(steps: readonly MissingStep[]): readonly MissingStep[] {
 function rank({ code }: MissingStep): number {
   const index = order.indexOf(code);
   return index < 0 ? order.length : index;
-}
-
-function isRecord(value: unknown): value is Readonly<Record<string, unknown>> {
-  return typeof value === "object" && value !== null && !Array.isArray(value);
 }

@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+import { type JsonObject, type JsonValue, listOf, objectOf, parseJson, textOf } from "../lib/json.ts";
 import { EnvoyAdminError } from "./envoy-errors.ts";
 
 export interface EnvoyServerInfo {
@@ -24,24 +25,24 @@ export interface EnvoyCertificates {
 
 /** Reads `/server_info`. @throws EnvoyAdminError `malformed` */
 export function parseServerInfo(text: string): EnvoyServerInfo {
-  const body = fields(parseJson(text, "GET /server_info"));
+  const body = parseBody(text, "GET /server_info");
   const version = /\/(\d+\.\d+\.\d+[^/]*)\//.exec(textOf(body["version"]))?.[1] ?? "";
-  const epoch = fields(body["command_line_options"])["restart_epoch"];
+  const epoch = objectOf(body["command_line_options"])["restart_epoch"];
   return { version, state: textOf(body["state"]), restartEpoch: typeof epoch === "number" ? epoch : 0 };
 }
 
 /** Reads `/certs`. @throws EnvoyAdminError `malformed` */
 export function parseCertificates(text: string): readonly EnvoyCertificates[] {
-  const body = fields(parseJson(text, "GET /certs"));
+  const body = parseBody(text, "GET /certs");
   return listOf(body["certificates"]).map((entry) => ({
-    chain: listOf(fields(entry)["cert_chain"]).map(certificateOf),
-    roots: listOf(fields(entry)["ca_cert"]).map(certificateOf),
+    chain: listOf(objectOf(entry)["cert_chain"]).map(certificateOf),
+    roots: listOf(objectOf(entry)["ca_cert"]).map(certificateOf),
   }));
 }
 
-function certificateOf(value: unknown): EnvoyCertificate {
-  const entry = fields(value);
-  const names = listOf(entry["subject_alt_names"]).map((name) => textOf(fields(name)["uri"]));
+function certificateOf(value: JsonValue): EnvoyCertificate {
+  const entry = objectOf(value);
+  const names = listOf(entry["subject_alt_names"]).map((name) => textOf(objectOf(name)["uri"]));
   return {
     serial: textOf(entry["serial_number"]).toUpperCase(),
     uris: names.filter((uri) => uri !== ""),
@@ -49,22 +50,10 @@ function certificateOf(value: unknown): EnvoyCertificate {
   };
 }
 
-function parseJson(text: string, call: string): unknown {
+function parseBody(text: string, call: string): JsonObject {
   try {
-    return JSON.parse(text);
+    return objectOf(parseJson(text));
   } catch (cause) {
     throw new EnvoyAdminError("malformed", call, { cause });
   }
-}
-
-function fields(value: unknown): Readonly<Record<string, unknown>> {
-  return typeof value === "object" && value !== null ? { ...value } : {};
-}
-
-function listOf(value: unknown): readonly unknown[] {
-  return Array.isArray(value) ? value : [];
-}
-
-function textOf(value: unknown): string {
-  return typeof value === "string" ? value : "";
 }

@@ -49,12 +49,43 @@ export function tryParseJson(text: string): JsonValue | undefined {
   }
 }
 
+/** As `parseJson`; undefined when the text is not JSON, or not an object. */
+export function parseJsonObject(text: string): JsonObject | undefined {
+  const value = tryParseJson(text);
+  return isJsonObject(value) ? value : undefined;
+}
+
 export function isJsonObject(value: JsonValue | undefined): value is JsonObject {
   return typeof value === "object" && value !== null && !isJsonList(value) && !JSON.isRawJSON(value);
 }
 
 export function isJsonList(value: JsonValue | undefined): value is readonly JsonValue[] {
   return Array.isArray(value);
+}
+
+/** The value, when it is an object; else an empty one. */
+export function objectOf(value: JsonValue | undefined): JsonObject {
+  return isJsonObject(value) ? value : {};
+}
+
+/** The value, when it is a list; else an empty one. */
+export function listOf(value: JsonValue | undefined): readonly JsonValue[] {
+  return isJsonList(value) ? value : [];
+}
+
+/** The objects in a list. */
+export function objectsOf(value: JsonValue | undefined): readonly JsonObject[] {
+  return listOf(value).filter((item) => isJsonObject(item));
+}
+
+/** The texts in a list. */
+export function textsOf(value: JsonValue | undefined): readonly string[] {
+  return listOf(value).filter((item) => typeof item === "string");
+}
+
+/** The value, when it is a text; else an empty one. */
+export function textOf(value: JsonValue | undefined): string {
+  return typeof value === "string" ? value : "";
 }
 
 /** A value in JSON's terms: well-formed texts, finite numbers, exact integers; null for what JSON cannot hold. */

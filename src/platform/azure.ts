@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+import { type JsonObject, isJsonObject, listOf, objectOf, parseJsonObject, textOf } from "../lib/json.ts";
 import { type MetadataGet, type PlatformFacts, knownFacts } from "./platform-facts.ts";
 
 const headers = { metadata: "True" };
@@ -9,11 +10,11 @@ const oldestVersion = "2019-08-15";
  * Source: Azure's instance metadata service
  */
 export async function readAzure(get: MetadataGet): Promise<PlatformFacts | undefined> {
-  const versions = parseObject(await get(`/metadata/instance?api-version=${oldestVersion}`, { headers }));
-  const newest = listOf(versions?.["newest-versions"]).filter(isText).sort().at(-1) ?? oldestVersion;
-  const document = parseObject(await get(`/metadata/instance?api-version=${newest}`, { headers }));
-  const compute = recordOf(document?.["compute"]);
-  if (compute === undefined) return undefined;
+  const versions = parseJsonObject((await get(`/metadata/instance?api-version=${oldestVersion}`, { headers })) ?? "");
+  const newest = listOf(versions?.["newest-versions"]).map(textOf).sort().at(-1) || oldestVersion;
+  const document = parseJsonObject((await get(`/metadata/instance?api-version=${newest}`, { headers })) ?? "");
+  const compute = document?.["compute"];
+  if (!isJsonObject(compute)) return undefined;
   const text = (name: string): string => textOf(compute[name]);
   return {
     metadata: knownFacts({
@@ -27,11 +28,11 @@ export async function readAzure(get: MetadataGet): Promise<PlatformFacts | undef
 }
 
 /** As a list of names and values, or in one text: `name:value;name:value`. */
-function tagsOf(compute: Readonly<Record<string, unknown>>): Readonly<Record<string, string>> {
-  const list = listOf(compute["tagsList"]).map(recordOf);
+function tagsOf(compute: JsonObject): Readonly<Record<string, string>> {
+  const list = listOf(compute["tagsList"]).map(objectOf);
   const pairs =
     list.length > 0
-      ? list.map((tag) => [textOf(tag?.["name"]), textOf(tag?.["value"])] as const)
+      ? list.map((tag) => [textOf(tag["name"]), textOf(tag["value"])] as const)
       : textOf(compute["tags"])
           .split(";")
           .map((pair) => {
@@ -39,28 +40,4 @@ function tagsOf(compute: Readonly<Record<string, unknown>>): Readonly<Record<str
             return [name, value.join(":")] as const;
           });
   return Object.fromEntries(pairs.filter(([name]) => name !== "").map(([name, value]) => [`azure_${name}`, value]));
-}
-
-function parseObject(text: string | undefined): Readonly<Record<string, unknown>> | undefined {
-  try {
-    return text === undefined ? undefined : recordOf(JSON.parse(text));
-  } catch {
-    return undefined;
-  }
-}
-
-function recordOf(value: unknown): Readonly<Record<string, unknown>> | undefined {
-  return typeof value === "object" && value !== null && !Array.isArray(value) ? { ...value } : undefined;
-}
-
-function listOf(value: unknown): readonly unknown[] {
-  return Array.isArray(value) ? value : [];
-}
-
-function isText(value: unknown): value is string {
-  return typeof value === "string";
-}
-
-function textOf(value: unknown): string {
-  return isText(value) ? value : "";
 }

@@ -2,6 +2,7 @@
 import { readFile } from "node:fs/promises";
 import { normalize } from "node:path";
 import { type ConfigInput, annotationsPath, labelsPath, loadYamlParser } from "../../config/index.ts";
+import { type JsonObject, type JsonValue, isJsonList, objectOf } from "../../lib/json.ts";
 import { describeError } from "../../lib/errors.ts";
 import { UsageError } from "../command.ts";
 
@@ -13,19 +14,19 @@ import { UsageError } from "../command.ts";
  */
 export async function readOtherInput(input: ConfigInput, path: string): Promise<ConfigInput> {
   const parseDocument = await loadYamlParser();
-  const value = recordOf(await parseFile(path, parseDocument));
-  const metadata = recordOf(value["metadata"]);
+  const value = objectOf(await parseFile(path, parseDocument));
+  const metadata = objectOf(value["metadata"]);
   const labels = value["labels"] ?? metadata["labels"];
   const annotations = value["annotations"] ?? metadata["annotations"];
   const files = new Map<string, string>();
-  if (labels !== undefined) files.set(normalize(labelsPath), downwardApi(recordOf(labels)));
-  if (annotations !== undefined) files.set(normalize(annotationsPath), downwardApi(recordOf(annotations)));
+  if (labels !== undefined) files.set(normalize(labelsPath), downwardApi(objectOf(labels)));
+  if (annotations !== undefined) files.set(normalize(annotationsPath), downwardApi(objectOf(annotations)));
   const { args } = value;
   return {
     ...input,
     parseDocument,
-    env: mergeEnv(input.env, recordOf(value["env"])),
-    args: Array.isArray(args) ? args.filter((word) => typeof word === "string") : input.args,
+    env: mergeEnv(input.env, objectOf(value["env"])),
+    args: isJsonList(args) ? args.filter((word) => typeof word === "string") : input.args,
     readFile: (name) => {
       const text = files.get(normalize(name));
       return text === undefined ? input.readFile(name) : { kind: "text", text };
@@ -33,7 +34,7 @@ export async function readOtherInput(input: ConfigInput, path: string): Promise<
   };
 }
 
-async function parseFile(path: string, parse: (text: string) => unknown): Promise<unknown> {
+async function parseFile(path: string, parse: ConfigInput["parseDocument"]): Promise<JsonValue | undefined> {
   try {
     return parse(await readFile(path, "utf8"));
   } catch (error) {
@@ -41,19 +42,13 @@ async function parseFile(path: string, parse: (text: string) => unknown): Promis
   }
 }
 
-type Values = Readonly<Record<string, unknown>>;
-
-function recordOf(value: unknown): Values {
-  return typeof value === "object" && value !== null && !Array.isArray(value) ? { ...value } : {};
-}
-
-function mergeEnv(env: Readonly<Record<string, string>>, changes: Values): Readonly<Record<string, string>> {
+function mergeEnv(env: Readonly<Record<string, string>>, changes: JsonObject): Readonly<Record<string, string>> {
   const kept = Object.entries(env).filter(([name]) => !Object.hasOwn(changes, name));
   const given = Object.entries(changes).filter((entry): entry is [string, string] => typeof entry[1] === "string");
   return Object.fromEntries([...kept, ...given]);
 }
 
-function downwardApi(values: Values): string {
+function downwardApi(values: JsonObject): string {
   const texts = Object.entries(values).filter((entry): entry is [string, string] => typeof entry[1] === "string");
   return texts.map(([key, text]) => `${key}=${JSON.stringify(text)}\n`).join("");
 }

@@ -1,18 +1,18 @@
 // SPDX-License-Identifier: Apache-2.0
-import { type JsonObject, type JsonValue, isJsonList, isJsonObject } from "../../lib/json.ts";
+import { type JsonObject, type JsonValue, objectsOf } from "../../lib/json.ts";
 import type { Difference } from "./differences.ts";
 
 /** The explanation for a person: settings that were given first, defaults after them. */
 export function renderExplanation(explanation: JsonObject): string {
   const { settings, warnings, validation, ...rest } = explanation;
-  const list = listOf(settings);
+  const list = objectsOf(settings);
   const given = list.filter((setting) => setting["source"] !== "default");
   const defaults = list.filter((setting) => setting["source"] === "default");
   const parts = [
     `Settings that were given:\n${settingLines(given)}`,
     `Defaults:\n${settingLines(defaults)}`,
     ...Object.entries(rest).map(([name, value]) => `${name}:\n${indented(value)}`),
-    `Warnings:\n${listOf(warnings)
+    `Warnings:\n${objectsOf(warnings)
       .map((item) => `  ${textOf(item["source"])}: ${textOf(item["message"])}\n`)
       .join("")}`,
   ];
@@ -33,10 +33,6 @@ function settingLines(settings: readonly JsonObject[]): string {
   );
   const width = Math.max(0, ...rows.map(([name]) => name.length));
   return rows.map(([name, value, source]) => `  ${name.padEnd(width)}  ${value}  (${source})\n`).join("");
-}
-
-function listOf(value: JsonValue | undefined): readonly JsonObject[] {
-  return isJsonList(value) ? value.filter((item) => isJsonObject(item)) : [];
 }
 
 function textOf(value: JsonValue | undefined): string {

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-import { type JsonObject, type JsonValue, isJsonList, isJsonObject } from "../../lib/json.ts";
+import { type JsonObject, isJsonObject, listOf, objectOf, objectsOf, textOf, textsOf } from "../../lib/json.ts";
 import type { Findings } from "../config-error.ts";
 import { isHostname } from "../../lib/net/host-port.ts";
 import { protoDurationMs } from "./proxy-config.ts";
@@ -58,7 +58,7 @@ export function checkMeshFile(mesh: JsonObject, source: string, findings: Findin
   }
   if (typeof proxyListenPort === "number") report("proxyListenPort", portProblem("proxy listen port", proxyListenPort));
   if (typeof trustDomain === "string") report("trustDomain", trustDomainProblem("trustDomain", trustDomain));
-  for (const [index, alias] of (isJsonList(trustDomainAliases) ? trustDomainAliases : []).entries()) {
+  for (const [index, alias] of listOf(trustDomainAliases).entries()) {
     const name = `trustDomainAliases[${String(index)}]`;
     if (typeof alias === "string") report(name, trustDomainProblem(name, alias));
   }
@@ -118,9 +118,7 @@ export function* localityProblems(settings: JsonObject): Generator<string> {
   if (failovers.length > 0 && topology !== undefined) yield `failover excludes ${topology} in failoverPriority`;
   yield* placeProblems(distribute.map(({ from }) => textOf(from)));
   for (const { to } of distribute) {
-    const weights = Object.entries(isJsonObject(to) ? to : {}).map(
-      ([place, weight]) => [place, Number(weight)] as const,
-    );
+    const weights = Object.entries(objectOf(to)).map(([place, weight]) => [place, Number(weight)] as const);
     if (weights.some(([, weight]) => weight < 1 || weight > 100)) yield "a locality's weight must be from 1 to 100";
     const total = weights.reduce((sum, [, weight]) => sum + weight, 0);
     if (total !== 100) yield `the localities' weights are ${String(total)} in all and must be 100`;
@@ -160,16 +158,4 @@ function* placeProblems(places: readonly string[]): Generator<string> {
 
 function holds(outer: readonly string[], inner: readonly string[]): boolean {
   return outer.length <= inner.length && outer.every((part, index) => part === inner[index]);
-}
-
-function objectsOf(value: JsonValue | undefined): readonly JsonObject[] {
-  return isJsonList(value) ? value.filter((item) => isJsonObject(item)) : [];
-}
-
-function textsOf(value: JsonValue | undefined): readonly string[] {
-  return isJsonList(value) ? value.filter((item) => typeof item === "string") : [];
-}
-
-function textOf(value: JsonValue | undefined): string {
-  return typeof value === "string" ? value : "";
 }

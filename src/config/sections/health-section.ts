@@ -2,7 +2,7 @@
 import type { WorkloadCheckMethod } from "../../model/workload-check.ts";
 import type { HealthCheckConfig } from "../../xds/xds-config.ts";
 import { isIpv6 } from "../../lib/net/ip-address.ts";
-import { type JsonObject, type JsonValue, isJsonList, isJsonObject } from "../../lib/json.ts";
+import { type JsonObject, type JsonValue, isJsonObject, objectsOf, textOf, textsOf } from "../../lib/json.ts";
 import type { Sources } from "../sources/sources.ts";
 
 /** Kubernetes' defaults of a readiness probe. */
@@ -43,18 +43,18 @@ function methodOf(sources: Sources, probe: JsonObject): WorkloadCheckMethod | st
   if (given.length !== 1 || !isJsonObject(spec)) return "needs exactly one of httpGet, tcpSocket, grpc and exec";
   if (name === "exec") {
     const { command } = spec;
-    const [program, ...args] = isJsonList(command) ? command.filter((word) => typeof word === "string") : [];
+    const [program, ...args] = textsOf(command);
     return program === undefined ? "exec needs a command" : { kind: "exec", command: [program, ...args] };
   }
   const { port } = spec;
   if (typeof port !== "number" || port < 1 || port > 65_535) return `${name ?? ""} needs a port from 1 to 65535`;
-  const host = text(spec["host"]) || defaultHost(sources);
+  const host = textOf(spec["host"]) || defaultHost(sources);
   if (name === "tcpSocket") return { kind: "tcp", host, port };
-  if (name === "grpc") return { kind: "grpc", host, port, service: text(spec["service"]) };
-  const path = text(spec["path"]);
+  if (name === "grpc") return { kind: "grpc", host, port, service: textOf(spec["service"]) };
+  const path = textOf(spec["path"]);
   return {
     kind: "http",
-    scheme: text(spec["scheme"]).toUpperCase() === "HTTPS" ? "https" : "http",
+    scheme: textOf(spec["scheme"]).toUpperCase() === "HTTPS" ? "https" : "http",
     host,
     port,
     path: path.startsWith("/") ? path : `/${path}`,
@@ -62,15 +62,10 @@ function methodOf(sources: Sources, probe: JsonObject): WorkloadCheckMethod | st
   };
 }
 
-function text(value: JsonValue | undefined): string {
-  return typeof value === "string" ? value : "";
-}
-
 function defaultHost({ env, node }: Sources): string {
   return env.bool("REWRITE_PROBE_LEGACY_LOCALHOST_DESTINATION") ? "localhost" : (node.ips[0] ?? "localhost");
 }
 
 function headersOf(value: JsonValue | undefined): readonly (readonly [string, string])[] {
-  const list = isJsonList(value) ? value.filter((item) => isJsonObject(item)) : [];
-  return list.map((header) => [text(header["name"]), text(header["value"])] as const);
+  return objectsOf(value).map((header) => [textOf(header["name"]), textOf(header["value"])] as const);
 }

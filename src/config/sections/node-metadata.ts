@@ -4,6 +4,7 @@ import {
   type JsonValue,
   isJsonList,
   isJsonObject,
+  objectOf,
   toJsonValue,
   tryParseJson,
 } from "../../lib/json.ts";
@@ -66,7 +67,7 @@ function parseObject(text: string): JsonObject | undefined {
 }
 
 function textsOf(members: JsonValue | undefined): Record<string, string> {
-  const texts = Object.entries(isJsonObject(members) ? members : {}).filter(
+  const texts = Object.entries(objectOf(members)).filter(
     (entry): entry is [string, string] => typeof entry[1] === "string",
   );
   return Object.fromEntries(texts);

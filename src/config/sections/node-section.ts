@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 import { ipFamily } from "../../lib/net/ip-address.ts";
-import { type JsonObject, type JsonValue, isJsonObject } from "../../lib/json.ts";
+import { type JsonObject, type JsonValue, objectOf, textOf } from "../../lib/json.ts";
 import type { Locality, NodeIdentity } from "../../model/node.ts";
 import type { Findings } from "../config-error.ts";
 import { parseBool } from "../sources/environment.ts";
@@ -46,15 +46,14 @@ export function nodeIdentity(
     LABELS: reportedLabels,
     // Without mounted labels, the reference's labels and static labels are one map.
     STATIC_LABELS: podLabels === undefined ? withLocalityLabel(raw.staticLabels) : raw.staticLabels,
-    ANNOTATIONS: { ...annotationsOf(raw), ...Object.fromEntries(annotations) },
+    ANNOTATIONS: { ...objectOf(raw.values.get("ANNOTATIONS")?.value), ...Object.fromEntries(annotations) },
     PLATFORM_METADATA: platform?.metadata ?? {},
     PROXY_CONFIG: renderProxyConfig(facts.proxyFields),
   };
   const { typed, all } = renderMetadata(raw, computed, findings);
-  const workloadName = typeof typed["WORKLOAD_NAME"] === "string" ? typed["WORKLOAD_NAME"] : "";
   return {
     id: `${role}~${ips[0] ?? ""}~${name}.${namespace}~${domain}`,
-    cluster: clusterName({ config: proxy, labels, workloadName, namespace }),
+    cluster: clusterName({ config: proxy, labels, workloadName: textOf(typed["WORKLOAD_NAME"]), namespace }),
     locality: nodeLocality(reportedLabels, platform),
     metadata: { ...all, ...socketKeys(sources, facts) },
     typedMetadata: typed,
@@ -86,11 +85,6 @@ function reportedPodLabels(labels: ReadonlyMap<string, string> | undefined): Lab
 function withLocalityLabel(labels: Labels): Labels {
   const locality = localityLabel(labels);
   return locality === "" ? labels : { ...labels, "istio-locality": sanitizedLocality(locality) };
-}
-
-function annotationsOf(raw: RawMetadata): JsonObject {
-  const value = raw.values.get("ANNOTATIONS")?.value;
-  return isJsonObject(value) ? value : {};
 }
 
 function computedMetadata(

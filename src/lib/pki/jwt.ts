@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+import { type JsonObject, parseJsonObject } from "../json.ts";
 import { createPublicKey, type KeyObject, sign, verify } from "node:crypto";
 
 /** The claims that the agent reads; undefined when absent or of another type. */
@@ -27,8 +28,8 @@ export function parseJwt(text: string): ParsedToken | undefined {
   const parts = text.split(".");
   const [header = "", payload = "", signature = ""] = parts;
   if (parts.length !== 3) return undefined;
-  const head = parseObject(header);
-  const body = parseObject(payload);
+  const head = parsePart(header);
+  const body = parsePart(payload);
   if (head === undefined || body === undefined) return undefined;
   return {
     algorithm: asText(head["alg"]),
@@ -73,13 +74,8 @@ export function verifyJwtSignature(token: ParsedToken, key: KeyObject): boolean 
   return verify("sha256", Buffer.from(token.signed), { key: publicKey, dsaEncoding: "ieee-p1363" }, token.signature);
 }
 
-function parseObject(base64url: string): Readonly<Record<string, unknown>> | undefined {
-  try {
-    const value: unknown = JSON.parse(Buffer.from(base64url, "base64url").toString());
-    return typeof value === "object" && value !== null ? { ...value } : undefined;
-  } catch {
-    return undefined;
-  }
+function parsePart(base64url: string): JsonObject | undefined {
+  return parseJsonObject(Buffer.from(base64url, "base64url").toString());
 }
 
 function asText(value: unknown): string | undefined {
