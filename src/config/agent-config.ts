@@ -10,7 +10,7 @@ import type { JsonObject } from "../lib/json.ts";
 import type { NodeIdentity, ProxyRole } from "../model/node.ts";
 import type { PlatformConfig } from "../platform/platform-config.ts";
 import type { RecorderConfig } from "../recorder/recorder-config.ts";
-import type { SdsConfig } from "../sds/sds-config.ts";
+import type { SdsConfig } from "../sds/types.ts";
 import type { StatusConfig } from "../status/status-config.ts";
 import type { HealthCheckConfig, WasmConfig, XdsConfig } from "../xds/xds-config.ts";
 

@@ -2,13 +2,13 @@
 import { describeError } from "../lib/errors.ts";
 import { GrpcError, GrpcStatus } from "../lib/grpc/status.ts";
 import type { Logger } from "../lib/log/log.ts";
-import { type SdsEvent, type SdsMetrics, resourceLabel } from "./sds-metrics.ts";
 import type { SecretName } from "./secret-name.ts";
-import type { SubscriptionAnswer, SubscriptionReport, VersionedSecret } from "./subscription.ts";
+import type { SubscriptionReport, SubscriptionResponse, VersionedSecret } from "./subscription.ts";
+import type { SdsEvent, SdsMetrics } from "./types.ts";
 
-const longestReason = 500;
+const maxReasonLength = 500;
 
-/** Tells what the streams do: numbers, events and log lines. Never a secret. */
+/** Reports what the streams do, as metrics, events and log lines. Never a secret. */
 export class SdsObserver {
   readonly #metrics: SdsMetrics;
   readonly #log: Logger;
@@ -43,8 +43,8 @@ export class SdsObserver {
     this.#onEvent({ kind: "unsubscribed", resource: name.text });
   }
 
-  /** @param durationMs until the client's flow control had module for the whole answer */
-  sent({ deliveries }: SubscriptionAnswer<VersionedSecret>, durationMs: number): void {
+  /** @param durationMs until flow control had accepted the whole response */
+  sent({ deliveries }: SubscriptionResponse<VersionedSecret>, durationMs: number): void {
     for (const { name, secret } of deliveries) {
       this.#metrics.sent.inc(resourceLabel(name));
       this.#log.debug("secret sent", { resource: name.text, version: secret.version });
@@ -55,7 +55,7 @@ export class SdsObserver {
   /** A fault of this server, not of a client. */
   failed(path: string, error: unknown): void {
     this.#log.error("secret request failed", { path, error: describeError(error) });
-    this.#onEvent({ kind: "failed", reason: describeError(error) });
+    this.#onEvent({ kind: "request-failed", reason: describeError(error) });
   }
 
   report(report: SubscriptionReport<VersionedSecret>): void {
@@ -76,30 +76,44 @@ export class SdsObserver {
   }
 
   /** A request that ends its stream. */
-  refused(error: GrpcError): GrpcError {
+  requestRejected(error: GrpcError): GrpcError {
     this.#metrics.refusals.inc(String(error.status));
-    this.#log.warn("secret request refused", { reason: error.detail.slice(0, longestReason) });
-    this.#onEvent({ kind: "refused", reason: error.detail.slice(0, longestReason) });
+    this.#log.warn("secret request rejected", { reason: error.detail.slice(0, maxReasonLength) });
+    this.#onEvent({ kind: "request-rejected", reason: error.detail.slice(0, maxReasonLength) });
     return error;
   }
 
-  /** The source has given a name up. */
+  /** The source can never serve the name. */
   unavailable(name: SecretName, cause: unknown): GrpcError {
     const detail = `serve secret ${JSON.stringify(name.text)}: ${describeError(cause)}`;
-    return this.refused(new GrpcError(GrpcStatus.failedPrecondition, detail, { cause }));
+    return this.requestRejected(new GrpcError(GrpcStatus.failedPrecondition, detail, { cause }));
   }
 
   #rejected({ deliveries, reason }: SubscriptionReport<VersionedSecret> & { readonly kind: "rejected" }): void {
-    const why = reason.slice(0, longestReason);
+    const why = reason.slice(0, maxReasonLength);
     if (deliveries.length === 0) {
       this.#metrics.nacks.inc("other");
-      this.#log.warn("secret rejected by the client", { reason: why });
+      this.#log.warn("client rejected secret (NACK)", { reason: why });
     }
     for (const { name, secret } of deliveries) {
       this.#metrics.nacks.inc(resourceLabel(name));
       this.#metrics.rejects.inc("sds");
-      this.#log.warn("secret rejected by the client", { resource: name.text, version: secret.version, reason: why });
+      this.#log.warn("client rejected secret (NACK)", { resource: name.text, version: secret.version, reason: why });
       this.#onEvent({ kind: "rejected", resource: name.text, version: secret.version, reason: why });
     }
+  }
+}
+
+/** The label value of a name: a closed set, whatever paths clients request. */
+function resourceLabel(name: SecretName): string {
+  switch (name.kind) {
+    case "workload-certificate":
+    case "trust-bundle":
+      return name.text;
+    case "file-certificate":
+      return "file-cert";
+    case "file-roots":
+    case "system-roots":
+      return "file-root";
   }
 }

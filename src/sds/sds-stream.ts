@@ -1,24 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 import type { Clock } from "../lib/async/clock.ts";
-import type { ServerStreamCall } from "../lib/grpc/server.ts";
-import { GrpcError, GrpcStatus } from "../lib/grpc/status.ts";
 import { readWhole } from "../lib/grpc/message.ts";
-import type { EncodedSecret, SecretHub, SecretReader } from "./secret-hub.ts";
-import type { SecretName, SecretNameError } from "./secret-name.ts";
+import type { ServerStreamCall } from "../lib/grpc/server.ts";
 import type { SdsObserver } from "./sds-observer.ts";
-import {
-  Subscription,
-  type SubscriptionAnswer,
-  type SubscriptionEnd,
-  type SubscriptionRequest,
-} from "./subscription.ts";
-
-/** One of the two forms in which a subscription goes over the wire. */
-export interface SdsProtocol {
-  /** @throws GrpcError when the bytes are not such a message */
-  readonly parseRequest: (bytes: Uint8Array) => SubscriptionRequest;
-  readonly renderAnswer: (answer: SubscriptionAnswer<EncodedSecret>) => Uint8Array;
-}
+import { endError, type SdsProtocol } from "./sds-protocol.ts";
+import type { EncodedSecret, SecretHub, SecretSubscriber } from "./secret-hub.ts";
+import type { SecretName } from "./secret-name.ts";
+import { Subscription } from "./subscription.ts";
 
 export interface SdsStreamOptions {
   readonly protocol: SdsProtocol;
@@ -43,7 +31,7 @@ export async function serveSdsStream(call: ServerStreamCall, options: SdsStreamO
   }
 }
 
-class SdsStream implements SecretReader {
+class SdsStream implements SecretSubscriber {
   readonly #call: ServerStreamCall;
   readonly #options: SdsStreamOptions;
   readonly #subscription: Subscription<EncodedSecret>;
@@ -79,7 +67,7 @@ class SdsStream implements SecretReader {
     this.#send().catch(this.#failed.reject);
   }
 
-  refuse(name: SecretName, error: unknown): void {
+  fail(name: SecretName, error: unknown): void {
     this.#failed.reject(this.#options.observer.unavailable(name, error));
   }
 
@@ -91,12 +79,12 @@ class SdsStream implements SecretReader {
     const { protocol, observer, hub } = this.#options;
     for await (const message of this.#call.requests) {
       const bytes = await readWhole(message);
-      // A stream that has failed may still have read a message; nobody would end what it asks for.
+      // A stream that has failed may still have read a message; its subscriptions would never be released.
       if (this.#isClosed) return;
       const step = this.#subscription.request(protocol.parseRequest(bytes));
       for (const report of step.reports) observer.report(report);
       for (const name of step.removed) this.#release(name);
-      if (step.end !== undefined) throw observer.refused(endError(step.end));
+      if (step.end !== undefined) throw observer.requestRejected(endError(step.end));
       for (const name of step.added) this.#subscribe(name);
       await this.#send();
       hub.settled(this);
@@ -114,7 +102,7 @@ class SdsStream implements SecretReader {
     this.#leases.delete(name.text);
   }
 
-  /** Sends until the client has everything. What changes while a message waits for module goes with the next one. */
+  /** Sends until the client has everything. What changes while a response waits for flow control goes with the next one. */
   #send(): Promise<void> {
     this.#sending ??= this.#sendAll();
     return this.#sending;
@@ -122,38 +110,17 @@ class SdsStream implements SecretReader {
 
   async #sendAll(): Promise<void> {
     const { protocol, observer, clock } = this.#options;
+    const subscription = this.#subscription;
     try {
-      // Secrets that change in the same turn go in one message.
+      // Secrets that change at the same moment share one response.
       await Promise.resolve();
-      for (let answer = this.#subscription.take(); answer !== undefined; answer = this.#subscription.take()) {
+      for (let response = subscription.nextResponse(); response !== undefined; response = subscription.nextResponse()) {
         const startMs = clock.monotonicMs();
-        await this.#call.write(protocol.renderAnswer(answer));
-        observer.sent(answer, clock.monotonicMs() - startMs);
+        await this.#call.write(protocol.renderResponse(response));
+        observer.sent(response, clock.monotonicMs() - startMs);
       }
     } finally {
       this.#sending = undefined;
     }
   }
-}
-
-/** The status with which a stream ends. */
-export function endError(end: SubscriptionEnd): GrpcError {
-  switch (end.kind) {
-    case "no-node":
-      return new GrpcError(GrpcStatus.invalidArgument, "missing node information: the first request needs node.id");
-    case "too-many-names":
-      return new GrpcError(GrpcStatus.resourceExhausted, `more than ${String(end.limit)} names on one stream`);
-    case "refused-name":
-      return nameError(end.error);
-  }
-}
-
-/** The status that tells a client what is wrong with a name. */
-function nameError(error: SecretNameError): GrpcError {
-  const status = {
-    unknown: GrpcStatus.notFound,
-    malformed: GrpcStatus.invalidArgument,
-    forbidden: GrpcStatus.permissionDenied,
-  }[error.problem];
-  return new GrpcError(status, error.message, { cause: error });
 }

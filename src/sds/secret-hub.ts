@@ -3,17 +3,17 @@ import { type Clock, abortReason, deadline } from "../lib/async/clock.ts";
 import type { SecretName } from "./secret-name.ts";
 import type { VersionedSecret } from "./subscription.ts";
 
-/** A secret in the form in which it goes out: the serialised resource, shared by all streams that get it. */
+/** A secret as it is sent: the serialised resource, shared by all streams that get it. */
 export interface EncodedSecret extends VersionedSecret {
   readonly resource: Buffer;
 }
 
 /** A stream, as the hub sees it. */
-export interface SecretReader {
+export interface SecretSubscriber {
   offer(text: string, secret: EncodedSecret): void;
-  /** The name will never be answered. */
-  refuse(name: SecretName, error: unknown): void;
-  /** Whether this reader is done with what it was last offered of this name. */
+  /** The name will never be served. */
+  fail(name: SecretName, error: unknown): void;
+  /** Whether its client has accepted or rejected the last secret offered under this name, or does not want it. */
   isSettled(text: string): boolean;
 }
 
@@ -25,29 +25,29 @@ export interface SecretHubOptions {
 
 interface Channel {
   readonly name: SecretName;
-  readonly readers: Set<SecretReader>;
+  readonly subscribers: Set<SecretSubscriber>;
   readonly stop: AbortController;
   current: EncodedSecret | undefined;
 }
 
-/** How long a new leaf waits for the clients to take the roots that came before it. */
+/** How long a new certificate waits for the clients to accept the roots that came before it. */
 const rootsSettleMs = 1_000;
 /** Streams served in one turn of the event loop when a secret changes. */
-const readersPerTurn = 32;
+const subscribersPerTurn = 32;
 
 /**
- * One watch for each name that anyone subscribes to, and one serialised form of its secret, whatever the number of
- * streams. Contents are compared: what is the same as before is not passed on. A new workload certificate is passed
- * on after the streams that have `ROOTCA` are done with the roots that were published before it, so no peer is asked
- * to trust a leaf whose roots it was not given; a stream that stays silent delays it by a second at most.
+ * Keeps one watch for each subscribed name, and one serialised resource, whatever the number of streams. Unchanged
+ * content is not sent again. A new workload certificate is sent after the streams that subscribe to `ROOTCA` have
+ * settled the roots that were published before it, so that no client uses a certificate before its roots. A silent
+ * stream delays it by a second at most.
  */
 export class SecretHub implements AsyncDisposable {
   readonly #options: SecretHubOptions;
   readonly #channels = new Map<string, Channel>();
   readonly #loops = new Set<Promise<void>>();
   readonly #startedAt: string;
-  /** Streams that are not done with the newest roots. */
-  readonly #unsettled = new Set<SecretReader>();
+  /** Streams that have not settled the newest roots. */
+  readonly #unsettled = new Set<SecretSubscriber>();
   #changes = 0;
   #wakeSettled: () => void = () => undefined;
 
@@ -56,24 +56,24 @@ export class SecretHub implements AsyncDisposable {
     this.#startedAt = new Date(options.clock.now()).toISOString().replace(/\.\d+Z$/, "Z");
   }
 
-  /** From now on `reader` is offered the secret, at once when there is one. Disposing ends it. */
-  subscribe(name: SecretName, reader: SecretReader): Disposable {
+  /** Offers the secret to the subscriber, at once when there is one, and after each change. Disposing unsubscribes. */
+  subscribe(name: SecretName, subscriber: SecretSubscriber): Disposable {
     const channel = this.#channels.get(name.text) ?? this.#open(name);
-    channel.readers.add(reader);
-    if (channel.current !== undefined) reader.offer(name.text, channel.current);
+    channel.subscribers.add(subscriber);
+    if (channel.current !== undefined) subscriber.offer(name.text, channel.current);
     return {
       [Symbol.dispose]: () => {
-        channel.readers.delete(reader);
-        this.settled(reader);
-        if (channel.readers.size === 0) this.#close(channel);
+        channel.subscribers.delete(subscriber);
+        this.settled(subscriber);
+        if (channel.subscribers.size === 0) this.#close(channel);
       },
     };
   }
 
-  /** To be called when a reader has heard from its client, or has sent something. */
-  settled(reader: SecretReader): void {
-    if (!this.#unsettled.has(reader) || !reader.isSettled("ROOTCA")) return;
-    this.#unsettled.delete(reader);
+  /** Must be called when a subscriber has received a request, or has sent a response. */
+  settled(subscriber: SecretSubscriber): void {
+    if (!this.#unsettled.has(subscriber) || !subscriber.isSettled("ROOTCA")) return;
+    this.#unsettled.delete(subscriber);
     if (this.#unsettled.size === 0) this.#wakeSettled();
   }
 
@@ -83,9 +83,9 @@ export class SecretHub implements AsyncDisposable {
   }
 
   #open(name: SecretName): Channel {
-    const channel: Channel = { name, readers: new Set(), stop: new AbortController(), current: undefined };
+    const channel: Channel = { name, subscribers: new Set(), stop: new AbortController(), current: undefined };
     this.#channels.set(name.text, channel);
-    // A source may fail at once; the reader is to be there by then.
+    // A source may fail at once; the subscriber must be registered by then.
     const loop = Promise.resolve()
       .then(() => this.#follow(channel))
       .finally(() => this.#loops.delete(loop));
@@ -94,7 +94,7 @@ export class SecretHub implements AsyncDisposable {
   }
 
   #close(channel: Channel): void {
-    channel.stop.abort(new Error("nobody subscribes any more"));
+    channel.stop.abort(new Error("no subscriber is left"));
     if (this.#channels.get(channel.name.text) === channel) this.#channels.delete(channel.name.text);
   }
 
@@ -112,28 +112,28 @@ export class SecretHub implements AsyncDisposable {
     } catch (error) {
       if (signal.aborted) return;
       this.#close(channel);
-      for (const reader of channel.readers) reader.refuse(channel.name, error);
+      for (const subscriber of channel.subscribers) subscriber.fail(channel.name, error);
     }
   }
 
-  async #offerAll({ name, readers, stop }: Channel, secret: EncodedSecret): Promise<void> {
-    let turn = 0;
-    if (name.kind === "trust-bundle") for (const reader of readers) this.#unsettled.add(reader);
-    for (const reader of readers) {
-      if (turn++ === readersPerTurn) {
+  async #offerAll({ name, subscribers, stop }: Channel, secret: EncodedSecret): Promise<void> {
+    let inTurn = 0;
+    if (name.kind === "trust-bundle") for (const subscriber of subscribers) this.#unsettled.add(subscriber);
+    for (const subscriber of subscribers) {
+      if (inTurn++ === subscribersPerTurn) {
         await this.#options.clock.delay(0, stop.signal);
-        turn = 1;
+        inTurn = 1;
       }
-      reader.offer(name.text, secret);
+      subscriber.offer(name.text, secret);
     }
   }
 
   async #untilRootsSettled(signal: AbortSignal): Promise<void> {
-    // Roots that were published in the same turn reach their streams first.
+    // Roots that were published at the same moment reach their streams first.
     await this.#options.clock.delay(0, signal);
     using limit = deadline(this.#options.clock, rootsSettleMs, signal);
     if (this.#unsettled.size > 0) await this.#nextSettled(limit.signal);
-    // Whoever is late now does not delay the certificate after this one as well.
+    // A stream that is late now does not delay the next certificate too.
     this.#unsettled.clear();
     if (signal.aborted) throw abortReason(signal);
   }

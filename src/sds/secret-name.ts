@@ -2,7 +2,7 @@
 import { resolve, sep } from "node:path";
 import { AgentError } from "../lib/errors.ts";
 
-/** A resource name that this server answers, parsed. `text` is the name as asked, and as answered. */
+/** A parsed resource name that this server serves. `text` is the name in request and response. */
 export type SecretName =
   | { readonly kind: "workload-certificate"; readonly text: "default" }
   | { readonly kind: "trust-bundle"; readonly text: "ROOTCA" }
@@ -10,11 +10,11 @@ export type SecretName =
   | { readonly kind: "file-roots"; readonly text: string; readonly path: string }
   | { readonly kind: "system-roots"; readonly text: "file-root:system" };
 
-/** A name that gets no secret, now or later. */
+/** A name that is never served. */
 export class SecretNameError extends AgentError {
   readonly code = "AGENT_SECRET_NAME";
   readonly problem: "unknown" | "malformed" | "forbidden";
-  /** What to ask for instead, or whom. */
+  /** What to request instead, or from which server. */
   readonly hint: string;
   constructor(text: string, problem: SecretNameError["problem"], hint: string) {
     super(`serve secret ${quoted(text)}: ${problem} name; ${hint}`);
@@ -23,12 +23,12 @@ export class SecretNameError extends AgentError {
   }
 }
 
-const longestNameBytes = 8_192;
-const served = "this server has default, ROOTCA, file-cert:CHAIN~KEY, file-root:PATH and file-root:system";
+const maxNameLength = 8_192;
+const served = "this server serves default, ROOTCA, file-cert:CHAIN~KEY, file-root:PATH and file-root:system";
 const controlPlaneSchemes = ["kubernetes", "kubernetes-gateway", "configmap", "builtin", "sds", "invalid"];
 
 /**
- * Reads a resource name. The set is closed: whatever is not of one of the five forms is refused, so a misspelt name
+ * Parses a resource name. The set is closed: a name that has none of the five forms is rejected, so that a misspelt name
  * never gets the workload's key. Relative paths are resolved from the working directory.
  * @throws SecretNameError
  * Source: istio security/pkg/nodeagent/cache and pkg/security (names and their forms)
@@ -37,7 +37,7 @@ export function parseSecretName(text: string): SecretName {
   if (text === "default") return { kind: "workload-certificate", text };
   if (text === "ROOTCA") return { kind: "trust-bundle", text };
   if (text === "file-root:system") return { kind: "system-roots", text };
-  if (text.length > longestNameBytes) throw new SecretNameError(text, "malformed", "it is too long");
+  if (text.length > maxNameLength) throw new SecretNameError(text, "malformed", "it is too long");
   if (text.includes("\0")) throw new SecretNameError(text, "malformed", "it has a zero byte");
   if (text.startsWith("file-cert:")) return parseFileCertificate(text);
   if (text.startsWith("file-root:")) return parseFileRoots(text);
@@ -61,16 +61,16 @@ function parseFileRoots(text: string): SecretName {
 }
 
 /**
- * Returns the name unchanged when its files, if it has any, lie below one of the folders. The paths are compared as
- * they are written; where links inside those folders lead is up to whoever may write there.
+ * Returns the name unchanged when its files, if it has any, are below one of the directories. Paths are compared without
+ * following links: whoever may write to those directories decides where links in them lead.
  * @throws SecretNameError
  */
 export function checkSecretName(name: SecretName, fileDirectories: readonly string[]): SecretName {
   for (const path of filesOf(name)) {
     if (!fileDirectories.some((directory) => isBelow(path, directory))) {
       const allowed =
-        fileDirectories.length === 0 ? "no folder is allowed" : `allowed are ${fileDirectories.join(", ")}`;
-      throw new SecretNameError(name.text, "forbidden", `${path} is not below an allowed folder; ${allowed}`);
+        fileDirectories.length === 0 ? "no directory is allowed" : `allowed are ${fileDirectories.join(", ")}`;
+      throw new SecretNameError(name.text, "forbidden", `${path} is not below an allowed directory; ${allowed}`);
     }
   }
   return name;
@@ -89,7 +89,7 @@ function isBelow(path: string, directory: string): boolean {
 function hintFor(text: string): string {
   const scheme = /^([a-z-]+):\/\//.exec(text)?.[1];
   if (scheme !== undefined && controlPlaneSchemes.includes(scheme)) {
-    return `${scheme}:// is for the control plane to resolve, ask for it over ADS; ${served}`;
+    return `${scheme}:// is resolved by the control plane; request it over ADS; ${served}`;
   }
   const known = ["default", "ROOTCA"].find((name) => name.toLowerCase() === text.trim().toLowerCase());
   return known === undefined ? served : `did you mean ${known}? ${served}`;

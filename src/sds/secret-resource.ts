@@ -2,17 +2,93 @@
 import { CryptoMbPrivateKeyMethodConfig } from "../gen/envoy/extensions/private_key_providers/cryptomb/v3alpha/cryptomb.ts";
 import { QatPrivateKeyMethodConfig } from "../gen/envoy/extensions/private_key_providers/qat/v3alpha/qat.ts";
 import { Secret as SecretMessage } from "../gen/envoy/extensions/transport_sockets/tls/v3/secret.ts";
+import { ObservableValue } from "../lib/async/observable-value.ts";
+import { runTasks } from "../lib/async/tasks.ts";
 import type { Secret, WorkloadCertificate } from "../model/secret.ts";
-import type { PrivateKeyProvider } from "./sds-config.ts";
+import type { SecretName } from "./secret-name.ts";
+import type { CrlSource, PrivateKeyProvider, SecretSource } from "./types.ts";
 
 export const secretTypeUrl = "type.googleapis.com/envoy.extensions.transport_sockets.tls.v3.Secret";
 
-/** What goes into a resource besides the secret itself. */
-export interface SecretForm {
+/** What a resource contains besides the secret itself. */
+export interface ResourceOptions {
   /** For certificates: who does Envoy's operations with the key. */
   readonly privateKeyProvider: PrivateKeyProvider;
   /** For a trust bundle: the revocation list as PEM; undefined leaves it out. */
   readonly crlPem: string | undefined;
+}
+
+export interface ResourceSources {
+  readonly source: SecretSource;
+  /** Undefined: `ROOTCA` has no revocation list. */
+  readonly crl: CrlSource | undefined;
+  readonly privateKeyProvider: PrivateKeyProvider;
+}
+
+/** The resource of a name, now and after each change of its secret, or of the revocation list for `ROOTCA`. */
+export async function* watchResource(
+  name: SecretName,
+  { source, crl, privateKeyProvider }: ResourceSources,
+  signal: AbortSignal,
+): AsyncGenerator<Buffer, void, undefined> {
+  const watch = (stop: AbortSignal): AsyncIterable<Secret> => source.watch(name, stop);
+  if (crl !== undefined && name.kind === "trust-bundle") {
+    for await (const { secret, crlPem } of withCrl(watch, crl, signal)) {
+      yield renderSecret(name.text, secret, { privateKeyProvider, crlPem });
+    }
+    return;
+  }
+  for await (const secret of watch(signal)) {
+    yield renderSecret(name.text, secret, { privateKeyProvider, crlPem: undefined });
+  }
+}
+
+/** A secret with the revocation list that is served with it, if any. */
+export interface SecretWithCrl {
+  readonly secret: Secret;
+  readonly crlPem: string | undefined;
+}
+
+/**
+ * Yields the newest secret with the newest list, after each change of either. Waits for both at first, so that roots are
+ * never served without an existing list.
+ * @throws what either source throws
+ */
+export async function* withCrl(
+  secrets: (signal: AbortSignal) => AsyncIterable<Secret>,
+  crl: CrlSource,
+  signal: AbortSignal,
+): AsyncGenerator<SecretWithCrl, void, undefined> {
+  const newest = new ObservableValue<SecretWithCrl>();
+  let secret: Secret | undefined;
+  let list: { readonly crlPem: string | undefined } | undefined;
+  const publish = (): void => {
+    if (secret !== undefined && list !== undefined) newest.set({ secret, crlPem: list.crlPem });
+  };
+  const ended = new AbortController();
+  const reading = runTasks(AbortSignal.any([signal, ended.signal]), [
+    async (stop) => {
+      for await (secret of secrets(stop)) publish();
+    },
+    async (stop) => {
+      for await (const crlPem of crl.watch(stop)) {
+        list = { crlPem };
+        publish();
+      }
+    },
+  ]);
+  const finished = reading
+    .catch(() => undefined)
+    .then(() => {
+      ended.abort();
+    });
+  try {
+    yield* newest.watch(ended.signal);
+    await reading;
+  } finally {
+    ended.abort();
+    await finished;
+  }
 }
 
 type Fields = Parameters<typeof SecretMessage.fromPartial>[0];
@@ -20,18 +96,18 @@ type TlsCertificateFields = Extract<NonNullable<Fields["type"]>, { $case: "tlsCe
 
 /**
  * A secret as the serialised `envoy.extensions.transport_sockets.tls.v3.Secret`, contents inline.
- * @param text the name under which it was asked for
+ * @param text the name in the request
  * Source: Envoy api/envoy/extensions/transport_sockets/tls/v3/{secret,common}.proto
  */
-export function renderSecret(text: string, secret: Secret, form: SecretForm): Buffer {
+export function renderSecret(text: string, secret: Secret, options: ResourceOptions): Buffer {
   switch (secret.kind) {
     case "certificate": {
-      const value = tlsCertificate(secret, form.privateKeyProvider);
+      const value = tlsCertificate(secret, options.privateKeyProvider);
       return encode({ name: text, type: { $case: "tlsCertificate", ...(value === undefined ? {} : { value }) } });
     }
     case "trust-bundle": {
       const trustedCa = inline(secret.rootsPem);
-      const value = form.crlPem === undefined ? { trustedCa } : { trustedCa, crl: inline(form.crlPem) };
+      const value = options.crlPem === undefined ? { trustedCa } : { trustedCa, crl: inline(options.crlPem) };
       return encode({ name: text, type: { $case: "validationContext", value } });
     }
   }

@@ -2,33 +2,28 @@
 import type { Deps } from "../lib/deps.ts";
 import { createGrpcServer } from "../lib/grpc/server.ts";
 import type { UnixListener } from "../lib/net/unix-socket.ts";
-import type { Secret } from "../model/secret.ts";
-import { withCrl } from "./crl.ts";
-import { delta } from "./delta.ts";
 import { fetchSecrets } from "./fetch-secrets.ts";
-import type { PrivateKeyProvider, SdsConfig } from "./sds-config.ts";
-import type { SdsEvent, SdsMetrics } from "./sds-metrics.ts";
 import { SdsObserver } from "./sds-observer.ts";
+import { delta, stateOfTheWorld } from "./sds-protocol.ts";
 import { serveSdsStream } from "./sds-stream.ts";
 import { SecretHub } from "./secret-hub.ts";
 import { type SecretName, checkSecretName, parseSecretName } from "./secret-name.ts";
-import { renderSecret } from "./secret-resource.ts";
-import type { CrlSource, SecretSource } from "./secret-source.ts";
-import { stateOfTheWorld } from "./state-of-the-world.ts";
+import { watchResource } from "./secret-resource.ts";
+import type { CrlSource, SdsConfig, SdsEvent, SdsMetrics, SecretSource } from "./types.ts";
 
 export interface SdsDeps extends Pick<Deps, "log" | "clock" | "random"> {
   readonly metrics: SdsMetrics;
-  /** Left out: no revocation list goes with `ROOTCA`. */
+  /** Undefined: `ROOTCA` has no revocation list. */
   readonly crl?: CrlSource | undefined;
-  /** Sees each moment of a secret's delivery; default: nobody. */
+  /** Called for each step of a secret's delivery. */
   readonly onEvent?: (event: SdsEvent) => void;
 }
 
 const service = "/envoy.service.secret.v3.SecretDiscoveryService/";
 
 /**
- * Serves secrets to Envoy on a socket that already listens; connections made before are served first. Disposing cuts
- * the streams; the socket stays its owner's.
+ * Serves secrets to Envoy on a socket that already listens; connections made before are served first. Disposing ends the
+ * streams; the owner of the socket closes it.
  * Source: Envoy api/envoy/service/secret/v3/sds.proto
  */
 export function serveSds(
@@ -39,10 +34,10 @@ export function serveSds(
 ): AsyncDisposable {
   const log = deps.log.scope("sds");
   const observer = new SdsObserver({ metrics: deps.metrics, log, onEvent: deps.onEvent ?? (() => undefined) });
+  const { privateKeyProvider } = config;
   const hub = new SecretHub({
     clock: deps.clock,
-    watch: (name, signal) =>
-      watchResource(name, signal, { source, crl: deps.crl, provider: config.privateKeyProvider }),
+    watch: (name, signal) => watchResource(name, { source, crl: deps.crl, privateKeyProvider }, signal),
   });
   const parseName = (text: string): SecretName => checkSecretName(parseSecretName(text), config.fileDirectories);
   const options = { hub, parseName, nextNonce: nonceSeries(deps), observer, clock: deps.clock };
@@ -79,30 +74,7 @@ export function serveSds(
   };
 }
 
-interface ResourceSources {
-  readonly source: SecretSource;
-  readonly crl: CrlSource | undefined;
-  readonly provider: PrivateKeyProvider;
-}
-
-async function* watchResource(
-  name: SecretName,
-  signal: AbortSignal,
-  { source, crl, provider }: ResourceSources,
-): AsyncGenerator<Buffer, void, undefined> {
-  const watch = (stop: AbortSignal): AsyncIterable<Secret> => source.watch(name, stop);
-  if (crl !== undefined && name.kind === "trust-bundle") {
-    for await (const { secret, crlPem } of withCrl(watch, crl, signal)) {
-      yield renderSecret(name.text, secret, { privateKeyProvider: provider, crlPem });
-    }
-    return;
-  }
-  for await (const secret of watch(signal)) {
-    yield renderSecret(name.text, secret, { privateKeyProvider: provider, crlPem: undefined });
-  }
-}
-
-/** Nonces that no other answer of this process has, and that those of an earlier process do not look like. */
+/** Nonces that no other response has, of this process or of an earlier one. */
 function nonceSeries({ clock, random }: Pick<Deps, "clock" | "random">): () => string {
   const start = `${Math.trunc(clock.now()).toString(36)}${Math.trunc(random() * 2 ** 32).toString(36)}`;
   let count = 0;

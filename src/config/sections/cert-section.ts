@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 import { dirname, resolve } from "node:path";
 import type { CertConfig, CertOutputConfig, KeyAlgorithm } from "../../cert/types.ts";
-import type { PrivateKeyProvider, SdsConfig } from "../../sds/sds-config.ts";
+import type { PrivateKeyProvider, SdsConfig } from "../../sds/types.ts";
 import type { CertFilesConfig } from "../agent-config.ts";
 import { parseMode } from "../sources/environment.ts";
 import { protoDurationMs } from "../proxy-config/proxy-config.ts";

@@ -2,12 +2,10 @@
 import { expect, test } from "vitest";
 import { DeltaDiscoveryRequest, DiscoveryRequest } from "../../../src/gen/envoy/service/discovery/v3/discovery.ts";
 import { GrpcError } from "../../../src/lib/grpc/status.ts";
-import { delta } from "../../../src/sds/delta.ts";
-import type { SdsProtocol } from "../../../src/sds/sds-stream.ts";
+import { delta, type SdsProtocol, stateOfTheWorld } from "../../../src/sds/sds-protocol.ts";
 import type { EncodedSecret } from "../../../src/sds/secret-hub.ts";
 import { checkSecretName, parseSecretName } from "../../../src/sds/secret-name.ts";
 import { renderSecret } from "../../../src/sds/secret-resource.ts";
-import { stateOfTheWorld } from "../../../src/sds/state-of-the-world.ts";
 import { Subscription } from "../../../src/sds/subscription.ts";
 import { fc } from "../../support/properties.ts";
 
@@ -82,10 +80,10 @@ function serve(protocol: SdsProtocol, frames: readonly Uint8Array[]): void {
       const step = stream.request(protocol.parseRequest(frame));
       for (const { text } of step.added) stream.offer(text, secretOf(text));
       if (step.end !== undefined) throw new GrpcError(3, step.end.kind);
-      const answer = stream.take();
+      const answer = stream.nextResponse();
       if (answer === undefined) continue;
       counts.answered++;
-      const bytes = Buffer.from(protocol.renderAnswer(answer));
+      const bytes = Buffer.from(protocol.renderResponse(answer));
       const asked = answer.deliveries.map((delivery) => delivery.name.text);
       expect(bytes.includes(keyPem)).toBe(asked.some(isCertificate));
       expect(stream.names.map(({ text }) => text)).toEqual(expect.arrayContaining(asked));

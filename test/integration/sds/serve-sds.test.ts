@@ -126,13 +126,13 @@ describe("StreamSecrets", () => {
   });
 
   test.each([
-    ["workload", status.NOT_FOUND, /this server has/],
+    ["workload", status.NOT_FOUND, /this server serves/],
     ["DEFAULT", status.NOT_FOUND, /did you mean default/],
     ["kubernetes://credential", status.NOT_FOUND, /ADS/],
     ["file-cert:/certs/a", status.INVALID_ARGUMENT, /file-cert:CHAIN~KEY/],
     ["file-root:a~b", status.INVALID_ARGUMENT, /file-root:PATH/],
     ["file-cert:/etc/a~/etc/b", status.PERMISSION_DENIED, /allowed are \/certs/],
-  ])("A16, A17: %s is refused with a hint and gets no key", async (name, code, hint) => {
+  ])("A16, A17: %s is rejected with a hint and gets no key", async (name, code, hint) => {
     await using server = await startTestServer();
     server.set("default", certificate("leaf"));
     using stream = server.client().stream();

@@ -5,9 +5,9 @@ import type { IncomingMessage } from "../../../src/lib/grpc/message.ts";
 import type { ServerStreamCall } from "../../../src/lib/grpc/server.ts";
 import { SdsObserver } from "../../../src/sds/sds-observer.ts";
 import { serveSdsStream } from "../../../src/sds/sds-stream.ts";
-import type { SecretHub, SecretReader } from "../../../src/sds/secret-hub.ts";
+import type { SecretHub, SecretSubscriber } from "../../../src/sds/secret-hub.ts";
 import { parseSecretName, type SecretName } from "../../../src/sds/secret-name.ts";
-import { stateOfTheWorld } from "../../../src/sds/state-of-the-world.ts";
+import { stateOfTheWorld } from "../../../src/sds/sds-protocol.ts";
 import { createTestMetrics } from "../../support/agent-metrics.ts";
 import { FakeClock } from "../../support/fake-clock.ts";
 import { testLog } from "../../support/test-log.ts";
@@ -27,11 +27,11 @@ test("a message that is read after the stream has failed subscribes to nothing",
     await readOn.promise;
     yield requestFor("default", "ROOTCA");
   }
-  let reader: SecretReader | undefined;
+  let subscriber: SecretSubscriber | undefined;
   const hub = {
-    subscribe: (name: SecretName, asking: SecretReader) => {
+    subscribe: (name: SecretName, subscribing: SecretSubscriber) => {
       subscribed.push(name.text);
-      reader = asking;
+      subscriber = subscribing;
       return { [Symbol.dispose]: () => subscribed.splice(subscribed.indexOf(name.text), 1) };
     },
     settled: () => undefined,
@@ -43,8 +43,8 @@ test("a message that is read after the stream has failed subscribes to nothing",
   served.catch(() => undefined);
   await failed.promise;
   expect(subscribed).toEqual(["default"]);
-  reader?.refuse({ kind: "workload-certificate", text: "default" }, new Error("given up"));
-  await expect(served).rejects.toThrow("given up");
+  subscriber?.fail({ kind: "workload-certificate", text: "default" }, new Error("no such secret"));
+  await expect(served).rejects.toThrow("no such secret");
   readOn.resolve(undefined);
   await new Promise((resolve) => setImmediate(resolve));
   expect(subscribed).toEqual([]);

@@ -1,19 +1,19 @@
 // SPDX-License-Identifier: Apache-2.0
 import { expect, test } from "vitest";
 import { ObservableValue } from "../../../src/lib/async/observable-value.ts";
-import { type EncodedSecret, SecretHub, type SecretReader } from "../../../src/sds/secret-hub.ts";
+import { type EncodedSecret, SecretHub, type SecretSubscriber } from "../../../src/sds/secret-hub.ts";
 import { type SecretName, parseSecretName } from "../../../src/sds/secret-name.ts";
 import { FakeClock } from "../../support/fake-clock.ts";
 
-class FakeReader implements SecretReader {
+class FakeSubscriber implements SecretSubscriber {
   readonly offered: string[] = [];
-  readonly refused: unknown[] = [];
+  readonly failures: unknown[] = [];
   settled = true;
   offer(text: string, secret: EncodedSecret): void {
     this.offered.push(`${text}=${Buffer.from(secret.resource).toString()}`);
   }
-  refuse(_name: SecretName, error: unknown): void {
-    this.refused.push(error);
+  fail(_name: SecretName, error: unknown): void {
+    this.failures.push(error);
   }
   isSettled(): boolean {
     return this.settled;
@@ -40,10 +40,10 @@ function setupHub() {
   return { clock, hub, sources, watches, [Symbol.asyncDispose]: () => hub[Symbol.asyncDispose]() };
 }
 
-test("one watch serves all readers; the last to leave ends it", async () => {
+test("one watch serves all subscribers; it ends with the last one", async () => {
   await using setup = setupHub();
   const { clock, hub, sources, watches } = setup;
-  const [first, second] = [new FakeReader(), new FakeReader()];
+  const [first, second] = [new FakeSubscriber(), new FakeSubscriber()];
   const lease = hub.subscribe(leaf, first);
   sources.default.set(certificate("a"));
   await clock.advance(0);
@@ -62,22 +62,22 @@ test("one watch serves all readers; the last to leave ends it", async () => {
   expect(first.offered).toEqual(["default=a", "default=b"]);
 });
 
-test("content that is the same as before is not passed on", async () => {
+test("unchanged content is not sent again", async () => {
   await using setup = setupHub();
   const { clock, hub, sources } = setup;
-  const reader = new FakeReader();
-  hub.subscribe(roots, reader);
+  const subscriber = new FakeSubscriber();
+  hub.subscribe(roots, subscriber);
   for (const pem of ["a", "a", "b"]) {
     sources.ROOTCA.set(bundle(pem));
     await clock.advance(0);
   }
-  expect(reader.offered).toEqual(["ROOTCA=a", "ROOTCA=b"]);
+  expect(subscriber.offered).toEqual(["ROOTCA=a", "ROOTCA=b"]);
 });
 
-test("a new leaf waits until every stream has taken the roots that came before it", async () => {
+test("a new leaf waits until every stream has settled the roots that came before it", async () => {
   await using setup = setupHub();
   const { clock, hub, sources } = setup;
-  const [trusting, presenting] = [new FakeReader(), new FakeReader()];
+  const [trusting, presenting] = [new FakeSubscriber(), new FakeSubscriber()];
   hub.subscribe(roots, trusting);
   hub.subscribe(leaf, presenting);
   sources.ROOTCA.set(bundle("old"));
@@ -99,7 +99,7 @@ test("a new leaf waits until every stream has taken the roots that came before i
 test.each(["stays silent", "leaves"])("a stream that %s does not hold the new leaf back for long", async (what) => {
   await using setup = setupHub();
   const { clock, hub, sources } = setup;
-  const [trusting, presenting] = [new FakeReader(), new FakeReader()];
+  const [trusting, presenting] = [new FakeSubscriber(), new FakeSubscriber()];
   trusting.settled = false;
   const lease = hub.subscribe(roots, trusting);
   hub.subscribe(leaf, presenting);
@@ -122,25 +122,25 @@ test.each(["stays silent", "leaves"])("a stream that %s does not hold the new le
   expect(presenting.offered.at(-1)).toBe("default=newer");
 });
 
-test("many readers are served in several turns, so that the event loop stays free", async () => {
+test("many subscribers are served in several turns of the event loop", async () => {
   await using setup = setupHub();
   const { clock, hub, sources } = setup;
-  const readers = Array.from({ length: 100 }, () => new FakeReader());
-  for (const reader of readers) hub.subscribe(roots, reader);
+  const subscribers = Array.from({ length: 100 }, () => new FakeSubscriber());
+  for (const subscriber of subscribers) hub.subscribe(roots, subscriber);
   sources.ROOTCA.set(bundle("a"));
   await clock.advance(0);
-  expect(readers.every((reader) => reader.offered.length === 1)).toBe(true);
+  expect(subscribers.every((subscriber) => subscriber.offered.length === 1)).toBe(true);
 });
 
-test("A6: a source that gives up on a name refuses it to its readers; a later reader makes it try again", async () => {
+test("A6: a source that cannot serve a name fails its subscribers; a later subscriber starts a new watch", async () => {
   await using setup = setupHub();
   const { clock, hub, watches } = setup;
-  const reader = new FakeReader();
+  const subscriber = new FakeSubscriber();
   const file = parseSecretName("file-root:/certs/gone.pem");
-  hub.subscribe(file, reader);
+  hub.subscribe(file, subscriber);
   await clock.advance(0);
-  expect(reader.refused).toEqual([new Error("no such file")]);
-  hub.subscribe(file, new FakeReader());
+  expect(subscriber.failures).toEqual([new Error("no such file")]);
+  hub.subscribe(file, new FakeSubscriber());
   await clock.advance(0);
   expect(watches.length).toBe(2);
 });

@@ -39,9 +39,9 @@ test.each([
   ["Default", /did you mean default\?/],
   ["rootca ", /did you mean ROOTCA\?/],
   ["kubernetes://credential", /over ADS/],
-  ["", /this server has/],
-  ["__proto__", /this server has/],
-])("A16: %j is unknown, and the refusal says what there is", (text, hint) => {
+  ["", /this server serves/],
+  ["__proto__", /this server serves/],
+])("A16: %j is unknown, and the error lists the names that are served", (text, hint) => {
   expect(() => parseSecretName(text)).toThrow(hint);
   expect(() => parseSecretName(text)).toThrow(expect.objectContaining({ problem: "unknown" }));
 });

@@ -2,9 +2,10 @@
 import { expect, test } from "vitest";
 import { CryptoMbPrivateKeyMethodConfig } from "../../../src/gen/envoy/extensions/private_key_providers/cryptomb/v3alpha/cryptomb.ts";
 import { QatPrivateKeyMethodConfig } from "../../../src/gen/envoy/extensions/private_key_providers/qat/v3alpha/qat.ts";
+import { ObservableValue } from "../../../src/lib/async/observable-value.ts";
 import type { Secret } from "../../../src/model/secret.ts";
-import type { PrivateKeyProvider } from "../../../src/sds/sds-config.ts";
-import { renderSecret } from "../../../src/sds/secret-resource.ts";
+import { renderSecret, withCrl } from "../../../src/sds/secret-resource.ts";
+import type { PrivateKeyProvider } from "../../../src/sds/types.ts";
 import { decodeSecret, secretTypeUrl } from "../../fakes/sds-client.ts";
 
 const certificate: Secret = {
@@ -59,4 +60,56 @@ test("roots are inline, with the revocation list where there is one", () => {
     crl: { inline_bytes: Buffer.from("the list") },
   });
   expect(render(certificate, { kind: "none" }, "the list").value.includes("the list")).toBe(false);
+});
+
+const roots = (rootsPem: string): Secret => ({ kind: "trust-bundle", rootsPem });
+
+function joined(stop: AbortSignal) {
+  const secrets = new ObservableValue<Secret>();
+  const lists = new ObservableValue<{ readonly crlPem: string | undefined }>();
+  const crl = {
+    async *watch(signal: AbortSignal) {
+      for await (const { crlPem } of lists.watch(signal)) yield crlPem;
+    },
+  };
+  return { secrets, lists, joint: withCrl((signal) => secrets.watch(signal), crl, stop) };
+}
+
+test("roots wait for the revocation list to be read, and are sent after each change of either", async () => {
+  const stop = new AbortController();
+  const { secrets, lists, joint } = joined(stop.signal);
+  const first = joint.next();
+  secrets.set(roots("a"));
+  lists.set({ crlPem: undefined });
+  expect((await first).value).toEqual({ secret: roots("a"), crlPem: undefined });
+  lists.set({ crlPem: "list" });
+  expect((await joint.next()).value).toEqual({ secret: roots("a"), crlPem: "list" });
+  secrets.set(roots("b"));
+  expect((await joint.next()).value).toEqual({ secret: roots("b"), crlPem: "list" });
+  lists.set({ crlPem: undefined });
+  expect((await joint.next()).value).toEqual({ secret: roots("b"), crlPem: undefined });
+  stop.abort();
+  expect((await joint.next()).done).toBe(true);
+});
+
+test("a reader that stops ends both watches", async () => {
+  const { secrets, lists, joint } = joined(new AbortController().signal);
+  secrets.set(roots("a"));
+  lists.set({ crlPem: undefined });
+  for await (const { crlPem } of joint) {
+    expect(crlPem).toBeUndefined();
+    break;
+  }
+  expect((await joint.next()).done).toBe(true);
+});
+
+test("a source that fails ends both watches with its error", async () => {
+  const broken = async function* (): AsyncGenerator<Secret> {
+    await Promise.resolve();
+    throw new Error("no such bundle");
+    yield roots("");
+  };
+  const lists = new ObservableValue<string>("list");
+  const joint = withCrl(broken, { watch: (signal) => lists.watch(signal) }, new AbortController().signal);
+  await expect(joint.next()).rejects.toThrow("no such bundle");
 });

@@ -80,9 +80,9 @@ export class SubscriptionDriver {
   }
 
   #take(): string[] {
-    const answer = this.subscription.take();
-    if (answer === undefined) return [];
-    this.lastNonce = answer.nonce;
-    return answer.deliveries.map(({ name, secret }) => `${name.text}@${secret.version}`);
+    const response = this.subscription.nextResponse();
+    if (response === undefined) return [];
+    this.lastNonce = response.nonce;
+    return response.deliveries.map(({ name, secret }) => `${name.text}@${secret.version}`);
   }
 }

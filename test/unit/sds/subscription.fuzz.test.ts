@@ -85,7 +85,7 @@ function play(stream: SubscriptionDriver, move: Move): void {
     expect(certificateNames).toContain(sentName);
     expect(text).toBe(`${sentName}@${stream.secrets.get(sentName)?.version ?? ""}`);
   }
-  expect(stream.subscription.take()).toBeUndefined();
+  expect(stream.subscription.nextResponse()).toBeUndefined();
 }
 
 test.each([

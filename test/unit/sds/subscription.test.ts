@@ -139,7 +139,7 @@ describe("state of the world", () => {
   test("A16: an unknown name ends the stream, and nothing is sent for the others either", () => {
     const stream = new SubscriptionDriver({ ...both, defualt: "9" });
     expect(stream.ask(["default", "defualt"])).toEqual([]);
-    expect(stream.end).toMatchObject({ kind: "refused-name", error: { problem: "unknown" } });
+    expect(stream.end).toMatchObject({ kind: "rejected-name", error: { problem: "unknown" } });
     expect(stream.ask(["default"])).toEqual([]);
     expect(stream.change("default", "3")).toEqual([]);
   });
@@ -205,7 +205,7 @@ describe("delta", () => {
   test("the wildcard is no name", () => {
     const stream = new SubscriptionDriver(both);
     expect(stream.askDelta({ subscribe: ["*"] })).toEqual([]);
-    expect(stream.end).toMatchObject({ kind: "refused-name" });
+    expect(stream.end).toMatchObject({ kind: "rejected-name" });
   });
 });
 
