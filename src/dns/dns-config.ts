@@ -1,13 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 
-/** The DNS proxy: where it answers, how it knows the mesh's names, and whom it asks for the others. */
+/** The DNS proxy: where it listens, whose short names it knows, and how it forwards other queries. */
 export interface DnsConfig {
   readonly listen: DnsAddress;
   readonly domain: ProxyDomain;
   readonly forward: DnsForwardConfig;
   /**
-   * What becomes of questions for addresses before the first name table: `wait` holds them for a while, `forward` asks
-   * the resolvers, for an agent whose own questions come through here.
+   * Address queries before the first name table: `wait` holds them for a while; `forward` sends them to the resolvers,
+   * for an agent whose own queries come through this proxy.
    */
   readonly beforeTable: "wait" | "forward";
 }
@@ -18,18 +18,18 @@ export interface DnsAddress {
   readonly port: number;
 }
 
-/** Whose names have short forms. */
+/** The domain whose names have short forms. */
 export interface ProxyDomain {
   readonly namespace: string;
-  /** Without the namespace, without dots around it: `svc.cluster.local`. */
+  /** Without the namespace and without dots around it: `svc.cluster.local`. */
   readonly domain: string;
 }
 
 export interface DnsForwardConfig {
-  /** The files that name the resolvers; the first that is there counts. */
+  /** Paths of resolv.conf; the first that exists is read. */
   readonly resolvConfPaths: readonly string[];
-  /** Asks all resolvers at once. */
+  /** Queries all resolvers at once. */
   readonly parallel: boolean;
-  /** For the whole of a question, all tries together. */
+  /** For one query, all attempts together. */
   readonly timeoutMs: number;
 }

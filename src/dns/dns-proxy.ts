@@ -1,16 +1,15 @@
 // SPDX-License-Identifier: Apache-2.0
 import type { Deps } from "../lib/deps.ts";
-import { ipFamily } from "../lib/net/ip-address.ts";
 import type { Counter } from "../lib/metrics.ts";
-import { DnsAnswers } from "./query-handler.ts";
+import { ipFamily } from "../lib/net/ip-address.ts";
 import type { DnsConfig } from "./dns-config.ts";
-import { askResolver, OwnQuestions } from "./exchange.ts";
-import { Forwarder, type ForwarderMetrics } from "./forwarder.ts";
+import { OpenQueries, queryResolver } from "./exchange.ts";
+import { Forwarder, type ForwarderMetrics, ResolverHealth } from "./forwarder.ts";
 import { listenDns } from "./listeners.ts";
 import type { Names } from "./names.ts";
-import { ResolverHealth } from "./resolver-health.ts";
+import { QueryHandler } from "./query-handler.ts";
 import { followResolvers } from "./resolvers.ts";
-import { StaleReplies } from "./stale-responses.ts";
+import { StaleResponses } from "./stale-responses.ts";
 
 export interface DnsMetrics extends ForwarderMetrics {
   readonly requests: Counter;
@@ -19,11 +18,11 @@ export interface DnsMetrics extends ForwarderMetrics {
 export interface DnsProxyDeps extends Deps {
   readonly names: Pick<Names, "lookup">;
   readonly metrics: DnsMetrics;
-  /** Where resolvers listen. Default 53, as resolv.conf has it. */
+  /** The port of the resolvers. Default 53. */
   readonly resolverPort?: number;
 }
 
-/** Answers until it is disposed. */
+/** Serves DNS until it is disposed. */
 export interface DnsProxy extends AsyncDisposable {
   /** The addresses that are listened on. */
   readonly hosts: readonly string[];
@@ -33,7 +32,7 @@ export interface DnsProxy extends AsyncDisposable {
 const dnsPort = 53;
 
 /**
- * Answers for the names of the mesh, and passes all other questions on.
+ * Responds to queries for names of the mesh, and forwards all others to the resolvers.
  * @throws ResolvConfError, DnsPortError
  */
 export async function startDnsProxy(config: DnsConfig, deps: DnsProxyDeps): Promise<DnsProxy> {
@@ -41,21 +40,22 @@ export async function startDnsProxy(config: DnsConfig, deps: DnsProxyDeps): Prom
   await using stack = new AsyncDisposableStack();
   const resolvers = stack.use(await followResolvers(config.forward.resolvConfPaths, deps));
   const stop = new AbortController();
-  const own = new OwnQuestions();
+  const openQueries = new OpenQueries();
   const forwarder = new Forwarder(config.forward, {
     clock,
     metrics,
     health: new ResolverHealth({ clock, random }),
-    ask: (host, forwarded, signal) => askResolver({ host, port: resolverPort }, forwarded, own, signal),
+    queryResolver: (host, forwarded, signal) =>
+      queryResolver({ host, port: resolverPort }, forwarded, openQueries, signal),
   });
-  const answers = new DnsAnswers(
+  const handler = new QueryHandler(
     {
       log,
       clock,
       random,
-      own,
+      openQueries,
       forwarder,
-      stale: new StaleReplies(clock),
+      stale: new StaleResponses(clock),
       lookup: names.lookup,
       beforeTable: config.beforeTable,
       resolvers: () => resolvers.current,
@@ -65,16 +65,16 @@ export async function startDnsProxy(config: DnsConfig, deps: DnsProxyDeps): Prom
   );
   const hosts = listenHosts(config.listen.host, resolvers.current.servers);
   const { port } = config.listen;
-  stack.use(await listenDns(hosts, port, answers.answer.bind(answers), fail));
+  stack.use(await listenDns(hosts, port, handler.handle.bind(handler), fail));
   stack.defer(() => {
-    stop.abort(new Error("the DNS proxy ends"));
+    stop.abort(new Error("the DNS proxy shuts down"));
   });
-  log.info("DNS proxy listens", { hosts, port });
+  log.debug("DNS proxy listening", { hosts, port });
   const owned = stack.move();
   return { hosts, port, [Symbol.asyncDispose]: () => owned.disposeAsync() };
 }
 
-/** `localhost` is the loopback address of each family that a resolver has: there traffic capture sends questions. */
+/** `localhost` is the loopback address of each family that a resolver has: captured queries are redirected there. */
 function listenHosts(host: string, servers: readonly string[]): readonly string[] {
   if (host !== "localhost") return [host];
   const families = new Set(servers.map(ipFamily));

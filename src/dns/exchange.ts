@@ -2,19 +2,16 @@
 import { randomInt } from "node:crypto";
 import { createSocket } from "node:dgram";
 import { connect } from "node:net";
-import { ipFamily } from "../lib/net/ip-address.ts";
 import { orAborted } from "../lib/async/tasks.ts";
+import type { HostPort } from "../lib/net/host-port.ts";
+import { ipFamily } from "../lib/net/ip-address.ts";
+import { frame, unframe, withId } from "./message.ts";
 import type { Query } from "./query.ts";
-import { isReplyTo, withId } from "./response.ts";
+import { isResponseTo } from "./response.ts";
 
 export type Transport = "udp" | "tcp";
 
-export interface Resolver {
-  readonly host: string;
-  readonly port: number;
-}
-
-/** A query that goes on to a resolver as it came. */
+/** A query that is forwarded to a resolver as it came. */
 export interface ForwardedQuery {
   readonly query: Query;
   readonly message: Buffer;
@@ -22,10 +19,10 @@ export interface ForwardedQuery {
 }
 
 /**
- * The questions that this process has under way, by local port and ID: one that comes in again has been sent round in
- * a circle.
+ * The queries of this process that have no response yet, by local port and ID. A query that arrives with the same port
+ * and ID has been sent in a loop.
  */
-export class OwnQuestions {
+export class OpenQueries {
   readonly #open = new Set<string>();
 
   has(port: number, id: number): boolean {
@@ -44,84 +41,76 @@ function key(port: number, id: number): string {
 }
 
 /**
- * Asks one resolver once, from a port and under an ID that nobody can guess; what is not the reply to it is not looked
- * at. Ends with the signal.
- * @throws what the system says when the resolver cannot be reached
+ * Sends a query to one resolver once, from a random port with a random ID, and waits for the response. Anything that is
+ * not the response is ignored.
+ * @throws the system's error when the resolver is unreachable; the signal's reason
  */
-export function askResolver(
-  resolver: Resolver,
+export function queryResolver(
+  resolver: HostPort,
   forwarded: ForwardedQuery,
-  own: OwnQuestions,
+  open: OpenQueries,
   signal: AbortSignal,
 ): Promise<Buffer> {
   return forwarded.transport === "udp"
-    ? askOverUdp(resolver, forwarded, own, signal)
-    : askOverTcp(resolver, forwarded, own, signal);
+    ? queryOverUdp(resolver, forwarded, open, signal)
+    : queryOverTcp(resolver, forwarded, open, signal);
 }
 
-async function askOverUdp(
-  { host, port }: Resolver,
+async function queryOverUdp(
+  { host, port }: HostPort,
   { query, message }: ForwardedQuery,
-  own: OwnQuestions,
+  open: OpenQueries,
   signal: AbortSignal,
 ): Promise<Buffer> {
   const id = randomInt(0x1_0000);
   using stack = new DisposableStack();
   const socket = createSocket(ipFamily(host) === 6 ? "udp6" : "udp4");
   stack.defer(() => socket.close());
-  const replied = new Promise<Buffer>((resolve, reject) => {
+  const response = new Promise<Buffer>((resolve, reject) => {
     socket.on("error", reject);
-    socket.on("message", (reply) => {
-      if (isReplyTo(reply, query, id)) resolve(reply);
+    socket.on("message", (received) => {
+      if (isResponseTo(received, query, id)) resolve(received);
     });
-    // connected, so that the system drops what comes from elsewhere and tells when nobody is there
+    // Connected: the kernel drops packets from other addresses, and reports a closed port.
     socket.on("connect", () => {
       if (signal.aborted) return;
-      stack.use(own.add(socket.address().port, id));
+      stack.use(open.add(socket.address().port, id));
       socket.send(withId(message, id), (error) => {
         if (error !== null) reject(error);
       });
     });
     socket.connect(port, host);
   });
-  return await orAborted(replied, signal);
+  return await orAborted(response, signal);
 }
 
-async function askOverTcp(
-  { host, port }: Resolver,
+async function queryOverTcp(
+  { host, port }: HostPort,
   { query, message }: ForwardedQuery,
-  own: OwnQuestions,
+  open: OpenQueries,
   signal: AbortSignal,
 ): Promise<Buffer> {
   const id = randomInt(0x1_0000);
   using stack = new DisposableStack();
   const socket = connect({ host, port });
   stack.defer(() => socket.destroy());
-  const replied = new Promise<Buffer>((resolve, reject) => {
+  const response = new Promise<Buffer>((resolve, reject) => {
     let received: Buffer = Buffer.alloc(0);
     socket.on("error", reject);
     socket.on("close", () => {
-      reject(new Error("the resolver closed the connection without a reply"));
+      reject(new Error("the resolver closed the connection without a response"));
     });
     socket.on("connect", () => {
-      stack.use(own.add(socket.localPort ?? 0, id));
+      stack.use(open.add(socket.localPort ?? 0, id));
       socket.write(frame(withId(message, id)));
     });
     socket.on("data", (chunk: Buffer) => {
       received = Buffer.concat([received, chunk]);
-      if (received.length < 2 || received.length < 2 + received.readUInt16BE(0)) return;
-      const reply = received.subarray(2, 2 + received.readUInt16BE(0));
-      if (isReplyTo(reply, query, id)) resolve(reply);
-      else reject(new Error("the resolver sent something else than a reply"));
+      const framed = unframe(received);
+      if (framed === undefined) return;
+      if (isResponseTo(framed.message, query, id)) resolve(framed.message);
+      else reject(new Error("the resolver sent something other than the response"));
     });
   });
-  return await orAborted(replied, signal);
-}
-
-/** A message as it goes over TCP: behind its length. Source: RFC 1035 section 4.2.2 */
-export function frame(message: Buffer): Buffer {
-  const framed = Buffer.alloc(2 + message.length);
-  framed.writeUInt16BE(message.length, 0);
-  message.copy(framed, 2);
-  return framed;
+  return await orAborted(response, signal);
 }

@@ -3,16 +3,16 @@ import { type Clock, deadline } from "../lib/async/clock.ts";
 import type { Counter, Histogram } from "../lib/metrics.ts";
 import type { DnsForwardConfig } from "./dns-config.ts";
 import type { ForwardedQuery } from "./exchange.ts";
+import { shuffled } from "./local-response.ts";
 import { rcode } from "./message.ts";
-import { replyCode } from "./response.ts";
-import type { ResolverHealth } from "./resolver-health.ts";
+import { responseCode } from "./response.ts";
 
 export interface ForwarderDeps {
   readonly clock: Clock;
   readonly health: ResolverHealth;
   readonly metrics: ForwarderMetrics;
-  /** Asks one resolver once, until the signal aborts. Rejects when it cannot be reached. */
-  readonly ask: (host: string, forwarded: ForwardedQuery, signal: AbortSignal) => Promise<Buffer>;
+  /** Sends the query to one resolver once. Rejects when the resolver is unreachable, or the signal aborts. */
+  readonly queryResolver: (host: string, forwarded: ForwardedQuery, signal: AbortSignal) => Promise<Buffer>;
 }
 
 export interface ForwarderMetrics {
@@ -21,10 +21,10 @@ export interface ForwarderMetrics {
   readonly upstreamDurationSeconds: Histogram;
 }
 
-/** How often a question is asked in its time: what is lost on the way is asked again. */
-const triesPerQuestion = 5;
+/** Attempts within the time for a query, in case packets are lost. */
+const attemptsPerQuery = 5;
 
-/** Passes questions on to resolvers, until one has an answer. */
+/** Forwards queries to the resolvers until one responds. */
 export class Forwarder {
   readonly #config: Pick<DnsForwardConfig, "parallel" | "timeoutMs">;
   readonly #deps: ForwarderDeps;
@@ -36,9 +36,9 @@ export class Forwarder {
 
   /**
    * @param hosts the resolvers
-   * @param share of the time for a question, after which nobody is waited for
-   * @returns the first answer; what a resolver says that does not want to answer, where none has one; undefined when
-   * nobody says anything in time
+   * @param share of the time for a query after which no response is waited for
+   * @returns the first response that is not a failure (SERVFAIL, REFUSED, NOTIMP); else the first failure; undefined
+   * when no resolver responds in time
    */
   async forward(
     forwarded: ForwardedQuery,
@@ -50,44 +50,44 @@ export class Forwarder {
     metrics.upstreamRequests.inc();
     const startMs = clock.monotonicMs();
     using limit = deadline(clock, this.#config.timeoutMs * share, stop);
-    const round = new Round(forwarded, health.order(hosts), this.#deps, limit.signal);
+    const round = new ForwardingRound(forwarded, health.order(hosts), this.#deps, limit.signal);
     try {
-      const reply = await this.#ask(round, hosts.length, limit.signal);
-      if (reply === undefined && !stop.aborted) metrics.upstreamFailures.inc();
-      return reply;
+      const response = await this.#forward(round, hosts.length, limit.signal);
+      if (response === undefined && !stop.aborted) metrics.upstreamFailures.inc();
+      return response;
     } finally {
       round.end();
       metrics.upstreamDurationSeconds.observe((clock.monotonicMs() - startMs) / 1_000);
     }
   }
 
-  async #ask(round: Round, hostCount: number, signal: AbortSignal): Promise<Buffer | undefined> {
+  async #forward(round: ForwardingRound, hostCount: number, signal: AbortSignal): Promise<Buffer | undefined> {
     const { parallel, timeoutMs } = this.#config;
-    while (!signal.aborted && round.askNext(parallel ? hostCount : 1)) {
-      await round.untilOver(timeoutMs / triesPerQuestion, signal);
-      if (round.answer !== undefined) return round.answer;
-      if (round.unwilling !== undefined && round.allAsked) break;
+    while (!signal.aborted && round.queryNext(parallel ? hostCount : 1)) {
+      await round.untilNext(timeoutMs / attemptsPerQuery, signal);
+      if (round.response !== undefined) return round.response;
+      if (round.failure !== undefined && round.allQueried) break;
     }
-    return round.unwilling;
+    return round.failure;
   }
 }
 
-/** One question on its way to all who may know. */
-class Round {
-  /** The first reply of somebody who wants to answer. */
-  answer: Buffer | undefined;
-  /** The first reply of somebody who does not. */
-  unwilling: Buffer | undefined;
+/** One query at all its resolvers. */
+class ForwardingRound {
+  /** The first response that is not a failure. */
+  response: Buffer | undefined;
+  /** The first response that is a failure. */
+  failure: Buffer | undefined;
   readonly #forwarded: ForwardedQuery;
   readonly #deps: ForwarderDeps;
   readonly #over = new AbortController();
   readonly #signal: AbortSignal;
-  /** Those who may still answer, the next to be asked first. */
+  /** Resolvers that have not failed the query, the next one first. */
   #hosts: readonly string[];
-  readonly #asked = new Set<string>();
-  /** Those who have been asked and have not said anything. */
+  readonly #queried = new Set<string>();
+  /** Resolvers that were queried and have not responded. */
   readonly #silent = new Set<string>();
-  #openTries = 0;
+  #openAttempts = 0;
   #wake = Promise.withResolvers<undefined>();
 
   constructor(forwarded: ForwardedQuery, hosts: readonly string[], deps: ForwarderDeps, signal: AbortSignal) {
@@ -97,21 +97,21 @@ class Round {
     this.#signal = AbortSignal.any([signal, this.#over.signal]);
   }
 
-  get allAsked(): boolean {
-    return this.#hosts.every((host) => this.#asked.has(host));
+  get allQueried(): boolean {
+    return this.#hosts.every((host) => this.#queried.has(host));
   }
 
-  /** @returns false when nobody is left to be asked */
-  askNext(count: number): boolean {
+  /** @returns false when no resolver is left */
+  queryNext(count: number): boolean {
     this.#wake = Promise.withResolvers();
     const next = this.#hosts.slice(0, count);
     this.#hosts = [...this.#hosts.slice(count), ...next];
-    for (const host of next) void this.#try(host);
+    for (const host of next) void this.#query(host);
     return next.length > 0;
   }
 
-  /** Until there is an answer, the next can be asked because all before have failed, or the time for one try is over. */
-  async untilOver(ms: number, signal: AbortSignal): Promise<void> {
+  /** Until there is a response, all queried resolvers have failed, or the time for one attempt is over. */
+  async untilNext(ms: number, signal: AbortSignal): Promise<void> {
     const step = new AbortController();
     const time = this.#deps.clock.delay(ms, AbortSignal.any([signal, step.signal])).then(
       () => {
@@ -127,29 +127,63 @@ class Round {
     this.#over.abort();
   }
 
-  async #try(host: string): Promise<void> {
-    this.#asked.add(host);
+  async #query(host: string): Promise<void> {
+    this.#queried.add(host);
     this.#silent.add(host);
-    this.#openTries++;
+    this.#openAttempts++;
     try {
-      this.#take(host, await this.#deps.ask(host, this.#forwarded, this.#signal));
+      this.#onResponse(host, await this.#deps.queryResolver(host, this.#forwarded, this.#signal));
     } catch {
       if (this.#signal.aborted) return;
       this.#deps.health.failed(host);
     }
     this.#silent.delete(host);
-    this.#openTries--;
-    const isOver = this.#openTries === 0 && (!this.allAsked || this.#hosts.length === 0);
-    if (this.answer !== undefined || isOver) this.#wake.resolve(undefined);
+    this.#openAttempts--;
+    const isOver = this.#openAttempts === 0 && (!this.allQueried || this.#hosts.length === 0);
+    if (this.response !== undefined || isOver) this.#wake.resolve(undefined);
   }
 
-  #take(host: string, reply: Buffer): void {
-    this.#deps.health.answered(host);
-    const code = replyCode(reply);
-    if (code !== rcode.servFail && code !== rcode.refused && code !== rcode.notImp) this.answer ??= reply;
+  #onResponse(host: string, response: Buffer): void {
+    this.#deps.health.responded(host);
+    const code = responseCode(response);
+    if (code !== rcode.servFail && code !== rcode.refused && code !== rcode.notImp) this.response ??= response;
     else {
-      this.unwilling ??= reply;
+      this.failure ??= response;
       this.#hosts = this.#hosts.filter((other) => other !== host);
     }
+  }
+}
+
+/** How long a resolver that failed is queried after the others. */
+const failureMemoryMs = 30_000;
+
+/** Remembers which resolvers failed lately, so that not every query waits for them. */
+export class ResolverHealth {
+  readonly #clock: Pick<Clock, "monotonicMs">;
+  readonly #random: () => number;
+  readonly #failedAtMs = new Map<string, number>();
+
+  constructor(deps: { readonly clock: Pick<Clock, "monotonicMs">; readonly random: () => number }) {
+    this.#clock = deps.clock;
+    this.#random = deps.random;
+  }
+
+  failed(host: string): void {
+    this.#failedAtMs.set(host, this.#clock.monotonicMs());
+  }
+
+  responded(host: string): void {
+    this.#failedAtMs.delete(host);
+  }
+
+  /** In random order; resolvers that failed lately come last. */
+  order(hosts: readonly string[]): readonly string[] {
+    const nowMs = this.#clock.monotonicMs();
+    for (const [host, atMs] of this.#failedAtMs) if (nowMs - atMs >= failureMemoryMs) this.#failedAtMs.delete(host);
+    const mixed = shuffled(hosts, this.#random);
+    return [
+      ...mixed.filter((host) => !this.#failedAtMs.has(host)),
+      ...mixed.filter((host) => this.#failedAtMs.has(host)),
+    ];
   }
 }

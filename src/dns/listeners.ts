@@ -6,10 +6,10 @@ import { exitCode } from "../lib/exit-code.ts";
 import { formatHostPort } from "../lib/net/host-port.ts";
 import { ipFamily } from "../lib/net/ip-address.ts";
 import { readPortHolder } from "../lib/net/port-holder.ts";
-import type { Answerer } from "./query-handler.ts";
 import type { DnsAddress } from "./dns-config.ts";
 import type { Transport } from "./exchange.ts";
-import { serveTcp } from "./tcp-connection.ts";
+import { frame, unframe } from "./message.ts";
+import type { HandleQuery } from "./query-handler.ts";
 
 /** The DNS proxy cannot listen, so captured names would not resolve. Fatal. */
 export class DnsPortError extends AgentError {
@@ -22,7 +22,7 @@ export class DnsPortError extends AgentError {
     const where = `${formatHostPort(address)} (${transport})`;
     const why =
       systemCode(cause) === "EADDRINUSE"
-        ? `${holder ?? "another process"} already listens there; end it, or set DNS_PROXY_ADDR`
+        ? `${holder ?? "another process"} already listens there; stop it, or set DNS_PROXY_ADDR`
         : "the port cannot be opened; set DNS_PROXY_ADDR to an address and port that this user may open";
     super(`listen for DNS on ${where}: ${why}`, { cause });
     this.address = address;
@@ -40,40 +40,40 @@ async function portError(transport: Transport, address: DnsAddress, cause: unkno
   );
 }
 
-/** Connections at once, all clients together. */
+/** TCP connections of all clients together. */
 const maxConnections = 256;
 
 /**
  * Listens over UDP and TCP on each host.
- * @param fail takes the error of a socket that died later
+ * @param fail takes the error of a socket that fails later
  * @throws DnsPortError
  */
 export async function listenDns(
   hosts: readonly string[],
   port: number,
-  answer: Answerer,
+  handle: HandleQuery,
   fail: (error: unknown) => void,
 ): Promise<AsyncDisposable> {
   await using stack = new AsyncDisposableStack();
   for (const host of hosts) {
-    stack.use(await listenUdp({ host, port }, answer, fail));
-    stack.use(await listenTcp({ host, port }, answer, fail));
+    stack.use(await listenUdp({ host, port }, handle, fail));
+    stack.use(await listenTcp({ host, port }, handle, fail));
   }
   return stack.move();
 }
 
 async function listenUdp(
   address: DnsAddress,
-  answer: Answerer,
+  handle: HandleQuery,
   fail: (error: unknown) => void,
 ): Promise<AsyncDisposable> {
   const isV6 = ipFamily(address.host) === 6;
   const socket = createSocket({ type: isV6 ? "udp6" : "udp4", ipv6Only: isV6 && address.host !== "::" });
   let isOpen = true;
   socket.on("message", (message, { address: host, port }) => {
-    void answer(message, { transport: "udp", port }).then((reply) => {
-      // what the client does not wait for any more is not our affair; nobody is at port 0
-      if (reply !== undefined && isOpen && port !== 0) socket.send(reply, port, host, () => undefined);
+    void handle(message, { transport: "udp", port }).then((response) => {
+      // A client that is gone gets no response; port 0 cannot be sent to.
+      if (response !== undefined && isOpen && port !== 0) socket.send(response, port, host, () => undefined);
     });
   });
   try {
@@ -100,14 +100,14 @@ async function listenUdp(
 
 async function listenTcp(
   address: DnsAddress,
-  answer: Answerer,
+  handle: HandleQuery,
   fail: (error: unknown) => void,
 ): Promise<AsyncDisposable> {
   const connections = new Set<Socket>();
   const server = createServer({ allowHalfOpen: true }, (socket) => {
     connections.add(socket);
     socket.on("close", () => connections.delete(socket));
-    serveTcp(socket, answer);
+    serveConnection(socket, handle);
   });
   server.maxConnections = maxConnections;
   try {
@@ -128,4 +128,60 @@ async function listenTcp(
       if (server.listening) await new Promise((resolve) => server.close(resolve));
     },
   };
+}
+
+/** Source: Istio's agent, observed */
+const firstQueryMs = 2_000;
+const idleMs = 8_000;
+const queriesPerConnection = 128;
+
+/** Queries of one connection that are handled at once; more are not read. */
+const maxOpenQueries = 16;
+
+/** Responses that a client has not read; with more its connection is closed. */
+const maxUnreadBytes = 1024 * 1024;
+
+/** Responds to the queries of one TCP connection, to each as soon as its response is there. */
+function serveConnection(socket: Socket, handle: HandleQuery): void {
+  const port = socket.remotePort ?? 0;
+  let received: Buffer = Buffer.alloc(0);
+  let taken = 0;
+  let open = 0;
+  let isEnding = false;
+  const takeNext = (): void => {
+    while (open < maxOpenQueries && taken < queriesPerConnection) {
+      const framed = unframe(received);
+      if (framed === undefined) break;
+      received = framed.rest;
+      taken++;
+      void respond(framed.message);
+    }
+    if (taken >= queriesPerConnection) isEnding = true;
+    if (isEnding && open === 0) socket.end();
+    else if (open < maxOpenQueries) socket.resume();
+    else socket.pause();
+  };
+  const respond = async (message: Buffer): Promise<void> => {
+    open++;
+    const response = await handle(message, { transport: "tcp", port });
+    open--;
+    if (socket.destroyed) return;
+    if (response !== undefined) socket.write(frame(response));
+    if (socket.writableLength > maxUnreadBytes) socket.destroy();
+    else takeNext();
+  };
+  socket.setTimeout(firstQueryMs);
+  socket.on("timeout", () => {
+    if (open === 0 || socket.writableLength > 0) socket.destroy();
+  });
+  socket.on("error", () => undefined);
+  socket.on("data", (chunk: Buffer) => {
+    received = Buffer.concat([received, chunk]);
+    socket.setTimeout(idleMs);
+    takeNext();
+  });
+  socket.on("end", () => {
+    isEnding = true;
+    takeNext();
+  });
 }

@@ -1,15 +1,15 @@
 // SPDX-License-Identifier: Apache-2.0
+import { canonicalIp } from "../lib/net/ip-address.ts";
 import type { LookupTable } from "./lookup-table.ts";
 import { opcode, recordClass, recordType } from "./message.ts";
 import type { Query } from "./query.ts";
-import type { AddressAnswer, HostAnswer } from "./response.ts";
-import { addressOfReverseName } from "./reverse-name.ts";
+import type { AddressRecords, HostRecord } from "./response.ts";
 
 /** Source: Istio's agent, observed */
 const ttlSeconds = 30;
 
-/** Whether the mesh has the answer, if it has the name. */
-export function asksForAddresses(query: Query): boolean {
+/** Whether the query is for addresses of a name, which the name table may have. */
+export function isAddressQuery(query: Query): boolean {
   return (
     query.opcode === opcode.query &&
     query.name !== undefined &&
@@ -18,40 +18,54 @@ export function asksForAddresses(query: Query): boolean {
   );
 }
 
-function isInternet(query: Query): boolean {
-  return query.class === recordClass.internet || query.class === recordClass.any;
-}
-
 /**
- * The addresses of a name of the mesh, in a new order each time; none of that family is an answer too.
+ * The addresses of a name in the table, in random order; an empty list when it has none of that family.
  * @param random uniform in [0, 1)
- * @returns undefined for a name that the mesh does not know
+ * @returns undefined for a name that is not in the table
  */
-export function answerFromTable(
+export function findAddresses(
   query: Query,
   lookup: LookupTable,
   searchDomain: string | undefined,
   random: () => number,
-): AddressAnswer | undefined {
+): AddressRecords | undefined {
   const { name, question, type } = query;
   const found = name === undefined ? undefined : lookup.find(name, searchDomain);
   if (name === undefined || found === undefined) return undefined;
   const addresses = shuffled(type === recordType.a ? found.v4 : found.v6, random);
   if (!found.hasSearchDomain) return { alias: undefined, addresses, ttlSeconds };
-  // a name's bytes are as many as its letters and dots, but for the end
-  const bareBytes = name.length - (searchDomain?.length ?? 0);
-  return { alias: Buffer.concat([question.subarray(0, bareBytes), Buffer.alloc(1)]), addresses, ttlSeconds };
+  // On the wire a name is as long as its text with the trailing dot, plus the last byte.
+  const aliasBytes = name.length - (searchDomain?.length ?? 0);
+  return { alias: Buffer.concat([question.subarray(0, aliasBytes), Buffer.alloc(1)]), addresses, ttlSeconds };
 }
 
-/** The host of the mesh that has the address that is asked about; undefined for other questions and addresses. */
-export function hostFromTable(query: Query, lookup: LookupTable): HostAnswer | undefined {
+/** The host in the table that has the address of a PTR query; undefined for other queries and addresses. */
+export function findHost(query: Query, lookup: LookupTable): HostRecord | undefined {
   const isReverse = query.opcode === opcode.query && query.type === recordType.ptr && isInternet(query);
-  const ip = isReverse && query.name !== undefined ? addressOfReverseName(query.name) : undefined;
+  const ip = isReverse && query.name !== undefined ? parseReverseName(query.name) : undefined;
   const host = ip === undefined ? undefined : lookup.hostOf(ip);
   return host === undefined ? undefined : { host, ttlSeconds };
 }
 
-/** Each order is as likely as any other. */
+function isInternet(query: Query): boolean {
+  return query.class === recordClass.internet || query.class === recordClass.any;
+}
+
+/**
+ * The address of a reverse name, in its canonical spelling; undefined when the name is not one.
+ * @param name in lower case with a trailing dot
+ * Source: RFC 1035 section 3.5, RFC 3596 section 2.5
+ */
+function parseReverseName(name: string): string | undefined {
+  const v4 = /^((?:\d+\.){4})in-addr\.arpa\.$/.exec(name)?.[1];
+  if (v4 !== undefined) return canonicalIp(v4.split(".").slice(0, 4).reverse().join("."));
+  const v6 = /^((?:[0-9a-f]\.){32})ip6\.arpa\.$/.exec(name)?.[1];
+  if (v6 === undefined) return undefined;
+  const digits = v6.split(".").reverse().join("");
+  return canonicalIp((digits.match(/..../g) ?? []).join(":"));
+}
+
+/** A copy in random order; each order is equally likely. */
 export function shuffled<T>(values: readonly T[], random: () => number): readonly T[] {
   const order = [...values];
   for (let last = order.length - 1; last > 0; last--) {

@@ -3,7 +3,7 @@ import { formatIp, ipBytes } from "../lib/net/ip-address.ts";
 import type { NamedService, NameTable } from "../model/name-table.ts";
 import type { ProxyDomain } from "./dns-config.ts";
 
-/** The addresses that stand behind a name. */
+/** The addresses of a service. */
 export interface ServiceAddresses {
   readonly service: NamedService;
   /** Four bytes each, in the order given. */
@@ -13,20 +13,20 @@ export interface ServiceAddresses {
 }
 
 export interface FoundName extends ServiceAddresses {
-  /** True: the name is known only with the search domain at its end, so it is an alias of the name without it. */
+  /** The queried name ends in the search domain, and is an alias of the name without it. */
   readonly hasSearchDomain: boolean;
 }
 
 const kubernetes = "Kubernetes";
 
-/** Services that are entered without giving others a turn: far below a millisecond. */
-const atOnce = 100;
+/** Services that are added without a pause: far below a millisecond. */
+const servicesPerBlock = 100;
 
-/** All names by which the mesh's services are known, in lower case with a trailing dot. */
+/** All names of the mesh's services, in lower case with a trailing dot. */
 export class LookupTable {
   readonly table: NameTable;
   readonly #names = new Map<string, ServiceAddresses>();
-  /** By address; those that are shared belong to the service with the fewest. */
+  /** The service of each address; a shared address belongs to the service with the fewest addresses. */
   readonly #owners = new Map<string, ServiceAddresses>();
   #hasWildcards = false;
 
@@ -34,15 +34,15 @@ export class LookupTable {
     this.table = table;
   }
 
-  /** The first to claim a name has it. */
-  enter(name: string, addresses: ServiceAddresses): void {
+  /** Adds a name, unless an earlier service has it. */
+  add(name: string, addresses: ServiceAddresses): void {
     if (name === "." || this.#names.has(name)) return;
     this.#names.set(name, addresses);
     if (name.startsWith("*.")) this.#hasWildcards = true;
   }
 
-  /** Lets the addresses be asked for their host, which is no wildcard. */
-  own(addresses: ServiceAddresses): void {
+  /** Adds the addresses for reverse lookup; a wildcard is not a host. */
+  addReverse(addresses: ServiceAddresses): void {
     if (addresses.service.host.startsWith("*")) return;
     const all = [...addresses.v4, ...addresses.v6];
     for (const ip of all.map(formatIp)) {
@@ -53,20 +53,20 @@ export class LookupTable {
 
   /**
    * The host that has an address, with a trailing dot.
-   * @param ip in its one spelling
+   * @param ip in its canonical spelling
    */
   hostOf(ip: string): string | undefined {
     const owner = this.#owners.get(ip);
     return owner === undefined ? undefined : fullName(owner.service.host);
   }
 
-  /** The names with what is behind them. */
+  /** All names with their addresses. */
   names(): ReadonlyMap<string, ServiceAddresses> {
     return this.#names;
   }
 
   /**
-   * The name itself, or else the longest wildcard that covers it; each also with the search domain at its end.
+   * The name, or else the longest wildcard that matches it; both also with the search domain at the end.
    * @param name in lower case with a trailing dot
    * @param searchDomain in lower case with a trailing dot
    */
@@ -74,8 +74,8 @@ export class LookupTable {
     const found = this.#exact(name, searchDomain);
     if (found !== undefined || !this.#hasWildcards) return found;
     for (let dot = name.indexOf("."); dot >= 0 && dot < name.length - 1; dot = name.indexOf(".", dot + 1)) {
-      const covering = this.#exact(`*${name.slice(dot)}`, searchDomain);
-      if (covering !== undefined) return covering;
+      const wildcard = this.#exact(`*${name.slice(dot)}`, searchDomain);
+      if (wildcard !== undefined) return wildcard;
     }
     return undefined;
   }
@@ -91,9 +91,9 @@ export class LookupTable {
 }
 
 /**
- * Enters each service under all its names. A host that a service states is that service's, whatever short form of
- * another one looks the same; a service without an address is left out.
- * @param pause gives others a turn; called again and again while a large table is entered
+ * Adds each service with all its names. Hosts take precedence over short forms of other services. A service without an
+ * address is left out.
+ * @param pause lets other work run; called repeatedly while a large table is built
  */
 export async function buildLookupTable(
   table: NameTable,
@@ -101,24 +101,24 @@ export async function buildLookupTable(
   pause: () => Promise<void>,
 ): Promise<LookupTable> {
   const lookup = new LookupTable(table);
-  const reachable: ServiceAddresses[] = [];
+  const withAddress: ServiceAddresses[] = [];
   for (const [index, service] of table.entries()) {
     const addresses = addressesOf(service);
     if (addresses !== undefined) {
-      reachable.push(addresses);
-      lookup.enter(fullName(service.host), addresses);
-      lookup.own(addresses);
+      withAddress.push(addresses);
+      lookup.add(fullName(service.host), addresses);
+      lookup.addReverse(addresses);
     }
-    if (index % atOnce === atOnce - 1) await pause();
+    if (index % servicesPerBlock === servicesPerBlock - 1) await pause();
   }
-  for (const [index, addresses] of reachable.entries()) {
-    for (const name of otherNames(addresses.service, domain)) lookup.enter(name, addresses);
-    if (index % atOnce === atOnce - 1) await pause();
+  for (const [index, addresses] of withAddress.entries()) {
+    for (const name of otherNames(addresses.service, domain)) lookup.add(name, addresses);
+    if (index % servicesPerBlock === servicesPerBlock - 1) await pause();
   }
   return lookup;
 }
 
-/** Undefined when nothing in the list is an address. */
+/** Undefined when the service has no valid address. */
 function addressesOf(service: NamedService): ServiceAddresses | undefined {
   const parsed = service.addresses.map((text) => ipBytes(text)).filter((bytes) => bytes !== undefined);
   const v4 = parsed.filter(({ length }) => length === 4);
@@ -126,7 +126,7 @@ function addressesOf(service: NamedService): ServiceAddresses | undefined {
   return parsed.length === 0 ? undefined : { service, v4, v6 };
 }
 
-/** The forms that Kubernetes' own resolver knows for a service of the proxy's domain. Source: Istio's agent, observed */
+/** The short forms and other hosts of a Kubernetes service in the proxy's domain. Source: Istio's agent, observed */
 function otherNames(service: NamedService, { namespace, domain }: ProxyDomain): readonly string[] {
   const { registry, shortName, altHosts } = service;
   if (registry !== kubernetes || !fullName(service.host).endsWith(fullName(`.${domain}`))) return [];
@@ -138,7 +138,7 @@ function otherNames(service: NamedService, { namespace, domain }: ProxyDomain): 
   return names;
 }
 
-/** A name as it is looked up: in lower case with one trailing dot. */
+/** A name in the form of the table: lower case with one trailing dot. */
 export function fullName(name: string): string {
   const lower = name.toLowerCase();
   return lower.endsWith(".") ? lower : `${lower}.`;

@@ -1,28 +1,27 @@
 // SPDX-License-Identifier: Apache-2.0
 import { type Clock, deadline } from "../lib/async/clock.ts";
+import type { ObservableValue } from "../lib/async/observable-value.ts";
 import type { Logger } from "../lib/log/log.ts";
 import type { Counter } from "../lib/metrics.ts";
-import type { ObservableValue } from "../lib/async/observable-value.ts";
-import type { ForwardedQuery, OwnQuestions, Transport } from "./exchange.ts";
+import type { ForwardedQuery, OpenQueries, Transport } from "./exchange.ts";
 import type { Forwarder } from "./forwarder.ts";
-import { answerFromTable, asksForAddresses, hostFromTable } from "./local-response.ts";
+import { findAddresses, findHost, isAddressQuery } from "./local-response.ts";
 import type { LookupTable } from "./lookup-table.ts";
 import { rcode } from "./message.ts";
-import { longestReplyBytes, parseQuery, type Query } from "./query.ts";
-import { fitReply, renderAnswer, renderFailure, renderHost, renderRefusal, replyCode } from "./response.ts";
-import type { ResolvConf } from "./resolv-conf.ts";
-import type { StaleReplies } from "./stale-responses.ts";
+import { maxResponseBytes, parseQuery, type Query } from "./query.ts";
+import type { ResolvConf } from "./resolvers.ts";
+import { fitResponse, renderAddresses, renderError, renderHost, renderInvalid, responseCode } from "./response.ts";
+import type { StaleResponses } from "./stale-responses.ts";
 
-/** The reply to the bytes that came; undefined to say nothing. Never rejects. */
-export type Answerer = (message: Buffer, from: Client) => Promise<Buffer | undefined>;
+/** The response to a message; undefined for none. Never rejects. */
+export type HandleQuery = (message: Buffer, client: Client) => Promise<Buffer | undefined>;
 
-/** Who asks, and how. */
 export interface Client {
   readonly transport: Transport;
   readonly port: number;
 }
 
-export interface DnsAnswersDeps {
+export interface QueryHandlerDeps {
   readonly log: Logger;
   readonly clock: Clock;
   /** Uniform in [0, 1). */
@@ -31,107 +30,111 @@ export interface DnsAnswersDeps {
   readonly beforeTable: "wait" | "forward";
   readonly resolvers: () => ResolvConf;
   readonly forwarder: Pick<Forwarder, "forward">;
-  readonly stale: Pick<StaleReplies, "keep" | "find">;
-  readonly own: OwnQuestions;
+  readonly stale: Pick<StaleResponses, "keep" | "find">;
+  readonly openQueries: OpenQueries;
   readonly requests: Counter;
 }
 
-/** How long a question waits for the first table: less than clients wait. */
+/** How long a query waits for the first table: less than clients wait. */
 const tableWaitMs = 2_000;
 
-/** Questions that wait for a table or a resolver, all clients together. */
-const mostWaiting = 1_000;
+/** Queries that wait for a table or a resolver, of all clients together. */
+const maxWaiting = 1_000;
 
-/** Of the time for a question: when a reply of before is known, clients get it before they give up. */
+/** Share of the time for a query after which a stale response is sent, before the client gives up. */
 const staleAfterShare = 0.4;
 
-const repeatWarningMs = 60_000;
+const warningIntervalMs = 60_000;
 
-/** What becomes of each message: an answer from the table, one from a resolver, a failure, or nothing. */
-export class DnsAnswers {
-  readonly #deps: DnsAnswersDeps;
+/** Handles each message: a response from the name table, one from a resolver, an error, or none. */
+export class QueryHandler {
+  readonly #deps: QueryHandlerDeps;
   readonly #stop: AbortSignal;
-  readonly #toldAtMs = new Map<string, number>();
+  readonly #warnedAtMs = new Map<string, number>();
   #waiting = 0;
 
   /** @param stop ends all waits */
-  constructor(deps: DnsAnswersDeps, stop: AbortSignal) {
+  constructor(deps: QueryHandlerDeps, stop: AbortSignal) {
     this.#deps = deps;
     this.#stop = stop;
   }
 
-  async answer(message: Buffer, { transport, port }: Client): Promise<Buffer | undefined> {
+  async handle(message: Buffer, { transport, port }: Client): Promise<Buffer | undefined> {
     const query = parseQuery(message);
-    if (query.kind === "silence") return undefined;
-    if (this.#deps.own.has(port, query.id)) {
-      this.#warn("the DNS proxy was asked by itself: its own questions must not be captured, nor be sent to its port");
-      return renderRefusal({ kind: "refusal", id: query.id, flags: message.readUInt16BE(2), rcode: rcode.servFail });
+    if (query.kind === "ignored") return undefined;
+    if (this.#deps.openQueries.has(port, query.id)) {
+      this.#warn(
+        "DNS query loop: a query of the DNS proxy came back to it; exclude its traffic from capture, and do not name it in resolv.conf",
+      );
+      return renderInvalid({ kind: "invalid", id: query.id, flags: message.readUInt16BE(2), rcode: rcode.servFail });
     }
     this.#deps.requests.inc();
-    if (query.kind === "refusal") return renderRefusal(query);
-    if (query.edns !== undefined && query.edns.version > 0) return renderFailure(query, rcode.badVersion);
-    const known = this.#fromTable(query, transport);
-    if (known !== undefined) return known;
-    if (this.#waiting >= mostWaiting) {
-      this.#warn("too many questions wait for an answer; more are refused", { mostWaiting });
-      return renderFailure(query, rcode.servFail);
+    if (query.kind === "invalid") return renderInvalid(query);
+    if (query.edns !== undefined && query.edns.version > 0) return renderError(query, rcode.badVersion);
+    const local = this.#addressesFromTable(query, transport);
+    if (local !== undefined) return local;
+    if (this.#waiting >= maxWaiting) {
+      this.#warn("too many DNS queries are waiting; responding with SERVFAIL", { maxWaiting });
+      return renderError(query, rcode.servFail);
     }
     this.#waiting++;
     try {
-      return await this.#answerLater({ query, message, transport });
+      return await this.#handleLater({ query, message, transport });
     } finally {
       this.#waiting--;
     }
   }
 
-  #fromTable(query: Query, transport: Transport): Buffer | undefined {
+  #addressesFromTable(query: Query, transport: Transport): Buffer | undefined {
     const { lookup, resolvers, random } = this.#deps;
-    if (lookup.current === undefined || !asksForAddresses(query)) return undefined;
-    const answer = answerFromTable(query, lookup.current, resolvers().searchDomain, random);
-    return answer === undefined ? undefined : renderAnswer(query, answer, longestReplyBytes(query, transport));
+    if (lookup.current === undefined || !isAddressQuery(query)) return undefined;
+    const found = findAddresses(query, lookup.current, resolvers().searchDomain, random);
+    return found === undefined ? undefined : renderAddresses(query, found, maxResponseBytes(query, transport));
   }
 
-  async #answerLater(forwarded: ForwardedQuery): Promise<Buffer | undefined> {
+  async #handleLater(forwarded: ForwardedQuery): Promise<Buffer | undefined> {
     const { query, transport } = forwarded;
-    if (!this.#hasTable() && this.#deps.beforeTable === "wait" && asksForAddresses(query)) {
+    if (!this.#hasTable() && this.#deps.beforeTable === "wait" && isAddressQuery(query)) {
       await this.#untilTable();
       if (this.#stop.aborted) return undefined;
-      const known = this.#fromTable(query, transport);
-      if (known !== undefined) return known;
-      if (!this.#hasTable()) return renderFailure(query, rcode.servFail);
+      const local = this.#addressesFromTable(query, transport);
+      if (local !== undefined) return local;
+      if (!this.#hasTable()) return renderError(query, rcode.servFail);
     }
-    const reply = await this.#forward(forwarded);
+    const response = await this.#forward(forwarded);
     if (this.#stop.aborted) return undefined;
-    const host = reply === undefined || replyCode(reply) !== rcode.noError ? this.#hostFromTable(query) : undefined;
+    const isError = response === undefined || responseCode(response) !== rcode.noError;
+    const host = isError ? this.#hostFromTable(query) : undefined;
     if (host !== undefined) return host;
-    return reply === undefined
-      ? renderFailure(query, rcode.servFail)
-      : fitReply(reply, query, longestReplyBytes(query, transport));
+    return response === undefined
+      ? renderError(query, rcode.servFail)
+      : fitResponse(response, query, maxResponseBytes(query, transport));
   }
 
-  /** For addresses that only the mesh knows; the cluster's own resolver knows the others better. */
+  /** For PTR queries that the resolvers cannot answer: the address is one that only the mesh knows. */
   #hostFromTable(query: Query): Buffer | undefined {
     const { current } = this.#deps.lookup;
-    const answer = current === undefined ? undefined : hostFromTable(query, current);
-    return answer === undefined ? undefined : renderHost(query, answer);
+    const found = current === undefined ? undefined : findHost(query, current);
+    return found === undefined ? undefined : renderHost(query, found);
   }
 
-  /** A resolver's reply, or what one has said before when none has an answer now. */
+  /** A resolver's response; when there is none or SERVFAIL, a stale one if there is one. */
   async #forward(forwarded: ForwardedQuery): Promise<Buffer | undefined> {
     const { query, transport } = forwarded;
     const { resolvers, forwarder, stale, log } = this.#deps;
     const { servers } = resolvers();
-    const before = stale.find(query);
-    const reply = await forwarder.forward(forwarded, servers, before === undefined ? 1 : staleAfterShare, this.#stop);
-    if (reply !== undefined && replyCode(reply) !== rcode.servFail) {
-      stale.keep(query, reply);
-      return reply;
+    const previous = stale.find(query);
+    const share = previous === undefined ? 1 : staleAfterShare;
+    const response = await forwarder.forward(forwarded, servers, share, this.#stop);
+    if (response !== undefined && responseCode(response) !== rcode.servFail) {
+      stale.keep(query, response);
+      return response;
     }
     if (this.#stop.aborted) return undefined;
-    if (reply === undefined) this.#warn("no resolver answers", { servers });
-    const outcome = before === undefined ? "failure" : "reply of before";
-    log.debug("no resolver has an answer", { name: query.name, type: query.type, transport, outcome });
-    return before ?? reply;
+    if (response === undefined) this.#warn("no DNS resolver responds", { servers });
+    const outcome = previous === undefined ? "failure" : "stale response";
+    log.debug("DNS query failed", { name: query.name, type: query.type, transport, outcome });
+    return previous ?? response;
   }
 
   #hasTable(): boolean {
@@ -146,8 +149,8 @@ export class DnsAnswers {
   /** At most once a minute for each message. */
   #warn(message: string, fields: Readonly<Record<string, unknown>> = {}): void {
     const nowMs = this.#deps.clock.monotonicMs();
-    if (nowMs - (this.#toldAtMs.get(message) ?? Number.NEGATIVE_INFINITY) < repeatWarningMs) return;
-    this.#toldAtMs.set(message, nowMs);
+    if (nowMs - (this.#warnedAtMs.get(message) ?? Number.NEGATIVE_INFINITY) < warningIntervalMs) return;
+    this.#warnedAtMs.set(message, nowMs);
     this.#deps.log.warn(message, fields);
   }
 }

@@ -1,13 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
-import { byteAt, FormatError, recordsOf } from "./records.ts";
-import { flag, headerBytes, opcode, rcode, recordType } from "./message.ts";
+import { byteAt, flag, FormatError, headerBytes, opcode, rcode, recordsOf, recordType } from "./message.ts";
 
-/** What a client can take over UDP that says nothing about it. Source: RFC 1035 section 4.2.1 */
+/** A UDP response to a client without EDNS. Source: RFC 1035 section 4.2.1 */
 const plainUdpBytes = 512;
-/** The longest payload that a UDP packet over IPv4 holds. */
-const longestUdpBytes = 65_507;
+/** The largest payload of a UDP packet over IPv4. */
+const maxUdpBytes = 65_507;
 
-/** The one question of a query that can be answered. */
+/** A query with one question. */
 export interface Query {
   readonly kind: "query";
   readonly id: number;
@@ -16,7 +15,7 @@ export interface Query {
   readonly flags: number;
   /** The question as it came, with the letter case of its name. */
   readonly question: Buffer;
-  /** In lower case with a trailing dot; undefined for a name that no text can hold. */
+  /** In lower case with a trailing dot; undefined for a name that cannot be written as text. */
   readonly name: string | undefined;
   readonly type: number;
   readonly class: number;
@@ -27,31 +26,31 @@ export interface Query {
 export interface Edns {
   readonly udpBytes: number;
   readonly version: number;
-  /** Whether it understands DNSSEC. */
+  /** The DO bit: the client understands DNSSEC. */
   readonly isSecure: boolean;
 }
 
-/** What to do with bytes that are not a query: say nothing, or only that. */
-export type Refusal =
-  | { readonly kind: "silence" }
-  | { readonly kind: "refusal"; readonly id: number; readonly flags: number; readonly rcode: number };
+/** Bytes that are not a query: they get no response, or one with an error code. */
+export type InvalidQuery =
+  | { readonly kind: "ignored" }
+  | { readonly kind: "invalid"; readonly id: number; readonly flags: number; readonly rcode: number };
 
 /**
- * Takes a query apart, as far as it matters here. Never throws, whatever the bytes are.
- * Source of the format: RFC 1035 section 4, RFC 6891; of what is refused: Istio's agent, observed
+ * Parses a query, as far as the proxy needs it. Never throws, whatever the bytes are.
+ * Source of the format: RFC 1035 section 4, RFC 6891; of what is invalid: Istio's agent, observed
  */
-export function parseQuery(bytes: Buffer): Query | Refusal {
-  if (bytes.length < headerBytes) return { kind: "silence" };
+export function parseQuery(bytes: Buffer): Query | InvalidQuery {
+  if (bytes.length < headerBytes) return { kind: "ignored" };
   const id = bytes.readUInt16BE(0);
   const flags = bytes.readUInt16BE(2);
-  if ((flags & flag.reply) !== 0) return { kind: "silence" };
-  const refusal = (code: number): Refusal => ({ kind: "refusal", id, flags, rcode: code });
+  if ((flags & flag.response) !== 0) return { kind: "ignored" };
+  const invalid = (code: number): InvalidQuery => ({ kind: "invalid", id, flags, rcode: code });
   const operation = opcodeOf(flags);
-  if (operation !== opcode.query && operation !== opcode.notify) return refusal(rcode.notImp);
+  if (operation !== opcode.query && operation !== opcode.notify) return invalid(rcode.notImp);
   const [questions = 0, answers = 0, authorities = 0, additionals = 0] = [4, 6, 8, 10].map((at) =>
     bytes.readUInt16BE(at),
   );
-  if (questions !== 1 || answers > 1 || authorities > 1 || additionals > 2) return refusal(rcode.formErr);
+  if (questions !== 1 || answers > 1 || authorities > 1 || additionals > 2) return invalid(rcode.formErr);
   try {
     const end = skipQuestion(bytes, headerBytes);
     const question = bytes.subarray(headerBytes, end);
@@ -59,19 +58,22 @@ export function parseQuery(bytes: Buffer): Query | Refusal {
     const [type, kind] = [bytes.readUInt16BE(end - 4), bytes.readUInt16BE(end - 2)];
     return { kind: "query", id, opcode: operation, flags, question, name: nameText(question), type, class: kind, edns };
   } catch (error) {
-    if (error instanceof FormatError) return refusal(rcode.formErr);
+    if (error instanceof FormatError) return invalid(rcode.formErr);
     throw error;
   }
+}
+
+/** The largest response that the client can take. */
+export function maxResponseBytes({ edns }: Query, transport: "udp" | "tcp"): number {
+  if (transport === "tcp") return 0xffff;
+  return Math.min(maxUdpBytes, Math.max(plainUdpBytes, edns?.udpBytes ?? 0));
 }
 
 function opcodeOf(flags: number): number {
   return (flags >> 11) & 15;
 }
 
-/**
- * The end of a question; its name is not compressed, because there is nothing before it that it could point at.
- * @throws FormatError
- */
+/** The end of a question. Its name is not compressed: no name is before it. @throws FormatError */
 function skipQuestion(bytes: Buffer, from: number): number {
   let at = from;
   for (;;) {
@@ -97,7 +99,7 @@ function findEdns(bytes: Buffer, from: number, count: number): Edns | undefined 
   return found;
 }
 
-/** Only of names whose text says all: with labels of printable ASCII without dots in them. */
+/** The name as text; undefined unless its labels are printable ASCII without dots. */
 function nameText(question: Buffer): string | undefined {
   let name = "";
   for (let at = 0; question[at] !== 0; ) {
@@ -108,10 +110,4 @@ function nameText(question: Buffer): string | undefined {
     at += length + 1;
   }
   return name === "" ? "." : name.toLowerCase();
-}
-
-/** The most bytes that a client can take. */
-export function longestReplyBytes({ edns }: Query, transport: "udp" | "tcp"): number {
-  if (transport === "tcp") return 0xffff;
-  return Math.min(longestUdpBytes, Math.max(plainUdpBytes, edns?.udpBytes ?? 0));
 }

@@ -1,12 +1,36 @@
 // SPDX-License-Identifier: Apache-2.0
+import { readFile } from "node:fs/promises";
+import { startTask } from "../lib/async/tasks.ts";
 import type { Deps } from "../lib/deps.ts";
-import { describeError } from "../lib/errors.ts";
+import { AgentError, describeError, systemCode } from "../lib/errors.ts";
+import { exitCode } from "../lib/exit-code.ts";
 import { watchFiles } from "../lib/fs/file-watch.ts";
 import type { Logger } from "../lib/log/log.ts";
-import { startTask } from "../lib/async/tasks.ts";
-import { readResolvConf, type ResolvConf } from "./resolv-conf.ts";
+import { ipFamily } from "../lib/net/ip-address.ts";
+import { fullName } from "./lookup-table.ts";
 
-/** The resolvers as the file has them now. */
+/** The machine's resolvers and search domain. */
+export interface ResolvConf {
+  /** IP addresses without duplicates, in the order of the file. */
+  readonly servers: readonly string[];
+  /** The first one, in lower case with a trailing dot. */
+  readonly searchDomain: string | undefined;
+}
+
+/** resolv.conf cannot be read, so other names than the mesh's would not resolve. Fatal at start. */
+export class ResolvConfError extends AgentError {
+  readonly code = "AGENT_DNS_RESOLVERS";
+  override readonly exitCode = exitCode.unavailable;
+  readonly path: string;
+  constructor(path: string, cause: unknown) {
+    super(`read resolvers from ${path}: make the file readable for this user, or set ATTACHE_RESOLV_CONF`, {
+      cause,
+    });
+    this.path = path;
+  }
+}
+
+/** The resolvers of resolv.conf, kept current. */
 export interface Resolvers extends AsyncDisposable {
   readonly current: ResolvConf;
 }
@@ -15,7 +39,7 @@ const debounceMs = 100;
 const pollMs = 30_000;
 
 /**
- * Follows the file. One that cannot be read any more changes nothing.
+ * Watches resolv.conf. While it cannot be read, the previous resolvers are kept.
  * @throws ResolvConfError when it cannot be read at first
  */
 export async function followResolvers(
@@ -23,18 +47,24 @@ export async function followResolvers(
   { log, clock, fail }: Pick<Deps, "log" | "clock" | "fail">,
 ): Promise<Resolvers> {
   let current = await readResolvConf(paths);
-  tell(log, "resolvers", current);
+  log.debug("resolvers", { ...current });
+  warnIfNone(log, current);
   const task = startTask(async (signal) => {
-    let isGone = false;
+    let isUnreadable = false;
     for await (const _ of watchFiles(paths, { clock, debounceMs, pollMs }, signal)) {
       try {
         const read = await readResolvConf(paths);
-        if (!isEqual(read, current)) tell(log, "resolvers changed", read);
+        if (!isEqual(read, current)) {
+          log.info("resolvers changed", { ...read });
+          warnIfNone(log, read);
+        }
         current = read;
-        isGone = false;
+        isUnreadable = false;
       } catch (error) {
-        if (!isGone) log.warn("the resolvers cannot be read; those of before stay", { reason: describeError(error) });
-        isGone = true;
+        if (!isUnreadable) {
+          log.warn("cannot read resolv.conf; keeping the previous resolvers", { reason: describeError(error) });
+        }
+        isUnreadable = true;
       }
     }
   }, fail);
@@ -46,9 +76,35 @@ export async function followResolvers(
   };
 }
 
-function tell(log: Logger, message: "resolvers" | "resolvers changed", { servers, searchDomain }: ResolvConf): void {
-  log.info(message, { servers, searchDomain });
-  if (servers.length === 0) log.warn("no resolver is named, so only names of the mesh resolve");
+/** Reads the first of the files that exists. @throws ResolvConfError */
+async function readResolvConf(paths: readonly string[]): Promise<ResolvConf> {
+  let problem: ResolvConfError | undefined;
+  for (const path of paths) {
+    try {
+      return parseResolvConf(await readFile(path, "utf8"));
+    } catch (error) {
+      problem = new ResolvConfError(path, error);
+      if (systemCode(error) !== "ENOENT") break;
+    }
+  }
+  throw problem ?? new Error("no path of resolv.conf is configured");
+}
+
+/** Source: resolv.conf(5); options and sortlist are ignored */
+function parseResolvConf(text: string): ResolvConf {
+  const servers = new Set<string>();
+  let searchDomain: string | undefined;
+  for (const line of text.split("\n")) {
+    const [keyword, first] = line.replace(/^\s*[#;].*/, "").split(/\s+/);
+    if (first === undefined || first === "") continue;
+    if (keyword === "nameserver" && ipFamily(first) !== 0) servers.add(first);
+    else if (keyword === "search" || keyword === "domain") searchDomain = fullName(first);
+  }
+  return { servers: [...servers], searchDomain: searchDomain === "." ? undefined : searchDomain };
+}
+
+function warnIfNone(log: Logger, { servers }: ResolvConf): void {
+  if (servers.length === 0) log.warn("resolv.conf names no resolver; only names of the mesh resolve");
 }
 
 function isEqual(left: ResolvConf, right: ResolvConf): boolean {

@@ -1,75 +1,74 @@
 // SPDX-License-Identifier: Apache-2.0
 import type { Clock } from "../lib/async/clock.ts";
-import { flag, headerBytes, rcode, recordType } from "./message.ts";
+import { flag, FormatError, headerBytes, rcode, recordsOf, recordType } from "./message.ts";
 import type { Query } from "./query.ts";
-import { FormatError, recordsOf } from "./records.ts";
-import { replyCode } from "./response.ts";
+import { responseCode } from "./response.ts";
 
-const mostReplies = 1_000;
-const longestReply = 4_096;
+const maxResponses = 1_000;
+const maxBytes = 4_096;
 const maxAgeMs = 24 * 60 * 60_000;
 
-/** What a reply from before is good for. Source: RFC 8767 section 4 */
+/** TTL of a stale response. Source: RFC 8767 section 4 */
 const staleTtlSeconds = 30;
 
-interface KeptReply {
-  readonly reply: Buffer;
-  /** Where the TTLs stand in it. */
+interface KeptResponse {
+  readonly response: Buffer;
+  /** Positions of the TTLs. */
   readonly ttlsAt: readonly number[];
-  readonly atMs: number;
+  readonly keptAtMs: number;
 }
 
 /**
- * The last replies with records in them, for the time when no resolver answers. The least recently given ones give way.
+ * The latest responses with records, for the time when no resolver responds. The oldest ones are dropped.
  * Source of the idea: RFC 8767
  */
-export class StaleReplies {
+export class StaleResponses {
   readonly #clock: Pick<Clock, "monotonicMs">;
-  readonly #kept = new Map<string, KeptReply>();
+  readonly #kept = new Map<string, KeptResponse>();
 
   constructor(clock: Pick<Clock, "monotonicMs">) {
     this.#clock = clock;
   }
 
-  /** Keeps a reply that is whole, short, and has records. */
-  keep(query: Query, reply: Buffer): void {
-    const isCut = (reply.readUInt16BE(2) & flag.truncated) !== 0;
-    if (isCut || replyCode(reply) !== rcode.noError || reply.readUInt16BE(6) === 0 || reply.length > longestReply)
-      return;
-    const ttlsAt = ttlPlaces(reply, query);
+  /** Keeps a response that is complete, short, and has records. */
+  keep(query: Query, response: Buffer): void {
+    const isTruncated = (response.readUInt16BE(2) & flag.truncated) !== 0;
+    if (isTruncated || responseCode(response) !== rcode.noError) return;
+    if (response.readUInt16BE(6) === 0 || response.length > maxBytes) return;
+    const ttlsAt = ttlPositions(response, query);
     if (ttlsAt === undefined) return;
     const key = keyOf(query);
     this.#kept.delete(key);
-    // a copy of its own: a slice would keep the whole buffer it is from
-    this.#kept.set(key, { reply: Buffer.from(reply), ttlsAt, atMs: this.#clock.monotonicMs() });
+    // A copy: a view would keep the whole buffer that it is part of.
+    this.#kept.set(key, { response: Buffer.from(response), ttlsAt, keptAtMs: this.#clock.monotonicMs() });
     const [oldest] = this.#kept.keys();
-    if (this.#kept.size > mostReplies && oldest !== undefined) this.#kept.delete(oldest);
+    if (this.#kept.size > maxResponses && oldest !== undefined) this.#kept.delete(oldest);
   }
 
-  /** The reply to the same question, as it may be given now. */
+  /** The response to the same question, with reduced TTLs and the query's letter case. */
   find(query: Query): Buffer | undefined {
     const kept = this.#kept.get(keyOf(query));
-    if (kept === undefined || this.#clock.monotonicMs() - kept.atMs > maxAgeMs) return undefined;
-    const reply = Buffer.from(kept.reply);
-    query.question.copy(reply, headerBytes);
-    for (const at of kept.ttlsAt) reply.writeUInt32BE(Math.min(staleTtlSeconds, reply.readUInt32BE(at)), at);
-    return reply;
+    if (kept === undefined || this.#clock.monotonicMs() - kept.keptAtMs > maxAgeMs) return undefined;
+    const response = Buffer.from(kept.response);
+    query.question.copy(response, headerBytes);
+    for (const at of kept.ttlsAt) response.writeUInt32BE(Math.min(staleTtlSeconds, response.readUInt32BE(at)), at);
+    return response;
   }
 }
 
-/** Questions with the same key may have the same reply: EDNS, DNSSEC, RD and CD are in it, the letter case is not. */
+/** Queries with the same key have the same response. EDNS, DNSSEC, RD and CD are part of it, the letter case is not. */
 function keyOf({ question, flags, edns }: Query): string {
   const extension = edns === undefined ? "-" : String(edns.isSecure);
   return `${String(flags & 0x7910)}/${extension}/${question.toString("latin1").toLowerCase()}`;
 }
 
-/** Undefined for a reply that cannot be read. */
-function ttlPlaces(reply: Buffer, { question }: Query): readonly number[] | undefined {
-  if (reply.readUInt16BE(4) !== 1) return undefined;
-  const count = [6, 8, 10].reduce((sum, at) => sum + reply.readUInt16BE(at), 0);
+/** Undefined for a malformed response. */
+function ttlPositions(response: Buffer, { question }: Query): readonly number[] | undefined {
+  if (response.readUInt16BE(4) !== 1) return undefined;
+  const count = [6, 8, 10].reduce((sum, at) => sum + response.readUInt16BE(at), 0);
   try {
-    const places = [...recordsOf(reply, headerBytes + question.length, count)];
-    return places.filter(({ type }) => type !== recordType.opt).map(({ start }) => start + 4);
+    const records = [...recordsOf(response, headerBytes + question.length, count)];
+    return records.filter(({ type }) => type !== recordType.opt).map(({ start }) => start + 4);
   } catch (error) {
     if (error instanceof FormatError) return undefined;
     throw error;

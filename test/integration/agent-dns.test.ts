@@ -146,7 +146,7 @@ test("with configuration from files an agent passes all questions on, and waits 
   const env = await dnsEnvironment();
   await using pod = await startPod({ ca, env });
   await pod.untilReady();
-  expect(pod.log()).toContain("no names of the mesh are known");
+  expect(pod.log()).toContain("no control plane: DNS capture knows no names of the mesh");
   expect(await textOf(pod, "/debug/ndsz")).toMatchObject({
     status: 200,
     text: expect.stringMatching(/"table":\s*{}/) as unknown,
@@ -168,7 +168,7 @@ test("a file of resolvers that cannot be read ends the agent with 69, and names 
   await using ca = await startFakeCa();
   await using pod = await startPod({ ca, env: { ...(await dnsEnvironment()), ATTACHE_RESOLV_CONF: "./gone" } });
   expect(await pod.exited).toMatchObject({ code: 69 });
-  expect(pod.log()).toMatch(/read the resolvers in \.\/gone: make it readable.*ENOENT/);
+  expect(pod.log()).toMatch(/read resolvers from \.\/gone: make the file readable.*ENOENT/);
 });
 
 test("an agent that is started again without a control plane has the names of before, and those of the control plane when it is back", async () => {

@@ -13,7 +13,7 @@ export interface ImageReference {
   readonly digest: string | undefined;
 }
 
-/** @returns undefined when the text is no reference with a host and a repository */
+/** @returns undefined when the URL is not a reference with a host and a repository */
 export function parseImageReference(url: string): ImageReference | undefined {
   const match = /^oci:\/\/([^/]+)\/([^:@]+)(?::([\w][\w.-]{0,127}))?(?:@sha256:([0-9a-f]{64}))?$/.exec(url);
   if (match === null) return undefined;
@@ -26,7 +26,7 @@ export function parseImageReference(url: string): ImageReference | undefined {
 export interface Image {
   /** SHA-256 of the manifest. */
   readonly digest: string;
-  /** @throws Error when the image holds no module in one of the known layouts, NoModuleError when a file is none */
+  /** @throws Error when no layout with a module is recognised; NoModuleError when the file is not a module */
   download(signal: AbortSignal): Promise<Buffer>;
 }
 
@@ -43,8 +43,8 @@ const layouts = {
 };
 
 /**
- * Looks up an image.
- * @throws HttpStatusError for an answer that is not a manifest; Error for one that is not what was asked for
+ * Reads the manifest of an image.
+ * @throws HttpStatusError for a status other than 200; Error when the manifest has another digest than the reference
  */
 export async function fetchImage(
   image: ImageReference,
@@ -64,7 +64,7 @@ export async function fetchImage(
       const layer = parseManifest(body);
       const blob = await registry.get(`blobs/${layer.digest}`, "*/*", stop);
       if (`sha256:${await sha256Hex(blob.body)}` !== layer.digest)
-        throw new Error("a layer has another digest than its manifest says");
+        throw new Error("a layer has another digest than in the manifest");
       return unpackModule(blob.body, options.maxBytes, layer.isArchive ? "plugin.wasm" : undefined);
     },
   };
@@ -84,13 +84,13 @@ class Registry {
   }
 
   async get(path: string, accept: string, signal: AbortSignal): Promise<HttpResponse> {
-    let answer = await this.#try(path, accept, signal);
-    if (answer.status === 401 && this.#authorization === undefined) {
-      this.#authorization = await this.#authorize(answer.headers["www-authenticate"] ?? "", signal);
-      answer = await this.#try(path, accept, signal);
+    let response = await this.#try(path, accept, signal);
+    if (response.status === 401 && this.#authorization === undefined) {
+      this.#authorization = await this.#authorize(response.headers["www-authenticate"] ?? "", signal);
+      response = await this.#try(path, accept, signal);
     }
-    if (answer.status !== 200) throw new HttpStatusError(answer.status, this.#url(path));
-    return answer;
+    if (response.status !== 200) throw new HttpStatusError(response.status, this.#url(path));
+    return response;
   }
 
   async #try(path: string, accept: string, signal: AbortSignal): Promise<HttpResponse> {
@@ -116,9 +116,9 @@ class Registry {
     if (challenge.service !== undefined) url.searchParams.set("service", challenge.service);
     url.searchParams.set("scope", challenge.scope ?? `repository:${this.#image.repository}:pull`);
     const headers = basic === undefined ? {} : { authorization: basic };
-    const answer = await fetchHttp(url, { ...this.#options, headers }, signal);
-    if (answer.status !== 200) throw new HttpStatusError(answer.status, url);
-    return `Bearer ${parseToken(answer.text())}`;
+    const response = await fetchHttp(url, { ...this.#options, headers }, signal);
+    if (response.status !== 200) throw new HttpStatusError(response.status, url);
+    return `Bearer ${parseToken(response.text())}`;
   }
 
   #url(path: string): URL {
@@ -132,9 +132,9 @@ function parseToken(text: string): string {
     const found = token ?? access_token;
     if (typeof found === "string") return found;
   } catch {
-    // The engine's words may quote a token.
+    // The engine's message may quote a token.
   }
-  throw new Error("the registry's login gave no token");
+  throw new Error("the registry's token response has no token");
 }
 
 function parseManifest(bytes: Buffer): { readonly digest: string; readonly isArchive: boolean } {
@@ -147,9 +147,7 @@ function parseManifest(bytes: Buffer): { readonly digest: string; readonly isArc
   const chosen = artifact ?? (isArchive ? last : undefined);
   if (typeof chosen?.digest !== "string") {
     const types = typed.map(({ mediaType }) => String(mediaType)).join(", ");
-    throw new Error(
-      `the image is neither a docker or OCI image with a module nor a Wasm artifact; its layers: ${types}`,
-    );
+    throw new Error(`not a docker or OCI image with a module, nor a Wasm artifact; layers: ${types}`);
   }
   return { digest: chosen.digest, isArchive: artifact === undefined };
 }

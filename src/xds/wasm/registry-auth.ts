@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-import { BlockList, isIP } from "node:net";
+import { BlockList } from "node:net";
+import { ipFamily } from "../../lib/net/ip-address.ts";
 
 /** Name and password for one registry. */
 export interface RegistryLogin {
@@ -84,7 +85,7 @@ for (const [address, bits] of [
 function assertRealm(realm: string): void {
   const url = URL.parse(realm);
   const host = url?.hostname.replace(/^\[(.*)\]$/, "$1").toLowerCase() ?? "";
-  const family = isIP(host);
+  const family = ipFamily(host);
   const isPrivate = family !== 0 && privateRanges.check(host, family === 6 ? "ipv6" : "ipv4");
   const isWeb = url?.protocol === "http:" || url?.protocol === "https:";
   if (!isWeb || host === "" || host === "localhost" || host === "metadata.google.internal" || isPrivate) {

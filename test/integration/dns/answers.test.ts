@@ -111,7 +111,7 @@ async function askOne(name: string, parts: QueryParts = {}, transport: "udp" | "
 }
 
 describe("a name of the mesh", () => {
-  test("2.4: is answered with authority, recursion on offer, a TTL of 30 s, RD and CD as they were, and no EDNS unasked", async () => {
+  test("2.4: the response is authoritative, with recursion available, a TTL of 30 s, the client's RD and CD, and EDNS only on request", async () => {
     const reply = await askOne("www.google.com", { flags: 0x0110 });
     expect(reply.flags).toEqual({ qr: true, aa: true, tc: false, rd: true, ra: true, ad: false, cd: true });
     expect(reply.answers).toEqual([{ name: "www.google.com.", type: 1, class: 1, ttl: 30, data: "1.1.1.1" }]);
@@ -165,7 +165,7 @@ describe("a name of the mesh", () => {
     expect(await resolver.resolve4("big.test")).toHaveLength(300);
   });
 
-  test("rough edge 36: the host of an address that the resolvers do not know is the mesh's; theirs goes first", async () => {
+  test("rough edge 36: the mesh's host of an address is used when the resolvers have none", async () => {
     const pod = kubernetes("web-0.web", "ns1", ["10.0.0.7"]);
     const mesh = [...table, kubernetes("web", "ns1", ["10.0.0.7", "10.0.0.8"]), pod, named("*.any", ["10.9.9.9"])];
     await using resolver = await startFakeResolver(answering());
@@ -187,7 +187,7 @@ describe("a name of the mesh", () => {
     expect(first.answers).toMatchObject([{ data: "192.0.2.1" }]);
   });
 
-  test("EDNS is answered with EDNS, a version that is not known with BADVERS", async () => {
+  test("an EDNS query gets EDNS, an unknown version BADVERS", async () => {
     const reply = await askOne("www.google.com", { ednsBytes: 1232 });
     expect(reply.additionals).toMatchObject([{ name: ".", type: 41, class: 4096, ttl: 0x8000 }]);
     const other = await askOne("www.google.com", { ednsBytes: 1232, ednsVersion: 1 });
@@ -228,7 +228,7 @@ describe("2.4: the message", () => {
     ["a name that points at itself", changed([12, 0xc0], [13, 12]), 1],
     ["a label of 64 letters", changed([12, 64]), 1],
     ["a header alone", query.subarray(0, 12), 1],
-  ])("%s is refused", async (_, bytes, rcode) => {
+  ])("%s is rejected", async (_, bytes, rcode) => {
     await using dns = await startDns({ table });
     const reply = await askUdpRaw(dns.address, bytes);
     expect(reply?.length).toBe(12);

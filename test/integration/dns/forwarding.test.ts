@@ -82,7 +82,7 @@ describe.each(["udp", "tcp"] as const)("over %s", (transport) => {
     }
   });
 
-  test("2.5: what every resolver says that does not want to answer is the answer", async () => {
+  test("2.5: a failure of every resolver is passed on", async () => {
     await using resolvers = await twoResolvers(refused, refused);
     await using dns = await startDns({ table: [], resolvers: resolvers.both, timeoutMs: 20_000 });
     const { value, tookMs } = await timed(() => ask(dns.address, transport, query));
@@ -91,7 +91,7 @@ describe.each(["udp", "tcp"] as const)("over %s", (transport) => {
     expect(dns.metrics.upstreamFailures.value()).toBe(0);
   });
 
-  test("2.5: asked at once, the first who wants to answer is heard", async () => {
+  test("2.5: in parallel, the first response that is not a failure counts", async () => {
     await using resolvers = await twoResolvers(servFail, good);
     await using dns = await startDns({ table: [], resolvers: resolvers.both, parallel: true });
     for (let i = 0; i < 5; i++) expect((await ask(dns.address, transport, query)).rcode).toBe(0);
@@ -99,7 +99,7 @@ describe.each(["udp", "tcp"] as const)("over %s", (transport) => {
     expect(resolvers.two.seen).toHaveLength(5);
   });
 
-  test.each([false, true])("2.5: nobody answers, parallel %s: SERVFAIL when the time is over", async (parallel) => {
+  test.each([false, true])("2.5: no resolver responds, parallel %s: SERVFAIL after the timeout", async (parallel) => {
     await using resolvers = await twoResolvers(silent, silent);
     await using dns = await startDns({ table: [], resolvers: resolvers.both, parallel, timeoutMs: 500 });
     const { value, tookMs } = await timed(() => ask(dns.address, transport, query));
@@ -108,7 +108,7 @@ describe.each(["udp", "tcp"] as const)("over %s", (transport) => {
     expect(tookMs).toBeLessThan(5_000);
     expect(dns.metrics.upstreamFailures.value()).toBe(1);
     expect(dns.records.filter(({ level }) => level === "warn").map(({ message }) => message)).toEqual([
-      "no resolver answers",
+      "no DNS resolver responds",
     ]);
   });
 
@@ -119,7 +119,7 @@ describe.each(["udp", "tcp"] as const)("over %s", (transport) => {
     expect(tookMs).toBeLessThan(3_500);
   });
 
-  test("a resolver that nobody is at is told by the system, and the next one is asked at once", async () => {
+  test("a closed port is reported by the kernel, and the next resolver is queried at once", async () => {
     await using resolver = await startFakeResolver(good, "127.0.0.2");
     const gone = { host: "127.0.0.1", port: resolver.port };
     await using dns = await startDns({ table: [], resolvers: [gone, resolver], timeoutMs: 20_000 });
@@ -178,7 +178,7 @@ test("2.5: a reply from another address than the one that was asked does not arr
   liar.close();
 });
 
-test("7.2, B22: a large answer comes whole over TCP and to who announces module, else cut and marked", async () => {
+test("7.2, B22: a large response comes whole over TCP and to a client that announces enough bytes, else truncated", async () => {
   const many = Array.from({ length: 90 }, (_, i) => `192.0.2.${String(i)}`);
   await using resolver = await startFakeResolver(answering({ [`${name}.`]: many }));
   await using dns = await startDns({ table: [], resolvers: [resolver] });
@@ -196,7 +196,7 @@ test("7.2, B22: a large answer comes whole over TCP and to who announces module,
   expect([announced.answers.length, announced.flags.tc]).toEqual([90, false]);
 });
 
-test("7.2: an answer that the resolver has cut goes on as it is", async () => {
+test("7.2: a response that the resolver truncated is passed on unchanged", async () => {
   await using resolver = await startFakeResolver((bytes) => encodeReply(bytes, ["192.0.2.1"], 0x8380));
   await using dns = await startDns({ table: [], resolvers: [resolver] });
   expect(await ask(dns.address, "udp", query)).toMatchObject({ rcode: 0, flags: { tc: true }, answers: [{ type: 1 }] });
@@ -220,7 +220,7 @@ test("B22: with one percent of the packets lost no question fails", async () => 
   expect(dns.metrics.upstreamFailures.value()).toBe(0);
 }, 30_000);
 
-describe("B22: when no resolver has an answer", () => {
+describe("B22: when no resolver responds", () => {
   test.each([
     ["says nothing", silent],
     ["says SERVFAIL", servFail],
@@ -273,7 +273,7 @@ describe("resolv.conf", () => {
     await eventually(
       () =>
         expect(dns.records.map(({ message }) => message)).toContain(
-          "the resolvers cannot be read; those of before stay",
+          "cannot read resolv.conf; keeping the previous resolvers",
         ),
       { withinMs: 10_000 },
     );
@@ -282,15 +282,15 @@ describe("resolv.conf", () => {
     await eventually(async () => expect((await ask(dns.address, "udp", query)).rcode).toBe(3), { withinMs: 10_000 });
   });
 
-  test("without resolvers is said once", async () => {
+  test("without resolvers is logged once", async () => {
     await using dns = await startDns({ table: [] });
     dns.writeResolvConf(searchLine);
     const warnings = dns.records.filter(({ level }) => level === "warn").map(({ message }) => message);
-    expect(warnings).toEqual(["no resolver is named, so only names of the mesh resolve"]);
+    expect(warnings).toEqual(["resolv.conf names no resolver; only names of the mesh resolve"]);
   });
 });
 
-test("rough edge 26: a proxy that is its own resolver fails at once, says so once, and does not multiply", async () => {
+test("rough edge 26: a proxy that is its own resolver fails at once, warns once, and does not multiply queries", async () => {
   await using dns = await startDns({ table: [], ownResolver: true, timeoutMs: 20_000 });
   for (const transport of ["udp", "tcp"] as const) {
     const { value, tookMs } = await timed(() => ask(dns.address, transport, query));
@@ -299,11 +299,11 @@ test("rough edge 26: a proxy that is its own resolver fails at once, says so onc
   }
   expect(dns.metrics.requests.value()).toBe(2);
   const warnings = dns.records.filter(({ level }) => level === "warn").map(({ message }) => message);
-  expect(warnings).toEqual([expect.stringContaining("asked by itself")]);
+  expect(warnings).toEqual([expect.stringContaining("DNS query loop")]);
 });
 
 describe("a connection", () => {
-  test("takes several questions, and answers each as soon as it can", async () => {
+  test("takes several queries, and responds to each as soon as it can", async () => {
     await using resolver = await startFakeResolver((bytes, seen) =>
       seen.name === "slow." ? undefined : good(bytes, seen),
     );

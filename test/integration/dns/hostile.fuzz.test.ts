@@ -31,7 +31,7 @@ function messages(count: number): readonly Buffer[] {
   return fc.sample(message, count);
 }
 
-test("five thousand damaged packets later each question is answered, and nothing has failed", async () => {
+test("after five thousand damaged packets each query gets its response, and nothing has failed", async () => {
   await using resolver = await startFakeResolver((bytes) => encodeReply(bytes));
   await using dns = await startDns({ table, resolvers: [resolver], timeoutMs: 200 });
   const socket = createSocket("udp4");
@@ -56,7 +56,7 @@ test("five thousand damaged packets later each question is answered, and nothing
   expect(dns.failures).toEqual([]);
 }, 30_000);
 
-test("five hundred connections of damaged bytes later each question is answered, and nothing has failed", async () => {
+test("after five hundred connections of damaged bytes each query gets its response, and nothing has failed", async () => {
   await using resolver = await startFakeResolver((bytes) => encodeReply(bytes));
   await using dns = await startDns({ table, resolvers: [resolver], timeoutMs: 200 });
   for (const [index, message] of messages(500).entries()) {
@@ -72,7 +72,7 @@ test("five hundred connections of damaged bytes later each question is answered,
   expect(dns.failures).toEqual([]);
 }, 30_000);
 
-test("a resolver that answers nonsense costs its own question alone", async () => {
+test("a malformed response of a resolver fails its own query alone", async () => {
   const noise = messages(400);
   let turn = 0;
   await using resolver = await startFakeResolver((bytes) => {
@@ -91,13 +91,13 @@ test("a resolver that answers nonsense costs its own question alone", async () =
   expect(dns.failures).toEqual([]);
 });
 
-test("when a thousand questions wait, more are refused at once, and names of the mesh are answered", async () => {
+test("while a thousand queries wait, more get SERVFAIL at once, and names of the mesh resolve", async () => {
   await using resolver = await startFakeResolver(() => undefined);
   await using dns = await startDns({ table, resolvers: [resolver], timeoutMs: 20_000 });
   const socket = createSocket("udp4");
-  let refused = 0;
+  let rejected = 0;
   socket.on("message", (reply) => {
-    if ((reply.readUInt8(3) & 15) === 2) refused++;
+    if ((reply.readUInt8(3) & 15) === 2) rejected++;
   });
   for (let id = 0; id < 1_100; id++) {
     await new Promise<void>((resolve) => {
@@ -108,9 +108,9 @@ test("when a thousand questions wait, more are refused at once, and names of the
     // a turn of the proxy, so that none is lost before it is read
     if (id % 20 === 0) await ask(dns.address, "udp", good);
   }
-  await eventually(() => expect(refused).toBe(100), { withinMs: 5_000 });
+  await eventually(() => expect(rejected).toBe(100), { withinMs: 5_000 });
   expect((await ask(dns.address, "udp", good)).answers).toHaveLength(1);
-  expect(dns.records.filter(({ message }) => message.startsWith("too many questions"))).toHaveLength(1);
+  expect(dns.records.filter(({ message }) => message.startsWith("too many DNS queries"))).toHaveLength(1);
   socket.close();
 }, 30_000);
 

@@ -24,7 +24,7 @@ describe("2.1: localhost", () => {
     expect(dns.hosts).toEqual(hosts);
   });
 
-  test("each address answers over UDP and TCP, and asks resolvers of the other family too", async () => {
+  test("each address serves UDP and TCP, and queries resolvers of the other family too", async () => {
     await using resolver = await startFakeResolver(answering({ "www.example.org.": ["192.0.2.1"] }), "::1");
     const other = { host: "127.0.0.1", port: resolver.port };
     await using dns = await startDns({ table: [], resolvers: [other, resolver], listen: { host: "localhost" } });
@@ -53,7 +53,7 @@ test("all addresses of both families, where no host is given", async () => {
   }
 });
 
-test("2.1: a port that is taken ends the start and names who has it", async () => {
+test("2.1: a port that is taken ends the start with the name of its holder", async () => {
   const [port = 0] = await freePorts(1);
   const server = createServer();
   await new Promise<void>((resolve) => server.listen(port, "127.0.0.1", resolve));

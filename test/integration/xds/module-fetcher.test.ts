@@ -200,7 +200,7 @@ test("7.3.8, 7.3.11: a server that signed its own certificate is believed only w
 });
 
 test.each<[string, string, readonly { readonly mediaType: string; readonly blob: Buffer }[]]>([
-  ["no layers", "its layers: ", []],
+  ["no layers", "; layers: ", []],
   ["another type of layer", "text/plain", [{ mediaType: "text/plain", blob: wasmModule }]],
   ["no plugin.wasm", "no plugin.wasm", [{ mediaType: dockerType, blob: gzipSync(tarOf([["x", wasmModule]])) }]],
 ])("7.3.10: an image with %s is rejected with the reason", async (_what, said, layers) => {

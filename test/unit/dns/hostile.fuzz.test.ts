@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 import { describe, expect, test } from "vitest";
-import { answerFromTable, asksForAddresses } from "../../../src/dns/local-response.ts";
+import { findAddresses, isAddressQuery } from "../../../src/dns/local-response.ts";
 import { buildLookupTable } from "../../../src/dns/lookup-table.ts";
-import { longestReplyBytes, parseQuery } from "../../../src/dns/query.ts";
-import { fitReply, isReplyTo, renderAnswer, renderFailure, renderRefusal, withId } from "../../../src/dns/response.ts";
+import { maxResponseBytes, parseQuery } from "../../../src/dns/query.ts";
+import { withId } from "../../../src/dns/message.ts";
+import { fitResponse, isResponseTo, renderAddresses, renderError, renderInvalid } from "../../../src/dns/response.ts";
 import { decodeMessage, encodeQuery, encodeReply, types, type TypeName } from "../../support/dns-messages.ts";
 import { named } from "../../support/name-tables.ts";
 import { fc } from "../../support/properties.ts";
@@ -16,8 +17,8 @@ const name = fc
 const type = fc.constantFrom(...(Object.keys(types) as TypeName[]));
 const query = fc
   .record({ name, type, id: fc.nat(0xffff), flags: fc.nat(0x7ff), edns: fc.option(fc.nat(0xffff)) })
-  .map(({ name: asked, edns, ...parts }) => {
-    return encodeQuery(asked, { ...parts, ...(edns === null ? {} : { ednsBytes: edns }) });
+  .map(({ name: sent, edns, ...parts }) => {
+    return encodeQuery(sent, { ...parts, ...(edns === null ? {} : { ednsBytes: edns }) });
   });
 /** A query with some of its bytes changed, cut off or added. */
 const damaged = fc
@@ -44,21 +45,21 @@ const addresses = Array.from({ length: 200 }, (_, i) => `10.0.0.${String(i)}`);
 const everything = await buildLookupTable([named("*.mesh", addresses)], domain, () => Promise.resolve());
 
 describe("whatever comes from a client", () => {
-  test("is a query, is refused in twelve bytes, or is met with silence; it never throws", () => {
-    const kinds = { query: 0, refusal: 0, silence: 0 };
+  test("is a query, is rejected in twelve bytes, or is ignored; it never throws", () => {
+    const kinds = { query: 0, invalid: 0, ignored: 0 };
     fc.assert(
       fc.property(anything, (bytes) => {
         const parsed = parseQuery(bytes);
         kinds[parsed.kind]++;
-        if (parsed.kind === "refusal") {
-          const reply = renderRefusal(parsed);
-          expect(reply).toHaveLength(12);
-          expect(reply.length).toBeLessThanOrEqual(bytes.length);
-          expect(decodeMessage(reply)).toMatchObject({ id: bytes.readUInt16BE(0), flags: { qr: true } });
+        if (parsed.kind === "invalid") {
+          const response = renderInvalid(parsed);
+          expect(response).toHaveLength(12);
+          expect(response.length).toBeLessThanOrEqual(bytes.length);
+          expect(decodeMessage(response)).toMatchObject({ id: bytes.readUInt16BE(0), flags: { qr: true } });
         } else if (parsed.kind === "query") {
-          const reply = decodeMessage(renderFailure(parsed, 2));
-          expect(reply).toMatchObject({ id: parsed.id, rcode: 2, flags: { qr: true, aa: false, tc: false } });
-          expect(reply.questions).toEqual([expect.objectContaining({ type: parsed.type, class: parsed.class })]);
+          const response = decodeMessage(renderError(parsed, 2));
+          expect(response).toMatchObject({ id: parsed.id, rcode: 2, flags: { qr: true, aa: false, tc: false } });
+          expect(response.questions).toEqual([expect.objectContaining({ type: parsed.type, class: parsed.class })]);
         }
       }),
       runs,
@@ -66,46 +67,46 @@ describe("whatever comes from a client", () => {
     for (const count of Object.values(kinds)) expect(count).toBeGreaterThan(200);
   });
 
-  test("is answered from the table in no more bytes than it takes, and so that a reader understands it", () => {
-    let answered = 0;
+  test("gets a response from the table that is well-formed and no longer than the client can take", () => {
+    let count = 0;
     fc.assert(
       fc.property(anything, fc.constantFrom("udp" as const, "tcp" as const), (bytes, transport) => {
         const parsed = parseQuery(bytes);
-        if (parsed.kind !== "query" || !asksForAddresses(parsed)) return;
-        const answer = answerFromTable(parsed, everything, "search.", Math.random);
-        if (answer === undefined) return;
-        answered++;
-        const longest = longestReplyBytes(parsed, transport);
-        const reply = renderAnswer(parsed, answer, longest);
-        expect(reply.length).toBeLessThanOrEqual(longest);
-        const read = decodeMessage(reply);
+        if (parsed.kind !== "query" || !isAddressQuery(parsed)) return;
+        const found = findAddresses(parsed, everything, "search.", Math.random);
+        if (found === undefined) return;
+        count++;
+        const longest = maxResponseBytes(parsed, transport);
+        const response = renderAddresses(parsed, found, longest);
+        expect(response.length).toBeLessThanOrEqual(longest);
+        const read = decodeMessage(response);
         expect(read.flags.tc).toBe(
-          read.answers.filter(({ type: kind }) => kind === parsed.type).length < answer.addresses.length,
+          read.answers.filter(({ type: kind }) => kind === parsed.type).length < found.addresses.length,
         );
         expect(read.additionals).toHaveLength(parsed.edns === undefined ? 0 : 1);
       }),
       runs,
     );
-    expect(answered).toBeGreaterThan(100);
+    expect(count).toBeGreaterThan(100);
   });
 });
 
 describe("whatever comes from a resolver", () => {
-  test("is a reply to the question, or is not looked at; it never throws, and is never more than the client takes", () => {
+  test("is a response to the query, or is ignored; it never throws, and is never longer than the client can take", () => {
     let accepted = 0;
     fc.assert(
       fc.property(query, anything, fc.boolean(), fc.nat(0xffff), (message, noise, isEcho, id) => {
-        const asked = parseQuery(message);
-        if (asked.kind !== "query") return;
+        const sent = parseQuery(message);
+        if (sent.kind !== "query") return;
         const bytes = isEcho ? Buffer.concat([withId(encodeReply(message), id), noise]) : noise;
-        const isReply = isReplyTo(bytes, asked, id);
-        expect(isReply || !isEcho).toBe(true);
-        if (!isReply) return;
+        const isResponse = isResponseTo(bytes, sent, id);
+        expect(isResponse || !isEcho).toBe(true);
+        if (!isResponse) return;
         accepted++;
-        const longest = longestReplyBytes(asked, "udp");
-        const fitted = fitReply(bytes, asked, longest);
+        const longest = maxResponseBytes(sent, "udp");
+        const fitted = fitResponse(bytes, sent, longest);
         expect(fitted.length).toBeLessThanOrEqual(longest);
-        expect(fitted.readUInt16BE(0)).toBe(asked.id);
+        expect(fitted.readUInt16BE(0)).toBe(sent.id);
         expect(fitted.subarray(2).equals(bytes.subarray(2)) || bytes.length > longest).toBe(true);
       }),
       runs,
@@ -113,17 +114,17 @@ describe("whatever comes from a resolver", () => {
     expect(accepted).toBeGreaterThan(1_000);
   });
 
-  test("under another ID or with another question is not a reply to it", () => {
+  test("under another ID or with another question is not a response to it", () => {
     fc.assert(
       fc.property(query, query, fc.nat(0xffff), fc.nat(0xffff), (message, other, id, otherId) => {
-        const asked = parseQuery(message);
-        if (asked.kind !== "query") return;
-        const reply = withId(encodeReply(message), id);
-        expect(isReplyTo(reply, asked, otherId)).toBe(id === otherId);
-        const question = asked.question.toString("latin1").toLowerCase();
+        const sent = parseQuery(message);
+        if (sent.kind !== "query") return;
+        const response = withId(encodeReply(message), id);
+        expect(isResponseTo(response, sent, otherId)).toBe(id === otherId);
+        const question = sent.question.toString("latin1").toLowerCase();
         const parsed = parseQuery(other);
         const isSame = parsed.kind === "query" && parsed.question.toString("latin1").toLowerCase() === question;
-        expect(isReplyTo(withId(encodeReply(other), id), asked, id)).toBe(isSame);
+        expect(isResponseTo(withId(encodeReply(other), id), sent, id)).toBe(isSame);
       }),
       { numRuns: 1_000 },
     );

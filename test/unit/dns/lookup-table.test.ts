@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 import { expect, test } from "vitest";
 import { formatIp } from "../../../src/lib/net/ip-address.ts";
-import { debugTable } from "../../../src/dns/debug-table.ts";
+import { debugTable } from "../../../src/dns/names.ts";
 import { buildLookupTable } from "../../../src/dns/lookup-table.ts";
 import type { NameTable } from "../../../src/model/name-table.ts";
 import { kubernetes, named } from "../../support/name-tables.ts";
@@ -73,7 +73,7 @@ test("the longest wildcard covers a name of any depth, never its own parent", as
   expect(await known(table, ["."])).toEqual(["-"]);
 });
 
-test("/debug/ndsz has the table as it came and each name that is answered, with its own registry", async () => {
+test("/debug/ndsz has the table as it came and each name that is resolved, with its own registry", async () => {
   const lookup = await build([
     kubernetes("a", "ns2", ["10.0.0.1"], ["a.alt"]),
     named("www.example", ["1.1.1.1", "nonsense"]),

@@ -1,34 +1,34 @@
 // SPDX-License-Identifier: Apache-2.0
 import { expect, test } from "vitest";
 import { parseQuery, type Query } from "../../../src/dns/query.ts";
-import { StaleReplies } from "../../../src/dns/stale-responses.ts";
+import { StaleResponses } from "../../../src/dns/stale-responses.ts";
 import { decodeMessage, encodeQuery, encodeReply, type QueryParts } from "../../support/dns-messages.ts";
 import { FakeClock } from "../../support/fake-clock.ts";
 import { fc } from "../../support/properties.ts";
 
-function asked(name: string, parts: QueryParts = {}): Query {
+function queryFor(name: string, parts: QueryParts = {}): Query {
   const parsed = parseQuery(encodeQuery(name, parts));
   if (parsed.kind !== "query") throw new Error("not a query");
   return parsed;
 }
 
-function kept(name = "a.example", reply = encodeReply(encodeQuery(name), ["192.0.2.1"])) {
+function kept(name = "a.example", response = encodeReply(encodeQuery(name), ["192.0.2.1"])) {
   const clock = new FakeClock();
-  const stale = new StaleReplies(clock);
-  stale.keep(asked(name), reply);
+  const stale = new StaleResponses(clock);
+  stale.keep(queryFor(name), response);
   return { clock, stale };
 }
 
-test("a reply is there for the same question, in its letter case, for a day and with a short TTL", async () => {
+test("a response is kept for the same question, in its letter case, for a day and with a short TTL", async () => {
   const { clock, stale } = kept();
   await clock.advance(24 * 3_600_000);
-  const found = stale.find(asked("A.Example"));
+  const found = stale.find(queryFor("A.Example"));
   expect(decodeMessage(found ?? Buffer.alloc(0))).toMatchObject({
     questions: [{ name: "A.Example." }],
     answers: [{ name: "A.Example.", ttl: 30, data: "192.0.2.1" }],
   });
   await clock.advance(1);
-  expect(stale.find(asked("a.example"))).toBeUndefined();
+  expect(stale.find(queryFor("a.example"))).toBeUndefined();
 });
 
 test.each<[string, QueryParts]>([
@@ -38,14 +38,14 @@ test.each<[string, QueryParts]>([
   ["without recursion", { flags: 0 }],
   ["of another class", { class: 3 }],
 ])("it is not for a question %s", (_, parts) => {
-  expect(kept().stale.find(asked("a.example", parts))).toBeUndefined();
+  expect(kept().stale.find(queryFor("a.example", parts))).toBeUndefined();
 });
 
 test.each([
-  ["is cut", encodeReply(encodeQuery("a.example"), ["192.0.2.1"], 0x8380)],
-  ["says that there is no such name", encodeReply(encodeQuery("a.example"), ["192.0.2.1"], 0x8183)],
+  ["is truncated", encodeReply(encodeQuery("a.example"), ["192.0.2.1"], 0x8380)],
+  ["is NXDOMAIN", encodeReply(encodeQuery("a.example"), ["192.0.2.1"], 0x8183)],
   ["has no records", encodeReply(encodeQuery("a.example"), [])],
-  ["ends inside a record", encodeReply(encodeQuery("a.example"), ["192.0.2.1"]).subarray(0, -2)],
+  ["is cut inside a record", encodeReply(encodeQuery("a.example"), ["192.0.2.1"]).subarray(0, -2)],
   [
     "is long",
     encodeReply(
@@ -53,27 +53,27 @@ test.each([
       Array.from({ length: 300 }, () => "192.0.2.1"),
     ),
   ],
-])("a reply that %s is not kept", (_, reply) => {
-  expect(kept("a.example", reply).stale.find(asked("a.example"))).toBeUndefined();
+])("a response that %s is not kept", (_, response) => {
+  expect(kept("a.example", response).stale.find(queryFor("a.example"))).toBeUndefined();
 });
 
-test("of more than a thousand the oldest give way", () => {
+test("of more than a thousand the oldest are dropped", () => {
   const { stale } = kept();
   for (let i = 0; i < 1_000; i++) {
     const name = `n${String(i)}.example`;
-    stale.keep(asked(name), encodeReply(encodeQuery(name), ["192.0.2.1"]));
+    stale.keep(queryFor(name), encodeReply(encodeQuery(name), ["192.0.2.1"]));
   }
-  expect(stale.find(asked("a.example"))).toBeUndefined();
-  expect(stale.find(asked("n0.example"))).toBeDefined();
+  expect(stale.find(queryFor("a.example"))).toBeUndefined();
+  expect(stale.find(queryFor("n0.example"))).toBeDefined();
 });
 
-test("whatever a reply has in it, keeping it does no harm, and what is given is as long", () => {
-  const query = asked("a.example");
-  const reply = encodeReply(encodeQuery("a.example"), ["192.0.2.1", "192.0.2.2"]);
-  const edits = fc.array(fc.tuple(fc.integer({ min: 2, max: reply.length - 1 }), fc.nat(255)), { maxLength: 5 });
+test("keeping any response is harmless, and a stale response has the same length", () => {
+  const query = queryFor("a.example");
+  const response = encodeReply(encodeQuery("a.example"), ["192.0.2.1", "192.0.2.2"]);
+  const edits = fc.array(fc.tuple(fc.integer({ min: 2, max: response.length - 1 }), fc.nat(255)), { maxLength: 5 });
   fc.assert(
-    fc.property(edits, fc.integer({ min: 12, max: reply.length }), (changes, length) => {
-      const damaged = Buffer.from(reply);
+    fc.property(edits, fc.integer({ min: 12, max: response.length }), (changes, length) => {
+      const damaged = Buffer.from(response);
       for (const [at, value] of changes) damaged.writeUInt8(value, at);
       const { stale } = kept("a.example", damaged.subarray(0, length));
       expect([undefined, length]).toContain(stale.find(query)?.length);

@@ -3,7 +3,7 @@ import { expect, test } from "vitest";
 import { describeError } from "../../../../src/lib/errors.ts";
 import { parseImageReference } from "../../../../src/xds/wasm/oci.ts";
 import { parseChallenge, parsePullSecret } from "../../../../src/xds/wasm/registry-auth.ts";
-import { BlockedAddresses } from "../../../../src/xds/wasm/addresses.ts";
+import { BlockedAddresses } from "../../../../src/xds/wasm/http-fetch.ts";
 
 test("a pull secret gives the login of its registry, in both forms", () => {
   const secret = JSON.stringify({
