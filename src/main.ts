@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 import { runCli } from "./cli/cli.ts";
 import { listenSignals } from "./cli/signals.ts";
+import { endProcess } from "./lib/end-process.ts";
 import { exitCode } from "./lib/exit-code.ts";
 import { writeAllSync } from "./lib/log/line-output.ts";
 
@@ -22,8 +23,4 @@ void runCli({
   ...signals,
 })
   .catch(() => exitCode.internal)
-  .then((code) => {
-    // The command has closed what it opened and written its output. A name lookup of the system that has not returned
-    // would keep process 1 alive until the kubelet kills it.
-    process.exit(code);
-  });
+  .then(endProcess);
