@@ -4,8 +4,8 @@ import type { Clock } from "../lib/async/clock.ts";
 import { formatHostPort } from "../lib/net/host-port.ts";
 import { HttpError, type HttpResponse, requestHttp } from "../lib/net/http-client.ts";
 import { readTlsClientOptions } from "../lib/net/tls-client.ts";
+import { CaError, maxRetryAfterMs } from "./ca-error.ts";
 import type { HttpServer } from "./types.ts";
-import { CaError } from "./ca-error.ts";
 
 /** One request of a CA's HTTP API: JSON is sent and, unless the path says otherwise, received. */
 export interface HttpCall {
@@ -19,7 +19,8 @@ export interface HttpCall {
   readonly clientPair?: { readonly cert: string; readonly key: string };
 }
 
-export interface HttpAnswer {
+/** A response with any status. */
+export interface CaHttpResponse {
   readonly status: number;
   readonly body: string;
   /** `Retry-After` in milliseconds; 0 without one. */
@@ -38,7 +39,7 @@ export async function callHttp(
   call: HttpCall,
   clock: Clock,
   signal: AbortSignal,
-): Promise<HttpAnswer> {
+): Promise<CaHttpResponse> {
   const { host, port, security } = server;
   const tls = await tlsOptionsFor(server, call, clock);
   const json = call.body === undefined ? {} : { "content-type": "application/json" };
@@ -62,6 +63,26 @@ export async function callHttp(
   }
 }
 
+/**
+ * The error for an HTTP status other than success.
+ * @param message the server's explanation; undefined or empty for none
+ */
+export function httpFailure(address: string, response: CaHttpResponse, message: string | undefined): CaError {
+  const { status } = response;
+  const text = `status ${String(status)}${message === undefined || message === "" ? "" : `: ${message}`}`;
+  const isBusy = status === 412 || status === 429 || status >= 500;
+  return new CaError(isBusy ? "unreachable" : "refused", address, text, {
+    retryAfterMs: Math.min(response.retryAfterMs, maxRetryAfterMs),
+    isPermanent: status === 403,
+    statusCode: String(status),
+  });
+}
+
+/** The value, when it is a text; else undefined. */
+export function asString(value: unknown): string | undefined {
+  return typeof value === "string" ? value : undefined;
+}
+
 async function tlsOptionsFor(
   { security, ...server }: HttpServer,
   call: HttpCall,
@@ -72,7 +93,7 @@ async function tlsOptionsFor(
     return { ...(await readTlsClientOptions(security, clock.now())), ...call.clientPair };
   } catch (cause) {
     const address = formatHostPort(server);
-    throw new CaError("misconfigured", address, "there is no root to verify it by", { cause });
+    throw new CaError("misconfigured", address, "there is no root to verify it with", { cause });
   }
 }
 

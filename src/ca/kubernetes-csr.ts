@@ -1,13 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 import { readFile } from "node:fs/promises";
 import { deadline } from "../lib/async/clock.ts";
+import { type JsonObject, listOf, objectOf, parseJsonObject } from "../lib/json.ts";
 import { formatHostPort } from "../lib/net/host-port.ts";
 import type { SignedChain, SigningRequest } from "../model/signing.ts";
 import { readToken } from "./bearer-token.ts";
 import { CaError } from "./ca-error.ts";
-import { callHttp, type HttpAnswer, type HttpCall } from "./http-call.ts";
-import { type JsonObject, listOf, objectOf, parseJsonObject } from "../lib/json.ts";
-import { asString, httpFailure } from "./http-failure.ts";
+import { asString, callHttp, type CaHttpResponse, type HttpCall, httpFailure } from "./http-call.ts";
 import { tlsFilesOf, untilFilesChange } from "./retry-causes.ts";
 import type { CaDeps, CaProtocol, KubernetesCsrConfig } from "./types.ts";
 
@@ -52,7 +51,7 @@ async function requestCertificate(
   }
 }
 
-type Api = (call: Pick<HttpCall, "method" | "path" | "body">) => Promise<HttpAnswer>;
+type Api = (call: Pick<HttpCall, "method" | "path" | "body">) => Promise<CaHttpResponse>;
 
 async function createApi({ server, tokenPath }: KubernetesCsrConfig, deps: CaDeps, signal: AbortSignal): Promise<Api> {
   const token = await readToken(tokenPath, deps.clock.now());
@@ -77,7 +76,7 @@ function renderObject({ signerName }: KubernetesCsrConfig, { csrPem, ttlMs }: Si
   };
 }
 
-function nameOf(address: string, response: HttpAnswer): string {
+function nameOf(address: string, response: CaHttpResponse): string {
   const name = asString(objectOf(parseOf(address, response, 201)["metadata"])["name"]);
   if (name === undefined || !/^[a-z0-9.-]+$/.test(name)) {
     throw new CaError("malformed-response", address, "the created object has no name");
@@ -121,7 +120,7 @@ function rejectionIn(status: JsonObject): string | undefined {
   return `${bad["type"] === "Denied" ? "denied" : "not signed"}: ${why}`;
 }
 
-function parseOf(address: string, response: HttpAnswer, expected: number): JsonObject {
+function parseOf(address: string, response: CaHttpResponse, expected: number): JsonObject {
   const parsed = parseJsonObject(response.body);
   if (response.status !== expected) throw httpFailure(address, response, asString(parsed?.["message"]));
   if (parsed === undefined) throw new CaError("malformed-response", address, "its response is not JSON");

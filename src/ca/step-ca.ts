@@ -2,14 +2,13 @@
 import { createPrivateKey, type KeyObject, randomUUID } from "node:crypto";
 import { readFile } from "node:fs/promises";
 import { describeError, systemCode } from "../lib/errors.ts";
+import { parseJsonObject, textsOf } from "../lib/json.ts";
 import { formatHostPort } from "../lib/net/host-port.ts";
 import { signJwt } from "../lib/pki/jwt.ts";
 import type { SignedChain, SigningRequest } from "../model/signing.ts";
 import { readToken } from "./bearer-token.ts";
 import { CaError } from "./ca-error.ts";
-import { callHttp, type HttpAnswer } from "./http-call.ts";
-import { parseJsonObject, textsOf } from "../lib/json.ts";
-import { asString, httpFailure } from "./http-failure.ts";
+import { asString, callHttp, type CaHttpResponse, httpFailure } from "./http-call.ts";
 import { tlsFilesOf, untilFilesChange } from "./retry-causes.ts";
 import type { CaDeps, CaProtocol, StepCaConfig } from "./types.ts";
 
@@ -51,7 +50,7 @@ async function rekey(
   deps: CaDeps,
   { current, csrPem }: SigningRequest,
   signal: AbortSignal,
-): Promise<HttpAnswer | undefined> {
+): Promise<CaHttpResponse | undefined> {
   if (current === undefined || server.security.kind === "plaintext") return undefined;
   const clientPair = { cert: current.chainPem, key: current.keyPem };
   const call = { method: "POST", path: "/1.0/rekey", body: { csr: csrPem }, timeoutMs, clientPair } as const;
@@ -86,7 +85,7 @@ async function signByToken(
   deps: CaDeps,
   { csrPem, spiffeId, ttlMs }: SigningRequest,
   signal: AbortSignal,
-): Promise<HttpAnswer> {
+): Promise<CaHttpResponse> {
   const { server, timeoutPerTryMs: timeoutMs } = config;
   const ott = await tokenFor(config, deps, spiffeId);
   const body = { csr: csrPem, ott, notAfter: `${String(Math.ceil(ttlMs / 1_000))}s` };
@@ -121,7 +120,7 @@ async function tokenFor({ auth, server }: StepCaConfig, deps: CaDeps, spiffeId: 
   return signJwt(key, claims, { kid: auth.keyId });
 }
 
-function parseChain({ server }: StepCaConfig, response: HttpAnswer): readonly string[] {
+function parseChain({ server }: StepCaConfig, response: CaHttpResponse): readonly string[] {
   const address = formatHostPort(server);
   const body = parseJsonObject(response.body);
   if (response.status !== 201) throw httpFailure(address, response, asString(body?.["message"]));

@@ -1,13 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 import { X509Certificate } from "node:crypto";
+import { type JsonObject, objectOf, parseJsonObject, textsOf } from "../lib/json.ts";
 import { formatHostPort } from "../lib/net/host-port.ts";
 import { splitPem } from "../lib/pki/pem.ts";
 import type { SignedChain, SigningRequest } from "../model/signing.ts";
 import { readToken } from "./bearer-token.ts";
 import { CaError } from "./ca-error.ts";
-import { callHttp, type HttpAnswer, type HttpCall } from "./http-call.ts";
-import { type JsonObject, objectOf, parseJsonObject, textsOf } from "../lib/json.ts";
-import { asString, httpFailure } from "./http-failure.ts";
+import { asString, callHttp, type CaHttpResponse, type HttpCall, httpFailure } from "./http-call.ts";
 import { tlsFilesOf, untilFilesChange } from "./retry-causes.ts";
 import type { CaDeps, CaProtocol, VaultAuth, VaultCaConfig } from "./types.ts";
 
@@ -96,7 +95,7 @@ class VaultCa implements CaProtocol {
     throw new CaError("misconfigured", this.#address, token.problem, { cause: token.cause });
   }
 
-  #keepLogin(response: HttpAnswer): string {
+  #keepLogin(response: CaHttpResponse): string {
     const auth = objectOf(this.#parse(response)["auth"]);
     const token = asString(auth["client_token"]);
     if (token === undefined) throw this.#malformed("its login response has no token");
@@ -113,7 +112,7 @@ class VaultCa implements CaProtocol {
     return token;
   }
 
-  async #parseSigned(response: HttpAnswer, signal: AbortSignal): Promise<SignedChain> {
+  async #parseSigned(response: CaHttpResponse, signal: AbortSignal): Promise<SignedChain> {
     const data = objectOf(this.#parse(response)["data"]);
     const leaf = asString(data["certificate"]);
     if (leaf === undefined) throw this.#malformed("its response has no certificate");
@@ -136,7 +135,7 @@ class VaultCa implements CaProtocol {
     return (roots.length > 0 ? roots : blocks.slice(-1)).map((block) => block.pem).join("");
   }
 
-  #parse(response: HttpAnswer): JsonObject {
+  #parse(response: CaHttpResponse): JsonObject {
     const parsed = parseJsonObject(response.body);
     if (response.status !== 200) throw httpFailure(this.#address, response, textsOf(parsed?.["errors"]).join("; "));
     if (parsed === undefined) throw this.#malformed("its response is not JSON");
@@ -157,7 +156,7 @@ class VaultCa implements CaProtocol {
     return { method, path: `/v1/${path}`, headers, timeoutMs, ...(body === undefined ? {} : { body }) };
   }
 
-  #send(call: HttpCall, signal: AbortSignal): Promise<HttpAnswer> {
+  #send(call: HttpCall, signal: AbortSignal): Promise<CaHttpResponse> {
     return callHttp(this.#config.server, call, this.#deps.clock, signal);
   }
 }
