@@ -80,7 +80,7 @@ const ways: readonly Way[] = [
   {
     name: "a CA that refuses for good",
     code: 77,
-    message: /get a certificate for spiffe:\/\/cluster.local\/ns\/demo\/sa\/web: the CA has refused/,
+    message: /request a certificate for spiffe:\/\/cluster.local\/ns\/demo\/sa\/web: the CA has rejected every request/,
     options: { env: { ATTACHE_CA_REFUSED_EXIT_AFTER: "300ms" } },
     ca: { kind: "refuse", status: "PERMISSION_DENIED" },
   },

@@ -99,7 +99,7 @@ describe("the identity that Envoy gets, by its source", () => {
   test("this agent itself, for development", async () => {
     await using pod = await startPod({ ca: nobody, env: { ATTACHE_IDENTITY: "embedded" } });
     await untilInEnvoy(pod);
-    expect(pod.log()).toContain("this is for development");
+    expect(pod.log()).toContain("for development only");
   });
 
   test("the second CA, when the first fails for too long", async () => {
