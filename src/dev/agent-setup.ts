@@ -3,19 +3,19 @@ import { join } from "node:path";
 import { writeFileAtomicSync } from "../lib/fs/atomic-file.ts";
 import { namespace, trustDomain, type WorkloadName, type WorkloadPorts } from "./mesh.ts";
 
-/** What one agent is started with. */
+/** Directory and environment of one agent. */
 export interface AgentSetup {
   readonly workload: WorkloadName;
-  /** Its working directory: all paths of an agent are relative to it. */
+  /** Its working directory, to which all its paths are relative. */
   readonly directory: string;
   readonly env: Readonly<Record<string, string>>;
 }
 
-/** Where the resources of one Envoy come from. */
+/** The source of the resources of one Envoy. */
 export type ResourceSource =
-  /** Files that it reads itself. */
+  /** Files that Envoy reads itself. */
   | { readonly kind: "files"; readonly directory: string }
-  /** A control plane on a port of loopback, in plaintext, which its agent asks. */
+  /** A control plane on loopback, in plaintext, for its agent. */
   | { readonly kind: "ads"; readonly port: number };
 
 export interface AgentSetupOptions {
@@ -24,17 +24,17 @@ export interface AgentSetupOptions {
   readonly ports: WorkloadPorts;
   readonly caPort: number;
   readonly envoyPath: string;
-  /** Of this process: what every program needs, such as `PATH`, is passed on; nothing else. */
+  /** Of this process. Only what every program needs, such as `PATH`, is passed on. */
   readonly env: Readonly<Record<string, string>>;
 }
 
-/** The CA gives less while the proof runs. */
+/** The CA issues shorter ones while the proof runs. */
 const requestedLifetime = "1h";
 
-/** Certificates are replaced early in their life, so that the proof need not wait long and none is near its end. */
-const shareLeftAtRotation = 0.95;
+/** Certificates are renewed early in their lifetime, so that the proof is fast and none is close to expiry. */
+const remainingLifetimeAtRenewal = 0.95;
 
-/** The environment of one agent, as an injector would set it for a pod. Pure. */
+/** The environment of one agent, as an injector would set it in a pod. */
 export function renderAgentEnv(options: AgentSetupOptions): Readonly<Record<string, string>> {
   const { workload, ports, caPort, envoyPath, resources, env } = options;
   const proxyConfig = {
@@ -59,7 +59,7 @@ export function renderAgentEnv(options: AgentSetupOptions): Readonly<Record<stri
     POD_NAME: `${workload}-1`,
     POD_NAMESPACE: namespace,
     PROXY_CONFIG: JSON.stringify(proxyConfig),
-    SECRET_GRACE_PERIOD_RATIO: String(shareLeftAtRotation),
+    SECRET_GRACE_PERIOD_RATIO: String(remainingLifetimeAtRenewal),
     SECRET_GRACE_PERIOD_RATIO_JITTER: "0",
     SECRET_TTL: requestedLifetime,
     SERVICE_ACCOUNT: workload,
@@ -67,7 +67,7 @@ export function renderAgentEnv(options: AgentSetupOptions): Readonly<Record<stri
   };
 }
 
-/** With files nobody asks a control plane. */
+/** With files the address is not used. */
 function discoveryOf(resources: ResourceSource, caPort: number): Readonly<Record<string, string>> {
   if (resources.kind === "files") return { discoveryAddress: `localhost:${String(caPort)}` };
   return { discoveryAddress: `127.0.0.1:${String(resources.port)}`, controlPlaneAuthPolicy: "NONE" };
@@ -77,10 +77,10 @@ function resourceVariables(resources: ResourceSource): Readonly<Record<string, s
   return resources.kind === "files" ? { ATTACHE_XDS_FILES: resources.directory } : { ATTACHE_XDS_CACHE: xdsCacheName };
 }
 
-/** What Envoy accepted, kept by its agent: a folder in the agent's directory. */
+/** The folder in an agent's directory where it keeps the responses that Envoy accepted. */
 export const xdsCacheName = "xds-cache";
 
-/** Writes what a pod finds mounted: the token and the root of the CA. */
+/** Writes the files that are mounted in a pod: the token and the root of the CA. */
 export function writeAgentFiles(
   directory: string,
   mounted: { readonly token: string; readonly rootsPem: string },

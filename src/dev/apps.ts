@@ -4,58 +4,58 @@ import { type Clock, deadline } from "../lib/async/clock.ts";
 import { describeError } from "../lib/errors.ts";
 import { loopback, requestHttp } from "../lib/net/http-client.ts";
 
-/** A tiny HTTP server of the demo. */
+/** A small HTTP server of the mesh. */
 export interface App extends AsyncDisposable {
   readonly port: number;
-  /** Paths asked for so far, oldest first; of the last few hundred requests. */
+  /** Paths of the last few hundred requests, oldest first. */
   readonly seenPaths: readonly string[];
 }
 
-/** What api answers: what it was told about its caller. */
-export interface ApiAnswer {
+/** The response of api: what it knows about its caller. */
+export interface ApiResponse {
   readonly app: "api";
   readonly path: string;
-  /** Which weight of web's route brought the request. */
+  /** The weighted cluster of web's route that sent the request. */
   readonly variant: string;
-  /** `x-forwarded-client-cert` as received; empty when the request came past Envoy. */
+  /** `x-forwarded-client-cert` as received; empty when the request did not come through Envoy. */
   readonly forwardedClientCert: string;
 }
 
 const keptPaths = 500;
-const patienceMs = 10_000;
+const timeoutMs = 10_000;
 
-/** api: answers what it saw. */
+/** api: responds with what it received. */
 export function startApiApp(): Promise<App> {
   return startApp((request, response) => {
-    const answer: ApiAnswer = {
+    const body: ApiResponse = {
       app: "api",
       path: request.url ?? "/",
       variant: headerOf(request, "x-variant"),
       forwardedClientCert: headerOf(request, "x-forwarded-client-cert"),
     };
-    sendJson(response, 200, answer);
+    sendJson(response, 200, body);
   });
 }
 
 /**
- * web: asks api, through the Envoy beside it, for whatever it is asked, and passes the answer on.
- * @param outboundPort where its Envoy listens for it; asked at each request, because it is known only later
+ * web: forwards each request to api through the Envoy beside it.
+ * @param outboundPort the port of its Envoy; read at each request, because it is known only later
  */
 export function startWebApp(outboundPort: () => number, clock: Clock): Promise<App> {
   return startApp((request, response) => {
-    void passOn(outboundPort(), request, response, clock);
+    void forward(outboundPort(), request, response, clock);
   });
 }
 
-/** Never throws: what goes wrong on the way is the answer. */
-async function passOn(port: number, request: IncomingMessage, response: ServerResponse, clock: Clock): Promise<void> {
-  using limit = deadline(clock, patienceMs);
+/** Never throws: a failure is the response. */
+async function forward(port: number, request: IncomingMessage, response: ServerResponse, clock: Clock): Promise<void> {
+  using limit = deadline(clock, timeoutMs);
   try {
-    const answer = await requestHttp({ url: loopback(port, request.url ?? "/") }, limit.signal);
-    response.writeHead(answer.status, { "content-type": answer.headers["content-type"] ?? "text/plain" });
-    response.end(answer.body);
+    const reply = await requestHttp({ url: loopback(port, request.url ?? "/") }, limit.signal);
+    response.writeHead(reply.status, { "content-type": reply.headers["content-type"] ?? "text/plain" });
+    response.end(reply.body);
   } catch (error) {
-    sendJson(response, 502, { app: "web", problem: `ask api through Envoy: ${describeError(error)}` });
+    sendJson(response, 502, { app: "web", problem: `call api through Envoy: ${describeError(error)}` });
   }
 }
 

@@ -3,7 +3,7 @@ import type { Clock } from "../lib/async/clock.ts";
 import type { ProgramCommand } from "./agent-process.ts";
 import type { Screen } from "./progress.ts";
 
-/** What is broken on purpose, so that a test sees the proof fail. */
+/** A fault that is injected to make a proof fail. */
 export type DevFault = "none" | "ca-down" | "foreign-ca";
 
 export const devFaults: readonly DevFault[] = ["none", "ca-down", "foreign-ca"];
@@ -15,30 +15,30 @@ export const devFaults: readonly DevFault[] = ["none", "ca-down", "foreign-ca"];
 export type ResourceDelivery = "ads" | "files";
 
 export interface DevConfig {
-  /** Ends after the proof; else the mesh stays up until it is stopped. */
+  /** Exits after the proof. Otherwise the mesh runs until it is stopped. */
   readonly once: boolean;
-  /** The report as one JSON object instead of text. */
+  /** Prints the report as one JSON object. */
   readonly json: boolean;
-  /** The directory to work in and to leave behind; undefined takes a temporary one. */
+  /** The directory to use and to keep; undefined creates a temporary one. */
   readonly keepDirectory: string | undefined;
   readonly fault: DevFault;
-  /** Envoy's readable resources, one folder for each workload. */
+  /** The resource files, one folder for each workload. */
   readonly resourcesDirectory: string;
   readonly delivery: ResourceDelivery;
   readonly envoyPath: string;
   readonly program: ProgramCommand;
   /** Of this process. */
   readonly env: Readonly<Record<string, string>>;
-  /** Until both workloads must be ready. */
+  /** The time limit for both workloads to be ready. */
   readonly readyWithinMs: number;
-  /** Until both certificates must have been replaced, once the workloads are ready. */
+  /** The time limit for the rotation, once the workloads are ready. */
   readonly rotationWithinMs: number;
 }
 
 export interface DevDeps {
   readonly clock: Clock;
-  /** Where the JSON report goes. */
+  /** Prints the JSON report. */
   readonly print: (text: string) => void;
-  /** Where people look. */
+  /** Shows progress and results. */
   readonly screen: Screen;
 }

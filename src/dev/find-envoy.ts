@@ -2,13 +2,27 @@
 import { constants } from "node:fs";
 import { access, readdir } from "node:fs/promises";
 import { delimiter, join, resolve } from "node:path";
-import { DevEnvoyMissingError } from "./errors.ts";
+import { AgentError } from "../lib/errors.ts";
+import { exitCode } from "../lib/exit-code.ts";
+
+/** No Envoy was found. */
+export class DevEnvoyMissingError extends AgentError {
+  readonly code = "AGENT_ENVOY_MISSING";
+  override readonly exitCode = exitCode.unavailable;
+  readonly tried: readonly string[];
+  constructor(tried: readonly string[]) {
+    super(
+      `find Envoy: none at ${tried.join(", ")}; set ENVOY_PATH to an Envoy binary, or run \`npm start\` in a clone to install one`,
+    );
+    this.tried = tried;
+  }
+}
 
 /**
- * The Envoy that the demo runs: `ENVOY_PATH`, else `envoy` on PATH, else one that the development tooling installed
- * in its cache, else the image's. What ENVOY_PATH names is not replaced by something else.
+ * The Envoy that the mesh runs: `ENVOY_PATH`, else `envoy` on PATH, else one that the development tooling installed in
+ * its cache, else the image's. If `ENVOY_PATH` is set, no other place is tried.
  * @param root the folder that the program was installed in or cloned to
- * @throws DevEnvoyMissingError naming every place
+ * @throws DevEnvoyMissingError with every place that was tried
  */
 export async function findEnvoy(env: Readonly<Record<string, string>>, root: string): Promise<string> {
   const named = env["ENVOY_PATH"] ?? "";
@@ -25,7 +39,7 @@ async function placesOf(env: Readonly<Record<string, string>>, root: string): Pr
   return [...onPath.map((folder) => join(folder, "envoy")), ...cached.flat(), "/usr/local/bin/envoy"];
 }
 
-/** Where the development tooling keeps the Envoys it installed, one folder for each version. */
+/** The caches of the development tooling, with one folder for each version. */
 function cachesOf(env: Readonly<Record<string, string>>, root: string): readonly string[] {
   const home = env["HOME"];
   const userCache = env["XDG_CACHE_HOME"] ?? (home === undefined ? undefined : join(home, ".cache"));
@@ -40,7 +54,7 @@ async function versionsIn(cache: string): Promise<readonly string[]> {
     .map((version) => join(cache, version, "envoy"));
 }
 
-/** Whether a path names something that this user may execute. */
+/** Whether this user may execute the file. */
 export async function isProgram(path: string): Promise<boolean> {
   try {
     await access(path, constants.X_OK);

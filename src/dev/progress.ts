@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
+import type { Clock } from "../lib/async/clock.ts";
 
-/** Where progress is shown: a terminal that can be redrawn, or lines one after the other. */
+/** Output for the user: a terminal that can be redrawn, or plain lines. */
 export interface Screen {
   readonly write: (text: string) => void;
-  /** False: lines are only ever added. */
+  /** False: lines are only added. */
   readonly redraws: boolean;
   readonly colours: boolean;
 }
@@ -14,7 +15,7 @@ interface Step {
   readonly group: string;
   readonly name: string;
   state: StepState;
-  /** What is shown behind it, such as a duration or a reason. */
+  /** Shown behind the name, such as a duration or a reason. */
   note: string;
 }
 
@@ -22,7 +23,7 @@ const marks: Readonly<Record<StepState, string>> = { waiting: "…", done: "✓"
 const paints: Readonly<Record<StepState, string>> = { waiting: "\u001B[2m", done: "\u001B[32m", failed: "\u001B[31m" };
 const plainPaint = "\u001B[0m";
 
-/** Steps in groups, one line for each group; each changes once, from waiting to done or failed. */
+/** Steps in groups, one line for each group. Each step changes once, from waiting to done or failed. */
 export class Progress {
   readonly #screen: Screen;
   #steps: Step[] = [];
@@ -32,14 +33,14 @@ export class Progress {
     this.#screen = screen;
   }
 
-  /** Text between the steps. It ends the lines that can still change. */
+  /** Writes text. Steps before it do not change any more. */
   say(text: string): void {
     this.#steps = [];
     this.#linesDrawn = 0;
     this.#screen.write(`${text}\n`);
   }
 
-  /** Announces steps that will come; without a screen that redraws, they show only when they end. */
+  /** Announces steps. Without redrawing they are shown only when they end. */
   expect(group: string, names: readonly string[]): void {
     for (const name of names) this.#steps.push({ group, name, state: "waiting", note: "" });
     this.#draw();
@@ -74,7 +75,7 @@ export class Progress {
 const groupWidth = 8;
 
 /**
- * How to write to a stream: redrawn only on a terminal that can, in colours unless `NO_COLOR` asks for none.
+ * Output to a stream: redrawn on a terminal unless it is dumb, and coloured unless `NO_COLOR` is set.
  * Source: no-color.org, any value that is not empty
  */
 export function screenFor(
@@ -87,8 +88,32 @@ export function screenFor(
     try {
       write(text);
     } catch {
-      // Nobody looks any more: the terminal was closed, or the reader of a pipe has ended.
+      // The terminal was closed, or the reader of the pipe has ended.
     }
   };
   return { write: writeIfPossible, redraws, colours: redraws && (env["NO_COLOR"] ?? "") === "" };
+}
+
+/** The end of each step of a run, in milliseconds from the start. */
+export class Timeline {
+  readonly #clock: Clock;
+  readonly #startMs: number;
+  readonly #ends = new Map<string, number>();
+
+  constructor(clock: Clock) {
+    this.#clock = clock;
+    this.#startMs = clock.monotonicMs();
+  }
+
+  /** Records the end of a step. @returns milliseconds from the end of step `from`, or from the start */
+  end(step: string, from?: string): number {
+    const ms = Math.round(this.#clock.monotonicMs() - this.#startMs);
+    this.#ends.set(step, ms);
+    return ms - (from === undefined ? 0 : (this.#ends.get(from) ?? 0));
+  }
+
+  /** The steps in the order of their ends. */
+  phases(): Readonly<Record<string, number>> {
+    return Object.fromEntries(this.#ends);
+  }
 }

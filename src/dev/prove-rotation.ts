@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 import { type Clock, deadline } from "../lib/async/clock.ts";
 import { type WorkloadName, workloadNames } from "./mesh.ts";
-import { askApiThroughMesh } from "./prove-mtls.ts";
+import { requestApiThroughMesh } from "./prove-mtls.ts";
 import type { ProofOutcome, RotationReport } from "./report.ts";
 
 export interface RotationProofOptions {
@@ -11,13 +11,13 @@ export interface RotationProofOptions {
   readonly withinMs: number;
 }
 
-const pauseBetweenRequestsMs = 20;
-const pauseBetweenLooksMs = 100;
-const leastRequests = 20;
+const requestIntervalMs = 20;
+const serialPollMs = 100;
+const minRequests = 20;
 
 /**
- * Proves that certificates are replaced while requests pass, and that none of these fails: the serial of both Envoys
- * changes, and api is shown web's certificate from before and the one from after.
+ * Proves that certificates rotate while requests pass, and that no request fails: the serial of both Envoys changes, and
+ * api receives web's old certificate and its new one.
  */
 export async function proveRotation(
   options: RotationProofOptions,
@@ -28,20 +28,20 @@ export async function proveRotation(
   const serials = new SerialChanges();
   const traffic = new Traffic(options.webAppPort);
   const proved = (): boolean =>
-    serials.allChanged && traffic.requests >= leastRequests && traffic.peerCertificates.size >= 2;
-  const look = async (): Promise<void> => {
+    serials.allChanged && traffic.requests >= minRequests && traffic.peerCertificates.size >= 2;
+  const poll = async (): Promise<void> => {
     for (const workload of workloadNames) serials.note(workload, await options.serialOf(workload, limit.signal));
   };
   try {
-    await look();
-    let nextLookMs = clock.monotonicMs();
+    await poll();
+    let nextPollMs = clock.monotonicMs();
     while (!proved() && traffic.failed === 0) {
-      await traffic.askOnce(limit.signal);
-      if (clock.monotonicMs() >= nextLookMs) {
-        await look();
-        nextLookMs = clock.monotonicMs() + pauseBetweenLooksMs;
+      await traffic.requestOnce(limit.signal);
+      if (clock.monotonicMs() >= nextPollMs) {
+        await poll();
+        nextPollMs = clock.monotonicMs() + serialPollMs;
       }
-      await clock.delay(pauseBetweenRequestsMs, limit.signal);
+      await clock.delay(requestIntervalMs, limit.signal);
     }
   } catch (error) {
     signal.throwIfAborted();
@@ -67,12 +67,12 @@ function problemOf(serials: SerialChanges, traffic: Traffic, withinMs: number): 
   if (!serials.allChanged) {
     return `the certificate of ${serials.unchanged.join(" and ")} was not replaced within ${String(withinMs)} ms`;
   }
-  if (traffic.requests < leastRequests) return `only ${String(traffic.requests)} requests passed during the rotation`;
-  if (traffic.peerCertificates.size < 2) return "api was never shown web's new certificate";
+  if (traffic.requests < minRequests) return `only ${String(traffic.requests)} requests passed during the rotation`;
+  if (traffic.peerCertificates.size < 2) return "api never received web's new certificate";
   return undefined;
 }
 
-/** The serials that Envoy used, one after the other. */
+/** The changes of the serials that both Envoys use. */
 class SerialChanges {
   readonly #last = new Map<WorkloadName, string>();
   readonly #changed = new Set<WorkloadName>();
@@ -96,7 +96,7 @@ class SerialChanges {
   }
 }
 
-/** Requests one after the other, and what api saw of them. */
+/** Sequential requests, and the certificates that api received with them. */
 class Traffic {
   readonly #webAppPort: number;
   readonly peerCertificates = new Set<string>();
@@ -108,13 +108,13 @@ class Traffic {
     this.#webAppPort = webAppPort;
   }
 
-  async askOnce(signal: AbortSignal): Promise<void> {
-    const { status, peer, problem } = await askApiThroughMesh(this.#webAppPort, "/proof/rotation", signal);
+  async requestOnce(signal: AbortSignal): Promise<void> {
+    const { status, peer, problem } = await requestApiThroughMesh(this.#webAppPort, "/proof/rotation", signal);
     signal.throwIfAborted();
     this.requests++;
     if (peer !== undefined) this.peerCertificates.add(peer.hash);
     if (status === 200) return;
     this.failed++;
-    if (this.firstProblem === "") this.firstProblem = `answered ${String(status)} ${problem}`.trim();
+    if (this.firstProblem === "") this.firstProblem = `status ${String(status)} ${problem}`.trim();
   }
 }

@@ -4,23 +4,52 @@ import { readdir, readFile } from "node:fs/promises";
 import { join } from "node:path";
 import { parse } from "yaml";
 import { writeFileAtomicSync } from "../lib/fs/atomic-file.ts";
-import { describeError } from "../lib/errors.ts";
-import { DevResourceError } from "./errors.ts";
+import { AgentError, describeError } from "../lib/errors.ts";
+import { exitCode } from "../lib/exit-code.ts";
+import type { ResourceSource } from "./agent-setup.ts";
 import { type MeshPorts, trustDomain, type WorkloadName } from "./mesh.ts";
 
-/** What `${NAME}` stands for in a resource file. */
+/** A resource file, or its folder, cannot be used. */
+export class DevResourceError extends AgentError {
+  readonly code = "AGENT_DEV_RESOURCE";
+  override readonly exitCode = exitCode.configuration;
+  readonly path: string;
+  readonly problem: string;
+  /** From 1; undefined when it is not about one line. */
+  readonly line: number | undefined;
+  constructor(
+    path: string,
+    problem: string,
+    { line, cause }: { readonly line?: number; readonly cause?: unknown } = {},
+  ) {
+    const place = line === undefined ? path : `${path}:${String(line)}`;
+    super(`read Envoy resources from ${place}: ${problem}`, { cause });
+    this.path = path;
+    this.problem = problem;
+    this.line = line;
+  }
+}
+
+/** Provides the resources of both Envoys, and applies edits. */
+export interface ResourceFeed extends AsyncDisposable {
+  sourceOf(workload: WorkloadName): ResourceSource;
+  /** Reports the result of each edit, until the result is disposed. */
+  follow(say: (text: string) => void, stop: AbortSignal): Promise<AsyncDisposable>;
+}
+
+/** The values of `${NAME}` in a resource file. */
 export type Placeholders = Readonly<Record<string, string>>;
 
-/** One resource file as Envoy gets it. */
+/** A resource file as Envoy reads it. */
 export interface RenderedResource {
   readonly path: string;
-  /** What the file says its version is: changes with its content, so that Envoy can be asked what it uses. */
+  /** The version in the file. It changes with the content and shows up in Envoy's configuration dump. */
   readonly version: string;
 }
 
 /**
- * The placeholders of one workload's files. `VERSION` comes on top, from the content of each file.
- * @param directory where Envoy reads the files itself; undefined when it is sent them over ADS
+ * The placeholders of one workload's files, without `VERSION`, which each file has its own of.
+ * @param directory where Envoy reads the files itself; undefined when it gets them over ADS
  */
 export function placeholdersOf(ports: MeshPorts, directory: string | undefined): Placeholders {
   const source = directory === undefined ? { ads: {} } : { path_config_source: { path: join(directory, "rds.yaml") } };
@@ -34,9 +63,9 @@ export function placeholdersOf(ports: MeshPorts, directory: string | undefined):
 }
 
 /**
- * Fills in the placeholders of one file. Comment lines become empty, so a comment may show a placeholder, and every
+ * Replaces the placeholders of one file. Comment lines become empty, so a comment may contain a placeholder, and every
  * line keeps its number.
- * @throws DevResourceError naming the line of a placeholder that does not exist, and those that do
+ * @throws DevResourceError for an unknown placeholder, with its line and the known ones
  */
 export function renderResource(path: string, template: string, placeholders: Placeholders): string {
   const fillIn = (text: string, line: number): string =>
@@ -44,7 +73,7 @@ export function renderResource(path: string, template: string, placeholders: Pla
       const value = placeholders[name];
       if (value !== undefined) return value;
       const known = Object.keys(placeholders).sort().join(", ");
-      throw new DevResourceError(path, `there is no placeholder \${${name}}; those there are: ${known}`, { line });
+      throw new DevResourceError(path, `unknown placeholder \${${name}}; known are ${known}`, { line });
     });
   return template
     .split("\n")
@@ -53,12 +82,12 @@ export function renderResource(path: string, template: string, placeholders: Pla
 }
 
 /**
- * Fills in one file and puts it where Envoy reads it, in one step: Envoy looks again when a file is moved into place.
- * @throws DevResourceError when the file cannot be read or is not YAML; what Envoy has stays as it was
+ * Renders one file to where Envoy reads it, in one step: Envoy reads a file again when it is moved into place.
+ * @throws DevResourceError when the file cannot be read or is not YAML; Envoy's file is not touched then
  */
 export async function installResource(from: string, to: string, placeholders: Placeholders): Promise<RenderedResource> {
   const template = await readFile(from, "utf8").catch((error: unknown) => {
-    throw new DevResourceError(from, "it is not readable", { cause: error });
+    throw new DevResourceError(from, "it cannot be read", { cause: error });
   });
   const version = versionOf(template);
   const text = renderResource(from, template, { ...placeholders, VERSION: version });
@@ -72,8 +101,8 @@ export async function installResource(from: string, to: string, placeholders: Pl
 }
 
 /**
- * Fills in every file of a workload's folder.
- * @param from the folder with the readable files, one folder for each workload
+ * Renders every file of a workload's folder.
+ * @param from the resource files, one folder for each workload
  * @throws DevResourceError
  */
 export async function installResources(
@@ -89,19 +118,19 @@ export async function installResources(
 
 /**
  * The names of the files in a workload's folder.
- * @throws DevResourceError when it is not a folder, or one that Envoy starts from is not there
+ * @throws DevResourceError when the folder cannot be read, or a file that Envoy needs is missing
  */
 export async function listResources(folder: string): Promise<readonly string[]> {
   const names = await readdir(folder).catch((cause: unknown) => {
-    throw new DevResourceError(folder, "it is not a readable folder; name the right one by --resources", { cause });
+    throw new DevResourceError(folder, "the folder cannot be read; choose another with --resources", { cause });
   });
   for (const needed of ["lds.yaml", "cds.yaml"]) {
-    if (!names.includes(needed)) throw new DevResourceError(folder, `${needed} is not there`);
+    if (!names.includes(needed)) throw new DevResourceError(folder, `${needed} is missing`);
   }
   return names.filter((name) => name.endsWith(".yaml"));
 }
 
-/** What `${VERSION}` stands for: changes with the content of a file. */
+/** The value of `${VERSION}`: a hash of the file. */
 export function versionOf(template: string): string {
   return createHash("sha256").update(template).digest("hex").slice(0, 12);
 }

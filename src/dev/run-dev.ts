@@ -5,18 +5,14 @@ import { orAborted, untilAborted } from "../lib/async/tasks.ts";
 import { readLastLines } from "./agent-process.ts";
 import type { DevConfig, DevDeps } from "./dev-config.ts";
 import { workloadNames } from "./mesh.ts";
-import { observeWorkload } from "./observe.ts";
-import { phaseNames } from "./phases.ts";
-import { Progress } from "./progress.ts";
-import { nothingProved, type ProofResult, runProofs } from "./prove.ts";
-import { type DevReport, proofNames, renderJsonReport } from "./report.ts";
-import { startRotationWatch } from "./rotation-watch.ts";
+import { Progress, Timeline } from "./progress.ts";
+import { nothingProved, type ProofResult, runProofs } from "./run-proofs.ts";
+import { type DevReport, proofNames, renderHints, renderJsonReport, renderProof, renderWorkloads } from "./report.ts";
 import { type RunningMesh, startMesh } from "./running-mesh.ts";
-import { Timeline } from "./timeline.ts";
-import { renderHints, renderProof, renderWorkloads } from "./view.ts";
 import { createWorkDirectory, type WorkDirectory } from "./work-directory.ts";
+import { observeWorkload, phaseNames, startRotationWatch } from "./workload-state.ts";
 
-/** What one run has at hand. */
+/** The context of one run. */
 interface Run {
   readonly config: DevConfig;
   readonly deps: DevDeps;
@@ -25,28 +21,28 @@ interface Run {
   readonly progress: Progress;
 }
 
-/** What ends a mesh: somebody asked, or an agent ended by itself. */
-interface Ends {
+/** What ends a run: it is stopped, or an agent exited alone. */
+interface EndSignals {
   readonly stop: AbortSignal;
   readonly broken: AbortSignal;
 }
 
 /**
- * Runs the small mesh: starts it, proves what it shows, prints the report, and stays until it is stopped, unless it is
- * to end after the proof. When it returns or throws, every process, socket and temporary file of it is gone.
- * @returns the exit code: 0 when everything was proved, 1 when not
- * @throws AgentError when the mesh cannot be started, or an agent of it ends while it stays up
+ * Runs the mesh: starts it, runs the proofs, prints the report, and waits until it is stopped, unless it exits after the
+ * proofs. When it returns or throws, all its processes, sockets and temporary files are gone.
+ * @returns the exit code: 0 when every proof succeeded, 1 otherwise
+ * @throws AgentError when the mesh cannot start, or an agent exits later
  */
 export async function runDev(config: DevConfig, deps: DevDeps, stop: AbortSignal): Promise<number> {
   const timeline = new Timeline(deps.clock);
   const progress = new Progress(deps.screen);
   await using directory = await createWorkDirectory(config.keepDirectory);
   const run: Run = { config, deps, directory, timeline, progress };
-  progress.say(`attache dev: a small mesh on this machine, in ${directory.path}\n`);
-  progress.expect("CA", ["listens"]);
+  progress.say(`attache dev: a mesh on this machine, in ${directory.path}\n`);
+  progress.expect("CA", ["listening"]);
   for (const workload of workloadNames) progress.expect(workload, phaseNames);
   const onCa = (port: number): void => {
-    progress.end("CA", "listens", `${String(timeline.end("ca"))} ms, on 127.0.0.1:${String(port)}`);
+    progress.end("CA", "listening", `${String(timeline.end("ca"))} ms, on 127.0.0.1:${String(port)}`);
   };
   await using mesh = await startMesh({ config, directory, onCa }, deps);
   timeline.end("agents");
@@ -54,7 +50,7 @@ export async function runDev(config: DevConfig, deps: DevDeps, stop: AbortSignal
   void mesh.agentEnded.then((error) => {
     broken.abort(error);
   });
-  const ends: Ends = { stop, broken: broken.signal };
+  const ends: EndSignals = { stop, broken: broken.signal };
   const report = await prove(run, mesh, ends);
   if (report === undefined) return config.once ? exitCode.failed : exitCode.ok;
   await show(run, mesh, report);
@@ -63,8 +59,8 @@ export async function runDev(config: DevConfig, deps: DevDeps, stop: AbortSignal
   return report.failures.length === 0 ? exitCode.ok : exitCode.failed;
 }
 
-/** @returns undefined when it was stopped before the end */
-async function prove(run: Run, mesh: RunningMesh, { stop, broken }: Ends): Promise<DevReport | undefined> {
+/** @returns undefined when it was stopped before the last proof */
+async function prove(run: Run, mesh: RunningMesh, { stop, broken }: EndSignals): Promise<DevReport | undefined> {
   const signal = AbortSignal.any([stop, broken]);
   let result: ProofResult;
   try {
@@ -102,7 +98,7 @@ async function proveWithProgress(run: Run, mesh: RunningMesh, signal: AbortSigna
   return await runProofs(mesh, config, observer, deps.clock, signal);
 }
 
-/** The report, for people and, if asked for, for programs. */
+/** Shows the report, and prints it as JSON if configured. */
 async function show({ config, deps, directory, progress }: Run, mesh: RunningMesh, report: DevReport): Promise<void> {
   const started = report.workloads.some(({ serial }) => serial !== null);
   const table = started ? ["", ...renderWorkloads(report, mesh.ports)] : [];
@@ -110,12 +106,12 @@ async function show({ config, deps, directory, progress }: Run, mesh: RunningMes
   if (report.failures.length > 0) {
     for (const workload of workloadNames) {
       const { logPath } = mesh.agents[workload];
-      progress.say(`\nThe last lines of ${logPath}:`);
+      progress.say(`\nLast lines of ${logPath}:`);
       for (const line of await readLastLines(logPath, shownLogLines))
         progress.say(`  ${line.slice(0, shownLogColumns)}`);
     }
     if (config.keepDirectory === undefined && config.once) {
-      progress.say(`\n${directory.path} is removed now; --keep DIR keeps the logs.`);
+      progress.say(`\n${directory.path} is removed; use --keep DIR to keep the logs.`);
     }
   }
   if (config.json) deps.print(renderJsonReport(report));
@@ -125,10 +121,10 @@ const shownLogLines = 8;
 const shownLogColumns = 220;
 
 /**
- * Until it is stopped: edits are brought to Envoy, rotations are told of.
+ * Applies edits and reports rotations until it is stopped.
  * @throws DevAgentEndedError
  */
-async function stayUp(run: Run, mesh: RunningMesh, report: DevReport, { stop, broken }: Ends): Promise<void> {
+async function stayUp(run: Run, mesh: RunningMesh, report: DevReport, { stop, broken }: EndSignals): Promise<void> {
   const { config, deps, directory, progress } = run;
   const signal = AbortSignal.any([stop, broken]);
   mesh.relaxRotation();
@@ -142,5 +138,5 @@ async function stayUp(run: Run, mesh: RunningMesh, report: DevReport, { stop, br
   for (const line of ["", ...renderHints(mesh.ports, from, directory.path), ""]) progress.say(line);
   await untilAborted(signal);
   if (!stop.aborted) broken.throwIfAborted();
-  progress.say("\nending the mesh");
+  progress.say("\nstopping the mesh");
 }

@@ -1,39 +1,54 @@
 // SPDX-License-Identifier: Apache-2.0
-import { type AgentProcess, startAgentProcess } from "./agent-process.ts";
+import { startEmbeddedCa } from "../ca/index.ts";
+import type { Clock } from "../lib/async/clock.ts";
+import { createLogger, type LogRecord } from "../lib/log/log.ts";
+import { startAdsFeed } from "./ads-feed.ts";
+import {
+  type AgentProcess,
+  type DevAgentEndedError,
+  startAgentProcess,
+  startParentDeathWatchdog,
+} from "./agent-process.ts";
 import { type AgentSetup, renderAgentEnv, writeAgentFiles } from "./agent-setup.ts";
 import { type App, startApiApp, startWebApp } from "./apps.ts";
 import type { DevConfig, DevDeps } from "./dev-config.ts";
-import type { DevAgentEndedError } from "./errors.ts";
-import { findFreePorts } from "./free-ports.ts";
-import { startGuardian } from "./guardian.ts";
-import { assignPorts, type MeshPorts, portCount, type WorkloadName, workloadNames } from "./mesh.ts";
-import { type MeshCa, startMeshCa } from "./mesh-ca.ts";
-import { type ResourceFeed, startResourceFeed } from "./resource-feed.ts";
+import { startFileFeed } from "./file-feed.ts";
+import {
+  assignPorts,
+  findFreePorts,
+  type MeshPorts,
+  namespace,
+  portCount,
+  trustDomain,
+  type WorkloadName,
+  workloadNames,
+} from "./mesh.ts";
+import type { ResourceFeed } from "./resources.ts";
 import type { WorkDirectory } from "./work-directory.ts";
 
-/** Everything that runs: CA, applications, agents and their Envoys. Disposing it ends all, agents first. */
+/** Everything that runs: CA, applications, agents and their Envoys. Disposing it stops all of it, agents first. */
 export interface RunningMesh extends AsyncDisposable {
   readonly ports: MeshPorts;
   readonly apps: Readonly<Record<WorkloadName, App>>;
   readonly agents: Readonly<Record<WorkloadName, AgentProcess>>;
   /** Whether the CA of a workload has signed for its SPIFFE ID. */
   hasSigned(workload: WorkloadName, spiffeId: string): boolean;
-  /** Certificates issued from now on live long: nobody waits for their rotation any more. */
+  /** From now on certificates have a long lifetime. */
   relaxRotation(): void;
-  /** Tells what became of each edit of the resources, until the result is disposed of. */
+  /** Reports the result of each edit of the resources, until the result is disposed. */
   followEdits(say: (text: string) => void, stop: AbortSignal): Promise<AsyncDisposable>;
-  /** Resolves, never rejects, when an agent ended by itself. */
+  /** Resolves, never rejects, when an agent exits without having been stopped. */
   readonly agentEnded: Promise<DevAgentEndedError>;
 }
 
 export interface MeshStart {
   readonly config: DevConfig;
   readonly directory: WorkDirectory;
-  /** Told when the CA listens. */
+  /** Called when the CA listens. */
   readonly onCa: (port: number) => void;
 }
 
-/** While the proof waits for a rotation, and afterwards. Agents replace a certificate when 5 % of this is over. */
+/** While the proof waits for a rotation, and afterwards. Agents renew a certificate after 5 % of its lifetime. */
 const lifetimesMs = { proof: 60_000, later: 3_600_000 };
 
 /** Starts the CA, then the applications, then both agents, which start their Envoys. */
@@ -50,7 +65,7 @@ export async function startMesh(start: MeshStart, { clock }: DevDeps): Promise<R
   };
   const ports = assignPorts(await findFreePorts(portCount), { web: apps.web.port, api: apps.api.port });
   outboundPort = ports.web.envoy;
-  const feed = stack.use(await startResourceFeed(config, ports, directory, clock));
+  const feed = stack.use(await startFeed(start, ports, clock));
   for (const workload of workloadNames) {
     const token = cas[workload].createToken(workload);
     writeAgentFiles(directory.agentPath(workload), { token, rootsPem: cas[workload].rootsPem });
@@ -63,7 +78,7 @@ export async function startMesh(start: MeshStart, { clock }: DevDeps): Promise<R
     );
   const web = stack.use(await startAgent("web"));
   const api = stack.use(await startAgent("api"));
-  stack.use(await startGuardian([web.pid, api.pid]));
+  stack.use(await startParentDeathWatchdog([web.pid, api.pid]));
   const owned = stack.move();
   return {
     ports,
@@ -74,7 +89,7 @@ export async function startMesh(start: MeshStart, { clock }: DevDeps): Promise<R
     relaxRotation() {
       lifetimeMs = lifetimesMs.later;
     },
-    agentEnded: Promise.race([web, api].map(untilEndedByItself)),
+    agentEnded: Promise.race([web, api].map(untilExitedAlone)),
     async [Symbol.asyncDispose]() {
       await Promise.all([web, api].map((agent) => agent[Symbol.asyncDispose]()));
       await owned.disposeAsync();
@@ -82,7 +97,7 @@ export async function startMesh(start: MeshStart, { clock }: DevDeps): Promise<R
   };
 }
 
-/** One CA for both, unless one is to be foreign; one that is to be down is stopped once it has given what agents mount. */
+/** One CA for both workloads, or two with `foreign-ca`. With `ca-down` it is stopped at once; its root stays in use. */
 async function startCas(
   { config, directory }: MeshStart,
   startCa: (path: string) => Promise<MeshCa>,
@@ -94,7 +109,13 @@ async function startCas(
   return { web: ca, api: stack.use(await startCa(directory.foreignCaPath)) };
 }
 
-interface AgentSurroundings {
+function startFeed({ config, directory }: MeshStart, ports: MeshPorts, clock: Clock): Promise<ResourceFeed> {
+  const from = config.resourcesDirectory;
+  if (config.delivery === "ads") return startAdsFeed(from, ports, clock);
+  return startFileFeed({ from, to: (workload) => directory.resourcesPath(workload), ports }, clock);
+}
+
+interface AgentEnvironment {
   readonly ports: MeshPorts;
   readonly caPort: number;
   readonly feed: ResourceFeed;
@@ -103,7 +124,7 @@ interface AgentSurroundings {
 function renderAgentSetup(
   { config, directory }: MeshStart,
   workload: WorkloadName,
-  { ports, caPort, feed }: AgentSurroundings,
+  { ports, caPort, feed }: AgentEnvironment,
 ): AgentSetup {
   const env = renderAgentEnv({
     workload,
@@ -116,8 +137,59 @@ function renderAgentSetup(
   return { workload, directory: directory.agentPath(workload), env };
 }
 
-/** Never resolves for an agent that was asked to end. */
-async function untilEndedByItself(agent: AgentProcess): Promise<DevAgentEndedError> {
+/** Never resolves for an agent that was stopped. */
+async function untilExitedAlone(agent: AgentProcess): Promise<DevAgentEndedError> {
   const error = await agent.ended;
   return error ?? (await new Promise<never>(() => undefined));
+}
+
+/** The CA of a workload. */
+interface MeshCa extends AsyncDisposable {
+  readonly port: number;
+  readonly rootsPem: string;
+  createToken(workload: WorkloadName): string;
+  /** Whether it has signed for a SPIFFE ID, according to its log. */
+  hasSigned(spiffeId: string): boolean;
+}
+
+const dayMs = 24 * 3_600_000;
+const backdateMs = 60_000;
+
+/**
+ * Starts an embedded CA on loopback.
+ * @param lifetimeMs the longest lifetime of a certificate; read at each signing
+ */
+async function startMeshCa(directory: string, lifetimeMs: () => number, clock: Clock): Promise<MeshCa> {
+  const signed = new Set<unknown>();
+  const record = ({ message, fields }: LogRecord): void => {
+    if (message === "certificate signed") signed.add(fields["spiffeId"]);
+  };
+  const log = createLogger(
+    record,
+    () => clock.now(),
+    () => new Map(),
+  );
+  const options = {
+    directory,
+    host: "127.0.0.1",
+    port: 0,
+    // The name under which agents verify a CA on this machine.
+    serverNames: ["istiod.istio-system.svc"],
+    trustDomain,
+    audience: "istio-ca",
+    defaultTtlMs: dayMs,
+    get maxTtlMs() {
+      return lifetimeMs();
+    },
+    backdateMs,
+    trustedTokenKeysPem: [],
+  };
+  const ca = await startEmbeddedCa(options, { log, clock });
+  return {
+    port: ca.port,
+    rootsPem: ca.rootPem,
+    createToken: (serviceAccount) => ca.issueToken({ namespace, serviceAccount, ttlMs: dayMs }),
+    hasSigned: (spiffeId) => signed.has(spiffeId),
+    [Symbol.asyncDispose]: () => ca[Symbol.asyncDispose](),
+  };
 }

@@ -2,28 +2,40 @@
 import { mkdir, mkdtemp, readdir, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join, resolve } from "node:path";
+import { AgentError } from "../lib/errors.ts";
+import { exitCode } from "../lib/exit-code.ts";
 import { xdsCacheName } from "./agent-setup.ts";
-import { DevDirectoryError } from "./errors.ts";
 import { type WorkloadName, workloadNames } from "./mesh.ts";
 
-/** Where one run keeps everything that is written. Disposing it removes a temporary one. */
+/** The working directory cannot be created, or has files of something else. */
+export class DevDirectoryError extends AgentError {
+  readonly code = "AGENT_DEV_DIRECTORY";
+  override readonly exitCode = exitCode.unavailable;
+  readonly path: string;
+  constructor(path: string, problem: string, cause?: unknown) {
+    super(`work in ${path}: ${problem}`, { cause });
+    this.path = path;
+  }
+}
+
+/** Contains everything that one run writes. Disposing it removes a temporary one. */
 export interface WorkDirectory extends AsyncDisposable {
   readonly path: string;
   readonly caPath: string;
-  /** The second CA of a run in which one is foreign. */
+  /** The second CA of a run with the fault `foreign-ca`. */
   readonly foreignCaPath: string;
   /** The working directory of an agent. */
   agentPath(workload: WorkloadName): string;
-  /** Where an agent's Envoy finds its resources, when it reads them itself. */
+  /** The resources of an agent's Envoy, if it reads them itself. */
   resourcesPath(workload: WorkloadName): string;
 }
 
-/** Lies in every directory that this command made, so that it never writes into another. */
+/** Marks the directories of this command, so that it never writes into another one. */
 const markName = ".attache-dev";
 
 /**
- * @param keep the directory to work in and to leave behind; undefined takes a temporary one
- * @throws DevDirectoryError when it cannot be made, or holds other files
+ * @param keep the directory to use and to keep; undefined creates a temporary one
+ * @throws DevDirectoryError
  */
 export async function createWorkDirectory(keep: string | undefined): Promise<WorkDirectory> {
   const path = keep === undefined ? await mkdtemp(join(tmpdir(), "attache-dev-")) : await openKept(resolve(keep));
@@ -39,7 +51,7 @@ export async function createWorkDirectory(keep: string | undefined): Promise<Wor
   };
   for (const workload of workloadNames) {
     await mkdir(directory.agentPath(workload), { recursive: true, mode: 0o700 });
-    // Of an earlier run, with other ports: an agent must not take it for this one's.
+    // From an earlier run with other ports: the agent must not use it.
     await rm(join(directory.agentPath(workload), xdsCacheName), { recursive: true, force: true });
   }
   return directory;
@@ -50,12 +62,12 @@ async function openKept(path: string): Promise<string> {
     await mkdir(path, { recursive: true, mode: 0o700 });
     const names = await readdir(path);
     if (names.length > 0 && !names.includes(markName)) {
-      throw new DevDirectoryError(path, "it holds other files; name a new or an empty directory");
+      throw new DevDirectoryError(path, "it has other files; choose a new or an empty directory");
     }
-    await writeFile(join(path, markName), "made by attache dev\n", { mode: 0o600 });
+    await writeFile(join(path, markName), "created by attache dev\n", { mode: 0o600 });
     return path;
   } catch (error) {
     if (error instanceof DevDirectoryError) throw error;
-    throw new DevDirectoryError(path, "it cannot be made or written to; name a directory of this user", error);
+    throw new DevDirectoryError(path, "it cannot be created or written to; choose a directory of this user", error);
   }
 }

@@ -1,10 +1,26 @@
 // SPDX-License-Identifier: Apache-2.0
+import type { Clock } from "../lib/async/clock.ts";
+import type { ControlPlane, ControlPlaneOptions } from "./embedded/control-plane.ts";
+
 export type { AgentResourceType } from "./agent-resources/agent-resource-type.ts";
 export { createNameTable } from "./agent-resources/name-table.ts";
 export { createTrustAnchors } from "./agent-resources/trust-anchors.ts";
 export type { CacheStatus } from "./cache/response-cache.ts";
 export { startHealthChecks, type HealthChecksDeps, type WorkloadHealth } from "./health-checks.ts";
 export type { Rejection } from "./rejections.ts";
+export type { ControlPlane, ControlPlaneEvent, ControlPlaneOptions } from "./embedded/control-plane.ts";
 export type { HealthCheckConfig, WasmConfig } from "./xds-config.ts";
 export type { XdsMetrics } from "./xds-metrics.ts";
 export { serveXdsProxy, type XdsDeps, type XdsProxy, type XdsStatus, type XdsStreamStatus } from "./xds-proxy.ts";
+
+/**
+ * Starts the embedded control plane, and loads its libraries only now.
+ * @throws ResourceFileError when a file is invalid at the start
+ */
+export async function startControlPlane(
+  options: ControlPlaneOptions,
+  deps: { readonly clock: Clock },
+): Promise<ControlPlane> {
+  const { serveControlPlane } = await import("./embedded/control-plane.ts");
+  return serveControlPlane(options, deps);
+}

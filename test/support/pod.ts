@@ -5,7 +5,7 @@ import { mkdirSync, openSync, closeSync, readdirSync, readFileSync, readlinkSync
 import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
 import { EnvoyAdmin } from "../../src/dev/envoy-admin.ts";
-import { readPending } from "../../src/dev/phases.ts";
+import { readPending } from "../../src/dev/workload-state.ts";
 import { envoyBinary } from "./envoy-binary.ts";
 import { eventually } from "./eventually.ts";
 import { freePorts } from "./free-ports.ts";

@@ -17,7 +17,7 @@ import { parseGoDuration } from "../../lib/go-duration.ts";
 import { type Command, type CommandContext, UsageError } from "../command.ts";
 
 export const command: Command = {
-  summary: "a small mesh on this machine: a CA, two workloads, two Envoys, mTLS between them; Ctrl-C ends all of it",
+  summary: "run a small mesh on this machine: a CA, two workloads, two Envoys, mTLS between them; Ctrl-C stops it",
   get flags() {
     return devFlags;
   },
@@ -29,25 +29,25 @@ const devFlags = {
   once: {
     type: "bool",
     default: "false",
-    meaning: "end after the proof, with 0 if everything was proved, else with 1",
+    meaning: "exit after the proof, with 0 if every proof succeeded, else with 1",
   },
-  json: { type: "bool", default: "false", meaning: "print the report as one JSON object; progress goes to stderr" },
-  keep: { type: "string", default: "", meaning: "directory to work in and to leave behind, with the logs" },
+  json: { type: "bool", default: "false", meaning: "print the report as one JSON object; write progress to stderr" },
+  keep: { type: "string", default: "", meaning: "use this directory, and keep it with the logs" },
   resources: {
     type: "string",
     default: "",
-    meaning: "folder with Envoy's resources, instead of examples/dev; edits take effect while it runs",
+    meaning: "folder with Envoy's resources, instead of examples/dev; edits are applied while it runs",
   },
   files: {
     type: "bool",
     default: "false",
-    meaning: "let Envoy read the resources itself, instead of sending them over ADS through its agent",
+    meaning: "let Envoy read the resources from files, instead of getting them over ADS through its agent",
   },
-  timeout: { type: "string", default: "30s", meaning: "how long to wait until ready, and then for a rotation" },
+  timeout: { type: "string", default: "30s", meaning: "time limit for readiness, and then for the rotation" },
   fault: {
     type: "string",
     default: "none",
-    meaning: `break something, to see the proof fail: ${devFaults.join(", ")}`,
+    meaning: `inject a fault, to see the proof fail: ${devFaults.join(", ")}`,
   },
 } as const satisfies FlagSpecs;
 
@@ -72,7 +72,7 @@ async function run({ args, env, print, printError, stop, onHangup }: CommandCont
   };
   const [write, stream] = values.json ? [printError, process.stderr] : [print, process.stdout];
   const deps = { clock: systemClock, print, screen: screenFor(write, stream.isTTY, env) };
-  // Who closes the terminal has ended the demo. An agent, in contrast, does not care.
+  // Closing the terminal stops the mesh. It does not stop an agent.
   const terminal = new AbortController();
   onHangup(() => {
     terminal.abort(new Error("the terminal was closed"));
@@ -80,7 +80,7 @@ async function run({ args, env, print, printError, stop, onHangup }: CommandCont
   return await runDev(config, deps, AbortSignal.any([stop, terminal.signal]));
 }
 
-/** Agents are started as everybody starts them, by the launcher; where there is none, as this very process was. */
+/** Agents are started with the launcher, like any agent; without one, in the way this process was started. */
 async function agentProgram(program: string, root: string): Promise<ProgramCommand> {
   const launcher = join(root, "bin/attache");
   if (program.endsWith("attache.cjs") && (await isProgram(launcher))) return { file: launcher, args: [] };

@@ -10,6 +10,8 @@ export interface FileWatchOptions {
   readonly debounceMs: number;
   /** Also reports after this long without an event, for file systems that send none. Never unless given. */
   readonly pollMs?: number;
+  /** Called when the system cannot watch a folder; only the poll sees its changes then. */
+  readonly onError?: (error: unknown) => void;
 }
 
 /** Why a watch reports: it has started, an event came, or the poll is due and nothing may have changed. */
@@ -30,7 +32,7 @@ export async function* watchFiles(
   options: FileWatchOptions,
   signal: AbortSignal,
 ): AsyncGenerator<WatchReport, void, undefined> {
-  using watchers = new FolderWatchers();
+  using watchers = new FolderWatchers(options.onError);
   const absolute = paths.map((path) => resolve(path));
   for (let report: WatchReport = "start"; !signal.aborted; ) {
     // Watching starts before the reader reads, so that no change is missed in between.
@@ -111,7 +113,14 @@ interface WatchedFolder {
 
 class FolderWatchers implements Disposable {
   readonly #watched = new Map<string, WatchedFolder>();
+  /** Folders whose failure was reported. */
+  readonly #failed = new Set<string>();
+  readonly #onError: ((error: unknown) => void) | undefined;
   #event = Promise.withResolvers<undefined>();
+
+  constructor(onError: ((error: unknown) => void) | undefined) {
+    this.#onError = onError;
+  }
 
   /** Resolves at the next event after the last call of `follow`. */
   nextEvent(): Promise<undefined> {
@@ -145,14 +154,22 @@ class FolderWatchers implements Disposable {
         if (name === basename(path)) folder.isSuspect = true;
         this.#event.resolve(undefined);
       });
-      watcher.on("error", () => {
+      watcher.on("error", (error) => {
+        this.#report(path, error);
         folder.isSuspect = true;
         this.#event.resolve(undefined);
       });
       this.#watched.set(path, folder);
-    } catch {
+    } catch (error) {
       // The system's limit of watches is reached, or the folder is not readable: the poll still sees changes.
+      this.#report(path, error);
     }
+  }
+
+  #report(path: string, error: unknown): void {
+    if (this.#failed.has(path)) return;
+    this.#failed.add(path);
+    this.#onError?.(error);
   }
 
   #close(path: string): void {

@@ -11,33 +11,48 @@ import {
   parseDocument,
   type YAMLMap,
 } from "yaml";
+import { AgentError } from "../../lib/errors.ts";
+import { exitCode } from "../../lib/exit-code.ts";
 import { anyOf, parseResponse, renderResponse, type XdsResource } from "../protocol/response.ts";
-import { ResourceProblem } from "./resource-problem.ts";
 
-/** A resource with its type, and where it is written. */
+/** A resource file is invalid. Envoy never sees it. */
+export class ResourceFileError extends AgentError {
+  readonly code = "AGENT_XDS_RESOURCE";
+  override readonly exitCode = exitCode.configuration;
+  readonly file: string;
+  /** From 1. */
+  readonly line: number;
+  constructor(file: string, line: number, problem: string, cause?: unknown) {
+    super(`${file}:${String(line)}: ${problem}`, { cause });
+    this.file = file;
+    this.line = line;
+  }
+}
+
+/** A resource with its type. */
 export interface FileResource extends XdsResource {
   readonly typeUrl: string;
 }
 
-/** Where something is wrong, and what. */
-type Complain = (node: Node | null | undefined, problem: string) => ResourceProblem;
+/** The error for a problem at a node. */
+type ErrorAt = (node: Node | null | undefined, problem: string) => ResourceFileError;
 
 /** Messages whose JSON form is not that of their fields. Source: protobuf.dev, ProtoJSON */
 const specialForms = /^google\.protobuf\.(Struct|Value|ListValue|Duration|Timestamp|FieldMask|\w+Value)$/;
 
 /**
  * Reads a file in the form of Envoy's filesystem subscriptions: `resources`, a list of objects with `@type`, in YAML or
- * JSON; names of fields as in the protos or in camel case.
- * @throws ResourceProblem at the first thing that is wrong
+ * JSON; field names as in the protos or in camel case.
+ * @throws ResourceFileError at the first problem
  */
 export function parseResourceFile(file: string, text: string, api: Registry): readonly FileResource[] {
   const lines = new LineCounter();
   const document = parseDocument(text, { lineCounter: lines });
-  const complain: Complain = (node, problem) =>
-    new ResourceProblem(file, lines.linePos(node?.range?.[0] ?? 0).line, problem);
+  const errorAt: ErrorAt = (node, problem) =>
+    new ResourceFileError(file, lines.linePos(node?.range?.[0] ?? 0).line, problem);
   const [error] = document.errors;
   if (error !== undefined) {
-    throw new ResourceProblem(
+    throw new ResourceFileError(
       file,
       lines.linePos(error.pos[0]).line,
       `not YAML: ${error.message.split("\n")[0] ?? ""}`,
@@ -46,14 +61,14 @@ export function parseResourceFile(file: string, text: string, api: Registry): re
   }
   const root = document.contents;
   const list = isMap(root) ? root.get("resources", true) : undefined;
-  if (!isSeq(list)) throw complain(root, "there is no list `resources`");
-  return list.items.map((item) => readResource({ document, api, complain }, resolve(document, item)));
+  if (!isSeq(list)) throw errorAt(root, "there is no list `resources`");
+  return list.items.map((item) => readResource({ document, api, errorAt }, resolve(document, item)));
 }
 
 interface Reading {
   readonly document: Document;
   readonly api: Registry;
-  readonly complain: Complain;
+  readonly errorAt: ErrorAt;
 }
 
 function readResource(reading: Reading, node: Node | null): FileResource {
@@ -64,25 +79,25 @@ function readResource(reading: Reading, node: Node | null): FileResource {
   try {
     content = toBinary(message, fromJson(message, json, { registry: reading.api }));
   } catch (error) {
-    throw reading.complain(node, shorten(error));
+    throw reading.errorAt(node, shorten(error));
   }
   const any = anyOf(typeUrl, content);
   const wrapped = { typeUrl, version: "", nonce: "", removed: [], resources: [{ name: "", version: "", any }] };
   const [resource] = parseResponse(renderResponse(wrapped, "sotw"), "sotw").resources;
-  if (resource === undefined || resource.name === "") throw reading.complain(node, "the resource has no name");
+  if (resource === undefined || resource.name === "") throw reading.errorAt(node, "the resource has no name");
   return { ...resource, typeUrl };
 }
 
 function messageOf(reading: Reading, node: Node | null): { readonly message: DescMessage; readonly typeUrl: string } {
-  if (!isMap(node)) throw reading.complain(node, "expected an object with @type");
+  if (!isMap(node)) throw reading.errorAt(node, "expected an object with @type");
   const typeUrl = node.get("@type");
-  if (typeof typeUrl !== "string") throw reading.complain(node, "there is no @type");
+  if (typeof typeUrl !== "string") throw reading.errorAt(node, "there is no @type");
   const message = reading.api.getMessage(typeUrl.slice(typeUrl.lastIndexOf("/") + 1));
-  if (message === undefined) throw reading.complain(node, `the type ${typeUrl} is not known here`);
+  if (message === undefined) throw reading.errorAt(node, `the type ${typeUrl} is not known here`);
   return { message, typeUrl };
 }
 
-/** An object that says its own type. */
+/** An object with `@type`. */
 function checkAny(reading: Reading, node: Node | null): void {
   const { message } = messageOf(reading, node);
   if (isMap(node) && !specialForms.test(message.typeName)) checkFields(reading, node, message);
@@ -93,7 +108,7 @@ function checkMessage(reading: Reading, node: Node | null, message: DescMessage)
   if (message.typeName === "google.protobuf.Any") checkAny(reading, node);
   else if (specialForms.test(message.typeName)) checkValue(reading, node, message);
   else if (isMap(node)) checkFields(reading, node, message);
-  else throw reading.complain(node, `expected an object: ${message.typeName}`);
+  else throw reading.errorAt(node, `expected an object: ${message.typeName}`);
 }
 
 function checkFields(reading: Reading, node: YAMLMap, message: DescMessage): void {
@@ -102,7 +117,7 @@ function checkFields(reading: Reading, node: YAMLMap, message: DescMessage): voi
     if (name === "@type") continue;
     const field = message.fields.find(({ name: own, jsonName }) => own === name || jsonName === name);
     const keyNode = isScalar(pair.key) ? pair.key : node;
-    if (field === undefined) throw reading.complain(keyNode, `${message.typeName} has no field ${name}`);
+    if (field === undefined) throw reading.errorAt(keyNode, `${message.typeName} has no field ${name}`);
     const value = resolve(reading.document, pair.value);
     if (field.message === undefined) checkField(reading, { keyNode, name, value }, message);
     else if (field.fieldKind === "message") checkMessage(reading, value, field.message);
@@ -115,7 +130,7 @@ function elementsOf(reading: Reading, node: Node | null, kind: "list" | "map"): 
   if (isScalar(node) && node.value === null) return [];
   if (kind === "list" && isSeq(node)) return node.items.map((item) => resolve(reading.document, item));
   if (kind === "map" && isMap(node)) return node.items.map(({ value }) => resolve(reading.document, value));
-  throw reading.complain(node, kind === "list" ? "expected a list" : "expected an object");
+  throw reading.errorAt(node, kind === "list" ? "expected a list" : "expected an object");
 }
 
 interface FieldNode {
@@ -128,7 +143,7 @@ function checkField(reading: Reading, { keyNode, name, value }: FieldNode, messa
   try {
     fromJson(message, { [name]: plain(reading, value) });
   } catch (error) {
-    throw reading.complain(value ?? keyNode, shorten(error));
+    throw reading.errorAt(value ?? keyNode, shorten(error));
   }
 }
 
@@ -136,7 +151,7 @@ function checkValue(reading: Reading, node: Node | null, message: DescMessage): 
   try {
     fromJson(message, plain(reading, node), { registry: reading.api });
   } catch (error) {
-    throw reading.complain(node, shorten(error));
+    throw reading.errorAt(node, shorten(error));
   }
 }
 
@@ -144,7 +159,7 @@ function plain({ document }: Reading, node: Node | null): JsonValue {
   return parsePlain(node?.toJS(document));
 }
 
-/** An object without the `@type` that says what it is. */
+/** An object without its `@type`. */
 function parseFields(value: JsonValue): JsonValue {
   if (typeof value !== "object" || value === null || Array.isArray(value)) return value;
   return Object.fromEntries(Object.entries(value as Record<string, JsonValue>).filter(([name]) => name !== "@type"));
@@ -159,7 +174,7 @@ function resolve(document: Document, node: unknown): Node | null {
   return parseNode(isAlias(node) ? node.resolve(document) : node);
 }
 
-/** What a document holds are nodes, unless somebody put something else in. */
+/** A parsed document contains nodes only. */
 function parseNode(node: unknown): Node | null {
   return (node ?? null) as Node | null;
 }

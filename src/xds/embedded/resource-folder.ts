@@ -4,48 +4,50 @@ import { readdir, readFile } from "node:fs/promises";
 import { join } from "node:path";
 import type { Registry } from "@bufbuild/protobuf";
 import { describeError } from "../../lib/errors.ts";
-import { type FileResource, parseResourceFile } from "./resource-file.ts";
-import { ResourceProblem } from "./resource-problem.ts";
+import { type FileResource, parseResourceFile, ResourceFileError } from "./resource-file.ts";
 
-/** A resource, and the file that it is in. Its version is a checksum of it. */
+/** A resource and its file. The version is a hash of the content. */
 interface FolderResource extends FileResource {
   readonly file: string;
 }
 
-/** All resources of a folder: by type, by name. */
+/** All resources of a folder, by type and name. */
 export type ResourceSet = ReadonlyMap<string, ReadonlyMap<string, FolderResource>>;
 
-/** A resource that is new, another than before, or gone. */
+/** A resource that was added, changed or removed. */
 export interface ResourceChange {
   readonly file: string;
   readonly typeUrl: string;
   readonly name: string;
-  /** Of the resource; undefined when it is gone. */
+  /** Of the resource; undefined when it was removed. */
   readonly version: string | undefined;
   /** Of all resources of its type together. */
   readonly typeVersion: string;
 }
 
+/** Changes a file's text before it is parsed, such as placeholders; keeps line numbers. An object says what is wrong. */
+export type PrepareFile = (file: string, text: string) => string | { readonly line: number; readonly problem: string };
+
 /**
  * Reads every `.yaml`, `.yml` and `.json` file of a folder.
- * @param prepare turns a file's text into what is read, for example by filling in placeholders; keeps line numbers
- * @throws ResourceProblem
+ * @throws ResourceFileError
  */
 export async function readResourceFolder(
   directory: string,
   api: Registry,
-  prepare: (file: string, text: string) => string,
+  prepare: PrepareFile = (_file, text) => text,
 ): Promise<ResourceSet> {
   const names = await readdir(directory).catch((error: unknown) => {
-    throw new ResourceProblem(directory, 1, `the folder cannot be read: ${describeError(error)}`, error);
+    throw new ResourceFileError(directory, 1, `the folder cannot be read: ${describeError(error)}`, error);
   });
   const set = new Map<string, Map<string, FolderResource>>();
   for (const name of names.filter((entry) => /^[^.].*\.(ya?ml|json)$/.test(entry)).sort()) {
     const file = join(directory, name);
     const text = prepare(file, await readFile(file, "utf8"));
+    if (typeof text !== "string") throw new ResourceFileError(file, text.line, text.problem);
     for (const resource of parseResourceFile(file, text, api)) {
       const ofType = set.get(resource.typeUrl) ?? new Map<string, FolderResource>();
-      if (ofType.has(resource.name)) throw new ResourceProblem(file, 1, `${resource.name} is there twice`);
+      if (ofType.has(resource.name)) throw new ResourceFileError(file, 1, `${resource.name} is defined twice`);
       const version = createHash("sha256").update(resource.any).digest("hex").slice(0, 12);
       set.set(resource.typeUrl, ofType.set(resource.name, { ...resource, version, file }));
     }
@@ -59,7 +61,7 @@ export function versionOf(set: ResourceSet, typeUrl: string): string {
   return createHash("sha256").update(versions.join()).digest("hex").slice(0, 12);
 }
 
-/** What became different from one state of a folder to the next. */
+/** The differences between two states of a folder. */
 export function changesBetween(before: ResourceSet, after: ResourceSet): readonly ResourceChange[] {
   const typeUrls = [...new Set([...before.keys(), ...after.keys()])];
   return typeUrls.flatMap((typeUrl) => {

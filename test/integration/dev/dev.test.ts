@@ -52,7 +52,7 @@ async function untilSaid(program: RunningProgram, text: RegExp, withinMs = 25_00
 }
 
 describe("attache dev --once --json", () => {
-  test("proves mTLS, the refusal of plain text and a rotation under traffic, and leaves nothing", async () => {
+  test("proves mTLS, the rejection of plain text and a rotation under traffic, and leaves nothing", async () => {
     await using program = startProgram(["dev", "--once", "--json"]);
     const { code, stdout, stderr } = await program.exited;
     expect(code, stderr).toBe(0);
@@ -82,7 +82,7 @@ describe("attache dev --once --json", () => {
     expect(await workDirectories()).toEqual([]);
   });
 
-  test("with --files it proves the same, and Envoy asks no control plane", async () => {
+  test("with --files it proves the same, without a control plane", async () => {
     await using folder = await temporaryDirectory();
     await using program = startProgram(["dev", "--once", "--json", "--files", "--keep", folder.path]);
     const { code, stdout, stderr } = await program.exited;
@@ -136,30 +136,30 @@ describe("attache dev", () => {
     expect(await workDirectories()).toEqual([]);
   });
 
-  test("an agent that dies ends the mesh with 1 and the end of its log", async () => {
+  test("an agent that dies stops the mesh with 1 and the path of its log", async () => {
     await using folder = await temporaryDirectory();
     const work = join(folder.path, "work");
     await using program = startProgram(["dev", "--keep", work]);
-    await untilSaid(program, /Ctrl-C ends all of it/);
+    await untilSaid(program, /Press Ctrl-C to stop the mesh/);
     for (const pid of processesBelow(join(work, "api"))) process.kill(pid, "SIGKILL");
     const { code, stderr } = await program.exited;
     expect(code).toBe(1);
-    expect(stderr).toMatch(/^Error: run the agent of api: it ended by itself with SIGKILL; its log is .*agent\.log\n$/);
+    expect(stderr).toMatch(/^Error: run the agent of api: it exited with SIGKILL; its log is .*agent\.log\n$/);
   });
 
-  test.each(["SIGHUP", "SIGTERM"] as const)("%s ends it like Ctrl-C", async (name) => {
+  test.each(["SIGHUP", "SIGTERM"] as const)("%s stops it like Ctrl-C", async (name) => {
     await using program = startProgram(["dev"]);
-    await untilSaid(program, /Ctrl-C ends all of it/);
+    await untilSaid(program, /Press Ctrl-C to stop the mesh/);
     program.kill(name);
     expect(await program.exited).toMatchObject({ code: 0, stderr: "" });
     expect(await workDirectories()).toEqual([]);
   });
 
-  test("a kill of attache dev itself ends agents and Envoys", async () => {
+  test("SIGKILL of attache dev itself stops agents and Envoys", async () => {
     await using folder = await temporaryDirectory();
     const work = join(folder.path, "work");
     await using program = startProgram(["dev", "--keep", work]);
-    await untilSaid(program, /Ctrl-C ends all of it/);
+    await untilSaid(program, /Press Ctrl-C to stop the mesh/);
     expect(processesBelow(work)).toHaveLength(4);
     program.kill("SIGKILL");
     await program.exited;
@@ -171,14 +171,14 @@ describe("attache dev", () => {
     );
   });
 
-  test("a directory with other files is refused, and left as it is", async () => {
+  test("a directory with other files is rejected, and not changed", async () => {
     await using folder = await temporaryDirectory();
     await mkdir(join(folder.path, "documents"));
     await using program = startProgram(["dev", "--once", "--keep", folder.path]);
     const { code, stderr } = await program.exited;
     expect({ code, stderr }).toEqual({
       code: 69,
-      stderr: `Error: work in ${folder.path}: it holds other files; name a new or an empty directory\n`,
+      stderr: `Error: work in ${folder.path}: it has other files; choose a new or an empty directory\n`,
     });
     expect(await readdir(folder.path)).toEqual(["documents"]);
   });
@@ -187,7 +187,7 @@ describe("attache dev", () => {
     { args: ["--nope"], env: {}, code: 64, said: /--nope.*--once/ },
     { args: ["--timeout", "soon"], env: {}, code: 64, said: /--timeout is a duration such as 30s/ },
     { args: ["--fault", "x"], env: {}, code: 64, said: /ca-down/ },
-    { args: ["--resources", "/nowhere"], env: {}, code: 64, said: /\/nowhere\/web: it is not a readable folder/ },
+    { args: ["--resources", "/nowhere"], env: {}, code: 64, said: /\/nowhere\/web: the folder cannot be read/ },
     { args: [], env: { ENVOY_PATH: "/nowhere/envoy" }, code: 69, said: /none at \/nowhere\/envoy; set ENVOY_PATH/ },
   ])("wrong input is said in one line: $args $env", async ({ args, env, code, said }) => {
     await using program = startProgram(["dev", "--once", ...args], env);

@@ -3,11 +3,10 @@ import { mkdir, readdir, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { describe, expect, test } from "vitest";
 import { startWebApp } from "../../../src/dev/apps.ts";
-import { readPending } from "../../../src/dev/phases.ts";
+import { readPending, startRotationWatch } from "../../../src/dev/workload-state.ts";
 import { proveMtls } from "../../../src/dev/prove-mtls.ts";
 import { proveRotation, type RotationProofOptions } from "../../../src/dev/prove-rotation.ts";
 import { installResources } from "../../../src/dev/resources.ts";
-import { startRotationWatch } from "../../../src/dev/rotation-watch.ts";
 import { systemClock } from "../../../src/lib/async/clock.ts";
 import { answer, startFakeApp } from "../../fakes/fake-app.ts";
 import { eventually } from "../../support/eventually.ts";
@@ -36,7 +35,7 @@ describe("mTLS is not proved by", () => {
     await using web = await startWebApp(() => 1, systemClock);
     const refused = await proveMtls(web.port, never);
     expect(refused.facts.mtlsStatus).toBe(502);
-    expect(refused.failure?.why).toContain("ask api through Envoy");
+    expect(refused.failure?.why).toContain("call api through Envoy");
     const silent = await proveMtls(1, never);
     expect(silent.facts).toEqual({ mtlsStatus: 0, peerSeenByApi: null });
   });
@@ -60,12 +59,12 @@ describe("a rotation is not proved", () => {
   test("when api is shown the same certificate as before", async () => {
     let looks = 0;
     const why = await prove(sameCaller, { serialOf: () => Promise.resolve(String(looks++)), withinMs: 1_500 });
-    expect(why).toBe("api was never shown web's new certificate");
+    expect(why).toBe("api never received web's new certificate");
   });
 
   test("when a request fails", async () => {
     const why = await prove(sameCaller, { webAppPort: 1 });
-    expect(why).toMatch(/^1 of 1 requests failed during the rotation: answered 0 .*ECONNREFUSED/);
+    expect(why).toMatch(/^1 of 1 requests failed during the rotation: status 0 .*ECONNREFUSED/);
   });
 
   test("when too few requests passed", async () => {
@@ -77,13 +76,13 @@ describe("a rotation is not proved", () => {
     expect(why).toMatch(/^only \d+ requests passed during the rotation$/);
   });
 
-  test("when Envoy does not tell its certificates", async () => {
+  test("when Envoy's admin port does not respond", async () => {
     const failing = prove(sameCaller, { serialOf: () => Promise.reject(new Error("no admin")) });
     await expect(failing).rejects.toThrow("no admin");
   });
 });
 
-test("a certificate that Envoy takes later is told of once", async () => {
+test("a certificate that Envoy replaces later is reported once", async () => {
   let serial = "0a";
   const uri = "spiffe://cluster.local/ns/demo/sa/web";
   await using admin = await startFakeApp((request, response) => {
@@ -99,23 +98,23 @@ test("a certificate that Envoy takes later is told of once", async () => {
   serial = "0b";
   await eventually(
     () => {
-      expect(said).toEqual(["web: new certificate 0b, until 2026-01-01T00:00:00Z"]);
+      expect(said).toEqual(["web: new certificate 0b, valid until 2026-01-01T00:00:00Z"]);
     },
     { withinMs: 2_000 },
   );
 });
 
-test("what a workload waits for is told also when its agent is silent or content", async () => {
+test("what a workload waits for is reported also when its agent does not respond or is ready", async () => {
   expect(await readPending(noPorts, never)).toEqual([
-    expect.stringMatching(/^the agent does not answer: .*ECONNREFUSED/),
+    expect.stringMatching(/^the agent does not respond: .*ECONNREFUSED/),
   ]);
   await using agent = await startFakeApp(answer(200));
   expect(await readPending({ ...noPorts, status: agent.port }, never)).toEqual([
-    "the agent is ready, but Envoy does not answer for it",
+    "the agent is ready, but its readiness port on Envoy does not respond",
   ]);
 });
 
-describe("resource files are refused", () => {
+describe("resource files are rejected", () => {
   const install = async (files: Readonly<Record<string, string>>): Promise<void> => {
     await using directory = await temporaryDirectory();
     const [from, to] = [join(directory.path, "from"), join(directory.path, "to")];
@@ -130,7 +129,7 @@ describe("resource files are refused", () => {
   };
 
   test("when one that Envoy starts from is not there", async () => {
-    await expect(install({ "lds.yaml": "resources: []" })).rejects.toThrow(/web: cds\.yaml is not there/);
+    await expect(install({ "lds.yaml": "resources: []" })).rejects.toThrow(/web: cds\.yaml is missing/);
   });
 
   test("when one is not YAML, or not readable", async () => {
@@ -140,6 +139,6 @@ describe("resource files are refused", () => {
     await mkdir(join(directory.path, "web/lds.yaml"), { recursive: true });
     await mkdir(join(directory.path, "web/cds.yaml"), { recursive: true });
     const unreadable = installResources(directory.path, directory.path, "web", {});
-    await expect(unreadable).rejects.toThrow(/it is not readable/);
+    await expect(unreadable).rejects.toThrow(/it cannot be read/);
   });
 });

@@ -2,8 +2,7 @@
 import { mkdir } from "node:fs/promises";
 import { join } from "node:path";
 import { expect, test } from "vitest";
-import { proveMtls } from "../../../src/dev/prove-mtls.ts";
-import { provePlainTextRefused } from "../../../src/dev/prove-plain-text.ts";
+import { proveMtls, provePlainTextRejected } from "../../../src/dev/prove-mtls.ts";
 import { proveRotation } from "../../../src/dev/prove-rotation.ts";
 import { systemClock } from "../../../src/lib/async/clock.ts";
 import { loopback, requestHttp } from "../../../src/lib/net/http-client.ts";
@@ -36,7 +35,7 @@ test("the example's resources carry HTTP between two Envoys under mutual TLS, an
     facts: { mtlsStatus: 200, peerSeenByApi: "spiffe://cluster.local/ns/demo/sa/web" },
     failure: undefined,
   });
-  const plain = await provePlainTextRefused(mesh.ports.api.envoy, mesh.apps.api, systemClock, signal);
+  const plain = await provePlainTextRejected(mesh.ports.api.envoy, mesh.apps.api, systemClock, signal);
   expect(plain).toEqual({ facts: { plainTextRefused: true }, failure: undefined });
 
   const rotation = proveRotation(
@@ -102,10 +101,10 @@ test("a workload with a certificate of a foreign root is not talked to, and the 
 test("a port that answers plain HTTP, or nobody's port, does not pass for a refusal", async () => {
   await using directory = await temporaryDirectory();
   await using mesh = await startBareMesh(directory.path);
-  const open = await provePlainTextRefused(mesh.ports.web.envoy, mesh.apps.api, systemClock, signal);
+  const open = await provePlainTextRejected(mesh.ports.web.envoy, mesh.apps.api, systemClock, signal);
   expect(open.facts.plainTextRefused).toBe(false);
   expect(open.failure?.why).toContain("reached api's application");
-  const closed = await provePlainTextRefused(mesh.ports.web.readiness, mesh.apps.web, systemClock, signal);
+  const closed = await provePlainTextRejected(mesh.ports.web.readiness, mesh.apps.web, systemClock, signal);
   expect(closed.facts.plainTextRefused).toBe(false);
   expect(closed.failure?.why).toMatch(/accepts no connection: .*ECONNREFUSED/);
 });

@@ -76,7 +76,7 @@ async function startEdited(directory: string, delivery: DevConfig["delivery"]) {
   await cp(resources, copy, { recursive: true });
   const work = join(directory, "work");
   const run = startRun({ resourcesDirectory: copy, keepDirectory: work, delivery });
-  const [, port] = await run.untilShown(/curl http:\/\/127\.0\.0\.1:(\d+)\/ +web asks api/);
+  const [, port] = await run.untilShown(/curl http:\/\/127\.0\.0\.1:(\d+)\/ +web calls api/);
   const routes = join(copy, "web/rds.yaml");
   return {
     ...run,
@@ -87,7 +87,7 @@ async function startEdited(directory: string, delivery: DevConfig["delivery"]) {
   };
 }
 
-test("over ADS the mesh takes edits, refuses wrong ones with file and line, tells what Envoy refuses, and leaves logs", async () => {
+test("over ADS the mesh applies edits, rejects invalid ones with file and line, reports what Envoy rejects, and keeps logs", async () => {
   await using folder = await temporaryDirectory();
   const run = await startEdited(folder.path, "ads");
   const { work, text, write, ask } = run;
@@ -98,14 +98,14 @@ test("over ADS the mesh takes edits, refuses wrong ones with file and line, tell
   await run.untilShown(/web\/rds\.yaml: in use by Envoy after \d+ ms/);
   expect(await ask()).toBe(503);
   await write(text.replace("weight: 100", "weight: heavy"));
-  const [, line] = await run.untilShown(/web\/rds\.yaml:(\d+): not used: .*heavy.*; Envoy goes on with what it had/);
+  const [, line] = await run.untilShown(/web\/rds\.yaml:(\d+): invalid: .*heavy.*; Envoy keeps the previous version/);
   expect(Number(line)).toBe(lineOf("weight: 100"));
   await write(text.replace("weight: 100", "${WEIGHT}"));
-  const [, place] = await run.untilShown(/web\/rds\.yaml:(\d+): not used: there is no placeholder \$\{WEIGHT\}/);
+  const [, place] = await run.untilShown(/web\/rds\.yaml:(\d+): invalid: unknown placeholder \$\{WEIGHT\}/);
   expect(Number(place)).toBe(lineOf("weight: 100"));
   expect(await ask()).toBe(503);
   await write(text.replace("weight: 100", "weight: 0"));
-  await run.untilShown(/web\/rds\.yaml: refused by Envoy, which goes on with what it had: .*weight/i);
+  await run.untilShown(/web\/rds\.yaml: rejected by Envoy, which keeps the previous version: .*weight/i);
   expect(await ask()).toBe(503);
   await write(text);
   await run.untilShown(/(in use by Envoy[^]*){2}/);
@@ -118,7 +118,7 @@ test("over ADS the mesh takes edits, refuses wrong ones with file and line, tell
   expect(left.filter((entry) => entry.name === "agent.log")).toHaveLength(2);
 });
 
-test("with files the mesh takes edits too, and Envoy itself refuses wrong ones", async () => {
+test("with files the mesh applies edits too, and Envoy itself rejects invalid ones", async () => {
   await using folder = await temporaryDirectory();
   const run = await startEdited(folder.path, "files");
   const { text, write, ask } = run;
@@ -128,9 +128,9 @@ test("with files the mesh takes edits too, and Envoy itself refuses wrong ones",
   await run.untilShown(/web\/rds\.yaml: in use by Envoy after \d+ ms/);
   expect(await ask()).toBe(503);
   await write(text.replace("weight: 100", "weight: heavy"));
-  await run.untilShown(/web\/rds\.yaml: not taken by Envoy/);
+  await run.untilShown(/web\/rds\.yaml: not accepted by Envoy/);
   await write(text.replace("weight: 100", "${WEIGHT}"));
-  await run.untilShown(/web\/rds\.yaml: not used: .*rds\.yaml:\d+: there is no placeholder \$\{WEIGHT\}/);
+  await run.untilShown(/web\/rds\.yaml: invalid: .*rds\.yaml:\d+: unknown placeholder \$\{WEIGHT\}/);
   await write(text);
   await run.untilShown(/(in use by Envoy[^]*){2}/);
   expect(await ask()).toBe(200);
@@ -139,7 +139,7 @@ test("with files the mesh takes edits too, and Envoy itself refuses wrong ones",
   expect(await run.code).toBe(0);
 });
 
-test("a resource that is wrong at the start is refused with file and line, before anything is started", async () => {
+test("an invalid resource is rejected at the start with file and line, before anything is started", async () => {
   await using folder = await temporaryDirectory();
   const copy = join(folder.path, "resources");
   await cp(resources, copy, { recursive: true });
@@ -151,16 +151,16 @@ test("a resource that is wrong at the start is refused with file and line, befor
   });
 });
 
-test("a failed proof is told with its reason and the end of the logs", async () => {
+test("a failed proof is reported with its reason and the end of the logs", async () => {
   const run = startRun({ once: true, json: true, fault: "foreign-ca" });
   expect(await run.code).toBe(1);
   const report = JSON.parse(run.printed()) as DevReport;
   expect(report.failures.map(({ proof }) => proof)).toEqual(["mtls"]);
-  expect(run.shown()).toContain("✗ web reaches api over mTLS\n      request web -> api answered 503 instead of 200");
-  expect(run.shown()).toMatch(/The last lines of .*web\/agent\.log:/);
+  expect(run.shown()).toContain("✗ web reaches api over mTLS\n      request web -> api returned 503 instead of 200");
+  expect(run.shown()).toMatch(/Last lines of .*web\/agent\.log:/);
 });
 
-test("what an agent waits for is told when it does not become ready in time", async () => {
+test("what an agent waits for is reported when it does not become ready in time", async () => {
   const run = startRun({ once: true, json: true, fault: "ca-down", readyWithinMs: 3_000 });
   expect(await run.code).toBe(1);
   const report = JSON.parse(run.printed()) as DevReport;
@@ -171,6 +171,6 @@ test("an agent that cannot start fails the proof, with its exit code", async () 
   const run = startRun({ once: true, json: true, envoyPath: "/nowhere/envoy" });
   expect(await run.code).toBe(1);
   const report = JSON.parse(run.printed()) as DevReport;
-  expect(report.failures[0]?.why).toMatch(/run the agent of (web|api): it ended by itself with exit code 69/);
+  expect(report.failures[0]?.why).toMatch(/run the agent of (web|api): it exited with exit code 69/);
   expect(run.shown()).toContain("/nowhere/envoy");
 });

@@ -11,7 +11,7 @@ const options = {
   resources: { kind: "ads", port: 8 },
 } as const;
 
-test("an agent is told of its identity, its CA and its own ports", () => {
+test("an agent gets its identity, its CA and its own ports", () => {
   const env = renderAgentEnv({ ...options, env: {} });
   expect(env).toMatchObject({
     CA_ADDR: "localhost:7",
@@ -32,7 +32,7 @@ test("an agent is told of its identity, its CA and its own ports", () => {
   });
 });
 
-test("with files, Envoy is pointed at them and no control plane is asked", () => {
+test("with files, Envoy reads them and there is no control plane", () => {
   const env = renderAgentEnv({ ...options, resources: { kind: "files", directory: "/w/envoy" }, env: {} });
   expect(env).toMatchObject({ ATTACHE_XDS_FILES: "/w/envoy" });
   expect(env).not.toHaveProperty("ATTACHE_XDS_CACHE");

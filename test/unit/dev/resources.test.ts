@@ -2,13 +2,13 @@
 import { expect, test } from "vitest";
 import { renderResource } from "../../../src/dev/resources.ts";
 
-test("placeholders are filled in, comments may show them, and lines keep their numbers", () => {
+test("placeholders are replaced, comments may contain them, and lines keep their numbers", () => {
   const template = "# ${PORT} and ${ANYTHING}\nport: ${PORT}\n  # ${MORE}\nagain: ${PORT}\n";
   expect(renderResource("lds.yaml", template, { PORT: "7" })).toBe("\nport: 7\n\nagain: 7\n");
 });
 
-test("a placeholder that does not exist is named, with those that do", () => {
+test("an unknown placeholder is reported, with the known ones", () => {
   expect(() => renderResource("web/lds.yaml", "port: ${PROT}", { PORT: "7", DIRECTORY: "/x" })).toThrow(
-    "read Envoy resources from web/lds.yaml:1: there is no placeholder ${PROT}; those there are: DIRECTORY, PORT",
+    "read Envoy resources from web/lds.yaml:1: unknown placeholder ${PROT}; known are DIRECTORY, PORT",
   );
 });

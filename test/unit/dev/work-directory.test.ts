@@ -5,7 +5,7 @@ import { expect, test } from "vitest";
 import { createWorkDirectory } from "../../../src/dev/work-directory.ts";
 import { temporaryDirectory } from "../../support/temporary-directory.ts";
 
-test("a temporary directory is its user's alone, and goes", async () => {
+test("a temporary directory is private to its user, and is removed", async () => {
   let path: string;
   {
     await using directory = await createWorkDirectory(undefined);
@@ -16,7 +16,7 @@ test("a temporary directory is its user's alone, and goes", async () => {
   await expect(stat(path)).rejects.toThrow("ENOENT");
 });
 
-test("a directory to keep is made, stays, and serves a second run", async () => {
+test("a directory to keep is created, stays, and serves a second run", async () => {
   await using parent = await temporaryDirectory();
   const path = join(parent.path, "a/b");
   for (let run = 0; run < 2; run++) {
@@ -26,10 +26,10 @@ test("a directory to keep is made, stays, and serves a second run", async () => 
   }
 });
 
-test("a directory of somebody else is refused before anything is written", async () => {
+test("a directory with other files is rejected before anything is written", async () => {
   await using parent = await temporaryDirectory();
   await writeFile(join(parent.path, "letter"), "");
-  await expect(createWorkDirectory(parent.path)).rejects.toThrow("it holds other files");
+  await expect(createWorkDirectory(parent.path)).rejects.toThrow("it has other files");
   expect(await readdir(parent.path)).toEqual(["letter"]);
-  await expect(createWorkDirectory(join(parent.path, "letter/below"))).rejects.toThrow("it cannot be made");
+  await expect(createWorkDirectory(join(parent.path, "letter/below"))).rejects.toThrow("it cannot be created");
 });

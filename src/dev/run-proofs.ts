@@ -2,13 +2,11 @@
 import { type Clock, deadline } from "../lib/async/clock.ts";
 import type { DevConfig } from "./dev-config.ts";
 import { spiffeIdOf, type WorkloadName, workloadNames } from "./mesh.ts";
-import { observeWorkload } from "./observe.ts";
-import { type PhaseName, readPending, untilWorkloadReady } from "./phases.ts";
-import { proveMtls } from "./prove-mtls.ts";
-import { provePlainTextRefused } from "./prove-plain-text.ts";
+import { proveMtls, provePlainTextRejected } from "./prove-mtls.ts";
 import { proveRotation } from "./prove-rotation.ts";
 import type { ProofFailure, ProofName, ProofReport } from "./report.ts";
 import type { RunningMesh } from "./running-mesh.ts";
+import { observeWorkload, type PhaseName, readPending, untilWorkloadReady } from "./workload-state.ts";
 
 export interface ProofObserver {
   readonly onPhase: (workload: WorkloadName, phase: PhaseName) => void;
@@ -16,13 +14,13 @@ export interface ProofObserver {
   readonly onProof: (proof: ProofName, failure: ProofFailure | undefined) => void;
 }
 
-/** What was observed, and what of it is no proof. */
+/** What was observed, and which proofs failed. */
 export interface ProofResult {
   readonly proof: ProofReport;
   readonly failures: readonly ProofFailure[];
 }
 
-/** What a run knows that did not come so far. */
+/** The proof of a run that ended before the first request. */
 export const nothingProved: ProofReport = {
   mtlsStatus: null,
   peerSeenByApi: null,
@@ -30,7 +28,7 @@ export const nothingProved: ProofReport = {
   rotation: null,
 };
 
-/** Waits until both workloads are ready, then proves one thing after the other. A failed proof is a result, no error. */
+/** Waits until both workloads are ready, then runs the proofs in order. A failed proof is a result, not an error. */
 export async function runProofs(
   mesh: RunningMesh,
   config: Pick<DevConfig, "readyWithinMs" | "rotationWithinMs">,
@@ -43,7 +41,7 @@ export async function runProofs(
   observer.onReady();
   const mtls = await proveMtls(mesh.ports.web.app, signal);
   observer.onProof("mtls", mtls.failure);
-  const plainText = await provePlainTextRefused(mesh.ports.api.envoy, mesh.apps.api, clock, signal);
+  const plainText = await provePlainTextRejected(mesh.ports.api.envoy, mesh.apps.api, clock, signal);
   observer.onProof("plain-text", plainText.failure);
   // Without mTLS there is no traffic under which to rotate.
   const rotation =
@@ -55,7 +53,7 @@ export async function runProofs(
   };
 }
 
-/** @returns what is not ready and why, when the time is over */
+/** @returns what is not ready and why, when the time has passed */
 async function untilReady(
   mesh: RunningMesh,
   withinMs: number,

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 import { expect, test } from "vitest";
-import { parseCertificatesPage } from "../../../src/dev/certificates-page.ts";
+import { parseCertificatesPage } from "../../../src/dev/envoy-admin.ts";
 
 const leaf = {
   path: "<inline>",
@@ -18,7 +18,7 @@ test("the leaf of each chain is read once, however many TLS contexts use it", ()
   ]);
 });
 
-test("a page without certificates, or of another shape, has none", () => {
+test("a response without certificates, or of another shape, has none", () => {
   for (const text of [
     '{"certificates":[]}',
     '{"certificates":[{}]}',

@@ -1,8 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 import { expect, test } from "vitest";
 import { assignPorts, portCount } from "../../../src/dev/mesh.ts";
-import { type DevReport, renderJsonReport } from "../../../src/dev/report.ts";
-import { renderHints, renderProof, renderWorkloads } from "../../../src/dev/view.ts";
+import {
+  type DevReport,
+  renderHints,
+  renderJsonReport,
+  renderProof,
+  renderWorkloads,
+} from "../../../src/dev/report.ts";
 
 const free = Array.from({ length: portCount }, (_, index) => 2_000 + index);
 const ports = assignPorts(free, { web: 1_001, api: 1_002 });
@@ -32,12 +37,12 @@ test("every proof is shown with the facts behind it", () => {
   expect(renderProof(proved)).toEqual([
     "Proof",
     "  ✓ web reaches api over mTLS          status 200, api saw spiffe://cluster.local/ns/demo/sa/web",
-    "  ✓ api refuses plain text             Envoy closed the connection without an answer",
+    "  ✓ api rejects plain text             Envoy closed the connection without a response",
     "  ✓ certificates rotate under traffic  2 rotations, 40 requests, 0 failed",
   ]);
 });
 
-test("a proof that failed is shown with its reason, and what was not tried is not shown", () => {
+test("a failed proof is shown with its reason, and a proof that did not run is not shown", () => {
   const proof = { mtlsStatus: null, peerSeenByApi: null, plainTextRefused: null, rotation: null };
   const failures = [{ proof: "ready", why: "web waits for its certificate" } as const];
   expect(renderProof({ ...proved, proof, failures })).toEqual([

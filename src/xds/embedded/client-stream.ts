@@ -1,83 +1,84 @@
 // SPDX-License-Identifier: Apache-2.0
-import { readWhole } from "../../lib/grpc/message.ts";
-import type { ServerStreamCall } from "../../lib/grpc/server.ts";
+import type { MessageStream } from "../../lib/grpc/grpc-js-server.ts";
 import { parseRequest, type XdsProtocol, type XdsRequest } from "../protocol/request.ts";
 import { renderResponse, type XdsResource } from "../protocol/response.ts";
 import { DeltaSubscription, StateOfTheWorldSubscription, type TypeSubscription } from "../type-subscription.ts";
 import { type ResourceSet, versionOf } from "./resource-folder.ts";
 
-/** A client did not take what it was sent. */
+/** A client's NACK. */
 export interface XdsRejection {
   readonly typeUrl: string;
-  /** In the client's words. */
+  /** The client's error message. */
   readonly reason: string;
 }
 
-interface SentType {
+/** One resource type on a stream: what the client subscribes to, and what it was sent. */
+interface SubscribedType {
   readonly subscription: TypeSubscription;
-  /** What the client was sent of the type, by name. */
+  /** Versions by name. */
   sent: ReadonlyMap<string, string>;
-  /** Of the type as a whole; empty before the first answer. */
+  /** Of the type as a whole; empty before the first response. */
   version: string;
 }
 
-/** One client of the embedded source: answers what it asks for, and pushes what changes of it. */
-export class SourceStream {
-  readonly #call: ServerStreamCall;
+/** One client of the control plane: responds to its subscriptions, and pushes what changes of them. */
+export class ClientStream {
+  readonly #stream: MessageStream;
   readonly #protocol: XdsProtocol;
   readonly #resources: () => ResourceSet;
   readonly #onRejected: (rejection: XdsRejection) => void;
-  readonly #types = new Map<string, SentType>();
+  readonly #types = new Map<string, SubscribedType>();
   #nonce = 0;
 
   constructor(
-    call: ServerStreamCall,
+    stream: MessageStream,
     protocol: XdsProtocol,
     resources: () => ResourceSet,
     onRejected: (rejection: XdsRejection) => void,
   ) {
-    this.#call = call;
+    this.#stream = stream;
     this.#protocol = protocol;
     this.#resources = resources;
     this.#onRejected = onRejected;
   }
 
+  /** Returns when the client ends the stream. */
   async run(): Promise<void> {
-    for await (const message of this.#call.requests) {
-      const request = parseRequest(await readWhole(message), this.#protocol);
+    for await (const message of this.#stream.requests) {
+      const request = parseRequest(message, this.#protocol);
       const { typeUrl, error } = request;
       if (error !== undefined) this.#onRejected({ typeUrl, reason: error.message });
       const type = this.#typeOf(request);
-      if (type.subscription.apply(request)) await this.#answer(typeUrl, type, true);
+      if (type.subscription.apply(request)) await this.#respond(typeUrl, type);
     }
   }
 
-  /** The folder has changed. */
+  /** Sends what has changed since the last response of each type. */
   async push(): Promise<void> {
-    for (const [typeUrl, type] of this.#types) await this.#answer(typeUrl, type, false);
+    for (const [typeUrl, type] of this.#types) await this.#respond(typeUrl, type, { onlyChanges: true });
   }
 
-  async #answer(typeUrl: string, type: SentType, always: boolean): Promise<void> {
+  async #respond(typeUrl: string, type: SubscribedType, { onlyChanges } = { onlyChanges: false }): Promise<void> {
     const set = this.#resources();
     const { names, wildcard } = type.subscription.subscribed();
-    const held = set.get(typeUrl) ?? new Map<string, XdsResource>();
-    const wanted = [...held.values()].filter(({ name }) => wildcard || names.includes(name));
+    const available = set.get(typeUrl) ?? new Map<string, XdsResource>();
+    const wanted = [...available.values()].filter(({ name }) => wildcard || names.includes(name));
     const sent = new Map(wanted.map(({ name, version }) => [name, version]));
     const isDelta = this.#protocol === "delta";
     const resources = isDelta ? wanted.filter(({ name, version }) => type.sent.get(name) !== version) : wanted;
-    const known = always ? [...type.sent.keys(), ...names.filter((name) => name !== "*")] : [...type.sent.keys()];
+    // A delta client also has to learn that a resource it subscribes to does not exist.
+    const known = onlyChanges ? [...type.sent.keys()] : [...type.sent.keys(), ...names.filter((name) => name !== "*")];
     const removed = isDelta ? [...new Set(known)].filter((name) => !sent.has(name)) : [];
     const version = versionOf(set, typeUrl);
-    const isChanged = isDelta ? resources.length + removed.length > 0 : version !== type.version;
-    if (!isChanged && !always) return;
+    const hasChanged = isDelta ? resources.length + removed.length > 0 : version !== type.version;
+    if (onlyChanges && !hasChanged) return;
     type.sent = sent;
     type.version = version;
     const nonce = String(++this.#nonce);
-    const bytes = renderResponse({ typeUrl, version, nonce, resources, removed }, this.#protocol);
-    await this.#call.write(bytes).catch(() => undefined);
+    await this.#stream.write(renderResponse({ typeUrl, version, nonce, resources, removed }, this.#protocol));
   }
 
-  #typeOf(request: XdsRequest): SentType {
+  #typeOf(request: XdsRequest): SubscribedType {
     let type = this.#types.get(request.typeUrl);
     if (type === undefined) {
       const subscription = this.#protocol === "sotw" ? new StateOfTheWorldSubscription() : new DeltaSubscription();

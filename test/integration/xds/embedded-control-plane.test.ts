@@ -1,14 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
+import fs from "node:fs";
 import { mkdir, rm, writeFile } from "node:fs/promises";
+import { syncBuiltinESMExports } from "node:module";
 import { join } from "node:path";
 import { describe, expect, test } from "vitest";
 import { systemClock } from "../../../src/lib/async/clock.ts";
-import {
-  type ResourceChange,
-  type ResourceProblem,
-  startXdsSource,
-  type XdsRejection,
-} from "../../../src/xds/embedded/index.ts";
+import { type ControlPlaneEvent, startControlPlane } from "../../../src/xds/index.ts";
 import { typeUrls } from "../../../src/xds/protocol/type-url.ts";
 import { startAdsEnvoy } from "../../support/ads-envoy.ts";
 import { eventually } from "../../support/eventually.ts";
@@ -47,14 +44,22 @@ resources:
 `;
 }
 
+/** A control plane for a folder, and the events that it has reported. */
+async function startFor(directory: string) {
+  const events: ControlPlaneEvent[] = [];
+  const onEvent = (event: ControlPlaneEvent): void => {
+    events.push(event);
+  };
+  const { host, port, ...rest } = await startControlPlane({ directory, host: "127.0.0.1", port: 0, onEvent }, deps);
+  return { host, port, events, [Symbol.asyncDispose]: rest[Symbol.asyncDispose] };
+}
+
 describe.each(["sotw", "delta"] as const)("%s", (protocol) => {
-  test("what is asked for is answered, what changes is pushed, what is wrong is refused and changes nothing", async () => {
+  test("subscribed resources are sent, changes are pushed, an invalid file is reported and changes nothing", async () => {
     await using directory = await temporaryDirectory();
     const file = join(directory.path, "cds.yaml");
     await writeFile(file, clusters("a", "b"));
-    const refused: ResourceProblem[] = [];
-    const options = { directory: directory.path, host: "127.0.0.1", port: 0 };
-    await using source = await startXdsSource({ ...options, onRefused: (problem) => refused.push(problem) }, deps);
+    await using source = await startFor(directory.path);
     await using under = await startProxy([source.port]);
     const client = await under.open(protocol);
     await client.send({ typeUrl: typeUrls.cluster, node: envoyNode });
@@ -67,7 +72,8 @@ describe.each(["sotw", "delta"] as const)("%s", (protocol) => {
     );
     await eventually(
       () => {
-        expect(refused).toMatchObject([{ file, line: 3 }]);
+        const problems = source.events.filter((event) => event.kind === "invalid").map(({ problem }) => problem);
+        expect(problems).toMatchObject([{ file, line: 3 }]);
       },
       { withinMs: 2_000 },
     );
@@ -77,20 +83,11 @@ describe.each(["sotw", "delta"] as const)("%s", (protocol) => {
     expect(second.removed).toEqual(protocol === "sotw" ? [] : ["b"]);
   });
 
-  test("what an edit changed is told with its file, and what a client refuses with its words", async () => {
+  test("an edit is reported with its file, and a NACK with the client's words", async () => {
     await using directory = await temporaryDirectory();
     const file = join(directory.path, "cds.yaml");
     await writeFile(file, clusters("a", "b"));
-    const applied: (readonly ResourceChange[])[] = [];
-    const rejected: XdsRejection[] = [];
-    const onApplied = (changes: readonly ResourceChange[]): void => {
-      applied.push(changes);
-    };
-    const onRejected = (rejection: XdsRejection): void => {
-      rejected.push(rejection);
-    };
-    const options = { directory: directory.path, host: "127.0.0.1", port: 0, onApplied, onRejected };
-    await using source = await startXdsSource(options, deps);
+    await using source = await startFor(directory.path);
     await using under = await startProxy([source.port]);
     const client = await under.open(protocol);
     await client.send({ typeUrl: typeUrls.cluster, node: envoyNode });
@@ -100,11 +97,13 @@ describe.each(["sotw", "delta"] as const)("%s", (protocol) => {
     await client.nack(second, "", "no such c");
     await eventually(
       () => {
-        expect(rejected).toEqual([{ typeUrl: typeUrls.cluster, reason: "no such c" }]);
+        const rejections = source.events.filter((event) => event.kind === "rejected").map(({ rejection }) => rejection);
+        expect(rejections).toEqual([{ typeUrl: typeUrls.cluster, reason: "no such c" }]);
       },
       { withinMs: 2_000 },
     );
-    expect(applied.flat()).toMatchObject([
+    const changes = source.events.filter((event) => event.kind === "applied").flatMap((event) => event.changes);
+    expect(changes).toMatchObject([
       { file, typeUrl: typeUrls.cluster, name: "c", version: expect.stringMatching(/^[0-9a-f]{12}$/) as string },
       { file, name: "a", version: undefined },
     ]);
@@ -115,7 +114,7 @@ describe.each(["sotw", "delta"] as const)("%s", (protocol) => {
     await using directory = await temporaryDirectory();
     await writeFile(join(directory.path, "cds.yaml"), clusters("a"));
     await writeFile(join(directory.path, "lds.yaml"), listener(port, "one"));
-    await using source = await startXdsSource({ directory: directory.path, host: "127.0.0.1", port: 0 }, deps);
+    await using source = await startFor(directory.path);
     await using under = await startProxy([source.port]);
     const envoySource = { socketPath: under.socketPath };
     await using _envoy = await startAdsEnvoy({
@@ -137,37 +136,89 @@ describe.each(["sotw", "delta"] as const)("%s", (protocol) => {
   });
 });
 
-test("a watched resource folder that is removed and made again is served again", async () => {
+test("a folder that is removed and created again is served again", async () => {
   await using directory = await temporaryDirectory();
   const folder = join(directory.path, "resources");
   await mkdir(folder);
   await writeFile(join(folder, "cds.yaml"), clusters("a"));
-  const applied: string[] = [];
-  const onApplied = (changes: readonly ResourceChange[]): void => {
-    applied.push(...changes.map(({ name, version }) => `${name} ${version === undefined ? "removed" : "set"}`));
-  };
-  await using _source = await startXdsSource({ directory: folder, host: "127.0.0.1", port: 0, onApplied }, deps);
+  await using source = await startFor(folder);
+  const set = (): readonly string[] =>
+    source.events
+      .filter((event) => event.kind === "applied")
+      .flatMap(({ changes }) => changes.filter(({ version }) => version !== undefined).map(({ name }) => name));
   await rm(folder, { recursive: true });
   await mkdir(folder);
   await writeFile(join(folder, "cds.yaml"), clusters("a", "b"));
   await eventually(
     () => {
-      expect(applied).toContain("b set");
+      expect(set()).toContain("b");
     },
     { withinMs: 3_000 },
   );
   await writeFile(join(folder, "cds.yaml"), clusters("a", "c"));
   await eventually(
     () => {
-      expect(applied).toContain("c set");
+      expect(set()).toContain("c");
     },
     { withinMs: 3_000 },
   );
 });
 
-test("a folder that is wrong at the start is told at once", async () => {
+test("a folder with an invalid file is rejected at the start", async () => {
   await using directory = await temporaryDirectory();
   await writeFile(join(directory.path, "cds.yaml"), "resources:\n- {}\n");
-  const starting = startXdsSource({ directory: directory.path, host: "127.0.0.1", port: 0 }, deps);
-  await expect(starting).rejects.toMatchObject({ code: "AGENT_XDS_RESOURCE", line: 2 });
+  await expect(startFor(directory.path)).rejects.toMatchObject({ code: "AGENT_XDS_RESOURCE", line: 2 });
 });
+
+describe("bug 12: an error of the file watcher", () => {
+  test("does not end the process, is reported, and later edits are still seen", async () => {
+    await using directory = await temporaryDirectory();
+    const file = join(directory.path, "cds.yaml");
+    await writeFile(file, clusters("a"));
+    using watchers = recordWatchers();
+    await using source = await startFor(directory.path);
+    await eventually(
+      () => {
+        expect(watchers.opened.length).toBeGreaterThan(0);
+      },
+      { withinMs: 2_000 },
+    );
+    const error = new Error("no more watches");
+    // without a listener, Node throws the error of an "error" event
+    for (const watcher of [...watchers.opened]) watcher.emit("error", error);
+    await eventually(
+      () => {
+        expect(source.events).toContainEqual({ kind: "watch-failed", error });
+      },
+      { withinMs: 2_000 },
+    );
+    await writeFile(file, clusters("a", "b"));
+    await eventually(
+      () => {
+        const changes = source.events.filter((event) => event.kind === "applied").flatMap((event) => event.changes);
+        expect(changes.map(({ name }) => name)).toEqual(["b"]);
+      },
+      { withinMs: 5_000 },
+    );
+  });
+});
+
+/** Records every watcher that Node opens, until it is disposed. */
+function recordWatchers(): { readonly opened: readonly fs.FSWatcher[] } & Disposable {
+  const opened: fs.FSWatcher[] = [];
+  const original = fs.watch;
+  const record = (...args: Parameters<typeof fs.watch>): fs.FSWatcher => {
+    const watcher = original(...args);
+    opened.push(watcher);
+    return watcher;
+  };
+  Object.assign(fs, { watch: record });
+  syncBuiltinESMExports();
+  return {
+    opened,
+    [Symbol.dispose]() {
+      Object.assign(fs, { watch: original });
+      syncBuiltinESMExports();
+    },
+  };
+}
