@@ -4,14 +4,14 @@ import type { AgentConfig } from "../config/agent-config.ts";
 import type { Clock } from "../lib/async/clock.ts";
 import { AgentError, describeError, exitCodeOf } from "../lib/errors.ts";
 import { Readiness } from "../model/readiness.ts";
-import { createRecorder } from "../recorder/index.ts";
+import { createFlightRecorder } from "../recorder/index.ts";
 import { type StartState, startAndServe } from "./compose.ts";
 import { StartPhases } from "./lifecycle.ts";
 import type { AgentDeps, AgentExit, AgentSignals } from "./types.ts";
 
 /** Runs the agent until Envoy has exited. What ended it is logged once, and in the crash report of a failure. */
 export async function runAgent(config: AgentConfig, deps: AgentDeps, signals: AgentSignals): Promise<AgentExit> {
-  const recorder = createRecorder(config.recorder, () => deps.clock.now());
+  const recorder = createFlightRecorder(config.recorder, () => deps.clock.now());
   const log = recorder.logger(deps.log);
   const start: StartState = {
     phases: new StartPhases(log, deps.clock),
@@ -31,7 +31,7 @@ export async function runAgent(config: AgentConfig, deps: AgentDeps, signals: Ag
     return exit;
   }
   log.error(exit.reason, { exitCode: exit.code, errorCode: exit.errorCode });
-  for (const failure of recorder.leaveAccount({ ...exit, details: await whyNeverReady(exit, start) }))
+  for (const failure of recorder.writeCrashReport({ ...exit, details: await whyNeverReady(exit, start) }))
     log.warn("cannot write crash report", { failure });
   return exit;
 }
@@ -44,7 +44,7 @@ export async function reportInvalidConfig(
 ): Promise<void> {
   const { renderTermination } = await import("../status/index.ts");
   const details = renderTermination({ cause: error, pending: [], phases: [] });
-  createRecorder(recorder, () => clock.now()).leaveAccount({ ...failedExit(error), details });
+  createFlightRecorder(recorder, () => clock.now()).writeCrashReport({ ...failedExit(error), details });
 }
 
 type FailedExit = AgentExit & { readonly errorCode?: string; readonly error?: unknown };

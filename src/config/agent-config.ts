@@ -9,7 +9,7 @@ import type { LogLevels } from "../lib/log/log.ts";
 import type { JsonObject } from "../lib/json.ts";
 import type { NodeIdentity, ProxyRole } from "../model/node.ts";
 import type { PlatformConfig } from "../platform/platform-config.ts";
-import type { RecorderConfig } from "../recorder/recorder-config.ts";
+import type { CrashReportConfig } from "../recorder/crash-report.ts";
 import type { SdsConfig } from "../sds/types.ts";
 import type { StatusConfig } from "../status/status-config.ts";
 import type { HealthCheckConfig, WasmConfig, XdsConfig } from "../xds/xds-config.ts";
@@ -36,7 +36,7 @@ export interface AgentConfig {
   readonly dns: DnsConfig | undefined;
   readonly platform: PlatformConfig;
   readonly host: HostConfig;
-  readonly recorder: RecorderConfig;
+  readonly recorder: CrashReportConfig;
   /** The end of Envoy is awaited until no connection is open, instead of for a period. */
   readonly exitOnZeroActiveConnections: boolean;
   /** Of Node's heap, in MiB; undefined when nothing limits it. */

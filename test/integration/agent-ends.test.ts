@@ -137,17 +137,17 @@ test.each(ways)("$name ends the agent with $code", async ({ code, message, optio
   }
   expect(await pod.exited).toEqual({ code, signal: null });
   expect(pod.envoyPids()).toEqual([]);
-  await expectAccount(pod.directory, code, message);
+  await expectCrashReport(pod.directory, code, message);
 });
 
-async function expectAccount(directory: string, code: number, message: RegExp | undefined): Promise<void> {
+async function expectCrashReport(directory: string, code: number, message: RegExp | undefined): Promise<void> {
   const path = join(directory, "message");
   if (message === undefined) {
     expect([existsSync(path), existsSync(join(directory, "flights"))]).toEqual([false, false]);
     return;
   }
   const text = await readFile(path, "utf8");
-  expect(text.split("\n")[0]).toMatch(new RegExp(`^attache ended with code ${String(code)}: `));
+  expect(text.split("\n")[0]).toMatch(new RegExp(`^attache exited with code ${String(code)}: `));
   expect(text.split("\n")[0]).toMatch(message);
   expect(Buffer.byteLength(text)).toBeLessThanOrEqual(4_096);
   expect(await readdir(join(directory, "flights"))).toHaveLength(1);
@@ -160,7 +160,7 @@ test("a configuration that cannot be read ends the agent with 64, before anythin
   expect(await pod.exited).toEqual({ code: 64, signal: null });
   expect(pod.envoyPids()).toEqual([]);
   expect(pod.log()).toMatch(/PROXY_CONFIG/);
-  await expectAccount(pod.directory, 64, /PROXY_CONFIG/);
+  await expectCrashReport(pod.directory, 64, /PROXY_CONFIG/);
 });
 
 test.each([
@@ -185,7 +185,7 @@ test.each([
     expect(await pod.exited).toEqual({ code, signal: null });
     expect(performance.now() - startMs).toBeLessThan(2_500);
     expect(pod.envoyPids()).toEqual([]);
-    await expectAccount(pod.directory, code, new RegExp(`\\b${String(pod.ports[which])}\\b`));
+    await expectCrashReport(pod.directory, code, new RegExp(`\\b${String(pod.ports[which])}\\b`));
   } finally {
     for (const socket of held) socket.destroy();
     holder?.close();
@@ -199,14 +199,14 @@ test("a base id for hot restart that another agent of the machine has is named a
   const log = first.log();
   const baseId = /"--base-id","(\d+)"/.exec(log)?.[1] ?? "";
   const env = { ATTACHE_HOT_RESTART: "true", ATTACHE_HOT_RESTART_BASE_ID: baseId };
-  const account = { ATTACHE_TERMINATION_MESSAGE_PATH: "./message", ATTACHE_FLIGHT_RECORDER_DIR: "./flights" };
-  await using second = await startPod({ ca, env: { ...env, ...account } });
+  const reports = { ATTACHE_TERMINATION_MESSAGE_PATH: "./message", ATTACHE_FLIGHT_RECORDER_DIR: "./flights" };
+  await using second = await startPod({ ca, env: { ...env, ...reports } });
   expect(await second.exited).toEqual({ code: 1, signal: null });
-  await expectAccount(second.directory, 1, /another Envoy of this machine has its base id/);
+  await expectCrashReport(second.directory, 1, /another Envoy of this machine has its base id/);
   expect((await first.readiness()).status).toBe(200);
 });
 
-test("places where no account can be left are told, and do not hold up the end", async () => {
+test("a crash report that cannot be written is logged, and does not delay the exit", async () => {
   await using ca = await startFakeCa();
   const env = { ATTACHE_TERMINATION_MESSAGE_PATH: "./resources", ATTACHE_FLIGHT_RECORDER_DIR: "/proc/nowhere" };
   await using pod = await startPod({ ca, env });
@@ -216,7 +216,7 @@ test("places where no account can be left are told, and do not hold up the end",
   expect(pod.log().match(/cannot write crash report\tfailure=.*(EISDIR|ENOENT)/g)).toHaveLength(2);
 });
 
-test("the account of a killed Envoy tells the last events before it", async () => {
+test("the crash report of a killed Envoy has the last events before it", async () => {
   await using ca = await startFakeCa();
   const drain = { EXIT_ON_ZERO_ACTIVE_CONNECTIONS: "false", MINIMUM_DRAIN_DURATION: "5s" };
   await using pod = await startPod({
@@ -232,13 +232,13 @@ test("the account of a killed Envoy tells the last events before it", async () =
   const [, ...events] = (await readFile(join(pod.directory, "message"), "utf8")).trimEnd().split("\n");
   expect(events.length).toBeGreaterThan(5);
   for (const event of events) expect(event).toMatch(/^-\d+\.\d{3}s (debug|info|warn|error) \S/);
-  for (const told of [
+  for (const expected of [
     "ready in ",
     "shutting down cause=received SIGTERM",
     "cert: certificate issued",
     "sds: secret sent resource=default version=",
   ]) {
-    expect(events.join("\n")).toContain(told);
+    expect(events.join("\n")).toContain(expected);
   }
   expect(events.join("\n")).not.toMatch(/BEGIN|PRIVATE/);
 });
@@ -249,7 +249,7 @@ afterAll(() => {
 });
 
 test.runIf(limit !== undefined)(
-  "an Envoy killed for lack of memory ends the agent with 137, and the cause is told",
+  "an Envoy killed for lack of memory ends the agent with 137, and the report has the cause",
   async () => {
     await using ca = await startFakeCa();
     const script = "#!/bin/sh\nmkfifo go\nread -r _ < go\nexec tail /dev/zero\n";
@@ -270,6 +270,10 @@ test.runIf(limit !== undefined)(
     for (const pid of [pod.pid, ...pod.envoyPids()]) limit?.add(pid);
     await writeFile(join(pod.directory, "go"), "now\n");
     expect(await pod.exited).toEqual({ code: 137, signal: null });
-    await expectAccount(pod.directory, 137, /Envoy was killed for lack of memory .*raise the container's memory limit/);
+    await expectCrashReport(
+      pod.directory,
+      137,
+      /Envoy was killed for lack of memory .*raise the container's memory limit/,
+    );
   },
 );

@@ -4,7 +4,7 @@ import type { LogLevels, LogThreshold } from "../../lib/log/log.ts";
 import type { LogConfig } from "../agent-config.ts";
 import { Findings } from "../config-error.ts";
 import type { globalFlags } from "../sources/flags.ts";
-import type { RecorderConfig } from "../../recorder/recorder-config.ts";
+import type { CrashReportConfig } from "../../recorder/crash-report.ts";
 import { Environment } from "../sources/environment.ts";
 
 const levels: ReadonlyMap<string, LogThreshold> = new Map([
@@ -54,8 +54,8 @@ function parseLevels(base: string, text: string, flag: string, findings: Finding
   return result;
 }
 
-/** Where the account of an abnormal end goes. Stands alone, because a wrong configuration is such an end too. */
-export function recorderConfig(variables: Readonly<Record<string, string>>): RecorderConfig {
+/** Where the crash report goes. Parsed alone, because an invalid configuration is reported too. */
+export function recorderConfig(variables: Readonly<Record<string, string>>): CrashReportConfig {
   const env = new Environment(variables, new Findings());
   return {
     terminationMessagePath: env.string("ATTACHE_TERMINATION_MESSAGE_PATH"),

@@ -3,9 +3,8 @@ import { execFileSync } from "node:child_process";
 import { mkdir, readFile, readdir, stat, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { describe, expect, test } from "vitest";
-import { renderTerminationMessage } from "../../../src/recorder/account.ts";
-import { EventRing, renderEvent } from "../../../src/recorder/event-ring.ts";
-import { createRecorder } from "../../../src/recorder/index.ts";
+import { renderTerminationMessage } from "../../../src/recorder/crash-report.ts";
+import { createFlightRecorder, EventRing, renderEvent } from "../../../src/recorder/flight-recorder.ts";
 import { temporaryDirectory } from "../../support/temporary-directory.ts";
 import { testLog } from "../../support/test-log.ts";
 
@@ -13,7 +12,7 @@ const startMs = Date.parse("2026-01-01T00:00:00Z");
 const killed = { code: 137, reason: "Envoy was killed by signal SIGKILL (9)" };
 
 describe("event ring", () => {
-  test("keeps the last events in their order, and counts what it forgot", () => {
+  test("keeps the last events in order and counts the replaced ones", () => {
     const ring = new EventRing(3);
     for (const text of ["a", "b", "c", "d", "e"]) ring.add({ timeMs: 0, level: "info", text });
     expect(ring.events().map(({ text }) => text)).toEqual(["c", "d", "e"]);
@@ -41,36 +40,46 @@ describe("termination message", () => {
   }));
 
   test("begins with the cause and holds the newest events that fit into 4,096 bytes", () => {
-    const message = renderTerminationMessage(killed, events, startMs + 3_000);
+    const message = renderTerminationMessage({ exit: killed, events, nowMs: startMs + 3_000 });
     const lines = message.trimEnd().split("\n");
     expect(Buffer.byteLength(message)).toBeLessThanOrEqual(4_096);
-    expect(lines[0]).toBe("attache ended with code 137: Envoy was killed by signal SIGKILL (9)");
+    expect(lines[0]).toBe("attache exited with code 137: Envoy was killed by signal SIGKILL (9)");
     expect(lines.at(-1)).toMatch(/^-0\.010s info event 299 /);
     expect(lines.length).toBeGreaterThan(20);
   });
 
   test("details stand between the reason and the events, and do not crowd them out", () => {
     const details = "identity: waiting for the CA\nenvoy: INITIALIZING";
-    const lines = renderTerminationMessage({ ...killed, details }, events, startMs + 3_000).split("\n");
+    const lines = renderTerminationMessage({ exit: { ...killed, details }, events, nowMs: startMs + 3_000 }).split(
+      "\n",
+    );
     expect(lines.slice(1, 3)).toEqual(details.split("\n"));
     expect(lines[3]).toMatch(/^-\d+\.\d{3}s info event/);
-    const long = renderTerminationMessage({ ...killed, details: "x\n".repeat(5_000) }, events, startMs + 3_000);
+    const long = renderTerminationMessage({
+      exit: { ...killed, details: "x\n".repeat(5_000) },
+      events,
+      nowMs: startMs + 3_000,
+    });
     expect(Buffer.byteLength(long)).toBeLessThanOrEqual(4_096);
     expect(long).toContain("event 299");
   });
 
-  test("a reason that is too long alone is cut at a character's border", () => {
-    const message = renderTerminationMessage({ code: 70, reason: "ü".repeat(5_000) }, events, startMs);
+  test("a reason that is too long by itself is cut between characters", () => {
+    const message = renderTerminationMessage({
+      exit: { code: 70, reason: "ü".repeat(5_000) },
+      events,
+      nowMs: startMs,
+    });
     expect(Buffer.byteLength(message)).toBeLessThanOrEqual(4_096);
     expect(message).not.toContain("\uFFFD");
   });
 });
 
-describe("recorder", () => {
-  test("passes the log on and keeps what is of level info or above and what secrets do, with its scope", async () => {
+describe("flight recorder", () => {
+  test("passes the log on and records level info and above, and debug of SDS, with the scope", async () => {
     await using directory = await temporaryDirectory();
     const path = join(directory.path, "termination-log");
-    const recorder = createRecorder({ terminationMessagePath: path, directory: undefined }, () => startMs);
+    const recorder = createFlightRecorder({ terminationMessagePath: path, directory: undefined }, () => startMs);
     const { log, records } = testLog();
     const recording = recorder.logger(log);
     recording.scope("xds").warn("configuration refused", { type: "cluster" });
@@ -82,63 +91,63 @@ describe("recorder", () => {
       ["", "noise"],
       ["sds", "secret sent"],
     ]);
-    expect(recorder.leaveAccount(killed)).toEqual([]);
+    expect(recorder.writeCrashReport(killed)).toEqual([]);
     expect(await readFile(path, "utf8")).toBe(
-      "attache ended with code 137: Envoy was killed by signal SIGKILL (9)\n" +
+      "attache exited with code 137: Envoy was killed by signal SIGKILL (9)\n" +
         "-0.000s warn xds: configuration refused type=cluster\n" +
         "-0.000s debug sds: secret sent resource=default\n" +
         "-0.000s info signal name=SIGTERM\n",
     );
   });
 
-  test("a good end leaves no account, and what was in the file stays", async () => {
+  test("exit code 0 writes no report and leaves the file as it was", async () => {
     await using directory = await temporaryDirectory();
     const path = join(directory.path, "termination-log");
     await writeFile(path, "before");
-    const recorder = createRecorder({ terminationMessagePath: path, directory: directory.path }, () => startMs);
-    expect(recorder.leaveAccount({ code: 0, reason: "asked" })).toEqual([]);
+    const recorder = createFlightRecorder({ terminationMessagePath: path, directory: directory.path }, () => startMs);
+    expect(recorder.writeCrashReport({ code: 0, reason: "asked" })).toEqual([]);
     expect(await readFile(path, "utf8")).toBe("before");
     expect(await readdir(directory.path)).toEqual(["termination-log"]);
   });
 
-  test("a folder keeps whole accounts, of the last ten ends", async () => {
+  test("a directory has the complete reports of the last ten failures", async () => {
     await using directory = await temporaryDirectory();
     const folder = join(directory.path, "flights");
     let nowMs = startMs;
-    const recorder = createRecorder({ terminationMessagePath: undefined, directory: folder }, () => nowMs);
+    const recorder = createFlightRecorder({ terminationMessagePath: undefined, directory: folder }, () => nowMs);
     recorder.record("first");
-    for (let end = 0; end < 12; end++) {
+    for (let exit = 0; exit < 12; exit++) {
       nowMs += 1_000;
-      expect(recorder.leaveAccount(killed)).toEqual([]);
+      expect(recorder.writeCrashReport(killed)).toEqual([]);
     }
     const files = (await readdir(folder)).sort();
     expect(files).toHaveLength(10);
     expect((await stat(join(folder, files[9] ?? ""))).mode & 0o777).toBe(0o600);
     expect((await stat(folder)).mode & 0o777).toBe(0o700);
-    const account: unknown = JSON.parse(await readFile(join(folder, files[9] ?? ""), "utf8"));
-    expect(account).toMatchObject({ code: 137, forgottenEvents: 0, events: [{ level: "info", text: "first" }] });
+    const report: unknown = JSON.parse(await readFile(join(folder, files[9] ?? ""), "utf8"));
+    expect(report).toMatchObject({ code: 137, forgottenEvents: 0, events: [{ level: "info", text: "first" }] });
   });
 
-  test("what cannot be written is told, and does not keep the rest from being written", async () => {
+  test("a failed write is returned and does not prevent the other one", async () => {
     await using directory = await temporaryDirectory();
     const path = join(directory.path, "a-directory");
     await mkdir(path);
     const folder = join(directory.path, "flights");
-    const recorder = createRecorder({ terminationMessagePath: path, directory: folder }, () => startMs);
-    expect(recorder.leaveAccount(killed)).toEqual([expect.stringContaining(path)]);
+    const recorder = createFlightRecorder({ terminationMessagePath: path, directory: folder }, () => startMs);
+    expect(recorder.writeCrashReport(killed)).toEqual([expect.stringContaining(path)]);
     expect(await readdir(folder)).toHaveLength(1);
   });
 
-  test("a pipe that nobody reads does not hold the end up", async () => {
+  test("a pipe without a reader does not block the exit", async () => {
     await using directory = await temporaryDirectory();
     const path = join(directory.path, "pipe");
     execFileSync("mkfifo", [path]);
-    const recorder = createRecorder({ terminationMessagePath: path, directory: undefined }, () => startMs);
-    expect(recorder.leaveAccount(killed)).toEqual([expect.stringContaining("ENXIO")]);
+    const recorder = createFlightRecorder({ terminationMessagePath: path, directory: undefined }, () => startMs);
+    expect(recorder.writeCrashReport(killed)).toEqual([expect.stringContaining("ENXIO")]);
   });
 
-  test("below /dev no file is made where Kubernetes has mounted none", () => {
+  test("below /dev no file is created where Kubernetes has mounted none", () => {
     const config = { terminationMessagePath: "/dev/no-termination-log-here", directory: undefined };
-    expect(createRecorder(config, () => startMs).leaveAccount(killed)).toEqual([]);
+    expect(createFlightRecorder(config, () => startMs).writeCrashReport(killed)).toEqual([]);
   });
 });

@@ -1,0 +1,152 @@
+// SPDX-License-Identifier: Apache-2.0
+import { closeSync, constants, openSync, readdirSync, rmSync, writeSync } from "node:fs";
+import { join } from "node:path";
+import { writeFileAtomicSync } from "../lib/fs/atomic-file.ts";
+import { makeDirectorySync } from "../lib/fs/make-directory.ts";
+import type { LogLevel } from "../lib/log/log.ts";
+
+/** Where the crash report goes. */
+export interface CrashReportConfig {
+  /**
+   * Kubernetes shows the first 4,096 bytes of this file as the container's termination message. Undefined or empty
+   * writes none.
+   */
+  readonly terminationMessagePath: string | undefined;
+  /** Directory for complete reports, one file for each; undefined writes none. */
+  readonly directory: string | undefined;
+}
+
+/** A failed exit of the agent. */
+export interface FailedExit {
+  readonly code: number;
+  /** One line: the cause, and what to do about it. */
+  readonly reason: string;
+  /** More lines: what the pod was waiting for. They stand between the reason and the events. */
+  readonly details?: string | undefined;
+}
+
+/** An event as one line of text, without a line break. */
+export interface RecordedEvent {
+  readonly timeMs: number;
+  readonly level: LogLevel;
+  readonly text: string;
+}
+
+export interface CrashReport {
+  readonly exit: FailedExit;
+  /** The last events before the exit, oldest first. */
+  readonly events: readonly RecordedEvent[];
+  /** How many older events are not in the report. */
+  readonly forgotten: number;
+  /** Wall clock at the exit. */
+  readonly nowMs: number;
+}
+
+/** Source: Kubernetes, "Customizing the termination message" */
+const terminationMessageBytes = 4_096;
+
+/** So that events have space beside the details. */
+const maxDetailBytes = 1_500;
+
+const keptReports = 10;
+
+/**
+ * Writes the report to all places of the configuration. Synchronous, because the process is about to exit.
+ * @returns a description of each failed write; never throws
+ */
+export function writeCrashReport(config: CrashReportConfig, report: CrashReport): readonly string[] {
+  const failures: string[] = [];
+  const attempt = (path: string, write: () => void): void => {
+    try {
+      write();
+    } catch (error) {
+      failures.push(`${path}: ${error instanceof Error ? error.message : String(error)}`);
+    }
+  };
+  const { terminationMessagePath: path, directory } = config;
+  if (path !== undefined && path !== "") {
+    attempt(path, () => {
+      writeTerminationMessage(path, renderTerminationMessage(report));
+    });
+  }
+  if (directory !== undefined) {
+    attempt(directory, () => {
+      writeReportFile(directory, report);
+    });
+  }
+  return failures;
+}
+
+/** Reason, details and as many of the newest events as fit, each with its age in seconds; the newest is last. */
+export function renderTerminationMessage({ exit, events, nowMs }: Omit<CrashReport, "forgotten">): string {
+  const maxBytes = terminationMessageBytes;
+  const title = cutToBytes(`attache exited with code ${String(exit.code)}: ${oneLine(exit.reason)}\n`, maxBytes);
+  const detailBytes = Math.min(maxDetailBytes, maxBytes - Buffer.byteLength(title));
+  const head = title + cutToBytes(detailLines(exit), detailBytes);
+  const lines: string[] = [];
+  let bytes = Buffer.byteLength(head);
+  for (const event of events.toReversed()) {
+    const line = `${renderAge(nowMs - event.timeMs)} ${event.level} ${event.text}\n`;
+    bytes += Buffer.byteLength(line);
+    if (bytes > maxBytes) break;
+    lines.push(line);
+  }
+  return head + lines.toReversed().join("");
+}
+
+/** Kubernetes mounts the file below /dev, where no file may be created. The file is written in place. */
+function writeTerminationMessage(path: string, message: string): void {
+  const create = path.startsWith("/dev/") ? 0 : constants.O_CREAT;
+  let descriptor: number;
+  try {
+    descriptor = openSync(path, constants.O_WRONLY | constants.O_TRUNC | constants.O_NONBLOCK | create, 0o644);
+  } catch (error) {
+    if (create === 0 && error instanceof Error && "code" in error && error.code === "ENOENT") return;
+    throw error;
+  }
+  try {
+    writeSync(descriptor, message);
+  } finally {
+    closeSync(descriptor);
+  }
+}
+
+function writeReportFile(directory: string, report: CrashReport): void {
+  makeDirectorySync(directory, 0o700);
+  const time = new Date(report.nowMs).toISOString();
+  const name = `attache-${time.replaceAll(":", "")}-${String(process.pid)}.json`;
+  writeFileAtomicSync(join(directory, name), renderJson(report), 0o600);
+  const reports = readdirSync(directory).filter((file) => /^attache-.*\.json$/.test(file));
+  for (const old of reports.sort().slice(0, -keptReports)) rmSync(join(directory, old), { force: true });
+}
+
+function renderJson({ exit, events, forgotten, nowMs }: CrashReport): string {
+  const document = {
+    endedAt: new Date(nowMs).toISOString(),
+    code: exit.code,
+    reason: oneLine(exit.reason),
+    details: exit.details?.split("\n"),
+    forgottenEvents: forgotten,
+    events: events.map(({ timeMs, level, text }) => ({ time: new Date(timeMs).toISOString(), level, text })),
+  };
+  return `${JSON.stringify(document, undefined, 1)}\n`;
+}
+
+function detailLines({ details = "" }: FailedExit): string {
+  return details === "" || details.endsWith("\n") ? details : `${details}\n`;
+}
+
+function renderAge(ageMs: number): string {
+  return `-${(Math.max(0, ageMs) / 1_000).toFixed(3)}s`;
+}
+
+function oneLine(text: string): string {
+  return text.replaceAll(/\s*[\r\n]+\s*/g, " ");
+}
+
+/** Cuts between characters, never within one. */
+function cutToBytes(text: string, maxBytes: number): string {
+  if (Buffer.byteLength(text) <= maxBytes) return text;
+  const cut = Buffer.from(text).subarray(0, Math.max(0, maxBytes - 4));
+  return `${new TextDecoder("utf-8", { fatal: false }).decode(cut, { stream: true })}…\n`;
+}
