@@ -1,36 +1,39 @@
 // SPDX-License-Identifier: Apache-2.0
 import { readFile } from "node:fs/promises";
 import type { Clock } from "../lib/async/clock.ts";
-import type { Logger } from "../lib/log/log.ts";
 import { startTask } from "../lib/async/tasks.ts";
-import type { HostConfig } from "./host-config.ts";
+import type { Logger } from "../lib/log/log.ts";
 import { parseLimits, type ProcessLimits } from "../lib/process-limits.ts";
 import { type MemoryEvents, readMemoryEvents } from "./memory-events.ts";
-import { startReaping } from "./orphans.ts";
-import { watchOwnChildren } from "./own-children.ts";
+import { startReaping, watchOwnChildren } from "./orphans.ts";
 import { loadSystemCalls, type SystemCalls } from "./system-calls.ts";
+
+export interface HostConfig {
+  /** Lets the system write core files of agent and Envoy, which contain private keys. */
+  readonly coreDumps: boolean;
+}
 
 export interface HostDeps {
   readonly log: Logger;
   readonly clock: Clock;
-  /** Children from before that the runtime waits for; later ones are known. */
+  /** Whether a child from before the start is one that Node.js waits for; later children are known. */
   readonly isOwnChild: (pid: number) => boolean;
-  /** Whether orphans come to this process: it is process 1, or a subreaper. */
+  /** Whether this process adopts orphans: it is process 1, or a subreaper. */
   readonly adoptsOrphans: boolean;
 }
 
-/** The machine's side of the agent's life. Disposing it ends the reaping of orphans. */
+/** What the agent observes and does on its machine. */
 export interface Host extends AsyncDisposable {
-  /** Processes that the memory controller has killed since the start; 0 where it does not tell. */
+  /** Processes that the memory controller has killed since the start; 0 if the system does not report it. */
   oomKillsSinceStart(): Promise<number>;
-  /** Undefined where the system does not tell. */
+  /** Undefined if the system does not report them. */
   readMemoryEvents(): Promise<MemoryEvents | undefined>;
 }
 
 /**
- * Looks after what the machine allows and brings: file limits told, core files forbidden, orphans reaped, kills for
- * lack of memory counted. To be started after Envoy's exec; nothing here is needed for it.
- * @param envoyPid whose limits to look after besides the agent's own
+ * Logs the file limits, forbids core files, reaps orphans, and counts out-of-memory kills. Start it after Envoy's exec,
+ * which needs nothing of it.
+ * @param envoyPid core files of this process are forbidden too
  */
 export async function startHost(config: HostConfig, envoyPid: number, deps: HostDeps): Promise<Host> {
   const log = deps.log.scope("host");
@@ -56,18 +59,18 @@ export async function startHost(config: HostConfig, envoyPid: number, deps: Host
   };
 }
 
-const memoryLookEveryMs = 10_000;
+const memoryPollMs = 10_000;
 
-/** Says when the memory limit is hit, which comes before a kill. */
+/** Warns when the memory limit is reached, which happens before a kill. */
 function watchMemory(before: MemoryEvents | undefined, clock: Clock, log: Logger): AsyncDisposable {
   return startTask(
     async (stop) => {
       for (let last = before; last !== undefined && !stop.aborted; ) {
-        await clock.delay(memoryLookEveryMs, stop);
+        await clock.delay(memoryPollMs, stop);
         const events = await readMemoryEvents();
         const limitHits = (events?.limitHits ?? 0) - last.limitHits;
         const oomKills = (events?.oomKills ?? 0) - last.oomKills;
-        if (limitHits > 0 || oomKills > 0) log.warn("the memory limit was hit; raise it", { limitHits, oomKills });
+        if (limitHits > 0 || oomKills > 0) log.warn("memory limit reached; raise it", { limitHits, oomKills });
         last = events ?? last;
       }
     },
@@ -75,25 +78,26 @@ function watchMemory(before: MemoryEvents | undefined, clock: Clock, log: Logger
   );
 }
 
-/** The runtime raises the soft limit of open files to the hard one by itself when it starts; Envoy inherits that. */
+/** Node.js raises the soft limit of open files to the hard limit when it starts; Envoy inherits that. */
 async function readLimits(pid: number): Promise<ProcessLimits | undefined> {
   const text = await readFile(`/proc/${String(pid)}/limits`, "utf8").catch(() => undefined);
   return text === undefined ? undefined : parseLimits(text);
 }
 
-const none = { soft: 0 };
-
-/** Those of the processes of which the system may write core files. */
+/** The processes whose core files the system may write. */
 async function withCoreFiles(pids: readonly number[]): Promise<readonly number[]> {
   const limits = await Promise.all(pids.map(readLimits));
-  // a process without limits is gone already
-  return pids.filter((_pid, index) => (limits[index]?.coreFileBytes ?? none).soft !== 0);
+  return pids.filter((_pid, index) => {
+    const limit = limits[index];
+    // a process without limits has exited
+    return limit !== undefined && limit.coreFileBytes.soft !== 0;
+  });
 }
 
 function forbidCoreFiles(pids: readonly number[], calls: SystemCalls | undefined, log: Logger): void {
   const allowed = pids.filter((pid) => calls?.forbidCoreFiles(pid) !== true);
   if (allowed.length > 0) {
-    log.warn("core files of these processes may hold private keys; set the limit on core files to 0", {
+    log.warn("core files of these processes may contain private keys; set their core file limit to 0", {
       pids: allowed,
     });
   }
@@ -101,7 +105,7 @@ function forbidCoreFiles(pids: readonly number[], calls: SystemCalls | undefined
 
 function reapWith(calls: SystemCalls | undefined, deps: HostDeps, log: Logger): AsyncDisposable | undefined {
   if (calls === undefined) {
-    log.info("this runtime cannot reap adopted processes; they stay zombies until the container ends");
+    log.info("this runtime cannot reap orphans; they stay zombies until the container exits");
     return undefined;
   }
   const started = new AsyncDisposableStack();

@@ -1,18 +1,18 @@
 // SPDX-License-Identifier: Apache-2.0
 import { readFile } from "node:fs/promises";
 
-/** What the system's memory controller has done to the processes of this container or service. */
+/** Counters of the memory controller for this container or service. */
 export interface MemoryEvents {
   /** Processes killed because the memory limit was reached. */
   readonly oomKills: number;
-  /** Times that the limit was hit, and memory had to be won back. */
+  /** Times that the limit was reached and memory had to be reclaimed. */
   readonly limitHits: number;
 }
 
 export interface MemoryEventsFiles {
-  /** This process's control groups, as `/proc/self/cgroup` lists them. */
+  /** Path of the list of this process's control groups. */
   readonly groups: string;
-  /** Where the control groups are mounted. */
+  /** Mount point of the control groups. */
   readonly mount: string;
 }
 
@@ -20,7 +20,7 @@ const systemFiles: MemoryEventsFiles = { groups: "/proc/self/cgroup", mount: "/s
 
 /**
  * Reads the counters of this process's control group, version 2 or 1.
- * @returns undefined where there are none to read
+ * @returns undefined if there are none
  * Source: Linux's cgroup-v2 document (memory.events) and cgroup-v1 memory document (memory.oom_control)
  */
 export async function readMemoryEvents(files: MemoryEventsFiles = systemFiles): Promise<MemoryEvents | undefined> {
@@ -32,15 +32,15 @@ export async function readMemoryEvents(files: MemoryEventsFiles = systemFiles): 
   return undefined;
 }
 
-/** Reads `name value` lines of either version. */
+/** Parses the `name value` lines of either version. */
 export function parseMemoryEvents(text: string): MemoryEvents {
   const count = (name: string): number => Number(new RegExp(`^${name} (\\d+)$`, "m").exec(text)?.[1] ?? 0);
   return { oomKills: count("oom_kill"), limitHits: count("max") };
 }
 
 /**
- * Where the counters may be, best first. In a container the mount is the group itself, whatever the path says that
- * the group has on the machine.
+ * Possible paths of the counters, best first. In a container the mount point is the group itself, although
+ * `/proc/self/cgroup` may list the group's path on the machine.
  */
 export function eventFiles(groups: string, mount: string): readonly string[] {
   const files: string[] = [];

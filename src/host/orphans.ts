@@ -1,4 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
+import { ChildProcess } from "node:child_process";
+import { subscribe, unsubscribe } from "node:diagnostics_channel";
 import type { Clock } from "../lib/async/clock.ts";
 import type { Logger } from "../lib/log/log.ts";
 import { startTask } from "../lib/async/tasks.ts";
@@ -7,37 +9,37 @@ import type { SystemCalls } from "./system-calls.ts";
 export interface OrphanDeps {
   readonly log: Logger;
   readonly clock: Clock;
-  readonly calls: Pick<SystemCalls, "nextEndedChild" | "reap">;
-  /** Whether the runtime itself waits for this process; taking its end away would lose its exit code. */
+  readonly calls: Pick<SystemCalls, "nextExitedChild" | "reap">;
+  /** Whether Node.js waits for this process itself: if it were reaped here, its exit code would be lost. */
   readonly isOwnChild: (pid: number) => boolean;
-  /** Tells of ended children: the process, or a stand-in. */
+  /** Emits SIGCHLD: the process, or a fake. */
   readonly signals: Pick<NodeJS.EventEmitter, "on" | "off">;
 }
 
-/** After a child's end the runtime takes note of its own children first; what is left then was adopted. */
+/** Node.js reaps its own children first; what is left after this time was adopted. */
 const settleMs = 50;
-/** A look without a cause, for an end whose signal was merged with another's. */
-const lookEveryMs = 30_000;
-/** Some microseconds each; more would hold up the event loop. */
-const mostInOneTurn = 200;
+/** Looks without a signal too: two exits may cause one SIGCHLD only. */
+const pollIntervalMs = 30_000;
+/** In one turn of the event loop; each takes some microseconds. */
+const maxPerTurn = 200;
 
 /**
- * Reaps processes that were adopted because their parents have ended, as process 1 must: nobody else takes note of
- * their end, and each would keep its entry in the process table for ever.
+ * Reaps orphans, as process 1 must: no other process waits for them, and each would stay in the process table as a
+ * zombie.
  */
 export function startReaping(deps: OrphanDeps): AsyncDisposable {
-  const ended = new EventTarget();
-  const onEnded = (): void => {
-    ended.dispatchEvent(new Event("child"));
+  const exits = new EventTarget();
+  const onExit = (): void => {
+    exits.dispatchEvent(new Event("child"));
   };
-  deps.signals.on("SIGCHLD", onEnded);
+  deps.signals.on("SIGCHLD", onExit);
   const task = startTask(
-    (stop) => reapUntil(stop, ended, deps),
+    (stop) => reapUntil(stop, exits, deps),
     () => undefined,
   );
   return {
     async [Symbol.asyncDispose]() {
-      deps.signals.off("SIGCHLD", onEnded);
+      deps.signals.off("SIGCHLD", onExit);
       await task[Symbol.asyncDispose]();
     },
   };
@@ -45,16 +47,16 @@ export function startReaping(deps: OrphanDeps): AsyncDisposable {
 
 async function reapUntil(
   stop: AbortSignal,
-  ended: EventTarget,
+  exits: EventTarget,
   { log, clock, calls, isOwnChild }: OrphanDeps,
 ): Promise<void> {
   while (!stop.aborted) {
     const { reaped, more } = reapSome(calls, isOwnChild);
-    if (reaped > 0) log.debug("adopted processes reaped", { reaped });
+    if (reaped > 0) log.debug("orphans reaped", { reaped });
     if (more) {
       await clock.delay(0, stop);
     } else {
-      await untilChildEnds(ended, clock, stop);
+      await untilChildExits(exits, clock, stop);
       await clock.delay(settleMs, stop);
     }
   }
@@ -65,20 +67,59 @@ function reapSome(
   calls: OrphanDeps["calls"],
   isOwnChild: OrphanDeps["isOwnChild"],
 ): { readonly reaped: number; readonly more: boolean } {
-  for (let reaped = 0; reaped < mostInOneTurn; reaped++) {
-    const pid = calls.nextEndedChild();
+  for (let reaped = 0; reaped < maxPerTurn; reaped++) {
+    const pid = calls.nextExitedChild();
     if (pid === undefined || isOwnChild(pid)) return { reaped, more: false };
     calls.reap(pid);
   }
-  return { reaped: mostInOneTurn, more: true };
+  return { reaped: maxPerTurn, more: true };
 }
 
-async function untilChildEnds(ended: EventTarget, clock: Clock, stop: AbortSignal): Promise<void> {
+async function untilChildExits(exits: EventTarget, clock: Clock, stop: AbortSignal): Promise<void> {
   const done = new AbortController();
   const onChild = (): void => {
     done.abort();
   };
-  ended.addEventListener("child", onChild, { once: true });
-  await clock.delay(lookEveryMs, AbortSignal.any([stop, done.signal])).catch(() => undefined);
-  ended.removeEventListener("child", onChild);
+  exits.addEventListener("child", onChild, { once: true });
+  await clock.delay(pollIntervalMs, AbortSignal.any([stop, done.signal])).catch(() => undefined);
+  exits.removeEventListener("child", onChild);
+}
+
+/** Node.js publishes every child process here. Source: Node.js documentation of diagnostics_channel */
+const channel = "child_process";
+
+/** The running children that Node.js waits for. */
+export interface OwnChildren extends Disposable {
+  has(pid: number): boolean;
+}
+
+/**
+ * Follows every child that this process starts from now on: probes, validations, Envoy itself. To reap one of them here
+ * would leave its `exit` event waiting forever.
+ */
+export function watchOwnChildren(): OwnChildren {
+  const children = new Set<ChildProcess>();
+  const onCreated = (message: unknown): void => {
+    const child = childOf(message);
+    if (child === undefined) return;
+    children.add(child);
+    const remove = (): void => {
+      children.delete(child);
+    };
+    // the process id is set later, and never if the program cannot be executed
+    child.once("exit", remove);
+    child.once("error", remove);
+  };
+  subscribe(channel, onCreated);
+  return {
+    has: (pid) => [...children].some((child) => child.pid === pid),
+    [Symbol.dispose]() {
+      unsubscribe(channel, onCreated);
+    },
+  };
+}
+
+function childOf(message: unknown): ChildProcess | undefined {
+  if (typeof message !== "object" || message === null || !("process" in message)) return undefined;
+  return message.process instanceof ChildProcess ? message.process : undefined;
 }

@@ -1,18 +1,18 @@
 // SPDX-License-Identifier: Apache-2.0
 
-/** System calls that the runtime has no function for. Present where the runtime can call native code. */
+/** System calls that Node.js has no function for. */
 export interface SystemCalls {
-  /** Process id of a child that has ended and that nobody has taken note of yet; it stays so. Undefined: none. */
-  nextEndedChild(): number | undefined;
-  /** Takes note of the end of that child, so that the system forgets it. */
+  /** Process id of an exited child that has not been reaped, without reaping it; undefined if there is none. */
+  nextExitedChild(): number | undefined;
+  /** Removes an exited child from the process table. */
   reap(pid: number): void;
-  /** Sets both limits on the size of core files of a process to 0. @returns whether the system allowed it */
+  /** Sets the soft and hard limit of a process's core files to 0. @returns whether the system allowed it */
   forbidCoreFiles(pid: number): boolean;
-  /** Makes this process adopt the orphans among its descendants, as process 1 does. */
+  /** Makes this process a subreaper: it adopts the orphans among its descendants, as process 1 does. */
   adoptOrphans(): void;
 }
 
-/** Numbers of Linux; the same on all its platforms that Node runs on. Source: sys/wait.h, sys/resource.h, sys/prctl.h */
+/** Constants of Linux; the same on all architectures that Node.js supports. Source: sys/wait.h, sys/resource.h, sys/prctl.h */
 const linux = {
   waitAll: 0,
   noHang: 1,
@@ -26,8 +26,8 @@ const linux = {
 } as const;
 
 /**
- * Loads the system calls, about 2 ms and half a megabyte: only where they are needed.
- * @returns undefined where the runtime cannot (Node before 26.1, Bun) or the system is not Linux
+ * Loads the system calls; costs about 2 ms and half a megabyte.
+ * @returns undefined if the runtime cannot call native code (Node.js before 26.1) or the system is not Linux
  */
 export async function loadSystemCalls(): Promise<SystemCalls | undefined> {
   if (process.platform !== "linux") return undefined;
@@ -42,7 +42,7 @@ export async function loadSystemCalls(): Promise<SystemCalls | undefined> {
   const siginfo = Buffer.alloc(linux.sizeOfSiginfo);
   const status = Buffer.alloc(4);
   return {
-    nextEndedChild() {
+    nextExitedChild() {
       siginfo.fill(0);
       const flags = linux.exited | linux.noHang | linux.noWait;
       if (functions.waitid(linux.waitAll, 0, siginfo, flags) !== 0) return undefined;

@@ -1,7 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
 import type { Clock } from "../lib/async/clock.ts";
 import { requestHttp } from "../lib/net/http-client.ts";
-import type { MetadataGet } from "./platform-facts.ts";
+
+export interface MetadataRequest {
+  readonly method?: "GET" | "PUT";
+  readonly headers?: Readonly<Record<string, string>>;
+}
+
+/** Reads one path of a metadata server; undefined when the request fails or the status is not 200. */
+export type MetadataGet = (path: string, options?: MetadataRequest) => Promise<string | undefined>;
 
 export interface MetadataServer {
   /** `http://169.254.169.254`, without a trailing slash. */
@@ -13,7 +20,7 @@ export interface MetadataServer {
 
 const maxBodyBytes = 1024 * 1024;
 
-/** Queries a metadata server. Every failure is undefined: nothing depends on these facts. */
+/** Failures are not reported: nothing depends on these facts. */
 export function createMetadataGet(server: MetadataServer, clock: Clock, signal: AbortSignal): MetadataGet {
   return async (path, { method = "GET", headers = {} } = {}) => {
     try {

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 import { isIpv6 } from "../../lib/net/ip-address.ts";
-import type { PlatformConfig } from "../../platform/platform-config.ts";
+import type { PlatformConfig } from "../../platform/platform.ts";
 import type { Sources } from "../sources/sources.ts";
 import type { Locality } from "../../model/node.ts";
 import type { Environment } from "../sources/environment.ts";

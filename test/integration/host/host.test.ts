@@ -5,7 +5,7 @@ import { readFile } from "node:fs/promises";
 import { describe, expect, test } from "vitest";
 import { startHost } from "../../../src/host/index.ts";
 import { parseLimits } from "../../../src/lib/process-limits.ts";
-import { watchOwnChildren } from "../../../src/host/own-children.ts";
+import { watchOwnChildren } from "../../../src/host/orphans.ts";
 import { systemClock } from "../../../src/lib/async/clock.ts";
 import { eventually } from "../../support/eventually.ts";
 import { testLog } from "../../support/test-log.ts";
@@ -28,7 +28,7 @@ describe("a process that adopts orphans", () => {
   });
 });
 
-test("children that anybody here has started are known to be the runtime's until they have ended", async () => {
+test("every child that this process starts is known until it has exited", async () => {
   using own = watchOwnChildren();
   const child = spawn("/bin/cat", { stdio: ["pipe", "ignore", "ignore"] });
   const pid = child.pid ?? 0;
@@ -41,7 +41,7 @@ test("children that anybody here has started are known to be the runtime's until
   expect(own.has(0)).toBe(false);
 });
 
-test("core files are forbidden for agent and Envoy unless asked for", async () => {
+test("core files are forbidden for agent and Envoy unless enabled", async () => {
   const launch = ["--core=1000:1000", "--", process.execPath, "-e", "setInterval(() => 0, 1000)"];
   const child = spawn("/usr/bin/prlimit", launch, { stdio: "ignore" });
   try {

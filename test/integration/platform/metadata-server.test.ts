@@ -26,19 +26,19 @@ async function startServer(answer: (path: string) => string | undefined, flavor 
 
 const config = { kind: "gcp", localityNeeded: false, waitMs: 250, ipv6: false } as const;
 
-test("Google's server is asked over HTTP", async () => {
+test("Google's metadata server is read over HTTP", async () => {
   await using server = await startServer((path) => (path.endsWith("project/project-id") ? " p \n" : undefined));
   const facts = await lookUpPlatform({ ...config, gceMetadataHost: server.host }, { clock: systemClock }, never);
   expect(facts?.metadata).toEqual({ gcp_project: "p" });
 });
 
-test("a server that is not Google's is not taken for it", async () => {
+test("another server's response is not used", async () => {
   await using server = await startServer(() => "anything", "other");
   const facts = await lookUpPlatform({ ...config, gceMetadataHost: server.host }, { clock: systemClock }, never);
   expect(facts).toBeUndefined();
 });
 
-test("a server that nobody reaches is unknown, and asking it ends with the signal", async () => {
+test("an unreachable server is unknown, and the lookup ends with the signal", async () => {
   const stop = AbortSignal.timeout(100);
   const started = performance.now();
   const facts = await lookUpPlatform({ ...config, gceMetadataHost: "240.0.0.1" }, { clock: systemClock }, stop);

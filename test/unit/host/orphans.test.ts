@@ -10,7 +10,7 @@ function reaping(ended: number[], own: readonly number[] = []) {
   const signals = new EventEmitter();
   const reaped: number[] = [];
   const calls = {
-    nextEndedChild: () => ended[0],
+    nextExitedChild: () => ended[0],
     reap: (pid: number) => {
       reaped.push(pid);
       ended.splice(ended.indexOf(pid), 1);

@@ -2,11 +2,9 @@
 import { expect, test } from "vitest";
 import { withPlatform } from "../../../src/agent/platform.ts";
 import { parseConfig } from "../../../src/config/index.ts";
-import { readAws } from "../../../src/platform/aws.ts";
-import { readAzure } from "../../../src/platform/azure.ts";
-import { readGcp } from "../../../src/platform/gcp.ts";
+import { readAws, readAzure, readGcp } from "../../../src/platform/clouds.ts";
 import { podEnv, testInput } from "../../support/parity-case.ts";
-import type { MetadataGet } from "../../../src/platform/platform-facts.ts";
+import type { MetadataGet } from "../../../src/platform/metadata-server.ts";
 
 /** A server that knows these paths. */
 const server =
@@ -14,7 +12,7 @@ const server =
   (path) =>
     Promise.resolve(answers[path]);
 
-test("EC2 tells region, zone and instance, and is asked with its token", async () => {
+test("EC2 reports region, zone and instance to requests with its token", async () => {
   const seen: unknown[] = [];
   const get: MetadataGet = (path, options) => {
     seen.push([path, options?.headers]);
@@ -31,7 +29,7 @@ test("EC2 tells region, zone and instance, and is asked with its token", async (
   expect(seen).toContainEqual(["/latest/meta-data/instance-id", { "x-aws-ec2-metadata-token": "t" }]);
 });
 
-test("Azure is asked in the newest version, and its tags are taken in both forms", async () => {
+test("Azure's newest API version is used, and tags are parsed in both forms", async () => {
   const compute = { name: "vm", location: "westeurope", vmId: "42", zone: "2", tags: "team:a;url:http://x" };
   const get = server({
     "/metadata/instance?api-version=2019-08-15": '{"newest-versions":["2020-01-01","2021-12-13"]}',
@@ -52,7 +50,7 @@ test("Azure is asked in the newest version, and its tags are taken in both forms
   expect((await readAzure(listed))?.metadata).toEqual({ azure_team: "b" });
 });
 
-test("Google tells project, place and cluster", async () => {
+test("Google Cloud reports project, location and cluster", async () => {
   const get = server({
     "/computeMetadata/v1/project/project-id": "p",
     "/computeMetadata/v1/instance/zone": "projects/1/zones/us-central1-c",
@@ -69,7 +67,7 @@ test("Google tells project, place and cluster", async () => {
   });
 });
 
-test("a server that knows nothing is no cloud", async () => {
+test("a server that knows nothing is not a cloud", async () => {
   expect(await Promise.all([readAws(server({})), readAzure(server({})), readGcp(server({}))])).toEqual([
     undefined,
     undefined,
@@ -77,7 +75,7 @@ test("a server that knows nothing is no cloud", async () => {
   ]);
 });
 
-test("what a cloud tells goes into node, bootstrap and gRPC bootstrap; a locality that is known stays", () => {
+test("a cloud's facts are set in node, bootstrap and gRPC bootstrap; a locality that is set already stays", () => {
   const facts = { metadata: { aws_region: "r" }, locality: { region: "r", zone: "z", subZone: "" } };
   const plain = withPlatform(parseConfig(testInput({ env: podEnv })), facts);
   expect(plain.node.locality).toEqual(facts.locality);
