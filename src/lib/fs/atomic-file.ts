@@ -1,19 +1,37 @@
 // SPDX-License-Identifier: Apache-2.0
-import { closeSync, fchmodSync, openSync, renameSync, rmSync, writeSync } from "node:fs";
-import { dirname } from "node:path";
+import {
+  closeSync,
+  fchmodSync,
+  fstatSync,
+  openSync,
+  readdirSync,
+  renameSync,
+  rmSync,
+  statSync,
+  writeSync,
+} from "node:fs";
+import { basename, dirname, join } from "node:path";
 import { makeDirectorySync } from "./make-directory.ts";
 
-let serial = 0;
+/** What follows the target's name in a temporary file's name; the second form is that of earlier versions. */
+const temporarySuffix = /^\.(?:[0-9a-z]{12}|\d+\.\d+)\.tmp$/;
+
+/** A write takes milliseconds: a temporary file older than this belongs to a process that was killed. */
+const leftoverAgeMs = 60_000;
+
+/** Targets whose leftovers were looked for in this process. */
+const swept = new Set<string>();
 
 /**
  * Replaces a file in one step: a reader sees the old content or the new, never a part. The mode is set before the
- * first byte is written. Parent directories are made with mode 0700. Synchronous: for small files only. Not flushed to
- * the disk: what is written here is made anew at each start.
- * @throws the system's error, with nothing left behind
+ * first byte is written. Missing parent folders are made with mode 0700. Synchronous, for small files only. Not flushed
+ * to the disk: these files are written again at each start. The first write to a path removes temporary files that
+ * killed processes have left beside it.
+ * @throws the system's error; no temporary file is left then
  */
 export function writeFileAtomicSync(path: string, data: string | Uint8Array, mode: number): void {
   makeDirectorySync(dirname(path), 0o700);
-  const temporary = `${path}.${String(process.pid)}.${String(serial++)}.tmp`;
+  const temporary = `${path}.${randomText()}.tmp`;
   const descriptor = openSync(temporary, "wx", mode);
   try {
     try {
@@ -22,6 +40,7 @@ export function writeFileAtomicSync(path: string, data: string | Uint8Array, mod
       for (let written = 0; written < bytes.length; ) {
         written += writeSync(descriptor, bytes, written);
       }
+      if (!swept.has(path)) removeLeftovers(path, fstatSync(descriptor).mtimeMs);
     } finally {
       closeSync(descriptor);
     }
@@ -29,5 +48,30 @@ export function writeFileAtomicSync(path: string, data: string | Uint8Array, mod
   } catch (error) {
     rmSync(temporary, { force: true });
     throw error;
+  }
+}
+
+/** Twelve letters and digits. `node:crypto` would take milliseconds to load before Envoy's exec. */
+function randomText(): string {
+  return (Math.random() * 36 ** 12).toString(36).slice(0, 12).replace(".", "0").padStart(12, "0");
+}
+
+/**
+ * A young temporary file may be that of a process that is writing now, in another container too: it stays.
+ * @param nowMs by the file system's clock
+ */
+function removeLeftovers(path: string, nowMs: number): void {
+  swept.add(path);
+  const folder = dirname(path);
+  const target = basename(path);
+  try {
+    for (const name of readdirSync(folder)) {
+      if (!name.startsWith(target) || !temporarySuffix.test(name.slice(target.length))) continue;
+      const leftover = join(folder, name);
+      const { mtimeMs } = statSync(leftover);
+      if (nowMs - mtimeMs > leftoverAgeMs) rmSync(leftover, { force: true });
+    }
+  } catch {
+    // Leftovers do no harm; the write counts.
   }
 }

@@ -1,5 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
-import { type ClientHttp2Stream, type IncomingHttpHeaders, constants } from "node:http2";
+import {
+  type ClientHttp2Session,
+  type ClientHttp2Stream,
+  type IncomingHttpHeaders,
+  type OutgoingHttpHeaders,
+  constants,
+} from "node:http2";
+import { describeError } from "../errors.ts";
 import { ChunkSource } from "./chunk-source.ts";
 import { errorOfHttpStatus, errorOfReset, outcomeOf } from "./http2-status.ts";
 import type { IncomingMessage, MessageWriter } from "./message.ts";
@@ -132,8 +139,22 @@ export class ClientCall implements ClientStream {
   }
 }
 
-function errorOfLostConnection(target: string): GrpcError {
-  return new GrpcError(GrpcStatus.unavailable, `the connection to ${target} was lost`);
+/** Starts a stream. @throws GrpcError, also for a session that is closed or destroyed and for metadata that is not valid */
+export function openStream(
+  session: ClientHttp2Session,
+  headers: OutgoingHttpHeaders,
+  target: string,
+): ClientHttp2Stream {
+  try {
+    return session.request(headers);
+  } catch (cause) {
+    if (session.destroyed || session.closed) throw errorOfLostConnection(target, cause);
+    throw new GrpcError(GrpcStatus.internal, `the call to ${target} cannot start: ${describeError(cause)}`, { cause });
+  }
+}
+
+function errorOfLostConnection(target: string, cause?: unknown): GrpcError {
+  return new GrpcError(GrpcStatus.unavailable, `the connection to ${target} was lost`, { cause });
 }
 
 /** A signal's reason as a status: the reason itself when it is one, else CANCELLED. */

@@ -1,11 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 import { type ClientHttp2Session, connect } from "node:http2";
+import type { Duplex } from "node:stream";
 import { type Clock, deadline } from "../async/clock.ts";
 import { describeError } from "../errors.ts";
 import { orAborted } from "../async/tasks.ts";
 import { errorOfAbort } from "./client-call.ts";
 import { type GrpcTarget, connectHint, dialTarget, formatTarget } from "./dial.ts";
-import { type KeepaliveOptions, keepAlive } from "./keepalive.ts";
+import { Keepalive, type KeepaliveOptions } from "./keepalive.ts";
 import { GrpcError, GrpcStatus } from "./status.ts";
 import { windowSettings } from "./windows.ts";
 
@@ -28,15 +29,16 @@ interface ClientConnectionDeps {
 export class ClientConnection implements AsyncDisposable {
   readonly #options: ClientConnectionOptions;
   readonly #deps: ClientConnectionDeps;
+  readonly #keepalive: Keepalive | undefined;
   readonly #disposed = new AbortController();
-  /** With what resolves when the session's connection is gone. */
-  readonly #sessions = new Map<ClientHttp2Session, Promise<void>>();
+  readonly #sessions = new Map<ClientHttp2Session, { readonly socket: Duplex; readonly gone: Promise<void> }>();
   #current: ClientHttp2Session | undefined;
   #connecting: Promise<ClientHttp2Session> | undefined;
 
   constructor(options: ClientConnectionOptions, deps: ClientConnectionDeps) {
     this.#options = options;
     this.#deps = deps;
+    this.#keepalive = options.keepalive && new Keepalive(options.keepalive, deps.clock);
   }
 
   /** The session, once the peer has greeted. @throws GrpcError; status UNAVAILABLE when it cannot be reached */
@@ -58,19 +60,23 @@ export class ClientConnection implements AsyncDisposable {
   async [Symbol.asyncDispose](): Promise<void> {
     this.#disposed.abort(new GrpcError(GrpcStatus.cancelled, "the channel was closed"));
     await this.#connecting?.catch(() => undefined);
-    const closed = [...this.#sessions.values()];
-    for (const session of this.#sessions.keys()) session.destroy();
-    await Promise.all(closed);
+    const open = [...this.#sessions];
+    for (const [session, { socket }] of open) {
+      session.destroy();
+      // A session that was closed before leaves a connection half open for as long as the peer wants.
+      socket.destroy();
+    }
+    await Promise.all(open.map(([, { gone }]) => gone));
   }
 
   async #connect(): Promise<ClientHttp2Session> {
-    const { target, keepalive } = this.#options;
+    const { target } = this.#options;
     const { clock, hasOpenCalls } = this.#deps;
     using limit = deadline(clock, this.#options.connectTimeoutMs ?? 5_000, this.#disposed.signal);
     try {
       const session = await this.#greet(limit.signal);
       this.#current = session;
-      if (keepalive !== undefined) void keepAlive(session, keepalive, clock, hasOpenCalls);
+      void this.#keepalive?.run(session, hasOpenCalls);
       return session;
     } catch (error) {
       if (error instanceof GrpcError) throw error;
@@ -103,7 +109,7 @@ export class ClientConnection implements AsyncDisposable {
       maxSessionMemory: 64,
       settings: { enablePush: false, initialWindowSize: windowSettings.streamBytes },
     });
-    this.#sessions.set(session, gone);
+    this.#sessions.set(session, { socket, gone });
     session.once("remoteSettings", () => {
       greeted.resolve(undefined);
     });

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 import { type Clock, DeadlineError, deadline } from "../async/clock.ts";
-import { ClientCall, type ClientStream, errorOfAbort } from "./client-call.ts";
+import { ClientCall, type ClientStream, errorOfAbort, openStream } from "./client-call.ts";
 import { ClientConnection, type ClientConnectionOptions } from "./client-connection.ts";
 import { formatTarget } from "./dial.ts";
 import { readWhole } from "./message.ts";
@@ -107,7 +107,7 @@ class Http2GrpcChannel implements GrpcChannel {
   async #open(path: string, { metadata, signal }: GrpcCallOptions, endMs: number | undefined): Promise<ClientCall> {
     const session = await this.#connection.session(signal);
     const { target, authority } = this.#options;
-    const stream = session.request({
+    const headers = {
       ":method": "POST",
       ":scheme": target.kind === "tls" ? "https" : "http",
       ":authority": authority,
@@ -117,7 +117,8 @@ class Http2GrpcChannel implements GrpcChannel {
       "user-agent": "attache-grpc",
       ...(endMs === undefined ? {} : { "grpc-timeout": formatGrpcTimeout(endMs - this.#clock.monotonicMs()) }),
       ...metadata,
-    });
+    };
+    const stream = openStream(session, headers, formatTarget(target));
     this.#openCalls++;
     stream.on("close", () => this.#openCalls--);
     return new ClientCall(stream, {

@@ -8,7 +8,7 @@ import {
 } from "node:http2";
 import type { Socket } from "node:net";
 import type { Clock } from "../async/clock.ts";
-import { type KeepaliveOptions, keepAlive } from "./keepalive.ts";
+import { Keepalive, type KeepaliveOptions } from "./keepalive.ts";
 import { readWhole } from "./message.ts";
 import { parseGrpcTimeout } from "./metadata.ts";
 import { type ServerCall, ServerStream, type ServerStreamCall } from "./server-call.ts";
@@ -101,7 +101,7 @@ class Http2GrpcServer implements GrpcServer {
     session.on("error", () => undefined);
     session.setLocalWindowSize(windowSettings.connectionBytes);
     const { keepalive } = this.#options;
-    if (keepalive !== undefined) void keepAlive(session, keepalive, this.#clock, () => true);
+    if (keepalive !== undefined) void new Keepalive(keepalive, this.#clock).run(session, () => true);
   }
 
   #onStream(stream: ServerHttp2Stream, headers: IncomingHttpHeaders): void {

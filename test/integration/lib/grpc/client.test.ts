@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 import { once } from "node:events";
+import { connect } from "node:http2";
 import { createServer } from "node:net";
 import { join } from "node:path";
 import * as grpc from "@grpc/grpc-js";
@@ -7,9 +8,11 @@ import { expect, test } from "vitest";
 import { systemClock } from "../../../../src/lib/async/clock.ts";
 import { createGrpcChannel, type GrpcChannelOptions, type GrpcTarget } from "../../../../src/lib/grpc/client.ts";
 import { type IncomingMessage, readWhole } from "../../../../src/lib/grpc/message.ts";
+import { ClientCall, openStream } from "../../../../src/lib/grpc/client-call.ts";
 import { GrpcStatus } from "../../../../src/lib/grpc/status.ts";
 import { eventually } from "../../../support/eventually.ts";
 import { type GrpcJsMethods, startGrpcJsServer } from "../../../support/grpc-js-peer.ts";
+import { listening } from "../../../support/listening.ts";
 import { createOpensslPki } from "../../../support/openssl-pki.ts";
 import { temporaryDirectory } from "../../../support/temporary-directory.ts";
 
@@ -276,3 +279,44 @@ async function listenMute(): Promise<{ readonly target: GrpcTarget } & AsyncDisp
     },
   };
 }
+
+test.each(["destroyed", "closed"] as const)(
+  "a request on a session that is %s is an UNAVAILABLE GrpcError",
+  async (how) => {
+    await using pair = await startPair(echo);
+    const session = connect(`http://127.0.0.1:${String(pair.peer.port)}`);
+    await once(session, "connect");
+    if (how === "destroyed") session.destroy();
+    else session.close();
+    // Node 24 throws; Node 26 returns a stream that fails.
+    const call = async (): Promise<unknown> => {
+      const stream = openStream(session, { ":path": path }, "peer.example:1");
+      const limits = { maxBytes: 1_000, chunkAboveBytes: 1_000 };
+      const isConnected = (): boolean => !session.destroyed && !session.closed;
+      return await collect(
+        new ClientCall(stream, { limits, target: "peer", signal: undefined, isConnected }).responses,
+      );
+    };
+    await expect(call()).rejects.toMatchObject({ code: "AGENT_GRPC", status: GrpcStatus.unavailable });
+  },
+);
+
+test("metadata that HTTP/2 does not allow is a GrpcError, too", async () => {
+  await using pair = await startPair(answer);
+  const calling = pair.channel.unary(path, Buffer.alloc(0), { metadata: { "bad name": "x" } });
+  await expect(calling).rejects.toMatchObject({ code: "AGENT_GRPC", status: GrpcStatus.internal });
+});
+
+test("a channel is disposed though the peer keeps a connection open that it said goodbye on", async () => {
+  const settings = Buffer.from([0, 0, 0, 4, 0, 0, 0, 0, 0]);
+  const goaway = Buffer.from([0, 0, 8, 7, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0]);
+  await using server = await listening(
+    createServer((socket) => {
+      socket.write(Buffer.concat([settings, goaway]));
+    }),
+  );
+  const target = { kind: "tcp", host: "127.0.0.1", port: server.port } as const;
+  await using channel = createGrpcChannel({ target, authority: "a" }, { clock });
+  const calling = channel.unary(path, Buffer.alloc(0));
+  await expect(calling).rejects.toMatchObject({ status: GrpcStatus.unavailable });
+});

@@ -1,5 +1,15 @@
 // SPDX-License-Identifier: Apache-2.0
-import { mkdirSync, openSync, readdirSync, readFileSync, readSync, closeSync, statSync } from "node:fs";
+import {
+  mkdirSync,
+  openSync,
+  readdirSync,
+  readFileSync,
+  readSync,
+  closeSync,
+  statSync,
+  utimesSync,
+  writeFileSync,
+} from "node:fs";
 import { join } from "node:path";
 import { expect, test } from "vitest";
 import { writeFileAtomicSync } from "../../../../src/lib/fs/atomic-file.ts";
@@ -48,4 +58,32 @@ test("what cannot be written leaves nothing behind", async () => {
     writeFileAtomicSync(join(directory.path, "taken"), "text", 0o600);
   }).toThrow(/EISDIR|ENOTEMPTY|EEXIST/);
   expect(readdirSync(directory.path)).toEqual(["taken"]);
+});
+
+test("a write succeeds beside every temporary file that a killed process of the same id can have left", async () => {
+  await using directory = await temporaryDirectory();
+  const path = join(directory.path, "f");
+  const leftovers = Array.from({ length: 200 }, (_, serial) => `f.${String(process.pid)}.${String(serial)}.tmp`);
+  for (const name of leftovers) writeFileSync(join(directory.path, name), "");
+  writeFileAtomicSync(path, "text", 0o600);
+  expect(readFileSync(path, "utf8")).toBe("text");
+});
+
+test("the first write removes old temporary files of the target, and nothing else", async () => {
+  await using directory = await temporaryDirectory();
+  const old = ["f.1.0.tmp", "f.0123456789ab.tmp"];
+  const kept = [
+    "f.2.0.tmp",
+    "f.zyxwvutsrqpo.tmp",
+    "f.backup.tmp",
+    "f.1.0",
+    "g.1.0.tmp",
+    "ff.1.0.tmp",
+    "f.json.1.0.tmp",
+  ];
+  const minutesAgo = new Date(Date.now() - 2 * 60_000);
+  for (const name of [...old, ...kept]) writeFileSync(join(directory.path, name), "");
+  for (const name of [...old, ...kept.slice(2)]) utimesSync(join(directory.path, name), minutesAgo, minutesAgo);
+  writeFileAtomicSync(join(directory.path, "f"), "text", 0o600);
+  expect(readdirSync(directory.path).sort()).toEqual(["f", ...kept].sort());
 });
