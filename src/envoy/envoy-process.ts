@@ -163,7 +163,7 @@ function checkExecutable(path: string): void {
 
 function logLifeline(log: Logger, lifeline: Lifeline): void {
   if (lifeline.kind === "shell") {
-    log.info("a shell ends Envoy if the agent is killed; with setpriv (util-linux 2.33) the kernel would do it", {
+    log.debug("a shell ends Envoy if the agent is killed; with setpriv (util-linux 2.33) the kernel would do it", {
       shell: lifeline.path,
     });
   } else if (lifeline.kind === "none") {

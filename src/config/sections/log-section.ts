@@ -11,6 +11,7 @@ const levels: ReadonlyMap<string, LogThreshold> = new Map([
   ["debug", "debug"],
   ["info", "info"],
   ["warn", "warn"],
+  ["warning", "warn"],
   ["error", "error"],
   ["fatal", "none"],
   ["none", "none"],

@@ -22,6 +22,11 @@ function renderValue(value: unknown): string {
   return JSON.stringify(value);
 }
 
+/** A level in Envoy's word for it: agent and Envoy write to one stream. Source: Envoy's `--log-level` */
+export function renderLogLevel(level: string): string {
+  return level === "warn" ? "warning" : level;
+}
+
 /** Wall clock as the log shows it: UTC with six digits of a second. */
 export function renderLogTime(timeMs: number): string {
   return new Date(timeMs).toISOString().replace("Z", "000Z");

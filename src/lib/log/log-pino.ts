@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 import { pino } from "pino";
-import { type LogFormat, type LogLine, renderLogTime, renderTextLine } from "./log-line.ts";
+import { type LogFormat, type LogLine, renderLogLevel, renderLogTime, renderTextLine } from "./log-line.ts";
 import type { LogSink } from "./log.ts";
 
 /** Field names whose values never reach the log, at the top and one level down. */
@@ -18,7 +18,7 @@ export function createPinoSink(format: LogFormat, write: (line: string) => void)
       level: "debug",
       base: null,
       timestamp: false,
-      formatters: { level: (level) => ({ level }) },
+      formatters: { level: (level) => ({ level: renderLogLevel(level) }) },
       redact: { paths: secretFields.flatMap((name) => [name, `*.${name}`]), censor: "[redacted]" },
     },
     destination,

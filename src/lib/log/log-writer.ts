@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 import { openSync } from "node:fs";
 import { systemClock } from "../async/clock.ts";
-import { type LogFormat, type LogLine, renderLogTime, renderTextLine } from "./log-line.ts";
+import { type LogFormat, type LogLine, renderLogLevel, renderLogTime, renderTextLine } from "./log-line.ts";
 import { LineOutput, openWithoutWait } from "./line-output.ts";
 import type { LogRecord, LogSink } from "./log.ts";
 
@@ -66,7 +66,7 @@ export function createLogWriter(options: LogWriterOptions): LogWriter {
 
 function toLine(record: LogRecord): LogLine {
   return {
-    level: record.level,
+    level: renderLogLevel(record.level),
     time: renderLogTime(record.timeMs),
     ...(record.scope === "" ? {} : { scope: record.scope }),
     msg: record.message,

@@ -29,6 +29,9 @@ type Finding = Omit<Obstacle, "sinceMs" | "isNote"> & { readonly sinceMs?: numbe
 /** An unready pod is logged again after this time, even if nothing changed. */
 const repeatWarningMs = 60_000;
 
+/** A start that takes longer is logged as a warning. */
+const startMs = 10_000;
+
 /** Decides whether the pod is ready. */
 export class ReadinessJudge {
   readonly #sources: ReadinessSources;
@@ -41,7 +44,9 @@ export class ReadinessJudge {
   /** The obstacles that were logged last; empty when the pod was ready. */
   #logged: string | undefined;
   #loggedAtMs = 0;
+  #isWarned = false;
   #wasReady = false;
+  readonly #createdAtMs: number;
 
   constructor(sources: ReadinessSources, mode: ReadinessMode, deps: { readonly clock: Clock; readonly log: Logger }) {
     const { envoy, onEnvoySeen } = sources;
@@ -49,6 +54,7 @@ export class ReadinessJudge {
     this.#mode = mode;
     this.#clock = deps.clock;
     this.#log = deps.log;
+    this.#createdAtMs = deps.clock.monotonicMs();
     this.#envoy = envoy === undefined ? undefined : new EnvoyMonitor(envoy, onEnvoySeen, deps.clock);
   }
 
@@ -133,16 +139,22 @@ export class ReadinessJudge {
     });
   }
 
-  /** Logs each change, and an unready pod once a minute, rather than each probe. */
+  /**
+   * Logs each change, and an unready pod once a minute, rather than each probe. A pod that has just started is unready
+   * for a moment, which is no warning.
+   */
   #logChange(obstacles: readonly Obstacle[]): void {
     const nowMs = this.#clock.monotonicMs();
     const reason = obstacles.map(({ name, detail }) => `${name}: ${detail}`).join("; ");
     const changed = reason !== this.#logged;
-    if (!changed && (reason === "" || nowMs - this.#loggedAtMs < repeatWarningMs)) return;
+    const isStarting = !this.#wasReady && nowMs - this.#createdAtMs < startMs;
+    const isRecent = this.#isWarned ? nowMs - this.#loggedAtMs < repeatWarningMs : isStarting;
+    if (!changed && (reason === "" || isRecent)) return;
     this.#logged = reason;
     this.#loggedAtMs = nowMs;
+    this.#isWarned = reason !== "" && !isStarting;
     if (reason !== "") {
-      this.#log.warn("Envoy proxy is NOT ready", { reason });
+      this.#log[isStarting ? "debug" : "warn"]("Envoy proxy is NOT ready", { reason });
       return;
     }
     this.#log.info("Envoy proxy is ready");

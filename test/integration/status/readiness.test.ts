@@ -23,7 +23,9 @@ test("a 503 has an empty body too; a header names what is pending, and the log t
     expect([code, body, headers.get("content-length"), headers.get("content-type")]).toEqual([503, "", "0", undefined]);
     expect(headers.get("x-attache-pending")).toBe("identity, DNS");
   }
-  expect(status.records.filter((record) => record.level === "warn")).toHaveLength(1);
+  expect(status.records.filter(({ message }) => message === "Envoy proxy is NOT ready")).toMatchObject([
+    { level: "debug" },
+  ]);
   hold.release();
   const ready = await rawHttp(status.port, { target: "/healthz/ready" });
   expect([ready.status, ready.body, ready.headers.get("x-attache-pending")]).toEqual([200, "", undefined]);

@@ -30,7 +30,7 @@ test("the text form has time, level, scope, message and pairs, and a record stay
   });
   expect(text).toBe(
     "2026-11-21T01:46:27.218000Z\tinfo\tready\tdurationMs=12\n" +
-      '2026-11-21T01:46:27.218000Z\twarn\tcache\trefused\tcause="two\\nlines"\n',
+      '2026-11-21T01:46:27.218000Z\twarning\tcache\trefused\tcause="two\\nlines"\n',
   );
 });
 
