@@ -32,7 +32,7 @@ declare module "node-forge" {
 type Asn1 = forge.asn1.Asn1;
 const { asn1, pki } = forge;
 
-/** What a signing request asks for. Its signature is verified. */
+/** The content of a signing request whose signature is verified. */
 export interface CertificateRequest {
   readonly publicKey: KeyObject;
   readonly uris: readonly string[];

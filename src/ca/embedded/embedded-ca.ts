@@ -46,8 +46,8 @@ function signWith(authority: Authority, policy: () => SigningPolicy, { log, cloc
     try {
       const { csr, validityDuration } = IstioCertificateRequest.decode(request.bytes);
       const authorization = request.metadata("authorization");
-      const asked = { csrPem: csr, ttlMs: validityDuration * 1_000, authorization };
-      const { chain, spiffeId, serial, notAfterMs } = signRequest(authority, policy(), asked, clock.now());
+      const signing = { csrPem: csr, ttlMs: validityDuration * 1_000, authorization };
+      const { chain, spiffeId, serial, notAfterMs } = signRequest(authority, policy(), signing, clock.now());
       log.info("certificate signed", { spiffeId, serial, notAfter: new Date(notAfterMs).toISOString() });
       return IstioCertificateResponse.encode({ certChain: [...chain] }).finish();
     } catch (error) {

@@ -10,7 +10,7 @@ import { untilAborted } from "../../lib/async/tasks.ts";
 import { type Command, type CommandContext, UsageError } from "../command.ts";
 
 export const command: Command = {
-  summary: "the embedded CA alone, for development and tests: Istio's certificate service over TLS",
+  summary: "run the embedded CA: Istio's certificate service over TLS, for development and tests",
   get flags() {
     return caFlags;
   },
@@ -19,15 +19,15 @@ export const command: Command = {
 
 export const caFlags = {
   listen: { type: "string", default: "127.0.0.1:15012", meaning: "address and port; port 0 takes any free one" },
-  directory: { type: "string", default: "./attache-ca", meaning: "keeps the root and the keys, mode 0700" },
-  "trust-domain": { type: "string", default: "cluster.local", meaning: "of the identities that are signed" },
-  audience: { type: "string", default: "istio-ca", meaning: "of the tokens that are accepted and issued" },
-  "default-ttl": { type: "string", default: "1h", meaning: "lifetime of certificates that ask for none" },
-  "max-ttl": { type: "string", default: "24h", meaning: "the longest lifetime that is given" },
-  "server-name": { type: "string", default: "", meaning: "one more name of the server's certificate" },
+  directory: { type: "string", default: "./attache-ca", meaning: "directory of the root and the keys, mode 0700" },
+  "trust-domain": { type: "string", default: "cluster.local", meaning: "trust domain of the identities that it signs" },
+  audience: { type: "string", default: "istio-ca", meaning: "audience of the tokens that it accepts and issues" },
+  "default-ttl": { type: "string", default: "1h", meaning: "lifetime of certificates for requests that name none" },
+  "max-ttl": { type: "string", default: "24h", meaning: "longest lifetime of a certificate" },
+  "server-name": { type: "string", default: "", meaning: "additional name in the server certificate" },
   "token-for": { type: "string", default: "", meaning: "NAMESPACE/ACCOUNT to issue a token for" },
   "token-ttl": { type: "string", default: "12h", meaning: "lifetime of that token" },
-  "token-file": { type: "string", default: "./istio-token", meaning: "where that token is written, mode 0600" },
+  "token-file": { type: "string", default: "./istio-token", meaning: "file for that token, mode 0600" },
 } as const satisfies FlagSpecs;
 
 type CaFlags = ReturnType<typeof parseFlags<typeof caFlags>>["values"];

@@ -86,7 +86,7 @@ describe("the embedded CA", () => {
     expect(leaf.x509.keyUsage).toEqual(["1.3.6.1.5.5.7.3.1", "1.3.6.1.5.5.7.3.2"]);
   });
 
-  test("keeps its root over a restart, the key for its owner alone", async () => {
+  test("keeps its root over a restart, with the key readable by its owner only", async () => {
     await using directory = await temporaryDirectory();
     const deps = { log: testLog().log, clock: systemClock };
     await using first = await startEmbeddedCa(options(directory.path), deps);
@@ -97,7 +97,7 @@ describe("the embedded CA", () => {
     expect(await readFile(join(directory.path, "ca", "root-cert.pem"), "utf8")).toBe(first.rootPem);
   });
 
-  test("gives no more than its limit, and its limit may change while it runs", async () => {
+  test("limits lifetimes, and the limit may change while it runs", async () => {
     await using directory = await temporaryDirectory();
     let maxTtlMs = 60_000;
     const limits = Object.defineProperty(options(directory.path), "maxTtlMs", { get: () => maxTtlMs });
@@ -124,7 +124,7 @@ describe("the embedded CA", () => {
       (ca) => ca.issueToken({ ...web, serviceAccount: "api" }),
       "PERMISSION_DENIED: the token is for",
     ],
-  ])("refuses %s", async (_name, token, text) => {
+  ])("rejects %s", async (_name, token, text) => {
     await using directory = await temporaryDirectory();
     const { log, records } = testLog();
     await using ca = await startEmbeddedCa(options(directory.path), { log, clock: systemClock });
@@ -138,7 +138,7 @@ describe("the embedded CA", () => {
     expect(records.map((record) => record.message)).toContain("certificate request rejected");
   });
 
-  test("refuses a request that is not signed by its own key, and one that is nonsense", async () => {
+  test("rejects a request that is not signed by its own key, and one that is nonsense", async () => {
     await using directory = await temporaryDirectory();
     await using ca = await startEmbeddedCa(options(directory.path), { log: testLog().log, clock: systemClock });
     await using client = await clientOf(ca, directory.path, ca.issueToken(web));
@@ -153,7 +153,7 @@ describe("the embedded CA", () => {
     );
   });
 
-  test("refuses a request with names beside the identity", async () => {
+  test("rejects a request with names besides the identity", async () => {
     await using directory = await temporaryDirectory();
     await using ca = await startEmbeddedCa(options(directory.path), { log: testLog().log, clock: systemClock });
     await using client = await clientOf(ca, directory.path, ca.issueToken(web));
@@ -174,7 +174,7 @@ describe("the embedded CA", () => {
     }
   });
 
-  test("accepts tokens of others whose keys it was given, by RS256", async () => {
+  test("accepts RS256 tokens of another issuer whose key it was given", async () => {
     await using directory = await temporaryDirectory();
     const { privateKey, publicKey } = generateKeyPairSync("rsa", { modulusLength: 2048 });
     const trusted = publicKey.export({ type: "spki", format: "pem" });
@@ -200,7 +200,7 @@ describe("the embedded CA", () => {
     ]);
   });
 
-  test("says which port it cannot have", async () => {
+  test("reports a port that is taken", async () => {
     await using directory = await temporaryDirectory();
     const deps = { log: testLog().log, clock: systemClock };
     await using first = await startEmbeddedCa(options(directory.path), deps);
@@ -209,7 +209,7 @@ describe("the embedded CA", () => {
     );
   });
 
-  test("a damaged folder is said so, and not replaced", async () => {
+  test("a damaged file is reported, and not replaced", async () => {
     await using directory = await temporaryDirectory();
     const deps = { log: testLog().log, clock: systemClock };
     await (await startEmbeddedCa(options(directory.path), deps))[Symbol.asyncDispose]();

@@ -15,7 +15,7 @@ import { temporaryDirectory } from "../../support/temporary-directory.ts";
 const never = new AbortController().signal;
 const noPorts = { app: 1, envoy: 1, admin: 1, status: 1, readiness: 1, metrics: 1 };
 
-/** What api answers to a request with a certificate of this hash. */
+/** The response of api to a request with a certificate of this hash. */
 function apiAnswer(uri: string, hash: string): string {
   return JSON.stringify({ app: "api", forwardedClientCert: `Hash=${hash};URI=${uri}` });
 }
@@ -23,7 +23,7 @@ function apiAnswer(uri: string, hash: string): string {
 describe("mTLS is not proved by", () => {
   test.each([
     { title: "another caller", body: apiAnswer("spiffe://cluster.local/ns/demo/sa/eve", "1"), why: /sa\/eve/ },
-    { title: "an answer that is not api's", body: "hello", why: /saw the caller "" instead of .*: hello/ },
+    { title: "a response that is not api's", body: "hello", why: /saw the caller "" instead of .*: hello/ },
     { title: "JSON that is not api's", body: '{"forwardedClientCert":7}', why: /saw the caller ""/ },
   ])("$title", async ({ body, why }) => {
     await using web = await startFakeApp(answer(200, body));
@@ -31,7 +31,7 @@ describe("mTLS is not proved by", () => {
     expect(outcome.failure).toMatchObject({ proof: "mtls", why: expect.stringMatching(why) as string });
   });
 
-  test("a web that does not answer, or whose Envoy does not", async () => {
+  test("a web that does not respond, or whose Envoy does not", async () => {
     await using web = await startWebApp(() => 1, systemClock);
     const refused = await proveMtls(web.port, never);
     expect(refused.facts.mtlsStatus).toBe(502);
@@ -56,7 +56,7 @@ describe("a rotation is not proved", () => {
     expect(why).toBe("the certificate of web and api was not replaced within 500 ms");
   });
 
-  test("when api is shown the same certificate as before", async () => {
+  test("when api receives the same certificate as before", async () => {
     let looks = 0;
     const why = await prove(sameCaller, { serialOf: () => Promise.resolve(String(looks++)), withinMs: 1_500 });
     expect(why).toBe("api never received web's new certificate");

@@ -81,7 +81,7 @@ test("an edited weight and an edited fault take effect without a restart", async
   );
 });
 
-test("a workload with a certificate of a foreign root is not talked to, and the proof says so", async () => {
+test("a workload with a certificate of an unknown root gets no traffic, and the proof fails", async () => {
   await using directory = await temporaryDirectory();
   await using mesh = await startBareMesh(directory.path);
   await mkdir(join(directory.path, "foreign"));
@@ -98,7 +98,7 @@ test("a workload with a certificate of a foreign root is not talked to, and the 
   expect(outcome.failure?.why).toMatch(/503 instead of 200: upstream connect error/);
 });
 
-test("a port that answers plain HTTP, or nobody's port, does not pass for a refusal", async () => {
+test("a port that accepts plain HTTP, and a closed port, do not prove the rejection", async () => {
   await using directory = await temporaryDirectory();
   await using mesh = await startBareMesh(directory.path);
   const open = await provePlainTextRejected(mesh.ports.web.envoy, mesh.apps.api, systemClock, signal);

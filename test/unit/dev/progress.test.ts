@@ -16,14 +16,14 @@ function show(screen: Screen): void {
   progress.expect("web", ["Envoy", "CSR"]);
   progress.end("web", "Envoy", "12 ms");
   progress.end("web", "Envoy", "13 ms");
-  progress.end("web", "CSR", "refused", "failed");
+  progress.end("web", "CSR", "rejected", "failed");
   progress.say("end");
 }
 
 test("without a terminal each step is one line when it ends, and there is no control character", () => {
   const { screen, text } = recorded(false, {});
   show(screen);
-  expect(text()).toBe("  web     ✓ Envoy 12 ms\n  web     ✗ CSR refused\nend\n");
+  expect(text()).toBe("  web     ✓ Envoy 12 ms\n  web     ✗ CSR rejected\nend\n");
 });
 
 test("on a terminal the line of a group is drawn again with each step", () => {
@@ -33,7 +33,7 @@ test("on a terminal the line of a group is drawn again with each step", () => {
   expect(text()).toContain("\u001B[32m✓ Envoy 12 ms\u001B[0m");
 });
 
-test("NO_COLOR takes the colours away and leaves the redrawing; a dumb terminal has neither", () => {
+test("NO_COLOR removes the colours and keeps the redrawing; a dumb terminal has neither", () => {
   const plain = recorded(true, { TERM: "xterm", NO_COLOR: "1" });
   show(plain.screen);
   expect(plain.text()).not.toMatch(/\u001B\[\d*m/);
