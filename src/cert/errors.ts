@@ -17,7 +17,7 @@ export class ResponseError extends AgentError {
 }
 
 /** The CA has rejected every request for so long that it is taken as final, and there is no valid certificate. */
-export class CaRefusedForGoodError extends AgentError {
+export class CaRejectedError extends AgentError {
   readonly code = "AGENT_CA_REFUSED";
   override readonly exitCode = exitCode.refused;
   constructor(spiffeId: string, rejectedMs: number, cause: unknown) {

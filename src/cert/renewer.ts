@@ -5,7 +5,7 @@ import type { ResponseCheck, SignedChain, SigningRequest } from "../model/signin
 import { checkSpiffeId, formatSpiffeId, type SpiffeId } from "../model/spiffe-id.ts";
 import type { CertificateState } from "./certificate-state.ts";
 import { createKeyAndRequest, type KeyAndRequest, renderPrivateKey } from "./csr.ts";
-import { CaRefusedForGoodError, IdentityIncompleteError, ResponseError } from "./errors.ts";
+import { CaRejectedError, IdentityIncompleteError, ResponseError } from "./errors.ts";
 import { AttemptLimit, callHedged, firstRotationDelayMs, retryDelayMs, rotationDelayMs } from "./renewal-pace.ts";
 import { type CheckedResponse, checkResponse, maxSkewMs } from "./response-check.ts";
 import type { CertConfig, CertDeps, CertificateSigner } from "./types.ts";
@@ -201,7 +201,7 @@ export class Renewer {
     const { refusedExitAfterMs } = this.#config;
     const rejectedMs = nowMs - this.#rejectedSinceMs;
     if (refusedExitAfterMs > 0 && rejectedMs >= refusedExitAfterMs) {
-      fail(new CaRefusedForGoodError(this.#spiffeId, rejectedMs, error));
+      fail(new CaRejectedError(this.#spiffeId, rejectedMs, error));
     }
   }
 }

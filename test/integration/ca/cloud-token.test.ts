@@ -11,7 +11,7 @@ function jwt(expiresMs: number): string {
   return `${part({ alg: "RS256" })}.${part({ exp: expiresMs / 1_000 })}.c2ln`;
 }
 
-test("R30: the machine's token is asked for once, kept in memory, and used on while its server fails", async () => {
+test("R30: the machine's token is fetched once, kept in memory, and still used while its server fails", async () => {
   const clock = new FakeClock();
   const hourMs = 3_600_000;
   const asked: string[] = [];

@@ -91,7 +91,7 @@ function jwt(expiresMs: number): string {
 }
 
 describe("the client of Istio's certificate service", () => {
-  test("splits the answer into chain and root bundle", async () => {
+  test("splits the response into chain and root bundle", async () => {
     await using it = await setUp({ intermediate: true });
     const { chainPem, rootsPem } = await it.sign();
     expect(chainPem.match(/BEGIN CERTIFICATE/g)).toHaveLength(2);
@@ -113,7 +113,7 @@ describe("the client of Istio's certificate service", () => {
     });
   });
 
-  test("reads the token and the root anew for each try", async () => {
+  test("reads token and root for each attempt", async () => {
     await using it = await setUp({ token: "second" });
     const tokenPath = join(it.directory, "token");
     await writeFile(tokenPath, "first");
@@ -122,7 +122,7 @@ describe("the client of Istio's certificate service", () => {
     await it.sign({ tokenPath });
   });
 
-  test("C4: without a token none is sent; a wrong one gives the CA's words", async () => {
+  test("C4: without a token none is sent; a wrong one is reported with the CA's message", async () => {
     await using it = await setUp({ token: "right" });
     const error = await it.signError();
     expect(it.ca.calls[0]?.metadata["authorization"]).toBeUndefined();
@@ -186,14 +186,14 @@ describe("the client of Istio's certificate service", () => {
       { failure: "unreachable", statusCode: "UNAVAILABLE" },
     ],
     [
-      "a wait asked for",
+      "a requested delay",
       { kind: "refuse", status: "UNAVAILABLE", retryAfterMs: 7_000 },
       { failure: "unreachable", retryAfterMs: 7_000 },
     ],
     ["C3: an empty chain", { kind: "empty-chain" }, { failure: "malformed-response" }],
     ["garbage", { kind: "garbage" }, { failure: "malformed-response" }],
     ["no answer", { kind: "hang" }, { failure: "unreachable" }],
-  ])("%s is told by its kind", async (_name, mode, facts) => {
+  ])("%s is reported by its kind", async (_name, mode, facts) => {
     await using it = await setUp();
     it.ca.set(mode);
     const error = await it.signError({ timeoutPerTryMs: 300 });
@@ -203,7 +203,7 @@ describe("the client of Istio's certificate service", () => {
     await it.sign();
   });
 
-  test("a CA that nobody runs, or that another root vouches for, is unreachable", async () => {
+  test("a CA that is not running, or is under another root, is unreachable", async () => {
     await using it = await setUp();
     expect(await it.signError({ port: 1 })).toMatchObject({ failure: "unreachable" });
     const path = join(it.directory, "other.pem");
@@ -230,7 +230,7 @@ describe("the client of Istio's certificate service", () => {
     await it.sign({ security: it.tls({ policy }) });
   });
 
-  test("tells when its token's file, its root or its certificate may have changed", async () => {
+  test("reports that its token file, root or certificate may have changed", async () => {
     await using it = await setUp();
     const tokenPath = join(it.directory, "token");
     let hasChanged = false;
@@ -248,7 +248,7 @@ describe("the client of Istio's certificate service", () => {
     await changed;
   });
 
-  test("tells that there was no connection, and when there can be one again, without a call", async () => {
+  test("reports that there was no connection, and when there can be one again, without a call", async () => {
     await using it = await setUp();
     const [port = 0] = await freePorts(1);
     expect(await it.signError({ port })).toMatchObject({ failure: "unreachable", isUnconnected: true });
@@ -275,7 +275,7 @@ describe("the client of Istio's certificate service", () => {
     expect(await it.signError()).toMatchObject({ failure: "unreachable", isUnconnected: false });
   });
 
-  test("ends at once when it is told to stop", async () => {
+  test("ends at once on abort", async () => {
     await using it = await setUp();
     it.ca.set({ kind: "hang" });
     const stop = new AbortController();

@@ -95,7 +95,7 @@ describe("Vault", () => {
     expect(vault.requests[1]?.headers["x-vault-namespace"]).toBe("team");
   });
 
-  test("logs in again when its token is no longer known, once for each try", async () => {
+  test("logs in again when its token is no longer accepted, once for each attempt", async () => {
     await using it = await files();
     await using vault = await startFakeVault();
     const auth = {
@@ -122,7 +122,7 @@ describe("Vault", () => {
     expect(error.message).toContain("status 403: role is forbidden");
   });
 
-  test("B11: reads its roots from the mount when the answer leaves them out; a token from a file is sent as it is", async () => {
+  test("B11: reads its roots from the mount when the response has none; a token from a file is sent unchanged", async () => {
     await using it = await files();
     await using vault = await startFakeVault();
     vault.withoutRoot = true;
@@ -148,7 +148,7 @@ describe("Vault", () => {
     ],
     [{ status: 200, body: "rubbish" }, { failure: "malformed-response" }],
     [{ status: 200, body: { data: {} } }, { failure: "malformed-response" }],
-  ])("tells the kind of failure of %j", async (response, facts) => {
+  ])("reports the kind of failure of %j", async (response, facts) => {
     await using it = await files();
     await using vault = await startFakeVault();
     const auth = { kind: "token-file", path: await it.put("token", "static") } as const;
@@ -165,7 +165,7 @@ describe("Vault", () => {
 describe("step-ca", () => {
   const common = { kind: "step", timeoutPerTryMs: 2_000 } as const;
 
-  test("signs for a new one-time token each try, and rekeys by the certificate in use", async () => {
+  test("signs with a new one-time token each time, and rekeys with the certificate in use", async () => {
     await using it = await files();
     const key = newKey();
     await using step = await startFakeStepCa(createPublicKey(key));
@@ -204,7 +204,7 @@ describe("step-ca", () => {
     expect(paths).toEqual(["/1.0/sign", "/1.0/sign"]);
   });
 
-  test("reports a rejection in the CA's words, and a missing key before the call", async () => {
+  test("reports a rejection with the CA's message, and a missing key before the call", async () => {
     await using it = await files();
     await using step = await startFakeStepCa(createPublicKey(newKey()));
     const server = serverOf(step.server, await it.put("root.pem", step.rootPem));
@@ -248,7 +248,7 @@ describe("Kubernetes' signing requests", () => {
   test.each([
     ["deny", "denied: not for you"],
     ["fail", "not signed: not for you"],
-  ] as const)("that end with %s are told so", async (decide, text) => {
+  ] as const)("that end with %s are reported as such", async (decide, text) => {
     await using it = await files();
     await using kubernetes = await startFakeKubernetesCsr();
     kubernetes.decide = decide;
@@ -269,7 +269,7 @@ describe("Kubernetes' signing requests", () => {
     expect(kubernetes.objects.size).toBe(0);
   });
 
-  test("tell an unknown signer, a bad token and missing roots", async () => {
+  test("report an unknown signer, a bad token and missing roots", async () => {
     await using it = await files();
     await using kubernetes = await startFakeKubernetesCsr();
     await using unknown = await setUp(it, kubernetes, { signerName: "example.com/other" });

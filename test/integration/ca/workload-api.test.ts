@@ -106,7 +106,7 @@ describe("the identity from a SPIFFE agent", () => {
     );
   });
 
-  test("stays in use while the agent refuses, talks rubbish, or gives a pair that is none", async () => {
+  test("stays in use while the agent rejects the request, sends garbage, or provides a pair that does not match", async () => {
     await using it = await setUp();
     const id = "spiffe://cluster.local/ns/a/sa/one";
     it.agent.refuse(status.PERMISSION_DENIED);

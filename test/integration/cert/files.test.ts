@@ -192,7 +192,7 @@ describe("secrets in files", () => {
     await untilChains(followed, [root]);
   });
 
-  test("D6: what cannot be read of a bundle is left out; nothing readable is a complaint", async () => {
+  test("D6: unreadable parts of a bundle are skipped; a bundle with none readable is an error", async () => {
     await using directory = await temporaryDirectory();
     const path = join(directory.path, "root.pem");
     const good = ["a", "b", "c"].map((name) => testAuthority(name, Date.now()).rootPem);

@@ -72,7 +72,7 @@ function fuzz(
   }
 }
 
-describe("hostile input crashes nothing and tells no key", { timeout: 120_000 }, () => {
+describe("hostile input crashes nothing and reveals no key", { timeout: 120_000 }, () => {
   test("30,000 PEM texts", () => {
     fuzz(
       30_000,
@@ -101,7 +101,7 @@ describe("hostile input crashes nothing and tells no key", { timeout: 120_000 },
     });
   });
 
-  test("20,000 answers of a CA: what is accepted is for our key and our identity", () => {
+  test("20,000 responses of a CA: what is accepted is for our key and our identity", () => {
     const good = Buffer.from(IstioCertificateResponse.encode({ certChain: [chainPem, ca.rootPem] }).finish());
     const expected = { privateKey: key, spiffeId: testSpiffeId, nowMs, maxSkewMs: 0 };
     let accepted = 0;
@@ -151,7 +151,7 @@ describe("hostile input crashes nothing and tells no key", { timeout: 120_000 },
     );
   });
 
-  test("15,000 tokens: none of them is taken for good", () => {
+  test("15,000 tokens: none of them is accepted", () => {
     const part = (value: object): string => Buffer.from(JSON.stringify(value)).toString("base64url");
     const token = `${part({ alg: "ES256" })}.${part({ sub: "system:serviceaccount:a:b", aud: ["istio-ca"], exp: nowMs })}.${"A".repeat(86)}`;
     let parsed = 0;

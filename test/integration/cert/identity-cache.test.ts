@@ -133,7 +133,7 @@ describe("the identity over a restart", () => {
       async (file) =>
         writeFile(file, JSON.stringify({ spiffeId: "x", acceptedMs: 0, chainPem: "", keyPem: "", rootsPem: "" })),
     ],
-  ])("is not used when %s, and that is said without its key", async (_name, spoil) => {
+  ])("is not used when %s, and the log does not show its key", async (_name, spoil) => {
     await using directory = await temporaryDirectory();
     const path = join(directory.path, "cache");
     const { file } = await fill(path);
@@ -151,7 +151,7 @@ describe("the identity over a restart", () => {
     expect(JSON.stringify(pod.records)).not.toContain(keyLine.slice(20, 28));
   });
 
-  test("is another workload's business when the identity asked for is another", async () => {
+  test("is ignored when it is another workload's", async () => {
     await using directory = await temporaryDirectory();
     const path = join(directory.path, "cache");
     await fill(path);

@@ -20,7 +20,7 @@ describe("over many lives of certificates, beside a CA that fails at random", ()
     expect(result.attempts).toBeGreaterThan(12_000);
   });
 
-  test("the same seed gives the same trace, another seed another", async () => {
+  test("the same seed has the same trace, another seed another one", async () => {
     const run = (seed: number): Promise<{ readonly trace: string }> =>
       simulateLifetimes({ seed, lifetimes: 150, lifetimeMs: 60_000 });
     const [first, again, other] = [await run(1), await run(1), await run(2)];

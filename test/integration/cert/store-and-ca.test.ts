@@ -132,7 +132,7 @@ describe("the whole way with short certificates", () => {
     expect(pod.ca.calls).toHaveLength(1);
   });
 
-  test("a CA that hung and came back without ever answering is asked anew within 2 s", async () => {
+  test("a CA that recovers from a hang without a response gets a new request within 2 s", async () => {
     await using pod = await startPod({ kind: "hang" }, {}, 10_000);
     await eventually(
       () => {

@@ -91,7 +91,7 @@ test("A12: what Envoy cannot use it rejects, keeps what it has, and takes the ne
   );
 });
 
-test("a certificate that the pushed revocation list names is refused by Envoy; another one passes", async () => {
+test("a certificate on the pushed revocation list is rejected by Envoy; another one is accepted", async () => {
   await using server = await startTestServer({}, true);
   const authority = testAuthority("root", Date.now());
   const revocation = await createRevocation(server.directory, authority);

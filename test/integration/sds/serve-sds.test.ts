@@ -32,7 +32,7 @@ describe("StreamSecrets", () => {
     expect(server.metrics.acks.value("default")).toBe(1);
   });
 
-  test("A4: the same name twice without nonce is answered twice", async () => {
+  test("A4: two requests for a name without a nonce get two responses", async () => {
     await using server = await startTestServer();
     server.set("default", certificate("first"));
     using stream = server.client().stream();
@@ -80,7 +80,7 @@ describe("StreamSecrets", () => {
     expect(contentOf((await stream.untilAnswer(1)).resources[0])).toBe("late");
   });
 
-  test("A6: a name that the source gives up on ends the stream, naming it; a later stream tries again", async () => {
+  test("A6: a name that the source cannot serve ends the stream with an error; a later stream watches it again", async () => {
     await using server = await startTestServer();
     const name = "file-root:/certs/roots.pem";
     server.fail(name, new Error("no usable certificate in it"));
@@ -92,7 +92,7 @@ describe("StreamSecrets", () => {
     expect(details).toContain("no usable certificate in it");
   });
 
-  test("A12: a NACK is told with the client's words, and the stream gets the next secret", async () => {
+  test("A12: a NACK is logged with the client's message, and the stream gets the next secret", async () => {
     await using server = await startTestServer();
     server.set("default", certificate("bad"));
     using stream = server.client().stream();
@@ -213,7 +213,7 @@ describe("DeltaSecrets", () => {
     expect((await stream.untilAnswer(3)).resources.map(({ name }) => name)).toEqual(["ROOTCA"]);
   });
 
-  test("A16: an unknown name is refused", async () => {
+  test("A16: an unknown name is rejected", async () => {
     await using server = await startTestServer();
     using stream = server.client().delta();
     stream.ask({ resource_names_subscribe: ["*"] });
@@ -222,7 +222,7 @@ describe("DeltaSecrets", () => {
 });
 
 describe("FetchSecrets", () => {
-  test("answers once with all that is asked, as soon as all is there", async () => {
+  test("sends one response with all requested secrets, as soon as all exist", async () => {
     await using server = await startTestServer();
     server.set("default", certificate("leaf"));
     const fetched = server.client().fetch(["default", "ROOTCA"]);
@@ -236,7 +236,7 @@ describe("FetchSecrets", () => {
     expect((await fetched).resources.map(contentOf)).toEqual(["leaf", "root"]);
   });
 
-  test("refuses what is not a name, and tells what is not there yet at the deadline", async () => {
+  test("rejects an unknown name, and reports at the deadline which secrets are missing", async () => {
     await using server = await startTestServer();
     const client = server.client();
     await expect(client.fetch(["defualt"])).rejects.toMatchObject({ code: status.NOT_FOUND });

@@ -15,6 +15,6 @@ test.each([
   ["none", undefined, true],
   ["no end in it", jwt({}), true],
   ["malformed", "not.a-jwt", true],
-])("C9: a cloud token with %s is fetched anew: %s", (_name, token, stale) => {
+])("C9: a cloud token with %s is fetched again: %s", (_name, token, stale) => {
   expect(isStale(token, nowMs)).toBe(stale);
 });

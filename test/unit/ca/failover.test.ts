@@ -107,7 +107,7 @@ describe("several CAs in order", () => {
     expect([first.calls, second.calls]).toEqual([2, 1]);
   });
 
-  test("when all fail, the first one's failure is reported", async () => {
+  test("when all fail, the first CA's failure is reported", async () => {
     const { clock, first, second, sign } = setUp();
     first.failure = new Error("first is down");
     second.failure = new Error("second is down");

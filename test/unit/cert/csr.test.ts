@@ -45,7 +45,7 @@ describe.each(algorithms)("B1: a request with %s", (_name, algorithm, label) => 
     expect(csrPem.endsWith("-----END CERTIFICATE REQUEST-----\n")).toBe(true);
   });
 
-  test("gives the key under its own label, or as PKCS#8", async () => {
+  test("renders the key under its own label, or as PKCS#8", async () => {
     const { privateKey } = await createKeyAndRequest(algorithm, spiffeId);
     expect(renderPrivateKey(privateKey, false)).toContain(`-----BEGIN ${label}-----`);
     expect(renderPrivateKey(privateKey, true)).toContain("-----BEGIN PRIVATE KEY-----");

@@ -88,7 +88,7 @@ describe("a CA's response", () => {
     ],
     ["under another root", { chainPem: good, rootsPem: other.rootPem }, "untrusted"],
     ["whose root is the leaf", { chainPem: good, rootsPem: good }, "untrusted"],
-  ])("%s is refused", (_name, answer, problem) => {
+  ])("%s is rejected", (_name, answer, problem) => {
     expect(problemOf(answer)).toBe(problem);
   });
 
@@ -98,12 +98,12 @@ describe("a CA's response", () => {
     ).toBeUndefined();
   });
 
-  test("under a root of the same name but another key is refused", () => {
+  test("under a root of the same name but another key is rejected", () => {
     const impostor = testAuthority("root A", nowMs);
     expect(problemOf({ chainPem: impostor.issue({ publicKey }, nowMs), rootsPem })).toBe("untrusted");
   });
 
-  test("under a root, or by an intermediate, that has expired is refused", () => {
+  test("under a root, or by an intermediate, that has expired is rejected", () => {
     const ago = testAuthority("root of old", nowMs - 11 * 365 * 24 * 60 * minuteMs);
     expect(problemOf({ chainPem: ago.issue({ publicKey }, nowMs), rootsPem: ago.rootPem })).toBe("untrusted");
     const between = testAuthority("between", nowMs);

@@ -46,13 +46,13 @@ test.each([
   expect(() => parseSecretName(text)).toThrow(expect.objectContaining({ problem: "unknown" }));
 });
 
-test("a name that is very long is refused without being repeated whole", () => {
+test("a very long name is rejected, and not repeated as a whole", () => {
   const error = thrownBy(() => parseSecretName(`file-root:${"x".repeat(100_000)}`));
   expect(error.problem).toBe("malformed");
   expect(error.message.length).toBeLessThan(400);
 });
 
-test("files are served only from below the allowed folders", () => {
+test("files are served only from below the allowed directories", () => {
   const allowed = (text: string, directories: string[]): boolean => {
     try {
       checkSecretName(parseSecretName(text), directories);

@@ -52,7 +52,7 @@ test.each([
   },
 );
 
-test("roots are inline, with the revocation list where there is one", () => {
+test("roots are inline, with the revocation list if there is one", () => {
   const roots: Secret = { kind: "trust-bundle", rootsPem: "the roots" };
   expect(render(roots).fields.validation_context).toEqual({ trusted_ca: { inline_bytes: Buffer.from("the roots") } });
   expect(render(roots, { kind: "none" }, "the list").fields.validation_context).toEqual({

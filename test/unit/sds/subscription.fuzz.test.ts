@@ -91,19 +91,16 @@ function play(stream: SubscriptionDriver, move: Move): void {
 test.each([
   ["state of the world", ask],
   ["delta", delta],
-])(
-  "%s: whatever comes in whatever order, only what was asked for goes out, once, and nothing throws",
-  (_title, request) => {
-    const moves = fc.array(fc.oneof(request, change), { maxLength: 25 });
-    fc.assert(
-      fc.property(moves, (sequence: Move[]) => {
-        const stream = new SubscriptionDriver({ default: "0", ROOTCA: "0" });
-        for (const move of sequence) play(stream, move);
-      }),
-      { numRuns: 2_000 },
-    );
-  },
-);
+])("%s: any requests in any order get only what they subscribe to, once, and nothing throws", (_title, request) => {
+  const moves = fc.array(fc.oneof(request, change), { maxLength: 25 });
+  fc.assert(
+    fc.property(moves, (sequence: Move[]) => {
+      const stream = new SubscriptionDriver({ default: "0", ROOTCA: "0" });
+      for (const move of sequence) play(stream, move);
+    }),
+    { numRuns: 2_000 },
+  );
+});
 
 test("whatever came before, a client that keeps to the protocol ends up with the newest of what it wants", () => {
   const moves = fc.array(fc.oneof(ask, change), { maxLength: 25 });

@@ -5,14 +5,14 @@ import { SubscriptionDriver } from "./subscription-driver.ts";
 const both = { default: "1", ROOTCA: "2" };
 
 describe("state of the world", () => {
-  test("A1: one answer for default, then silence", () => {
+  test("A1: one response for default, then silence", () => {
     const stream = new SubscriptionDriver(both);
     expect(stream.ask(["default"])).toEqual(["default@1"]);
     expect(stream.ask(["default"], { nonce: stream.lastNonce })).toEqual([]);
     expect(stream.reports).toEqual(["accepted"]);
   });
 
-  test("A2: a name added with the last nonce is answered alone", () => {
+  test("A2: a name added with the last nonce gets a response of its own", () => {
     const stream = new SubscriptionDriver(both);
     stream.ask(["default"]);
     const nonce = stream.lastNonce;
@@ -20,13 +20,13 @@ describe("state of the world", () => {
     expect(stream.ask(["default", "ROOTCA"], { nonce })).toEqual(["ROOTCA@2"]);
   });
 
-  test("A3: ROOTCA first, then default on the same stream: one answer each", () => {
+  test("A3: ROOTCA first, then default on the same stream: one response each", () => {
     const stream = new SubscriptionDriver(both);
     expect(stream.ask(["ROOTCA"])).toEqual(["ROOTCA@2"]);
     expect(stream.ask(["ROOTCA", "default"], { nonce: stream.lastNonce })).toEqual(["default@1"]);
   });
 
-  test("A4: the same name asked twice without nonce is answered twice", () => {
+  test("A4: two requests for a name without a nonce get two responses", () => {
     const stream = new SubscriptionDriver(both);
     expect(stream.ask(["default"])).toEqual(["default@1"]);
     expect(stream.ask(["default"])).toEqual(["default@1"]);
@@ -40,7 +40,7 @@ describe("state of the world", () => {
     expect(first.change("ROOTCA", "3")).toEqual([]);
   });
 
-  test("A6, A7: a name that cannot be answered now is answered when it can, and the stream stays", () => {
+  test("A6, A7: a name without a secret gets its response later, and the stream stays open", () => {
     const stream = new SubscriptionDriver({ ROOTCA: "2" });
     expect(stream.ask(["default", "ROOTCA"])).toEqual(["ROOTCA@2"]);
     expect(stream.end).toBeUndefined();
@@ -48,7 +48,7 @@ describe("state of the world", () => {
     expect(stream.change("default", "3")).toEqual(["default@3"]);
   });
 
-  test("a name that waits is answered too when the client asks again without nonce", () => {
+  test("a pending name gets a response too when the client requests it again without a nonce", () => {
     const stream = new SubscriptionDriver();
     expect(stream.ask(["default"])).toEqual([]);
     expect(stream.ask(["default"], { nonce: "of-an-earlier-server" })).toEqual([]);
@@ -56,7 +56,7 @@ describe("state of the world", () => {
     expect(stream.change("default", "1")).toEqual(["default@1"]);
   });
 
-  test("A8: a push goes only to who asked for the name", () => {
+  test("A8: a push goes only to streams that subscribe to the name", () => {
     const stream = new SubscriptionDriver(both);
     stream.ask(["ROOTCA"]);
     expect(stream.change("default", "3")).toEqual([]);
@@ -69,12 +69,12 @@ describe("state of the world", () => {
     expect(stream.change("default", "1")).toEqual([]);
   });
 
-  test("A9: nonce and version of an earlier server get a full answer", () => {
+  test("A9: nonce and version of an earlier server get a full response", () => {
     const stream = new SubscriptionDriver(both);
     expect(stream.ask(["default", "ROOTCA"], { nonce: "of-an-earlier-server" })).toEqual(["default@1", "ROOTCA@2"]);
   });
 
-  test("A11: no names after an answer: silence, and no later push", () => {
+  test("A11: no names after a response: silence, and no later push", () => {
     const stream = new SubscriptionDriver(both);
     stream.ask(["default"]);
     expect(stream.ask([], { nonce: stream.lastNonce })).toEqual([]);
@@ -109,7 +109,7 @@ describe("state of the world", () => {
     expect(stream.end).toBeUndefined();
   });
 
-  test("names that come with a NACK of the last answer are not lost", () => {
+  test("names in a NACK of the last response are not lost", () => {
     const stream = new SubscriptionDriver(both);
     stream.ask(["default"]);
     expect(stream.ask(["default", "ROOTCA"], { nonce: stream.lastNonce, rejection: "bad key" })).toEqual(["ROOTCA@2"]);
@@ -196,7 +196,7 @@ describe("delta", () => {
     expect(stream.reports).toEqual(["rejected", "stale-nonce"]);
   });
 
-  test("a name that cannot be answered now is answered when it can", () => {
+  test("a name without a secret gets its response later", () => {
     const stream = new SubscriptionDriver();
     expect(stream.askDelta({ subscribe: ["default"] })).toEqual([]);
     expect(stream.change("default", "1")).toEqual(["default@1"]);

@@ -55,7 +55,7 @@ const mostInWindow = (callsMs: readonly number[]): number =>
   Math.max(...callsMs.map((start) => callsMs.filter((one) => one >= start && one < start + minuteMs).length));
 
 test.each([3, 30, 50, 300, 1_000])(
-  "a CA that could not be connected to for %i s is asked at once when it can be, with at most ten tries a minute",
+  "a CA that was unreachable for %i s gets an attempt as soon as it is reachable, and at most ten a minute",
   async (seconds) => {
     const { clock, pod, pass, callsMs, switchCa } = setUp();
     await using _ = pod;
@@ -69,7 +69,7 @@ test.each([3, 30, 50, 300, 1_000])(
   },
 );
 
-test("whoever has a valid certificate does not watch, so that a fleet does not come back at once", async () => {
+test("connections are not probed with a valid certificate, so that a fleet does not return at once", async () => {
   const { pod, pass, callsMs, switchCa, watches } = setUp();
   await using _ = pod;
   switchCa(false);
@@ -81,7 +81,7 @@ test("whoever has a valid certificate does not watch, so that a fleet does not c
   expect(watches()).toBe(before[1]);
 });
 
-test("a CA that can be connected to, and then cannot, gets no more than ten tries a minute", async () => {
+test("a CA that is reachable only briefly gets at most ten attempts a minute", async () => {
   const { pod, pass, callsMs } = setUp({ flaps: true });
   await using _ = pod;
   await pass(5 * minuteMs);
