@@ -50,7 +50,7 @@ export async function* watchWorkloadApi(
     } catch (error) {
       if (isAborted()) return;
       yield { kind: "problem", error: problemOf(error, config) };
-      // Only a change of configuration, here or at the agent, helps.
+      // These need a change of configuration, here or at the agent, so the longest delay applies at once.
       const isFinal = error instanceof GrpcError && finalStatuses.has(error.status);
       delayMs = isFinal ? maxDelayMs : Math.min(maxDelayMs, delayMs + delayStepMs);
     }
