@@ -92,11 +92,11 @@ export class EnvoyStream implements ProxiedStream {
     const bytes = await readWhole(message);
     this.#countBytes(bytes.length);
     const request = parseOrInvalid(bytes, this.protocol);
-    const { forward, verdict, isChanged } = this.subscriptions.note(request, bytes);
+    const { forward, acknowledgement, isChanged } = this.subscriptions.apply(request, bytes);
     this.#recogniseEnvoy(request);
-    if (verdict !== undefined) {
-      this.context.rejections.note(verdict);
-      this.context.cache?.judge(this, verdict);
+    if (acknowledgement !== undefined) {
+      this.context.rejections.record(acknowledgement);
+      this.context.cache?.onAcknowledged(this, acknowledgement);
     }
     if (isChanged) this.context.cache?.onSubscribe(this, request.typeUrl);
     if (forward === undefined) return;

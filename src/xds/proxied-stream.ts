@@ -9,7 +9,7 @@ import type { WorkloadHealth } from "./health-checks.ts";
 import type { XdsProtocol } from "./protocol/request.ts";
 import type { XdsResource } from "./protocol/response.ts";
 import type { Rejections } from "./rejections.ts";
-import type { SentResponse, Subscriptions, Verdict } from "./subscriptions.ts";
+import type { Acknowledgement, SentResponse, Subscriptions } from "./subscriptions.ts";
 import type { XdsConfig } from "./xds-config.ts";
 import type { XdsMetrics } from "./xds-metrics.ts";
 
@@ -55,8 +55,8 @@ export interface StreamContext {
 export interface CachedResponses {
   /** Starts to record a response that is about to be sent; undefined when it is not to be kept. */
   record(client: ProxiedStream, typeUrl: string): ResponseRecording | undefined;
-  /** Keeps or discards the recorded response that Envoy has accepted or rejected. */
-  judge(client: ProxiedStream, verdict: Verdict): void;
+  /** Keeps the recorded response after an ACK, and discards it after a NACK. */
+  onAcknowledged(client: ProxiedStream, acknowledgement: Acknowledgement): void;
   /** Keeps what the agent itself has accepted on the client's stream. */
   keep(client: ProxiedStream, accepted: AcceptedResources): void;
   /** The client is gone; what it has not accepted is discarded. */

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 import type { Logger } from "../lib/log/log.ts";
 import { shortTypeName } from "./protocol/type-url.ts";
-import type { Verdict } from "./subscriptions.ts";
+import type { Acknowledgement } from "./subscriptions.ts";
 import type { XdsMetrics } from "./xds-metrics.ts";
 
 /** A type whose last response Envoy rejected (NACK). */
@@ -41,19 +41,19 @@ export class Rejections {
     return [...this.#current.values()];
   }
 
-  note(verdict: Verdict): void {
-    const { typeUrl, version } = verdict.response;
+  record(acknowledgement: Acknowledgement): void {
+    const { typeUrl, version } = acknowledgement.response;
     const type = shortTypeName(typeUrl);
     const { log, metrics, clock } = this.#deps;
-    if (verdict.kind === "accepted") {
+    if (acknowledgement.kind === "ack") {
       this.#logAccepted(type, version);
       if (!this.#current.delete(typeUrl)) return;
       metrics.rejected.set(0, type);
       log.info("Envoy accepts configuration again", { type, typeUrl, version });
       return;
     }
-    const { reason, versionInUse } = verdict;
-    const names = verdict.response.resources.map(({ name }) => name);
+    const { reason, versionInUse } = acknowledgement;
+    const names = acknowledgement.response.resources.map(({ name }) => name);
     const resources = namesIn(reason, names);
     const sinceMs = this.#current.get(typeUrl)?.sinceMs ?? clock.now();
     this.#current.set(typeUrl, { typeUrl, versionInUse, versionRejected: version, sinceMs, resources, reason });

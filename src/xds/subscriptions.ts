@@ -12,21 +12,21 @@ export interface SentResponse {
   readonly removed: readonly string[];
 }
 
-/** Envoy's ACK or NACK of a response. */
-export type Verdict =
-  | { readonly kind: "accepted"; readonly response: SentResponse }
+/** Envoy accepts a response (ACK) or rejects it (NACK). */
+export type Acknowledgement =
+  | { readonly kind: "ack"; readonly response: SentResponse }
   | {
-      readonly kind: "rejected";
+      readonly kind: "nack";
       readonly response: SentResponse;
       readonly reason: string;
       readonly versionInUse: string;
     };
 
 /** What a request means for the control plane, and for the response that it acknowledges. */
-export interface NotedRequest {
+export interface AppliedRequest {
   /** The bytes to send to the control plane; undefined when the request means nothing to it. */
   readonly forward: Uint8Array | undefined;
-  readonly verdict: Verdict | undefined;
+  readonly acknowledgement: Acknowledgement | undefined;
   /** Whether the subscription has changed. */
   readonly isChanged: boolean;
 }
@@ -77,17 +77,17 @@ export class Subscriptions {
   }
 
   /** Applies a request of Envoy, whose bytes are `bytes`. */
-  note(request: XdsRequest, bytes: Uint8Array): NotedRequest {
+  apply(request: XdsRequest, bytes: Uint8Array): AppliedRequest {
     this.#node ??= request.node;
     const type = this.#typeOf(request.typeUrl);
-    const verdict = this.#judge(request, type);
+    const acknowledgement = this.#acknowledge(request, type);
     const isChanged = type.apply(request);
-    if (request.nonce === "" || this.#nonces.has(request.nonce)) return { forward: bytes, verdict, isChanged };
-    if (!isChanged) return { forward: undefined, verdict, isChanged };
+    if (request.nonce === "" || this.#nonces.has(request.nonce)) return { forward: bytes, acknowledgement, isChanged };
+    if (!isChanged) return { forward: undefined, acknowledgement, isChanged };
     // The nonce is of an earlier stream. The current one must get its own latest nonce, or none.
     const nonce = this.protocol === "sotw" ? (this.#latestNonces.get(request.typeUrl) ?? "") : "";
     const forward = renderRequest({ ...request, nonce, error: undefined }, this.protocol);
-    return { forward, verdict, isChanged };
+    return { forward, acknowledgement, isChanged };
   }
 
   /** Notes a response that is sent to Envoy. @param isCurrent whether it is of the current stream to the control plane */
@@ -100,7 +100,7 @@ export class Subscriptions {
   }
 
   /** Assumes that Envoy accepts a response, so that a stream opened before its ACK includes the response's versions. */
-  presume(response: SentResponse): void {
+  assumeAccepted(response: SentResponse): void {
     this.#typeOf(response.typeUrl).accept(response);
   }
 
@@ -128,25 +128,25 @@ export class Subscriptions {
     return type;
   }
 
-  #judge(request: XdsRequest, type: TypeSubscription): Verdict | undefined {
+  #acknowledge(request: XdsRequest, type: TypeSubscription): Acknowledgement | undefined {
     const response = this.#sent.get(request.nonce);
     if (response === undefined || response.typeUrl !== request.typeUrl) return undefined;
     this.#forgetUpTo(response);
     if (request.error !== undefined) {
-      return { kind: "rejected", response, reason: request.error.message, versionInUse: type.version };
+      return { kind: "nack", response, reason: request.error.message, versionInUse: type.version };
     }
     type.accept(response);
-    return { kind: "accepted", response };
+    return { kind: "ack", response };
   }
 
   /** Envoy acknowledges each response once, and none before the one that it acknowledged last. */
-  #forgetUpTo(judged: SentResponse): void {
+  #forgetUpTo(acknowledged: SentResponse): void {
     for (const [nonce, { typeUrl }] of this.#sent) {
-      if (typeUrl !== judged.typeUrl) continue;
+      if (typeUrl !== acknowledged.typeUrl) continue;
       this.#sent.delete(nonce);
       // A later request may repeat the latest nonce to change its subscription.
       if (this.#latestNonces.get(typeUrl) !== nonce) this.#nonces.delete(nonce);
-      if (nonce === judged.nonce) return;
+      if (nonce === acknowledged.nonce) return;
     }
   }
 }

@@ -44,8 +44,8 @@ const ads = "/envoy.service.discovery.v3.AggregatedDiscoveryService/";
 export class FakeControlPlane implements AsyncDisposable {
   /** Every request since the start, in order. */
   readonly requests: SeenRequest[] = [];
-  /** False: takes requests and says nothing. */
-  answers = true;
+  /** False: reads requests and sends nothing. */
+  responds = true;
   port = 0;
   streamsOpened = 0;
   readonly #resources = new Map<string, Map<string, FakeResource>>();
@@ -134,7 +134,7 @@ export class FakeControlPlane implements AsyncDisposable {
     const wanted = new Set(resourceNames);
     stream.wanted.set(typeUrl, wanted);
     const isNew = before === undefined || [...wanted].some((name) => !before.has(name));
-    if (this.answers && (isNew || responseNonce === "")) this.#push(stream, typeUrl);
+    if (this.responds && (isNew || responseNonce === "")) this.#push(stream, typeUrl);
   }
 
   #onDelta(stream: OpenStream, seen: SeenRequest & { readonly kind: "delta" }): void {
@@ -146,11 +146,11 @@ export class FakeControlPlane implements AsyncDisposable {
     for (const name of resourceNamesUnsubscribe) wanted.delete(name);
     stream.wanted.set(typeUrl, wanted);
     if (isNew) stream.known.set(typeUrl, new Map(Object.entries(initialResourceVersions)));
-    if (this.answers && (isNew || resourceNamesSubscribe.length > 0)) this.#push(stream, typeUrl, isNew);
+    if (this.responds && (isNew || resourceNamesSubscribe.length > 0)) this.#push(stream, typeUrl, isNew);
   }
 
   #push(stream: OpenStream, typeUrl: string, always = true): void {
-    if (!this.answers || !this.#resources.has(typeUrl)) return;
+    if (!this.responds || !this.#resources.has(typeUrl)) return;
     const held = [...(this.#resources.get(typeUrl)?.values() ?? [])];
     const wanted = stream.wanted.get(typeUrl) ?? new Set();
     const resources = held.filter(({ name }) => wanted.size === 0 || wanted.has(name));

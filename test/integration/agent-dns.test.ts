@@ -36,7 +36,7 @@ async function textOf(pod: Pod, path: string): Promise<{ readonly status: number
 }
 
 test.each(["compatible", "strict"])(
-  "%s: a pod with DNS capture is not ready until the first name table, which an empty answer is not; an empty table is",
+  "%s: a pod with DNS capture is not ready until the first name table; an empty response is not one, an empty table is",
   async (ATTACHE_READINESS) => {
     await using ca = await startFakeCa();
     await using controlPlane = await controlPlaneWithoutNames();
@@ -67,7 +67,7 @@ test.each(["compatible", "strict"])(
   },
 );
 
-test("an agent whose Envoy dies before the first name table leaves word that it was missing", async () => {
+test("an agent whose Envoy dies before the first name table reports that it was missing", async () => {
   await using ca = await startFakeCa();
   await using controlPlane = await controlPlaneWithoutNames();
   const env = { ...(await dnsEnvironment()), ATTACHE_TERMINATION_MESSAGE_PATH: "./message" };
@@ -100,7 +100,7 @@ test("/debug/ndsz has the name table with its registries, and every change of it
   expect((await pod.readiness()).status).toBe(200);
 });
 
-test("without DNS capture nobody asks for a name table, and there is none to show", async () => {
+test("without DNS capture no name table is subscribed to, and there is none to show", async () => {
   await using ca = await startFakeCa();
   await using controlPlane = await controlPlaneWithoutNames();
   await using pod = await startPod({ ca, ...podBehind(controlPlane, {}) });
@@ -109,7 +109,7 @@ test("without DNS capture nobody asks for a name table, and there is none to sho
   expect(await textOf(pod, "/debug/ndsz")).toEqual({ status: 404, text: "{}" });
 });
 
-test("a whole agent answers for the mesh over UDP and TCP, passes the rest on, counts both, and follows the control plane", async () => {
+test("an agent resolves names of the mesh over UDP and TCP, forwards the rest, counts both, and follows the control plane", async () => {
   await using ca = await startFakeCa();
   await using controlPlane = await controlPlaneWithoutNames();
   const env = await dnsEnvironment();
@@ -141,7 +141,7 @@ test("a whole agent answers for the mesh over UDP and TCP, passes the rest on, c
   expect((await ask(server, "udp", encodeQuery("web"))).answers).toMatchObject([{ data: "10.0.0.2" }]);
 });
 
-test("with configuration from files an agent passes all questions on, and waits for no table", async () => {
+test("with configuration from files an agent forwards all queries, and waits for no table", async () => {
   await using ca = await startFakeCa();
   const env = await dnsEnvironment();
   await using pod = await startPod({ ca, env });
@@ -153,7 +153,7 @@ test("with configuration from files an agent passes all questions on, and waits 
   });
 });
 
-test("a DNS port that is taken ends the agent with 69, and names it", async () => {
+test("a DNS port that is taken ends the agent with 69, and is named", async () => {
   await using ca = await startFakeCa();
   const env = await dnsEnvironment();
   await using first = await startPod({ ca, env });
@@ -164,14 +164,14 @@ test("a DNS port that is taken ends the agent with 69, and names it", async () =
   expect((await first.readiness()).status).toBe(200);
 });
 
-test("a file of resolvers that cannot be read ends the agent with 69, and names it", async () => {
+test("a resolv.conf that cannot be read ends the agent with 69, and is named", async () => {
   await using ca = await startFakeCa();
   await using pod = await startPod({ ca, env: { ...(await dnsEnvironment()), ATTACHE_RESOLV_CONF: "./gone" } });
   expect(await pod.exited).toMatchObject({ code: 69 });
   expect(pod.log()).toMatch(/read resolvers from \.\/gone: make the file readable.*ENOENT/);
 });
 
-test("an agent that is started again without a control plane has the names of before, and those of the control plane when it is back", async () => {
+test("an agent that restarts without a control plane has the previous names, and the current ones when it is back", async () => {
   await using ca = await startFakeCa();
   await using cache = await temporaryDirectory();
   await using controlPlane = await controlPlaneWithoutNames();
@@ -204,7 +204,7 @@ test("an agent that is started again without a control plane has the names of be
   );
 });
 
-test.runIf(process.getuid?.() === 0)("a whole agent asks the resolvers that its file names, at port 53", async () => {
+test.runIf(process.getuid?.() === 0)("an agent queries the resolvers of resolv.conf at port 53", async () => {
   await using ca = await startFakeCa();
   await using resolver = await startFakeResolver(answering({ "www.example.org.": ["192.0.2.1"] }), "127.0.53.1", 53);
   const env = await dnsEnvironment();
@@ -226,7 +226,7 @@ test.runIf(process.getuid?.() === 0)("a whole agent asks the resolvers that its 
 });
 
 test.runIf(process.getuid?.() === 0)(
-  "rough edge 26: root on port 53 is the machine's resolver: it passes questions on before the first table, does not ask itself, and Envoy is another user",
+  "rough edge 26: root on port 53 is the machine's resolver: it forwards queries before the first table, does not query itself, and Envoy is another user",
   async () => {
     await using ca = await startFakeCa();
     await using controlPlane = await controlPlaneWithoutNames();

@@ -63,7 +63,7 @@ test("the agent passes Envoy's configuration on and reports what Envoy rejected,
   );
 });
 
-test("agent and Envoy, killed and started again without a control plane, serve from the cache, and the newer version when it is back", async () => {
+test("agent and Envoy, restarted after a kill without a control plane, serve from the cache, and the newer version when it is back", async () => {
   await using directory = await temporaryDirectory();
   await using ca = await startFakeCa();
   await using controlPlane = await startFakeControlPlane();

@@ -8,7 +8,7 @@ import { nodeFacts } from "../protocol/request.ts";
 import { anyOf, contentOf, renderResponse } from "../protocol/response.ts";
 import { typeUrls } from "../protocol/type-url.ts";
 import type { CachedResponses, ProxiedStream, ResponseRecording } from "../proxied-stream.ts";
-import type { SentResponse, Verdict } from "../subscriptions.ts";
+import type { Acknowledgement, SentResponse } from "../subscriptions.ts";
 import type { XdsCacheConfig } from "../xds-config.ts";
 import type { XdsMetrics } from "../xds-metrics.ts";
 import type { PendingRecord, RecordHead } from "./cache-record.ts";
@@ -88,16 +88,16 @@ export class ResponseCache implements CachedResponses {
     };
   }
 
-  judge(client: ProxiedStream, { kind, response }: Verdict): void {
+  onAcknowledged(client: ProxiedStream, { kind, response }: Acknowledgement): void {
     const recordings = this.#recordings.get(client);
-    const judged = recordings?.get(response.nonce);
-    if (recordings === undefined || judged === undefined) return;
+    const acknowledged = recordings?.get(response.nonce);
+    if (recordings === undefined || acknowledged === undefined) return;
     for (const [nonce, record] of recordings) {
       if (record.head.typeUrl !== response.typeUrl) continue;
       recordings.delete(nonce);
-      // Earlier responses of the type get no verdict any more.
-      this.#finish(record === judged && kind === "accepted" ? this.#store.keep(record) : record.discard());
-      if (record === judged) return;
+      // Earlier responses of the type are not acknowledged any more.
+      this.#finish(record === acknowledged && kind === "ack" ? this.#store.keep(record) : record.discard());
+      if (record === acknowledged) return;
     }
   }
 
@@ -202,7 +202,7 @@ export class ResponseCache implements CachedResponses {
     const nonce = `cache-${String(++this.#nonce)}`;
     const response: SentResponse = { typeUrl, version: cached.version, nonce, resources, removed: [] };
     client.subscriptions.sent(response, false);
-    client.subscriptions.presume(response);
+    client.subscriptions.assumeAccepted(response);
     client.call.write(renderResponse({ ...response, resources }, client.protocol)).catch(() => undefined);
   }
 

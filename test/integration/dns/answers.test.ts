@@ -119,7 +119,7 @@ describe("a name of the mesh", () => {
     expect((await askOne("www.google.com", { flags: 0x0000 })).flags).toMatchObject({ rd: false, cd: false });
   });
 
-  test("2.4: keeps the letter case in which it was asked, in each record", async () => {
+  test("2.4: each record keeps the letter case of the query", async () => {
     const reply = await askOne("wWw.GOOGLE.com");
     expect([...reply.questions, ...reply.answers].map(({ name }) => name)).toEqual([
       "wWw.GOOGLE.com.",
@@ -132,7 +132,7 @@ describe("a name of the mesh", () => {
     ]);
   });
 
-  test("2.4: the order of addresses is another each time, the alias comes first", async () => {
+  test("2.4: the addresses are in random order, after the alias", async () => {
     await using dns = await startDns({ table: [named("many.example", ["10.0.0.1", "10.0.0.2", "10.0.0.3"])] });
     const orders = new Set<string>();
     for (let i = 0; i < 200; i++) {
@@ -148,7 +148,7 @@ describe("a name of the mesh", () => {
     expect(orders.size).toBe(6);
   });
 
-  test("2.4: what does not fit is cut off and marked: 30 of 300 addresses in 512 bytes, all over TCP", async () => {
+  test("2.4: a response that does not fit is truncated and marked: 30 of 300 addresses in 512 bytes, all over TCP", async () => {
     const addresses = Array.from({ length: 300 }, (_, i) => `10.1.${String(i >> 8)}.${String(i & 255)}`);
     await using dns = await startDns({ table: [named("big.test", addresses)] });
     const short = await ask(dns.address, "udp", encodeQuery("big.test"));
@@ -195,7 +195,7 @@ describe("a name of the mesh", () => {
   });
 
   test.each(["MX", "TXT", "SRV", "HTTPS", "ANY", "PTR"] as const)(
-    "2.4: a question for %s goes on to a resolver",
+    "2.4: a %s query is forwarded to a resolver",
     async (type) => {
       await using resolver = await startFakeResolver(answering());
       await using dns = await startDns({ table, resolvers: [resolver] });
@@ -253,7 +253,7 @@ describe("2.4: the message", () => {
 });
 
 describe("2.4: before the first table", () => {
-  test("an address waits for it, and is SERVFAIL when it does not come; other questions go on to a resolver", async () => {
+  test("an address query waits for it, and gets SERVFAIL when it does not come; other queries are forwarded", async () => {
     await using resolver = await startFakeResolver(answering({ "www.bing.com.": ["1.2.3.4"] }));
     await using dns = await startDns({ resolvers: [resolver] });
     const waiting = ask(dns.address, "udp", encodeQuery("www.google.com"));
@@ -270,7 +270,7 @@ describe("2.4: before the first table", () => {
     expect((await foreign).answers).toMatchObject([{ data: "1.2.3.4" }]);
   });
 
-  test("the machine's own resolver passes everything on", async () => {
+  test("the machine's own resolver forwards everything", async () => {
     await using resolver = await startFakeResolver(answering({ "www.google.com.": ["8.8.8.8"] }));
     await using dns = await startDns({ resolvers: [resolver], beforeTable: "forward" });
     expect((await ask(dns.address, "udp", encodeQuery("www.google.com"))).answers).toMatchObject([{ data: "8.8.8.8" }]);

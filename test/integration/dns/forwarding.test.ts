@@ -35,7 +35,7 @@ async function timed<T>(work: () => Promise<T>): Promise<{ readonly value: T; re
 }
 
 describe.each(["udp", "tcp"] as const)("over %s", (transport) => {
-  test("2.5: a question goes on over the same transport as it came, under an ID of its own", async () => {
+  test("2.5: a query is forwarded over the same transport, with an ID of its own", async () => {
     await using resolver = await startFakeResolver(good);
     await using dns = await startDns({ table: [], resolvers: [resolver] });
     const sent = encodeQuery("wWw.example.ORG", { id: 4711, flags: 0x0130, ednsBytes: 1400 });
@@ -56,7 +56,7 @@ describe.each(["udp", "tcp"] as const)("over %s", (transport) => {
     expect(dns.metrics.upstreamFailures.value()).toBe(0);
   });
 
-  test("2.5, B22: a dead resolver costs one try of the first question, and the next ones nothing", async () => {
+  test("2.5, B22: a dead resolver delays the first query by one attempt, and later ones not at all", async () => {
     await using resolvers = await twoResolvers(silent, good);
     await using dns = await startDns({ table: [], resolvers: resolvers.both, timeoutMs: 2_500 });
     const took: number[] = [];
@@ -112,7 +112,7 @@ describe.each(["udp", "tcp"] as const)("over %s", (transport) => {
     ]);
   });
 
-  test.each([false, true])("2.5: no resolver is named, parallel %s: SERVFAIL at once", async (parallel) => {
+  test.each([false, true])("2.5: no resolver is configured, parallel %s: SERVFAIL at once", async (parallel) => {
     await using dns = await startDns({ table: [], parallel, timeoutMs: 20_000 });
     const { value, tookMs } = await timed(() => ask(dns.address, transport, query));
     expect(value.rcode).toBe(2);
@@ -130,7 +130,7 @@ describe.each(["udp", "tcp"] as const)("over %s", (transport) => {
     }
   });
 
-  test("a resolver that comes back is asked again, within the same question too", async () => {
+  test("a resolver that comes back is queried again, also within the same query", async () => {
     await using resolver = await startFakeResolver(silent);
     await using dns = await startDns({ table: [], resolvers: [resolver], timeoutMs: 2_500 });
     const reply = ask(dns.address, transport, query);
@@ -140,7 +140,7 @@ describe.each(["udp", "tcp"] as const)("over %s", (transport) => {
   });
 });
 
-test("2.5: what is not the reply to the question is not looked at: another ID, another question, a query, less than a header", async () => {
+test("2.5: anything but the response is ignored: another ID, another question, a query, less than a header", async () => {
   const stray = (bytes: Buffer): readonly Buffer[] => {
     const reply = encodeReply(bytes, ["203.0.113.66"]);
     const otherId = Buffer.from(reply);
@@ -163,7 +163,7 @@ test("2.5: what is not the reply to the question is not looked at: another ID, a
   }
 });
 
-test("2.5: a reply from another address than the one that was asked does not arrive", async () => {
+test("2.5: a response from another address than the resolver's is ignored", async () => {
   const liar = createSocket("udp4");
   await new Promise<void>((resolve) => {
     liar.bind(0, "127.0.0.3", resolve);
@@ -202,7 +202,7 @@ test("7.2: a response that the resolver truncated is passed on unchanged", async
   expect(await ask(dns.address, "udp", query)).toMatchObject({ rcode: 0, flags: { tc: true }, answers: [{ type: 1 }] });
 });
 
-test("B22: with one percent of the packets lost no question fails", async () => {
+test("B22: with one percent of the packets lost no query fails", async () => {
   let packets = 0;
   const lossy: ResolverBehaviour = (bytes) => (++packets % 100 === 0 ? undefined : encodeReply(bytes, ["192.0.2.1"]));
   await using resolvers = await twoResolvers(lossy, lossy);
@@ -242,7 +242,7 @@ describe("B22: when no resolver responds", () => {
     expect((await ask(dns.address, "udp", query)).answers).toMatchObject([{ data: "192.0.2.2", ttl: 60 }]);
   });
 
-  test("a name that is gone is gone", async () => {
+  test("NXDOMAIN is not replaced by a stale response", async () => {
     await using resolver = await startFakeResolver(good);
     await using dns = await startDns({ table: [], resolvers: [resolver] });
     await ask(dns.address, "udp", query);
@@ -252,7 +252,7 @@ describe("B22: when no resolver responds", () => {
 });
 
 describe("resolv.conf", () => {
-  test("is followed: other resolvers, another search domain, and a file that is gone for a while", async () => {
+  test("changes are followed: other resolvers, another search domain, and a file that is missing for a while", async () => {
     await using resolvers = await twoResolvers(answering(), good);
     const { one, two } = resolvers;
     await using dns = await startDns({ table: [named("a.mesh", ["10.0.0.1"])], resolvers: [one] });
@@ -313,7 +313,7 @@ describe("a connection", () => {
     expect(replies.map((reply) => reply.readUInt16BE(0))).toEqual([1, 2, 0]);
   });
 
-  test("ends after 128 questions", async () => {
+  test("ends after 128 queries", async () => {
     await using resolver = await startFakeResolver(good);
     await using dns = await startDns({ table: [], resolvers: [resolver] });
     const replies = await askTcpRaw(

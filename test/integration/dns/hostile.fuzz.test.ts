@@ -114,7 +114,7 @@ test("while a thousand queries wait, more get SERVFAIL at once, and names of the
   socket.close();
 }, 30_000);
 
-test("clients that say nothing, or read nothing, are let go", async () => {
+test("clients that send nothing, or read nothing, are disconnected", async () => {
   await using resolver = await startFakeResolver(answering());
   await using dns = await startDns({ table, resolvers: [resolver] });
   const sockets: Socket[] = [];

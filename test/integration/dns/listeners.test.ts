@@ -38,13 +38,13 @@ describe("2.1: localhost", () => {
   });
 });
 
-test("the address that is asked for is the only one that is listened on", async () => {
+test("only the configured address is listened on", async () => {
   await using dns = await startDns({ table: [], listen: { host: "127.0.0.1" } });
   const socket = connect(dns.address.port, "127.0.0.2");
   await expect(once(socket, "connect")).rejects.toThrow(/ECONNREFUSED/);
 });
 
-test("all addresses of both families, where no host is given", async () => {
+test("without a host, all addresses of both families are listened on", async () => {
   await using dns = await startDns({ table: [], listen: { host: "::" } });
   for (const host of ["127.0.0.2", "::1"]) {
     for (const transport of ["udp", "tcp"] as const) {
@@ -53,7 +53,7 @@ test("all addresses of both families, where no host is given", async () => {
   }
 });
 
-test("2.1: a port that is taken ends the start with the name of its holder", async () => {
+test("2.1: a port that is taken fails the start with the name of its holder", async () => {
   const [port = 0] = await freePorts(1);
   const server = createServer();
   await new Promise<void>((resolve) => server.listen(port, "127.0.0.1", resolve));
@@ -77,7 +77,7 @@ test("2.1: a port that is taken ends the start with the name of its holder", asy
   expect(dns.address.port).toBe(port);
 });
 
-test("an address that this machine does not have ends the start", async () => {
+test("an address that this machine does not have fails the start", async () => {
   await expect(startDns({ listen: { host: "192.0.2.77" } })).rejects.toThrow(
     /192.0.2.77:\d+ \(udp\): the port cannot be/,
   );

@@ -73,7 +73,7 @@ const unready: readonly Case[] = [
   {
     title: "R5 nothing came",
     prepare(controlPlane) {
-      controlPlane.answers = false;
+      controlPlane.responds = false;
     },
     said: /^envoy: config not received from XDS server \(is Istiod running\?\): cds updates: 0 successful, 0 rejected; lds updates: 0 successful, 0 rejected/m,
   },

@@ -95,7 +95,7 @@ describe.each(["sotw", "delta"] as const)("%s", (protocol) => {
       expect(rejected).toMatchObject({ versionInfo: accepted.versionInfo });
   });
 
-  test("a handler that hangs does not hold back the client; it sees the newest afterwards", async () => {
+  test("a handler that hangs does not delay the client; it gets the newest state afterwards", async () => {
     await using controlPlane = await startFakeControlPlane();
     const handler = keeper();
     const gate = Promise.withResolvers<undefined>();
@@ -113,7 +113,7 @@ describe.each(["sotw", "delta"] as const)("%s", (protocol) => {
     expect(handler.applied.length).toBeLessThanOrEqual(2);
   });
 
-  test("V6 V7 7.1.2, 7.1.3, 7.1.4: health: nothing before listeners are asked for, each change after, the last again on a new stream", async () => {
+  test("V6 V7 7.1.2, 7.1.3, 7.1.4: health: nothing before the first request for listeners, each change after it, the last again on a new stream", async () => {
     await using controlPlane = await startFakeControlPlane();
     await using under = await startProxy([controlPlane.port]);
     const client = await under.open(protocol);

@@ -63,7 +63,7 @@ async function startDead(): Promise<FakeControlPlane> {
 }
 
 describe.each(["sotw", "delta"] as const)("%s", (protocol) => {
-  test("what was accepted is served when the control plane is dead, and replaced without a gap when it is back", async () => {
+  test("accepted responses are served while the control plane is down, and replaced without a gap when it is back", async () => {
     await using directory = await temporaryDirectory();
     await fill(directory.path, protocol);
     await using controlPlane = await startDead();
@@ -96,11 +96,11 @@ describe.each(["sotw", "delta"] as const)("%s", (protocol) => {
     expect(under.metrics.cacheStalenessSeconds.value()).toBe(0);
   });
 
-  test("a control plane that is there but silent is replaced as well", async () => {
+  test("the cache also serves while a control plane is connected but silent", async () => {
     await using directory = await temporaryDirectory();
     await fill(directory.path, protocol);
     await using controlPlane = await startFakeControlPlane();
-    controlPlane.answers = false;
+    controlPlane.responds = false;
     await using under = await startProxy([controlPlane.port], withCache(directory.path));
     const client = await under.open(protocol);
     await client.send({ typeUrl: cluster, node: envoyNode });
@@ -201,7 +201,7 @@ test("many small changes are merged, and all resources are served", async () => 
   expect((await client.next()).resources.map(({ name }) => name)).toEqual(["a", "c1"]);
 });
 
-test("Envoy and agent start without a control plane, from the cache; its newer version is in Envoy within 2 s", async () => {
+test("Envoy and agent start from the cache without a control plane; a newer version is in Envoy within 2 s of its return", async () => {
   const [port = 0] = await freePorts(1);
   const url = `http://127.0.0.1:${String(port)}/`;
   await using directory = await temporaryDirectory();

@@ -61,7 +61,7 @@ describe.each(["sotw", "delta"] as const)("%s", (protocol) => {
     }
   });
 
-  test("a second stream of Envoy's ends the first with OK; other clients stay", async () => {
+  test("a second stream of Envoy closes the first with OK; other clients stay", async () => {
     await using controlPlane = await startFakeControlPlane();
     await using under = await startProxy([controlPlane.port]);
     const [older, other, newer] = [await under.open(protocol), await under.open(protocol), await under.open(protocol)];
@@ -134,7 +134,7 @@ describe.each(["sotw", "delta"] as const)("%s", (protocol) => {
     await expect(client.untilEnd()).rejects.toMatchObject({ status: status.RESOURCE_EXHAUSTED });
   });
 
-  test("what is no request ends the stream with invalid argument", async () => {
+  test("a malformed request ends the stream with invalid argument", async () => {
     await using controlPlane = await startFakeControlPlane();
     await using under = await startProxy([controlPlane.port]);
     const client = await under.open(protocol);

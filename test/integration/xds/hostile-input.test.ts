@@ -54,7 +54,7 @@ describe.each(["sotw", "delta"] as const)("%s", (protocol) => {
     }
   });
 
-  test("1,000 streams, each with a damaged request, end one by one; a good stream beside them lives", async () => {
+  test("1,000 streams, each with a damaged request, end one by one; a good stream beside them stays open", async () => {
     await using controlPlane = await startFakeControlPlane();
     controlPlane.set(cluster, [{ name: "a", version: "1", value: textField(1, "a") }]);
     await using under = await startProxy([controlPlane.port]);
@@ -89,7 +89,7 @@ describe.each(["sotw", "delta"] as const)("%s", (protocol) => {
   });
 });
 
-test("what is not HTTP/2 on the socket ends that connection and no other", async () => {
+test("bytes that are not HTTP/2 end their connection and no other", async () => {
   await using controlPlane = await startFakeControlPlane();
   controlPlane.set(cluster, [{ name: "a", version: "1", value: textField(1, "a") }]);
   await using under = await startProxy([controlPlane.port]);

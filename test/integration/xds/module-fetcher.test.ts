@@ -81,7 +81,7 @@ test("7.3.3: an unreachable host is retried as often as configured, and the caus
   expect(performance.now() - startMs).toBeGreaterThan(200);
 });
 
-test("7.3.3: a new URL with the checksum of an old one is fetched again, and checked", async () => {
+test("7.3.3: a new URL with the checksum of an old one is fetched again, and verified", async () => {
   await using all = await fetcherTest();
   all.server.files.set("/old", wasmModule);
   all.server.files.set("/new", Buffer.concat([wasmModule, Buffer.from("2")]));
@@ -102,7 +102,7 @@ test("7.3.4: a module that was not used for the configured time is deleted, file
   expect(all.server.asked).toEqual(["/m", "/m"]);
 });
 
-test("7.3.5: an image is the same by tag, by digest and by default; a wrong digest and silence are errors", async () => {
+test("7.3.5: an image is the same by tag, by digest and by default; a wrong digest and no response are errors", async () => {
   await using all = await fetcherTest({ requestTimeoutMs: 300, maxAttempts: 1 });
   const layers = [
     { mediaType: "application/vnd.module.wasm.config.v1+json", blob: Buffer.from("{}") },
@@ -147,7 +147,7 @@ test.each<[string, boolean, { tag: string; policy: Policy; version: string; byCh
   expect(all.server.asked.length > before).toBe(isPulled);
 });
 
-test("7.3.7: repetitions end with success, with the limit, or with the deadline", async () => {
+test("7.3.7: retries end with success, at the limit, or at the deadline", async () => {
   await using all = await fetcherTest({ maxAttempts: 3 });
   all.server.files.set("/m", wasmModule);
   all.server.statuses.push(500, 503);
@@ -160,7 +160,7 @@ test("7.3.7: repetitions end with success, with the limit, or with the deadline"
   expect(all.server.asked.length).toBeLessThanOrEqual(7);
 });
 
-test("7.3.8, 7.3.11: a server that signed its own certificate is believed only where it is listed; the pull secret is its login", async () => {
+test("7.3.8, 7.3.11: a self-signed certificate is accepted only for a listed registry; the pull secret is its login", async () => {
   await using directory = await temporaryDirectory();
   const { chainPem, keyPem } = await (await createOpensslPki(directory.path)).issue("spiffe://a/b");
   const logins: (string | undefined)[] = [];
@@ -210,7 +210,7 @@ test.each<[string, string, readonly { readonly mediaType: string; readonly blob:
   await expect(all.fetch(url)).rejects.toThrow(said);
 });
 
-test("7.3.11: a pull secret is that of its registry", async () => {
+test("7.3.11: a pull secret is sent to its registry only", async () => {
   await using all = await fetcherTest();
   all.server.login = "dTpw";
   all.server.addImage("p", "v1", [{ mediaType: dockerType, blob: gzipSync(tarOf([["./plugin.wasm", wasmModule]])) }]);
@@ -221,7 +221,7 @@ test("7.3.11: a pull secret is that of its registry", async () => {
   await all.fetch(`oci://${host}/p:v1`, { pullSecret: secretOf(host) });
 });
 
-test("a pull secret never goes over plain http, where everybody could read it", async () => {
+test("a pull secret is never sent over plain http", async () => {
   await using all = await fetcherTest({ maxAttempts: 1 });
   all.server.login = "dTpw";
   all.server.files.set("/m", wasmModule);

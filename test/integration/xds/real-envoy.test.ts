@@ -54,7 +54,7 @@ describe.each([
     expect(under.proxy.status().streams).toMatchObject([{ isEnvoy: true, isConnected: true }]);
   });
 
-  test("one bad cluster among fifty is named in log, metric and status within a second, and cleared when it is right", async () => {
+  test("one bad cluster among fifty is reported in log, metric and status within a second, and cleared when it is fixed", async () => {
     await using controlPlane = await startFakeControlPlane();
     const good = Array.from({ length: 49 }, (_, index) => clusterResource(`good-${String(index)}`, "1"));
     controlPlane.set(listener, []);

@@ -19,7 +19,7 @@ function named(name: string, version = "1"): FakeResource {
 }
 
 describe.each(["sotw", "delta"] as const)("%s", (protocol) => {
-  test("7.1.6: a control plane that stops and starts again is met with what the client has; its stream stays open", async () => {
+  test("7.1.6: a restarted control plane gets the client's subscriptions and versions; the client's stream stays open", async () => {
     await using controlPlane = await startFakeControlPlane();
     controlPlane.set(cluster, [named("a"), named("b")]);
     controlPlane.set(listener, [named("l")]);
@@ -81,7 +81,7 @@ describe.each(["sotw", "delta"] as const)("%s", (protocol) => {
     expect(resource?.any.length).toBeGreaterThan(bytes);
   });
 
-  test("an acceptance that comes after the control plane went is not sent to the next one", async () => {
+  test("an ACK that comes after the control plane is lost is not sent to the next one", async () => {
     await using controlPlane = await startFakeControlPlane();
     controlPlane.set(cluster, [named("a")]);
     await using under = await startProxy([controlPlane.port]);
@@ -103,7 +103,7 @@ describe.each(["sotw", "delta"] as const)("%s", (protocol) => {
     expect(ofLast.map(({ request }) => request.responseNonce)).toEqual(["", second.nonce]);
   });
 
-  test("what the client wants newly during an outage is asked for afterwards", async () => {
+  test("a subscription that is added during an outage is sent afterwards", async () => {
     await using controlPlane = await startFakeControlPlane();
     controlPlane.set(cluster, [named("a")]);
     controlPlane.set(listener, [named("l"), named("m")]);
@@ -119,7 +119,7 @@ describe.each(["sotw", "delta"] as const)("%s", (protocol) => {
     expect(listeners?.resources.map(({ name }) => name)).toEqual(["m"]);
   });
 
-  test("a stream that the control plane fails or ends is opened anew; the client's stays", async () => {
+  test("a stream that the control plane fails or closes is reopened; the client's stream stays", async () => {
     await using controlPlane = await startFakeControlPlane();
     controlPlane.set(cluster, [named("a")]);
     await using under = await startProxy([controlPlane.port]);
@@ -134,7 +134,7 @@ describe.each(["sotw", "delta"] as const)("%s", (protocol) => {
     expect(under.records.filter(({ fields }) => fields["status"] === "PERMISSION_DENIED")).toHaveLength(1);
   });
 
-  test("of several addresses the first that can be reached is used", async () => {
+  test("the first reachable address is used", async () => {
     await using gone = await startFakeControlPlane();
     await gone.kill();
     await using controlPlane = await startFakeControlPlane();
@@ -165,7 +165,7 @@ test("fifty restarts of the control plane leave the client's stream open and cur
   await controlPlane.kill();
 });
 
-test("7.1.10: a wrong root certificate is said; when it is replaced, the next try succeeds without a restart", async () => {
+test("7.1.10: a wrong root certificate is logged; after its replacement the next attempt succeeds without a restart", async () => {
   await using directory = await temporaryDirectory();
   const pki = await createOpensslPki(directory.path);
   const { chainPem, keyPem } = await pki.issue("spiffe://cluster.local/ns/istio-system/sa/istiod,IP:127.0.0.1");

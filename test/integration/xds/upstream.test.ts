@@ -72,7 +72,7 @@ test("an HTTP proxy is used, with credentials, and its rejection is logged", asy
   await new Promise((resolve) => proxy.close(resolve));
 });
 
-test("a client certificate is presented when it is there; files are read for each connection", async () => {
+test("a client certificate is presented if it exists; files are read for each connection", async () => {
   await using directory = await temporaryDirectory();
   const pki = await createOpensslPki(directory.path);
   // the second name is the one that the connection is verified by
@@ -123,7 +123,7 @@ test("plaintext where TLS is expected, and the reverse, are distinct in the log"
   await untilReason(secured.port, { kind: "plaintext" }, "is this a TLS port?");
 });
 
-test("an address that swallows everything is given up after the connect deadline", async () => {
+test("a connection to an address that never responds ends at the connect deadline", async () => {
   const hole = createServer((socket) => {
     socket.on("error", () => undefined);
     socket.resume();
@@ -153,7 +153,7 @@ test("an address that swallows everything is given up after the connect deadline
 
 test("a stream is logged as connected when the control plane has accepted it, not before", async () => {
   await using controlPlane = await startFakeControlPlane();
-  controlPlane.answers = false;
+  controlPlane.responds = false;
   await using under = await startProxy([controlPlane.port], { upstream: { backoff: slowBackoff } });
   const messages = (): readonly string[] =>
     under.records.filter(({ level }) => level !== "debug").map(({ message }) => message);
@@ -164,7 +164,7 @@ test("a stream is logged as connected when the control plane has accepted it, no
   controlPlane.fail(status.UNAUTHENTICATED, "no token");
   const failure = "stream to the control plane failed; Envoy keeps its configuration; retrying";
   await eventually(() => expect(messages()).toEqual([failure]), { withinMs: 2_000 });
-  controlPlane.answers = true;
+  controlPlane.responds = true;
   controlPlane.set(cluster, resources);
   await client.next();
   await eventually(() => expect(messages()).toEqual([failure, "connected to the control plane"]), { withinMs: 2_000 });

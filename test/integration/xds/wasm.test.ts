@@ -117,7 +117,7 @@ async function acceptNext(client: XdsClient): Promise<void> {
 }
 
 describe.each(["sotw", "delta"] as const)("%s", (protocol) => {
-  test("7.1.7, 7.1.8, 7.1.9, 7.3.14: modules become local files, others stay as they are, what fails becomes a filter that denies or allows", async () => {
+  test("7.1.7, 7.1.8, 7.1.9, 7.3.14: remote modules become local files, other extensions are unchanged, a failed one becomes a filter that denies or allows all", async () => {
     await using directory = await temporaryDirectory();
     await using all = await startAll(join(directory.path, "made", "when", "missing"), protocol);
     all.server.files.set("/good.wasm", wasmModule);
@@ -144,7 +144,7 @@ describe.each(["sotw", "delta"] as const)("%s", (protocol) => {
     expect(all.under.metrics.wasmCacheLookups.value("false")).toBe(3);
   });
 
-  test("7.3.14: a remote module without an address is replaced as one that cannot be had, and counted by itself", async () => {
+  test("7.3.14: a remote module without an address is replaced like a missing one, and counted separately", async () => {
     await using directory = await temporaryDirectory();
     await using all = await startAll(directory.path, protocol);
     const code = { specifier: { $case: "remote" as const, value: { sha256: "" } } };
@@ -189,7 +189,7 @@ describe.each(["sotw", "delta"] as const)("%s", (protocol) => {
     expect(second?.type).toBe("Y");
   });
 
-  test("other types pass while a module is being fetched", async () => {
+  test("other types pass while a module is fetched", async () => {
     await using directory = await temporaryDirectory();
     await using all = await startAll(directory.path, protocol);
     all.server.statuses.push(503, 503);
@@ -265,7 +265,7 @@ describe("a module is fetched", () => {
   });
 });
 
-describe("a module is not fetched, once and for all,", () => {
+describe("a module is not fetched, without retries,", () => {
   test.each<[string, string, (server: FakeModuleServer) => Source]>([
     [
       "7.3.3: with another checksum",
@@ -319,7 +319,7 @@ describe("a module is not fetched, once and for all,", () => {
   });
 });
 
-test("a module that was missing is put in force when it can be had, without the control plane's doing anything", async () => {
+test("a missing module is applied when it becomes available, without the control plane", async () => {
   await using directory = await temporaryDirectory();
   await using all = await startAll(directory.path, "delta");
   all.server.files.set("/m", wasmModule);
@@ -341,7 +341,7 @@ test("a module that was missing is put in force when it can be had, without the 
   );
 });
 
-test("the cache serves another process, unless a file was changed", async () => {
+test("the module cache serves another process, unless a file was changed", async () => {
   await using directory = await temporaryDirectory();
   const sha256 = sha256Of(wasmModule);
   await using server = await startFakeModuleServer();
@@ -356,7 +356,7 @@ test("the cache serves another process, unless a file was changed", async () => 
   expect(await readFile(third.file ?? "")).toEqual(wasmModule);
 });
 
-test("modules are fetched through the proxy of the environment, but for hosts that it excepts", async () => {
+test("modules are fetched through the environment's proxy, except for the hosts in NO_PROXY", async () => {
   await using directory = await temporaryDirectory();
   await using proxy = await startFakeModuleServer();
   proxy.files.set("http://modules.test/m", wasmModule);

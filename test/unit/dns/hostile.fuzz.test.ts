@@ -44,7 +44,7 @@ const domain = { namespace: "ns1", domain: "svc.cluster.local" };
 const addresses = Array.from({ length: 200 }, (_, i) => `10.0.0.${String(i)}`);
 const everything = await buildLookupTable([named("*.mesh", addresses)], domain, () => Promise.resolve());
 
-describe("whatever comes from a client", () => {
+describe("a message of a client", () => {
   test("is a query, is rejected in twelve bytes, or is ignored; it never throws", () => {
     const kinds = { query: 0, invalid: 0, ignored: 0 };
     fc.assert(
@@ -91,7 +91,7 @@ describe("whatever comes from a client", () => {
   });
 });
 
-describe("whatever comes from a resolver", () => {
+describe("a message of a resolver", () => {
   test("is a response to the query, or is ignored; it never throws, and is never longer than the client can take", () => {
     let accepted = 0;
     fc.assert(

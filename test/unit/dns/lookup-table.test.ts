@@ -29,7 +29,7 @@ test("a service of the proxy's domain has its short forms, the shortest in its o
   expect(await known(table, names)).toEqual(all);
 });
 
-test("outside of the proxy's domain, and from other registries, the host alone is known", async () => {
+test("outside the proxy's domain, and for other registries, only the host resolves", async () => {
   const remote = { registry: "Kubernetes", shortName: "c", namespace: "ns1", altHosts: ["c.alt"] };
   const table = [
     named("c.ns1.svc.cluster.remote", ["10.0.0.3"], remote),
@@ -42,7 +42,7 @@ test("outside of the proxy's domain, and from other registries, the host alone i
   expect(await known(table, ["dotted.example.", "e."])).toEqual(["10.0.0.5", "10.0.0.6"]);
 });
 
-test("other names of a service are known, and a host that is stated wins over a short form that looks the same", async () => {
+test("other hosts of a service resolve, and a host takes precedence over an equal short form", async () => {
   const table = [
     kubernetes("web", "ns1", ["10.0.0.1"], ["web.ns1.svc.clusterset.local"]),
     named("web.ns1", ["10.0.0.9"]),
@@ -51,12 +51,12 @@ test("other names of a service are known, and a host that is stated wins over a 
   expect(await known(table, names)).toEqual(["10.0.0.1", "10.0.0.9", "10.0.0.1"]);
 });
 
-test("what is no address is dropped by itself, and a service without any is not known", async () => {
+test("an invalid address is dropped, and a service without any does not resolve", async () => {
   const table = [named("some.example", ["10.0.0.0/24", "10.0.0.1", "2001:db8::1"]), named("none.example", ["x", ""])];
   expect(await known(table, ["some.example.", "none.example."])).toEqual(["10.0.0.1 2001:db8::1", "-"]);
 });
 
-test("the search domain makes an alias, once, and never of a name that has it already", async () => {
+test("the search domain makes an alias, once, and not of a name that ends in it already", async () => {
   const table = [named("www.example", ["1.1.1.1"]), kubernetes("a", "ns1", ["10.0.0.1"])];
   const names = ["www.example.", "www.example.a.", "a.ns1.", "a.ns1.svc.cluster.local."].map((name) => name + search);
   expect(await known(table, names)).toEqual(["alias of 1.1.1.1", "-", "alias of 10.0.0.1", "-"]);
@@ -64,7 +64,7 @@ test("the search domain makes an alias, once, and never of a name that has it al
   expect(lookup.find(`www.example.${search}`, undefined)).toBeUndefined();
 });
 
-test("the longest wildcard covers a name of any depth, never its own parent", async () => {
+test("the longest wildcard matches a name of any depth, and not its own parent", async () => {
   const table = [named("*.wild", ["10.0.0.1"]), named("*.b.wild", ["10.0.0.2"]), named("x.b.wild", ["10.0.0.3"])];
   const names = ["wild.", "a.wild.", "b.wild.", "a.b.wild.", "c.a.b.wild.", "x.b.wild.", "y.x.b.wild."];
   const answers = ["-", "10.0.0.1", "10.0.0.1", "10.0.0.2", "10.0.0.2", "10.0.0.3", "10.0.0.2"];
@@ -94,7 +94,7 @@ test("/debug/ndsz has the table as it came and each name that is resolved, with 
   );
 });
 
-test("a large table is entered in pieces", async () => {
+test("a large table is built in blocks", async () => {
   const table = Array.from({ length: 1_000 }, (_, i) => kubernetes(`s${String(i)}`, "ns1", ["10.0.0.1"]));
   let pauses = 0;
   const lookup = await buildLookupTable(table, domain, () => {

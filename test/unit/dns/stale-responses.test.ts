@@ -37,7 +37,7 @@ test.each<[string, QueryParts]>([
   ["that checks by itself", { flags: 0x0110 }],
   ["without recursion", { flags: 0 }],
   ["of another class", { class: 3 }],
-])("it is not for a question %s", (_, parts) => {
+])("it is not used for a query %s", (_, parts) => {
   expect(kept().stale.find(queryFor("a.example", parts))).toBeUndefined();
 });
 

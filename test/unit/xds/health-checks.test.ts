@@ -5,7 +5,7 @@ import { eventually } from "../../support/eventually.ts";
 import { FakeClock } from "../../support/fake-clock.ts";
 import { testLog } from "../../support/test-log.ts";
 
-test("changes are reported once each, after as many equal results as asked; Envoy is asked first", async () => {
+test("each change is reported once, after as many equal results as configured; Envoy is checked first", async () => {
   const clock = new FakeClock();
   const reports: WorkloadHealth[] = [];
   const results: (string | undefined)[] = [undefined, "a", undefined, "b", "c", "d", undefined, undefined, undefined];

@@ -5,7 +5,7 @@ import { testLog } from "../../support/test-log.ts";
 
 const typeUrl = "type.googleapis.com/envoy.config.listener.v3.Listener";
 const accepted = (version: string) =>
-  ({ kind: "accepted", response: { typeUrl, version, resources: [] } }) as unknown as Parameters<Rejections["note"]>[0];
+  ({ kind: "ack", response: { typeUrl, version, resources: [] } }) as unknown as Parameters<Rejections["record"]>[0];
 
 test("accepted configuration is logged with its version, at most once a second for each type", () => {
   const { log, records } = testLog();
@@ -14,7 +14,7 @@ test("accepted configuration is logged with its version, at most once a second f
   const rejections = new Rejections({ log, clock: { now: () => nowMs }, metrics } as unknown as RejectionsDeps);
   for (let push = 0; push < 30; push++) {
     nowMs = push * 100;
-    rejections.note(accepted(String(push)));
+    rejections.record(accepted(String(push)));
   }
   expect(records.map(({ level, fields }) => [level, fields["version"]])).toEqual([
     ["debug", "0"],

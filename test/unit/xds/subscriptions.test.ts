@@ -6,9 +6,9 @@ import { Subscriptions } from "../../../src/xds/subscriptions.ts";
 
 const typeUrl = "t/x";
 
-function note(subscriptions: Subscriptions, request: Partial<XdsRequest>) {
+function send(subscriptions: Subscriptions, request: Partial<XdsRequest>) {
   const bytes = renderRequest({ typeUrl, ...request }, subscriptions.protocol);
-  return subscriptions.note(parseRequest(bytes, subscriptions.protocol), bytes);
+  return subscriptions.apply(parseRequest(bytes, subscriptions.protocol), bytes);
 }
 
 function response(nonce: string, names: readonly string[] = [], removed: readonly string[] = []) {
@@ -19,51 +19,51 @@ function replayed(subscriptions: Subscriptions) {
   return subscriptions.replay().map(({ bytes }) => parseRequest(bytes, subscriptions.protocol));
 }
 
-test("no names in the first request are everything, in a later one nothing: then there is nothing to replay", () => {
+test("no names mean all resources in the first request, and none in a later one: then there is nothing to replay", () => {
   const whole = new Subscriptions("sotw");
-  note(whole, {});
+  send(whole, {});
   expect(replayed(whole)).toMatchObject([{ typeUrl, subscribe: [] }]);
   const none = new Subscriptions("sotw");
-  note(none, { subscribe: ["a"] });
-  note(none, { subscribe: [] });
+  send(none, { subscribe: ["a"] });
+  send(none, { subscribe: [] });
   expect(replayed(none)).toEqual([]);
 });
 
 test("delta: subscriptions and versions add up over requests and responses", () => {
   const subscriptions = new Subscriptions("delta");
-  note(subscriptions, { subscribe: ["a", "b"], initialVersions: new Map([["a", "0"]]) });
+  send(subscriptions, { subscribe: ["a", "b"], initialVersions: new Map([["a", "0"]]) });
   subscriptions.sent(response("1", ["a", "b"]), true);
-  note(subscriptions, { nonce: "1" });
+  send(subscriptions, { nonce: "1" });
   subscriptions.sent(response("2", ["c"], ["b"]), true);
-  note(subscriptions, { nonce: "2", subscribe: ["c"], unsubscribe: ["b"] });
+  send(subscriptions, { nonce: "2", subscribe: ["c"], unsubscribe: ["b"] });
   subscriptions.sent(response("3", ["a"]), true);
-  note(subscriptions, { nonce: "3", error: { code: 13, message: "no" } });
+  send(subscriptions, { nonce: "3", error: { code: 13, message: "no" } });
   const [request] = replayed(subscriptions);
   expect(request?.subscribe).toEqual(["a", "c"]);
   expect(Object.fromEntries(request?.initialVersions ?? [])).toEqual({ a: "1", c: "2" });
 });
 
-test("delta: everything, with names beside it, stays both", () => {
+test("delta: a wildcard subscription with names beside it keeps both", () => {
   const subscriptions = new Subscriptions("delta");
-  note(subscriptions, {});
-  note(subscriptions, { subscribe: ["on-demand"] });
+  send(subscriptions, {});
+  send(subscriptions, { subscribe: ["on-demand"] });
   expect(replayed(subscriptions)[0]?.subscribe).toEqual(["*", "on-demand"]);
-  note(subscriptions, { unsubscribe: ["*"] });
+  send(subscriptions, { unsubscribe: ["*"] });
   expect(replayed(subscriptions)[0]?.subscribe).toEqual(["on-demand"]);
-  note(subscriptions, { unsubscribe: ["on-demand"] });
+  send(subscriptions, { unsubscribe: ["on-demand"] });
   expect(replayed(subscriptions)).toEqual([]);
 });
 
 test.each(["sotw", "delta"] satisfies XdsProtocol[])(
-  "%s: nonces of a control plane that is gone are not shown to the next",
+  "%s: nonces of a lost control plane are not sent to the next one",
   (protocol) => {
     const subscriptions = new Subscriptions(protocol);
-    note(subscriptions, { subscribe: ["a"] });
+    send(subscriptions, { subscribe: ["a"] });
     subscriptions.sent(response("old"), true);
     subscriptions.replay();
-    expect(note(subscriptions, { nonce: "old", subscribe: protocol === "sotw" ? ["a"] : [] }).forward).toBeUndefined();
+    expect(send(subscriptions, { nonce: "old", subscribe: protocol === "sotw" ? ["a"] : [] }).forward).toBeUndefined();
     subscriptions.sent(response("new"), true);
-    const { forward } = note(subscriptions, { nonce: "old", subscribe: ["a", "b"] });
+    const { forward } = send(subscriptions, { nonce: "old", subscribe: ["a", "b"] });
     expect(parseRequest(forward ?? new Uint8Array(0), protocol)).toMatchObject({
       nonce: protocol === "sotw" ? "new" : "",
       subscribe: ["a", "b"],
@@ -71,13 +71,13 @@ test.each(["sotw", "delta"] satisfies XdsProtocol[])(
   },
 );
 
-test("a verdict is passed once, also when the nonce is used again to change names", () => {
+test("a response is acknowledged once, also when its nonce is used again to change names", () => {
   const subscriptions = new Subscriptions("sotw");
-  note(subscriptions, { subscribe: ["a"] });
+  send(subscriptions, { subscribe: ["a"] });
   subscriptions.sent(response("1"), true);
-  expect(note(subscriptions, { nonce: "1", version: "v1", subscribe: ["a"] }).verdict?.kind).toBe("accepted");
-  const again = note(subscriptions, { nonce: "1", version: "v1", subscribe: ["a", "b"] });
-  expect(again.verdict).toBeUndefined();
+  expect(send(subscriptions, { nonce: "1", version: "v1", subscribe: ["a"] }).acknowledgement?.kind).toBe("ack");
+  const again = send(subscriptions, { nonce: "1", version: "v1", subscribe: ["a", "b"] });
+  expect(again.acknowledgement).toBeUndefined();
   expect(again.forward).toBeDefined();
   expect(subscriptions.versionInUse(typeUrl)).toBe("v1");
 });
@@ -92,13 +92,13 @@ test("a NACK is about the resources that its text names, or all of a small respo
 
 test("a response that Envoy skipped for a later one of its type is forgotten with it", () => {
   const subscriptions = new Subscriptions("sotw");
-  note(subscriptions, {});
-  note(subscriptions, { typeUrl: "t/y" });
+  send(subscriptions, {});
+  send(subscriptions, { typeUrl: "t/y" });
   subscriptions.sent(response("1"), true);
   subscriptions.sent({ ...response("y"), typeUrl: "t/y" }, true);
   subscriptions.sent(response("2"), true);
-  expect(note(subscriptions, { nonce: "2", version: "v2" }).verdict?.response.nonce).toBe("2");
-  const late = note(subscriptions, { nonce: "1", version: "v1" });
-  expect(late).toEqual({ forward: undefined, verdict: undefined, isChanged: false });
-  expect(note(subscriptions, { typeUrl: "t/y", nonce: "y", version: "vy" }).verdict?.kind).toBe("accepted");
+  expect(send(subscriptions, { nonce: "2", version: "v2" }).acknowledgement?.response.nonce).toBe("2");
+  const late = send(subscriptions, { nonce: "1", version: "v1" });
+  expect(late).toEqual({ forward: undefined, acknowledgement: undefined, isChanged: false });
+  expect(send(subscriptions, { typeUrl: "t/y", nonce: "y", version: "vy" }).acknowledgement?.kind).toBe("ack");
 });

@@ -25,7 +25,7 @@ function config(...entries: readonly string[]): ReadonlyMap<string, Uint8Array> 
   return new Map([["0", Buffer.concat(entries.map((entry) => bytesField(34, Buffer.from(entry))))]]);
 }
 
-test("anchors are published when they change, each once, and all go when there are none any more", async () => {
+test("anchors are published when they change, without duplicates, and removed when none are left", async () => {
   const published: (readonly string[])[] = [];
   const anchors = createTrustAnchors((pems) => published.push(pems));
   const [one, two] = [newRoot(), newRoot()];

@@ -8,7 +8,7 @@ import { fc } from "../../../support/properties.ts";
 const text = fc.string({ maxLength: 12 });
 const texts = fc.array(text, { maxLength: 4 });
 
-test("a request of state of the world is what the API's own codec makes and reads", () => {
+test("a state-of-the-world request equals that of the API's own codec", () => {
   const request = fc.record({ typeUrl: text, versionInfo: text, responseNonce: text, resourceNames: texts });
   fc.assert(
     fc.property(request, fc.option(text), (given, error) => {
@@ -22,7 +22,7 @@ test("a request of state of the world is what the API's own codec makes and read
   );
 });
 
-test("a delta request is what the API's own codec makes and reads", () => {
+test("a delta request equals that of the API's own codec", () => {
   const names = fc.record({ resourceNamesSubscribe: texts, resourceNamesUnsubscribe: texts });
   const request = fc.record({ typeUrl: text, responseNonce: text, initialResourceVersions: fc.dictionary(text, text) });
   fc.assert(
@@ -36,13 +36,13 @@ test("a delta request is what the API's own codec makes and reads", () => {
   );
 });
 
-test("fields that are not known are kept", () => {
+test("unknown fields are kept", () => {
   const locator = Buffer.concat([Buffer.from([0x3a, 2]), Buffer.from("xx")]);
   const bytes = Buffer.concat([textField(4, "t"), locator]);
   expect(Buffer.from(renderRequest(parseRequest(bytes, "sotw"), "sotw"))).toEqual(bytes);
 });
 
-test("whatever the bytes are, reading a request ends, and fails only by saying that they are none", () => {
+test("for any bytes, reading a request ends, and fails only with WireError", () => {
   fc.assert(
     fc.property(
       fc.uint8Array({ maxLength: 200 }),
@@ -59,7 +59,7 @@ test("whatever the bytes are, reading a request ends, and fails only by saying t
   );
 });
 
-test("of a node, id and program are read", () => {
+test("id and program of a node are read", () => {
   const node = Buffer.concat([textField(1, "sidecar~1"), textField(2, "c"), textField(6, "envoy")]);
   expect(nodeFacts(node)).toEqual({ id: "sidecar~1", userAgent: "envoy" });
 });

@@ -23,7 +23,7 @@ function varint(value: number): number[] {
   return value < 0x80 ? [value] : [(value % 0x80) + 0x80, ...varint(Math.floor(value / 0x80))];
 }
 
-test("a delta response is read the same however it is cut", () => {
+test("a delta response is read the same in chunks of any size", () => {
   const response = fc.record({
     systemVersionInfo: text,
     typeUrl: text,
@@ -45,7 +45,7 @@ test("a delta response is read the same however it is cut", () => {
   );
 });
 
-test("the type of a response of state of the world is known from its first resource", () => {
+test("the type of a state-of-the-world response is known from its first resource", () => {
   const resources = [{ typeUrl: "t/cluster", value: Buffer.alloc(5_000) }];
   const message = DiscoveryResponse.fromPartial({ versionInfo: "7", typeUrl: "t/cluster", nonce: "n", resources });
   const bytes = DiscoveryResponse.encode(message).finish();
@@ -57,7 +57,7 @@ test("the type of a response of state of the world is known from its first resou
   expect([scanner.version, scanner.typeUrl, scanner.nonce, scanner.resourceCount]).toEqual(["7", "t/cluster", "n", 1]);
 });
 
-test("whatever the bytes are, reading them ends, and fails only by saying that they are no message", () => {
+test("for any bytes, scanning ends, and fails only with WireError", () => {
   const hostile = fc.uint8Array({ maxLength: 200 });
   fc.assert(
     fc.property(
@@ -78,7 +78,7 @@ test("whatever the bytes are, reading them ends, and fails only by saying that t
   );
 });
 
-test("a message cut short or changed in one byte never makes the reader fail in another way", () => {
+test("a truncated message, or one with a changed byte, never fails in another way", () => {
   const resources = [{ name: "a", version: "1", any: Buffer.from([0x0a, 1, 0x61, 0x12, 2, 3, 4]) }];
   const bytes = renderResponse({ typeUrl: "t", version: "v", nonce: "n", resources, removed: ["r"] }, "delta");
   for (let at = 0; at < bytes.length; at++) {
@@ -94,7 +94,7 @@ test("a message cut short or changed in one byte never makes the reader fail in 
   }
 });
 
-test("of a long message nothing is kept but its names, whatever it says of itself", () => {
+test("of a long message only the names are kept", () => {
   const pieceBytes = 64 * 1024;
   const pieces = 3_200;
   const scanner = new ResponseScanner("sotw", pieces * pieceBytes);

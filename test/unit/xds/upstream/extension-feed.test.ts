@@ -82,17 +82,17 @@ test("a missing module is retried though the control plane is gone", async () =>
 });
 
 test.each([true, false])(
-  "Envoy's verdict on a response goes to the control plane that sent it, and to no other: %s",
+  "Envoy's acknowledgement of a response goes to the control plane that sent it, and to no other: %s",
   async (isOpen) => {
     const { clock, subscriptions, feed } = startFeed(() => false);
     const first = renderRequest({ typeUrl, subscribe: ["a"] }, "delta");
-    subscriptions.note(parseRequest(first, "delta"), first);
+    subscriptions.apply(parseRequest(first, "delta"), first);
     const received = feed.receive(response("1"), { ...origin(), isOpen });
     await received;
     await clock.advance(0);
     const accepted = renderRequest({ typeUrl, nonce: "n1" }, "delta");
-    const { forward, verdict } = subscriptions.note(parseRequest(accepted, "delta"), accepted);
-    expect(verdict?.kind).toBe("accepted");
+    const { forward, acknowledgement } = subscriptions.apply(parseRequest(accepted, "delta"), accepted);
+    expect(acknowledgement?.kind).toBe("ack");
     expect(forward === undefined).toBe(!isOpen);
   },
 );

@@ -16,7 +16,7 @@ test("a pull secret gives the login of its registry, in both forms", () => {
     expect(() => parsePullSecret(wrong, "r.example")).toThrow("pull secret");
 });
 
-test("what is wrong with a pull secret is said without a part of it", () => {
+test("an error about a pull secret contains no part of it", () => {
   const wrong = "dXNlcjpwYXNzd29yZA==";
   expect(() => parsePullSecret(wrong, "r.example")).toThrow("not JSON");
   try {
@@ -36,7 +36,7 @@ test("a registry is found by its host in a URL, and Docker Hub by its older name
   expect(parsePullSecret(secretOf("https://r.example.net/v2/"), "r.example")).toBeUndefined();
 });
 
-test("a challenge is read, wherever it stands in the header", () => {
+test("a challenge is read at any position in the header", () => {
   const header =
     'Basic realm="https://r.example", Bearer realm="https://auth.example/token",service="r",scope="repository:a:pull"';
   expect(parseChallenge('Bearer realm="https://auth.example/token"')?.realm).toBe("https://auth.example/token");
@@ -90,7 +90,7 @@ test("link-local addresses, metadata servers and those configured are blocked", 
   for (const address of ["127.0.0.1", "10.0.0.1", "192.0.3.1", "::1"]) expect(blocked.has(address)).toBe(false);
 });
 
-test("a name that leads to a blocked address is not looked up for a connection", async () => {
+test("a name that resolves to a blocked address is not connected to", async () => {
   const resolve = (blocked: readonly string[]): Promise<string | undefined> =>
     new Promise((done) => {
       new BlockedAddresses(blocked).lookup()("localhost", {}, (error) => {

@@ -26,7 +26,7 @@ test.each<[string, Buffer]>([
   await expect(unpackModule(bytes, 10_000)).resolves.toEqual(wasm);
 });
 
-test("of an image's layer, plugin.wasm is taken, wherever it is", async () => {
+test("plugin.wasm is found anywhere in an image's layer", async () => {
   const layer = gzipSync(
     tarOf([
       ["other.wasm", wasm.subarray(0, 8)],
@@ -47,7 +47,7 @@ test("an archive without a module, or one that unpacks to too much, is rejected"
   await expect(unpackModule(long, 5_000 + wasm.length)).resolves.toHaveLength(5_000 + wasm.length);
 });
 
-test("whatever the bytes are, unpacking ends", async () => {
+test("for any bytes, unpacking ends", async () => {
   const bytes = fc.uint8Array({ maxLength: 2_000 }).map((array) => Buffer.from(array));
   await fc.assert(
     fc.asyncProperty(bytes, fc.boolean(), async (content, inTar) => {
