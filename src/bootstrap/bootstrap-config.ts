@@ -3,7 +3,7 @@ import type { JsonObject, JsonValue } from "../lib/json.ts";
 import type { HostPort } from "../lib/net/host-port.ts";
 import type { NodeIdentity } from "../model/node.ts";
 
-/** Everything that the bootstrap is made of. Ports are 1 to 65535, or 0 for "not there". */
+/** The inputs of the bootstrap. Ports are 1 to 65535, or 0 for none. */
 export interface BootstrapConfig {
   readonly node: Pick<NodeIdentity, "id" | "cluster" | "locality" | "metadata" | "ips">;
   readonly logAsJson: boolean;
@@ -24,7 +24,7 @@ export interface BootstrapConfig {
   readonly statsdAddress: HostPort | undefined;
 }
 
-/** Source: which family an agent listens on, by the pod's addresses (spec of `INSTANCE_IPS` and dual stack). */
+/** The addresses of Envoy's own listeners. Source: Istio's agent, by the pod's addresses and the dual stack setting */
 export interface BootstrapAddresses {
   readonly local: string;
   readonly wildcard: string;
@@ -50,7 +50,7 @@ export type BootstrapDiscovery =
 
 export interface BootstrapSds {
   readonly socketPath: string;
-  /** The agent's own socket for file secrets, when another process serves the workload certificate. */
+  /** The agent's socket for file secrets, when another process serves the workload certificate. */
   readonly filesSocketPath: string | undefined;
 }
 
@@ -66,7 +66,7 @@ export interface BootstrapStats {
   };
   readonly histogramBuckets: Readonly<Record<string, readonly number[]>>;
   readonly compression: boolean;
-  /** Metrics are served on loopback alone. */
+  /** Metrics are served only on loopback. */
   readonly localhostOnly: boolean;
   readonly countActiveConnections: boolean;
 }

@@ -40,7 +40,7 @@ export function renderBootstrap(config: BootstrapConfig): JsonObject {
   });
 }
 
-/** The parts that are known, under Envoy's names. */
+/** The known parts, with Envoy's names. */
 export function renderLocality({ region, zone, subZone }: Locality): JsonObject {
   const parts = { region, zone, sub_zone: subZone };
   return Object.fromEntries(Object.entries(parts).filter(([, text]) => text !== ""));
@@ -80,7 +80,7 @@ function renderStatsSinks({ metricsService, statsdAddress }: BootstrapConfig): r
   return list.length === 0 ? undefined : list;
 }
 
-/** There only when one of its parts is. */
+/** Undefined when it has no parts. */
 function renderClusterManager(config: BootstrapConfig): JsonObject | undefined {
   const { outlierLogPath, loadStatsConfig } = config.clusterManager;
   const parts: Record<string, JsonValue> = {};

@@ -46,7 +46,7 @@ const tracerClusterNames = {
   openTelemetry: "opentelemetry",
 } as const;
 
-/** Lightstep and OpenTelemetry speak gRPC, the two others HTTP/1. */
+/** Lightstep and OpenTelemetry use gRPC, the two others HTTP/1. */
 function tracerCluster(tracer: TracerConfig, config: BootstrapConfig): JsonObject {
   const name = tracerClusterNames[tracer.kind];
   const http2 = tracer.kind === "lightstep" || tracer.kind === "openTelemetry";
@@ -85,7 +85,7 @@ function remoteCluster(
   });
 }
 
-/** Plain numbers: the JSON form of protobuf's wrapper types. */
+/** As plain numbers, the JSON form of protobuf's wrapper types. */
 function keepaliveOptions({ keepalive }: RemoteServiceConfig): JsonObject | undefined {
   if (keepalive === undefined) return undefined;
   const options: Record<string, JsonValue> = {};

@@ -9,14 +9,14 @@ export interface PreflightInput {
   readonly envoy: { readonly args: readonly string[] };
 }
 
-/** A finding with the document that it is in. */
+/** A finding, and its document. */
 export interface PreflightFinding extends SchemaFinding {
   readonly document: "bootstrap" | "override";
 }
 
 /**
- * Holds what Envoy is started with to Envoy's API, field by field: the generated bootstrap, and the override that is
- * merged over it. The schema is loaded only now: meant for the time after Envoy's exec.
+ * Checks the generated bootstrap, and the override that Envoy merges over it, against Envoy's API. Loads the schema:
+ * to be called after Envoy's exec.
  */
 export async function preflightBootstrap({ bootstrap, envoy }: PreflightInput): Promise<readonly PreflightFinding[]> {
   const { checkBootstrapSchema } = await import("./schema-check.ts");

@@ -3,12 +3,12 @@ import schema from "../../bootstrap/schema.json" with { type: "json" };
 import { suggestion } from "../lib/nearest-name.ts";
 import { type JsonObject, type JsonValue, isJsonList, isJsonObject, objectOf } from "../lib/json.ts";
 
-/** Something in a document that Envoy will not take, or will not look at. */
+/** A part of a document that Envoy rejects or ignores. */
 export interface SchemaFinding {
-  /** Names with dots, list places in brackets. */
+  /** Names separated by dots, list indexes in brackets. */
   readonly path: string;
   readonly message: string;
-  /** False for a field that the schema here does not have: a newer Envoy may. */
+  /** False for an unknown field: a newer Envoy may know it. */
   readonly certain: boolean;
 }
 
@@ -21,7 +21,7 @@ const enums: Readonly<Record<string, string>> = schema.enums;
 const bootstrapType = "envoy.config.bootstrap.v3.Bootstrap";
 
 /**
- * Holds a bootstrap, or a part that is merged over one, to Envoy's API.
+ * Checks a bootstrap, or a part that is merged over one, against Envoy's API.
  * Source: a published copy of Envoy's protos; JSON forms as protobuf's JSON mapping has them
  */
 export function checkBootstrapSchema(document: JsonObject): readonly SchemaFinding[] {
@@ -84,7 +84,7 @@ function checkOne(value: JsonValue, type: string, path: string, findings: Schema
   }
 }
 
-/** An `Any` is checked when its type is known; Envoy's typed structs carry the fields one level down. */
+/** An `Any` is checked when its type is known. In Envoy's typed structs, the fields are one level down. */
 function checkAny(value: JsonValue, path: string, findings: SchemaFinding[]): void {
   const url = isJsonObject(value) ? value["@type"] : undefined;
   if (!isJsonObject(value) || typeof url !== "string") {
@@ -105,7 +105,7 @@ function enumProblem(value: JsonValue, name: string): string | undefined {
   return `one of ${names.join(", ")}`;
 }
 
-/** @returns what is wanted, when the value is something else */
+/** @returns the expected type, when the value is of another one */
 function scalarProblem(value: JsonValue, letter: string): string | undefined {
   switch (letter) {
     case "s":

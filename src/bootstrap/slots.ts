@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 import { type JsonObject, type JsonValue, isJsonList, isJsonObject } from "../lib/json.ts";
 
-/** What goes into the slots of a document; undefined leaves the place out. */
+/** The values of a document's slots; undefined removes the slot. */
 export type Slots = Readonly<Record<string, JsonValue | undefined>>;
 
 /**
- * A copy of base data in which every `{"$slot": "name"}` is replaced by the value of that name. A value is put in as
- * a value, never as text. A slot without a value disappears, with its key or its place in the list.
+ * Copies base data and replaces every `{"$slot": "name"}` by the value of that name. A slot without a value is removed,
+ * with its key or its place in a list.
  */
 export function fillSlots(base: JsonObject, slots: Slots): JsonObject {
   const result: Record<string, JsonValue> = {};

@@ -9,20 +9,20 @@ import { AgentError } from "../lib/errors.ts";
 import { exitCode } from "../lib/exit-code.ts";
 import { makeDirectorySync } from "../lib/fs/make-directory.ts";
 
-/** The files that must be there before Envoy, or a gRPC application, starts. */
+/** The files that Envoy or a gRPC application needs at its start. */
 export interface StartFiles {
   readonly bootstrap:
     | { readonly kind: "generated"; readonly path: string; readonly config: BootstrapConfig }
     | { readonly kind: "file" };
   readonly grpcBootstrap: { readonly path: string; readonly document: JsonObject } | undefined;
-  /** No Envoy, and no bootstrap for it. */
+  /** Without Envoy, no bootstrap is written for it. */
   readonly disableEnvoy: boolean;
-  /** Whose files Envoy's are; undefined: the agent's own user's. */
+  /** Envoy's user; undefined: the agent's. */
   readonly envoy: { readonly user: FileOwner | undefined };
 }
 
 /**
- * Writes Envoy's bootstrap, the token of its tracer and the bootstrap of gRPC applications, as far as each is wanted.
+ * Writes Envoy's bootstrap, the token of its tracer and the bootstrap of gRPC applications, as configured.
  * @throws BootstrapWriteError
  */
 export function writeStartFiles({ bootstrap, grpcBootstrap, disableEnvoy, envoy }: StartFiles): void {
@@ -34,13 +34,13 @@ export function writeStartFiles({ bootstrap, grpcBootstrap, disableEnvoy, envoy 
   if (grpcBootstrap !== undefined) writeGrpcBootstrap(grpcBootstrap.path, grpcBootstrap.document);
 }
 
-/** A generated file cannot be written where it belongs. */
+/** A generated file cannot be written. */
 export class BootstrapWriteError extends AgentError {
   readonly code = "AGENT_BOOTSTRAP_WRITE";
   override readonly exitCode = exitCode.unavailable;
   readonly path: string;
   constructor(path: string, cause: unknown) {
-    super(`write ${path}: the file cannot be made; check that its directory exists and is writable for this user`, {
+    super(`write ${path}: cannot create the file; check that its directory exists and is writable for this user`, {
       cause,
     });
     this.path = path;
@@ -48,7 +48,7 @@ export class BootstrapWriteError extends AgentError {
 }
 
 /**
- * Writes Envoy's bootstrap in one step, readable for its user alone. It stays after the end, for inspection.
+ * Writes Envoy's bootstrap atomically, readable only for Envoy's user.
  * @throws BootstrapWriteError
  */
 export function writeBootstrap(path: string, document: JsonObject, owner?: FileOwner): void {
@@ -71,7 +71,7 @@ export function writeAccessToken(path: string, token: string, owner?: FileOwner)
   writeGenerated(path, token, 0o600, owner);
 }
 
-/** The user that reads a file, where it is not the one that writes it: then the writer is root. */
+/** The user that reads a file, when it is not the agent's; the agent is root then. */
 export interface FileOwner {
   readonly uid: number;
   readonly gid: number;
@@ -90,7 +90,7 @@ function writeGenerated(path: string, text: string, mode: number, owner?: FileOw
   }
 }
 
-/** Others may pass through the directory to files that are theirs, not look into it. */
+/** Lets other users open their files in the directory, but not list it. */
 function letThrough(directory: string): void {
   const { mode } = statSync(directory);
   if ((mode & 0o001) === 0) chmodSync(directory, (mode & 0o7777) | 0o011);

@@ -3,7 +3,9 @@ import base from "../../bootstrap/stats.json" with { type: "json" };
 import type { JsonObject } from "../lib/json.ts";
 import type { BootstrapConfig } from "./bootstrap-config.ts";
 
-/** Tags taken out of metric names: Envoy's and Istio's own, with the extra ones between. No name comes twice. */
+/**
+ * Tags extracted from the names of stats: the extra ones stand between Envoy's and Istio's own. No name occurs twice.
+ */
 export function renderStatsTags(extraTags: readonly string[]): readonly JsonObject[] {
   const own = new Set([...base.tags, ...base.tagsAfterExtra].map((tag) => tag.tag_name));
   const extra = extraTags
@@ -12,12 +14,12 @@ export function renderStatsTags(extraTags: readonly string[]): readonly JsonObje
   return [...base.tags, ...extra, ...base.tagsAfterExtra];
 }
 
-/** A name inside an expression. Dots stay as they are: they match themselves, and that is how they were always written. */
+/** Escapes a name for an expression. Dots are not escaped, as in the reference: they match themselves. */
 function escaped(name: string): string {
   return name.replaceAll(/[\\^$|?*+()[\]{}]/g, "\\$&");
 }
 
-/** Which metrics Envoy keeps. `{pod_ip}` in a pattern stands for each of the pod's addresses. */
+/** Which stats Envoy keeps. `{pod_ip}` in a pattern stands for each of the pod's addresses. */
 export function renderStatsInclusion(config: BootstrapConfig): readonly JsonObject[] {
   const { stats, node } = config;
   const perIp = (patterns: readonly string[]): readonly string[] =>
@@ -45,7 +47,7 @@ export function renderHistogramBuckets(
   return entries.length === 0 ? undefined : entries.map(([prefix, bounds]) => ({ match: { prefix }, buckets: bounds }));
 }
 
-/** A duration in protobuf's JSON form: seconds, with decimals where there are any. */
+/** A duration in protobuf's JSON form: seconds, with decimals where needed. */
 export function renderDuration(ms: number | undefined): string | undefined {
   if (ms === undefined) return undefined;
   const seconds = (ms / 1_000).toFixed(9).replace(/\.?0+$/, "");

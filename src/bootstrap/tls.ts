@@ -5,9 +5,9 @@ import type { ClientTls } from "./bootstrap-config.ts";
 import { fillSlots } from "./slots.ts";
 
 export interface UpstreamTlsOptions {
-  /** HTTP/2 is spoken, and said in ALPN. */
+  /** The connection uses HTTP/2 and offers it in ALPN. */
   readonly alpn: boolean;
-  /** The server name of Istio mutual TLS when the settings name none. */
+  /** The server name for Istio mutual TLS, when the settings have none. */
   readonly defaultSni: string;
 }
 
@@ -23,7 +23,7 @@ export function renderUpstreamTls(tls: ClientTls | undefined, options: UpstreamT
     sni: sni === "" ? undefined : sni,
     alpnProtocols: options.alpn ? (istio ? ["istio", "h2"] : ["h2"]) : undefined,
     certificates: certificatesOf(tls),
-    // Envoy refuses the combined form without roots.
+    // Envoy rejects the combined form without roots.
     validation: roots === undefined ? validation : undefined,
     combinedValidation: roots === undefined ? undefined : fillSlots(base.combinedValidation, { validation, roots }),
   });
@@ -45,7 +45,7 @@ function rootsOf(tls: ClientTls): JsonObject | undefined {
   return tls.caPath === "" ? undefined : sdsSecret(`file-root:${tls.caPath}`);
 }
 
-/** The transport socket of a listener that asks for a certificate of the mesh. */
+/** The transport socket of a listener that requires a client certificate of the mesh. */
 export function renderDownstreamTls(): JsonObject {
   return fillSlots(base.downstream, { certificates: [sdsSecret("default")], roots: sdsSecret("ROOTCA") });
 }

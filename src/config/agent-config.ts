@@ -14,7 +14,7 @@ import type { SdsConfig } from "../sds/types.ts";
 import type { StatusConfig } from "../status/status-config.ts";
 import type { HealthCheckConfig, WasmConfig, XdsConfig } from "../xds/xds-config.ts";
 
-/** Everything that `attache proxy` does, decided once. Nobody changes it afterwards. */
+/** The complete configuration of `attache proxy`. It does not change while the agent runs. */
 export interface AgentConfig {
   readonly role: ProxyRole;
   readonly node: NodeIdentity;
@@ -37,18 +37,18 @@ export interface AgentConfig {
   readonly platform: PlatformConfig;
   readonly host: HostConfig;
   readonly recorder: CrashReportConfig;
-  /** The end of Envoy is awaited until no connection is open, instead of for a period. */
+  /** The shutdown waits until no connection is open, instead of for a period. */
   readonly exitOnZeroActiveConnections: boolean;
-  /** Of Node's heap, in MiB; undefined when nothing limits it. */
+  /** Limit of Node's heap, in MiB; undefined when nothing limits it. */
   readonly heapLimitMib: number | undefined;
-  /** The effective ProxyConfig, for the log: without secrets. */
+  /** The effective ProxyConfig without secrets, for the log. */
   readonly proxyConfig: JsonObject;
-  /** To be logged once the log is up, in this order. */
+  /** Logged in this order, as soon as there is a log. */
   readonly warnings: readonly ConfigWarning[];
 }
 
 export interface ConfigWarning {
-  /** The flag, variable, annotation or file it comes from. */
+  /** The flag, variable, annotation or file. */
   readonly source: string;
   readonly message: string;
 }
@@ -60,7 +60,7 @@ export interface LogConfig {
   readonly targets: readonly string[];
 }
 
-/** A document made by the agent, or a file that Envoy takes as it is. */
+/** A document that the agent renders, or a file that Envoy reads unchanged. */
 export type BootstrapSource =
   | { readonly kind: "generated"; readonly path: string; readonly config: BootstrapConfig }
   | { readonly kind: "file"; readonly path: string };
@@ -84,10 +84,10 @@ export type IdentitySource =
   | {
       readonly kind: "workload-api";
       readonly endpoint: WorkloadApiEndpoint;
-      /** Which identity to take; undefined takes the first. */
+      /** The identity to use; undefined uses the first. */
       readonly spiffeId: string | undefined;
       readonly hint: string | undefined;
-      /** Trust domains whose bundles are taken too. */
+      /** Trust domains whose bundles are also used. */
       readonly federatesWith: readonly string[];
     };
 
@@ -97,12 +97,8 @@ export type WorkloadApiEndpoint =
   | { readonly kind: "tcp"; readonly host: string; readonly port: number };
 
 export interface CertFilesConfig {
-  /** `PROV_CERT`: client certificate for the first contact. */
-  readonly provisionedDirectory: string | undefined;
+  /** The first delay when mounted files cannot be parsed yet. */
   readonly debounceMs: number;
-  /** File name of the workload socket under its fixed folder; another name than the default requires a foreign server. */
-  readonly socketFile: string;
-  readonly foreignSocketRequired: boolean;
 }
 
 /** Where Envoy's listeners and clusters come from. */
@@ -114,11 +110,11 @@ export type DiscoverySource =
       readonly delta: boolean;
       /** How Wasm modules are fetched for Envoy; undefined leaves it to Envoy. */
       readonly wasm: WasmConfig | undefined;
-      /** Of the workload, told to the control plane; undefined: nobody asks. */
+      /** Health checks of the workload, reported to the control plane; undefined: none. */
       readonly healthCheck: HealthCheckConfig | undefined;
-      /** Also asks for ProxyConfig, for trust roots. */
+      /** Also requests ProxyConfig, for its trust roots. */
       readonly proxyConfigOverXds: boolean;
-      /** Sent to the control plane in the place of a token file's; undefined: the file's, if any. */
+      /** The token for the control plane; undefined: that of the token file, if any. */
       readonly cloudToken: CloudTokenConfig | undefined;
     }
   | { readonly kind: "files"; readonly directory: string };

@@ -4,14 +4,14 @@ import type { JsonValue } from "../lib/json.ts";
 import { exitCode } from "../lib/exit-code.ts";
 import type { ConfigWarning } from "./agent-config.ts";
 
-/** One thing that is wrong, and where it was given. */
+/** One problem, and where it is. */
 export interface ConfigProblem {
   /** The flag, variable, annotation or file, with the path of the field in it. */
   readonly source: string;
   readonly message: string;
 }
 
-/** The agent cannot start with what it was given. Holds every problem that was found, not only the first. */
+/** The configuration is invalid. Holds every problem, not only the first. */
 export class ConfigError extends AgentError {
   readonly code = "AGENT_CONFIG";
   override readonly exitCode = exitCode.configuration;
@@ -22,7 +22,7 @@ export class ConfigError extends AgentError {
   }
 }
 
-/** Collects what is wrong or doubtful, so that all of it is told at once, and each thing once. */
+/** Collects problems and warnings, so that all are reported together, each once. */
 export class Findings {
   readonly #problems: ConfigProblem[] = [];
   readonly #warnings: ConfigWarning[] = [];

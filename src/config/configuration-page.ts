@@ -8,13 +8,13 @@ const sourceNames: Readonly<Record<VariableSpec["source"], string>> = {
   istio: "Istio's, with Istio's meaning",
   kubernetes: "Kubernetes'",
   attache: "attache's own",
-  go: "those of the Go runtime, which the reference obeys",
-  cloud: "those of clouds",
+  go: "the Go runtime's, which the reference uses",
+  cloud: "those of cloud platforms",
   vault: "Vault's",
   spiffe: "SPIFFE's",
 };
 
-/** docs/configuration.md, made from the tables that the program reads its settings by. */
+/** docs/configuration.md, rendered from the tables of flags and variables. */
 export function renderConfigurationPage(): string {
   const sections = Object.entries(sourceNames).map(([source, name]) => {
     const rows = Object.entries<VariableSpec>(variables).filter(([, spec]) => spec.source === source);
@@ -26,27 +26,27 @@ export function renderConfigurationPage(): string {
 ${flagTable(proxyFlags)}
 ## Variables
 
-Set but empty is a value for a text; for every other type it is a mistake. A text that cannot be read is told in a
-warning that names the variable, and the default is used. A wrong type in \`ISTIO_META_*\` ends the start.
+An empty string is a value for type string, and invalid for every other type. An invalid value is reported in a warning
+that names the variable, and the default is used. A wrong type in \`ISTIO_META_*\` is an error, and the agent exits.
 
 ${sections.join("\n")}
 ### Variables: groups
 
 ${table(
-  ["beginning", "meaning"],
+  ["prefix", "meaning"],
   variablePrefixes.map(({ prefix, meaning }) => [`\`${prefix}\``, meaning]),
 )}`;
 }
 
 const introduction = `# Configuration
 
-This page is made from the program's own tables (\`node scripts/configuration-page.ts\`); a test fails when the two differ.
-\`attache explain\` shows every setting as it is in force, with the place it comes from.
+This page is generated from the program's own tables (\`node scripts/configuration-page.ts\`); a test fails when they
+differ. \`attache explain\` prints every effective setting and its source.
 
-Settings come from, lowest to highest: built-in defaults; \`defaultConfig\` of the mesh file (\`--meshConfig\`); the variable
-\`PROXY_CONFIG\`; the pod's annotation \`proxy.istio.io/config\`; flags. A field of ProxyConfig replaces the one below as a
-whole; only \`proxyMetadata\` is merged key by key. What is wrong is told all at once, each under its source, and the
-program ends with code 64. Durations are in Go's notation: \`300ms\`, \`1h30m\`.
+Sources, lowest precedence first: built-in defaults; \`defaultConfig\` of the mesh file (\`--meshConfig\`); the variable
+\`PROXY_CONFIG\`; the pod annotation \`proxy.istio.io/config\`; flags. A field of ProxyConfig replaces the lower one as a
+whole; only \`proxyMetadata\` is merged key by key. All problems are reported together, each with its source, and the
+agent exits with code 64. Durations use Go's notation: \`300ms\`, \`1h30m\`.
 `;
 
 function variableTable(rows: readonly (readonly [string, VariableSpec])[]): string {

@@ -11,7 +11,7 @@ import { parseProxyFlags, proxyFlags } from "./sources/flags.ts";
 import { places } from "./sources/sources.ts";
 import { variablePrefixes, variables } from "./sources/variables.ts";
 
-/** One setting as it is in force. */
+/** An effective setting. */
 export interface EffectiveSetting {
   readonly kind: "flag" | "variable" | "proxyConfig";
   readonly name: string;
@@ -23,12 +23,12 @@ export interface EffectiveSetting {
 
 const redacted = "[redacted]";
 
-/** Names whose values are never shown. */
+/** Names whose values are redacted. */
 const secretName = /(TOKEN|SECRET|PASSWORD|CREDENTIAL|_KEY|HEADER_.*)$/i;
 const plainNames =
   /(_FILE|_PATH|FETCHER_TYPE|_ID|_MODE|IDENTITY_PROVIDER|_TTL|_RATIO|_JITTER)$|^PKCS8_KEY$|^PROXY_CONFIG$/i;
 
-/** A document without the values of members whose names say that they are secret. Paths and switches are not. */
+/** Redacts the members of a document whose names say that they are secret. Paths, booleans and empty texts are kept. */
 export function redactSecrets(value: JsonValue): JsonValue {
   if (isJsonList(value)) return value.map(redactSecrets);
   if (!isJsonObject(value)) return value;
@@ -46,8 +46,8 @@ function shownMember(name: string, text: string): string {
 }
 
 /**
- * Every setting with its value and its source: flags, variables of the table, groups of variables that are set, and the
- * fields of ProxyConfig. What is wrong with them is not told here.
+ * Every setting with its value and its source: flags, variables, groups of variables that are set, and the fields of
+ * ProxyConfig. Problems are not reported here.
  */
 export function effectiveSettings(input: ConfigInput): readonly EffectiveSetting[] {
   return [...flagSettings(input), ...variableSettings(input), ...proxyConfigSettings(input)];
@@ -90,7 +90,7 @@ function variableSettings({ env }: ConfigInput): readonly EffectiveSetting[] {
   return [...known, ...grouped];
 }
 
-/** ProxyConfig is shown field by field below, without what is secret in it. */
+/** PROXY_CONFIG is listed field by field instead, so that its secrets can be redacted. */
 function shown(name: string, value: string): string {
   if (value === "") return value;
   if (name === "PROXY_CONFIG") return "(its fields are listed under ProxyConfig)";

@@ -29,8 +29,8 @@ import { variables } from "./sources/variables.ts";
 import { discoverySource } from "./sections/xds-section.ts";
 
 /**
- * The whole configuration of `attache proxy`. Pure: it reads nothing but its input.
- * @throws ConfigError with every problem of the input, each under its source
+ * Parses the configuration of `attache proxy`. Pure.
+ * @throws ConfigError with every problem of the input
  */
 export function parseConfig(input: ConfigInput): AgentConfig {
   const findings = new Findings();
@@ -43,21 +43,21 @@ export function parseConfig(input: ConfigInput): AgentConfig {
   const labels = readDownward(input, places.labels, findings);
   const merged = effectiveProxyConfig({ input, env, flags, annotations, findings });
   const proxy = parseProxyConfigFields(merged.fields);
-  const foreignSds = servesForeignSds(input, env, findings);
+  const externalSds = hasExternalSds(input, env, findings);
   const parts = { input, env, flags, role, proxy, annotations, findings };
-  const node = nodeIdentity(parts, labels, { proxyFields: merged.fields, foreignSds });
+  const node = nodeIdentity(parts, labels, { proxyFields: merged.fields, externalSds });
   const sources: Sources = { ...parts, node };
   warnOfDeadSettings(sources, input.env);
-  const config = agentConfig(sources, merged.fields, foreignSds);
+  const config = agentConfig(sources, merged.fields, externalSds);
   findings.assertValid();
   return { ...config, warnings: findings.warnings };
 }
 
-function agentConfig(sources: Sources, fields: JsonObject, foreignSds: boolean): AgentConfig {
+function agentConfig(sources: Sources, fields: JsonObject, externalSds: boolean): AgentConfig {
   const { env, flags, role, node, findings } = sources;
-  const identity = identitySource(sources, foreignSds);
+  const identity = identitySource(sources, externalSds);
   const xds = discoverySource(sources);
-  const generated = bootstrapConfig(sources, xds, foreignSds);
+  const generated = bootstrapConfig(sources, xds, externalSds);
   const bootstrap = bootstrapSource(sources, generated);
   const envoy = envoyConfig(sources, bootstrap.path, generated.addresses.local);
   return {
@@ -72,7 +72,7 @@ function agentConfig(sources: Sources, fields: JsonObject, foreignSds: boolean):
     ca: caConfig(sources, identity.kind === "ca"),
     cert: certConfig(sources),
     certFiles: certFilesConfig(sources),
-    sds: sdsConfig(sources, foreignSds),
+    sds: sdsConfig(sources, externalSds),
     status: statusConfig(sources),
     xds,
     dns: dnsConfig(sources),
@@ -93,16 +93,16 @@ function parseRole(text: string | undefined, findings: Findings): ProxyRole {
   return role ?? "sidecar";
 }
 
-/** Whether another process serves the workload certificate at the socket. */
-function servesForeignSds(input: ConfigInput, env: Environment, findings: Findings): boolean {
+/** Whether another process serves SDS at the workload socket. */
+function hasExternalSds(input: ConfigInput, env: Environment, findings: Findings): boolean {
   const source = env.string("ATTACHE_SDS_SOURCE");
   const path = `${places.workloadSockets}/${env.string("WORKLOAD_IDENTITY_SOCKET_FILE")}`;
   const served = input.system.servedSockets.has(path);
   if (source === "own") return false;
   if (source === "foreign" && !served) {
-    findings.problem("ATTACHE_SDS_SOURCE", `nobody serves ${path}; start the process that does, or use auto`);
+    findings.problem("ATTACHE_SDS_SOURCE", `no server listens at ${path}; start it, or use auto`);
   } else if (source !== "auto" && source !== "foreign") {
-    findings.problem("ATTACHE_SDS_SOURCE", `${JSON.stringify(source)} is none of own, foreign, auto`);
+    findings.problem("ATTACHE_SDS_SOURCE", `${JSON.stringify(source)} is invalid; use own, foreign or auto`);
   }
   return served;
 }
@@ -115,7 +115,7 @@ function readDownward(input: ConfigInput, path: string, findings: Findings) {
 
 const ownPrefix = "ATTACHE_";
 
-/** With the value that asks for nothing. The log's lines carry no places in the code and no stacks. */
+/** Flags without effect, each with the value that is not warned about. */
 const deadFlags = [
   ["tokenManagerPlugin", ""],
   ["vklog", 0],
@@ -127,7 +127,7 @@ function warnOfDeadSettings({ flags, findings }: Sources, env: Readonly<Record<s
   for (const name of Object.keys(env)) {
     if (!name.startsWith(ownPrefix) || Object.hasOwn(variables, name)) continue;
     const own = Object.keys(variables).filter((known) => known.startsWith(ownPrefix));
-    findings.warn(name, `there is no such setting; it is ignored${suggestion(name, own)}`);
+    findings.warn(name, `unknown variable; it is ignored${suggestion(name, own)}`);
   }
   for (const [name, spec] of Object.entries(variables)) {
     if ("dead" in spec && env[name] !== undefined) findings.warn(name, "is accepted, but has no effect");
@@ -136,5 +136,5 @@ function warnOfDeadSettings({ flags, findings }: Sources, env: Readonly<Record<s
     if (flags[name] !== nothing) findings.warn(`--${name}`, "is accepted, but has no effect");
   }
   if (flags.stsPort !== 0)
-    findings.warn("--stsPort", "there is no token exchange service any more; nothing listens there");
+    findings.warn("--stsPort", "the token exchange service was removed; nothing listens on this port");
 }

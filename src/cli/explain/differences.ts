@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 import { type JsonValue, isJsonList, isJsonObject } from "../../lib/json.ts";
 
-/** A place at which two documents differ; an absent value is not there on that side. */
+/** A path at which two documents differ. A value is absent on the side that does not have it. */
 export interface Difference {
   readonly path: string;
   readonly here?: JsonValue;
@@ -9,8 +9,7 @@ export interface Difference {
 }
 
 /**
- * Every place at which two documents differ. Members of lists are compared by their `name`; those without one are there
- * or not, wherever they stand.
+ * Compares two documents. Items of lists are matched by their `name`; those without one by their value, in any order.
  */
 export function differences(here: JsonValue, there: JsonValue, path = ""): readonly Difference[] {
   if (JSON.stringify(here) === JSON.stringify(there)) return [];

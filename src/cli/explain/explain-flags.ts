@@ -2,22 +2,22 @@
 import { type FlagSpecs, parseFlags } from "../../lib/flags.ts";
 import { UsageError } from "../command.ts";
 
-/** Flags that `explain` has beside those of `proxy`. */
+/** Flags of `explain`, in addition to those of `proxy`. */
 export const explainFlags = {
-  json: { type: "bool", default: "false", meaning: "one JSON document" },
+  json: { type: "bool", default: "false", meaning: "prints one JSON document" },
   diff: {
     type: "string",
     default: "",
-    meaning: "only what differs with other inputs: a JSON file with any of env, args, labels, annotations",
+    meaning: "prints only the differences from other inputs: a JSON or YAML file with env, args, labels or annotations",
   },
   validate: {
     type: "bool",
     default: "false",
-    meaning: "also checks the bootstrap, and runs Envoy with --mode validate",
+    meaning: "also checks the bootstrap against Envoy's API, and runs Envoy with --mode validate",
   },
 } as const satisfies FlagSpecs;
 
-/** Takes the flags of `explain` out of its words; the rest is `proxy`'s. */
+/** Splits the arguments of `explain` into its own flags and those of `proxy`. */
 export function splitExplainFlags(args: readonly string[]) {
   const own: string[] = [];
   const proxyArgs: string[] = [];

@@ -7,9 +7,9 @@ import { describeError } from "../../lib/errors.ts";
 import { UsageError } from "../command.ts";
 
 /**
- * The same inputs with parts replaced by those of a file: `env` (over the environment; `null` removes), `args`,
- * `labels` and `annotations` (instead of those of the pod). A whole pod, as `kubectl get pod -o json` prints it, gives
- * its labels and annotations.
+ * Replaces parts of the inputs by those of a file: `env` (merged over the environment; `null` removes a variable),
+ * `args`, `labels` and `annotations` (instead of the pod's). Of a whole pod, as `kubectl get pod -o json` prints it,
+ * labels and annotations are used.
  * @throws UsageError naming the file
  */
 export async function readOtherInput(input: ConfigInput, path: string): Promise<ConfigInput> {

@@ -2,14 +2,14 @@
 import { type JsonObject, type JsonValue, objectsOf } from "../../lib/json.ts";
 import type { Difference } from "./differences.ts";
 
-/** The explanation for a person: settings that were given first, defaults after them. */
+/** The explanation as text: given settings first, then defaults. */
 export function renderExplanation(explanation: JsonObject): string {
   const { settings, warnings, validation, ...rest } = explanation;
   const list = objectsOf(settings);
   const given = list.filter((setting) => setting["source"] !== "default");
   const defaults = list.filter((setting) => setting["source"] === "default");
   const parts = [
-    `Settings that were given:\n${settingLines(given)}`,
+    `Given settings:\n${settingLines(given)}`,
     `Defaults:\n${settingLines(defaults)}`,
     ...Object.entries(rest).map(([name, value]) => `${name}:\n${indented(value)}`),
     `Warnings:\n${objectsOf(warnings)
@@ -20,10 +20,10 @@ export function renderExplanation(explanation: JsonObject): string {
   return parts.join("\n");
 }
 
-/** One line for each place. */
+/** The differences as text, by path. */
 export function renderDifferences(found: readonly Difference[]): string {
-  if (found.length === 0) return "no difference\n";
-  const side = (value: JsonValue | undefined): string => (value === undefined ? "(not there)" : JSON.stringify(value));
+  if (found.length === 0) return "no differences\n";
+  const side = (value: JsonValue | undefined): string => (value === undefined ? "(absent)" : JSON.stringify(value));
   return found.map(({ path, here, there }) => `${path}\n  here:  ${side(here)}\n  there: ${side(there)}\n`).join("");
 }
 

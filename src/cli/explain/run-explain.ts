@@ -17,10 +17,10 @@ import { readOtherInput } from "./other-input.ts";
 import { renderExplanation, renderDifferences } from "./render-explanation.ts";
 import { validateWithEnvoy } from "./validate-with-envoy.ts";
 
-/** All that is said about one set of inputs. */
+/** The explanation of one set of inputs. */
 export type Explanation = JsonObject;
 
-/** Explains the configuration of `proxy` with the same words and environment; starts nothing. */
+/** Explains the configuration of `proxy` with the same arguments and environment. Starts nothing. */
 export async function runExplain({ args, env, print, stop }: CommandContext): Promise<number> {
   const { proxyArgs, json, diff, validate } = splitExplainFlags(args);
   const input = await readConfigInput({ env, args: proxyArgs });
@@ -57,7 +57,7 @@ function explain(input: ConfigInput): { readonly config: AgentConfig; readonly e
 }
 
 async function validationOf(config: AgentConfig, stop: AbortSignal) {
-  if (config.disableEnvoy) throw new UsageError("explain", "--validate needs an Envoy, and DISABLE_ENVOY is set");
+  if (config.disableEnvoy) throw new UsageError("explain", "--validate needs Envoy, but DISABLE_ENVOY is set");
   const findings = await preflightBootstrap(config);
   const envoy = await validateWithEnvoy(config, stop);
   return {

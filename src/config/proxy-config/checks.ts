@@ -3,11 +3,11 @@ import type { Findings } from "../config-error.ts";
 import { isJsonObject } from "../../lib/json.ts";
 import { type ProxyConfig, type TlsSettings, addressProblem, protoDurationMs } from "./proxy-config.ts";
 
-/** Far above any machine: Envoy makes room for all its workers before it starts one, and never ends doing so at millions. */
+/** Far above any machine. Envoy allocates all its workers before it starts one, and never finishes with millions. */
 const maxWorkers = 65_535;
 
 /**
- * Everything that makes a ProxyConfig unusable, told under the source of the field.
+ * Reports every invalid field of a ProxyConfig, with the source of the field.
  * Source: the checks of Istio's agent on its ProxyConfig
  */
 export function checkProxyConfig(
@@ -66,7 +66,7 @@ function drainProblem(text: string): string | undefined {
   return whole ? undefined : "drain time only supports durations to seconds precision";
 }
 
-/** Of a duration that Istio counts in milliseconds. */
+/** What is wrong with a duration that Istio counts in milliseconds; undefined when nothing is. */
 export function durationProblem(text: string): string | undefined {
   const ms = protoDurationMs(text);
   if (ms < 1) return "duration must be greater than 1ms";
@@ -99,7 +99,7 @@ function* tracingProblems({ tracing }: ProxyConfig): Generator<string> {
   if (tls !== undefined) yield `invalid tracing TLS config: ${tls}`;
 }
 
-/** Tags are the control plane's alone: what is wrong with one must not keep the pod from starting. */
+/** Only the control plane uses custom tags, so an invalid one must not prevent the start. */
 function* customTagWarnings({ tracing }: ProxyConfig): Generator<string> {
   for (const [name, tag] of Object.entries(tracing?.customTags ?? {})) {
     const kinds = Object.keys(tag);

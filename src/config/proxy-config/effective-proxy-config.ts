@@ -27,8 +27,8 @@ const addressAnnotation = "sidecar.istio.io/discoveryAddress";
 export const statusPortAnnotation = "status.sidecar.istio.io/port";
 
 /**
- * ProxyConfig from all its sources: defaults, mesh file, variable, annotation; then CPU limit and flags; then checked;
- * then the annotations that come after the checks.
+ * ProxyConfig from all its sources: defaults, mesh file, variable, annotation, then CPU limit and flags. After the
+ * checks come the annotations that override single fields.
  * Source: the order of Istio's agent
  */
 export function effectiveProxyConfig(sources: ProxyConfigSources): MergedProxyConfig {
@@ -58,7 +58,7 @@ function proxyConfigLayers(sources: ProxyConfigSources): readonly ProxyConfigLay
   return [mesh, { source: "PROXY_CONFIG", value: variable }, { source, value: annotation }];
 }
 
-/** Of the mesh's settings only the part that is a ProxyConfig has an effect; some others are checked. */
+/** Only `defaultConfig` of the mesh file has an effect; some other settings are checked. */
 function meshLayer(sources: ProxyConfigSources): ProxyConfigLayer {
   const { input, flags, findings } = sources;
   const source = `mesh config file ${flags.meshConfig}`;
@@ -67,7 +67,7 @@ function meshLayer(sources: ProxyConfigSources): ProxyConfigLayer {
   const value = file.kind === "text" ? document(sources, source, file.text) : undefined;
   if (value === undefined || value === null) return { source, value: undefined };
   if (!isJsonObject(value)) {
-    findings.problem(source, "must hold an object: the mesh's settings");
+    findings.problem(source, "must be an object: the mesh's settings");
     return { source, value: undefined };
   }
   checkMeshFile(value, source, findings);
@@ -79,7 +79,7 @@ function document({ input, findings }: ProxyConfigSources, source: string, text:
   try {
     return input.parseDocument(text);
   } catch (error) {
-    findings.problem(source, `could not parse it as YAML or JSON: ${describeError(error)}`);
+    findings.problem(source, `is neither YAML nor JSON: ${describeError(error)}`);
     return undefined;
   }
 }
@@ -98,7 +98,7 @@ function setConcurrency(
     set("concurrency", cpuLimit, "ISTIO_CPU_LIMIT");
   }
   if (flags.concurrency !== 0) {
-    findings.warn("--concurrency", "is an old flag that goes over ProxyConfig; set concurrency there");
+    findings.warn("--concurrency", "is deprecated and overrides ProxyConfig; set concurrency there");
     concurrency = flags.concurrency;
     set("concurrency", flags.concurrency, "--concurrency");
   }
@@ -128,7 +128,10 @@ function statsdAddress({ input, findings }: ProxyConfigSources, text: string): s
   return `${isIpv6(ip) ? `[${ip}]` : ip}:${String(address.port)}`;
 }
 
-/** Applied last, over everything. A port that is no number turns the status server off, as it always did. */
+/**
+ * Annotations that override everything else. A status port that is not a number turns the status server off, as in
+ * Istio.
+ */
 function applyAnnotations({ annotations, findings }: ProxyConfigSources, set: SetField): void {
   const address = annotations.get(addressAnnotation);
   if (address !== undefined) {
@@ -149,7 +152,7 @@ function applyAnnotations({ annotations, findings }: ProxyConfigSources, set: Se
   set("statusPort", port ?? 0, `annotation ${statusPortAnnotation}`);
 }
 
-/** One place that a ProxyConfig comes from. */
+/** One source of ProxyConfig. */
 export interface ProxyConfigLayer {
   readonly source: string;
   readonly value: JsonValue | undefined;
@@ -162,8 +165,8 @@ export interface MergedProxyConfig {
 }
 
 /**
- * Puts layers over the defaults, lowest first. A field replaces the one below as a whole; only proxyMetadata is merged
- * key by key, and the parts of proxyHeaders that the upper one leaves out are kept.
+ * Merges layers over the defaults, lowest first. A field replaces the lower one as a whole; only proxyMetadata is
+ * merged key by key, and some parts of proxyHeaders are kept where the upper layer does not set them.
  */
 export function mergeProxyConfig(layers: readonly ProxyConfigLayer[], findings: Findings): MergedProxyConfig {
   const fields: Record<string, JsonValue> = { ...proxyConfigDefaults };
@@ -184,7 +187,7 @@ export function mergeProxyConfig(layers: readonly ProxyConfigLayer[], findings: 
   return { fields, origins };
 }
 
-/** Fields of which a message holds one: the last that is given, in this order. Source: Istio's API; observed */
+/** Alternatives: of those given, the last one in this order counts. Source: Istio's API; observed */
 const alternatives = {
   "": ["serviceCluster", "tracingServiceName"],
   tracing: ["zipkin", "lightstep", "datadog", "stackdriver", "openCensusAgent"],
@@ -208,7 +211,7 @@ function withoutDoubles(layer: JsonObject, source: string, findings: Findings): 
   return result;
 }
 
-/** Parts of proxyHeaders that are kept from below; the others go with the message. Source: observed */
+/** Parts of proxyHeaders that are kept from the lower layer. Source: observed */
 const keptHeaders = new Set(["forwardedClientCert", "requestId", "attemptCount", "server", "envoyDebugHeaders"]);
 
 function mergeField(name: string, lower: JsonValue | undefined, upper: JsonValue): JsonValue {

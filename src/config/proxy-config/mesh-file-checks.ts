@@ -9,7 +9,7 @@ import type { MessageFields } from "./schema.ts";
 
 const failover = { list: { message: { from: "string", to: "string" } } } as const;
 
-/** Where requests go by the place of who asks. Source: Istio's API, LocalityLoadBalancerSetting */
+/** Source: Istio's API, LocalityLoadBalancerSetting */
 const localityFields = {
   enabled: "boolValue",
   distribute: { list: { message: { from: "string", to: { map: "uint" } } } },
@@ -20,7 +20,7 @@ const localityFields = {
 /** Source: Istio's API, ZoneAwareLoadBalancerSetting, the part that Istio's agent checks */
 const zoneAwareFields = { failover, failoverPriority: { list: "string" } } as const satisfies MessageFields;
 
-/** The mesh's settings that are checked though the agent does not use them: such a file is a file of another kind. */
+/** Settings of the mesh file that are checked although the agent does not use them. */
 const checkedFields = {
   connectTimeout: "duration",
   protocolDetectionTimeout: "duration",
@@ -36,8 +36,8 @@ const checkedFields = {
 const longestConnectTimeoutMs = 3_600_000;
 
 /**
- * Source: the checks of Istio's agent on the mesh's settings; those on defaults of traffic policy and of retries, and
- * the types of settings that are not named here, are left out
+ * Source: the checks of Istio's agent on the mesh's settings, without those of the default traffic policy and retries
+ * and without the types of settings that are not listed here
  */
 export function checkMeshFile(mesh: JsonObject, source: string, findings: Findings): void {
   const given = Object.entries(mesh).filter(([name]) => Object.hasOwn(checkedFields, camelCase(name)));
@@ -66,7 +66,7 @@ export function checkMeshFile(mesh: JsonObject, source: string, findings: Findin
   warnOfAutoAllocation(mesh, source, findings);
 }
 
-/** Of settings that are the control plane's alone. */
+/** Problems of settings that only the control plane uses. */
 function* otherProblems(fields: JsonObject): Generator<readonly [field: string, problem: string]> {
   const { localityLbSetting, zoneAwareLbSetting, serviceSettings, meshMTLS } = fields;
   if (isJsonObject(localityLbSetting)) {
@@ -78,11 +78,14 @@ function* otherProblems(fields: JsonObject): Generator<readonly [field: string, 
   for (const [index, { hosts }] of objectsOf(serviceSettings).entries()) {
     for (const host of textsOf(hosts)) {
       if (host === "*" || isHostname(host.replace(/^\*\./, ""))) continue;
-      yield [`serviceSettings[${String(index)}]`, `host ${JSON.stringify(host)} is no name, nor one after *.`];
+      yield [
+        `serviceSettings[${String(index)}]`,
+        `host ${JSON.stringify(host)} is neither a host name nor a wildcard such as *.example.com`,
+      ];
     }
   }
   if (isJsonObject(meshMTLS) && meshMTLS["ecdhCurves"] !== undefined) {
-    yield ["meshMTLS", "does not take ecdhCurves; they are set in tlsDefaults"];
+    yield ["meshMTLS", "does not support ecdhCurves; set them in tlsDefaults"];
   }
 }
 
@@ -121,7 +124,7 @@ export function* localityProblems(settings: JsonObject): Generator<string> {
     const weights = Object.entries(objectOf(to)).map(([place, weight]) => [place, Number(weight)] as const);
     if (weights.some(([, weight]) => weight < 1 || weight > 100)) yield "a locality's weight must be from 1 to 100";
     const total = weights.reduce((sum, [, weight]) => sum + weight, 0);
-    if (total !== 100) yield `the localities' weights are ${String(total)} in all and must be 100`;
+    if (total !== 100) yield `the localities' weights add up to ${String(total)}, not 100`;
     yield* placeProblems(weights.map(([place]) => place));
   }
   yield* failoverProblems(failovers);
@@ -130,27 +133,30 @@ export function* localityProblems(settings: JsonObject): Generator<string> {
 /** Source: the checks of Istio's agent */
 export function* zoneAwareProblems(settings: JsonObject): Generator<string> {
   const topology = textsOf(settings["failoverPriority"]).find((label) => topologyLabels.includes(label));
-  if (topology !== undefined) yield `failoverPriority must not have ${topology}, which is seen to already`;
+  if (topology !== undefined) yield `failoverPriority must not contain ${topology}, which always applies`;
   yield* failoverProblems(objectsOf(settings["failover"]));
 }
 
 function* failoverProblems(failovers: readonly JsonObject[]): Generator<string> {
   for (const [from, to] of failovers.map((item) => [textOf(item["from"]), textOf(item["to"])] as const)) {
-    if (from === to) yield "failover must name two regions that differ";
-    if (/[/*]/.test(`${from}${to}`)) yield "failover is between regions: names without / and *";
+    if (from === to) yield "failover must name two different regions";
+    if (/[/*]/.test(`${from}${to}`)) yield "failover takes names of regions, without / and *";
   }
 }
 
-/** Localities of one list: `region/zone/subzone`, the end of it left out or `*`; none may hold another. */
+/**
+ * Localities of one list: `region/zone/subzone`, where the last parts may be missing or `*`. None may contain
+ * another.
+ */
 function* placeProblems(places: readonly string[]): Generator<string> {
   const earlier: (readonly string[])[] = [];
   for (const place of places) {
     const parts = place.replace(/\/?\*$/, "").split("/");
     const path = place === "*" ? [] : parts;
-    if (path.some((part) => part.includes("*"))) yield `locality ${place}: * may only stand at the end`;
+    if (path.some((part) => part.includes("*"))) yield `locality ${place}: * is only allowed as the last part`;
     if (path.includes("")) yield `locality ${place} must not have an empty region, zone or subzone`;
     if (earlier.some((other) => holds(other, path) || (path.length > 0 && holds(path, other)))) {
-      yield `locality ${place} overlaps with one before it`;
+      yield `locality ${place} overlaps with an earlier one`;
     }
     earlier.push(path);
   }

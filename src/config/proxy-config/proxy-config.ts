@@ -89,17 +89,17 @@ export const proxyConfigDefaults: JsonObject = {
   statNameLength: 189,
 };
 
-/** The merged fields under their types: each of them was read by the schema. */
+/** The merged fields with their types: the schema has checked each of them. */
 export function parseProxyConfigFields(fields: JsonObject): ProxyConfig {
   return fields as unknown as ProxyConfig;
 }
 
-/** Members of a choice between fields: told even when they hold nothing. */
+/** Alternatives that are rendered even when they are empty. */
 const choices = new Set(["serviceCluster", "tracingServiceName"]);
 
 /**
- * ProxyConfig as the control plane sees it in the node's metadata: without fields that hold nothing, without the
- * tracer's secret, and without the tracer that the control plane's ProxyConfig does not have.
+ * ProxyConfig as it is reported to the control plane in the node's metadata: without empty fields, without the tracer's
+ * secret, and without the OpenTelemetry tracer, which the control plane's ProxyConfig does not have.
  */
 export function renderProxyConfig(fields: JsonObject): JsonObject {
   const { tracing, ...rest } = renderMessage(fields, proxyConfigFields, choices);

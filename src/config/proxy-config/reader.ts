@@ -5,17 +5,17 @@ import { type JsonObject, type JsonValue, isJsonList, isJsonObject, toJsonValue 
 import { type Findings, shown } from "../config-error.ts";
 import type { FieldType, MessageFields } from "./schema.ts";
 
-/** Where a value stands: the source's name, and the path of the field in it. */
+/** The source of a value, and the path of its field there. */
 interface Place {
   readonly source: string;
   readonly path: string;
 }
 
 /**
- * Reads a message from plain values: names in camel or snake case, `null` is not given, integers may be quoted,
- * enums by name or number, durations in seconds or in Go's notation. What comes out has one spelling: camel case
- * names, enum names, durations in seconds. Unknown fields are warned about and left out.
- * Source: protobuf's JSON mapping, with the two liberties about durations that Istio's agent takes
+ * Reads a protobuf message from JSON: names in camel or snake case, `null` for an absent field, integers also quoted,
+ * enums by name or number, durations in seconds or in Go's notation. The result has camel case names, enum names and
+ * durations in seconds. An unknown field is a warning and is ignored.
+ * Source: protobuf's JSON mapping, with the two extensions for durations of Istio's agent
  */
 export function readMessage(
   value: JsonValue | undefined,

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
 /**
- * The form of a field. `int32Value` and `boolValue` tell "not given" from zero. `any` is kept as it is.
+ * The type of a field. For `intValue` and `boolValue`, absent differs from zero. `any` is not checked.
  * Source: Istio's API, mesh/v1alpha1/proxy.proto and the messages it refers to; field names in JSON form.
  */
 export type FieldType =

@@ -8,13 +8,13 @@ const variable = "ISTIO_KUBE_APP_PROBERS";
 const pathForm = /^\/(app-health|app-lifecycle)\/[^/]+\/(livez|readyz|startupz|prestopz|poststartz)$/;
 const wrongType = "invalid prober type, must be one of type httpGet, tcpSocket or gRPC";
 
-/** Kubernetes' own limit of a probe that names none. */
+/** Kubernetes' default timeout of a probe. */
 const defaultProbeMs = 1_000;
-/** A lifecycle hook may take its time, but not for ever. */
+/** A lifecycle hook may take longer. */
 const defaultHookMs = 30_000;
 
 /**
- * The application's probes, by the path under which they are asked for. Every problem names the member.
+ * Parses the application's probes, by the path at which the kubelet requests them. Every problem names the member.
  * @param text JSON; empty means no probes
  * Source: Istio's injector, which writes this variable from the pod's probes
  */

@@ -12,13 +12,13 @@ import { remoteService, statsdAddress, tracer } from "./telemetry-section.ts";
 import { compliancePolicy } from "./trust-section.ts";
 
 /** What Envoy's bootstrap is made of. */
-export function bootstrapConfig(sources: Sources, discovery: DiscoverySource, foreignSds: boolean): BootstrapConfig {
+export function bootstrapConfig(sources: Sources, discovery: DiscoverySource, externalSds: boolean): BootstrapConfig {
   const { env, proxy, node, flags, role, findings } = sources;
   const usesAds = discovery.kind === "ads";
   const apiType = usesAds && discovery.delta ? "DELTA_GRPC" : "GRPC";
   const wantsMetadata = node.metadata["METADATA_DISCOVERY"] === "true" || role === "waypoint";
   if (wantsMetadata && usesAds && apiType === "GRPC") {
-    findings.warn("ISTIO_DELTA_XDS", "metadata discovery needs delta xDS; it is switched off");
+    findings.warn("ISTIO_DELTA_XDS", "metadata discovery needs delta xDS; it is off");
   }
   const socketFile = env.string("WORKLOAD_IDENTITY_SOCKET_FILE");
   checkPlaces(sources);
@@ -29,7 +29,7 @@ export function bootstrapConfig(sources: Sources, discovery: DiscoverySource, fo
     ports: {
       admin: proxy.proxyAdminPort,
       agentStatus: proxy.statusPort,
-      // nobody would answer behind it
+      // Without the agent's status server, Envoy's readiness listener has no target.
       status: proxy.statusPort === 0 ? 0 : env.int("ENVOY_STATUS_PORT"),
       prometheus: env.int("ENVOY_PROMETHEUS_PORT"),
       secureMetrics: env.int("ENVOY_SECURE_METRICS_PORT"),
@@ -38,7 +38,7 @@ export function bootstrapConfig(sources: Sources, discovery: DiscoverySource, fo
     discovery: usesAds ? { kind: "ads", socketPath: discovery.proxy.socketPath, apiType } : discovery,
     sds: {
       socketPath: `${places.workloadSockets}/${socketFile}`,
-      filesSocketPath: foreignSds ? places.filesSocket : undefined,
+      filesSocketPath: externalSds ? places.filesSocket : undefined,
     },
     metadataDiscovery: wantsMetadata && usesAds && apiType === "DELTA_GRPC",
     runtime: runtimeFlags(sources),
@@ -54,7 +54,7 @@ export function bootstrapConfig(sources: Sources, discovery: DiscoverySource, fo
   };
 }
 
-/** What a Unix socket's address holds, without the byte that ends it. */
+/** The longest path of a Unix socket, without its final zero byte. */
 const longestSocketPath = 107;
 
 function checkPlaces({ env, proxy, findings }: Sources): void {
@@ -62,13 +62,13 @@ function checkPlaces({ env, proxy, findings }: Sources): void {
   if (Buffer.byteLength(path) > longestSocketPath || path.includes("\u0000")) {
     findings.problem(
       "configPath",
-      `a socket cannot be made at ${path}: a path holds ${String(longestSocketPath)} bytes`,
+      `the socket path ${path} is too long or contains a zero byte; a path has at most ${String(longestSocketPath)} bytes`,
     );
   }
   for (const name of ["ENVOY_STATUS_PORT", "ENVOY_PROMETHEUS_PORT"] as const) {
     const port = env.int(name);
     if (port < 0 || port > 65_535) findings.problem(name, `port ${String(port)} must be in the range 1..65535`);
-    if (port === 0) findings.warn(name, "is 0: Envoy listens on a port of the system's choice, not on none");
+    if (port === 0) findings.warn(name, "is 0: Envoy listens on a random port; this does not turn the listener off");
   }
   for (const name of ["ENVOY_SECURE_METRICS_PORT", "ENVOY_SECURE_MERGED_METRICS_PORT"] as const) {
     const port = env.int(name);
@@ -80,7 +80,7 @@ function checkPlaces({ env, proxy, findings }: Sources): void {
 const v4 = { local: "127.0.0.1", wildcard: "0.0.0.0" } as const;
 const v6 = { local: "::1", wildcard: "::" } as const;
 
-/** Which family Envoy's own listeners use. The first address decides; both are used when dual stack is switched on. */
+/** The address family of Envoy's own listeners. The first address decides; with dual stack both are used. */
 export function bootstrapAddresses(ips: readonly string[], dualStack: boolean): BootstrapAddresses {
   if (ips.every((ip) => isIpv6(ip))) return { ...v6, additional: undefined, dnsLookupFamily: "V6_ONLY" };
   if (ips.every((ip) => isIpv4(ip)) || !dualStack) return { ...v4, additional: undefined, dnsLookupFamily: "V4_ONLY" };
@@ -139,25 +139,25 @@ function clusterManager({ flags, node, findings }: Sources): BootstrapClusterMan
   return { outlierLogPath, loadStatsConfig: isJsonObject(value) ? value : undefined };
 }
 
-/** A document that the agent makes, or the file that Envoy is to take as it is. */
+/** The generated document, or the custom file that Envoy reads unchanged. */
 export function bootstrapSource(sources: Sources, config: BootstrapConfig): BootstrapSource {
   const { proxy, input, findings } = sources;
   const custom = proxy.customConfigFile ?? "";
   if (custom === "") {
-    refuseTemplates(sources);
+    checkTemplates(sources);
     return { kind: "generated", path: normalize(`${proxy.configPath}/envoy-rev.json`), config };
   }
   if (input.readFile(custom).kind !== "text") {
-    findings.problem("customConfigFile", `${custom} cannot be read; Envoy needs it as its bootstrap`);
+    findings.problem("customConfigFile", `${custom} cannot be read; Envoy needs this file as its bootstrap`);
   }
   return { kind: "file", path: custom };
 }
 
 /**
- * A template of one's own is refused instead of ignored; that of the image stands for the document that the agent
- * makes anyway.
+ * A custom bootstrap template is a problem. The template of Istio's image is accepted: it stands for the document
+ * that the agent generates.
  */
-function refuseTemplates({ env, flags, proxy, findings }: Sources): void {
+function checkTemplates({ env, flags, proxy, findings }: Sources): void {
   const given = [
     ["ISTIO_BOOTSTRAP", env.string("ISTIO_BOOTSTRAP")],
     ["--templateFile", flags.templateFile],

@@ -17,8 +17,8 @@ import {
 } from "./trust-section.ts";
 
 /**
- * Where certificates are signed: one CA, or several in order of preference.
- * @param used false: certificates come from elsewhere, and nothing of the CA is checked
+ * The CA, or several in order of preference.
+ * @param used false: certificates come from elsewhere, and the CA's settings are not checked
  */
 export function caConfig(sources: Sources, used: boolean): CaConfig {
   const choice = identityChoice(sources);
@@ -44,7 +44,7 @@ function singleCa(sources: Sources, kind: CaKind, used: boolean): SingleCaConfig
   }
 }
 
-/** The CA of Istio's API: istiod, or what stands in for it. */
+/** A CA with Istio's API: istiod, or another one. */
 function istioCa(sources: Sources, used: boolean): IstioCaConfig {
   const { env, proxy, findings } = sources;
   const given = env.string("CA_ADDR");
@@ -70,10 +70,10 @@ function istioCa(sources: Sources, used: boolean): IstioCaConfig {
   };
 }
 
-/** The machine's own token; its audience is the trust domain. */
+/** The token of the cloud's metadata server. Its audience is the trust domain. */
 export function cloudToken({ env, findings }: Sources): CloudTokenConfig | undefined {
   if (env.string("CREDENTIAL_FETCHER_TYPE") === "Mock")
-    findings.warn("CREDENTIAL_FETCHER_TYPE", "Mock has no effect; the token file is used, as with JWT");
+    findings.warn("CREDENTIAL_FETCHER_TYPE", "Mock is not supported; the token file is used, as with JWT");
   if (env.string("CREDENTIAL_FETCHER_TYPE") !== "GoogleComputeEngine") return undefined;
   const { host, port } = hostAndPort(env.string("GCE_METADATA_HOST") || "169.254.169.254");
   return { host, port, audience: env.string("TRUST_DOMAIN") };
@@ -111,8 +111,11 @@ function caSecurity(sources: Sources, { host, port, given, used }: CaPeer): CaSe
   if (port === 15_010) {
     const what = env.bool("ATTACHE_CA_PLAINTEXT")
       ? "with the token"
-      : "without the token; use the port with TLS, or allow the token by ATTACHE_CA_PLAINTEXT=true";
-    sources.findings.warn("CA_ADDR", `the CA on port 15010 is asked over an unencrypted connection, ${what}`);
+      : "without the token; use the CA's TLS port, or allow the token with ATTACHE_CA_PLAINTEXT=true";
+    sources.findings.warn(
+      "CA_ADDR",
+      `the connection to the CA on port 15010 is not encrypted; requests are sent ${what}`,
+    );
     return { kind: "plaintext" };
   }
   const san = given ? "" : env.string("ISTIOD_SAN");
@@ -136,10 +139,7 @@ function caRoots(sources: Sources): Roots {
   const provisioned = env.string("PROV_CERT");
   if (provisioned !== "") return existing(sources, "CA", "PROV_CERT", `${provisioned}/root-cert.pem`);
   if (provider === "none") {
-    findings.problem(
-      "PILOT_CERT_PROVIDER",
-      "there is no root certificate for the CA with the provider none; set CA_ROOT_CA",
-    );
+    findings.problem("PILOT_CERT_PROVIDER", "none has no root certificate for the CA; set CA_ROOT_CA");
   }
   return existing(sources, "CA", "CA_ROOT_CA", places.root);
 }

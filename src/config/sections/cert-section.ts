@@ -8,15 +8,15 @@ import { protoDurationMs } from "../proxy-config/proxy-config.ts";
 import { type Sources, places } from "../sources/sources.ts";
 import { socketMode } from "./trust-section.ts";
 
-/** Source: Istio's CA gives its default, which is the same, where none or less is asked for */
+/** Below a second, the default of Istio's CA is requested, which is what that CA would use. */
 function requestedTtlMs({ env, findings }: Sources): number {
   const ttlMs = env.durationMs("SECRET_TTL");
   if (ttlMs >= 1_000) return ttlMs;
-  findings.warn("SECRET_TTL", "is less than a second; the default 24h is asked for");
+  findings.warn("SECRET_TTL", "is less than a second; the default 24h is used");
   return 24 * 3_600_000;
 }
 
-/** Key, identity and rotation of the workload certificate. */
+/** Identity, key and rotation of the workload certificate. */
 export function certConfig(sources: Sources): CertConfig {
   const { env, node, findings } = sources;
   const ttlMs = requestedTtlMs(sources);
@@ -59,7 +59,7 @@ function certOutput(sources: Sources): CertOutputConfig | undefined {
   return directory === undefined ? undefined : { directory, keyMode: keyMode(sources), certificateMode: 0o644 };
 }
 
-/** The reference writes the key for everybody in Kubernetes; here only where others than the agent must read it. */
+/** The mode of the written key. The reference makes it readable for everyone in Kubernetes. */
 function keyMode({ env, findings }: Sources): number {
   const name = "ATTACHE_OUTPUT_CERTS_KEY_MODE";
   const text = env.string(name);
@@ -70,18 +70,18 @@ function keyMode({ env, findings }: Sources): number {
   if (env.bool("DISABLE_ENVOY")) {
     findings.warn(
       "OUTPUT_CERTS",
-      `the key is readable for every user, since the application may have any; ${name} narrows it`,
+      `the key is readable for every user, since the application may run as any; restrict it with ${name}`,
     );
     return 0o644;
   }
   findings.warn(
     "OUTPUT_CERTS",
-    `the key is readable for the agent's user alone; for readers with another user set ${name}=0644`,
+    `the key is readable only for the agent's user; for readers with another user set ${name}=0644`,
   );
   return 0o600;
 }
 
-/** What the reference only finds out with each failing request is a problem here. */
+/** An unknown algorithm, curve or size is a problem here; in the reference every signing request fails. */
 function keyAlgorithm({ env, findings }: Sources): KeyAlgorithm {
   const algorithm = env.string("ECC_SIGNATURE_ALGORITHM");
   if (algorithm === "ECDSA") {
@@ -110,40 +110,37 @@ function ratio(
 ): number {
   const value = env.float(name);
   if (value < 0 || value > 1)
-    findings.warn(name, `${String(value)} is not between 0 and 1; the nearest of them is used`);
+    findings.warn(name, `${String(value)} is not between 0 and 1; the nearest of both is used`);
   return Math.min(1, Math.max(0, value));
 }
 
-export function certFilesConfig({ env, input, findings }: Sources): CertFilesConfig {
-  const provisioned = env.string("PROV_CERT");
-  const socketFile = env.string("WORKLOAD_IDENTITY_SOCKET_FILE");
-  if (socketFile.includes("/") || socketFile === "") {
-    findings.problem(
-      "WORKLOAD_IDENTITY_SOCKET_FILE",
-      `workload identity socket file override must be a filename, not a path: ${socketFile}`,
-    );
-  }
-  const foreignSocketRequired = socketFile !== "socket" && !socketFile.includes("/") && socketFile !== "";
-  const socketPath = `${places.workloadSockets}/${socketFile}`;
-  if (foreignSocketRequired && !input.system.servedSockets.has(socketPath)) {
-    findings.problem(
-      "WORKLOAD_IDENTITY_SOCKET_FILE",
-      `agent configured for non-default SDS socket path: ${socketPath} but no socket found; start what serves it first`,
-    );
-  }
-  return {
-    provisionedDirectory: provisioned === "" ? undefined : provisioned,
-    debounceMs: env.durationMs("FILE_DEBOUNCE_DURATION"),
-    socketFile,
-    foreignSocketRequired,
-  };
+/** How mounted certificate files are read. */
+export function certFilesConfig(sources: Sources): CertFilesConfig {
+  checkWorkloadSocket(sources);
+  return { debounceMs: sources.env.durationMs("FILE_DEBOUNCE_DURATION") };
 }
 
-/** @param foreign another process serves the workload certificate; this one serves file secrets only */
-export function sdsConfig(sources: Sources, foreign: boolean): SdsConfig {
+/** A socket with another name than the default must be served by another process. */
+function checkWorkloadSocket({ env, input, findings }: Sources): void {
+  const name = "WORKLOAD_IDENTITY_SOCKET_FILE";
+  const socketFile = env.string(name);
+  if (socketFile.includes("/") || socketFile === "") {
+    findings.problem(name, `workload identity socket file override must be a filename, not a path: ${socketFile}`);
+    return;
+  }
+  const path = `${places.workloadSockets}/${socketFile}`;
+  if (socketFile === "socket" || input.system.servedSockets.has(path)) return;
+  findings.problem(
+    name,
+    `agent configured for non-default SDS socket path: ${path} but no socket found; start its server first`,
+  );
+}
+
+/** @param externalSds another process serves the workload certificate; the agent serves only file secrets */
+export function sdsConfig(sources: Sources, externalSds: boolean): SdsConfig {
   const { env, input, proxy } = sources;
   return {
-    socketPath: foreign ? places.filesSocket : `${places.workloadSockets}/socket`,
+    socketPath: externalSds ? places.filesSocket : `${places.workloadSockets}/socket`,
     socketMode: socketMode(sources),
     fileDirectories: fileDirectories(sources).map((path) => resolve(input.system.directory, path)),
     privateKeyProvider: keyProvider(proxy.privateKeyProvider),
@@ -161,7 +158,7 @@ function keyProvider(config: Sources["proxy"]["privateKeyProvider"]): PrivateKey
   return { kind: "none" };
 }
 
-/** Where certificate files are mounted, and the folders of every certificate file that the configuration names. */
+/** The usual directories of mounted certificates, and those of every certificate file that the configuration names. */
 function fileDirectories({ env, proxy }: Sources): readonly string[] {
   const mounts = [
     "/etc/certs",

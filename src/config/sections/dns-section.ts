@@ -6,10 +6,10 @@ import type { Sources } from "../sources/sources.ts";
 const defaultAddress: DnsAddress = { host: "localhost", port: 15_053 };
 const dnsPort = 53;
 
-/** Where machines whose own resolver is replaced by the agent keep what was in its place. Source: Istio's agent */
+/** The original resolv.conf of a machine whose resolver is the agent. Source: Istio's agent */
 const savedResolvConf = "/var/lib/istio/resolv.conf";
 
-/** Undefined where no DNS proxy is wanted. Source: Istio's agent, observed */
+/** Undefined: no DNS proxy. Source: Istio's agent, observed */
 export function dnsConfig(sources: Sources): DnsConfig | undefined {
   const { env, role, node, input } = sources;
   const captures = env.bool("ISTIO_META_DNS_CAPTURE") && role === "sidecar";
@@ -29,7 +29,7 @@ export function dnsConfig(sources: Sources): DnsConfig | undefined {
   };
 }
 
-/** Without a host every address is meant. Port 53 is for an agent that may open it. */
+/** Without a host, all addresses. Port 53 needs root. */
 function listenAddress({ env, input, findings }: Sources): DnsAddress {
   const text = env.string("DNS_PROXY_ADDR");
   if (text === "") return defaultAddress;
@@ -40,15 +40,15 @@ function listenAddress({ env, input, findings }: Sources): DnsAddress {
     return defaultAddress;
   }
   if (address.port !== dnsPort || input.system.uid === 0) return address;
-  findings.warn("DNS_PROXY_ADDR", "port 53 is for an agent that runs as root; localhost:15053 is used");
+  findings.warn("DNS_PROXY_ADDR", "port 53 needs an agent that runs as root; localhost:15053 is used");
   return defaultAddress;
 }
 
-/** No time at all would fail every question. */
+/** A timeout of 0 would fail every query. */
 function forwardTimeoutMs({ env, findings }: Sources): number {
   const timeoutMs = env.durationMs("DNS_FORWARD_TIMEOUT");
   if (timeoutMs > 0) return timeoutMs;
-  findings.warn("DNS_FORWARD_TIMEOUT", "is no time in which a resolver could answer; 5s is used");
+  findings.warn("DNS_FORWARD_TIMEOUT", "must be above 0; the default 5s is used");
   return 5_000;
 }
 

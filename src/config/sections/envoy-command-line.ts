@@ -21,7 +21,7 @@ export interface EnvoyLogLevels {
   readonly level: string;
   /** `component:level,…`; empty is none. */
   readonly components: string;
-  /** Items that are neither. */
+  /** Items that are neither a level nor a component's. */
   readonly dropped: readonly string[];
 }
 

@@ -9,9 +9,9 @@ import { protoDurationMs } from "../proxy-config/proxy-config.ts";
 import type { Sources } from "../sources/sources.ts";
 import { compliancePolicy, envoyUser } from "./trust-section.ts";
 
-/** Envoy ends 8 to 15 ms after SIGTERM, observed with Envoy 1.40; what is longer will not end by itself. */
+/** Envoy exits 8 to 15 ms after SIGTERM (observed with Envoy 1.40). One that takes much longer does not exit at all. */
 const killAfterMs = 300;
-/** Left of the pod's grace period for the agent's own end. */
+/** The part of the pod's grace period for the agent's own shutdown. */
 const graceMarginMs = 1_000;
 /** The longest wait for open connections, where no period is set. */
 const longestDrainMs = 3_600_000;
@@ -19,7 +19,7 @@ const longestDrainMs = 3_600_000;
 /** Source: `envoy --help` of 1.40 */
 const envoyLevels = ["trace", "debug", "info", "warn", "warning", "error", "critical", "off"];
 
-/** How Envoy is run and ended. */
+/** How Envoy is started, drained and stopped. */
 export function envoyConfig(sources: Sources, bootstrapPath: string, adminHost: string): EnvoyConfig {
   const { env, proxy, flags, findings, input, node } = sources;
   const log = splitLogLevels(flags.proxyLogLevel, flags.proxyComponentLogLevel);
@@ -58,7 +58,7 @@ export function envoyConfig(sources: Sources, bootstrapPath: string, adminHost: 
 const fipsCiphers =
   "ECDHE-ECDSA-AES128-GCM-SHA256:ECDHE-RSA-AES128-GCM-SHA256:ECDHE-ECDSA-AES256-GCM-SHA384:ECDHE-RSA-AES256-GCM-SHA384";
 
-/** The agent's own, and the ciphers of Envoy's Google gRPC client under FIPS. */
+/** The agent's environment; under FIPS also the ciphers of Envoy's Google gRPC client. */
 function envoyEnvironment(sources: Sources): Readonly<Record<string, string>> {
   const policy = compliancePolicy(sources);
   const fips = policy === "fips-140-2" || policy === "fips-140-3";
@@ -68,7 +68,7 @@ function envoyEnvironment(sources: Sources): Readonly<Record<string, string>> {
 function drainConfig({ env, proxy, role, findings }: Sources): DrainConfig {
   const graceSeconds = env.int("ATTACHE_TERMINATION_GRACE");
   const notNegative = (name: string, value: number): number => {
-    if (value < 0) findings.warn(name, "is negative, which counts as 0");
+    if (value < 0) findings.warn(name, "is negative; 0 is used");
     return Math.max(0, value);
   };
   notNegative("ATTACHE_TERMINATION_GRACE", graceSeconds);
@@ -120,7 +120,7 @@ function stableId(text: string): number {
   return (hash ^ (hash >>> 16)) & 0xffff;
 }
 
-/** The override file as one line of JSON, `$(HOST_IP)` replaced. One that cannot be used is a problem, not silence. */
+/** The override file as one line of JSON, with `$(HOST_IP)` replaced. */
 function overrideJson({ env, input, findings }: Sources): string | undefined {
   const path = env.string("ISTIO_BOOTSTRAP_OVERRIDE");
   if (path === "") return undefined;
@@ -136,7 +136,7 @@ function overrideJson({ env, input, findings }: Sources): string | undefined {
   try {
     const value = toJsonValue(input.parseDocument(file.text) ?? null);
     if (value === null) return undefined;
-    if (!isJsonObject(value)) findings.problem(source, "must hold an object: parts of Envoy's bootstrap");
+    if (!isJsonObject(value)) findings.problem(source, "must be an object: parts of Envoy's bootstrap");
     return JSON.stringify(replaceHostIp(value, env.string("HOST_IP")));
   } catch (error) {
     findings.problem(source, `is neither YAML nor JSON: ${describeError(error)}`);
@@ -144,7 +144,7 @@ function overrideJson({ env, input, findings }: Sources): string | undefined {
   }
 }
 
-/** In every text and name. An IPv6 address is put in brackets, unless it stands in some. */
+/** Replaces `$(HOST_IP)` in every text and name. An IPv6 address gets brackets where it has none. */
 function replaceHostIp(value: JsonValue, hostIp: string): JsonValue {
   const inText = (text: string): string => {
     if (!isIpv6(hostIp)) return text.replaceAll("$(HOST_IP)", () => hostIp);

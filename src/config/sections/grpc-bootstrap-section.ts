@@ -5,8 +5,7 @@ import type { GrpcBootstrapConfig } from "../agent-config.ts";
 import type { Sources } from "../sources/sources.ts";
 
 /**
- * The bootstrap of gRPC applications that speak xDS themselves, through the agent's socket; undefined when none is
- * wanted.
+ * The bootstrap of gRPC applications that use xDS through the agent's socket; undefined: none.
  * Source: the file that Istio's agent writes; gRPC's xDS bootstrap format (gRFC A27, A29)
  */
 export function grpcBootstrap({ env, proxy, node }: Sources): GrpcBootstrapConfig | undefined {
@@ -17,7 +16,7 @@ export function grpcBootstrap({ env, proxy, node }: Sources): GrpcBootstrapConfi
   const document: JsonObject = {
     xds_servers: [
       {
-        // From the root, as always: the application's working directory is not the agent's.
+        // Absolute, as in Istio: the application has another working directory than the agent.
         server_uri: `unix:///${normalize(`${proxy.configPath}/XDS`).replace(/^\//, "")}`,
         channel_creds: [{ type: "insecure" }],
         server_features: ["xds_v3"],

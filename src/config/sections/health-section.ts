@@ -8,7 +8,7 @@ import type { Sources } from "../sources/sources.ts";
 /** Kubernetes' defaults of a readiness probe. */
 const defaults = { timeoutSeconds: 1, periodSeconds: 10, successThreshold: 1, failureThreshold: 1 } as const;
 
-/** How a workload on a virtual machine is asked whether it is well; undefined when nobody asks. */
+/** Health checks of a workload on a virtual machine; undefined: none. */
 export function healthCheckConfig(sources: Sources): HealthCheckConfig | undefined {
   const { proxy, findings } = sources;
   const probe = proxy.readinessProbe;

@@ -71,7 +71,7 @@ export function stepConfig(sources: Sources): StepCaConfig {
   };
 }
 
-/** An approval by others takes longer than an answer. */
+/** A request that needs approval takes longer than one that does not. */
 const approvalFactor = 6;
 
 /** Kubernetes' certificate API. */
@@ -109,7 +109,7 @@ function required({ env, findings }: Sources, name: VariableNameOf<"string">, wh
   return text;
 }
 
-/** A server by its URL; without TLS only where that is allowed in so many words. */
+/** The server of a URL. Without TLS it is a problem, unless ATTACHE_CA_PLAINTEXT allows it. */
 function httpServer(sources: Sources, name: "VAULT_ADDR" | "ATTACHE_STEP_URL", roots: Roots): HttpServer {
   const { env, findings } = sources;
   const text = env.string(name);

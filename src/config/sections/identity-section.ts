@@ -5,10 +5,10 @@ import { parseHostPort } from "../../lib/net/host-port.ts";
 import { type Sources, places } from "../sources/sources.ts";
 
 /**
- * Where the workload certificate comes from: what was asked for, else the first that applies.
+ * Where the workload certificate comes from: `ATTACHE_IDENTITY`, else the first source that applies.
  * Source: the order of Istio's agent
  */
-export function identitySource(sources: Sources, foreignSds: boolean): IdentitySource {
+export function identitySource(sources: Sources, externalSds: boolean): IdentitySource {
   const { env, findings } = sources;
   const fileMounted = env.bool("FILE_MOUNTED_CERTS");
   if (fileMounted && env.string("PROV_CERT") !== "") {
@@ -17,7 +17,7 @@ export function identitySource(sources: Sources, foreignSds: boolean): IdentityS
       "invalid options: PROV_CERT and FILE_MOUNTED_CERTS are mutually exclusive; unset one",
     );
   }
-  if (foreignSds) {
+  if (externalSds) {
     return {
       kind: "external-sds",
       socketPath: `${places.workloadSockets}/${env.string("WORKLOAD_IDENTITY_SOCKET_FILE")}`,
@@ -93,7 +93,7 @@ function workloadApi({ env, findings }: Sources): IdentitySource {
   if (endpoint === undefined) {
     findings.problem(
       "SPIFFE_ENDPOINT_SOCKET",
-      `${JSON.stringify(text)} is no endpoint: use unix:///run/spire/agent.sock or tcp://127.0.0.1:8080`,
+      `${JSON.stringify(text)} is not an endpoint; use a URL such as unix:///run/spire/agent.sock or tcp://127.0.0.1:8080`,
     );
   }
   return {
@@ -119,12 +119,12 @@ function parseEndpoint(text: string): Endpoint | undefined {
   return typeof address === "string" ? undefined : { kind: "tcp", ...address };
 }
 
-/** The protocols in which a certificate can be asked for. */
+/** The kinds of CA. */
 export const caKinds = ["istio", "vault", "step", "kubernetes-csr", "embedded"] as const;
 
 export type CaKind = (typeof caKinds)[number];
 
-/** What `ATTACHE_IDENTITY` asks for: files, the SPIFFE Workload API, CAs in order of preference, or nothing. */
+/** `ATTACHE_IDENTITY`: files, the SPIFFE Workload API, or CAs in order of preference. Empty when not set. */
 export function identityChoice({
   env,
   findings,
@@ -136,7 +136,7 @@ export function identityChoice({
   if (kinds.length === names.length && new Set(kinds).size === kinds.length) return kinds;
   findings.problem(
     "ATTACHE_IDENTITY",
-    `${JSON.stringify(text)} is none of files, spiffe and ${caKinds.join(", ")}; several CAs go with commas between, each once`,
+    `${JSON.stringify(text)} is invalid; use files, spiffe, or one or more of ${caKinds.join(", ")} separated by commas`,
   );
   return kinds;
 }

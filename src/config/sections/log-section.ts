@@ -17,7 +17,7 @@ const levels: ReadonlyMap<string, LogThreshold> = new Map([
   ["none", "none"],
 ]);
 
-/** What the reference calls scopes whose lines are under another name here. */
+/** Istio's names of scopes that have another name here. */
 const otherNames: ReadonlyMap<string, string> = new Map([
   ["ads", "sds"],
   ["cache", "cert"],
@@ -36,7 +36,7 @@ export function logConfig(flags: FlagValues<typeof globalFlags>, findings: Findi
   };
 }
 
-/** `all` sets every scope; a level alone is that of the default scope. */
+/** `all:LEVEL` sets every scope; a level alone sets the default scope. */
 function parseLevels(base: string, text: string, flag: string, findings: Findings): LogLevels {
   const result = new Map<string, LogThreshold>();
   for (const item of [...base.split(","), ...text.split(",")]) {

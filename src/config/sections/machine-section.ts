@@ -5,14 +5,14 @@ import type { Sources } from "../sources/sources.ts";
 import type { Locality } from "../../model/node.ts";
 import type { Environment } from "../sources/environment.ts";
 
-/** Whether a cloud's metadata server is asked, and whether Envoy waits for its answer. */
+/** Which cloud's metadata server is queried, and whether Envoy waits for its response. */
 export function platformConfig({ env, node, findings }: Sources): PlatformConfig {
   const text = env.string("CLOUD_PLATFORM").toLowerCase();
   const kind = text === "aws" || text === "azure" || text === "gcp" || text === "none" ? text : "detect";
   if (kind === "detect" && text !== "") {
     findings.warn(
       "CLOUD_PLATFORM",
-      `unknown platform ${JSON.stringify(text)}; it is one of aws, azure, gcp, none and is detected now`,
+      `unknown platform ${JSON.stringify(text)}; use aws, azure, gcp or none; the platform is detected`,
     );
   }
   const isStatic = env.string("GCP_METADATA") !== "" && (kind === "gcp" || kind === "detect");
@@ -36,7 +36,7 @@ const byteUnits: Readonly<Record<string, number>> = {
 };
 
 /**
- * A limit of the heap from the inputs that limit the reference's: `GOMEMLIMIT` as it is, else a share of the
+ * The limit of the heap, from the inputs of the reference: `GOMEMLIMIT`, else the share `AUTOMEMLIMIT` of the
  * container's limit.
  * @returns MiB; undefined when nothing limits the memory
  */
@@ -52,7 +52,7 @@ export function heapLimitMib({ env, input }: Sources): number | undefined {
   return bytes === undefined || bytes <= 0 ? undefined : Math.max(16, Math.floor(bytes / 2 ** 20));
 }
 
-/** What is known about the machine without asking anyone. */
+/** Facts of a cloud machine that need no metadata server. */
 export interface StaticPlatform {
   readonly metadata: Readonly<Record<string, string>>;
   readonly locality: Locality;
@@ -85,7 +85,7 @@ export function staticGcpPlatform(env: Environment, searchDomains: readonly stri
   };
 }
 
-/** `us-central1-c.c.PROJECT.internal` among the resolver's search domains tells the zone. */
+/** The zone in a search domain of the resolver, such as `us-central1-c.c.PROJECT.internal`. */
 function zoneOfSearchDomains(domains: readonly string[]): string {
   for (const domain of domains) {
     const match = /^([a-z]+-[a-z0-9]+-[a-z])\.c\.[^.]+(?:\.[^.]+)*\.internal$/.exec(domain);

@@ -7,12 +7,12 @@ export interface NodeIpsInput {
   /** `INSTANCE_IP`. */
   readonly instanceIp: string;
   readonly interfaces: readonly NetworkInterface[];
-  /** The annotation's names, as given. */
+  /** The names in the annotation, not trimmed. */
   readonly excludedInterfaces: readonly string[];
 }
 
 /**
- * The node's addresses: the given one first, then those of the interfaces that others can reach. Never empty.
+ * The node's addresses: `INSTANCE_IP` first, then those of the interfaces that others can reach. Never empty.
  * Source: the rules of Istio's agent for `INSTANCE_IPS`, observed
  */
 export function nodeIps(input: NodeIpsInput, findings: Findings): readonly string[] {

@@ -11,7 +11,7 @@ import {
 import { type Findings, shown } from "../config-error.ts";
 import { parseBool } from "../sources/environment.ts";
 
-/** A value of the metadata with the variable that it comes from. */
+/** A value of the metadata, and the variable that it comes from. */
 interface RawValue {
   readonly value: JsonValue;
   readonly source: string;
@@ -29,8 +29,8 @@ const metaPrefix = "ISTIO_META_";
 const metaJsonPrefix = "ISTIO_METAJSON_";
 
 /**
- * Collects metadata as it was given: proxyMetadata, then `ISTIO_META_*`, then the members of `ISTIO_METAJSON_*`, later
- * ones over earlier ones. An object that cannot be read is left out with a warning.
+ * Collects metadata unchanged: proxyMetadata, then `ISTIO_META_*`, then the members of `ISTIO_METAJSON_*`. Later ones
+ * replace earlier ones. A text that is not a JSON object is ignored with a warning.
  */
 export function collectMetadata(
   env: Readonly<Record<string, string>>,
@@ -51,7 +51,7 @@ export function collectMetadata(
     if (!name.startsWith(metaJsonPrefix)) continue;
     const members = parseObject(text);
     if (members === undefined) {
-      findings.warn(name, "is not a JSON object; it is left out");
+      findings.warn(name, "is not a JSON object; it is ignored");
       continue;
     }
     for (const [key, value] of Object.entries(members)) values.set(key, { value, source: name });
@@ -75,7 +75,6 @@ function textsOf(members: JsonValue | undefined): Record<string, string> {
 
 type Reader = (value: JsonValue) => JsonValue | undefined;
 
-/** Texts are shown as they are, except that nothing is shown for an empty one. */
 const text: Reader = (value) => (typeof value === "string" ? value : undefined);
 const textBool: Reader = (value) => {
   const bool = typeof value === "string" ? parseBool(value) : undefined;
@@ -88,7 +87,7 @@ const textList: Reader = (value) =>
   isJsonList(value) && value.every((item) => typeof item === "string") ? value : undefined;
 const object: Reader = (value) => (isJsonObject(value) ? value : undefined);
 
-/** Container ports, written anew with the three fields that the control plane reads. */
+/** Container ports, reduced to the three fields that the control plane reads. */
 const podPorts: Reader = (value) => {
   const ports = typeof value === "string" ? tryParseJson(value) : undefined;
   if (ports === null) return "";
@@ -118,7 +117,7 @@ function group(names: string, form: string, read: Reader): [string, { form: stri
   return names.split(/\s+/).map((name) => [name, { form, read }]);
 }
 
-/** The keys that the control plane knows, with the shape that each must have. Source: Istio's node metadata */
+/** The keys that the control plane knows, with the type of each. Source: Istio's node metadata */
 const typedKeys: ReadonlyMap<string, { readonly form: string; readonly read: Reader }> = new Map([
   ...group(texts, "a text", text),
   ...group(textBools, "true or false", textBool),
@@ -131,14 +130,14 @@ const typedKeys: ReadonlyMap<string, { readonly form: string; readonly read: Rea
 
 export interface Metadata {
   readonly typed: JsonObject;
-  /** Typed keys, and every other one as it was given. */
+  /** The typed keys, and every other key unchanged. */
   readonly all: JsonObject;
 }
 
 /**
- * Typed keys are read in their shape, and computed ones put over them; a typed value that holds nothing is not shown
- * unless it was given so. A value of the wrong shape is a problem that names its variable.
- * @param computed undefined, empty texts and 0 are not shown
+ * Checks the typed keys and replaces the computed ones. A typed value that is empty is reported only where it was given
+ * so. A value of the wrong type is a problem that names its variable.
+ * @param computed undefined, empty texts and 0 are not reported
  */
 export function renderMetadata(
   raw: RawMetadata,

@@ -10,11 +10,11 @@ import { type StaticPlatform, staticGcpPlatform } from "./machine-section.ts";
 import { type ProxyConfig, renderProxyConfig } from "../proxy-config/proxy-config.ts";
 import { type Sources, places } from "../sources/sources.ts";
 
-/** The rest of what a node's identity is made of. */
+/** What a node's identity depends on, beside the sources. */
 export interface NodeFacts {
   readonly proxyFields: JsonObject;
   /** Another process serves the workload certificate. */
-  readonly foreignSds: boolean;
+  readonly externalSds: boolean;
 }
 
 type NodeSources = Omit<Sources, "node">;
@@ -76,7 +76,7 @@ function nodeLocality(labels: Labels, platform: StaticPlatform | undefined): Loc
   return platform?.locality ?? { region: "", zone: "", subZone: "" };
 }
 
-/** The hash of a ReplicaSet says nothing about the workload. */
+/** Without the hash of the ReplicaSet, which does not describe the workload. */
 function reportedPodLabels(labels: ReadonlyMap<string, string> | undefined): Labels {
   return Object.fromEntries([...(labels ?? [])].filter(([name]) => name !== "pod-template-hash"));
 }
@@ -115,7 +115,7 @@ function computedMetadata(
   return values;
 }
 
-/** Follows HBONE unless the variable is set; set to what is no boolean, also to nothing, it is false. */
+/** As `ENABLE_HBONE` unless the variable is set. A value that is not a boolean, also an empty one, is false. */
 function metadataDiscovery(variable: string | undefined, raw: RawMetadata, findings: Findings): string {
   if (variable === undefined) {
     const hbone = raw.values.get("ENABLE_HBONE")?.value;
@@ -124,7 +124,7 @@ function metadataDiscovery(variable: string | undefined, raw: RawMetadata, findi
   const given = parseBool(variable);
   if (given === undefined) {
     const shown = JSON.stringify(variable);
-    findings.warn("PEER_METADATA_DISCOVERY", `${shown} is not a boolean (true or false); false is used`);
+    findings.warn("PEER_METADATA_DISCOVERY", `${shown} is not a boolean (true or false); using false`);
   }
   return given === true ? "true" : "false";
 }
@@ -135,11 +135,11 @@ function pilotSan(address: string): string {
   return host === "localhost" || (ipFamily(host) === 0 && host === "") ? "istiod.istio-system.svc" : host;
 }
 
-/** Told only when they are so. */
-function socketKeys({ input }: NodeSources, { foreignSds }: NodeFacts): JsonObject {
+/** Keys that are present only when another process serves the socket. */
+function socketKeys({ input }: NodeSources, { externalSds }: NodeFacts): JsonObject {
   const keys: Record<string, JsonValue> = {};
   if (input.system.servedSockets.has(places.credentialSocket)) keys["credential"] = "true";
-  if (foreignSds) keys["file-credential"] = "true";
+  if (externalSds) keys["file-credential"] = "true";
   return keys;
 }
 
@@ -150,12 +150,12 @@ export function localityLabel(labels: Labels): string {
   return labels["topology.istio.io/locality"] ?? labels["istio-locality"] ?? "";
 }
 
-/** A locality with slashes: in a text without any, dots stand for them. */
+/** A locality with slashes. Labels of Kubernetes cannot contain slashes, so that dots are used instead. */
 export function sanitizedLocality(text: string): string {
   return text.includes("/") ? text : text.replaceAll(".", "/");
 }
 
-/** `region/zone/subzone`; what follows is dropped. */
+/** Parses `region/zone/subzone`; further parts are ignored. */
 export function parseLocality(text: string): Locality {
   const [region = "", zone = "", subZone = ""] = sanitizedLocality(text).split("/");
   return { region, zone, subZone };
@@ -169,7 +169,7 @@ export interface ClusterNameInput {
 }
 
 /**
- * Envoy's `node.cluster`, which tracers show as the service's name; never empty, since Envoy refuses that.
+ * Envoy's `node.cluster`, which tracers show as the service's name. Never empty: Envoy rejects an empty one.
  * Source: Istio's agent, observed for every combination of labels
  */
 export function clusterName({ config, labels, workloadName, namespace }: ClusterNameInput): string {

@@ -7,7 +7,7 @@ import { memberOf } from "../sources/documents.ts";
 
 const variable = "ISTIO_PROMETHEUS_ANNOTATIONS";
 
-/** Ports that are the proxy's own. Source: Istio's list of reserved ports */
+/** Ports of the proxy itself. Source: Istio's list of reserved ports */
 const reservedPorts: ReadonlyMap<number, string> = new Map([
   [15000, "Envoy admin"],
   [15001, "Envoy outbound"],
@@ -39,7 +39,7 @@ export function parseScrapeTargets(text: string, statusPort: number, findings: F
   const scrape = textOf(value, "scrape");
   if (parseBool(scrape) === false) return [];
   if (scrape !== "" && parseBool(scrape) === undefined) {
-    findings.warn(variable, `scrape: ${shown(scrape)} is not true or false; taken for true`);
+    findings.warn(variable, `scrape: ${shown(scrape)} is not true or false; using true`);
   }
   const given = readTargets(value, findings);
   const targets = given.length > 0 ? given : [{ port: textOf(value, "port") || "80", path: textOf(value, "path") }];
@@ -48,7 +48,7 @@ export function parseScrapeTargets(text: string, statusPort: number, findings: F
     const path = textOf(target, "path") || "/metrics";
     const scheme = textOf(target, "scheme") || textOf(value, "scheme");
     const host = textOf(target, "host") || textOf(value, "host") || "localhost";
-    if (!/^[\w.:-]+$/.test(host)) findings.problem(variable, `host ${shown(host)} is no name or address`);
+    if (!/^[\w.:-]+$/.test(host)) findings.problem(variable, `host ${shown(host)} is not a host name or an address`);
     return port === undefined
       ? []
       : [{ host, scheme: /^https$/i.test(scheme) ? "https" : "http", port, path: requestPath(path) }];
@@ -62,7 +62,7 @@ function readTargets(value: JsonObject, findings: Findings): readonly JsonObject
   return [];
 }
 
-/** As it can stand on a request line. */
+/** Encoded for a request line. */
 function requestPath(path: string): string {
   const absolute = path.startsWith("/") ? path : `/${path}`;
   return absolute.replaceAll(/[^\x21-\x7e]+/g, encodeURI);
@@ -76,6 +76,6 @@ function readPort(text: string, statusPort: number, findings: Findings): number 
   }
   const purpose = port === statusPort ? "the agent's status server" : reservedPorts.get(port);
   if (purpose === undefined) return port;
-  findings.problem(variable, `port ${String(port)} is reserved for ${purpose}; name one of the application's`);
+  findings.problem(variable, `port ${String(port)} is reserved for ${purpose}; use a port of the application`);
   return undefined;
 }

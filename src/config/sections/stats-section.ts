@@ -9,7 +9,7 @@ const prefix = "sidecar.istio.io/";
 /** Envoy's interval when none is set. */
 const defaultFlushMs = 5_000;
 
-/** What Envoy counts, how it names it and how often it writes it down. */
+/** Which stats Envoy keeps, their tags, and how often it flushes them. */
 export function bootstrapStats(sources: Sources): BootstrapStats {
   const { env, proxy, annotations, findings } = sources;
   const matcher = proxy.proxyStatsMatcher ?? {};
@@ -40,7 +40,7 @@ export function bootstrapStats(sources: Sources): BootstrapStats {
   };
 }
 
-/** One setting for the agent's metrics and for Envoy's listener: the variable, or the same name in proxyMetadata. */
+/** Applies to the agent's metrics and to Envoy's listener. Either the variable or the key of proxyMetadata sets it. */
 export function metricsLocalhostOnly({ env, proxy }: Sources): boolean {
   return env.bool("METRICS_LOCALHOST_ACCESS_ONLY") || proxy.proxyMetadata?.["METRICS_LOCALHOST_ACCESS_ONLY"] === "true";
 }
@@ -88,12 +88,12 @@ function isBuckets(value: JsonValue): value is readonly number[] {
   return value.every((bound) => typeof bound === "number" && bound > 0 && Number.isFinite(bound));
 }
 
-/** Letters that RE2 knows after a backslash; the rest of the alphabet is refused. Source: RE2's syntax page */
+/** The letters that RE2 allows after a backslash. Source: RE2's syntax page */
 const escapes = "aAbBCdDfnpPQErsStvwWxz";
 
 /**
- * Why RE2, which Envoy matches names with, would refuse an expression; undefined when nothing speaks against it.
- * Finds what people get wrong, not everything.
+ * Why RE2, Envoy's library for regular expressions, would reject an expression; undefined when no problem is found.
+ * Finds the usual mistakes, not all.
  */
 export function re2Problem(text: string): string | undefined {
   if (/\(\?(?:[=!]|<[=!])/.test(text)) return "RE2 has no look-ahead and no look-behind";
@@ -113,7 +113,7 @@ function isUnknownEscape(letter: string): boolean {
   return /[a-zA-Z1-9]/.test(letter) && !escapes.includes(letter);
 }
 
-/** What RE2 writes in another way. */
+/** Rewrites what RE2 spells differently. */
 function asJavaScript(text: string): string {
   return text
     .replaceAll(/\(\?[imsU]+(?:-[imsU]+)?\)/g, "")

@@ -29,7 +29,7 @@ export function statusConfig(sources: Sources): StatusConfig {
   };
 }
 
-/** Without a pod IP the application is on this machine. */
+/** Without a pod IP, the application is on this machine. */
 function appHostOf({ env, node }: Sources): string {
   if (env.bool("REWRITE_PROBE_LEGACY_LOCALHOST_DESTINATION")) return "localhost";
   return env.string("INSTANCE_IP") === "" ? "127.0.0.1" : (node.ips[0] ?? "127.0.0.1");
@@ -37,9 +37,9 @@ function appHostOf({ env, node }: Sources): string {
 
 function scrapeConfig({ env, role, proxy, findings }: Sources): ScrapeConfig {
   const merged = env.bool("PILOT_AGENT_MERGE_ENVOY_STATS") && !env.bool("DISABLE_ENVOY");
-  const asked = role === "sidecar" && env.isSet("ISTIO_PROMETHEUS_ANNOTATIONS");
+  const scraped = role === "sidecar" && env.isSet("ISTIO_PROMETHEUS_ANNOTATIONS");
   return {
     envoyPort: merged ? env.int("ENVOY_PROMETHEUS_PORT") : undefined,
-    targets: asked ? parseScrapeTargets(env.string("ISTIO_PROMETHEUS_ANNOTATIONS"), proxy.statusPort, findings) : [],
+    targets: scraped ? parseScrapeTargets(env.string("ISTIO_PROMETHEUS_ANNOTATIONS"), proxy.statusPort, findings) : [],
   };
 }

@@ -27,7 +27,7 @@ export function tracer(sources: Sources): TracerConfig | undefined {
     if (kind !== "lightstep") return { kind, address, tls };
     findings.warn(
       "tracing.lightstep",
-      "Envoy 1.40 has no Lightstep tracer any more and ends over it; use openTelemetry",
+      "Envoy 1.40 has no Lightstep tracer and does not start with it; use openTelemetry",
     );
     return {
       kind,
@@ -38,8 +38,7 @@ export function tracer(sources: Sources): TracerConfig | undefined {
     };
   }
   for (const kind of ["stackdriver", "openCensusAgent"] as const) {
-    if (tracing[kind] !== undefined)
-      findings.warn(`tracing.${kind}`, "Envoy has no such tracer any more; it is ignored");
+    if (tracing[kind] !== undefined) findings.warn(`tracing.${kind}`, "Envoy no longer has this tracer; it is ignored");
   }
   return undefined;
 }
@@ -72,7 +71,7 @@ function keepalive({ tcpKeepalive }: RemoteService): KeepaliveConfig | undefined
   };
 }
 
-/** Paths in the node's metadata come before those of the settings. */
+/** Paths in the node's metadata take precedence over those of tlsSettings. */
 function clientTls(
   { node, findings }: Sources,
   field: "tracing" | "envoyMetricsService" | "envoyAccessLogService",

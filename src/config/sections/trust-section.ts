@@ -35,7 +35,7 @@ export function tokenPath({ env, findings }: Sources): string | undefined {
   return places.token;
 }
 
-/** 0600 when agent and Envoy share a user; for a reader with another user 0666, in a directory that only root opens. */
+/** 0600 when agent and Envoy share a user; else 0666, in a directory that only root can list. */
 export function socketMode({ env, findings, input }: Sources): number {
   const text = env.string("ATTACHE_SDS_SOCKET_MODE");
   const mode = parseMode(text);
@@ -44,7 +44,7 @@ export function socketMode({ env, findings, input }: Sources): number {
   return envoyUser(env.string("DNS_PROXY_ADDR"), input.system.uid) === undefined ? 0o600 : 0o666;
 }
 
-/** Only port 53 needs root for the agent, and Envoy then runs as the proxy's usual user. */
+/** An agent that is root for port 53 runs Envoy as the proxy's usual user. */
 export function envoyUser(dnsAddress: string, uid: number): { readonly uid: number; readonly gid: number } | undefined {
   return uid === 0 && dnsAddress.endsWith(":53") ? { uid: 1337, gid: 1337 } : undefined;
 }

@@ -36,10 +36,10 @@ export function discoverySource(sources: Sources): DiscoverySource {
   };
 }
 
-/** What has proved itself: quick tries while an outage is young, so that Envoy is current soon after it. */
+/** Short delays while an outage is recent, so that Envoy is current soon after it. */
 const backoff = { firstMs: 100, factor: 2, maxMs: 1_500, idleMaxMs: 15_000 };
 
-/** Four seconds for name, TCP, TLS and HTTP/2 of one address. */
+/** For name lookup, TCP, TLS and HTTP/2 of one address. */
 const connectTimeoutMs = 4_000;
 
 function xdsConfig(sources: Sources): XdsConfig {
@@ -70,16 +70,16 @@ function xdsConfig(sources: Sources): XdsConfig {
   };
 }
 
-/** Without Envoy the applications connect, as whatever users they run. */
+/** Without Envoy, applications connect to the socket, and they may run as any user. */
 function xdsSocketMode(sources: Sources): number {
   const { env, findings } = sources;
   const mode = socketMode(sources);
   if (!env.bool("DISABLE_ENVOY") || env.string("ATTACHE_SDS_SOCKET_MODE") !== "") return mode;
-  findings.warn("DISABLE_ENVOY", "every user may connect to the xDS socket; ATTACHE_SDS_SOCKET_MODE narrows it");
+  findings.warn("DISABLE_ENVOY", "every user may connect to the xDS socket; restrict it with ATTACHE_SDS_SOCKET_MODE");
   return 0o666;
 }
 
-/** One address, or several of them with commas between. */
+/** One address, or several separated by commas. */
 function xdsAddresses(text: string): readonly HostPort[] {
   return text.split(",").flatMap((item) => {
     const address = parseHostPort(item.trim());
@@ -98,7 +98,7 @@ function xdsSecurity(sources: Sources, host: string): XdsSecurity {
   };
 }
 
-/** The paths stand in the proxy's metadata; the process's own variables of these names do not count. */
+/** Only the paths in proxyMetadata count, not the process's variables of these names. */
 function mountedCertificate({ env, proxy }: Sources): ReturnType<typeof clientCertificate> {
   const chainPath = proxy.proxyMetadata?.["ISTIO_META_TLS_CLIENT_CERT_CHAIN"] ?? "";
   const keyPath = proxy.proxyMetadata?.["ISTIO_META_TLS_CLIENT_KEY"] ?? "";
@@ -119,10 +119,7 @@ function xdsRoots(sources: Sources): Roots {
     return existing(sources, "XDS", "proxyMetadata.ISTIO_META_TLS_CLIENT_ROOT_CERT", path);
   }
   if (env.string("PILOT_CERT_PROVIDER") === "none") {
-    findings.problem(
-      "PILOT_CERT_PROVIDER",
-      "there is no root certificate for XDS with the provider none; set XDS_ROOT_CA",
-    );
+    findings.problem("PILOT_CERT_PROVIDER", "none has no root certificate for the control plane; set XDS_ROOT_CA");
   }
   return existing(sources, "XDS", "XDS_ROOT_CA", places.root);
 }
@@ -137,14 +134,16 @@ function xdsCache({ env, input }: Sources): XdsCacheConfig | undefined {
   };
 }
 
-/** The proxy of the environment, unless the address is excepted from it. Source: the variables of Go's HTTP client */
+/**
+ * The HTTP proxy of the environment, unless NO_PROXY excludes the address. Source: the variables of Go's HTTP client
+ */
 function httpProxy({ env, findings }: Sources, address: HostPort): HttpProxyAddress | undefined {
   const text = env.all["HTTPS_PROXY"] ?? env.all["https_proxy"] ?? "";
   const exceptions = env.all["NO_PROXY"] ?? env.all["no_proxy"] ?? "";
   if (text === "" || isExcepted(address.host, exceptions)) return undefined;
   const url = URL.parse(text.includes("://") ? text : `http://${text}`);
   if (url === null || url.protocol !== "http:") {
-    findings.warn("HTTPS_PROXY", "is not an http:// URL; the control plane is asked directly");
+    findings.warn("HTTPS_PROXY", "is not an http:// URL; the control plane is connected to directly");
     return undefined;
   }
   const login = `${decodeURIComponent(url.username)}:${decodeURIComponent(url.password)}`;
@@ -155,7 +154,7 @@ function httpProxy({ env, findings }: Sources, address: HostPort): HttpProxyAddr
   };
 }
 
-/** `*`, a host, or a domain with all below it. Loopback never goes through a proxy. */
+/** Whether NO_PROXY has `*`, the host, or a domain of it. Loopback addresses are always excluded. */
 function isExcepted(host: string, exceptions: string): boolean {
   if (host === "localhost" || host === "::1" || host.startsWith("127.")) return true;
   return exceptions.split(",").some((item) => {

@@ -2,8 +2,8 @@
 import type { Findings } from "../config-error.ts";
 
 /**
- * Reads a file of the downward API: `key="value"` lines, the value one quoted literal. A line that cannot be read is
- * dropped with a warning, and only that line.
+ * Parses a file of the downward API: lines of `key="value"`, the value a quoted literal. An invalid line is ignored
+ * with a warning.
  * Source: Kubernetes' downward API volume; quoting as in Go's strconv
  */
 export function parseDownwardApi(text: string, path: string, findings: Findings): ReadonlyMap<string, string> {
@@ -16,14 +16,16 @@ export function parseDownwardApi(text: string, path: string, findings: Findings)
     if (value === undefined) {
       findings.warn(
         `${path}, line ${String(index + 1)}`,
-        `the value of ${key} is not one quoted text; the line is left out`,
+        `the value of ${key} is not a quoted text; the line is ignored`,
       );
     } else values.set(key, value);
   }
   return values;
 }
 
-/** The text of a literal in double quotes, back quotes or, for one character, single quotes; undefined if it is none. */
+/**
+ * The text of a literal in double quotes, back quotes or, for one character, single quotes; undefined if it is none.
+ */
 export function unquote(literal: string): string | undefined {
   const quote = literal[0];
   const inner = literal.slice(1, -1);
@@ -45,7 +47,7 @@ const simpleEscapes: Readonly<Record<string, string>> = {
   "\\": "\\",
 };
 
-/** Bytes, because `\xHH` is one byte of a character and not a character. */
+/** Works on bytes, because `\xHH` is one byte of a character. */
 function unescape(text: string, quote: string): string | undefined {
   if (text.includes("\n")) return undefined;
   if (!text.includes("\\")) return text.includes(quote) ? undefined : text;

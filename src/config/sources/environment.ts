@@ -26,8 +26,8 @@ export function parseInteger(text: string): number | undefined {
 }
 
 /**
- * The environment, read by the table of variables. A text that cannot be read is a warning that names the variable,
- * and the default is used: that is what such an environment means to the reference too.
+ * The environment, read by the table of variables. An invalid value is a warning that names the variable, and the
+ * default is used, as in the reference.
  */
 export class Environment {
   readonly #env: Readonly<Record<string, string>>;

@@ -19,13 +19,13 @@ import { places } from "./sources.ts";
 export interface CommandInput {
   readonly env: Readonly<Record<string, string>>;
   readonly args: readonly string[];
-  /** Ends what is waited for: another's socket, names of hosts. */
+  /** Ends the wait for another process's socket and for host names. */
   readonly stop?: AbortSignal;
 }
 
 /**
- * Reads all that configuration needs of the machine. YAML's parser is loaded only for a text that is not JSON, and no
- * host name is looked up unless one must be.
+ * Reads the inputs of the configuration from the machine. The YAML parser is loaded only for a text that is not JSON,
+ * and a host name is looked up only where the configuration needs its address.
  * @throws the reason of `stop`
  */
 export async function readConfigInput({ env, args, stop }: CommandInput): Promise<ConfigInput> {
@@ -66,7 +66,7 @@ function annotationConfig(readFile: (path: string) => FileContent): string {
   return text === "" ? "" : (parseDownwardApi(text, places.annotations, new Findings()).get(configAnnotation) ?? "");
 }
 
-/** Only the statsd address must be known as an IP address before Envoy starts. The highest source that has one counts. */
+/** Only the statsd address must be resolved before Envoy starts. The source with the highest precedence counts. */
 function hostsToResolve(texts: readonly string[], parse: DocumentParser): readonly string[] {
   for (const text of [...texts].reverse()) {
     if (!/statsd_?udp_?address/i.test(text)) continue;
@@ -106,7 +106,7 @@ async function readSystemFacts(
   };
 }
 
-/** A socket that another process must serve is waited for; one that it may serve is looked at once. */
+/** Waits for a socket that another process must serve; checks others once. */
 async function readServedSockets(
   env: Readonly<Record<string, string>>,
   path: string,
@@ -120,7 +120,7 @@ async function readServedSockets(
   return await servedSockets(isOwn ? [places.credentialSocket] : [path, places.credentialSocket]);
 }
 
-/** Those that are up, in the order of their index. */
+/** The interfaces that are up, in the order of their index. */
 function readInterfaces(): readonly NetworkInterface[] {
   const interfaces = Object.entries(networkInterfaces()).map(([name, entries = []]) => ({
     name,
@@ -131,7 +131,7 @@ function readInterfaces(): readonly NetworkInterface[] {
   return interfaces.toSorted((a, b) => (indexes.get(a.name) ?? 0) - (indexes.get(b.name) ?? 0));
 }
 
-/** From tables of the kernel that belong to this process's network namespace, unlike those below /sys. */
+/** From the kernel's tables of this process's network namespace. Those below /sys may belong to another one. */
 function readInterfaceIndexes(): ReadonlyMap<string, number> {
   const indexes = new Map<string, number>();
   for (const line of textOf(readText("/proc/net/if_inet6")).split("\n")) {
@@ -144,7 +144,7 @@ function readInterfaceIndexes(): ReadonlyMap<string, number> {
   return indexes;
 }
 
-/** @returns undefined where no limit is set; both versions of cgroups are looked at */
+/** From either version of cgroups; undefined when no limit is set. */
 function readMemoryLimit(): number | undefined {
   const text =
     textOf(readText("/sys/fs/cgroup/memory.max")) || textOf(readText("/sys/fs/cgroup/memory/memory.limit_in_bytes"));
@@ -160,7 +160,7 @@ function readSearchDomains(): readonly string[] {
 const resolveTimeoutMs = 15_000;
 const requiredSocketWaitMs = 60_000;
 
-/** IPv4 first. A name without an address in time is known to have none. */
+/** IPv4 first. A name that is not resolved in time has no address. */
 async function resolveHosts(
   hosts: readonly string[],
   stop: AbortSignal | undefined,

@@ -10,7 +10,7 @@ const retryMs = 100;
 const preface = Buffer.from("505249202a20485454502f322e300d0a0d0a534d0d0a0d0a000000040000000000", "hex");
 
 /**
- * Waits until a gRPC server answers at the path, at most `waitMs`: for a socket that another process must serve.
+ * Waits until a gRPC server listens at the path, at most `waitMs`.
  * @throws the signal's reason
  */
 export async function untilServed(path: string, waitMs: number, signal?: AbortSignal): Promise<boolean> {
@@ -22,14 +22,14 @@ export async function untilServed(path: string, waitMs: number, signal?: AbortSi
   }
 }
 
-/** Those of the paths at which a gRPC server answers. Costs nothing where there is no socket. */
+/** The paths at which a gRPC server listens. Costs nothing where there is no socket. */
 export async function servedSockets(paths: readonly string[]): Promise<ReadonlySet<string>> {
   const present = paths.filter(mayBeSocket);
   const answers = await Promise.all(present.map(async (path) => ((await answersHttp2(path)) ? [path] : [])));
   return new Set(answers.flat());
 }
 
-/** Followed through links; what cannot be looked at is not there. */
+/** Follows links. A path that cannot be examined counts as absent. */
 function mayBeSocket(path: string): boolean {
   try {
     return statSync(path, { throwIfNoEntry: false })?.isFile() === false;

@@ -7,7 +7,7 @@ import type { Environment } from "./environment.ts";
 import type { ProxyConfig } from "../proxy-config/proxy-config.ts";
 import type { proxyFlags } from "./flags.ts";
 
-/** What the slices of the configuration are made from. */
+/** What the sections of the configuration are made from. */
 export interface Sources {
   readonly input: ConfigInput;
   readonly env: Environment;
@@ -19,7 +19,7 @@ export interface Sources {
   readonly findings: Findings;
 }
 
-/** Fixed places of Istio's pods and machines, relative to the working directory. */
+/** Fixed paths in Istio's pods and machines, relative to the working directory. */
 export const places = {
   labels: "./etc/istio/pod/labels",
   annotations: "./etc/istio/pod/annotations",

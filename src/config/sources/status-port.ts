@@ -10,8 +10,8 @@ import { places } from "./sources.ts";
 const usualPort = 15_020;
 
 /**
- * The status port of the agent whose environment and files these are, for a command beside it: what was not meant for
- * this agent, or cannot be read, counts as not set.
+ * The status port of the agent in this environment, for a command that runs beside it. What cannot be read counts as
+ * not set.
  */
 export async function readStatusPort(env: Readonly<Record<string, string>>): Promise<number> {
   const annotations = parseDownwardApi(await textOf(places.annotations), places.annotations, new Findings());
@@ -28,7 +28,7 @@ export async function readStatusPort(env: Readonly<Record<string, string>>): Pro
   return usualPort;
 }
 
-/** Of a ProxyConfig, or of the one in a mesh's settings. */
+/** The port in a ProxyConfig or in a mesh file. */
 async function portIn(text: string): Promise<number | undefined> {
   const parse = needsYaml(text) ? await loadYamlParser() : parseJsonDocument;
   try {

@@ -1,16 +1,17 @@
 // SPDX-License-Identifier: Apache-2.0
 
-/** The forms of a variable's text. `dead` is accepted, warned about and without effect. */
+/** The types of variables. */
 export type VariableType = "string" | "bool" | "int" | "float" | "duration";
 
 export interface VariableSpec {
   readonly type: VariableType;
-  /** In the notation in which it is set. */
+  /** As text, as it would be set. */
   readonly default: string;
   readonly unit: string;
   readonly meaning: string;
-  /** Where the name and its meaning come from. */
+  /** Whose variable it is. */
   readonly source: "istio" | "kubernetes" | "attache" | "go" | "cloud" | "vault" | "spiffe";
+  /** Accepted with a warning, without effect. */
   readonly dead?: true;
 }
 

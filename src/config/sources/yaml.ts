@@ -17,8 +17,8 @@ function intTag(test: RegExp, parse: (digits: string) => bigint) {
 }
 
 /**
- * What Kubernetes' own reader takes from YAML 1.1: its booleans, octal numbers such as a file's mode, and digits in
- * groups. They come before those of YAML 1.2, which would take some of them for something else.
+ * The parts of YAML 1.1 that Kubernetes reads: its booleans, octal numbers such as a file's mode, and digits in groups.
+ * They take precedence over the tags of YAML 1.2, which read some of them differently.
  */
 const olderTags = [
   boolTag(/^(?:y|Y|yes|Yes|YES|on|On|ON)$/, true),

@@ -121,7 +121,7 @@ describe("what the reference finds out late, or never, is a problem", () => {
     [
       "a path too long for a socket",
       { env: { PROXY_CONFIG: JSON.stringify({ configPath: "x".repeat(110) }) } },
-      /^configPath: a socket cannot be made/,
+      /^configPath: the socket path x+\/XDS is too long/,
     ],
     [
       "mutual TLS to a service without a certificate",
@@ -169,7 +169,7 @@ describe("what the reference finds out late, or never, is a problem", () => {
     [
       "an unreadable identity choice",
       { env: { ATTACHE_IDENTITY: "istio,isto" } },
-      /^ATTACHE_IDENTITY: "istio,isto" is none of/,
+      /^ATTACHE_IDENTITY: "istio,isto" is invalid; use files, spiffe, or one or more of istio, vault/,
     ],
     [
       "both certificate options",
@@ -209,25 +209,25 @@ describe("what the reference passes over in silence is a warning", () => {
     [
       "a platform that is none",
       { env: { CLOUD_PLATFORM: "amazon" } },
-      'CLOUD_PLATFORM: unknown platform "amazon"; it is one of aws, azure, gcp, none and is detected now',
+      'CLOUD_PLATFORM: unknown platform "amazon"; use aws, azure, gcp or none; the platform is detected',
     ],
     [
       "a key for readers of another user",
       { env: { OUTPUT_CERTS: "/certs", KUBERNETES_SERVICE_HOST: "10.0.0.1" } },
-      "OUTPUT_CERTS: the key is readable for the agent's user alone; for readers with another user set ATTACHE_OUTPUT_CERTS_KEY_MODE=0644",
+      "OUTPUT_CERTS: the key is readable only for the agent's user; for readers with another user set ATTACHE_OUTPUT_CERTS_KEY_MODE=0644",
     ],
-    ["no lifetime", { env: { SECRET_TTL: "0" } }, "SECRET_TTL: is less than a second; the default 24h is asked for"],
+    ["no lifetime", { env: { SECRET_TTL: "0" } }, "SECRET_TTL: is less than a second; the default 24h is used"],
     [
       "a port that is none",
       { env: { ENVOY_PROMETHEUS_PORT: "0" } },
-      "ENVOY_PROMETHEUS_PORT: is 0: Envoy listens on a port of the system's choice, not on none",
+      "ENVOY_PROMETHEUS_PORT: is 0: Envoy listens on a random port; this does not turn the listener off",
     ],
     ["a dead flag", { args: ["--vklog=3"] }, "--vklog: is accepted, but has no effect"],
     ["places in the code", { args: ["--log_caller=all"] }, "--log_caller: is accepted, but has no effect"],
     [
       "a tracer that Envoy does not have",
       { env: { PROXY_CONFIG: '{"tracing":{"stackdriver":{}}}' } },
-      "tracing.stackdriver: Envoy has no such tracer any more; it is ignored",
+      "tracing.stackdriver: Envoy no longer has this tracer; it is ignored",
     ],
     [
       "a custom tag that says nothing",
@@ -238,7 +238,7 @@ describe("what the reference passes over in silence is a warning", () => {
     [
       "a setting of our own that does not exist",
       { env: { ATTACHE_XDS_FILE: "/x" } },
-      "ATTACHE_XDS_FILE: there is no such setting; it is ignored (did you mean ATTACHE_XDS_FILES?)",
+      "ATTACHE_XDS_FILE: unknown variable; it is ignored (did you mean ATTACHE_XDS_FILES?)",
     ],
     [
       "an IP that is none",
@@ -346,15 +346,18 @@ describe("the mesh file", () => {
     ],
     ["trustDomain: ''", 'field trustDomain: trustDomain: trust domain name "" invalid'],
     ["connectTimeout: 61m", "field connectTimeout: invalid connect timeout: it must be 1h or less"],
-    ["meshMTLS: {ecdhCurves: [P-256]}", "field meshMTLS: does not take ecdhCurves; they are set in tlsDefaults"],
-    ["serviceSettings: [{hosts: ['*.a.b', 'a*']}]", 'field serviceSettings[0]: host "a*" is no name, nor one after *.'],
+    ["meshMTLS: {ecdhCurves: [P-256]}", "field meshMTLS: does not support ecdhCurves; set them in tlsDefaults"],
+    [
+      "serviceSettings: [{hosts: ['*.a.b', 'a*']}]",
+      'field serviceSettings[0]: host "a*" is neither a host name nor a wildcard such as *.example.com',
+    ],
     [
       "localityLbSetting: {distribute: [{from: a, to: {b: 99}}]}",
-      "field localityLbSetting: the localities' weights are 99 in all and must be 100",
+      "field localityLbSetting: the localities' weights add up to 99, not 100",
     ],
     [
       "zoneAwareLbSetting: {failover: [{from: a, to: a}]}",
-      "field zoneAwareLbSetting: failover must name two regions that differ",
+      "field zoneAwareLbSetting: failover must name two different regions",
     ],
   ])("with %s is told with the field", (line, expected) => {
     expect(problems(meshFile(line))).toEqual([`mesh config file ./etc/istio/config/mesh, ${expected}`]);

@@ -35,7 +35,7 @@ test("mounted certificates are shown to the control plane by the paths of the pr
 test("a made-up token is not sent: its setting is told to have no effect", () => {
   const env = { CREDENTIAL_FETCHER_TYPE: "Mock" };
   expect(parse({ env }).ca).toMatchObject({ tokenPath: "./var/run/secrets/tokens/istio-token", cloudToken: undefined });
-  expect(warnings({ env })).toEqual([expect.stringMatching(/^CREDENTIAL_FETCHER_TYPE: Mock has no effect/)]);
+  expect(warnings({ env })).toEqual([expect.stringMatching(/^CREDENTIAL_FETCHER_TYPE: Mock is not supported/)]);
 });
 
 test("without Envoy the xDS socket and the key are the applications', unless modes are given", () => {

@@ -27,22 +27,22 @@ test.each<[JsonObject, string]>([
     { failover: [{ from: "a", to: "b" }], failoverPriority: ["app", "topology.kubernetes.io/zone"] },
     "failover excludes topology.kubernetes.io/zone in failoverPriority",
   ],
-  [distribute({ a: 90 }), "the localities' weights are 90 in all and must be 100"],
+  [distribute({ a: 90 }), "the localities' weights add up to 90, not 100"],
   [distribute({ a: 0, b: 100 }), "a locality's weight must be from 1 to 100"],
-  [distribute({ "a/*": 50, "a/b": 50 }), "locality a/b overlaps with one before it"],
-  [distribute({ "a/b": 50, a: 50 }), "locality a overlaps with one before it"],
-  [distribute({ "*": 50, a: 50 }), "locality a overlaps with one before it"],
+  [distribute({ "a/*": 50, "a/b": 50 }), "locality a/b overlaps with an earlier one"],
+  [distribute({ "a/b": 50, a: 50 }), "locality a overlaps with an earlier one"],
+  [distribute({ "*": 50, a: 50 }), "locality a overlaps with an earlier one"],
   [distribute({ "a//c": 100 }), "locality a//c must not have an empty region, zone or subzone"],
-  [distribute({ "a/*/c": 100 }), "locality a/*/c: * may only stand at the end"],
-  [{ failover: [{ from: "a", to: "a" }] }, "failover must name two regions that differ"],
-  [{ failover: [{ from: "a/b", to: "c" }] }, "failover is between regions: names without / and *"],
+  [distribute({ "a/*/c": 100 }), "locality a/*/c: * is only allowed as the last part"],
+  [{ failover: [{ from: "a", to: "a" }] }, "failover must name two different regions"],
+  [{ failover: [{ from: "a/b", to: "c" }] }, "failover takes names of regions, without / and *"],
 ])("%j is refused", (settings, expected) => {
   expect(problems(settings)).toEqual([expected]);
 });
 
 test("two places of origin may not hold each other", () => {
   const settings = { distribute: ["a", "a/b"].map((from) => ({ from, to: { a: 100 } })) };
-  expect(problems(settings)).toEqual(["locality a/b overlaps with one before it"]);
+  expect(problems(settings)).toEqual(["locality a/b overlaps with an earlier one"]);
 });
 
 test("zone-aware balancing is refused a failover within a region, and labels that it sees to itself", () => {

@@ -49,7 +49,7 @@ test.each([
   ["an empty port", { targets: [{ port: "8080" }, { port: "" }] }, /"" must be a number from 1 to 65535/],
   ["something that is no target", { targets: [{ port: "8080" }, "9090"] }, /targets must be a list of objects/],
   ["no list", { targets: "8080" }, /targets must be a list of objects/],
-  ["a host that ends the line", { targets: [{ port: "1", host: "a\r\nX: y" }] }, /is no name or address/],
+  ["a host that ends the line", { targets: [{ port: "1", host: "a\r\nX: y" }] }, /is not a host name or an address/],
 ])("M15 a list of targets with %s is refused", (_name, value, message) => {
   expect(parse(value)).toMatch(message);
 });

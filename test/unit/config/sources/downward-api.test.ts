@@ -35,7 +35,7 @@ test("what Kubernetes writes is read back", () => {
   );
 });
 
-test("a line that cannot be read drops itself alone, with a warning", () => {
+test("an invalid line is ignored alone, with a warning", () => {
   const findings = new Findings();
   const values = parseDownwardApi('app="web"\nqux=unquoted\nno separator\nx="a=b"\n', "labels", findings);
   expect([...values]).toEqual([
@@ -43,6 +43,6 @@ test("a line that cannot be read drops itself alone, with a warning", () => {
     ["x", "a=b"],
   ]);
   expect(findings.warnings).toEqual([
-    { source: "labels, line 2", message: "the value of qux is not one quoted text; the line is left out" },
+    { source: "labels, line 2", message: "the value of qux is not a quoted text; the line is ignored" },
   ]);
 });
