@@ -155,7 +155,7 @@ function describeCa(ca: CaConfig): string {
 
 function metricsOptions({ identity, xds }: AgentConfig, envoy: SupervisedEnvoy | undefined): ModuleMetricsOptions {
   return {
-    envoyStarts: () => envoy?.counts ?? { restarts: 0, swaps: 0, refusedSwaps: 0 },
+    envoyStarts: () => envoy?.counts ?? { restarts: 0, hotRestarts: 0, failedHotRestarts: 0 },
     externalSds: identity.kind === "external-sds",
     xdsProxy: xds.kind !== "files",
   };

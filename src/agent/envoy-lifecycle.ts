@@ -68,12 +68,12 @@ export async function createEnvoyLifecycle(
         shouldDrain &&
         envoy.exit === undefined &&
         (wasReady || (await mayHaveClients(admin, module.readEnvoyReadiness, deps.clock)));
-      envoy.endSoon();
+      envoy.beginShutdown();
       const settled = { ...admin, drainListeners: drainSettled(envoy, admin, deps.clock) };
-      const order = { process: envoy, admin: settled, config: drainConfig, drain, hurry: drainEnd, force };
+      const order = { process: envoy, admin: settled, config: drainConfig, drain, endDrain: drainEnd, force };
       const countSockets = (signal: AbortSignal) => sockets.count(envoy.pid, signal);
       const { exit } = await module.drainAndStop(drainConfig.countsSockets ? { ...order, countSockets } : order, deps);
-      return await module.explainEnd(
+      return await module.diagnoseExit(
         { exit, oomKills: await host.oomKillsSinceStart(), wasReady, restarts: envoy.counts.restarts },
         config.envoy,
       );

@@ -12,7 +12,7 @@ const checkEveryMs = 10_000;
 
 export interface HotRestartOptions {
   readonly config: AgentConfig;
-  readonly envoy: Pick<SupervisedEnvoy, "swap">;
+  readonly envoy: Pick<SupervisedEnvoy, "hotRestart">;
   readonly onHangup: AgentSignals["onHangup"];
 }
 
@@ -27,7 +27,7 @@ export function startHotRestarts(options: HotRestartOptions, deps: HotRestartDep
   const { config, envoy, onHangup } = options;
   if (config.envoy.hotRestart === undefined) {
     onHangup(() => {
-      void envoy.swap();
+      void envoy.hotRestart();
     });
     return new AsyncDisposableStack();
   }
@@ -61,7 +61,7 @@ async function runHotRestarts({ config, envoy, onHangup }: HotRestartOptions, de
 /** What a bootstrap and Envoy's arguments are made of, and which of it the running Envoy has. */
 class BootstrapInputs {
   readonly #initial: AgentConfig;
-  readonly #envoy: Pick<SupervisedEnvoy, "swap">;
+  readonly #envoy: Pick<SupervisedEnvoy, "hotRestart">;
   readonly #deps: HotRestartDeps;
   /** The configuration of the running Envoy. */
   #current: AgentConfig;
@@ -73,7 +73,7 @@ class BootstrapInputs {
   #isRestoring = false;
   #failuresInARow = 0;
 
-  constructor(config: AgentConfig, envoy: Pick<SupervisedEnvoy, "swap">, deps: HotRestartDeps) {
+  constructor(config: AgentConfig, envoy: Pick<SupervisedEnvoy, "hotRestart">, deps: HotRestartDeps) {
     this.#initial = config;
     this.#current = config;
     this.#envoy = envoy;
@@ -111,9 +111,9 @@ class BootstrapInputs {
     }
     this.#isDirty = true;
     writeStartFiles(fresh);
-    const { kind } = await this.#envoy.swap(fresh.envoy);
+    const { kind } = await this.#envoy.hotRestart(fresh.envoy);
     this.#handled = inputs;
-    if (kind !== "swapped") return;
+    if (kind !== "completed") return;
     this.#current = fresh;
     this.#isDirty = false;
   }

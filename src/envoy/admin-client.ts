@@ -1,35 +1,42 @@
 // SPDX-License-Identifier: Apache-2.0
 import type { Clock } from "../lib/async/clock.ts";
 import { HttpError, type HttpResponse, requestHttp } from "../lib/net/http-client.ts";
-import { type EnvoyCertificates, type EnvoyServerInfo, parseCertificates, parseServerInfo } from "./admin-answers.ts";
+import {
+  type EnvoyCertificates,
+  type EnvoyServerInfo,
+  type OpenConnections,
+  openConnectionsFilter,
+  parseCertificates,
+  parseOpenConnections,
+  parseServerInfo,
+} from "./admin-responses.ts";
 import type { DrainConfig, EnvoyAdminAddress } from "./envoy-config.ts";
 import { EnvoyAdminError } from "./envoy-errors.ts";
-import { type OpenConnections, openConnectionsFilter, parseOpenConnections } from "./open-connections.ts";
 
-const usualTimeoutMs = 1_000;
-const usualMaxBytes = 16 * 1024 * 1024;
+const defaultTimeoutMs = 1_000;
+const defaultMaxBytes = 16 * 1024 * 1024;
 
 export interface DrainOrder {
   readonly direction: DrainConfig["direction"];
-  /** The listeners are to stay open without an end, as for the preStop hook of a native sidecar. */
+  /** The listeners stay open until Envoy is terminated, as for the preStop hook of a native sidecar. */
   readonly openEnded: boolean;
 }
 
-/** Envoy's admin interface. Each call opens its own connection and has its own deadline. All throw EnvoyAdminError. */
+/** Envoy's admin interface. Each call has its own connection and deadline. All throw EnvoyAdminError. */
 export interface EnvoyAdmin {
   serverInfo(signal?: AbortSignal): Promise<EnvoyServerInfo>;
-  /** The text of `/stats?usedonly` for the names that match the regular expression. Default time 1,000 ms. */
+  /** The text of `/stats?usedonly` for names that match the regular expression. Default timeout 1,000 ms. */
   stats(filter: string, limits?: { readonly timeoutMs?: number }, signal?: AbortSignal): Promise<string>;
-  /** The certificates Envoy has loaded, one entry for each TLS context. */
+  /** The certificates that Envoy has loaded, one entry for each TLS context. */
   certs(signal?: AbortSignal): Promise<readonly EnvoyCertificates[]>;
-  /** Asks clients to go elsewhere, in the form that fits the order and Envoy's version. */
+  /** Has Envoy tell its clients to close their connections; the request depends on Envoy's version. */
   drainListeners(order: DrainOrder, signal?: AbortSignal): Promise<void>;
   /** @returns undefined when Envoy shows no such stat; see `parseOpenConnections` */
   openConnections(
     uncountedPorts: readonly number[],
     signal?: AbortSignal,
   ): Promise<readonly OpenConnections[] | undefined>;
-  /** Any other call; the body of its answer. Default time 1,000 ms, default size 16 MiB. */
+  /** Any other call. Default timeout 1,000 ms, default limit 16 MiB. @returns the response's body */
   request(
     method: "GET" | "POST",
     path: string,
@@ -38,12 +45,12 @@ export interface EnvoyAdmin {
   ): Promise<string>;
 }
 
-/** A client of the admin interface at `address`; nothing is opened before the first call. */
+/** Opens no connection before the first call. */
 export function createEnvoyAdmin(address: EnvoyAdminAddress, deps: { readonly clock: Clock }): EnvoyAdmin {
   const request: EnvoyAdmin["request"] = (method, path, limits = {}, signal) =>
     callAdmin(
       address,
-      { method, path, timeoutMs: limits.timeoutMs ?? usualTimeoutMs, maxBytes: limits.maxBytes ?? usualMaxBytes },
+      { method, path, timeoutMs: limits.timeoutMs ?? defaultTimeoutMs, maxBytes: limits.maxBytes ?? defaultMaxBytes },
       deps.clock,
       signal,
     );
@@ -97,13 +104,13 @@ async function callAdmin(
   return response.text();
 }
 
-/** An Envoy that does not tell its version in this time is taken for an older one. */
+/** An Envoy that does not report its version in this time is treated as an older one. */
 const versionTimeoutMs = 300;
 
 async function needsSkipExit(request: EnvoyAdmin["request"], signal?: AbortSignal): Promise<boolean> {
   try {
     const info = parseServerInfo(await request("GET", "/server_info", { timeoutMs: versionTimeoutMs }, signal));
-    return endsAfterDrain(info.version);
+    return exitsAfterDrain(info.version);
   } catch {
     signal?.throwIfAborted();
     return false;
@@ -111,15 +118,15 @@ async function needsSkipExit(request: EnvoyAdmin["request"], signal?: AbortSigna
 }
 
 /**
- * Whether an Envoy of this version ends or stops serving by itself when its drain time is over, unless it is told not
- * to. Source: Envoy's release notes of 1.37; observed with Envoy 1.40: without it the listeners close
+ * Whether Envoy of this version exits or closes its listeners after its drain time, unless the request has `skip_exit`.
+ * Source: Envoy's release notes of 1.37; observed with Envoy 1.40: without it the listeners close
  */
-export function endsAfterDrain(version: string): boolean {
+export function exitsAfterDrain(version: string): boolean {
   const [major = 0, minor = 0] = version.split(".").map(Number);
   return major > 1 || (major === 1 && minor >= 37);
 }
 
-/** The drain request. Source: Envoy's admin documentation */
+/** Path and query of the drain request. Source: Envoy's admin documentation */
 export function drainPath(direction: DrainOrder["direction"], skipExit: boolean): string {
   return `/drain_listeners?${direction === "inbound" ? "inboundonly&" : ""}graceful${skipExit ? "&skip_exit" : ""}`;
 }

@@ -3,33 +3,33 @@ import type { Clock } from "../lib/async/clock.ts";
 import { describeError } from "../lib/errors.ts";
 import type { Logger } from "../lib/log/log.ts";
 import type { EnvoyAdmin } from "./admin-client.ts";
+import type { OpenConnections } from "./admin-responses.ts";
 import type { DrainConfig } from "./envoy-config.ts";
 import { describeExit, type EnvoyExit } from "./envoy-exit.ts";
 import type { EnvoyProcess } from "./envoy-process.ts";
-import { type OpenConnections, sumConnections } from "./open-connections.ts";
 
 export interface StopOrder {
   readonly process: Pick<EnvoyProcess, "exited" | "exit" | "terminate" | "kill">;
   readonly admin: Pick<EnvoyAdmin, "drainListeners" | "openConnections">;
-  /** Counts them without Envoy's statistics; undefined where it cannot. */
+  /** Counts connections without Envoy's stats; undefined where it cannot. */
   readonly countSockets?: (signal: AbortSignal) => Promise<readonly OpenConnections[] | undefined>;
   readonly config: DrainConfig;
   /**
-   * Whether clients may be served: false before the pod was ever ready, after `/drain` has done the draining, and for
-   * `/quitquitquit`; then Envoy is ended without a wait.
+   * Whether clients may have connections. False if the pod was never ready, after `/drain`, and for `/quitquitquit`:
+   * then Envoy is terminated at once.
    */
   readonly drain: boolean;
-  /** Ends the drain early; Envoy still gets its time to end. */
-  readonly hurry?: AbortSignal;
-  /** Ends everything at once: a second signal. */
+  /** Ends the drain early; Envoy is terminated as after a complete drain. */
+  readonly endDrain?: AbortSignal;
+  /** Kills Envoy: a second signal. */
   readonly force: AbortSignal;
 }
 
 export interface DrainReport {
-  /** What ended the wait: nothing open any more, the period over, somebody's wish, Envoy itself; or there was none. */
+  /** Why the drain ended. */
   readonly endedBy: "idle" | "deadline" | "forced" | "envoy-exited" | "not-drained";
   readonly durationMs: number;
-  /** Connections as last seen; undefined when nobody would tell. */
+  /** The connections that were open at the last check; undefined when they are unknown. */
   readonly open: readonly OpenConnections[] | undefined;
 }
 
@@ -45,41 +45,39 @@ export interface StopDeps {
   readonly random: () => number;
 }
 
-/**
- * Time between two looks at the open connections: under the half second in which an end must follow the last; the more
- * of it the longer a look takes.
- */
-const lookEveryMs = 150;
-const lookAtLeastEveryMs = 300;
+/** Pause between two checks of the open connections. It grows with the duration of a check, up to the maximum. */
+const minPauseMs = 150;
+/** Envoy is terminated at most half a second after its last connection was closed. */
+const maxPauseMs = 300;
 
 /**
- * Ends Envoy without losing a request: asks its clients to leave, waits until nothing is open after the minimum or
- * until the period is over, then SIGTERM, then SIGKILL. An admin interface that refuses or hangs neither shortens nor
- * lengthens this.
+ * Stops Envoy without losing a request: drains its listeners, waits until no connection is open (at least the minimum)
+ * or until the period is over, then sends SIGTERM, then SIGKILL. An admin interface that fails or hangs neither shortens
+ * nor lengthens this.
  */
 export async function drainAndStop(order: StopOrder, deps: StopDeps): Promise<StopOutcome> {
   const log = deps.log.scope("envoy");
   const startMs = deps.clock.monotonicMs();
-  const wait = order.drain
+  const drained = order.drain
     ? await drain(order, { ...deps, log })
     : ({ endedBy: order.force.aborted ? "forced" : "not-drained", open: [] } as const);
-  const report: DrainReport = { ...wait, durationMs: Math.round(deps.clock.monotonicMs() - startMs) };
+  const report: DrainReport = { ...drained, durationMs: Math.round(deps.clock.monotonicMs() - startMs) };
   if (order.drain) logReport(log, report);
   const { process, config, force } = order;
   const exit =
     process.exit ?? (force.aborted ? await process.kill() : await process.terminate(config.killAfterMs, force));
-  log.info("Envoy ended", { exit: describeExit(exit), asked: exit.asked });
+  log.info("Envoy exited", { exit: describeExit(exit), requested: exit.requested });
   return { exit, report };
 }
 
 async function drain(order: StopOrder, deps: StopDeps): Promise<Pick<DrainReport, "endedBy" | "open">> {
-  const { process, config, hurry, force } = order;
+  const { process, config, endDrain, force } = order;
   const { log, clock } = deps;
-  const over = new AbortController();
+  const ended = new AbortController();
   const end = (endedBy: DrainReport["endedBy"]): void => {
-    over.abort(endedBy);
+    ended.abort(endedBy);
   };
-  const early = hurry === undefined ? force : AbortSignal.any([hurry, force]);
+  const early = endDrain === undefined ? force : AbortSignal.any([endDrain, force]);
   const onEarly = (): void => {
     end("forced");
   };
@@ -88,7 +86,7 @@ async function drain(order: StopOrder, deps: StopDeps): Promise<Pick<DrainReport
   void process.exited.then(() => {
     end("envoy-exited");
   });
-  const period = clock.delay(config.periodMs, over.signal).then(
+  const period = clock.delay(config.periodMs, ended.signal).then(
     () => {
       end("deadline");
     },
@@ -96,83 +94,91 @@ async function drain(order: StopOrder, deps: StopDeps): Promise<Pick<DrainReport
   );
   const { direction, minimumMs, periodMs, jitterMs } = config;
   log.info("draining Envoy", { direction, minimumMs, periodMs, ...(jitterMs > 0 ? { jitterMs } : {}) });
-  const open = await watchUntilIdle(order, deps, over.signal);
+  const open = await watchUntilIdle(order, deps, ended.signal);
   end("idle");
   await period;
   early.removeEventListener("abort", onEarly);
-  return { endedBy: endingOf(over.signal), open };
+  return { endedBy: endedBy(ended.signal), open };
 }
 
-/** @returns what was open when it was last looked at: nothing, unless the signal ended the wait */
+/** @returns the connections that were open at the last check: none, unless the signal ended the wait */
 async function watchUntilIdle(
   order: StopOrder,
   deps: StopDeps,
-  over: AbortSignal,
+  ended: AbortSignal,
 ): Promise<readonly OpenConnections[] | undefined> {
   const { clock } = deps;
   const { minimumMs, jitterMs } = order.config;
   const idleFromMs = clock.monotonicMs() + minimumMs;
-  const asked = askToLeave(order, deps, over);
-  if (jitterMs === 0) await asked;
-  const look = lookAtConnections(order, deps.log, over);
+  const requested = requestDrain(order, deps, ended);
+  if (jitterMs === 0) await requested;
+  const check = connectionCheck(order, deps.log, ended);
   let open: readonly OpenConnections[] | undefined;
-  while (!over.aborted) {
-    const lookedMs = clock.monotonicMs();
-    open = (await look()) ?? open;
+  while (!ended.aborted) {
+    const checkedMs = clock.monotonicMs();
+    open = (await check()) ?? open;
     const nowMs = clock.monotonicMs();
-    if (open?.length === 0 && lookedMs >= idleFromMs) break;
-    const pauseMs = Math.min(Math.max(lookEveryMs, 4 * (nowMs - lookedMs)), lookAtLeastEveryMs);
+    if (open?.length === 0 && checkedMs >= idleFromMs) break;
+    const pauseMs = Math.min(Math.max(minPauseMs, 4 * (nowMs - checkedMs)), maxPauseMs);
     await clock
-      .delay(nowMs < idleFromMs ? Math.min(pauseMs, idleFromMs - nowMs) : pauseMs, over)
+      .delay(nowMs < idleFromMs ? Math.min(pauseMs, idleFromMs - nowMs) : pauseMs, ended)
       .catch(() => undefined);
   }
   return open;
 }
 
-/** After a random part of the jitter, so that the replicas of a rollout do not send their clients away all at once. */
-async function askToLeave({ admin, config }: StopOrder, deps: StopDeps, over: AbortSignal): Promise<void> {
+/** After a random part of the jitter, so that the replicas of a rollout do not lose their clients all at once. */
+async function requestDrain({ admin, config }: StopOrder, deps: StopDeps, ended: AbortSignal): Promise<void> {
   try {
-    if (config.jitterMs > 0) await deps.clock.delay(deps.random() * config.jitterMs, over);
-    await admin.drainListeners({ direction: config.direction, openEnded: false }, over);
+    if (config.jitterMs > 0) await deps.clock.delay(deps.random() * config.jitterMs, ended);
+    await admin.drainListeners({ direction: config.direction, openEnded: false }, ended);
   } catch (error) {
-    // a call that was cut off because the wait is over did not fail
-    if (over.aborted) return;
-    deps.log.warn("Envoy took no drain request; its clients learn of the end late", { error: describeError(error) });
+    // a request that was cut off by the end of the drain did not fail
+    if (ended.aborted) return;
+    deps.log.warn("drain request to Envoy failed; its clients keep their connections", { error: describeError(error) });
   }
 }
 
-/** A look at what is open; undefined when that cannot be told. What stands in the way is told once. */
-function lookAtConnections(
+/** Reads the open connections; undefined when they are unknown. Warns once. */
+function connectionCheck(
   { admin, config, countSockets }: StopOrder,
   log: Logger,
-  over: AbortSignal,
+  ended: AbortSignal,
 ): () => Promise<readonly OpenConnections[] | undefined> {
-  let told = false;
-  const tell = (error: unknown): void => {
-    if (told || over.aborted) return;
-    told = true;
-    const message = "Envoy does not tell its open connections; waiting for the end of the period";
+  let warned = false;
+  const warn = (error: unknown): void => {
+    if (warned || ended.aborted) return;
+    warned = true;
+    const message = "open connections of Envoy are unknown; waiting for the end of the drain period";
     log.warn(message, { error: describeError(error) });
   };
   return async () => {
     try {
-      const open = (await admin.openConnections(config.uncountedPorts, over)) ?? (await countSockets?.(over));
+      const open = (await admin.openConnections(config.uncountedPorts, ended)) ?? (await countSockets?.(ended));
       if (open !== undefined || config.endsUncounted) return open ?? [];
-      tell("it keeps no statistics of them, and the system does not tell");
+      warn("Envoy has no stats of them, and the system's socket tables cannot be used");
     } catch (error) {
-      tell(error);
+      warn(error);
     }
     return undefined;
   };
 }
 
-function endingOf(over: AbortSignal): DrainReport["endedBy"] {
-  const reason: unknown = over.reason;
+function endedBy(ended: AbortSignal): DrainReport["endedBy"] {
+  const reason: unknown = ended.reason;
   return reason === "deadline" || reason === "forced" || reason === "envoy-exited" ? reason : "idle";
 }
 
 function logReport(log: Logger, { endedBy, durationMs, open }: DrainReport): void {
-  if (open?.length === 0 || endedBy === "envoy-exited") log.info("drain over", { endedBy, durationMs });
-  else if (open === undefined) log.info("drain over; nobody tells what was open", { endedBy, durationMs });
-  else log.warn("drain over with connections open", { endedBy, durationMs, connections: sumConnections(open), open });
+  if (open?.length === 0 || endedBy === "envoy-exited") log.info("drain finished", { endedBy, durationMs });
+  else if (open === undefined) log.info("drain finished; open connections unknown", { endedBy, durationMs });
+  else {
+    const connections = sumConnections(open);
+    log.warn("drain finished with open connections", { endedBy, durationMs, connections, open });
+  }
+}
+
+/** All connections together. */
+export function sumConnections(open: readonly OpenConnections[]): number {
+  return open.reduce((sum, { connections }) => sum + connections, 0);
 }

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
-/** How Envoy is run and ended. */
+/** How Envoy is run and shut down. */
 export interface EnvoyConfig {
   readonly binaryPath: string;
   /** Everything after the program name. */
@@ -11,26 +11,26 @@ export interface EnvoyConfig {
   readonly user: { readonly uid: number; readonly gid: number } | undefined;
   readonly admin: EnvoyAdminAddress;
   readonly drain: DrainConfig;
-  /** Undefined: Envoy's end is the agent's end. `ATTACHE_ENVOY_RESTARTS`. */
+  /** Undefined: the agent exits when Envoy does. `ATTACHE_ENVOY_RESTARTS`. */
   readonly restarts: RestartConfig | undefined;
-  /** Undefined: Envoy runs as one epoch only. `ATTACHE_HOT_RESTART`. */
+  /** Undefined: no hot restarts. `ATTACHE_HOT_RESTART`. */
   readonly hotRestart: HotRestartConfig | undefined;
 }
 
-/** How often an Envoy that ended by itself is started again. */
+/** How often Envoy is restarted after a failure. */
 export interface RestartConfig {
-  /** Starts again at most this often within the window; the next end is the agent's. */
+  /** Restarts within the window; the agent exits with the next failure. */
   readonly budget: number;
   readonly windowMs: number;
 }
 
-/** How a new Envoy takes over from the running one. */
+/** How a new Envoy takes over from the running Envoy. */
 export interface HotRestartConfig {
-  /** Envoy's base id: the same for all epochs, another one for each agent of a machine. 0 to 4,294,967,295. */
+  /** Envoy's base id: the same for all epochs, a different one for each agent on a machine. 0 to 4,294,967,295. */
   readonly baseId: number;
-  /** A new epoch that is not live by then is ended, and the old one goes on. */
+  /** A new epoch that is not live by then is killed, and the old one stays. */
   readonly liveWithinMs: number;
-  /** The old epoch drains its connections for this long, then ends. */
+  /** The old epoch drains its connections for this long, then exits. */
   readonly parentShutdownMs: number;
 }
 
@@ -40,22 +40,22 @@ export interface EnvoyAdminAddress {
   readonly port: number;
 }
 
-/** The agent is gone `periodMs + killAfterMs` after the signal at the latest, whatever Envoy and its clients do. */
+/** The agent exits `periodMs + killAfterMs` after the signal at the latest. */
 export interface DrainConfig {
-  /** Which listeners a drain asks clients to leave: those of a sidecar that are marked inbound, or all of a gateway. */
+  /** The listeners that are drained: a sidecar drains those marked inbound, a gateway all. */
   readonly direction: "inbound" | "all";
-  /** From the signal to SIGTERM for Envoy, when connections stay open. ProxyConfig `terminationDrainDuration`. */
+  /** From the signal to SIGTERM for Envoy, if connections stay open. ProxyConfig `terminationDrainDuration`. */
   readonly periodMs: number;
-  /** Not ended before this, even with no connection open; never above the period. `MINIMUM_DRAIN_DURATION`. */
+  /** The drain lasts at least this long, even without open connections; at most the period. `MINIMUM_DRAIN_DURATION`. */
   readonly minimumMs: number;
-  /** Clients are asked to leave after a random part of this; it lengthens nothing. `ATTACHE_DRAIN_JITTER`. */
+  /** The drain request is sent after a random part of this; the drain gets no longer. `ATTACHE_DRAIN_JITTER`. */
   readonly jitterMs: number;
   /** From SIGTERM to SIGKILL. */
   readonly killAfterMs: number;
-  /** Whether nobody's telling of connections counts as none: there is no period to wait for. */
+  /** Whether unknown connections count as none: there is no period to wait for. */
   readonly endsUncounted: boolean;
-  /** Whether the ports of connections tell whose they are: not where they are intercepted as they are (TPROXY). */
+  /** Whether ports identify the connections of a listener: not with TPROXY, which keeps the original port. */
   readonly countsSockets: boolean;
-  /** Ports of listeners whose connections do not count as open: probes, metrics. */
+  /** Ports of listeners whose connections do not delay the shutdown: probes, metrics. */
   readonly uncountedPorts: readonly number[];
 }

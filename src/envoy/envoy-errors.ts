@@ -6,15 +6,13 @@ import { describeExit, type EnvoyExit } from "./envoy-exit.ts";
 export type EnvoyMissingReason = "absent" | "not-a-file" | "not-executable" | "exec-failed";
 
 const missingAdvice: Readonly<Record<EnvoyMissingReason, string>> = {
-  absent:
-    "there is no such file; install Envoy there, or name its place with --binaryPath in the ProxyConfig (binaryPath)",
-  "not-a-file": "it is not a file; name the Envoy binary itself as binaryPath in the ProxyConfig",
-  "not-executable":
-    "it is not executable for this user; make it executable (chmod a+rx), also the directories above it",
-  "exec-failed": "the system refuses to execute it; check that it is an Envoy built for this machine and not damaged",
+  absent: "there is no such file; install Envoy there, or set binaryPath in the ProxyConfig to its path",
+  "not-a-file": "it is not a file; set binaryPath in the ProxyConfig to the Envoy binary",
+  "not-executable": "it is not executable for this user; make it and the directories above it accessible (chmod a+rx)",
+  "exec-failed": "the system cannot execute it; check that it is an Envoy built for this machine and not damaged",
 };
 
-/** There is no Envoy to run. The agent ends with code 69. */
+/** There is no Envoy to run. */
 export class EnvoyMissingError extends AgentError {
   readonly code = "AGENT_ENVOY_MISSING";
   override readonly exitCode = exitCode.unavailable;
@@ -27,15 +25,15 @@ export class EnvoyMissingError extends AgentError {
   }
 }
 
-/** Envoy ended while something still waited for it. */
+/** Envoy exited while the agent waited for it. */
 export class EnvoyExitedError extends AgentError {
   readonly code = "AGENT_ENVOY_EXITED";
   readonly exit: EnvoyExit;
   readonly afterMs: number;
   constructor(exit: EnvoyExit, afterMs: number) {
     super(
-      `run Envoy: it ended with ${describeExit(exit)} ${String(Math.round(afterMs))} ms after its start; ` +
-        "the lines above this one are Envoy's own account",
+      `run Envoy: it exited with ${describeExit(exit)} ${String(Math.round(afterMs))} ms after its start; ` +
+        "see the lines that Envoy logged before this one",
     );
     this.exit = exit;
     this.afterMs = afterMs;
@@ -48,14 +46,14 @@ export type EnvoyAdminFailure = "unreachable" | "timeout" | "status" | "too-larg
 export class EnvoyAdminError extends AgentError {
   readonly code = "AGENT_ENVOY_ADMIN";
   readonly failure: EnvoyAdminFailure;
-  /** Of the answer; undefined when there was none. */
+  /** Of the response; undefined when there was none. */
   readonly status: number | undefined;
   constructor(
     failure: EnvoyAdminFailure,
     call: string,
     { status, cause }: { readonly status?: number; readonly cause?: unknown } = {},
   ) {
-    super(`ask Envoy's admin interface ${call}: ${failure}${status === undefined ? "" : ` ${String(status)}`}`, {
+    super(`call Envoy's admin interface ${call}: ${failure}${status === undefined ? "" : ` ${String(status)}`}`, {
       cause,
     });
     this.failure = failure;

@@ -4,83 +4,103 @@ import { accessSync, constants, statSync } from "node:fs";
 import type { Clock } from "../lib/async/clock.ts";
 import { systemCode } from "../lib/errors.ts";
 import type { Logger } from "../lib/log/log.ts";
-import type { EnvoyConfig } from "./envoy-config.ts";
+import type { EnvoyConfig, HotRestartConfig } from "./envoy-config.ts";
 import { EnvoyExitedError, EnvoyMissingError } from "./envoy-errors.ts";
 import type { EnvoyExit } from "./envoy-exit.ts";
-import { findLifeline, type Guardian, type Lifeline, startGuardian } from "./lifeline.ts";
+import {
+  findWatchdog,
+  type ParentDeathWatchdog,
+  startWatchdogShell,
+  type WatchdogShell,
+} from "./parent-death-watchdog.ts";
 
 export interface EnvoyDeps {
   readonly log: Logger;
   readonly clock: Clock;
-  /** Left out: the best one of this system. */
-  readonly lifeline?: Lifeline;
+  /** Default: the best one of this system. */
+  readonly watchdog?: ParentDeathWatchdog;
 }
 
-/** A running Envoy. Disposing it kills it, if it still runs, and returns when it is gone. */
+/** An Envoy process. Disposing it kills Envoy, if it still runs, and waits until it is gone. */
 export interface EnvoyProcess extends AsyncDisposable {
-  /** Of Envoy itself: a launcher before it becomes Envoy and keeps the number. */
+  /** Of Envoy itself: a launcher keeps its process id when it executes Envoy. */
   readonly pid: number;
-  /** Resolves when Envoy has ended, whatever ended it; never rejects. */
+  /** Resolves when Envoy has exited for any reason; never rejects. */
   readonly exited: Promise<EnvoyExit>;
-  /** How it ended for good; undefined while it runs. */
+  /** Undefined while Envoy runs. */
   readonly exit: EnvoyExit | undefined;
   /** Sends SIGTERM; SIGKILL after `killAfterMs` or as soon as `force` aborts. Resolves when Envoy is gone. */
   terminate(killAfterMs: number, force?: AbortSignal): Promise<EnvoyExit>;
   /** Sends SIGKILL. Resolves when Envoy is gone. */
   kill(): Promise<EnvoyExit>;
   /**
-   * Waits for `work`, but no longer than Envoy runs: an exit before is a failure, never a hang.
+   * Waits for `work`. An exit of Envoy before that is an error.
    * @throws EnvoyExitedError
    */
   orExited<T>(work: Promise<T>): Promise<T>;
-  /** Whether this is Envoy or its helper, a child whose end this module waits for. */
+  /** Whether this is the process id of a child that this module waits for: Envoy or its watchdog. */
   owns(pid: number): boolean;
 }
 
 /**
- * Starts one Envoy, at once: nothing is loaded or awaited before its exec. It shares standard output and standard error
- * with the agent, so that nobody stands between it and the log (its access logs open /dev/stdout themselves).
- * @throws EnvoyMissingError when the binary is not there or cannot be executed
+ * Starts one Envoy. Nothing is loaded or awaited before its exec. It inherits standard output and standard error, so
+ * that it writes its log directly (its access logs open /dev/stdout themselves).
+ * @param epoch of a hot restart; 0 for an Envoy that takes over from none
+ * @throws EnvoyMissingError when the binary is missing or cannot be executed
  */
-export function startEnvoyProcess(config: EnvoyConfig, deps: EnvoyDeps): EnvoyProcess {
+export function startEnvoyProcess(config: EnvoyConfig, epoch: number, deps: EnvoyDeps): EnvoyProcess {
   const log = deps.log.scope("envoy");
   const startedMs = deps.clock.monotonicMs();
   const binaryPath = checkBinary(config);
-  const lifeline = deps.lifeline ?? findLifeline();
+  const envoyArgs = config.hotRestart === undefined ? config.args : epochArgs(config.args, config.hotRestart, epoch);
+  const watchdog = deps.watchdog ?? findWatchdog();
   const [command, args] =
-    lifeline.kind === "setpriv"
-      ? [lifeline.path, ["--pdeathsig", "KILL", "--", binaryPath, ...config.args]]
-      : [binaryPath, config.args];
+    watchdog.kind === "setpriv"
+      ? [watchdog.path, ["--pdeathsig", "KILL", "--", binaryPath, ...envoyArgs]]
+      : [binaryPath, envoyArgs];
   const child = launch(command, args, config);
   const { pid } = child;
   if (pid === undefined) throw new EnvoyMissingError(binaryPath, "exec-failed");
-  const guardian = lifeline.kind === "shell" ? startGuardian(lifeline.path, pid) : undefined;
-  log.info("Envoy started", { pid, binaryPath, args: config.args });
-  logLifeline(log, lifeline);
-  return superviseChild({ child, pid, guardian, startedMs, clock: deps.clock });
+  const shell = watchdog.kind === "shell" ? startWatchdogShell(watchdog.path, pid) : undefined;
+  log.info("Envoy started", { pid, binaryPath, args: envoyArgs });
+  logWatchdog(log, watchdog);
+  return superviseChild({ child, pid, shell, startedMs, clock: deps.clock });
+}
+
+/**
+ * Envoy's arguments for one epoch of a hot restart: those configured, without the one that disables it.
+ * @param epoch 0 for the first Envoy, one more for each that takes over
+ * Source: Envoy's command line documentation
+ */
+export function epochArgs(args: readonly string[], hotRestart: HotRestartConfig, epoch: number): readonly string[] {
+  return [
+    ...args.filter((arg) => arg !== "--disable-hot-restart"),
+    ...["--restart-epoch", String(epoch), "--base-id", String(hotRestart.baseId)],
+    ...["--parent-shutdown-time-s", String(Math.max(1, Math.ceil(hotRestart.parentShutdownMs / 1_000)))],
+  ];
 }
 
 interface Supervised {
   readonly child: ChildProcess;
   readonly pid: number;
-  readonly guardian: Guardian | undefined;
+  readonly shell: WatchdogShell | undefined;
   readonly startedMs: number;
   readonly clock: Clock;
 }
 
-function superviseChild({ child, pid, guardian, startedMs, clock }: Supervised): EnvoyProcess {
+function superviseChild({ child, pid, shell, startedMs, clock }: Supervised): EnvoyProcess {
   let exit: EnvoyExit | undefined;
-  let asked = false;
+  let requested = false;
   const gone = new AbortController();
   const exited = new Promise<EnvoyExit>((resolve) => {
     child.once("exit", (code, signal) => {
-      exit = exitOf(code, signal, asked);
+      exit = exitOf(code, signal, requested);
       gone.abort();
       resolve(exit);
     });
   });
   const send = (signal: "SIGTERM" | "SIGKILL"): void => {
-    asked = true;
+    requested = true;
     child.kill(signal);
   };
   const kill = (): Promise<EnvoyExit> => {
@@ -100,7 +120,7 @@ function superviseChild({ child, pid, guardian, startedMs, clock }: Supervised):
       return exit ?? (await kill());
     },
     kill,
-    owns: (other) => other === pid || other === guardian?.pid,
+    owns: (other) => other === pid || other === shell?.pid,
     async orExited(work) {
       const failed = exited.then((how) => {
         throw new EnvoyExitedError(how, clock.monotonicMs() - startedMs);
@@ -109,16 +129,16 @@ function superviseChild({ child, pid, guardian, startedMs, clock }: Supervised):
     },
     async [Symbol.asyncDispose]() {
       if (exit === undefined) await kill();
-      await guardian?.[Symbol.asyncDispose]();
+      await shell?.[Symbol.asyncDispose]();
     },
   };
 }
 
-/** Codes 126 and 127 are a launcher's or the C library's way to say that there was nothing to execute; not Envoy's. */
-function exitOf(code: number | null, signal: NodeJS.Signals | null, asked: boolean): EnvoyExit {
-  if (signal !== null) return { kind: "signal", signal, asked };
+/** With codes 126 and 127 a launcher or the C library reports that it could not execute Envoy. Envoy has no such codes. */
+function exitOf(code: number | null, signal: NodeJS.Signals | null, requested: boolean): EnvoyExit {
+  if (signal !== null) return { kind: "signal", signal, requested };
   const ended = code ?? 0;
-  return { kind: ended === 126 || ended === 127 ? "not-run" : "code", code: ended, asked };
+  return { kind: ended === 126 || ended === 127 ? "not-run" : "code", code: ended, requested };
 }
 
 function launch(command: string, args: readonly string[], { env, user }: EnvoyConfig): ChildProcess {
@@ -135,7 +155,7 @@ function launch(command: string, args: readonly string[], { env, user }: EnvoyCo
   }
 }
 
-/** The path to execute: as configured, or for a bare name as the search path finds it. */
+/** The path to execute: as configured; a bare name is searched in PATH. */
 function checkBinary({ binaryPath, env }: EnvoyConfig): string {
   if (binaryPath.includes("/")) {
     checkExecutable(binaryPath);
@@ -161,12 +181,12 @@ function checkExecutable(path: string): void {
   }
 }
 
-function logLifeline(log: Logger, lifeline: Lifeline): void {
-  if (lifeline.kind === "shell") {
-    log.debug("a shell ends Envoy if the agent is killed; with setpriv (util-linux 2.33) the kernel would do it", {
-      shell: lifeline.path,
+function logWatchdog(log: Logger, watchdog: ParentDeathWatchdog): void {
+  if (watchdog.kind === "shell") {
+    log.debug("a shell kills Envoy when the agent dies; setpriv (util-linux 2.33) would need no process", {
+      shell: watchdog.path,
     });
-  } else if (lifeline.kind === "none") {
-    log.warn("Envoy outlives this agent if the agent is killed; add setpriv (util-linux 2.33) or a shell to the image");
+  } else if (watchdog.kind === "none") {
+    log.warn("Envoy keeps running when the agent is killed; add setpriv (util-linux 2.33) or a shell to the image");
   }
 }

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 import type { EnvoyReadiness, EnvoyState } from "../model/envoy-readiness.ts";
 import type { EnvoyAdmin } from "./admin-client.ts";
-import { parseStats } from "./stats.ts";
+import { parseStats } from "./admin-responses.ts";
 
-/** Filters of the two queries. Source: the reference's readiness prober, observed on the wire. */
+/** Filters of the two requests. Source: the reference's readiness prober, observed on the wire. */
 const updatesFilter = String.raw`^(cluster_manager\.cds|listener_manager\.lds)\.(update_success|update_rejected)$`;
 const stateFilter = String.raw`^(server\.state|listener_manager\.workers_started)`;
 const updatesTimeoutMs = 1_000;
@@ -13,8 +13,8 @@ const stateTimeoutMs = 3_000;
 const states: readonly EnvoyState[] = ["LIVE", "DRAINING", "PRE_INITIALIZING", "INITIALIZING"];
 
 /**
- * Asks Envoy for its readiness, both queries at once.
- * @throws EnvoyAdminError while the admin interface does not answer
+ * Reads Envoy's readiness from its stats, with two requests at once.
+ * @throws EnvoyAdminError while the admin interface does not respond
  */
 export async function readEnvoyReadiness(admin: EnvoyAdmin, signal?: AbortSignal): Promise<EnvoyReadiness> {
   const failed = new AbortController();
@@ -31,7 +31,7 @@ export async function readEnvoyReadiness(admin: EnvoyAdmin, signal?: AbortSignal
   }
 }
 
-/** @param updates answer to the first query @param state answer to the second */
+/** @param updates response to the first request @param state response to the second */
 export function parseEnvoyReadiness(updates: string, state: string): EnvoyReadiness {
   const counters = parseStats(updates);
   const gauges = parseStats(state);
@@ -45,4 +45,22 @@ export function parseEnvoyReadiness(updates: string, state: string): EnvoyReadin
     state: stateNumber === undefined ? undefined : (states[stateNumber] ?? "UNKNOWN"),
     workersStarted: workers === undefined ? undefined : workers === 1,
   };
+}
+
+/**
+ * What Envoy waits for before it starts its workers, as Envoy names it, such as `SdsApi default`; empty when it waits
+ * for nothing.
+ * @throws EnvoyAdminError while the admin interface does not respond
+ */
+export async function readInitTargets(
+  admin: Pick<EnvoyAdmin, "request">,
+  signal?: AbortSignal,
+): Promise<readonly string[]> {
+  return parseInitTargets(await admin.request("GET", "/init_dump", {}, signal));
+}
+
+/** Source: envoy.admin.v3.UnreadyTargetsDumps; the names of targets as observed with Envoy 1.40 */
+export function parseInitTargets(json: string): readonly string[] {
+  const names = Array.from(json.matchAll(/"(?:shared )?target ((?:[^"\\]|\\.)*)"/g), (match) => match[1] ?? "");
+  return [...new Set(names)];
 }

@@ -1,86 +1,85 @@
 // SPDX-License-Identifier: Apache-2.0
+import { orAborted } from "../lib/async/tasks.ts";
 import { describeError } from "../lib/errors.ts";
 import type { Logger } from "../lib/log/log.ts";
-import { orAborted } from "../lib/async/tasks.ts";
 import type { EnvoyConfig } from "./envoy-config.ts";
 import { EnvoyExitedError } from "./envoy-errors.ts";
 import { describeExit, type EnvoyExit } from "./envoy-exit.ts";
 import { type EnvoyDeps, type EnvoyProcess, startEnvoyProcess } from "./envoy-process.ts";
-import { epochArgs } from "./epoch-args.ts";
-import { isWorthRestart, restartDelayMs } from "./restart-budget.ts";
+import { isFailure, restartDelayMs } from "./restart-budget.ts";
 
 export interface SupervisorDeps extends EnvoyDeps {
   /** Uniform in [0, 1). */
   readonly random: () => number;
 }
 
-/** What a takeover may change of how Envoy is run. */
+/** What a hot restart may change. */
 export type EnvoyLaunch = Pick<EnvoyConfig, "binaryPath" | "args" | "env">;
 
-/** What became of a hot restart. */
-export type SwapOutcome =
-  | { readonly kind: "swapped"; readonly epoch: number; readonly pid: number }
-  /** The old epoch goes on. */
-  | { readonly kind: "refused"; readonly reason: string };
+export type HotRestartOutcome =
+  | { readonly kind: "completed"; readonly epoch: number; readonly pid: number }
+  /** The current Envoy keeps running. */
+  | { readonly kind: "failed"; readonly reason: string };
 
-/** How often what happened, since the start. */
+/** Counts since the start of the agent. */
 export interface SupervisionCounts {
-  /** Ends of the Envoy in charge that nobody asked for. */
+  /** Failures of the current Envoy. */
   failures: number;
   restarts: number;
-  swaps: number;
-  refusedSwaps: number;
-}
-
-/** Envoy over all its restarts and epochs: `exited` is its end for good, `pid` that of the Envoy in charge. */
-export interface SupervisedEnvoy extends EnvoyProcess {
-  readonly counts: Readonly<SupervisionCounts>;
-  /** The last end of the Envoy in charge that nobody asked for; undefined while there was none. */
-  readonly lastFailure: EnvoyExit | undefined;
-  /** From now on the next end is that for good, and no takeover begins: the agent is about to end Envoy. */
-  endSoon(): void;
-  /** Waits until a takeover that has begun is over, one way or the other. */
-  untilSettled(): Promise<void>;
-  /** Whether this is one of Envoy's processes or their helpers, for whose end somebody waits. */
-  owns(pid: number): boolean;
-  /**
-   * Lets a new Envoy, from the binary and bootstrap as they now are, take over listeners and connections. One at a
-   * time: while one is under way, further requests share its outcome.
-   * @param launch how to run it and those after it; left out, as the one before
-   */
-  swap(launch?: EnvoyLaunch): Promise<SwapOutcome>;
+  hotRestarts: number;
+  failedHotRestarts: number;
 }
 
 /**
- * Starts Envoy, starts it again after a failure as the configuration allows, and lets new epochs take over.
- * The first start is at once: nothing is loaded or awaited before its exec.
- * @throws EnvoyMissingError when the binary is not there or cannot be executed
+ * Envoy across all its restarts and epochs. `exited` resolves when Envoy has exited for good, `pid` is that of the
+ * current Envoy.
+ */
+export interface SupervisedEnvoy extends EnvoyProcess {
+  readonly counts: Readonly<SupervisionCounts>;
+  /** How Envoy last failed; undefined while it has not. */
+  readonly lastFailure: EnvoyExit | undefined;
+  /** Call it when the agent begins to shut down: Envoy is neither restarted nor hot restarted any more. */
+  beginShutdown(): void;
+  /** Waits until a hot restart that is under way has completed or failed. */
+  untilSettled(): Promise<void>;
+  /**
+   * Starts a new Envoy from the present binary and bootstrap, which takes over listeners and connections. Calls during
+   * a hot restart share its outcome.
+   * @param launch for this and later Envoys; default as before
+   */
+  hotRestart(launch?: EnvoyLaunch): Promise<HotRestartOutcome>;
+}
+
+/**
+ * Starts Envoy, restarts it after a failure as the configuration allows, and hot restarts it.
+ * The first start is immediate: nothing is loaded or awaited before Envoy's exec.
+ * @throws EnvoyMissingError when the binary is missing or cannot be executed
  */
 export function startEnvoy(config: EnvoyConfig, deps: SupervisorDeps): SupervisedEnvoy {
   return new EnvoySupervisor(config, deps);
 }
 
 class EnvoySupervisor implements SupervisedEnvoy {
-  readonly counts: SupervisionCounts = { failures: 0, restarts: 0, swaps: 0, refusedSwaps: 0 };
+  readonly counts: SupervisionCounts = { failures: 0, restarts: 0, hotRestarts: 0, failedHotRestarts: 0 };
   readonly exited: Promise<EnvoyExit>;
-  #config: EnvoyConfig;
   readonly #deps: SupervisorDeps;
   readonly #log: Logger;
   readonly #startedMs: number;
-  /** Aborts when no other Envoy is to be started. */
-  readonly #lastOne = new AbortController();
-  /** Aborts when somebody asks for the end. */
-  readonly #ending = new AbortController();
-  /** Every Envoy that runs or has not been cleaned up after: the one in charge, and epochs on their way out. */
+  /** Aborts when no further Envoy may start. */
+  readonly #noStarts = new AbortController();
+  /** Aborts when Envoy is terminated or killed. */
+  readonly #stopping = new AbortController();
+  /** Every Envoy that is not disposed of: the current one, and older epochs that still drain. */
   readonly #processes = new Set<EnvoyProcess>();
   readonly #restartsMs: number[] = [];
+  #config: EnvoyConfig;
   #epoch = 0;
   #current: EnvoyProcess;
   #exit: EnvoyExit | undefined;
-  #swapping: Promise<SwapOutcome> | undefined;
-  /** Resolves when another Envoy is in charge. */
-  #takenOver = Promise.withResolvers<unknown>();
   #lastFailure: EnvoyExit | undefined;
+  #hotRestarting: Promise<HotRestartOutcome> | undefined;
+  /** Resolves when a hot restart has replaced the current Envoy. */
+  #replaced = Promise.withResolvers<undefined>();
 
   constructor(config: EnvoyConfig, deps: SupervisorDeps) {
     this.#config = config;
@@ -108,12 +107,12 @@ class EnvoySupervisor implements SupervisedEnvoy {
   }
 
   async terminate(killAfterMs: number, force?: AbortSignal): Promise<EnvoyExit> {
-    await this.#end((process) => process.terminate(killAfterMs, force));
+    await this.#stop((process) => process.terminate(killAfterMs, force));
     return await this.exited;
   }
 
   async kill(): Promise<EnvoyExit> {
-    await this.#end((process) => process.kill());
+    await this.#stop((process) => process.kill());
     return await this.exited;
   }
 
@@ -130,145 +129,150 @@ class EnvoySupervisor implements SupervisedEnvoy {
     this.#processes.clear();
   }
 
-  endSoon(): void {
-    this.#lastOne.abort(new Error("the agent is ending"));
+  beginShutdown(): void {
+    this.#noStarts.abort(new Error("the agent is shutting down"));
   }
 
   async untilSettled(): Promise<void> {
-    await this.#swapping?.catch(() => undefined);
+    await this.#hotRestarting?.catch(() => undefined);
   }
 
-  swap(launch: EnvoyLaunch = this.#config): Promise<SwapOutcome> {
-    this.#swapping ??= this.#swap(launch).finally(() => {
-      this.#swapping = undefined;
+  hotRestart(launch: EnvoyLaunch = this.#config): Promise<HotRestartOutcome> {
+    this.#hotRestarting ??= this.#hotRestart(launch).finally(() => {
+      this.#hotRestarting = undefined;
     });
-    return this.#swapping;
+    return this.#hotRestarting;
   }
 
-  #isLastOne(): boolean {
-    return this.#lastOne.signal.aborted;
+  #mayStart(): boolean {
+    return !this.#noStarts.signal.aborted;
   }
 
   #start(): EnvoyProcess {
-    const { hotRestart, args } = this.#config;
-    const epoch = hotRestart === undefined ? args : epochArgs(args, hotRestart, this.#epoch);
-    const process = startEnvoyProcess({ ...this.#config, args: epoch }, this.#deps);
+    const process = startEnvoyProcess(this.#config, this.#epoch, this.#deps);
     this.#processes.add(process);
     return process;
   }
 
-  /** Runs until the Envoy in charge has ended and none follows. */
+  /** Runs until the current Envoy has exited and is not restarted. */
   async #run(): Promise<EnvoyExit> {
+    let exit = await this.#untilCurrentExits();
+    while (await this.#restartAfter(exit)) exit = await this.#untilCurrentExits();
+    this.#exit = exit;
+    await this.#stop((process) => process.kill());
+    const { hotRestart } = this.#config;
+    if (hotRestart !== undefined) {
+      const { removeSharedMemory } = await import("./hot-restart.ts");
+      await removeSharedMemory(hotRestart.baseId);
+    }
+    return exit;
+  }
+
+  async #untilCurrentExits(): Promise<EnvoyExit> {
     for (;;) {
-      const watched = this.#current;
-      await Promise.race([watched.exited, this.#takenOver.promise]);
-      if (watched.exit !== undefined) await this.#swapping?.catch(() => undefined);
-      const { exit } = watched;
-      if (exit === undefined || this.#current !== watched) continue;
-      if (!(await this.#restartAfter(exit))) {
-        this.#exit = exit;
-        await this.#clear();
-        return exit;
-      }
+      const process = this.#current;
+      await Promise.race([process.exited, this.#replaced.promise]);
+      // a hot restart that is under way may still replace an Envoy that has exited
+      if (process.exit !== undefined) await this.untilSettled();
+      if (process.exit !== undefined && process === this.#current) return process.exit;
     }
   }
 
   /** @returns whether another Envoy runs now */
   async #restartAfter(exit: EnvoyExit): Promise<boolean> {
-    const { restarts } = this.#config;
-    if (!isWorthRestart(exit) || this.#ending.signal.aborted) return false;
-    this.counts.failures++;
-    this.#lastFailure = exit;
-    if (restarts === undefined || this.#isLastOne()) return false;
-    const facts = { exit: describeExit(exit), budget: restarts.budget, windowMs: restarts.windowMs };
-    const delayMs = restartDelayMs(this.#restartsMs, this.#deps.clock.monotonicMs(), restarts, this.#deps.random());
-    if (delayMs === undefined) {
-      this.#log.error("Envoy fails too often and is not started again", facts);
-      return false;
-    }
-    this.#log.warn("Envoy failed and is started again", { ...facts, delayMs: Math.round(delayMs) });
-    await this.#deps.clock.delay(delayMs, this.#lastOne.signal).catch(() => undefined);
-    if (this.#isLastOne()) return false;
-    // an older epoch, which nobody will tell to end any more, holds what the first one needs
+    const delayMs = this.#delayBeforeRestart(exit);
+    if (delayMs === undefined) return false;
+    await this.#deps.clock.delay(delayMs, this.#noStarts.signal).catch(() => undefined);
+    if (!this.#mayStart()) return false;
+    // only a newer epoch would end an older one, which holds what the first epoch needs
     await Promise.all(this.#running().map((process) => process.kill()));
-    // the shutdown may have begun during that wait; nothing would end an Envoy that starts now
-    if (this.#isLastOne()) return false;
+    // a shutdown that began during that wait would not end an Envoy that starts now
+    if (!this.#mayStart()) return false;
     this.#restartsMs.push(this.#deps.clock.monotonicMs());
     this.#epoch = 0;
     try {
       this.#current = this.#start();
     } catch (error) {
-      this.#log.error("Envoy cannot be started again", { error: describeError(error) });
+      this.#log.error("cannot restart Envoy", { error: describeError(error) });
       return false;
     }
     this.counts.restarts++;
     return true;
   }
 
-  async #swap({ binaryPath, args, env }: EnvoyLaunch): Promise<SwapOutcome> {
-    const { hotRestart } = this.#config;
-    if (hotRestart === undefined) return this.#refuse("hot restart is off; set ATTACHE_HOT_RESTART=true to allow it");
-    const tooLate: SwapOutcome = { kind: "refused", reason: "the agent is ending" };
-    const { signal: begin } = this.#lastOne;
-    if (this.#exit !== undefined || this.#isLastOne() || !(await this.#untilTakenOver())) return tooLate;
-    const { startNextEpoch } = await import("./hot-restart.ts");
-    const next = { config: { ...this.#config, binaryPath, args, env }, hotRestart, epoch: this.#epoch + 1 };
-    const start = await startNextEpoch(next, this.#deps, { begin, finish: this.#ending.signal });
-    if (start.kind === "refused" && this.#isLastOne()) return tooLate;
-    if (start.kind === "refused") return this.#refuse(start.reason);
-    this.#processes.add(start.process);
-    this.#retire(this.#current);
-    this.#current = start.process;
-    this.#config = next.config;
-    this.#epoch = next.epoch;
-    this.#takenOver.resolve(start.process);
-    this.#takenOver = Promise.withResolvers();
-    this.counts.swaps++;
-    this.#log.info("a new Envoy has taken over", { epoch: next.epoch, pid: start.process.pid });
-    return { kind: "swapped", epoch: next.epoch, pid: start.process.pid };
+  /** Counts and logs a failure. @returns undefined when Envoy is not restarted */
+  #delayBeforeRestart(exit: EnvoyExit): number | undefined {
+    const { restarts } = this.#config;
+    if (!isFailure(exit) || this.#stopping.signal.aborted) return undefined;
+    this.counts.failures++;
+    this.#lastFailure = exit;
+    if (restarts === undefined || !this.#mayStart()) return undefined;
+    const { clock, random } = this.#deps;
+    const facts = { exit: describeExit(exit), budget: restarts.budget, windowMs: restarts.windowMs };
+    const delayMs = restartDelayMs(this.#restartsMs, clock.monotonicMs(), restarts, random());
+    if (delayMs === undefined) this.#log.error("Envoy failed; the restart budget is used up", facts);
+    else this.#log.warn("Envoy failed; restarting", { ...facts, delayMs: Math.round(delayMs) });
+    return delayMs;
   }
 
-  /** An epoch that was taken over from finishes first: only two may live. @returns false when the end came before */
-  async #untilTakenOver(): Promise<boolean> {
-    const leaving = [...this.#processes].filter((process) => process !== this.#current);
-    const gone = Promise.all(leaving.map((process) => process.exited));
-    return await orAborted(gone, this.#lastOne.signal).then(
+  async #hotRestart({ binaryPath, args, env }: EnvoyLaunch): Promise<HotRestartOutcome> {
+    const { hotRestart } = this.#config;
+    if (hotRestart === undefined) {
+      return this.#hotRestartFailed("hot restart is disabled; set ATTACHE_HOT_RESTART=true to enable it");
+    }
+    const tooLate: HotRestartOutcome = { kind: "failed", reason: "the agent is shutting down" };
+    if (this.#exit !== undefined || !this.#mayStart() || !(await this.#untilOlderEpochsExit())) return tooLate;
+    const { startNextEpoch } = await import("./hot-restart.ts");
+    const next = { config: { ...this.#config, binaryPath, args, env }, hotRestart, epoch: this.#epoch + 1 };
+    const limits = { mayStart: this.#noStarts.signal, mayRun: this.#stopping.signal };
+    const start = await startNextEpoch(next, this.#deps, limits);
+    if (start.kind === "failed") return this.#mayStart() ? this.#hotRestartFailed(start.reason) : tooLate;
+    const { process } = start;
+    this.#disposeWhenExited(this.#current);
+    this.#processes.add(process);
+    this.#current = process;
+    this.#config = next.config;
+    this.#epoch = next.epoch;
+    this.#replaced.resolve(undefined);
+    this.#replaced = Promise.withResolvers();
+    this.counts.hotRestarts++;
+    this.#log.info("hot restart completed", { epoch: next.epoch, pid: process.pid });
+    return { kind: "completed", epoch: next.epoch, pid: process.pid };
+  }
+
+  #hotRestartFailed(reason: string): HotRestartOutcome {
+    this.counts.failedHotRestarts++;
+    this.#log.error("hot restart failed; keeping the running Envoy", { reason });
+    return { kind: "failed", reason };
+  }
+
+  /** No more than two epochs may run. @returns false when a shutdown began first */
+  async #untilOlderEpochsExit(): Promise<boolean> {
+    const older = [...this.#processes].filter((process) => process !== this.#current);
+    const exited = Promise.all(older.map((process) => process.exited));
+    return await orAborted(exited, this.#noStarts.signal).then(
       () => true,
       () => false,
     );
   }
 
-  #refuse(reason: string): SwapOutcome {
-    this.counts.refusedSwaps++;
-    this.#log.error("no hot restart; the running Envoy goes on", { reason });
-    return { kind: "refused", reason };
-  }
-
-  /** The new epoch tells the old one when to end; here it is only cleaned up after. */
-  #retire(old: EnvoyProcess): void {
+  /** The new epoch ends the old one when its drain is over. */
+  #disposeWhenExited(old: EnvoyProcess): void {
     void old.exited.then(async (exit) => {
-      this.#log.info("the Envoy that was taken over from has ended", { pid: old.pid, exit: describeExit(exit) });
+      this.#log.info("old Envoy exited after the hot restart", { pid: old.pid, exit: describeExit(exit) });
       await old[Symbol.asyncDispose]();
       this.#processes.delete(old);
     });
   }
 
-  async #end(how: (process: EnvoyProcess) => Promise<EnvoyExit>): Promise<void> {
-    this.endSoon();
-    this.#ending.abort(new Error("Envoy is being ended"));
-    await this.#swapping?.catch(() => undefined);
+  async #stop(how: (process: EnvoyProcess) => Promise<EnvoyExit>): Promise<void> {
+    this.beginShutdown();
+    this.#stopping.abort(new Error("Envoy is being stopped"));
+    await this.untilSettled();
     await Promise.all(this.#running().map(how));
   }
 
   #running(): readonly EnvoyProcess[] {
     return [...this.#processes].filter((process) => process.exit === undefined);
-  }
-
-  /** Nothing of older epochs outlives the one in charge. */
-  async #clear(): Promise<void> {
-    await this.#end((process) => process.kill());
-    if (this.#config.hotRestart === undefined) return;
-    const { removeSharedMemory } = await import("./hot-restart.ts");
-    await removeSharedMemory(this.#config.hotRestart.baseId);
   }
 }

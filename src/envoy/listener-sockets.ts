@@ -11,9 +11,9 @@ interface Listener {
 }
 
 /**
- * Watches for listeners that Envoy loses. Its statistics do not tell: one that was stopped by a drain still counts as
- * active while the server stays LIVE, and after a hot restart the count of stopped ones is that of the predecessor. So
- * what Envoy shows is held against the sockets of the machine. A listener that was removed by the control plane is not
+ * Finds listeners that Envoy lost. Envoy's stats do not show them: a listener that a drain has stopped still counts as
+ * active while the server stays LIVE, and after a hot restart the count of stopped listeners is that of the old Envoy.
+ * So Envoy's listeners are compared with the sockets of the machine. A listener that the control plane removed is not
  * lost, unless it was the last.
  * Source: observed with Envoy 1.40
  */
@@ -24,7 +24,7 @@ export class ListenerSockets {
   #seenOpen: ReadonlySet<string> = new Set();
   #hadOthers = false;
 
-  /** @param ownPorts of the listeners that the bootstrap has for the agent, such as readiness and metrics */
+  /** @param ownPorts of the bootstrap's own listeners, such as readiness and metrics */
   constructor(
     admin: Pick<EnvoyAdmin, "request">,
     ownPorts: readonly number[],
@@ -36,13 +36,13 @@ export class ListenerSockets {
   }
 
   /**
-   * @returns undefined where it cannot be told
-   * @throws EnvoyAdminError while the admin interface does not answer
+   * @returns undefined where it cannot be known
+   * @throws EnvoyAdminError while the admin interface does not respond
    */
   async read(signal: AbortSignal): Promise<ListenerStatus | undefined> {
-    // in this order: a listener that is removed meanwhile is not taken for a closed one
+    // sockets first: a listener that is removed in between must not look closed
     const sockets = await this.#sockets();
-    const listeners = await this.#shown(signal);
+    const listeners = await this.#listeners(signal);
     if (sockets === undefined || listeners === undefined) return undefined;
     const ports = new Set(sockets.map(({ port }) => port));
     const openNow = listeners.filter(({ port }) => ports.has(port));
@@ -57,7 +57,7 @@ export class ListenerSockets {
     };
   }
 
-  async #shown(signal: AbortSignal): Promise<readonly Listener[] | undefined> {
+  async #listeners(signal: AbortSignal): Promise<readonly Listener[] | undefined> {
     try {
       return parseListeners(await this.#admin.request("GET", "/listeners", {}, signal));
     } catch (error) {
@@ -68,8 +68,8 @@ export class ListenerSockets {
 }
 
 /**
- * Reads Envoy's `/listeners`: `name::address:port`, one address a line. Those without a port, such as internal ones and
- * Unix sockets, are left out.
+ * Parses Envoy's `/listeners`: `name::address:port`, one address per line. Listeners without a port, such as internal
+ * ones and Unix sockets, are left out.
  */
 export function parseListeners(text: string): readonly Listener[] {
   return text.split("\n").flatMap((line) => {

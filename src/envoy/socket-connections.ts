@@ -3,8 +3,8 @@ import { closeSync, openSync, readSync } from "node:fs";
 import { systemClock } from "../lib/async/clock.ts";
 import { parseSocketRows, readSocketInodes, type SocketRow, socketStates } from "../lib/net/socket-table.ts";
 import type { EnvoyAdmin } from "./admin-client.ts";
+import type { OpenConnections } from "./admin-responses.ts";
 import { parseListeners } from "./listener-sockets.ts";
-import type { OpenConnections } from "./open-connections.ts";
 
 export interface SocketTables {
   readonly tcp: readonly SocketRow[];
@@ -12,15 +12,15 @@ export interface SocketTables {
 }
 
 interface Listening {
-  /** The listening sockets of all processes, to notice when there are others. */
+  /** Identifies the listening sockets of all processes, to detect a change. */
   readonly key: string;
-  /** Names of Envoy's listeners by their ports; undefined where not all connections can be told by ports. */
+  /** Names of Envoy's listeners by port; undefined where ports do not identify all connections. */
   readonly names: ReadonlyMap<number, string> | undefined;
 }
 
 /**
- * Counts the connections of Envoy's listeners in the system's table of sockets, for an Envoy whose statistics do not
- * have them: they are kept only where `EXIT_ON_ZERO_ACTIVE_CONNECTIONS` is set.
+ * Counts the connections of Envoy's listeners in the system's socket tables. Envoy's stats have them only with
+ * `EXIT_ON_ZERO_ACTIVE_CONNECTIONS`.
  */
 export class SocketConnections {
   readonly #admin: Pick<EnvoyAdmin, "request">;
@@ -28,14 +28,14 @@ export class SocketConnections {
   readonly #tables: () => Promise<SocketTables | undefined>;
   #listening: Listening | undefined;
 
-  /** @param uncounted ports of listeners that are not the application's: admin, probes, metrics */
+  /** @param uncounted ports of listeners that do not serve the application: admin, probes, metrics */
   constructor(admin: Pick<EnvoyAdmin, "request">, uncounted: readonly number[], tables = readSocketTables) {
     this.#admin = admin;
     this.#uncounted = uncounted;
     this.#tables = tables;
   }
 
-  /** @returns undefined where it cannot be told: no such tables, another user's Envoy, listeners that are not TCP */
+  /** @returns undefined where it cannot be known: no such tables, another user's Envoy, listeners that are not TCP */
   async count(pid: number, signal: AbortSignal): Promise<readonly OpenConnections[] | undefined> {
     const tables = await this.#tables();
     if (tables === undefined) return undefined;
@@ -56,7 +56,7 @@ export class SocketConnections {
   ): Promise<ReadonlyMap<number, string> | undefined> {
     const inodes = await readSocketInodes(pid);
     const ports = new Set(listening.filter(({ inode }) => inodes?.has(inode)).map(({ localPort }) => localPort));
-    // QUIC: a socket that is bound, but to no peer
+    // QUIC: a UDP socket that is bound and has no peer
     const isQuic = udp.some(({ inode, state }) => state === socketStates.close && inodes?.has(inode));
     if (ports.size === 0 || isQuic) return undefined;
     const shown = parseListeners(await this.#admin.request("GET", "/listeners", {}, signal).catch(() => ""));
@@ -66,7 +66,7 @@ export class SocketConnections {
   }
 }
 
-/** @param names listeners by port; others are left out */
+/** @param names Envoy's listeners by port; connections to other ports are left out */
 export function countByPort(
   rows: readonly SocketRow[],
   names: ReadonlyMap<number, string>,
@@ -80,7 +80,7 @@ export function countByPort(
   return open.sort((a, b) => b.connections - a.connections);
 }
 
-/** Also one that waits to be accepted; not one that Envoy has closed. */
+/** Includes a connection that waits to be accepted, but not one that Envoy has closed. */
 function isOpen({ state, inode }: SocketRow): boolean {
   if (state === socketStates.established || state === socketStates.closeWait || state === socketStates.synReceived)
     return true;
@@ -94,10 +94,10 @@ async function readSocketTables(): Promise<SocketTables | undefined> {
   return { tcp: [...tcp, ...tcp6], udp: [...udp, ...udp6] };
 }
 
-/** Reads of the table in one go, each of a few dozen rows: about a millisecond. */
-const readsInOneTurn = 32;
+/** Each read returns a few dozen rows; this many take about a millisecond. */
+const readsPerTurn = 32;
 
-/** Bit by bit: a machine may have 100,000 connections, and meanwhile probes are to be answered. */
+/** Yields to the event loop in between, for probes: a machine may have 100,000 connections. */
 async function readRows(name: string): Promise<readonly SocketRow[] | undefined> {
   const rows: SocketRow[] = [];
   try {
@@ -109,7 +109,7 @@ async function readRows(name: string): Promise<readonly SocketRow[] | undefined>
     const block = Buffer.alloc(blockBytes);
     for (let begun = ""; ; ) {
       let text = begun;
-      for (let reads = 0, bytes = -1; reads < readsInOneTurn && bytes !== 0; reads++) {
+      for (let reads = 0, bytes = -1; reads < readsPerTurn && bytes !== 0; reads++) {
         bytes = readSync(table, block);
         text += block.toString("latin1", 0, bytes);
         if (bytes === 0) return [...rows, ...parseSocketRows(text)];
@@ -124,5 +124,5 @@ async function readRows(name: string): Promise<readonly SocketRow[] | undefined>
   }
 }
 
-/** The system gives a page at most. */
+/** The system returns at most a page per read. */
 const blockBytes = 16 * 1024;

@@ -2,7 +2,6 @@
 import { spawn } from "node:child_process";
 import { describeError } from "../lib/errors.ts";
 import type { EnvoyConfig } from "./envoy-config.ts";
-import { validationArgs } from "./epoch-args.ts";
 
 /** What Envoy says about its bootstrap. */
 export type Validation =
@@ -17,8 +16,8 @@ export type Validation =
   /** No result within the time, or the binary does not run. */
   | { readonly kind: "unknown"; readonly problem: string };
 
-const keptBytes = 64 * 1024;
-const longestDetail = 600;
+const maxOutputLength = 64 * 1024;
+const maxDetailLength = 600;
 
 /**
  * Runs `envoy --mode validate` with the same binary, environment and user. A running Envoy is not disturbed.
@@ -44,7 +43,7 @@ export async function validateBootstrap(
   let output = "";
   child.stderr.setEncoding("utf8");
   child.stderr.on("data", (text: string) => {
-    output = (output + text).slice(-keptBytes);
+    output = (output + text).slice(-maxOutputLength);
   });
   const end = await new Promise<number | string>((resolve) => {
     child.once("error", (error) => {
@@ -56,7 +55,13 @@ export async function validateBootstrap(
   });
   if (typeof end === "string") return { kind: "unknown", problem: end };
   if (end === 126 || end === 127) return { kind: "unknown", problem: `exit code ${String(end)}` };
-  return end === 0 ? { kind: "accepted" } : { kind: "rejected", detail: lastComplaint(output), output: output.trim() };
+  return end === 0 ? { kind: "accepted" } : { kind: "rejected", detail: findReason(output), output: output.trim() };
+}
+
+/** Never as an epoch of a hot restart, so that no running Envoy is disturbed. */
+export function validationArgs(args: readonly string[]): readonly string[] {
+  const singleEpoch = "--disable-hot-restart";
+  return [...args.filter((arg) => arg !== singleEpoch), singleEpoch, "--mode", "validate"];
 }
 
 /**
@@ -64,11 +69,11 @@ export async function validateBootstrap(
  * line of all.
  * Source: lines of Envoy 1.40 before its bootstrap is read, `[time][thread][level][logger] [file:line] message`
  */
-export function lastComplaint(output: string): string | undefined {
+export function findReason(output: string): string | undefined {
   const lines = output.split("\n").filter((line) => line.trim() !== "");
-  const complaint = lines.findLast((line) =>
+  const found = lines.findLast((line) =>
     /\]\[(critical|error)\]|\t(critical|error)\t|"level":"(critical|error)"/.test(line),
   );
-  const line = complaint ?? lines.at(-1);
-  return line?.replace(/^(\[[^\]]*\])+\s*(\[[^\]]*\]\s*)?/, "").slice(0, longestDetail);
+  const line = found ?? lines.at(-1);
+  return line?.replace(/^(\[[^\]]*\])+\s*(\[[^\]]*\]\s*)?/, "").slice(0, maxDetailLength);
 }

@@ -29,8 +29,8 @@ export interface CertificateStatus {
 export interface EnvoyStarts {
   readonly restarts: number;
   /** Hot restarts that took over, and those that did not. */
-  readonly swaps: number;
-  readonly refusedSwaps: number;
+  readonly hotRestarts: number;
+  readonly failedHotRestarts: number;
 }
 
 type Named = Pick<ComputedMetric, "name" | "help">;
@@ -74,10 +74,10 @@ export function envoyMetrics(starts: () => EnvoyStarts): readonly ComputedMetric
       kind: "counter",
       labelNames: ["outcome"],
       samples: () => {
-        const { swaps, refusedSwaps } = starts();
+        const { hotRestarts, failedHotRestarts } = starts();
         return [
-          { labels: ["refused"], value: refusedSwaps },
-          { labels: ["swapped"], value: swaps },
+          { labels: ["refused"], value: failedHotRestarts },
+          { labels: ["swapped"], value: hotRestarts },
         ];
       },
     },

@@ -87,13 +87,13 @@ const ways: readonly Way[] = [
   {
     name: "Envoy gave up at its start",
     code: 7,
-    message: /Envoy did not come up: exit code 7/,
+    message: /Envoy failed to start with exit code 7/,
     options: { ...program, prepare: placeProgram("#!/bin/sh\nexit 7\n") },
   },
   {
     name: "a bootstrap that Envoy refuses",
     code: 1,
-    message: /Envoy did not come up: exit code 1: .*static_resources/,
+    message: /Envoy failed to start with exit code 1: .*static_resources/,
     options: {
       env: { ISTIO_BOOTSTRAP_OVERRIDE: "./override.json" },
       prepare: ({ directory }) => writeFile(join(directory, "override.json"), '{"static_resources":{"listeners":5}}'),
@@ -202,7 +202,7 @@ test("a base id for hot restart that another agent of the machine has is named a
   const reports = { ATTACHE_TERMINATION_MESSAGE_PATH: "./message", ATTACHE_FLIGHT_RECORDER_DIR: "./flights" };
   await using second = await startPod({ ca, env: { ...env, ...reports } });
   expect(await second.exited).toEqual({ code: 1, signal: null });
-  await expectCrashReport(second.directory, 1, /another Envoy of this machine has its base id/);
+  await expectCrashReport(second.directory, 1, /another Envoy on this machine has the same base id/);
   expect((await first.readiness()).status).toBe(200);
 });
 
@@ -273,7 +273,7 @@ test.runIf(limit !== undefined)(
     await expectCrashReport(
       pod.directory,
       137,
-      /Envoy was killed for lack of memory .*raise the container's memory limit/,
+      /Envoy ran out of memory and was killed .*raise the container's memory limit/,
     );
   },
 );

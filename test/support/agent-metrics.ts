@@ -8,7 +8,7 @@ export function createTestMetrics(given: Partial<AgentMetricsOptions> = {}): Age
     now: () => 0,
     certificate: () => undefined,
     ready: () => true,
-    envoyStarts: () => ({ restarts: 0, swaps: 0, refusedSwaps: 0 }),
+    envoyStarts: () => ({ restarts: 0, hotRestarts: 0, failedHotRestarts: 0 }),
     externalSds: true,
     xdsProxy: true,
     ...given,

@@ -80,7 +80,7 @@ export class EnvoyMonitor {
     const failed = count > (this.#failuresWhenLive ?? 0);
     const name = failed ? "process" : "admin interface";
     const detail = failed
-      ? `Envoy ended with ${last} and is not up again, ${times(count)} so far`
+      ? `Envoy failed with ${last} and is not up again; failures so far: ${String(count)}`
       : describeError(error);
     return { obstacle: detail, lost: undefined, checks: [{ name, code: "envoy-start", state: "failed", detail }] };
   }
@@ -88,8 +88,4 @@ export class EnvoyMonitor {
   #failures(): { readonly count: number; readonly last: string } {
     return this.#source.failures?.() ?? { count: 0, last: "" };
   }
-}
-
-function times(count: number): string {
-  return count === 1 ? "once" : `${String(count)} times`;
 }

@@ -5,7 +5,7 @@ import { chmod, writeFile } from "node:fs/promises";
 import { dirname, join } from "node:path";
 import { afterEach, describe, expect, test } from "vitest";
 import { EnvoyExitedError, EnvoyMissingError, exitCodeFor, startEnvoy } from "../../../src/envoy/index.ts";
-import { type Lifeline, lifelinePlaces } from "../../../src/envoy/lifeline.ts";
+import { type ParentDeathWatchdog, watchdogPaths } from "../../../src/envoy/parent-death-watchdog.ts";
 import { systemClock } from "../../../src/lib/async/clock.ts";
 import { eventually } from "../../support/eventually.ts";
 import { isRunning } from "../../support/process-state.ts";
@@ -13,13 +13,13 @@ import { staticEnvoy } from "../../support/static-envoy.ts";
 import { temporaryDirectory } from "../../support/temporary-directory.ts";
 import { testLog } from "../../support/test-log.ts";
 
-const setpriv: Lifeline = { kind: "setpriv", path: lifelinePlaces.setpriv[0] };
-const shell: Lifeline = { kind: "shell", path: lifelinePlaces.shell[0] };
-const deps = (lifeline: Lifeline = setpriv) => ({
+const setpriv: ParentDeathWatchdog = { kind: "setpriv", path: watchdogPaths.setpriv[0] };
+const shell: ParentDeathWatchdog = { kind: "shell", path: watchdogPaths.shell[0] };
+const deps = (watchdog: ParentDeathWatchdog = setpriv) => ({
   log: testLog().log,
   clock: systemClock,
   random: Math.random,
-  lifeline,
+  watchdog,
 });
 
 /** An Envoy configuration for a program that is not Envoy. */
@@ -35,36 +35,36 @@ describe.each([
   ["setpriv", setpriv],
   ["a shell", shell],
   ["nothing", { kind: "none" } as const],
-])("Envoy with %s as its lifeline", (_name, lifeline) => {
+])("Envoy with %s as its watchdog", (_name, watchdog) => {
   test("runs under the process id it was started with, and is gone once disposed", async () => {
     await using directory = await temporaryDirectory();
     const { config, untilLive } = await staticEnvoy(directory.path);
-    const envoy = startEnvoy(config, deps(lifeline));
+    const envoy = startEnvoy(config, deps(watchdog));
     const admin = await envoy.orExited(untilLive());
     expect((await admin.serverInfo()).state).toBe("LIVE");
     expect(isRunning(envoy.pid)).toBe(true);
     await envoy[Symbol.asyncDispose]();
     expect(isRunning(envoy.pid)).toBe(false);
     await envoy[Symbol.asyncDispose]();
-    expect(await envoy.exited).toEqual({ kind: "signal", signal: "SIGKILL", asked: true });
+    expect(await envoy.exited).toEqual({ kind: "signal", signal: "SIGKILL", requested: true });
   });
 
   test("killed from outside, its end is told within a second and gives 137", async () => {
     await using directory = await temporaryDirectory();
     const { config, untilLive } = await staticEnvoy(directory.path);
-    await using envoy = startEnvoy(config, deps(lifeline));
+    await using envoy = startEnvoy(config, deps(watchdog));
     await untilLive();
     const startMs = performance.now();
     process.kill(envoy.pid, "SIGKILL");
     const exit = await envoy.exited;
     expect(performance.now() - startMs).toBeLessThan(1_000);
-    expect(exit).toEqual({ kind: "signal", signal: "SIGKILL", asked: false });
+    expect(exit).toEqual({ kind: "signal", signal: "SIGKILL", requested: false });
     expect(exitCodeFor(exit)).toBe(137);
   });
 
   test("its own exit code is passed on", async () => {
     await using directory = await temporaryDirectory();
-    await using envoy = startEnvoy(await program(directory.path, "#!/bin/sh\nexit 7\n"), deps(lifeline));
+    await using envoy = startEnvoy(await program(directory.path, "#!/bin/sh\nexit 7\n"), deps(watchdog));
     expect(exitCodeFor(await envoy.exited)).toBe(7);
   });
 
@@ -72,10 +72,10 @@ describe.each([
     await using directory = await temporaryDirectory();
     const { config } = await staticEnvoy(directory.path);
     await writeFile(join(directory.path, "bootstrap.json"), "{ not json");
-    await using envoy = startEnvoy(config, deps(lifeline));
+    await using envoy = startEnvoy(config, deps(watchdog));
     const failed: unknown = await envoy.orExited(new Promise(() => undefined)).catch((error: unknown) => error);
     expect(failed).toBeInstanceOf(EnvoyExitedError);
-    expect(failed).toMatchObject({ code: "AGENT_ENVOY_EXITED", exit: { kind: "code", code: 1, asked: false } });
+    expect(failed).toMatchObject({ code: "AGENT_ENVOY_EXITED", exit: { kind: "code", code: 1, requested: false } });
   });
 
   test("a program that ignores SIGTERM is killed after its time", async () => {
@@ -85,12 +85,12 @@ describe.each([
       directory.path,
       `#!/bin/sh\ntrap '' TERM\n: > ${ready}\nwhile :; do read -r _ < /dev/zero; done\n`,
     );
-    await using envoy = startEnvoy(config, deps(lifeline));
+    await using envoy = startEnvoy(config, deps(watchdog));
     await eventually(() => chmod(ready, 0o600), { withinMs: 2_000 });
     const startMs = performance.now();
     const exit = await envoy.terminate(200);
     expect(performance.now() - startMs).toBeGreaterThanOrEqual(195);
-    expect(exit).toEqual({ kind: "signal", signal: "SIGKILL", asked: true });
+    expect(exit).toEqual({ kind: "signal", signal: "SIGKILL", requested: true });
   });
 });
 
@@ -103,12 +103,12 @@ describe("the agent killed with SIGKILL", () => {
   test.each([
     ["setpriv", setpriv],
     ["a shell", shell],
-  ])("takes Envoy with it, by %s", async (_name, lifeline) => {
+  ])("takes Envoy with it, by %s", async (_name, watchdog) => {
     await using directory = await temporaryDirectory();
     const { config, untilLive } = await staticEnvoy(directory.path);
     const parent = spawn(
       process.execPath,
-      ["test/fixtures/envoy/envoy-parent.ts", JSON.stringify({ config, lifeline })],
+      ["test/fixtures/envoy/envoy-parent.ts", JSON.stringify({ config, watchdog })],
       { stdio: ["ignore", "pipe", "inherit"] },
     );
     const [line] = (await once(parent.stdout, "data")) as [Buffer];
@@ -148,10 +148,10 @@ describe("an Envoy that cannot be run", () => {
   test.each([
     ["setpriv", setpriv],
     ["a shell", shell],
-  ])("a file of no executable format ends in 69, with %s", async (_name, lifeline) => {
+  ])("a file of no executable format ends in 69, with %s", async (_name, watchdog) => {
     await using directory = await temporaryDirectory();
     const config = await program(directory.path, "\u007fELF damaged");
-    await using envoy = startEnvoy(config, deps(lifeline));
+    await using envoy = startEnvoy(config, deps(watchdog));
     expect(exitCodeFor(await envoy.exited)).toBe(69);
   });
 

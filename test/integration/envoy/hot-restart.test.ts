@@ -49,7 +49,7 @@ describe("hot restart", () => {
     await using envoy = fixture.start();
     await fixture.untilLive();
     const first = envoy.pid;
-    await envoy.swap();
+    await envoy.hotRestart();
     expect(isRunning(first)).toBe(true);
     process.kill(envoy.pid, "SIGKILL");
     expect(exitCodeFor(await envoy.exited)).toBe(137);
@@ -62,7 +62,7 @@ describe("hot restart", () => {
     await using envoy = fixture.start({ budget: 1, windowMs: 60_000 });
     await fixture.untilLive();
     const first = envoy.pid;
-    await envoy.swap();
+    await envoy.hotRestart();
     process.kill(envoy.pid, "SIGKILL");
     await eventually(async () => expect([await fixture.epoch(), await fixture.serves()]).toEqual([0, 200]), {
       withinMs: 10_000,
@@ -85,7 +85,7 @@ describe("hot restart", () => {
     };
     await using envoy = fixture.start({ budget: 1, windowMs: 60_000 }, clock);
     await fixture.untilLive();
-    await envoy.swap();
+    await envoy.hotRestart();
     const second = envoy.pid;
     // the backoff before the restart; when it is over, the older epoch is killed, and only then the next tick begins
     onDelay = () => {
@@ -105,12 +105,12 @@ describe("hot restart", () => {
     await using envoy = fixture.start();
     await fixture.untilLive();
     const first = envoy.pid;
-    const swap = envoy.swap();
-    envoy.endSoon();
+    const outcome = envoy.hotRestart();
+    envoy.beginShutdown();
     await envoy.untilSettled();
-    expect(await swap).toEqual({ kind: "refused", reason: "the agent is ending" });
-    expect(await envoy.swap()).toEqual({ kind: "refused", reason: "the agent is ending" });
-    expect([envoy.pid, await fixture.epoch(), envoy.counts.refusedSwaps]).toEqual([first, 0, 0]);
+    expect(await outcome).toEqual({ kind: "failed", reason: "the agent is shutting down" });
+    expect(await envoy.hotRestart()).toEqual({ kind: "failed", reason: "the agent is shutting down" });
+    expect([envoy.pid, await fixture.epoch(), envoy.counts.failedHotRestarts]).toEqual([first, 0, 0]);
   });
 
   test("a new Envoy takes over, the old one ends by itself, and nothing is left at the end", async () => {
@@ -119,8 +119,8 @@ describe("hot restart", () => {
     await using envoy = fixture.start();
     await fixture.untilLive();
     const first = envoy.pid;
-    const outcome = await envoy.swap();
-    expect(outcome).toEqual({ kind: "swapped", epoch: 1, pid: envoy.pid });
+    const outcome = await envoy.hotRestart();
+    expect(outcome).toEqual({ kind: "completed", epoch: 1, pid: envoy.pid });
     expect([await fixture.epoch(), await fixture.serves(), envoy.pid !== first]).toEqual([1, 200, true]);
     await eventually(
       () => {
@@ -129,10 +129,10 @@ describe("hot restart", () => {
       { withinMs: 4_000 },
     );
     expect(envoy.exit).toBeUndefined();
-    expect((await envoy.swap()).kind).toBe("swapped");
+    expect((await envoy.hotRestart()).kind).toBe("completed");
     const exit = await envoy.terminate(400);
     expect(exitCodeFor(exit)).toBe(0);
-    expect(envoy.counts).toEqual({ failures: 0, restarts: 0, swaps: 2, refusedSwaps: 0 });
+    expect(envoy.counts).toEqual({ failures: 0, restarts: 0, hotRestarts: 2, failedHotRestarts: 0 });
     expect(existsSync(fixture.memory)).toBe(false);
   });
 
@@ -143,10 +143,10 @@ describe("hot restart", () => {
     await fixture.untilLive();
     const first = envoy.pid;
     await writeFile(fixture.bootstrapPath, '{"static_resources": {"listeners": 5}}');
-    const outcome = await envoy.swap();
-    expect(outcome).toMatchObject({ kind: "refused" });
-    expect(outcome.kind === "refused" && outcome.reason).toMatch(
-      /its bootstrap is refused: .*static_resources.listeners/,
+    const outcome = await envoy.hotRestart();
+    expect(outcome).toMatchObject({ kind: "failed" });
+    expect(outcome.kind === "failed" && outcome.reason).toMatch(
+      /Envoy rejected the bootstrap: .*static_resources.listeners/,
     );
     expect([envoy.pid, await fixture.epoch(), await fixture.serves()]).toEqual([first, 0, 200]);
     expect(fixture.records.filter(({ level }) => level === "error")).toHaveLength(1);
@@ -158,10 +158,10 @@ describe("hot restart", () => {
     await using envoy = fixture.start();
     await fixture.untilLive();
     await writeFile(fixture.binaryPath, "not a program");
-    expect(await envoy.swap()).toMatchObject({ kind: "refused" });
-    expect([await fixture.epoch(), await fixture.serves(), envoy.counts.refusedSwaps]).toEqual([0, 200, 1]);
+    expect(await envoy.hotRestart()).toMatchObject({ kind: "failed" });
+    expect([await fixture.epoch(), await fixture.serves(), envoy.counts.failedHotRestarts]).toEqual([0, 200, 1]);
     await writeFile(fixture.binaryPath, `#!/bin/sh\nexec ${envoyBinary()} "$@"\n`);
-    expect(await envoy.swap()).toMatchObject({ kind: "swapped", epoch: 1 });
+    expect(await envoy.hotRestart()).toMatchObject({ kind: "completed", epoch: 1 });
     expect(await fixture.serves()).toBe(200);
   });
 
@@ -172,11 +172,11 @@ describe("hot restart", () => {
     await fixture.untilLive();
     const waiting = { ...renderStaticBootstrap(fixture.ports), ...waitsForListeners };
     await writeFile(fixture.bootstrapPath, JSON.stringify(waiting));
-    const outcome = await envoy.swap();
-    expect(outcome).toEqual({ kind: "refused", reason: "no answer within 2000 ms" });
+    const outcome = await envoy.hotRestart();
+    expect(outcome).toEqual({ kind: "failed", reason: "no answer within 2000 ms" });
     expect(await fixture.serves()).toBe(200);
     await writeFile(fixture.bootstrapPath, JSON.stringify(renderStaticBootstrap(fixture.ports)));
-    expect(await envoy.swap()).toMatchObject({ kind: "swapped", epoch: 1 });
+    expect(await envoy.hotRestart()).toMatchObject({ kind: "completed", epoch: 1 });
     expect([await fixture.epoch(), await fixture.serves()]).toEqual([1, 200]);
   });
 
@@ -185,7 +185,7 @@ describe("hot restart", () => {
     const { config, untilLive } = await staticEnvoy(directory.path);
     await using envoy = startEnvoy(config, { log: testLog().log, clock: systemClock, random: Math.random });
     await untilLive();
-    expect(await envoy.swap()).toMatchObject({ kind: "refused" });
+    expect(await envoy.hotRestart()).toMatchObject({ kind: "failed" });
     expect(envoy.exit).toBeUndefined();
   });
 });

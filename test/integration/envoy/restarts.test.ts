@@ -35,7 +35,7 @@ describe("restarts of Envoy", () => {
     expect(await countRuns()).toBe(4);
     expect(envoy.counts.restarts).toBe(3);
     expect(records.filter(({ level }) => level === "error").map(({ message }) => message)).toEqual([
-      "Envoy fails too often and is not started again",
+      "Envoy failed; the restart budget is used up",
     ]);
   });
 
@@ -66,7 +66,7 @@ describe("restarts of Envoy", () => {
       withinMs: 5_000,
     });
     using watch = startStopwatch(() => []);
-    envoy.endSoon();
+    envoy.beginShutdown();
     expect(exitCodeFor(await envoy.exited)).toBe(7);
     expect(watch.ms()).toBeLessThan(100);
     expect(await countRuns()).toBe(3);

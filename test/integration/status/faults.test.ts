@@ -145,7 +145,7 @@ const faults: readonly Fault[] = [
     env: { ATTACHE_ENVOY_RESTARTS: "100" },
     proxyConfig: { binaryPath: "./program" },
     prepare: placeProgram(`#!/bin/sh\nexec ${envoyBinary()} "$@" --no-such-argument\n`),
-    leaf: /^process: Envoy ended with exit code 1 and is not up again, \d+ times so far/,
+    leaf: /^process: Envoy failed with exit code 1 and is not up again; failures so far: \d+/,
   },
   {
     title: "app probe misconfigured",
@@ -220,7 +220,7 @@ test("an Envoy that crashes once too often ends the agent, which tells so beside
   await using pod = await startPod({ ca, env, prepare, proxyConfig: { binaryPath: "./program" } });
   expect((await pod.exited).code).toBe(7);
   const leaves = leavesLeft(pod.directory);
-  expect(leaves[0]).toMatch(/Envoy did not come up: exit code 7 after 1 restart/);
+  expect(leaves[0]).toMatch(/Envoy failed to start with exit code 7 after 1 restart/);
   expect(leaves.slice(1)).toContainEqual(expect.stringMatching(/^identity: /));
 });
 

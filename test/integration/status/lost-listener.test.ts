@@ -97,7 +97,7 @@ test("strict: a hot restart hands the listeners over, and none is taken for lost
       const { status, headers } = await rawHttp(pod.ports.status, { target: "/healthz/ready" });
       answers.add(status);
       expect([status, headers.get("x-attache-pending")]).toEqual([200, undefined]);
-      expect(pod.log()).toContain("a new Envoy has taken over");
+      expect(pod.log()).toContain("hot restart completed");
       // the old one closes what it handed over
       expect(pod.envoyPids()).toHaveLength(1);
     },

@@ -5,7 +5,7 @@ import { FakeClock } from "../../support/fake-clock.ts";
 
 test("attempts to obtain a certificate are counted by outcome and status, and under pilot-agent's names", async () => {
   const { agent, cert } = await createModuleMetrics(
-    { envoyStarts: () => ({ restarts: 0, swaps: 0, refusedSwaps: 0 }), externalSds: false, xdsProxy: false },
+    { envoyStarts: () => ({ restarts: 0, hotRestarts: 0, failedHotRestarts: 0 }), externalSds: false, xdsProxy: false },
     new FakeClock(),
   );
   cert.signed("ok", 20);

@@ -2,7 +2,7 @@
 import { describe, expect, test } from "vitest";
 import { drainAndStop, type StopOrder, type StopOutcome } from "../../../src/envoy/drain.ts";
 import type { EnvoyExit } from "../../../src/envoy/envoy-exit.ts";
-import type { OpenConnections } from "../../../src/envoy/open-connections.ts";
+import type { OpenConnections } from "../../../src/envoy/admin-responses.ts";
 import { FakeClock } from "../../support/fake-clock.ts";
 import { testLog } from "../../support/test-log.ts";
 
@@ -37,7 +37,7 @@ function paperEnvoy(clock: FakeClock) {
   };
   const kill = (): Promise<EnvoyExit> => {
     note("SIGKILL");
-    return Promise.resolve(end({ kind: "signal", signal: "SIGKILL", asked: true }));
+    return Promise.resolve(end({ kind: "signal", signal: "SIGKILL", requested: true }));
   };
   const process: StopOrder["process"] = {
     exited,
@@ -47,7 +47,7 @@ function paperEnvoy(clock: FakeClock) {
     kill,
     async terminate(killAfterMs, force) {
       note("SIGTERM");
-      if (!state.ignoresTerm) return end({ kind: "code", code: 0, asked: true });
+      if (!state.ignoresTerm) return end({ kind: "code", code: 0, requested: true });
       await clock.delay(killAfterMs, force).catch(() => undefined);
       return await kill();
     },
@@ -91,7 +91,7 @@ describe("drain", () => {
     await clock.advance(1);
     expect(envoy.calls).toEqual(["0 drain inbound", "1000 SIGTERM"]);
     expect(outcome()).toEqual({
-      exit: { kind: "code", code: 0, asked: true },
+      exit: { kind: "code", code: 0, requested: true },
       report: { endedBy: "idle", durationMs: 1_000, open: [] },
     });
   });
@@ -185,7 +185,7 @@ describe("drain", () => {
     void start();
     await clock.advance(1_400);
     expect(envoy.calls).toEqual(["0 drain inbound", "1000 SIGTERM", "1400 SIGKILL"]);
-    expect(outcome()?.exit).toEqual({ kind: "signal", signal: "SIGKILL", asked: true });
+    expect(outcome()?.exit).toEqual({ kind: "signal", signal: "SIGKILL", requested: true });
   });
 
   test("a second signal that came before the drain kills at once too", async () => {
@@ -220,10 +220,10 @@ describe("drain", () => {
     envoy.state.open = () => 1;
     void start();
     await clock.advance(1_500);
-    envoy.end({ kind: "signal", signal: "SIGSEGV", asked: false });
+    envoy.end({ kind: "signal", signal: "SIGSEGV", requested: false });
     await clock.advance(0);
     expect(outcome()).toMatchObject({
-      exit: { kind: "signal", signal: "SIGSEGV", asked: false },
+      exit: { kind: "signal", signal: "SIGSEGV", requested: false },
       report: { endedBy: "envoy-exited", durationMs: 1_500 },
     });
     expect(envoy.calls).toEqual(["0 drain inbound"]);

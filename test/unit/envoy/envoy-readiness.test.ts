@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 import { expect, test } from "vitest";
-import { parseEnvoyReadiness } from "../../../src/envoy/envoy-readiness.ts";
+import { parseEnvoyReadiness, parseInitTargets } from "../../../src/envoy/envoy-readiness.ts";
 
 const updates = [
   "cluster_manager.cds.update_rejected: 1",
@@ -46,4 +46,16 @@ test("text that is not a number is not a stat, and the first of two lines counts
     "server.state: LIVE",
   );
   expect(readiness).toMatchObject({ cdsUpdates: 0, ldsUpdates: 1, state: undefined });
+});
+
+test("what Envoy waits for is named once each, without the kind of its wait", () => {
+  const dump = {
+    unready_targets_dumps: [
+      { name: "init manager Listener-local-init-manager 0.0.0.0_15021 123" },
+      { name: "init manager Listener-local-init-manager a", target_names: ["shared target SdsApi ROOTCA", "target x"] },
+      { name: "init manager Listener-local-init-manager b", target_names: ["shared target SdsApi ROOTCA"] },
+    ],
+  };
+  expect(parseInitTargets(JSON.stringify(dump, undefined, 1))).toEqual(["SdsApi ROOTCA", "x"]);
+  expect(parseInitTargets("{}")).toEqual([]);
 });

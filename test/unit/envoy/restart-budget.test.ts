@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 import { describe, expect, test } from "vitest";
-import { isWorthRestart, restartDelayMs } from "../../../src/envoy/restart-budget.ts";
+import { isFailure, restartDelayMs } from "../../../src/envoy/restart-budget.ts";
 
 const config = { budget: 3, windowMs: 60_000 };
 
@@ -20,11 +20,11 @@ describe("restart budget", () => {
 });
 
 test.each([
-  [{ kind: "code", code: 7, asked: false } as const, true],
-  [{ kind: "signal", signal: "SIGSEGV", asked: false } as const, true],
-  [{ kind: "code", code: 0, asked: false } as const, false],
-  [{ kind: "signal", signal: "SIGKILL", asked: true } as const, false],
-  [{ kind: "not-run", code: 127, asked: false } as const, false],
-])("%j is worth a restart: %s", (exit, worth) => {
-  expect(isWorthRestart(exit)).toBe(worth);
+  [{ kind: "code", code: 7, requested: false } as const, true],
+  [{ kind: "signal", signal: "SIGSEGV", requested: false } as const, true],
+  [{ kind: "code", code: 0, requested: false } as const, false],
+  [{ kind: "signal", signal: "SIGKILL", requested: true } as const, false],
+  [{ kind: "not-run", code: 127, requested: false } as const, false],
+])("%j is a failure: %s", (exit, failure) => {
+  expect(isFailure(exit)).toBe(failure);
 });

@@ -100,7 +100,7 @@ test("R10 Envoy's state counts until it was live once, and not after", async () 
   expect([envoy.asked, firstReady()]).toEqual([3, 1]);
 });
 
-test("an Envoy that failed and was started again must be live again, and its end is told meanwhile", async () => {
+test("an Envoy that failed and was restarted must be live again; meanwhile the tree shows its failure", async () => {
   let failures = { count: 0, last: "" };
   let says: EnvoyReadiness | Error = live;
   const read = (): Promise<EnvoyReadiness> => (says instanceof Error ? Promise.reject(says) : Promise.resolve(says));
@@ -110,7 +110,7 @@ test("an Envoy that failed and was started again must be live again, and its end
   says = new Error("refused");
   expect((await judge.judge()).ready).toBe(false);
   expect(renderReport(await judge.report())).toContain(
-    "[-] process: Envoy ended with exit code 7 and is not up again, once so far",
+    "[-] process: Envoy failed with exit code 7 and is not up again; failures so far: 1",
   );
   says = live;
   expect((await judge.judge()).ready).toBe(true);

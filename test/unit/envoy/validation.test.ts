@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 import { expect, test } from "vitest";
-import { epochArgs, validationArgs } from "../../../src/envoy/epoch-args.ts";
-import { lastComplaint } from "../../../src/envoy/validation.ts";
+import { findReason, validationArgs } from "../../../src/envoy/validation.ts";
+import { epochArgs } from "../../../src/envoy/envoy-process.ts";
 
 const args = ["-c", "envoy.json", "--disable-hot-restart", "--concurrency", "2"];
 
@@ -12,7 +12,7 @@ test("an epoch's arguments name it and its family", () => {
   ]);
 });
 
-test("a check of the bootstrap is never an epoch", () => {
+test("a validation of the bootstrap is never an epoch", () => {
   const check = ["--disable-hot-restart", "--mode", "validate"];
   expect(validationArgs(args)).toEqual(["-c", "envoy.json", "--concurrency", "2", ...check]);
 });
@@ -26,7 +26,7 @@ test.each([
   ["the last line, when none is critical", "starting\nunknown argument --foo\n\n", "unknown argument --foo"],
   ["a line in the text form of the mesh", "2026-11-21T12:00:00Z\tcritical\tenvoy main\tboom\tthread=1\n", undefined],
   ["nothing", "\n", undefined],
-])("the complaint is %s", (_name, output, complaint) => {
-  if (complaint !== undefined) expect(lastComplaint(output)).toBe(complaint);
-  else expect(lastComplaint(output) ?? "boom").toContain("boom");
+])("the problem is %s", (_name, output, problem) => {
+  if (problem !== undefined) expect(findReason(output)).toBe(problem);
+  else expect(findReason(output) ?? "boom").toContain("boom");
 });

@@ -2,7 +2,7 @@
 import { chmod, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { expect, test } from "vitest";
-import { findLifeline } from "../../../src/envoy/lifeline.ts";
+import { findWatchdog } from "../../../src/envoy/parent-death-watchdog.ts";
 import { temporaryDirectory } from "../../support/temporary-directory.ts";
 
 test("a setpriv that knows the parent-death signal comes before a shell, one that does not is passed over", async () => {
@@ -15,10 +15,10 @@ test("a setpriv that knows the parent-death signal comes before a shell, one tha
   await writeFile(shell, "");
   for (const path of [able, unable, shell]) await chmod(path, 0o755);
 
-  expect(findLifeline({ setpriv: ["/nowhere", unable, able], shell: [shell] })).toEqual({
+  expect(findWatchdog({ setpriv: ["/nowhere", unable, able], shell: [shell] })).toEqual({
     kind: "setpriv",
     path: able,
   });
-  expect(findLifeline({ setpriv: [unable], shell: ["/nowhere", shell] })).toEqual({ kind: "shell", path: shell });
-  expect(findLifeline({ setpriv: [unable], shell: [] })).toEqual({ kind: "none" });
+  expect(findWatchdog({ setpriv: [unable], shell: ["/nowhere", shell] })).toEqual({ kind: "shell", path: shell });
+  expect(findWatchdog({ setpriv: [unable], shell: [] })).toEqual({ kind: "none" });
 });
