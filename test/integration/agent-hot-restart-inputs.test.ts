@@ -6,7 +6,7 @@ import { expect, test } from "vitest";
 import { startHotRestarts } from "../../src/agent/hot-restart.ts";
 import type { AgentConfig } from "../../src/config/agent-config.ts";
 import { parseConfig } from "../../src/config/index.ts";
-import type { EnvoyLaunch, SwapOutcome } from "../../src/envoy/envoy-supervisor.ts";
+import type { EnvoyLaunch, HotRestartOutcome } from "../../src/envoy/envoy-supervisor.ts";
 import { eventually } from "../support/eventually.ts";
 import { FakeClock } from "../support/fake-clock.ts";
 import { podEnv, testInput } from "../support/parity-case.ts";
@@ -46,10 +46,10 @@ function makeConfig(directory: string, { cluster, document = "first", grpcPath }
 async function startWith(directory: string, inputs: Inputs = {}) {
   const clock = new FakeClock();
   const { log, records } = testLog();
-  const swaps: (EnvoyLaunch | undefined)[] = [];
+  const hotRestarts: (EnvoyLaunch | undefined)[] = [];
   const state = {
     config: makeConfig(directory, inputs),
-    outcome: { kind: "swapped", epoch: 1, pid: 1 } as SwapOutcome,
+    outcome: { kind: "completed", epoch: 1, pid: 1 } as HotRestartOutcome,
   };
   await writeFile(join(directory, "custom.json"), "{}");
   await writeFile(join(directory, "grpc.json"), "first");
@@ -58,8 +58,8 @@ async function startWith(directory: string, inputs: Inputs = {}) {
     {
       config: state.config,
       envoy: {
-        swap: (launch) => {
-          swaps.push(launch);
+        hotRestart: (launch) => {
+          hotRestarts.push(launch);
           return Promise.resolve(state.outcome);
         },
       },
@@ -76,7 +76,7 @@ async function startWith(directory: string, inputs: Inputs = {}) {
   await idle();
   return {
     state,
-    swaps,
+    hotRestarts,
     errors,
     hangUp: () => {
       hangup();
@@ -95,10 +95,10 @@ test("a custom bootstrap that is missing for a moment does not end hot restarts"
   const custom = join(root.path, "custom.json");
   await rm(custom);
   await agent.nextCheck();
-  expect([agent.swaps.length, agent.errors()]).toEqual([0, []]);
+  expect([agent.hotRestarts.length, agent.errors()]).toEqual([0, []]);
   await writeFile(custom, '{"changed":true}');
   await agent.nextCheck();
-  expect(agent.swaps).toHaveLength(1);
+  expect(agent.hotRestarts).toHaveLength(1);
   await rm(custom);
   await agent.nextCheck();
   await agent.nextCheck();
@@ -117,14 +117,14 @@ test("a file that cannot be written leaves nothing half-written, is reported, an
   await writeFile(join(root.path, "full"), "");
   agent.state.config = makeConfig(root.path, { cluster: "after", grpcPath: join(root.path, "full/grpc.json") });
   await agent.nextCheck();
-  expect([agent.swaps.length, agent.errors()]).toEqual([0, ["hot restart failed; keeping the running Envoy"]]);
+  expect([agent.hotRestarts.length, agent.errors()]).toEqual([0, ["hot restart failed; keeping the running Envoy"]]);
   expect(await cluster()).toBe("before");
   await agent.nextCheck();
   expect(agent.errors()).toHaveLength(1);
   await rm(join(root.path, "full"));
   await mkdir(join(root.path, "full"));
   await agent.nextCheck();
-  expect(agent.swaps).toHaveLength(1);
+  expect(agent.hotRestarts).toHaveLength(1);
   expect(await cluster()).toBe("after");
 });
 
@@ -132,12 +132,12 @@ test("a bootstrap that Envoy rejects is replaced by that of the running Envoy, a
   await using root = await temporaryDirectory();
   await using agent = await startWith(root.path);
   agent.state.config = makeConfig(root.path, { document: "second" });
-  agent.state.outcome = { kind: "refused", reason: "rejected" };
+  agent.state.outcome = { kind: "failed", reason: "rejected" };
   await writeFile(join(root.path, "custom.json"), '{"changed":true}');
   await agent.nextCheck();
   await agent.nextCheck();
-  expect(agent.swaps).toHaveLength(1);
+  expect(agent.hotRestarts).toHaveLength(1);
   expect(JSON.parse(await readFile(join(root.path, "grpc.json"), "utf8"))).toEqual({ version: "first" });
   agent.hangUp();
-  await eventually(() => expect(agent.swaps).toHaveLength(2), { withinMs: 2_000 });
+  await eventually(() => expect(agent.hotRestarts).toHaveLength(2), { withinMs: 2_000 });
 });
