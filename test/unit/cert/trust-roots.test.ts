@@ -1,0 +1,30 @@
+// SPDX-License-Identifier: Apache-2.0
+import { expect, test } from "vitest";
+import { readRoots } from "../../../src/cert/response-check.ts";
+import { TrustRoots } from "../../../src/cert/trust-roots.ts";
+import { testAuthority } from "../../support/test-authority.ts";
+
+const nowMs = Date.parse("2026-06-01T12:00:00Z");
+const ca = testAuthority("CA", nowMs).rootPem;
+const successor = testAuthority("successor", nowMs).rootPem;
+const anchor = testAuthority("anchor", nowMs).rootPem;
+
+test("the CA's roots do not include the mesh's trust anchors, which are trusted only while they are given", () => {
+  const roots = new TrustRoots();
+  roots.update(readRoots(ca), 1_000, nowMs);
+  roots.setAnchors(readRoots(anchor));
+  expect(roots.rootsPem).toBe([anchor, ca].sort().join(""));
+  expect(roots.caRootsPem).toBe(ca);
+  roots.setAnchors([]);
+  expect(roots.rootsPem).toBe(ca);
+});
+
+test("a root that the CA no longer returns stays for the given time", () => {
+  const roots = new TrustRoots();
+  roots.update(readRoots(ca), 1_000, nowMs);
+  roots.update(readRoots(successor), 1_000, nowMs);
+  roots.prune(nowMs + 999);
+  expect(roots.caRootsPem).toBe([ca, successor].sort().join(""));
+  roots.prune(nowMs + 1_000);
+  expect(roots.rootsPem).toBe(successor);
+});
