@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-import { isJsonList, isJsonObject, type JsonObject, type JsonValue, tryParseJson } from "../lib/json.ts";
+import { isJsonObject, type JsonObject, listOf, objectOf, parseJsonObject, textOf, textsOf } from "../lib/json.ts";
 import type { Locality } from "../model/node.ts";
 import type { MetadataGet } from "./metadata-server.ts";
 
@@ -82,15 +82,14 @@ const oldestAzureVersion = "2019-08-15";
  */
 export async function readAzure(get: MetadataGet): Promise<PlatformFacts | undefined> {
   const read = async (version: string): Promise<JsonObject | undefined> => {
-    return objectOf(
-      tryParseJson((await get(`/metadata/instance?api-version=${version}`, { headers: azureHeaders })) ?? ""),
-    );
+    const path = `/metadata/instance?api-version=${version}`;
+    return parseJsonObject((await get(path, { headers: azureHeaders })) ?? "");
   };
   const versions = await read(oldestAzureVersion);
-  const newest = listOf(versions?.["newest-versions"]).map(textOf).sort().at(-1);
-  const document = await read(newest === undefined || newest === "" ? oldestAzureVersion : newest);
-  const compute = objectOf(document?.["compute"]);
-  if (compute === undefined) return undefined;
+  const newest = textsOf(versions?.["newest-versions"]).toSorted().at(-1);
+  const document = await read(newest ?? oldestAzureVersion);
+  const compute = document?.["compute"];
+  if (!isJsonObject(compute)) return undefined;
   const text = (name: string): string => textOf(compute[name]);
   return {
     metadata: knownFacts({
@@ -108,7 +107,7 @@ function tagsOf(compute: JsonObject): Readonly<Record<string, string>> {
   const list = listOf(compute["tagsList"]).map(objectOf);
   const pairs =
     list.length > 0
-      ? list.map((tag) => [textOf(tag?.["name"]), textOf(tag?.["value"])] as const)
+      ? list.map((tag) => [textOf(tag["name"]), textOf(tag["value"])] as const)
       : textOf(compute["tags"])
           .split(";")
           .map((pair) => {
@@ -116,18 +115,6 @@ function tagsOf(compute: JsonObject): Readonly<Record<string, string>> {
             return [name, value.join(":")] as const;
           });
   return Object.fromEntries(pairs.filter(([name]) => name !== "").map(([name, value]) => [`azure_${name}`, value]));
-}
-
-function objectOf(value: JsonValue | undefined): JsonObject | undefined {
-  return isJsonObject(value) ? value : undefined;
-}
-
-function listOf(value: JsonValue | undefined): readonly JsonValue[] {
-  return isJsonList(value) ? value : [];
-}
-
-function textOf(value: JsonValue | undefined): string {
-  return typeof value === "string" ? value : "";
 }
 
 /** The facts that have a value. */
