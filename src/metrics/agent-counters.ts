@@ -117,7 +117,7 @@ function sdsMetrics() {
     sent: counter("attache_sds_sent_total", "Secrets sent.", resource),
     acks: counter("attache_sds_acks_total", "Secrets that Envoy accepted.", resource),
     nacks: counter("attache_sds_nacks_total", "Secrets that Envoy rejected.", resource),
-    refusals: counter("attache_sds_refusals_total", "Rejected requests, by gRPC status.", { reason: [] }),
+    rejectedRequests: counter("attache_sds_refusals_total", "Rejected requests, by gRPC status.", { reason: [] }),
   };
 }
 

@@ -77,7 +77,7 @@ export class SdsObserver {
 
   /** A request that ends its stream. */
   requestRejected(error: GrpcError): GrpcError {
-    this.#metrics.refusals.inc(String(error.status));
+    this.#metrics.rejectedRequests.inc(String(error.status));
     this.#log.warn("secret request rejected", { reason: error.detail.slice(0, maxReasonLength) });
     this.#onEvent({ kind: "request-rejected", reason: error.detail.slice(0, maxReasonLength) });
     return error;

@@ -62,7 +62,7 @@ export interface SdsMetrics {
   /** By type, which is `sds`: requests about a response that is not the last. */
   readonly expiredNonces: Counter;
   /** By gRPC status: requests that ended their stream. */
-  readonly refusals: Counter;
+  readonly rejectedRequests: Counter;
 }
 
 /** A step in a secret's delivery. Contains no secret. */

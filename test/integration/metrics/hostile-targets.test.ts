@@ -9,7 +9,7 @@ import { startStatusChild } from "../../support/status-child.ts";
 
 const head = "HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\n";
 
-/** Writes again and again, as fast as it is taken, until nobody takes it. */
+/** Writes as fast as the reader takes it, until the reader has gone. */
 function flood(socket: Socket, piece: string): void {
   const write = (): void => {
     while (!socket.destroyed && socket.write(piece));
@@ -36,7 +36,7 @@ const hostile: Readonly<Record<string, (socket: Socket) => void>> = {
     socket.write(head);
     flood(socket, "A\n".repeat(10_000));
   },
-  "interim answers without an end": (socket) => {
+  "endless interim responses": (socket) => {
     flood(socket, "HTTP/1.1 100 Continue\r\n\r\n".repeat(1_000));
   },
   "trailers without an end": (socket) => {
@@ -49,7 +49,7 @@ const hostile: Readonly<Record<string, (socket: Socket) => void>> = {
   "a length that is none": (socket) => {
     socket.end(`${head}Content-Length: 1e3\r\n\r\na 1\n`);
   },
-  "gzip that nobody asked for": (socket) => {
+  "gzip that was not requested": (socket) => {
     socket.write(`${head}Content-Encoding: gzip\r\n\r\n`);
     socket.end(gzipSync("a 1\n".repeat(1_000_000)));
   },

@@ -42,7 +42,7 @@ function renderFamily({ name, kind, help, label, value, emptyLine }: Family): st
   return `${lines.join("\n")}\n${emptyLine ? "\n" : ""}`;
 }
 
-/** Two parts of one answer, cut into reads of some size. */
+/** Two parts of one response, cut into reads of some size. */
 function merged(parts: readonly string[], to: "text" | "openmetrics", size: number): string {
   const register = new FamilyRegister(new Counter({ name: "duplicates", help: "Duplicates." }), testLog().log);
   const out = parts.map((part, number) => {
@@ -59,10 +59,10 @@ function merged(parts: readonly string[], to: "text" | "openmetrics", size: numb
   return `${out.join("")}${to === "openmetrics" ? "# EOF\n" : ""}`;
 }
 
-test("another program's parsers accept 500 merged answers in each format", async () => {
+test("another program's parsers accept 500 merged responses in each format", async () => {
   const inputs = fc.sample(fc.tuple(body, body, fc.integer({ min: 1, max: 400 })), { numRuns: 500, seed: 7 });
   const text = inputs.map(([one, two, size]) => merged([one, two], "text", size));
-  // in OpenMetrics no two parts have a family in common: then the answer is text
+  // in OpenMetrics no two parts have a family in common: then the response is text
   const open = inputs.map(([one, , size]) => merged([one], "openmetrics", size));
   const { code, stderr } = await parseAll({ text, open });
   expect(stderr).toBe("");

@@ -43,7 +43,7 @@ build_info{version="1"} 1
 # EOF
 `;
 
-test("promtool and the OpenMetrics parser accept the merged answer in the format each is for", async () => {
+test("promtool and the OpenMetrics parser accept the merged response in their format", async () => {
   await using envoy = await startFakeApp(answer(200, envoyText, text));
   await using plain = await startFakeApp(answer(200, appText, text));
   await using open = await startFakeApp(answer(200, appOpenMetrics, openMetrics));

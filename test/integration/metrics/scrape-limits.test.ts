@@ -44,7 +44,7 @@ test("a body in many small chunks arrives in its order, however the chunks fall 
   expect(body.includes(`# TYPE small gauge\n${lines.join("")}`)).toBe(true);
 });
 
-test("a large, a hanging and an endless target: the answer is in time, in its memory, with all that is good", async () => {
+test("beside a large, a hanging and an endless target the response is in time, within its memory, and has the good parts", async () => {
   let isWarm = false;
   const afterWarmUp = (answer: (response: ServerResponse) => unknown) =>
     startFakeApp((_request, response) => (isWarm ? answer(response) : response.end("# TYPE small gauge\nsmall 1\n")));

@@ -4,7 +4,7 @@ import { expect, test } from "vitest";
 import { TargetFetch } from "../../../src/metrics/target-fetch.ts";
 import { listening } from "../../support/listening.ts";
 
-test("a large body is taken one read a turn of the event loop, so that probes are answered in between", async () => {
+test("a large body is read once per turn of the event loop, so that probes are served in between", async () => {
   const body = Buffer.from(`# TYPE app gauge\n${'app{n="1"} 1\n'.repeat(600_000)}`);
   await using app = await listening(
     createServer((_request, response) => {

@@ -47,7 +47,7 @@ test("a target over TLS is scraped without a look at its certificate, a redirect
   expect(scraped).toContain('istio_agent_scrape_failures_total{type="application"} 1\n');
 });
 
-test("a redirect to another host is a failure, and asks nobody there or here", async () => {
+test("a redirect to another host is a failure and causes no further request", async () => {
   await using app = await startFakeApp((request, response) => {
     const location = `http://127.0.0.1:${String(request.socket.localPort)}/n`;
     if (request.url === "/m") response.writeHead(302, { Location: location }).end();
@@ -60,7 +60,7 @@ test("a redirect to another host is a failure, and asks nobody there or here", a
   expect(app.requests.map(({ url }) => url)).toEqual(["/m"]);
 });
 
-test("a body that announces too much is refused at once, before any of it is read", async () => {
+test("a body that announces too large a length fails before any of it is read", async () => {
   await using app = await startFakeApp((_request, response) => {
     response.writeHead(200, { "Content-Length": "1000000000" });
     response.write(body);
@@ -71,7 +71,7 @@ test("a body that announces too much is refused at once, before any of it is rea
   expect(JSON.stringify(failed?.fields)).toMatch(/response exceeds \d+ bytes/);
 });
 
-test("a target on an IPv6 address is asked with its address in brackets", async () => {
+test("a request to an IPv6 target has the address in brackets", async () => {
   await using app = await startFakeApp(answer(200, body), "::1");
   await using status = await startStatus({
     scrape: { envoyPort: undefined, targets: [{ ...target(app.port), host: "::1" }] },
@@ -80,7 +80,7 @@ test("a target on an IPv6 address is asked with its address in brackets", async 
   expect(app.requests[0]?.rawHeaders.slice(0, 2)).toEqual(["Host", `[::1]:${String(app.port)}`]);
 });
 
-test("M7 the answer is 200 whatever Envoy and the application answer", async () => {
+test("M7 the status is 200 whatever Envoy and the application return", async () => {
   for (const [envoyCode, appCode] of [
     [200, 200],
     [200, 500],
@@ -99,7 +99,7 @@ test("M7 the answer is 200 whatever Envoy and the application answer", async () 
   }
 });
 
-test("M8 targets appear in their configured order also when they answer out of order", async () => {
+test("M8 targets appear in their configured order even if they respond out of order", async () => {
   await using slow = await startFakeApp((_request, response) => {
     void systemClock.delay(150).then(() => response.end("# TYPE slow gauge\nslow 1"));
   });
@@ -147,7 +147,7 @@ test.each([true, false])(
   },
 );
 
-test("M5 the answer is compressed as the scraper likes it best", async () => {
+test("M5 the response is compressed as the scraper prefers", async () => {
   const big = `# TYPE app gauge\n${Array.from({ length: 20_000 }, (_, n) => `app{n="${String(n)}"} 1\n`).join("")}`;
   await using app = await startFakeApp(answer(200, big));
   await using status = await startStatus({ scrape: { envoyPort: undefined, targets: [target(app.port)] } });

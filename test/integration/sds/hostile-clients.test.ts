@@ -98,7 +98,13 @@ test("the key is in no log line, event, metric or error, whatever goes wrong", a
   using failing = client.stream();
   failing.ask({ resource_names: ["file-root:/certs/a", "default"] });
   ends.push(await failing.untilStatus());
-  const seen = JSON.stringify([server.records, server.events, ends, server.metrics, server.metrics.refusals.samples()]);
+  const seen = JSON.stringify([
+    server.records,
+    server.events,
+    ends,
+    server.metrics,
+    server.metrics.rejectedRequests.samples(),
+  ]);
   expect(server.records.length).toBeGreaterThan(3);
   expect(seen).not.toContain(canary);
 });

@@ -139,7 +139,7 @@ describe("StreamSecrets", () => {
     stream.ask({ resource_names: ["default", name] });
     expect(await stream.untilStatus()).toEqual({ code, details: expect.stringMatching(hint) as string });
     expect(stream.answers).toEqual([]);
-    expect(server.metrics.refusals.value(String(code))).toBe(1);
+    expect(server.metrics.rejectedRequests.value(String(code))).toBe(1);
   });
 
   test("a client that does not read gets the newest when it does, not everything in between", async () => {

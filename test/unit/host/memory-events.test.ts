@@ -6,12 +6,12 @@ import { eventFiles, parseMemoryEvents, readMemoryEvents } from "../../../src/ho
 import { temporaryDirectory } from "../../support/temporary-directory.ts";
 
 describe("memory events", () => {
-  test("version 2 tells kills and hits of the limit", () => {
+  test("version 2 has kills and hits of the limit", () => {
     const text = "low 0\nhigh 12\nmax 7\noom 3\noom_kill 2\noom_group_kill 0\n";
     expect(parseMemoryEvents(text)).toEqual({ oomKills: 2, limitHits: 7 });
   });
 
-  test("version 1 tells kills", () => {
+  test("version 1 has kills", () => {
     expect(parseMemoryEvents("oom_kill_disable 0\nunder_oom 0\noom_kill 4\n")).toEqual({ oomKills: 4, limitHits: 0 });
   });
 

@@ -7,7 +7,7 @@ import { FamilyRegister, type PartFormats, PartRules } from "../../../src/metric
 import { fc } from "../../support/properties.ts";
 import { testLog } from "../../support/test-log.ts";
 
-/** Runs parts, each a label with its text, through the rules of one answer; each part arrives in chunks of `size`. */
+/** Runs parts, each a label with its text, through the rules of one response; each part arrives in chunks of `size`. */
 function filtered(parts: readonly (readonly [string, string])[], formats: PartFormats, size = 1_000_000): string {
   const { log } = testLog();
   const register = new FamilyRegister(new Counter({ name: "duplicates", help: "Duplicates." }), log);
@@ -146,16 +146,13 @@ test.each([
   expect(canonicalFloat(given)).toBe(expected);
 });
 
-test.each(["# HELP ", "a"])(
-  "a line without an end that begins with %j is refused, at once and in single bytes",
-  (start) => {
-    const line = start + "x".repeat(300_000);
-    expect(() => filtered([["one", line]], text)).toThrow(/a line exceeds/);
-    expect(() => filtered([["one", `a 1\n${line}\nb 1\n`]], text, 1)).toThrow(/a line exceeds/);
-    const long = start + "x".repeat(200_000);
-    expect(filtered([["one", long]], text, 1)).toBe(start === "a" ? `${long}\n` : "");
-  },
-);
+test.each(["# HELP ", "a"])("an endless line that begins with %j is rejected, at once and in single bytes", (start) => {
+  const line = start + "x".repeat(300_000);
+  expect(() => filtered([["one", line]], text)).toThrow(/a line exceeds/);
+  expect(() => filtered([["one", `a 1\n${line}\nb 1\n`]], text, 1)).toThrow(/a line exceeds/);
+  const long = start + "x".repeat(200_000);
+  expect(filtered([["one", long]], text, 1)).toBe(start === "a" ? `${long}\n` : "");
+});
 
 test("no body, however broken, makes the filter throw, and each line out ends", () => {
   fc.assert(

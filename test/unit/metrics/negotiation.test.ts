@@ -43,11 +43,11 @@ test.each([
   ["application/json", "text/plain; version=0.0.4; charset=utf-8"],
   ["", "text/plain; version=0.0.4; charset=utf-8"],
   [undefined, "text/plain; version=0.0.4; charset=utf-8"],
-])("M4 an application that answers %j", (contentType, expected) => {
+])("M4 an application that responds with %j", (contentType, expected) => {
   expect(renderContentType(commonFormat([parseScrapeFormat(contentType)], true))).toBe(expected);
 });
 
-test("M11 M12 the answer is OpenMetrics when all that succeeded agree on its version", () => {
+test("M11 M12 the response is OpenMetrics when all targets that succeeded agree on its version", () => {
   const one = { kind: "openmetrics", version: "1.0.0" } as const;
   const old = { kind: "openmetrics", version: "0.0.1" } as const;
   const text = { kind: "text" } as const;

@@ -39,7 +39,7 @@ test.each([1, 2, 3, 7, 1_000])("a response is read the same in pieces of %s byte
   expect(read(untilClose, size, true).complete).toBe(true);
 });
 
-test("an answer that was cut is not complete", () => {
+test("a truncated response is not complete", () => {
   expect(read("HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nhello", 9, true).complete).toBe(false);
   expect(read("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n", 9, true).complete).toBe(false);
 });
