@@ -19,7 +19,7 @@ import { grpcBootstrap } from "./sections/grpc-bootstrap-section.ts";
 import { logConfig } from "./sections/log-section.ts";
 import { nodeIdentity } from "./sections/node-section.ts";
 import { heapLimitMib, platformConfig } from "./sections/machine-section.ts";
-import { parseProxyConfigFields, renderProxyConfig } from "./proxy-config/proxy-config.ts";
+import { type ProxyConfig, parseProxyConfigFields, renderProxyConfig } from "./proxy-config/proxy-config.ts";
 import { recorderConfig } from "./sections/log-section.ts";
 import { parseProxyFlags } from "./sources/flags.ts";
 import { type Sources, places } from "./sources/sources.ts";
@@ -44,7 +44,8 @@ export function parseConfig(input: ConfigInput): AgentConfig {
   const merged = effectiveProxyConfig({ input, env, flags, annotations, findings });
   const proxy = parseProxyConfigFields(merged.fields);
   const externalSds = hasExternalSds(input, env, findings);
-  const parts = { input, env, flags, role, proxy, annotations, findings };
+  const fieldSource = (field: keyof ProxyConfig): string => `${merged.origins.get(field) ?? "default"}, field ${field}`;
+  const parts = { input, env, flags, role, proxy, fieldSource, annotations, findings };
   const node = nodeIdentity(parts, labels, { proxyFields: merged.fields, externalSds });
   const sources: Sources = { ...parts, node };
   warnOfDeadSettings(sources, input.env);

@@ -42,8 +42,10 @@ export function effectiveProxyConfig(sources: ProxyConfigSources): MergedProxyCo
   setConcurrency(sources, fields, set);
   if (fields["serviceCluster"] === "") set("serviceCluster", sources.flags.serviceCluster, "--serviceCluster");
   const statsd = fields["statsdUdpAddress"];
-  if (typeof statsd === "string" && statsd !== "")
-    set("statsdUdpAddress", statsdAddress(sources, statsd), origins.get("statsdUdpAddress") ?? "");
+  if (typeof statsd === "string" && statsd !== "") {
+    const origin = origins.get("statsdUdpAddress") ?? "default";
+    set("statsdUdpAddress", statsdAddress(sources, statsd, `${origin}, field statsdUdpAddress`), origin);
+  }
   checkProxyConfig(parseProxyConfigFields(fields), (name) => origins.get(name) ?? "default", sources.findings);
   applyAnnotations(sources, set);
   return { fields, origins };
@@ -111,16 +113,16 @@ function setConcurrency(
 }
 
 /** The address with its host resolved; empty, with a warning, when that is not possible. */
-function statsdAddress({ input, findings }: ProxyConfigSources, text: string): string {
+function statsdAddress({ input, findings }: ProxyConfigSources, text: string, source: string): string {
   const address = parseHostPort(text);
   if (typeof address === "string") {
-    findings.warn("statsdUdpAddress", `resolve StatsdUdpAddress failed: ${address}; metrics are not sent there`);
+    findings.warn(source, `resolve StatsdUdpAddress failed: ${address}; metrics are not sent there`);
     return "";
   }
   const ip = ipFamily(address.host) === 0 ? input.system.resolvedHosts.get(address.host) : address.host;
   if (ip === undefined) {
     findings.warn(
-      "statsdUdpAddress",
+      source,
       `resolve StatsdUdpAddress failed: ${address.host} has no address; metrics are not sent there`,
     );
     return "";

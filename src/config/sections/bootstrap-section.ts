@@ -57,11 +57,11 @@ export function bootstrapConfig(sources: Sources, discovery: DiscoverySource, ex
 /** The longest path of a Unix socket, without its final zero byte. */
 const longestSocketPath = 107;
 
-function checkPlaces({ env, proxy, findings }: Sources): void {
+function checkPlaces({ env, proxy, fieldSource, findings }: Sources): void {
   const path = `${proxy.configPath}/XDS`;
   if (Buffer.byteLength(path) > longestSocketPath || path.includes("\u0000")) {
     findings.problem(
-      "configPath",
+      fieldSource("configPath"),
       `the socket path ${path} is too long or contains a zero byte; a path has at most ${String(longestSocketPath)} bytes`,
     );
   }
@@ -108,16 +108,16 @@ function runtimeFlags(sources: Sources): Readonly<Record<string, JsonValue>> {
 /** The largest number of connections that Envoy's field holds. */
 const unlimitedConnections = 2_147_483_647;
 
-function connectionLimit({ proxy, findings }: Sources): number {
+function connectionLimit({ proxy, fieldSource, findings }: Sources): number {
   const setting = proxy.connectionSettings?.["globalDownstreamConnectionLimit"];
   if (typeof setting === "number" && setting > 0) return setting;
   const named = [
     [
-      "proxyMetadata.ISTIO_META_GLOBAL_DOWNSTREAM_MAX_CONNECTIONS",
+      `${fieldSource("proxyMetadata")}.ISTIO_META_GLOBAL_DOWNSTREAM_MAX_CONNECTIONS`,
       proxy.proxyMetadata?.["ISTIO_META_GLOBAL_DOWNSTREAM_MAX_CONNECTIONS"],
     ],
     [
-      "runtimeValues.overload.global_downstream_max_connections",
+      `${fieldSource("runtimeValues")}.overload.global_downstream_max_connections`,
       proxy.runtimeValues?.["overload.global_downstream_max_connections"],
     ],
   ] as const;
@@ -141,14 +141,17 @@ function clusterManager({ flags, node, findings }: Sources): BootstrapClusterMan
 
 /** The generated document, or the custom file that Envoy reads unchanged. */
 export function bootstrapSource(sources: Sources, config: BootstrapConfig): BootstrapSource {
-  const { proxy, input, findings } = sources;
+  const { proxy, input, fieldSource, findings } = sources;
   const custom = proxy.customConfigFile ?? "";
   if (custom === "") {
     checkTemplates(sources);
     return { kind: "generated", path: normalize(`${proxy.configPath}/envoy-rev.json`), config };
   }
   if (input.readFile(custom).kind !== "text") {
-    findings.problem("customConfigFile", `${custom} cannot be read; Envoy needs this file as its bootstrap`);
+    findings.problem(
+      fieldSource("customConfigFile"),
+      `${custom} cannot be read; Envoy needs this file as its bootstrap`,
+    );
   }
   return { kind: "file", path: custom };
 }
@@ -157,11 +160,11 @@ export function bootstrapSource(sources: Sources, config: BootstrapConfig): Boot
  * A custom bootstrap template is a problem. The template of Istio's image is accepted: it stands for the document
  * that the agent generates.
  */
-function checkTemplates({ env, flags, proxy, findings }: Sources): void {
+function checkTemplates({ env, flags, proxy, fieldSource, findings }: Sources): void {
   const given = [
     ["ISTIO_BOOTSTRAP", env.string("ISTIO_BOOTSTRAP")],
     ["--templateFile", flags.templateFile],
-    ["proxyBootstrapTemplatePath", proxy.proxyBootstrapTemplatePath ?? ""],
+    [fieldSource("proxyBootstrapTemplatePath"), proxy.proxyBootstrapTemplatePath ?? ""],
   ] as const;
   for (const [source, path] of given) {
     if (path === "" || normalize(`/${path}`) === normalize(`/${places.template}`)) continue;

@@ -65,7 +65,7 @@ function envoyEnvironment(sources: Sources): Readonly<Record<string, string>> {
   return fips ? { ...sources.env.all, GRPC_SSL_CIPHER_SUITES: fipsCiphers } : sources.env.all;
 }
 
-function drainConfig({ env, proxy, role, findings }: Sources): DrainConfig {
+function drainConfig({ env, proxy, role, fieldSource, findings }: Sources): DrainConfig {
   const graceSeconds = env.int("ATTACHE_TERMINATION_GRACE");
   const notNegative = (name: string, value: number): number => {
     if (value < 0) findings.warn(name, "is negative; 0 is used");
@@ -79,7 +79,7 @@ function drainConfig({ env, proxy, role, findings }: Sources): DrainConfig {
       ? Math.max(0, graceSeconds * 1_000 - graceMarginMs - killAfterMs)
       : env.bool("EXIT_ON_ZERO_ACTIVE_CONNECTIONS")
         ? longestDrainMs
-        : notNegative("terminationDrainDuration", protoDurationMs(proxy.terminationDrainDuration));
+        : notNegative(fieldSource("terminationDrainDuration"), protoDurationMs(proxy.terminationDrainDuration));
   const ports = [
     env.int("ENVOY_STATUS_PORT"),
     env.int("ENVOY_PROMETHEUS_PORT"),

@@ -10,12 +10,12 @@ const defaults = { timeoutSeconds: 1, periodSeconds: 10, successThreshold: 1, fa
 
 /** Health checks of a workload on a virtual machine; undefined: none. */
 export function healthCheckConfig(sources: Sources): HealthCheckConfig | undefined {
-  const { proxy, findings } = sources;
+  const { proxy, fieldSource, findings } = sources;
   const probe = proxy.readinessProbe;
   if (probe === undefined) return undefined;
   const method = methodOf(sources, probe);
   if (typeof method === "string") {
-    findings.problem("readinessProbe", method);
+    findings.problem(fieldSource("readinessProbe"), method);
     return undefined;
   }
   const number = (name: keyof typeof defaults): number => positive(probe[name]) ?? defaults[name];

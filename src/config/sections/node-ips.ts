@@ -23,7 +23,8 @@ export function nodeIps(input: NodeIpsInput, findings: Findings): readonly strin
   const known = new Set(input.interfaces.map(({ name }) => name));
   const excluded = new Set(input.excludedInterfaces.map((name) => name.trim()).filter((name) => name !== ""));
   for (const name of excluded) {
-    if (!known.has(name)) findings.warn("traffic.sidecar.istio.io/excludeInterfaces", `there is no interface ${name}`);
+    if (!known.has(name))
+      findings.warn("annotation traffic.sidecar.istio.io/excludeInterfaces", `there is no interface ${name}`);
   }
   const reachable = (name: string, addresses: readonly string[]): readonly { name: string; ip: string }[] =>
     addresses.map((address) => ({ name, ip: unmapped(address) })).filter(({ ip }) => isReachable(ip));

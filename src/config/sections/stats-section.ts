@@ -11,7 +11,7 @@ const defaultFlushMs = 5_000;
 
 /** Which stats Envoy keeps, their tags, and how often it flushes them. */
 export function bootstrapStats(sources: Sources): BootstrapStats {
-  const { env, proxy, annotations, findings } = sources;
+  const { env, proxy, annotations, fieldSource, findings } = sources;
   const matcher = proxy.proxyStatsMatcher ?? {};
   const inclusion = (name: string, lower: readonly string[] | undefined): readonly string[] => {
     const given = listOf(annotations.get(`${prefix}${name}`));
@@ -19,9 +19,13 @@ export function bootstrapStats(sources: Sources): BootstrapStats {
   };
   const extraTags = [...(proxy.extraStatTags ?? []), ...listOf(annotations.get(`${prefix}extraStatTags`))];
   const regexes = inclusion("statsInclusionRegexps", matcher.inclusionRegexps);
+  const regexSource =
+    listOf(annotations.get(`${prefix}statsInclusionRegexps`)).length > 0
+      ? `annotation ${prefix}statsInclusionRegexps`
+      : `${fieldSource("proxyStatsMatcher")}.inclusionRegexps`;
   for (const regex of regexes) {
     const problem = re2Problem(regex);
-    if (problem !== undefined) findings.problem("stats inclusion regexps", `${JSON.stringify(regex)}: ${problem}`);
+    if (problem !== undefined) findings.problem(regexSource, `${JSON.stringify(regex)}: ${problem}`);
   }
   const flushIntervalMs = durationOf(sources, "statsFlushInterval");
   return {
@@ -53,9 +57,10 @@ function durationOf({ annotations, findings }: Sources, name: string): number | 
   const text = annotations.get(`${prefix}${name}`);
   if (text === undefined || text === "") return undefined;
   const ms = parseGoDuration(text);
-  if (ms === undefined) findings.warn(`${prefix}${name}`, `${JSON.stringify(text)} is not a duration; it is ignored`);
+  if (ms === undefined)
+    findings.warn(`annotation ${prefix}${name}`, `${JSON.stringify(text)} is not a duration; it is ignored`);
   if (ms !== undefined && ms < 1) {
-    findings.warn(`${prefix}${name}`, `${JSON.stringify(text)} is less than a millisecond; it is ignored`);
+    findings.warn(`annotation ${prefix}${name}`, `${JSON.stringify(text)} is less than a millisecond; it is ignored`);
     return undefined;
   }
   return ms;
@@ -64,7 +69,10 @@ function durationOf({ annotations, findings }: Sources, name: string): number | 
 function evictionInterval(sources: Sources, flushMs: number): number | undefined {
   const ms = durationOf(sources, "statsEvictionInterval");
   if (ms === undefined || ms % flushMs === 0) return ms;
-  sources.findings.warn(`${prefix}statsEvictionInterval`, "is not a multiple of the flush interval; it is ignored");
+  sources.findings.warn(
+    `annotation ${prefix}statsEvictionInterval`,
+    "is not a multiple of the flush interval; it is ignored",
+  );
   return undefined;
 }
 
@@ -74,7 +82,10 @@ function histogramBuckets({ annotations, findings }: Sources): Readonly<Record<s
   if (text === undefined || text === "") return {};
   const value = tryParseJson(text);
   if (!isJsonObject(value) || !Object.values(value).every(isBuckets)) {
-    findings.warn(name, "is not a JSON object of metric prefix to bucket bounds above 0, each once; it is ignored");
+    findings.warn(
+      `annotation ${name}`,
+      "is not a JSON object of metric prefix to bucket bounds above 0, each once; it is ignored",
+    );
     return {};
   }
   const entries = Object.entries(value).map(

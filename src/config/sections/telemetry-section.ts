@@ -17,7 +17,7 @@ import type { Sources } from "../sources/sources.ts";
 
 /** Where Envoy sends its traces. */
 export function tracer(sources: Sources): TracerConfig | undefined {
-  const { findings } = sources;
+  const { fieldSource, findings } = sources;
   const { tracing, configPath } = sources.proxy;
   if (tracing === undefined) return undefined;
   for (const kind of ["zipkin", "datadog", "openTelemetry", "lightstep"] as const) {
@@ -26,7 +26,7 @@ export function tracer(sources: Sources): TracerConfig | undefined {
     const tls = clientTls(sources, "tracing", tracing.tlsSettings);
     if (kind !== "lightstep") return { kind, address, tls };
     findings.warn(
-      "tracing.lightstep",
+      `${fieldSource("tracing")}.lightstep`,
       "Envoy 1.40 has no Lightstep tracer and does not start with it; use openTelemetry",
     );
     return {
@@ -38,7 +38,8 @@ export function tracer(sources: Sources): TracerConfig | undefined {
     };
   }
   for (const kind of ["stackdriver", "openCensusAgent"] as const) {
-    if (tracing[kind] !== undefined) findings.warn(`tracing.${kind}`, "Envoy no longer has this tracer; it is ignored");
+    if (tracing[kind] !== undefined)
+      findings.warn(`${fieldSource("tracing")}.${kind}`, "Envoy no longer has this tracer; it is ignored");
   }
   return undefined;
 }
@@ -54,7 +55,7 @@ export function remoteService(
   const tls = clientTls(sources, field, service.tlsSettings);
   if (tls?.mode === "MUTUAL" && (tls.chainPath === "" || tls.keyPath === "")) {
     sources.findings.problem(
-      `ProxyConfig, field ${field}`,
+      sources.fieldSource(field),
       "tlsSettings of mode MUTUAL needs clientCertificate and privateKey, or TLS_CLIENT_CERT_CHAIN and TLS_CLIENT_KEY in the metadata",
     );
   }
@@ -73,7 +74,7 @@ function keepalive({ tcpKeepalive }: RemoteService): KeepaliveConfig | undefined
 
 /** Paths in the node's metadata take precedence over those of tlsSettings. */
 function clientTls(
-  { node, findings }: Sources,
+  { node, fieldSource, findings }: Sources,
   field: "tracing" | "envoyMetricsService" | "envoyAccessLogService",
   tls: TlsSettings | undefined,
 ): ClientTls | undefined {
@@ -85,7 +86,7 @@ function clientTls(
   const caPath = path("TLS_CLIENT_ROOT_CERT", tls.caCertificates);
   const subjectAltNames = tls.subjectAltNames ?? [];
   if (caPath === "" && tls.mode !== "ISTIO_MUTUAL") {
-    const source = `ProxyConfig, field ${field}`;
+    const source = fieldSource(field);
     const missing = "tlsSettings has no caCertificates";
     if (subjectAltNames.length > 0) findings.problem(source, `${missing}, which subjectAltNames need`);
     else findings.warn(source, `${missing}: Envoy does not verify the server's certificate`);

@@ -116,7 +116,7 @@ function xdsRoots(sources: Sources): Roots {
   if (provisioned !== "") return { kind: "file", path: `${provisioned}/root-cert.pem` };
   if (env.bool("FILE_MOUNTED_CERTS")) {
     const path = proxy.proxyMetadata?.["ISTIO_META_TLS_CLIENT_ROOT_CERT"] ?? "";
-    return existing(sources, "XDS", "proxyMetadata.ISTIO_META_TLS_CLIENT_ROOT_CERT", path);
+    return existing(sources, "XDS", `${sources.fieldSource("proxyMetadata")}.ISTIO_META_TLS_CLIENT_ROOT_CERT`, path);
   }
   if (env.string("PILOT_CERT_PROVIDER") === "none") {
     findings.problem("PILOT_CERT_PROVIDER", "none has no root certificate for the control plane; set XDS_ROOT_CA");

@@ -14,6 +14,8 @@ export interface Sources {
   readonly flags: FlagValues<typeof proxyFlags>;
   readonly role: ProxyRole;
   readonly proxy: ProxyConfig;
+  /** Where a field of ProxyConfig was given, for problems and warnings. */
+  readonly fieldSource: (field: keyof ProxyConfig) => string;
   readonly annotations: ReadonlyMap<string, string>;
   readonly node: NodeIdentity;
   readonly findings: Findings;

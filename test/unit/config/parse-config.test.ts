@@ -86,7 +86,7 @@ describe("what the reference finds out late, or never, is a problem", () => {
     [
       "a missing custom file",
       { env: { PROXY_CONFIG: '{"customConfigFile":"c.json"}' } },
-      /^customConfigFile: c.json cannot be read/,
+      /^PROXY_CONFIG, field customConfigFile: c.json cannot be read/,
     ],
     [
       "a template of one's own",
@@ -121,12 +121,12 @@ describe("what the reference finds out late, or never, is a problem", () => {
     [
       "a path too long for a socket",
       { env: { PROXY_CONFIG: JSON.stringify({ configPath: "x".repeat(110) }) } },
-      /^configPath: the socket path x+\/XDS is too long/,
+      /^PROXY_CONFIG, field configPath: the socket path x+\/XDS is too long/,
     ],
     [
       "mutual TLS to a service without a certificate",
       { env: { PROXY_CONFIG: '{"envoyMetricsService":{"address":"m:1","tlsSettings":{"mode":"MUTUAL"}}}' } },
-      /^ProxyConfig, field envoyMetricsService: tlsSettings of mode MUTUAL needs clientCertificate/,
+      /^PROXY_CONFIG, field envoyMetricsService: tlsSettings of mode MUTUAL needs clientCertificate/,
     ],
     [
       "roots that are not to be used",
@@ -145,7 +145,7 @@ describe("what the reference finds out late, or never, is a problem", () => {
             '{"tracing":{"zipkin":{"address":"z:1"},"tlsSettings":{"mode":"SIMPLE","subjectAltNames":["a"]}}}',
         },
       },
-      /^ProxyConfig, field tracing: tlsSettings has no caCertificates, which subjectAltNames need$/,
+      /^PROXY_CONFIG, field tracing: tlsSettings has no caCertificates, which subjectAltNames need$/,
     ],
     ["a CA provider of no name", { env: { CA_PROVIDER: "" } }, /^CA_PROVIDER: CA provider "" not registered/],
     [
@@ -164,7 +164,7 @@ describe("what the reference finds out late, or never, is a problem", () => {
     [
       "a readiness probe without a method",
       { env: { PROXY_CONFIG: '{"readinessProbe":{}}' } },
-      /^readinessProbe: needs exactly one of/,
+      /^PROXY_CONFIG, field readinessProbe: needs exactly one of/,
     ],
     [
       "an unreadable identity choice",
@@ -227,7 +227,7 @@ describe("what the reference passes over in silence is a warning", () => {
     [
       "a tracer that Envoy does not have",
       { env: { PROXY_CONFIG: '{"tracing":{"stackdriver":{}}}' } },
-      "tracing.stackdriver: Envoy no longer has this tracer; it is ignored",
+      "PROXY_CONFIG, field tracing.stackdriver: Envoy no longer has this tracer; it is ignored",
     ],
     [
       "a custom tag that says nothing",
@@ -248,7 +248,7 @@ describe("what the reference passes over in silence is a warning", () => {
     [
       "metrics for nobody",
       { env: { PROXY_CONFIG: '{"statsdUdpAddress":"nobody.example:9125"}' } },
-      "statsdUdpAddress: resolve StatsdUdpAddress failed: nobody.example has no address; metrics are not sent there",
+      "PROXY_CONFIG, field statsdUdpAddress: resolve StatsdUdpAddress failed: nobody.example has no address; metrics are not sent there",
     ],
   ])("%s", (_title, input, expected) => {
     expect(warnings(input)).toEqual([expected]);
@@ -415,6 +415,6 @@ describe("a tracer", () => {
   test("of Lightstep is warned about: Envoy has dropped it", () => {
     const tracing = { lightstep: { address: "l.example:443", accessToken: "t0ken" } };
     const found = warnings({ env: { PROXY_CONFIG: JSON.stringify({ tracing }) } });
-    expect(found).toEqual([expect.stringMatching(/^tracing\.lightstep: .*no Lightstep tracer/)]);
+    expect(found).toEqual([expect.stringMatching(/^PROXY_CONFIG, field tracing\.lightstep: .*no Lightstep tracer/)]);
   });
 });
