@@ -5,7 +5,7 @@ import { systemClock } from "../lib/async/clock.ts";
 import { AgentError, describeError, exitCodeOf } from "../lib/errors.ts";
 import { exitCode } from "../lib/exit-code.ts";
 import { parseFlags } from "../lib/flags.ts";
-import { renderLogTime } from "../lib/log/log-line.ts";
+import { renderLogTime } from "../lib/log/log-format.ts";
 import type { CommandContext } from "./command.ts";
 import { commandTable } from "./command-table.ts";
 

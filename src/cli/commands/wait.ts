@@ -5,7 +5,7 @@ import { deadline, systemClock } from "../../lib/async/clock.ts";
 import { AgentError } from "../../lib/errors.ts";
 import { exitCode } from "../../lib/exit-code.ts";
 import type { FlagSpecs } from "../../lib/flags.ts";
-import { renderLogTime, renderTextLine } from "../../lib/log/log-line.ts";
+import { renderLine, renderLogTime } from "../../lib/log/log-format.ts";
 import { startTask } from "../../lib/async/tasks.ts";
 import { AskedAddress } from "../asked-address.ts";
 import { type Command, type CommandContext, parseCommandFlags, UsageError } from "../command.ts";
@@ -45,7 +45,7 @@ async function run({ args, env, print, stop }: CommandContext): Promise<number> 
   const agent = new AskedAddress(statusUrl, { periodMs, timeoutMs }, systemClock);
   const say = (msg: string): void => {
     const line = { level: "info", time: renderLogTime(systemClock.now()), msg };
-    print(values.log_as_json ? `${JSON.stringify(line)}\n` : renderTextLine(line));
+    print(renderLine(line, values.log_as_json ? "json" : "text"));
   };
   say(`Waiting for Envoy proxy to be ready (timeout: ${String(timeoutSeconds)} seconds)...`);
   using limit = deadline(systemClock, timeoutSeconds * 1_000, stop);

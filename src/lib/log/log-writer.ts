@@ -1,27 +1,27 @@
 // SPDX-License-Identifier: Apache-2.0
 import { openSync } from "node:fs";
 import { systemClock } from "../async/clock.ts";
-import { type LogFormat, type LogLine, renderLogLevel, renderLogTime, renderTextLine } from "./log-line.ts";
 import { LineOutput, openWithoutWait } from "./line-output.ts";
+import { type LogFormat, renderRecord } from "./log-format.ts";
 import type { LogRecord, LogSink } from "./log.ts";
 
 /**
- * Writes the log. Until `load` has been called and has ended, records are kept: the writer behind it costs time that
- * belongs to Envoy's start.
+ * Writes the log through pino. Records are kept until `load` has loaded it, because loading takes time that belongs to
+ * Envoy's start.
  */
 export interface LogWriter {
   readonly sink: LogSink;
-  /** Loads the writer, and writes what was kept. Further calls wait for the first. */
+  /** Loads pino and writes the kept records. Further calls wait for the first. */
   load(): Promise<void>;
-  /** Writes what is kept without loading anything; for an end that cannot wait. */
+  /** Writes the kept records without loading anything, for an exit that cannot wait. */
   flush(): void;
-  /** Waits until everything is read, or nobody seems to read any more; nothing is to be written after it. */
+  /** Waits until everything is read, or the reader has stopped reading. Nothing may be written afterwards. */
   end(): Promise<void>;
 }
 
 export interface LogWriterOptions {
   readonly format: LogFormat;
-  /** `stdout`, `stderr`, or paths that are appended to. */
+  /** `stdout`, `stderr`, or paths of files to append to. */
   readonly targets: readonly string[];
 }
 
@@ -29,7 +29,7 @@ const mostKept = 10_000;
 
 export function createLogWriter(options: LogWriterOptions): LogWriter {
   const onLost = (lines: number): void => {
-    const message = "lines of the log were lost: its reader was too slow";
+    const message = "log lines lost: the reader is too slow";
     sink({ timeMs: systemClock.now(), level: "warn", scope: "", message, fields: { lines } });
   };
   const outputs = options.targets.map((target) => new LineOutput(openTarget(target), onLost));
@@ -42,8 +42,7 @@ export function createLogWriter(options: LogWriterOptions): LogWriter {
   };
   let loading: Promise<void> | undefined;
   const load = async (): Promise<void> => {
-    const { createPinoSink } = await import("./log-pino.ts");
-    const loaded = createPinoSink(options.format, write);
+    const loaded = await loadPino(options.format, write);
     for (const record of kept.splice(0)) loaded(record);
     sink = loaded;
   };
@@ -53,10 +52,7 @@ export function createLogWriter(options: LogWriterOptions): LogWriter {
     },
     load: () => (loading ??= load()),
     flush: () => {
-      for (const record of kept.splice(0)) {
-        const line = toLine(record);
-        write(options.format === "text" ? renderTextLine(line) : `${JSON.stringify(line)}\n`);
-      }
+      for (const record of kept.splice(0)) write(renderRecord(record, options.format));
     },
     end: async () => {
       await Promise.all(outputs.map((output) => output.end()));
@@ -64,13 +60,13 @@ export function createLogWriter(options: LogWriterOptions): LogWriter {
   };
 }
 
-function toLine(record: LogRecord): LogLine {
-  return {
-    level: renderLogLevel(record.level),
-    time: renderLogTime(record.timeMs),
-    ...(record.scope === "" ? {} : { scope: record.scope }),
-    msg: record.message,
-    ...record.fields,
+/** pino with the serialiser that `flush` uses too, so that both write the same line and redact the same fields. */
+async function loadPino(format: LogFormat, write: (line: string) => void): Promise<LogSink> {
+  const { pino } = await import("pino");
+  const logger = pino({ level: "debug", base: null, timestamp: false }, { write });
+  Object.assign(logger, { [pino.symbols.asJsonSym]: (record: LogRecord) => renderRecord(record, format) });
+  return (record) => {
+    logger[record.level](record);
   };
 }
 

@@ -2,10 +2,10 @@
 
 export type LogLevel = "debug" | "info" | "warn" | "error";
 
-/** Facts beside the constant message. Durations carry their unit in the name; secrets are never given to the log. */
+/** Facts beside the constant message. Durations have their unit in the name. Secrets are never logged. */
 export type LogFields = Readonly<Record<string, unknown>>;
 
-/** What a module writes its log with. The message is a constant; what varies is a field. */
+/** A module's log. The message is a constant; what varies is a field. */
 export interface Logger {
   debug(message: string, fields?: LogFields): void;
   info(message: string, fields?: LogFields): void;
@@ -15,7 +15,7 @@ export interface Logger {
   scope(scope: string): Logger;
 }
 
-/** One line of the log before it has a form. */
+/** One line of the log before it is formatted. */
 export interface LogRecord {
   readonly timeMs: number;
   readonly level: LogLevel;
@@ -25,21 +25,23 @@ export interface LogRecord {
   readonly fields: LogFields;
 }
 
-/** Where records go: written in a form, or kept until the writer is loaded. */
+/** Takes records: writes them, or keeps them until the writer is loaded. */
 export type LogSink = (record: LogRecord) => void;
 
-export type LogThreshold = LogLevel | "none";
+/** In ascending order. */
+const thresholds = ["debug", "info", "warn", "error", "none"] as const;
 
-/** The least level written, for each scope; `default` is that of the scopes not named. */
+export type LogThreshold = (typeof thresholds)[number];
+
+/** The lowest level that is written, by scope; `default` is for all other scopes. */
 export type LogLevels = ReadonlyMap<string, LogThreshold>;
 
-const rank: Readonly<Record<LogThreshold, number>> = { debug: 0, info: 1, warn: 2, error: 3, none: 4 };
-
-/** A logger that hands the records of its levels to a sink. */
+/** A logger that passes records of sufficient level to a sink. */
 export function createLogger(sink: LogSink, now: () => number, levels: () => LogLevels, scope = ""): Logger {
   const write = (level: LogLevel, message: string, fields: LogFields = {}): void => {
     const threshold = levels().get(scope === "" ? "default" : scope) ?? levels().get("default") ?? "info";
-    if (rank[level] >= rank[threshold]) sink({ timeMs: now(), level, scope, message, fields });
+    if (thresholds.indexOf(level) >= thresholds.indexOf(threshold))
+      sink({ timeMs: now(), level, scope, message, fields });
   };
   return {
     debug: (message, fields) => {
@@ -56,4 +58,29 @@ export function createLogger(sink: LogSink, now: () => number, levels: () => Log
     },
     scope: (name) => createLogger(sink, now, levels, name),
   };
+}
+
+/** The log's levels: the configured ones, and overrides of them at run time. */
+export class LogLevelSwitch {
+  readonly #configured: LogLevels;
+  #inForce: LogLevels;
+  readonly #overrides = new Map<string, LogThreshold>();
+
+  constructor(configured: LogLevels) {
+    this.#configured = configured;
+    this.#inForce = configured;
+  }
+
+  /** By scope; `default` is that of the scopes not named. */
+  read(): LogLevels {
+    return this.#inForce;
+  }
+
+  /** Overrides a scope's configured level. Undefined, or a text that is no level, removes the override. */
+  override(scope: string, level: string | undefined): void {
+    const threshold = thresholds.find((known) => known === level);
+    if (threshold === undefined) this.#overrides.delete(scope);
+    else this.#overrides.set(scope, threshold);
+    this.#inForce = new Map([...this.#configured, ...this.#overrides]);
+  }
 }

@@ -1,14 +1,19 @@
 // SPDX-License-Identifier: Apache-2.0
 import { readFile } from "node:fs/promises";
 import { join } from "node:path";
-import { expect, test } from "vitest";
-import { createLogger } from "../../../../src/lib/log/log.ts";
+import { describe, expect, test } from "vitest";
+import { renderRecord } from "../../../../src/lib/log/log-format.ts";
+import { createLogger, type Logger, LogLevelSwitch, type LogRecord } from "../../../../src/lib/log/log.ts";
 import { createLogWriter } from "../../../../src/lib/log/log-writer.ts";
 import { temporaryDirectory } from "../../../support/temporary-directory.ts";
 
 const at = Date.parse("2026-11-21T01:46:27.218Z");
 
-async function logged(format: "text" | "json", write: (log: ReturnType<typeof createLogger>) => void): Promise<string> {
+async function logged(
+  format: "text" | "json",
+  write: (log: Logger) => void,
+  how: "load" | "flush" = "load",
+): Promise<string> {
   await using directory = await temporaryDirectory();
   const path = join(directory.path, "log");
   const writer = createLogWriter({ format, targets: [path] });
@@ -19,7 +24,8 @@ async function logged(format: "text" | "json", write: (log: ReturnType<typeof cr
       () => new Map([["sds", "warn"]]),
     ),
   );
-  await writer.load();
+  if (how === "load") await writer.load();
+  else writer.flush();
   return await readFile(path, "utf8");
 }
 
@@ -51,10 +57,65 @@ test("a scope's own level wins over the default one", async () => {
   expect(text.split("\n").filter(Boolean)).toHaveLength(1);
 });
 
-test.each(["json", "text"] as const)("secrets are cut from the %s form", async (format) => {
-  const text = await logged(format, (log) => {
-    log.info("asked", { token: "canary", ca: { authorization: "canary", host: "ca" } });
+describe.each(["json", "text"] as const)("the %s form", (format) => {
+  test.each(["load", "flush"] as const)("has no secrets, written by %s", async (how) => {
+    const text = await logged(
+      format,
+      (log) => {
+        log.info("asked", { token: "canary", ca: { authorization: "canary", host: "ca", deep: { keyPem: "canary" } } });
+      },
+      how,
+    );
+    expect(text).not.toContain("canary");
+    expect(text).toContain("[redacted]");
+    expect(text).toContain("ca");
   });
-  expect(text).not.toContain("canary");
-  expect(text).toContain("ca");
+
+  test("is the same before and after pino is loaded", async () => {
+    const write = (log: Logger): void => {
+      log
+        .scope("sds")
+        .warn("m", { a: "b c", n: 1, list: [1, { x: "y" }], left: undefined, secret: 1, level: "x", none: null });
+    };
+    expect(await logged(format, write, "flush")).toBe(await logged(format, write, "load"));
+  });
+
+  test("takes fields that JSON cannot hold", async () => {
+    const circular: Record<string, unknown> = {};
+    circular["self"] = circular;
+    const text = await logged(format, (log) => {
+      log.info("odd", { circular, big: 2n ** 64n, at: new Date(at), work: () => 1 });
+    });
+    expect(text).toContain("odd");
+    expect(text.split("\n")).toHaveLength(2);
+    if (format === "text") expect(text).toContain("big=18446744073709551616 at=2026-11-21T01:46:27.218Z");
+  });
+});
+
+test("a record has its text form", () => {
+  const fields = { big: "x".repeat(3), nested: { a: 1 } };
+  const record = { timeMs: at, level: "info", scope: "sds", message: "m", fields } as const;
+  expect(renderRecord(record, "text")).toBe('2026-11-21T01:46:27.218000Z\tinfo\tsds\tm\tbig=xxx nested={"a":1}\n');
+});
+
+test("a level that is changed counts at once, and the configured one counts again afterwards", () => {
+  const records: LogRecord[] = [];
+  const levels = new LogLevelSwitch(new Map([["default", "info"]]));
+  const log = createLogger(
+    (record) => records.push(record),
+    () => 0,
+    () => levels.read(),
+  ).scope("sds");
+  log.debug("left out");
+  levels.override("sds", "debug");
+  log.debug("kept");
+  levels.override("sds", undefined);
+  log.debug("left out again");
+  expect(records.map(({ message }) => message)).toEqual(["kept"]);
+});
+
+test("a word that is no level changes nothing", () => {
+  const levels = new LogLevelSwitch(new Map([["default", "info"]]));
+  levels.override("default", "loud");
+  expect([...levels.read()]).toEqual([["default", "info"]]);
 });

@@ -1,0 +1,89 @@
+// SPDX-License-Identifier: Apache-2.0
+import type { LogRecord } from "./log.ts";
+
+export type LogFormat = "text" | "json";
+
+/** A line's parts, in the order in which JSON shows them. */
+export type LogLine = {
+  readonly level: string;
+  readonly time: string;
+  readonly scope?: string;
+  readonly msg: string;
+} & Readonly<Record<string, unknown>>;
+
+/** Field names whose values never reach the log, at any depth. */
+const secretFields: ReadonlySet<string> = new Set([
+  "authorization",
+  "key",
+  "keyPem",
+  "password",
+  "privateKey",
+  "secret",
+  "token",
+]);
+const redacted = "[redacted]";
+
+/** A record as one line in the given form, without secrets. Never throws. */
+export function renderRecord({ level, timeMs, scope, message, fields }: LogRecord, format: LogFormat): string {
+  const head = {
+    level: renderLogLevel(level),
+    time: renderLogTime(timeMs),
+    ...(scope === "" ? {} : { scope }),
+    msg: message,
+  };
+  return renderLine({ ...head, ...fields, ...head }, format);
+}
+
+/**
+ * One line in the given form. The text form is time, level, scope where it is not the default one, message and
+ * `key=value` pairs, separated by tabs; line breaks inside are escaped, so that a line stays a line.
+ * Source: the text form of Istio's agent log
+ */
+export function renderLine(line: LogLine, format: LogFormat): string {
+  if (format === "json")
+    return `{${renderFields(line, (name, json) => `${JSON.stringify(name)}:${json}`).join(",")}}\n`;
+  const { level, time, scope, msg, ...fields } = line;
+  const head = scope === undefined ? [time, level, msg] : [time, level, scope, msg];
+  const pairs = renderFields(fields, (name, json) => `${name}=${plainText(json)}`);
+  const text = pairs.length === 0 ? head.join("\t") : `${head.join("\t")}\t${pairs.join(" ")}`;
+  return `${text.replaceAll("\r", "\\r").replaceAll("\n", "\\n")}\n`;
+}
+
+/** A level in Envoy's word for it: agent and Envoy write to one stream. Source: Envoy's `--log-level` */
+export function renderLogLevel(level: string): string {
+  return level === "warn" ? "warning" : level;
+}
+
+/** Wall clock as the log shows it: UTC with six digits of a second. */
+export function renderLogTime(timeMs: number): string {
+  return new Date(timeMs).toISOString().replace("Z", "000Z");
+}
+
+/** Each field that JSON does not leave out. A value that cannot be serialised costs only its own field. */
+function renderFields(
+  fields: Readonly<Record<string, unknown>>,
+  render: (name: string, json: string) => string,
+): readonly string[] {
+  return Object.entries(fields).flatMap(([name, value]) => {
+    const json = toJson(secretFields.has(name) ? redacted : value);
+    return json === undefined ? [] : [render(name, json)];
+  });
+}
+
+function toJson(value: unknown): string | undefined {
+  try {
+    // Its type leaves out that functions and undefined have no JSON.
+    const json: string | undefined = JSON.stringify(value, (name, inner: unknown) => {
+      if (secretFields.has(name)) return redacted;
+      return typeof inner === "bigint" ? String(inner) : inner;
+    });
+    return json;
+  } catch {
+    return '"[cannot be serialised]"';
+  }
+}
+
+/** A JSON string without its quotes where nothing in it needs them; any other JSON as it is. */
+function plainText(json: string): string {
+  return /^"([^\s"=\\]*)"$/.exec(json)?.[1] ?? json;
+}
