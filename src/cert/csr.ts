@@ -16,7 +16,7 @@ import {
   derExtension,
   derOrganization,
   derSignatureAlgorithm,
-  derTextName,
+  derUriName,
   oid,
   type SignatureAlgorithm,
 } from "../lib/pki/x509-der.ts";
@@ -65,7 +65,7 @@ async function generatePrivateKey(algorithm: KeyAlgorithm): Promise<KeyObject> {
 async function renderRequest(privateKey: KeyObject, algorithm: KeyAlgorithm, spiffeId: string): Promise<string> {
   const { name, hash } = signatureAlgorithm(algorithm);
   const spki = createPublicKey(privateKey).export({ type: "spki", format: "der" });
-  const alternativeName = derExtension(oid.subjectAltName, true, derSequence(derTextName("uri", spiffeId)));
+  const alternativeName = derExtension(oid.subjectAltName, true, derSequence(derUriName(spiffeId)));
   const extensionRequest = derSequence(derOid(oid.extensionRequest), derSet(derSequence(alternativeName)));
   const subject = derOrganization(derPrintableString(""));
   const info = derSequence(derInteger(0), subject, spki, derTagged(0, extensionRequest));

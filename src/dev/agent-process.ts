@@ -23,7 +23,7 @@ export class DevAgentEndedError extends AgentError {
   readonly workload: string;
   readonly logPath: string;
   constructor(workload: string, how: string, logPath: string) {
-    super(`run the agent of ${workload}: it exited with ${how}; its log is ${logPath}`);
+    super(`run the agent of ${workload}: it stopped unexpectedly with ${how}; its log is ${logPath}`);
     this.workload = workload;
     this.logPath = logPath;
   }

@@ -21,7 +21,7 @@ interface Run {
   readonly progress: Progress;
 }
 
-/** What ends a run: it is stopped, or an agent exited alone. */
+/** The reasons to end a run: it is stopped, or an agent stopped unexpectedly. */
 interface EndSignals {
   readonly stop: AbortSignal;
   readonly broken: AbortSignal;
@@ -31,7 +31,7 @@ interface EndSignals {
  * Runs the mesh: starts it, runs the proofs, prints the report, and waits until it is stopped, unless it exits after the
  * proofs. When it returns or throws, all its processes, sockets and temporary files are gone.
  * @returns the exit code: 0 when every proof succeeded, 1 otherwise
- * @throws AgentError when the mesh cannot start, or an agent exits later
+ * @throws AgentError when the mesh cannot start, or an agent stops unexpectedly after the proofs
  */
 export async function runDev(config: DevConfig, deps: DevDeps, stop: AbortSignal): Promise<number> {
   const timeline = new Timeline(deps.clock);

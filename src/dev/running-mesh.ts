@@ -89,7 +89,7 @@ export async function startMesh(start: MeshStart, { clock }: DevDeps): Promise<R
     relaxRotation() {
       lifetimeMs = lifetimesMs.later;
     },
-    agentEnded: Promise.race([web, api].map(untilExitedAlone)),
+    agentEnded: Promise.race([web, api].map(untilUnexpectedEnd)),
     async [Symbol.asyncDispose]() {
       await Promise.all([web, api].map((agent) => agent[Symbol.asyncDispose]()));
       await owned.disposeAsync();
@@ -138,7 +138,7 @@ function renderAgentSetup(
 }
 
 /** Never resolves for an agent that was stopped. */
-async function untilExitedAlone(agent: AgentProcess): Promise<DevAgentEndedError> {
+async function untilUnexpectedEnd(agent: AgentProcess): Promise<DevAgentEndedError> {
   const error = await agent.ended;
   return error ?? (await new Promise<never>(() => undefined));
 }
@@ -173,8 +173,7 @@ async function startMeshCa(directory: string, lifetimeMs: () => number, clock: C
     directory,
     host: "127.0.0.1",
     port: 0,
-    // The name under which agents verify a CA on this machine.
-    serverNames: ["istiod.istio-system.svc"],
+    serverNames: [],
     trustDomain,
     audience: "istio-ca",
     defaultTtlMs: dayMs,

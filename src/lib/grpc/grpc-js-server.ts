@@ -27,7 +27,7 @@ export interface UnaryRequest {
 
 /** A bidirectional stream. */
 export interface MessageStream {
-  /** Ends when the client has ended its side; throws when the client has cancelled the call. */
+  /** Ends when the client has ended its side or cancelled the call. */
   readonly requests: AsyncIterable<Uint8Array>;
   /** Resolves when the message is handed over to the connection; never rejects, also when the client has gone. */
   write(message: Uint8Array): Promise<void>;

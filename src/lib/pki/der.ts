@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
-/** Bytes of one DER element, or of several in a row. Source for all of this file: ITU-T X.690. */
+/** The bytes of one or more DER elements. Source of this file: ITU-T X.690 */
 export type Der = Uint8Array;
 
 const universal = {
@@ -32,7 +32,7 @@ export function derSequence(...content: readonly Der[]): Der {
   return element(universal.sequence, ...content);
 }
 
-/** For sets of one element; several would have to be sorted first. */
+/** A set of one element. More elements would have to be sorted. */
 export function derSet(content: Der): Der {
   return element(universal.set, content);
 }
@@ -45,19 +45,14 @@ export function derNull(): Der {
   return element(universal.null);
 }
 
-/** @param value a number from 0 to 127, or the big-endian magnitude of any not negative integer */
-export function derInteger(value: number | Uint8Array): Der {
-  const bytes = typeof value === "number" ? Uint8Array.of(value) : value;
-  let start = 0;
-  while (start < bytes.length - 1 && bytes[start] === 0) start++;
-  const magnitude = bytes.subarray(start);
-  const signed = (magnitude[0] ?? 0) >= 0x80;
-  return element(universal.integer, signed ? Uint8Array.of(0) : new Uint8Array(), magnitude);
+/** @param value from 0 to 127 */
+export function derInteger(value: number): Der {
+  return element(universal.integer, Uint8Array.of(value));
 }
 
-/** @param unusedBits how many of the lowest bits of the last byte do not count */
-export function derBitString(bytes: Uint8Array, unusedBits = 0): Der {
-  return element(universal.bitString, Uint8Array.of(unusedBits), bytes);
+/** A string of whole bytes. */
+export function derBitString(bytes: Uint8Array): Der {
+  return element(universal.bitString, Uint8Array.of(0), bytes);
 }
 
 export function derOctetString(bytes: Uint8Array): Der {
@@ -80,19 +75,19 @@ function base128(value: number): number[] {
   return bytes;
 }
 
-/** A context-specific element with content of its own structure, such as `[0] EXPLICIT`. */
+/** A constructed context-specific element, such as `[0] EXPLICIT`. */
 export function derTagged(number: number, ...content: readonly Der[]): Der {
   return element(0xa0 | number, ...content);
 }
 
-/** A context-specific element that replaces a primitive type's tag, such as `[6] IMPLICIT IA5String`. */
+/** A primitive context-specific element, such as `[6] IMPLICIT IA5String`. */
 export function derTaggedPrimitive(number: number, bytes: Uint8Array): Der {
   return element(0x80 | number, bytes);
 }
 
 /**
- * Splits elements that follow each other, by their lengths alone.
- * @returns undefined when the bytes are not a row of whole elements
+ * Splits a sequence of elements by their lengths.
+ * @returns undefined when the bytes do not consist of whole elements
  */
 export function splitDer(bytes: Uint8Array): readonly Der[] | undefined {
   const elements: Der[] = [];

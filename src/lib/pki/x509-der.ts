@@ -20,8 +20,6 @@ export const oid = {
   authorityKeyId: "2.5.29.35",
   extendedKeyUsage: "2.5.29.37",
   extensionRequest: "1.2.840.113549.1.9.14",
-  serverAuth: "1.3.6.1.5.5.7.3.1",
-  clientAuth: "1.3.6.1.5.5.7.3.2",
 } as const;
 
 export const signatureOids = {
@@ -38,17 +36,17 @@ export function derSignatureAlgorithm(algorithm: SignatureAlgorithm): Der {
   return algorithm === "rsa-sha256" ? derSequence(id, derNull()) : derSequence(id);
 }
 
-/** A name that consists of an organisation alone. @param text the string as an element of its own type */
+/** A name that consists of an organization only. @param text the string as a DER element */
 export function derOrganization(text: Der): Der {
   return derSequence(derSet(derSequence(derOid(oid.organizationName), text)));
 }
 
-/** @param value the extension's content, which goes into an octet string here */
+/** @param value the content, which is wrapped in an octet string */
 export function derExtension(id: string, isCritical: boolean, value: Der): Der {
   return derSequence(derOid(id), ...(isCritical ? [derBoolean(true)] : []), derOctetString(value));
 }
 
-/** An alternative name of the kinds that are text. Source: RFC 5280 section 4.2.1.6 */
-export function derTextName(kind: "dns" | "uri", text: string): Der {
-  return derTaggedPrimitive(kind === "dns" ? 2 : 6, Buffer.from(text, "ascii"));
+/** A URI as a subject alternative name. Source: RFC 5280 section 4.2.1.6 */
+export function derUriName(uri: string): Der {
+  return derTaggedPrimitive(6, Buffer.from(uri, "ascii"));
 }

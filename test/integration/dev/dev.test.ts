@@ -144,7 +144,9 @@ describe("attache dev", () => {
     for (const pid of processesBelow(join(work, "api"))) process.kill(pid, "SIGKILL");
     const { code, stderr } = await program.exited;
     expect(code).toBe(1);
-    expect(stderr).toMatch(/^Error: run the agent of api: it exited with SIGKILL; its log is .*agent\.log\n$/);
+    expect(stderr).toMatch(
+      /^Error: run the agent of api: it stopped unexpectedly with SIGKILL; its log is .*agent\.log\n$/,
+    );
   });
 
   test.each(["SIGHUP", "SIGTERM"] as const)("%s stops it like Ctrl-C", async (name) => {

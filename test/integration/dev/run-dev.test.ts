@@ -171,6 +171,6 @@ test("an agent that cannot start fails the proof, with its exit code", async () 
   const run = startRun({ once: true, json: true, envoyPath: "/nowhere/envoy" });
   expect(await run.code).toBe(1);
   const report = JSON.parse(run.printed()) as DevReport;
-  expect(report.failures[0]?.why).toMatch(/run the agent of (web|api): it exited with exit code 69/);
+  expect(report.failures[0]?.why).toMatch(/run the agent of (web|api): it stopped unexpectedly with exit code 69/);
   expect(run.shown()).toContain("/nowhere/envoy");
 });

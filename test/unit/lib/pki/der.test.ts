@@ -22,14 +22,12 @@ function hex(der: Der): string {
 describe("DER", () => {
   test.each<[string, Der, string]>([
     ["zero", derInteger(0), "020100"],
-    ["a number with its high bit set", derInteger(Uint8Array.of(0x80)), "02020080"],
-    ["a number with leading zeros", derInteger(Uint8Array.of(0, 0, 1)), "020101"],
     ["true", derBoolean(true), "0101ff"],
     ["false", derBoolean(false), "010100"],
     ["null", derNull(), "0500"],
     ["an identifier with large parts", derOid("1.2.840.113549.1.1.11"), "06092a864886f70d01010b"],
     ["an empty printable string", derPrintableString(""), "1300"],
-    ["bits", derBitString(Uint8Array.of(0xa0), 5), "030205a0"],
+    ["bits", derBitString(Uint8Array.of(0xa0)), "030200a0"],
     ["octets", derOctetString(Uint8Array.of(1)), "040101"],
     ["a set", derSet(derNull()), "31020500"],
     ["a tagged element", derTagged(0, derNull()), "a0020500"],
