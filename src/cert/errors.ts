@@ -19,7 +19,7 @@ export class ResponseError extends AgentError {
 /** The CA has rejected every request for so long that it is taken as final, and there is no valid certificate. */
 export class CaRejectedError extends AgentError {
   readonly code = "AGENT_CA_REFUSED";
-  override readonly exitCode = exitCode.refused;
+  override readonly exitCode = exitCode.rejected;
   constructor(spiffeId: string, rejectedMs: number, cause: unknown) {
     const minutes = String(Math.round(rejectedMs / 60_000));
     const text = `the CA has rejected every request for ${minutes} min; allow this identity at the CA`;

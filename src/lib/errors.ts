@@ -17,14 +17,14 @@ export function exitCodeOf(error: unknown): number {
   return error instanceof AgentError ? error.exitCode : exitCode.internal;
 }
 
-/** Ends a `switch` over a union: a kind added later is a type error here, and a plain fault at run time. */
+/** The default case of a `switch` over a union: a kind that is added later is a type error here. */
 export function assertNever(value: never): never {
   throw new Error(`unexpected value ${JSON.stringify(value)}`);
 }
 
 /**
- * The text of an error and of its causes, on one line, without stack traces.
- * A cause whose text the outer message already contains, with or without a leading code, is left out.
+ * The messages of an error and its causes on one line, without stack traces. A cause is omitted if its text, without a
+ * leading code, is already in an outer message.
  */
 export function describeError(error: unknown): string {
   const parts: string[] = [];
@@ -38,7 +38,7 @@ export function describeError(error: unknown): string {
   return parts.join(": ").replaceAll(/\s*\n\s*/g, " ");
 }
 
-/** The system's code of a failed call (`ENOENT`, `EADDRINUSE`), or undefined for any other error. */
+/** The code of a failed system call (`ENOENT`, `EADDRINUSE`); undefined for any other error. */
 export function systemCode(error: unknown): string | undefined {
   if (!(error instanceof Error) || !("code" in error)) return undefined;
   return typeof error.code === "string" ? error.code : undefined;

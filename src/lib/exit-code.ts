@@ -1,21 +1,21 @@
 // SPDX-License-Identifier: Apache-2.0
 
 /**
- * What the process ends with. Codes from 64 on follow sysexits(3); Envoy's own code, or 128 + signal, is passed on
- * unchanged. docs/exit-codes.md has the list.
+ * The exit codes of the process. Codes from 64 on follow sysexits(3). Envoy's own exit code, or 128 + signal, is passed
+ * on unchanged. docs/exit-codes.md lists all.
  */
 export const exitCode = {
   ok: 0,
-  /** A proof that failed; a `wait` for an agent that was not ready in time. */
+  /** A proof that failed; a `wait` that timed out. */
   failed: 1,
-  /** A `request` that was refused, a `wait` for another's address: the code that scripts know from pilot-agent. */
+  /** A failed `request`; a `wait` at which no agent answered. Scripts know this code from pilot-agent. */
   unsuccessful: 255,
   /** Wrong flags, variables or files. */
   configuration: 64,
-  /** Something this machine must provide is not there or is taken: Envoy's binary, a port, a socket, a directory. */
+  /** A resource of this machine is missing or in use: Envoy's binary, a port, a socket, a directory. */
   unavailable: 69,
-  /** A fault of the agent itself. */
+  /** An internal fault of the agent. */
   internal: 70,
-  /** The CA refuses for good. */
-  refused: 77,
+  /** The CA permanently rejects this workload. */
+  rejected: 77,
 } as const;

@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 import { suggestion } from "./nearest-name.ts";
 
-/** `strings` may be given several times; the first one replaces the default. */
+/** `strings` may be repeated; the first value replaces the default. */
 export type FlagType = "string" | "bool" | "int" | "strings";
 
 export interface FlagSpec {
   readonly type: FlagType;
-  /** As it would be written; for `strings` the one default value. */
+  /** As written on the command line; for `strings` a single value. */
   readonly default: string;
   readonly meaning: string;
   readonly short?: string;
@@ -26,12 +26,12 @@ export type FlagValues<S extends FlagSpecs> = { readonly [N in keyof S]: ValueOf
 
 export interface ParsedFlags<S extends FlagSpecs> {
   readonly values: FlagValues<S>;
-  /** Names that were given, as opposed to left at their default. */
+  /** The flags on the command line; all others have their default. */
   readonly given: ReadonlySet<string>;
   readonly positionals: readonly string[];
-  /** One line for each flag that is not known. */
+  /** One entry for each unknown flag. */
   readonly unknown: readonly UnknownFlag[];
-  /** One line for each value that cannot be read. */
+  /** One entry for each value that cannot be parsed. */
   readonly problems: readonly { readonly flag: string; readonly message: string }[];
 }
 
@@ -41,9 +41,9 @@ export interface UnknownFlag {
 }
 
 /**
- * Reads a command line in GNU style: `--name value`, `--name=value`, `--bool`, `-s value`; flags may follow
- * positionals, `--` ends them, and empty values are values.
- * @param keepWord tells of a word that follows an unknown flag whether it stands for itself; else it is the flag's value
+ * Parses a command line in GNU style: `--name value`, `--name=value`, `--bool`, `-s value`. Flags may follow
+ * positionals, `--` ends the flags, and a value may be empty.
+ * @param keepWord whether a word after an unknown flag is a positional; else it is taken as the flag's value
  */
 export function parseFlags<S extends FlagSpecs>(
   args: readonly string[],

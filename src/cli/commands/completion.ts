@@ -8,13 +8,13 @@ import { type CompletionTree, renderers } from "../completion-scripts.ts";
 
 const flags = {
   ...globalFlags,
-  "no-descriptions": { type: "bool", default: "false", meaning: "without the descriptions" },
+  "no-descriptions": { type: "bool", default: "false", meaning: "omit descriptions" },
 } as const satisfies FlagSpecs;
 
 const shells = Object.keys(renderers);
 
 export const command: Command = {
-  summary: "print a completion script for a shell",
+  summary: "print a shell completion script",
   usage: shells.join("|"),
   flags,
   run,
@@ -31,8 +31,8 @@ async function run(context: CommandContext): Promise<number> {
   }
   const render = Object.hasOwn(renderers, shell) ? renderers[shell] : undefined;
   if (render === undefined) {
-    const hint = `${JSON.stringify(shell)} is none${suggestion(shell, shells)}`;
-    throw new UsageError("completion", `name a shell: ${shells.join(", ")}; ${hint}`);
+    const hint = `${JSON.stringify(shell)}${suggestion(shell, shells)}`;
+    throw new UsageError("completion", `unknown shell ${hint}; use one of ${shells.join(", ")}`);
   }
   print(render(programName, await readTree(commands, !values["no-descriptions"])));
   return exitCode.ok;

@@ -1,16 +1,16 @@
 // SPDX-License-Identifier: Apache-2.0
 import { isatty } from "node:tty";
-import { systemClock } from "../../lib/async/clock.ts";
+import { type Clock, deadline, systemClock } from "../../lib/async/clock.ts";
 import { describeError } from "../../lib/errors.ts";
 import { type FlagSpecs, parseFlags } from "../../lib/flags.ts";
 import { parseGoDuration } from "../../lib/go-duration.ts";
+import { requestHttp } from "../../lib/net/http-client.ts";
 import { type Command, type CommandContext, UsageError } from "../command.ts";
-import { quitAgent } from "../quit-agent.ts";
 import { runChild } from "../run-child.ts";
 
 export const command: Command = {
-  summary: "run a job's program, and end the agent beside it when the program ends",
-  usage: "[flags] -- CMD [ARGS]",
+  summary: "run a job's program, and shut down the agent when the program exits",
+  usage: "[FLAGS] -- COMMAND [ARGS]",
   get flags() {
     return execFlags;
   },
@@ -18,27 +18,45 @@ export const command: Command = {
 };
 
 export const execFlags = {
-  "debug-port": { type: "int", default: "15020", meaning: "the agent's status port" },
+  "debug-port": { type: "int", default: "15020", meaning: "status port of the agent" },
   "quit-timeout": {
     type: "string",
     default: "2s",
-    meaning: "for how long to look for the agent when the program ended",
+    meaning: "how long to look for the agent after the program has exited",
   },
 } as const satisfies FlagSpecs;
 
 /**
- * Runs the program, passes signals on to it, and ends with its code. Whatever ended it, also that it could not be run,
- * the agent is told to end: a job whose proxy goes on never finishes. Without an agent it runs all the same.
+ * Runs the program, forwards signals to it, and returns its exit code. The agent is shut down in any case, also when the
+ * program cannot be run: a job whose proxy keeps running never completes. Without an agent the program runs all the same.
  */
 async function run({ args, env, printError, stop }: CommandContext): Promise<number> {
   const { statusPort, quitWithinMs, program, words } = parseExecArgs(args);
   const end = await runChild({ command: program, args: words, env, signals: process, onTerminal: isatty(0), stop });
   if (end.failure !== undefined) printError(`attache exec: run ${program}: ${describeError(end.failure)}\n`);
-  const outcome = await quitAgent({ statusPort, withinMs: quitWithinMs }, systemClock);
-  if (outcome.kind === "refused") {
-    printError(`attache exec: end the agent at port ${String(statusPort)}: it answered ${String(outcome.status)}\n`);
+  const status = await quitAgent(statusPort, quitWithinMs, systemClock);
+  if (status !== undefined && status !== 200) {
+    printError(`attache exec: shut down the agent at port ${String(statusPort)}: HTTP status ${String(status)}\n`);
   }
   return end.code;
+}
+
+const retryAfterMs = 100;
+
+/**
+ * Shuts down the agent on this machine's loopback, which may still be starting.
+ * @returns the status of its response; undefined when there was no agent within the time
+ */
+async function quitAgent(port: number, withinMs: number, clock: Clock): Promise<number | undefined> {
+  using limit = deadline(clock, withinMs);
+  // localhost: both address families are tried
+  const url = { host: "localhost", port, path: "/quitquitquit" };
+  while (!limit.signal.aborted) {
+    const response = await requestHttp({ url, method: "POST" }, limit.signal).catch(() => undefined);
+    if (response !== undefined) return response.status;
+    await clock.delay(retryAfterMs, limit.signal).catch(() => undefined);
+  }
+  return undefined;
 }
 
 interface ExecArgs {
@@ -48,7 +66,7 @@ interface ExecArgs {
   readonly words: readonly string[];
 }
 
-/** Flags end at `--`, or at the program's name; what follows belongs to the program. */
+/** Everything after `--` belongs to the program. */
 export function parseExecArgs(args: readonly string[]): ExecArgs {
   const separator = args.indexOf("--");
   const { values, unknown, problems, positionals } = parseFlags(
@@ -58,7 +76,7 @@ export function parseExecArgs(args: readonly string[]): ExecArgs {
   const [program, ...words] = separator < 0 ? [] : args.slice(separator + 1);
   const wrong = [...unknown, ...problems].map(({ message }) => message);
   if (positionals.length > 0) wrong.push(`unexpected ${positionals.join(" ")} before --`);
-  if (program === undefined) wrong.push("name the program after --, as in: attache exec -- CMD ARGS");
+  if (program === undefined) wrong.push("name the program after --, as in: attache exec -- COMMAND ARGS");
   const quitWithinMs = parseGoDuration(values["quit-timeout"]);
   if (quitWithinMs === undefined) wrong.push(`--quit-timeout ${values["quit-timeout"]} is not a duration such as 2s`);
   if (wrong.length > 0 || program === undefined || quitWithinMs === undefined) {

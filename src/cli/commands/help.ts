@@ -4,11 +4,11 @@ import type { FlagSpecs } from "../../lib/flags.ts";
 import { suggestion } from "../../lib/nearest-name.ts";
 import { type Command, type CommandContext, type CommandTable, UsageError } from "../command.ts";
 
-/** The reference's command for init containers. */
+/** pilot-agent's command for init containers. */
 const redirection = "istio-iptables";
-const notHere = "not in this version: let Istio's CNI plugin do it, or an init container with Istio's image";
+const notHere = "not supported: use Istio's CNI plugin, or an init container with Istio's image";
 
-export const command: Command = { summary: "help about a command", usage: "[COMMAND]", run };
+export const command: Command = { summary: "show help for a command", usage: "[COMMAND]", run };
 
 async function run({ args, print, programName, commands }: CommandContext): Promise<number> {
   const [name] = args;
@@ -34,18 +34,17 @@ async function renderOverview(programName: string, table: CommandTable): Promise
   const commands = [...(await table.readAll())].map(([name, { summary }]): [string, string] => [name, summary]);
   commands.push([redirection, `traffic redirection; ${notHere}`]);
   return [
-    "The agent beside Envoy: bootstrap, certificates over SDS, probes, metrics and an end without lost requests.\n",
+    "attache runs and serves an Envoy sidecar: bootstrap, certificates over SDS, xDS, probes, metrics and graceful shutdown.\n",
     `Usage:\n  ${programName} COMMAND [FLAGS]\n`,
     `Commands:\n${columns(commands.sort(([a], [b]) => (a < b ? -1 : 1)))}`,
-    `Flags of every command:\n${flagLines(globalFlags)}`,
-    `'${programName} COMMAND --help' tells more about a command.\n`,
+    `Global flags:\n${flagLines(globalFlags)}`,
+    `Use '${programName} COMMAND --help' for more information about a command.\n`,
   ].join("\n");
 }
 
 function renderCommand(programName: string, name: string, { summary, usage, flags }: Command): string {
-  const words = [programName, name, usage, flags === undefined ? undefined : "[FLAGS]"].filter(
-    (word) => word !== undefined,
-  );
+  const flagsMark = flags === undefined || usage?.includes("[FLAGS]") === true ? undefined : "[FLAGS]";
+  const words = [programName, name, usage, flagsMark].filter((word) => word !== undefined);
   const parts = [`${summary}\n`, `Usage:\n  ${words.join(" ")}\n`];
   if (flags !== undefined) parts.push(`Flags:\n${flagLines(flags)}`);
   return parts.join("\n");

@@ -18,7 +18,7 @@ import { type LogWriter, createLogWriter } from "../../lib/log/log-writer.ts";
 import type { Command, CommandContext } from "../command.ts";
 
 export const command: Command = {
-  summary: "run the agent in front of Envoy",
+  summary: "run Envoy and its agent",
   usage: "[sidecar|router|waypoint]",
   get flags() {
     return proxyFlags;

@@ -9,11 +9,15 @@ import { type Command, type CommandContext, parseCommandFlags, UsageError } from
 
 const flags = {
   ...globalFlags,
-  "debug-port": { type: "int", default: "15000", meaning: "local port that is asked: 15000, 15004, 15020 or 15021" },
+  "debug-port": {
+    type: "int",
+    default: "15000",
+    meaning: "local port to send the request to: 15000, 15004, 15020 or 15021",
+  },
 } as const satisfies FlagSpecs;
 
 export const command: Command = {
-  summary: "make one HTTP request to Envoy's or the agent's local port",
+  summary: "send an HTTP request to a local port of Envoy or of the agent",
   usage: "METHOD PATH [BODY]",
   flags,
   run,
@@ -24,7 +28,7 @@ const timeoutMs = 60_000;
 /** A longer text than this cannot be held in one string. */
 const maxBodyBytes = 512 * 1024 * 1024 - 24;
 
-/** The request was answered with an error status, or not at all. */
+/** The response had an error status, or there was none. */
 export class RequestError extends AgentError {
   readonly code = "AGENT_REQUEST";
   override readonly exitCode = exitCode.unsuccessful;

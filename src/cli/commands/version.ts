@@ -7,13 +7,13 @@ import { type Command, type CommandContext, parseCommandFlags, UsageError } from
 
 const flags = {
   ...globalFlags,
-  short: { type: "bool", default: "false", meaning: "the version alone", short: "s" },
-  output: { type: "string", default: "", meaning: "json or yaml", short: "o" },
+  short: { type: "bool", default: "false", meaning: "print only the version", short: "s" },
+  output: { type: "string", default: "", meaning: "output format: json or yaml", short: "o" },
 } as const satisfies FlagSpecs;
 
-export const command: Command = { summary: "print the version and the build", flags, run };
+export const command: Command = { summary: "print version and build information", flags, run };
 
-/** The forms and names of pilot-agent's, which tools read: `golang_version` is the runtime's. */
+/** Source: the output of pilot-agent, which tools parse. `golang_version` holds the version of Node. */
 function run({ args, print }: CommandContext): Promise<number> {
   const { values } = parseCommandFlags("version", args, flags);
   const build = {

@@ -96,7 +96,7 @@ describe("attache exec", () => {
     await using agent = await controlEndpoint(403);
     const end = await exec(agent.port, "/bin/sh", "-c", "exit 4");
     expect(end.code).toBe(4);
-    expect(end.said).toContain("it answered 403");
+    expect(end.said).toContain("HTTP status 403");
   });
 });
 

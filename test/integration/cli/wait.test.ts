@@ -118,7 +118,7 @@ describe("without an agent", () => {
     await using wait = startProgram(["wait"], { PROXY_CONFIG: `statusPort: ${String(port)}` });
     await eventually(() => expect(wait.output().stdout).toContain("Waiting"), { withinMs: 5_000 });
     wait.kill("SIGTERM");
-    expect(await wait.exited).toMatchObject({ code: 1, stderr: expect.stringMatching(/asked to end while/) as string });
+    expect(await wait.exited).toMatchObject({ code: 1, stderr: expect.stringMatching(/stopped while/) as string });
   });
 
   test("a wait for the usual address ends with 1", async () => {
@@ -128,7 +128,7 @@ describe("without an agent", () => {
     const { code, stdout, stderr } = await wait.exited;
     expect(code).toBe(1);
     expect(JSON.parse(stdout)).toMatchObject({ level: "info", msg: expect.stringMatching(/^Waiting/) as string });
-    expect(stderr).toContain(`missing agent (nobody tells at http://localhost:${String(port)}/healthz/ready`);
+    expect(stderr).toContain(`missing agent (no agent answered at http://localhost:${String(port)}/healthz/ready)`);
   });
 
   test("a wait for another program's address ends with 255", async () => {

@@ -99,11 +99,11 @@ test("a Node that is new enough serves where none is pinned; an old one or none 
   await setVersion("v20.11.1");
   expect(await runProgram(join(bare, "bin", "attache"), ["version"], { env })).toMatchObject({
     code: 69,
-    stderr: "attache: needs Node.js 24 or newer, and found v20.11.1; install one, or run: npm ci\n",
+    stderr: "attache: requires Node.js 24 or later, found v20.11.1; install it, or run: npm ci\n",
   });
   expect(await runProgram(join(bare, "bin", "attache"), ["version"], { env: { PATH: bare } })).toMatchObject({
     code: 69,
-    stderr: "attache: needs Node.js 24 or newer, and found none; install one, or run: npm ci\n",
+    stderr: "attache: requires Node.js 24 or later, found none; install it, or run: npm ci\n",
   });
   expect(launcher).toContain("attache");
 });
@@ -113,5 +113,5 @@ test("a missing bundle is named, with the command that makes it", async () => {
   await cp(join(projectRoot, "bin"), join(root.path, "bin"), { recursive: true });
   const { code, stderr } = await runProgram(join(root.path, "bin", "attache"), ["version"]);
   expect(code).toBe(69);
-  expect(stderr).toMatch(/^attache: \S+dist\/attache\.cjs is missing; make it by: npm run build\n$/);
+  expect(stderr).toMatch(/^attache: \S+dist\/attache\.cjs is missing; run: npm run build\n$/);
 });

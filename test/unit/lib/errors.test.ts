@@ -3,7 +3,7 @@ import { expect, test } from "vitest";
 import { AgentError, describeError, exitCodeOf, systemCode } from "../../../src/lib/errors.ts";
 import { exitCode } from "../../../src/lib/exit-code.ts";
 
-test("an error is told with its causes, on one line, each thing once", () => {
+test("an error is described with its causes, on one line, without repetition", () => {
   const root = new Error("connect ECONNREFUSED\n127.0.0.1:1");
   const middle = new Error(`UNAVAILABLE: ${root.message}`, { cause: root });
   const outer = new Error(`sign at ca:1: ${root.message}`, { cause: middle });
@@ -11,13 +11,13 @@ test("an error is told with its causes, on one line, each thing once", () => {
   expect(describeError(new Error("read token", { cause: new Error("ENOENT") }))).toBe("read token: ENOENT");
 });
 
-test("several failures at once are told together", () => {
+test("the errors of an aggregate are described together", () => {
   expect(describeError(new AggregateError([new Error("v4 refused"), new Error("v6 refused")], ""))).toBe(
     "v4 refused; v6 refused",
   );
 });
 
-test("what is thrown without being an error is told as text", () => {
+test("a thrown value that is no error is described as text", () => {
   expect(describeError("plain")).toBe("plain");
   expect(systemCode(new Error("no code"))).toBeUndefined();
   expect(systemCode(Object.assign(new Error("gone"), { code: "ENOENT" }))).toBe("ENOENT");

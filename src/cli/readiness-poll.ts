@@ -1,0 +1,158 @@
+// SPDX-License-Identifier: Apache-2.0
+import type { Clock } from "../lib/async/clock.ts";
+import { describeError } from "../lib/errors.ts";
+import { type JsonValue, isJsonList, isJsonObject, listOf, parseJsonObject, textOf } from "../lib/json.ts";
+import { HttpError, requestHttp } from "../lib/net/http-client.ts";
+
+/** The result of one readiness request. */
+export interface ReadinessResponse {
+  /** Undefined when the proxy is ready. */
+  readonly problem: string | undefined;
+  /** Whether no process listens there. */
+  readonly isRefused: boolean;
+  /** What the agent reports as missing; undefined when the response is not an agent's. */
+  readonly missing: readonly MissingStep[] | undefined;
+}
+
+/** A phase of the start that has not ended: `certificate`, `control-plane`, `envoy-start`... */
+export interface MissingStep {
+  readonly code: string;
+  readonly detail: string;
+}
+
+export interface PollPolicy {
+  /** Between two requests to a server that does not support waiting. */
+  readonly periodMs: number;
+  /** For one request, on top of the wait. */
+  readonly timeoutMs: number;
+}
+
+/** How long the agent may delay its response. Less than Envoy's timeout for a request that passes through it. */
+const waitSeconds = 10;
+const leastPauseMs = 10;
+
+/** A readiness address that is polled until the proxy is ready. */
+export class ReadinessPoll {
+  readonly #url: URL;
+  readonly #policy: PollPolicy;
+  readonly #clock: Clock;
+  readonly #startMs: number;
+  /** What the agent reported as missing last; undefined while no agent has responded. */
+  missing: readonly MissingStep[] | undefined;
+  lastProblem = "no request was made";
+
+  constructor(url: URL, policy: PollPolicy, clock: Clock) {
+    this.#url = url;
+    this.#policy = policy;
+    this.#clock = clock;
+    this.#startMs = clock.monotonicMs();
+  }
+
+  /**
+   * @param soon once it aborts, readiness is near: the pauses start short and grow to a period
+   * @throws the signal's reason
+   */
+  async untilReady(signal: AbortSignal, soon?: AbortSignal): Promise<void> {
+    let soonMs: number | undefined;
+    for (let wait = 0; ; ) {
+      const startMs = this.#clock.monotonicMs();
+      const response = await this.request(signal, wait);
+      if (response.problem === undefined) return;
+      signal.throwIfAborted();
+      const tookMs = this.#clock.monotonicMs() - startMs;
+      const isAgent = response.missing !== undefined;
+      const hasWaited = isAgent && (wait === 0 || tookMs > wait * 900);
+      wait = isAgent ? waitSeconds : 0;
+      if (soon?.aborted === true) {
+        soonMs ??= this.#clock.monotonicMs();
+        await this.#clock.delay(this.#growingPauseMs(soonMs), signal);
+      } else await this.#pause(hasWaited ? 0 : this.#pauseMs(response), signal, soon);
+    }
+  }
+
+  /** Sends one request. Never rejects. @param wait seconds by which the agent may delay its response */
+  async request(signal: AbortSignal, wait = 0): Promise<ReadinessResponse> {
+    const response = await requestReadiness(this.#url, wait, this.#policy.timeoutMs, this.#clock, signal);
+    if (!signal.aborted) {
+      this.missing = response.missing ?? this.missing;
+      this.lastProblem = response.problem ?? this.lastProblem;
+    }
+    return response;
+  }
+
+  /** Short at first for a process that does not listen yet. */
+  #pauseMs({ isRefused }: ReadinessResponse): number {
+    return isRefused ? this.#growingPauseMs(this.#startMs) : this.#policy.periodMs;
+  }
+
+  /** Grows with the time since `sinceMs`, up to a period. */
+  #growingPauseMs(sinceMs: number): number {
+    return Math.min(this.#policy.periodMs, leastPauseMs + (this.#clock.monotonicMs() - sinceMs) / 50);
+  }
+
+  async #pause(ms: number, signal: AbortSignal, soon: AbortSignal | undefined): Promise<void> {
+    const ends = soon === undefined ? signal : AbortSignal.any([signal, soon]);
+    await this.#clock.delay(ms, ends).catch(() => {
+      signal.throwIfAborted();
+    });
+  }
+}
+
+/** The proxy is ready when the status is 200. Servers other than the agent ignore the wait. */
+async function requestReadiness(
+  url: URL,
+  wait: number,
+  timeoutMs: number,
+  clock: Clock,
+  signal: AbortSignal,
+): Promise<ReadinessResponse> {
+  const headers: Record<string, string> = { accept: "application/json" };
+  if (wait > 0) headers["prefer"] = `wait=${String(wait)}`;
+  try {
+    const deadline = { clock, timeoutMs: wait * 1_000 + timeoutMs };
+    const response = await requestHttp({ url, headers, deadline, maxRedirects: 10, gzip: true }, signal);
+    const problem = response.status === 200 ? undefined : `HTTP status code ${String(response.status)}`;
+    return { problem, isRefused: false, missing: parseMissing(response.text()) };
+  } catch (error) {
+    const isLate = signal.aborted || (error instanceof HttpError && error.failure === "timeout");
+    const text = error instanceof HttpError ? error.problem : describeError(error);
+    const problem = isLate ? `no response within ${String(timeoutMs)} ms` : text;
+    return {
+      problem,
+      isRefused: error instanceof HttpError && error.systemCode === "ECONNREFUSED",
+      missing: undefined,
+    };
+  }
+}
+
+/** Causes before the phases that wait for them. */
+const order = ["termination", "envoy-start", "configuration-refused", "control-plane", "certificate"];
+
+/** @param body an agent's JSON response; the innermost failed checks are what is missing */
+function parseMissing(body: string): readonly MissingStep[] | undefined {
+  const report = parseJsonObject(body);
+  if (typeof report?.["ready"] !== "boolean" || !isJsonList(report["checks"])) return undefined;
+  return byCode(failed(report["checks"])).toSorted((a, b) => rank(a) - rank(b));
+}
+
+function failed(checks: readonly JsonValue[]): readonly MissingStep[] {
+  return checks.flatMap((check) => {
+    if (!isJsonObject(check) || check["state"] !== "failed") return [];
+    const inner = failed(listOf(check["checks"]));
+    return inner.length > 0
+      ? inner
+      : [{ code: textOf(check["code"] ?? check["name"]), detail: textOf(check["detail"]) }];
+  });
+}
+
+/** Merges the steps of one code. */
+function byCode(steps: readonly MissingStep[]): readonly MissingStep[] {
+  const details = new Map<string, Set<string>>();
+  for (const { code, detail } of steps) details.set(code, (details.get(code) ?? new Set()).add(detail));
+  return [...details].map(([code, texts]) => ({ code, detail: [...texts].join("; ") }));
+}
+
+function rank({ code }: MissingStep): number {
+  const index = order.indexOf(code);
+  return index < 0 ? order.length : index;
+}
