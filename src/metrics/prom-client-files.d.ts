@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // The files of prom-client that the agent loads. Its index also loads a push gateway, cluster support and summaries,
-// which cost 0.8 MB of private memory and 16 ms at the first scrape.
+// which costs 0.6 MB of private memory and 15 ms at the first scrape.
 
 declare module "prom-client/lib/counter.js" {
   export { Counter as default } from "prom-client";
