@@ -1,27 +1,27 @@
 // SPDX-License-Identifier: Apache-2.0
 
-/** One reason why the pod is not ready, as it stands now. */
+/** One present reason why the pod is not ready. */
 export interface PendingHold {
   readonly name: string;
   readonly sinceMs: number;
-  /** What went wrong last, or what is waited for; one line. */
+  /** The last failure, or what is pending; one line. */
   readonly detail: string | undefined;
-  /** False: worth telling beside other reasons, but no reason of its own. */
+  /** False: shown with other reasons, but does not keep the pod unready. */
   readonly gates: boolean;
-  /** Only ever told, however strict readiness is. */
+  /** Shown only, also in strict mode. */
   readonly isNote: boolean;
 }
 
-/** A named reason not to be ready. Disposing it releases it for good; `set` and `release` may alternate before. */
+/** A named reason not to be ready. `set` and `release` may alternate; disposing releases it. */
 export interface ReadinessHold extends Disposable {
-  /** Holds readiness, with what is known about the cause. The time of the first of several calls in a row is kept. */
+  /** Holds readiness. Repeated calls update the detail and keep the time of the first. */
   set(detail?: string): void;
   release(): void;
 }
 
 type Kept = Omit<PendingHold, "gates"> & { readonly gates: () => boolean };
 
-/** Ready means that nobody holds whose hold gates. */
+/** The holds of all modules. The pod is ready when none of them gates. */
 export class Readiness {
   readonly #now: () => number;
   readonly #holds = new Map<string, Kept>();
@@ -32,14 +32,14 @@ export class Readiness {
   }
 
   /**
-   * A hold that is in force from now on. Names are unique; the same name twice is the same hold.
-   * @param gates asked at each look: whether the hold keeps the pod unready, or is only told
+   * Adds a hold, in force at once. Holds with the same name are one hold.
+   * @param gates called at each check: whether the hold keeps the pod unready, or is only shown
    */
   hold(name: string, detail?: string, gates: () => boolean = () => true): ReadinessHold {
     return this.#keep({ name, detail, gates, isNote: false });
   }
 
-  /** Something to tell beside readiness that never gates it, from now on. */
+  /** Adds information that is shown with readiness and never gates it. */
   note(name: string, detail: string): ReadinessHold {
     return this.#keep({ name, detail, gates: () => false, isNote: true });
   }
@@ -56,7 +56,7 @@ export class Readiness {
     return { set, release, [Symbol.dispose]: release };
   }
 
-  /** What the pod still waits for, oldest first; ready when none of it gates. */
+  /** Oldest first. */
   pending(): readonly PendingHold[] {
     return [...this.#holds.values()].map((hold) => ({ ...hold, gates: hold.gates() }));
   }

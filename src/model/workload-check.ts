@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 
-/** How a workload outside Kubernetes is asked once whether it is well. ProxyConfig `readinessProbe`. */
+/** How the health of a workload outside Kubernetes is checked. ProxyConfig `readinessProbe`. */
 export interface WorkloadCheck {
   readonly method: WorkloadCheckMethod;
-  /** For the connection and the answer together. */
+  /** For connection and response together. */
   readonly timeoutMs: number;
-  /** The source of HTTP checks, which traffic capture leaves alone; undefined leaves it to the system. */
+  /** The source address of HTTP checks, which traffic capture ignores; undefined leaves it to the system. */
   readonly sourceAddress: string | undefined;
 }
 
@@ -16,10 +16,10 @@ export type WorkloadCheckMethod =
       readonly host: string;
       readonly port: number;
       readonly path: string;
-      /** In their order; a `Host` among them replaces the target's own. */
+      /** In order; a `Host` header replaces the target's own. */
       readonly headers: readonly (readonly [name: string, value: string])[];
     }
   | { readonly kind: "tcp"; readonly host: string; readonly port: number }
   | { readonly kind: "grpc"; readonly host: string; readonly port: number; readonly service: string }
-  /** Well when it ends with 0. */
+  /** Healthy when it exits with 0. */
   | { readonly kind: "exec"; readonly command: readonly [program: string, ...args: string[]] };

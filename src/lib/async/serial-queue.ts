@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
-/** Carries out pieces of work one after the other, in the order in which they were asked for. A failure holds up nobody. */
+/** Runs one operation at a time, in the order of the calls. A failed operation does not stop the next one. */
 export class SerialQueue {
   #last: Promise<unknown> = Promise.resolve();
 

@@ -128,7 +128,7 @@ export class ReadinessJudge {
     return { ready: obstacles.every(({ gates }) => !gates), obstacles };
   }
 
-  /** Adds the time at which each obstacle appeared; one that disappeared in between starts anew. */
+  /** Adds the time at which each obstacle appeared; one that disappeared in between gets a new time. */
   #dated(found: readonly Finding[]): readonly Obstacle[] {
     const names = new Set(found.map(({ name }) => name));
     for (const name of this.#since.keys()) if (!names.has(name)) this.#since.delete(name);
