@@ -80,7 +80,7 @@ test.each([
   const { status, headers } = await rawHttp(pod.ports.status, { target: "/healthz/ready" });
   expect([status, headers.get("x-attache-pending")]).toEqual([code, code === 200 ? undefined : "drain"]);
   const { body } = await rawHttp(pod.ports.status, { target: "/healthz/ready?verbose" });
-  expect(body).toContain(`${mark} drain: Envoy drains, as was asked for by POST /drain`);
+  expect(body).toContain(`${mark} drain: Envoy drains on request of POST /drain`);
 });
 
 test("the status port answers probes and scrapes until Envoy is gone, and readiness tells the end", async () => {
