@@ -2,8 +2,7 @@
 import type { AgentConfig } from "../config/agent-config.ts";
 import type { Clock } from "../lib/async/clock.ts";
 import type { Deps } from "../lib/deps.ts";
-import type { LogLevelSwitch } from "../lib/log/log.ts";
-import type { Logger } from "../lib/log/log.ts";
+import type { LogLevelSwitch, Logger } from "../lib/log/log.ts";
 import type { JsonValue } from "../lib/json.ts";
 
 /** What the agent gets from the command line, and tests replace. */

@@ -5,7 +5,7 @@ import { AgentError, systemCode } from "../lib/errors.ts";
 import { exitCode } from "../lib/exit-code.ts";
 import { formatHostPort } from "../lib/net/host-port.ts";
 import { ipFamily } from "../lib/net/ip-address.ts";
-import { readPortHolder } from "../lib/net/port-holder.ts";
+import { readPortHolder } from "../lib/net/socket-table.ts";
 import type { DnsAddress } from "./dns-config.ts";
 import type { Transport } from "./exchange.ts";
 import { frame, unframe } from "./message.ts";

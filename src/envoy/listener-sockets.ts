@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-import { readListeningSockets } from "../lib/net/listening-sockets.ts";
+import { readListeningSockets } from "../lib/net/socket-table.ts";
 import type { ListenerStatus } from "../model/envoy-readiness.ts";
 import type { EnvoyAdmin } from "./admin-client.ts";
 import { EnvoyAdminError } from "./envoy-errors.ts";

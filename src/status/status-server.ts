@@ -6,7 +6,7 @@ import { SerialQueue } from "../lib/async/serial-queue.ts";
 import type { Deps } from "../lib/deps.ts";
 import { systemCode } from "../lib/errors.ts";
 import type { Logger } from "../lib/log/log.ts";
-import { readPortHolder } from "../lib/net/port-holder.ts";
+import { readPortHolder } from "../lib/net/socket-table.ts";
 import { ConnectionLimit } from "./connection-limit.ts";
 import { createAppProber } from "./probes/app-prober.ts";
 import { ReadinessJudge, type ReadinessVerdict } from "./readiness/readiness-judge.ts";

@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 import { createHash, createPublicKey, type KeyObject, X509Certificate } from "node:crypto";
-import type { CertificateSigner } from "../../src/cert/index.ts";
-import { createCertStore } from "../../src/cert/index.ts";
+import { type CertificateSigner, createCertStore } from "../../src/cert/index.ts";
 import { splitPem } from "../../src/lib/pki/pem.ts";
 import type { ResponseCheck, SignedChain, SigningRequest } from "../../src/model/signing.ts";
 import { newKey, publicKeyOf, testAuthority, testSpiffeId } from "./test-authority.ts";

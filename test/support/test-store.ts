@@ -1,8 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
-import type { CertConfig, CertDeps, CertificateSigner, CertStore, IdentityProvider } from "../../src/cert/index.ts";
-import { createCertStore } from "../../src/cert/index.ts";
-import type { Clock } from "../../src/lib/async/clock.ts";
-import { systemClock } from "../../src/lib/async/clock.ts";
+import {
+  type CertConfig,
+  type CertDeps,
+  type CertStore,
+  type CertificateSigner,
+  type IdentityProvider,
+  createCertStore,
+} from "../../src/cert/index.ts";
+import { type Clock, systemClock } from "../../src/lib/async/clock.ts";
 import type { Secret } from "../../src/model/secret.ts";
 import { testLog } from "./test-log.ts";
 

@@ -12,8 +12,7 @@ import {
 import { systemClock } from "../../lib/async/clock.ts";
 import { describeError } from "../../lib/errors.ts";
 import { exitCode } from "../../lib/exit-code.ts";
-import { createLogger } from "../../lib/log/log.ts";
-import { LogLevelSwitch } from "../../lib/log/log.ts";
+import { LogLevelSwitch, createLogger } from "../../lib/log/log.ts";
 import { type LogWriter, createLogWriter } from "../../lib/log/log-writer.ts";
 import type { Command, CommandContext } from "../command.ts";
 

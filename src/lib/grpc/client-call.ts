@@ -7,12 +7,10 @@ import {
   constants,
 } from "node:http2";
 import { describeError } from "../errors.ts";
-import { ChunkSource } from "./chunk-source.ts";
-import { errorOfHttpStatus, errorOfReset, outcomeOf } from "./http2-status.ts";
+import { ChunkSource, MessageReader, type ReaderLimits } from "./message-reader.ts";
+import { GrpcError, GrpcStatus, errorOfHttpStatus, errorOfReset, outcomeOf } from "./status.ts";
 import type { IncomingMessage, MessageWriter } from "./message.ts";
-import { MessageReader, type ReaderLimits } from "./message-reader.ts";
 import { MessageSender } from "./message-sender.ts";
-import { GrpcError, GrpcStatus } from "./status.ts";
 
 /** A call in both directions, from the client's side. */
 export interface ClientStream extends MessageWriter, Disposable {

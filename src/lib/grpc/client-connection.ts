@@ -8,7 +8,7 @@ import { errorOfAbort } from "./client-call.ts";
 import { type GrpcTarget, connectHint, dialTarget, formatTarget } from "./dial.ts";
 import { Keepalive, type KeepaliveOptions } from "./keepalive.ts";
 import { GrpcError, GrpcStatus } from "./status.ts";
-import { windowSettings } from "./windows.ts";
+import { windowSettings } from "./message-reader.ts";
 
 export interface ClientConnectionOptions {
   readonly target: GrpcTarget;
@@ -19,6 +19,19 @@ export interface ClientConnectionOptions {
   /** Pings are sent while a call is open. */
   readonly keepalive?: KeepaliveOptions;
 }
+
+/**
+ * The states of a connection.
+ * - `idle`: there is none: no call was made yet, or it could not be made. The next call connects.
+ * - `connecting`: dialling, or waiting for the peer's settings. All calls wait for the same attempt.
+ * - `open`: calls use the session. One that was closed or lost stays here until the next call connects again.
+ * - `disposed`: no further call is possible.
+ */
+type ConnectionState =
+  | { readonly kind: "idle" }
+  | { readonly kind: "connecting"; readonly session: Promise<ClientHttp2Session> }
+  | { readonly kind: "open"; readonly session: ClientHttp2Session }
+  | { readonly kind: "disposed" };
 
 interface ClientConnectionDeps {
   readonly clock: Clock;
@@ -32,8 +45,7 @@ export class ClientConnection implements AsyncDisposable {
   readonly #keepalive: Keepalive | undefined;
   readonly #disposed = new AbortController();
   readonly #sessions = new Map<ClientHttp2Session, { readonly socket: Duplex; readonly gone: Promise<void> }>();
-  #current: ClientHttp2Session | undefined;
-  #connecting: Promise<ClientHttp2Session> | undefined;
+  #state: ConnectionState = { kind: "idle" };
 
   constructor(options: ClientConnectionOptions, deps: ClientConnectionDeps) {
     this.#options = options;
@@ -45,13 +57,13 @@ export class ClientConnection implements AsyncDisposable {
   async session(signal: AbortSignal | undefined): Promise<ClientHttp2Session> {
     if (this.#disposed.signal.aborted) throw errorOfAbort(this.#disposed.signal);
     if (signal?.aborted === true) throw errorOfAbort(signal);
-    if (this.#current !== undefined && !this.#current.closed && !this.#current.destroyed) return this.#current;
-    this.#connecting ??= this.#connect().finally(() => {
-      this.#connecting = undefined;
-    });
-    if (signal === undefined) return this.#connecting;
+    if (this.#state.kind === "open" && !this.#state.session.closed && !this.#state.session.destroyed) {
+      return this.#state.session;
+    }
+    const connecting = this.#state.kind === "connecting" ? this.#state.session : this.#startConnecting();
+    if (signal === undefined) return connecting;
     try {
-      return await orAborted(this.#connecting, signal);
+      return await orAborted(connecting, signal);
     } catch (error) {
       throw error instanceof GrpcError ? error : errorOfAbort(signal);
     }
@@ -59,7 +71,8 @@ export class ClientConnection implements AsyncDisposable {
 
   async [Symbol.asyncDispose](): Promise<void> {
     this.#disposed.abort(new GrpcError(GrpcStatus.cancelled, "the channel was closed"));
-    await this.#connecting?.catch(() => undefined);
+    if (this.#state.kind === "connecting") await this.#state.session.catch(() => undefined);
+    this.#state = { kind: "disposed" };
     const open = [...this.#sessions];
     for (const [session, { socket }] of open) {
       session.destroy();
@@ -69,13 +82,26 @@ export class ClientConnection implements AsyncDisposable {
     await Promise.all(open.map(([, { gone }]) => gone));
   }
 
+  #startConnecting(): Promise<ClientHttp2Session> {
+    const session = this.#connect();
+    this.#state = { kind: "connecting", session };
+    session.then(
+      (open) => {
+        this.#state = { kind: "open", session: open };
+      },
+      () => {
+        this.#state = { kind: "idle" };
+      },
+    );
+    return session;
+  }
+
   async #connect(): Promise<ClientHttp2Session> {
     const { target } = this.#options;
     const { clock, hasOpenCalls } = this.#deps;
     using limit = deadline(clock, this.#options.connectTimeoutMs ?? 5_000, this.#disposed.signal);
     try {
       const session = await this.#greet(limit.signal);
-      this.#current = session;
       void this.#keepalive?.run(session, hasOpenCalls);
       return session;
     } catch (error) {

@@ -1,8 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 import { type Http2Stream, constants } from "node:http2";
 import { SerialQueue } from "../async/serial-queue.ts";
-import { encodeFrame, encodeFrameHeader } from "./framing.ts";
-import type { MessageWriter } from "./message.ts";
+import { type MessageWriter, encodeFrame, encodeFrameHeader } from "./message.ts";
 
 /** Up to here, copying a message behind its prefix costs less than a second write. */
 const copyUpToBytes = 8 * 1024;

@@ -13,7 +13,7 @@ import { readWhole } from "./message.ts";
 import { parseGrpcTimeout } from "./metadata.ts";
 import { type ServerCall, ServerStream, type ServerStreamCall } from "./server-call.ts";
 import { GrpcError, GrpcStatus } from "./status.ts";
-import { windowSettings } from "./windows.ts";
+import { windowSettings } from "./message-reader.ts";
 
 export type { ServerCall, ServerStreamCall } from "./server-call.ts";
 

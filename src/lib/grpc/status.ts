@@ -1,5 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 import { AgentError } from "../errors.ts";
+import { type IncomingHttpHeaders, constants } from "node:http2";
+import { decodeGrpcMessage } from "./metadata.ts";
 
 /** The outcome of a call. Source: gRPC core, doc/statuscodes.md */
 export const GrpcStatus = {
@@ -50,4 +52,52 @@ export class GrpcError extends AgentError {
     this.detail = detail;
     this.details = more.details;
   }
+}
+
+/** Source: gRPC core, doc/http-grpc-status-mapping.md */
+const ofHttpStatus: Readonly<Record<number, number>> = {
+  400: GrpcStatus.internal,
+  401: GrpcStatus.unauthenticated,
+  403: GrpcStatus.permissionDenied,
+  404: GrpcStatus.unimplemented,
+  429: GrpcStatus.unavailable,
+  502: GrpcStatus.unavailable,
+  503: GrpcStatus.unavailable,
+  504: GrpcStatus.unavailable,
+};
+
+/** Source: gRPC core, doc/PROTOCOL-HTTP2.md, Errors */
+const ofResetCode: Readonly<Record<number, number>> = {
+  [constants.NGHTTP2_REFUSED_STREAM]: GrpcStatus.unavailable,
+  [constants.NGHTTP2_CANCEL]: GrpcStatus.cancelled,
+  [constants.NGHTTP2_ENHANCE_YOUR_CALM]: GrpcStatus.resourceExhausted,
+  [constants.NGHTTP2_INADEQUATE_SECURITY]: GrpcStatus.permissionDenied,
+};
+
+/** The failure that an HTTP answer without a gRPC status means. */
+export function errorOfHttpStatus(httpStatus: number): GrpcError {
+  const status = ofHttpStatus[httpStatus] ?? GrpcStatus.unknown;
+  return new GrpcError(status, `the peer answered with HTTP status ${String(httpStatus)} and no gRPC status`);
+}
+
+/** The failure that the reset of a stream by the peer means. */
+export function errorOfReset(code: number): GrpcError {
+  const status = ofResetCode[code] ?? GrpcStatus.internal;
+  return new GrpcError(status, `the peer reset the stream with HTTP/2 code ${String(code)}`);
+}
+
+/**
+ * The outcome in trailers, or in headers that are also the end.
+ * @returns undefined when there is no status in them, `"ok"`, or what went wrong
+ */
+export function outcomeOf(headers: IncomingHttpHeaders): "ok" | GrpcError | undefined {
+  const text = headers["grpc-status"];
+  if (typeof text !== "string") return undefined;
+  const status = /^\d{1,9}$/.test(text) ? Number(text) : GrpcStatus.unknown;
+  if (status === GrpcStatus.ok) return "ok";
+  const message = headers["grpc-message"];
+  const details = headers["grpc-status-details-bin"];
+  return new GrpcError(status, typeof message === "string" ? decodeGrpcMessage(message) : "", {
+    details: typeof details === "string" ? Buffer.from(details, "base64") : undefined,
+  });
 }

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-import { readdir, readlink } from "node:fs/promises";
+import { open, readFile, readdir, readlink } from "node:fs/promises";
 
 /** A socket as the system's tables list it. */
 export interface SocketRow {
@@ -45,4 +45,85 @@ export async function readSocketInodes(pid: number): Promise<ReadonlySet<string>
   if (descriptors === undefined) return undefined;
   const targets = await Promise.all(descriptors.map((name) => readlink(`${folder}/${name}`).catch(() => "")));
   return new Set(targets.flatMap((target) => /^socket:\[(\d+)\]$/.exec(target)?.[1] ?? []));
+}
+
+/** A TCP socket of this network namespace that listens. */
+export interface ListeningSocket {
+  readonly port: number;
+  readonly inode: string;
+}
+
+const blockBytes = 64 * 1024;
+
+/**
+ * The TCP sockets that listen in this network namespace, over IPv4 and IPv6; undefined on a system that does not tell.
+ * However many connections there are, they are not read.
+ * Source: proc(5), /proc/net/tcp; Linux lists the sockets that listen before all others
+ */
+export async function readListeningSockets(): Promise<readonly ListeningSocket[] | undefined> {
+  const tables = await Promise.all(["/proc/net/tcp", "/proc/net/tcp6"].map(readStart));
+  if (tables.every((table) => table === undefined)) return undefined;
+  return tables.flatMap((table) => parseListeningSockets(table ?? ""));
+}
+
+/** @param table the text of `/proc/net/tcp`, or so much of it as lists sockets that listen */
+export function parseListeningSockets(table: string): readonly ListeningSocket[] {
+  return parseSocketRows(table)
+    .filter(({ state }) => state === socketStates.listen)
+    .map(({ localPort, inode }) => ({ port: localPort, inode }));
+}
+
+/** The table up to the first socket that does not listen. */
+async function readStart(path: string): Promise<string | undefined> {
+  try {
+    await using file = await open(path);
+    let text = "";
+    for (;;) {
+      const { bytesRead, buffer } = await file.read(Buffer.alloc(blockBytes));
+      text += buffer.toString("latin1", 0, bytesRead);
+      if (bytesRead === 0 || /^ *\d+: \S+ \S+ (?!0A)[0-9A-F]{2}/m.test(text)) return text;
+    }
+  } catch {
+    return undefined;
+  }
+}
+
+/**
+ * The process that listens on a port, such as `nginx (process 17)`; undefined where it cannot be told: another user's
+ * process, another container's, or a system without /proc.
+ */
+export async function readPortHolder(port: number, transport: "tcp" | "udp" = "tcp"): Promise<string | undefined> {
+  try {
+    const inodes = transport === "tcp" ? await readTcpInodes(port) : await readUdpInodes(port);
+    if (inodes.size === 0) return undefined;
+    const pids = (await readdir("/proc")).filter((name) => /^\d+$/.test(name));
+    for (const pid of pids) {
+      if (await holdsSocket(pid, inodes)) return await nameOf(pid);
+    }
+    return undefined;
+  } catch {
+    return undefined;
+  }
+}
+
+async function readTcpInodes(port: number): Promise<ReadonlySet<string>> {
+  const sockets = (await readListeningSockets()) ?? [];
+  return new Set(sockets.filter((socket) => socket.port === port).map(({ inode }) => inode));
+}
+
+async function readUdpInodes(port: number): Promise<ReadonlySet<string>> {
+  const tables = ["/proc/net/udp", "/proc/net/udp6"].map((path) => readFile(path, "utf8").catch(() => ""));
+  const rows = (await Promise.all(tables)).flatMap(parseSocketRows);
+  const bound = rows.filter(({ localPort, state }) => localPort === port && state === socketStates.close);
+  return new Set(bound.map(({ inode }) => inode));
+}
+
+async function holdsSocket(pid: string, inodes: ReadonlySet<string>): Promise<boolean> {
+  const held = await readSocketInodes(Number(pid));
+  return [...inodes].some((inode) => held?.has(inode));
+}
+
+async function nameOf(pid: string): Promise<string> {
+  const name = await readFile(`/proc/${pid}/comm`, "utf8").catch(() => "");
+  return name === "" ? `process ${pid}` : `${name.trim()} (process ${pid})`;
 }

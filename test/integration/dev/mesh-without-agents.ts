@@ -3,8 +3,7 @@ import { mkdir, readFile } from "node:fs/promises";
 import { join } from "node:path";
 import { execa } from "execa";
 import { parse, stringify } from "yaml";
-import { startApiApp, startWebApp } from "../../../src/dev/apps.ts";
-import type { App } from "../../../src/dev/apps.ts";
+import { type App, startApiApp, startWebApp } from "../../../src/dev/apps.ts";
 import { EnvoyAdmin } from "../../../src/dev/envoy-admin.ts";
 import {
   assignPorts,

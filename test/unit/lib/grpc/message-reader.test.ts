@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 import { expect, test } from "vitest";
-import { encodeFrame } from "../../../../src/lib/grpc/framing.ts";
-import { readWhole } from "../../../../src/lib/grpc/message.ts";
+import { encodeFrame, readWhole } from "../../../../src/lib/grpc/message.ts";
 import { MessageReader } from "../../../../src/lib/grpc/message-reader.ts";
 import { GrpcStatus } from "../../../../src/lib/grpc/status.ts";
 import { fc } from "../../../support/properties.ts";

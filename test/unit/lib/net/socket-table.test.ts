@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 import { expect, test } from "vitest";
-import { parseListeningSockets } from "../../../../src/lib/net/listening-sockets.ts";
+import { parseListeningSockets } from "../../../../src/lib/net/socket-table.ts";
 
 test("the sockets that listen are told from those that are connected", () => {
   const table = `  sl  local_address rem_address   st tx_queue rx_queue tr tm->when retrnsmt   uid  timeout inode

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 import { expect, test } from "vitest";
-import { encodeFrame, encodeFrameHeader, parseFrameHeader } from "../../../../src/lib/grpc/framing.ts";
+import { encodeFrame, encodeFrameHeader, parseFrameHeader } from "../../../../src/lib/grpc/message.ts";
 import { GrpcStatus } from "../../../../src/lib/grpc/status.ts";
 
 test("a frame is a zero byte, the length in four bytes, and the message", () => {
