@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 import { expect, test } from "vitest";
 import type { Call } from "../../../../src/status/call.ts";
-import { ReadinessWait } from "../../../../src/status/readiness/readiness-route.ts";
+import { hasQueryFlag, ReadinessWait } from "../../../../src/status/readiness/readiness-route.ts";
 import { FakeClock } from "../../../support/fake-clock.ts";
 
 function start() {
@@ -86,4 +86,10 @@ test("more than 32 at a time do not wait", async () => {
   const asked = Array.from({ length: 40 }, () => ask("wait=60"));
   await clock.advance(0);
   expect(asked.filter(({ over }) => over)).toHaveLength(8);
+});
+
+test("a flag in a query counts with and without a value", () => {
+  expect(
+    ["verbose", "a=1&verbose", "verbose=true", "nonverbose", ""].map((query) => hasQueryFlag(query, "verbose")),
+  ).toEqual([true, true, true, false, false]);
 });
