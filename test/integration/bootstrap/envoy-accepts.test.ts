@@ -33,7 +33,7 @@ test.each(["SIMPLE", "MUTUAL"])(
     const config = parseConfig(testInput({ env: { ...podEnv, PROXY_CONFIG: JSON.stringify(proxyConfig) } }));
     expect(config.warnings.map(({ source, message }) => `${source}: ${message}`)).toEqual(
       ["tracing", "envoyMetricsService"].map(
-        (field) => expect.stringMatching(new RegExp(`^ProxyConfig, field ${field}: .* does not verify`)) as unknown,
+        (field) => expect.stringMatching(new RegExp(`^PROXY_CONFIG, field ${field}: .* does not verify`)) as unknown,
       ),
     );
     expect(await envoyProblem(config)).toBe("");
