@@ -100,6 +100,7 @@ describe("the end of a pod that serves", () => {
     await using ca = await startFakeCa();
     await using pod = await startPod({
       ca,
+      args: ["--log_output_level=default:debug"],
       proxyConfig: { binaryPath: "./program" },
       prepare: async ({ directory }) => {
         await writeFile(join(directory, "program"), "#!/bin/sh\ntrap '' TERM\nwhile :; do sleep 0.1; done\n");

@@ -45,7 +45,7 @@ async function run({ args, print, stop }: CommandContext): Promise<number> {
   }
   if (!/^[!#$%&'*+.^_`|~0-9A-Za-z-]+$/.test(method)) throw new RequestError(`invalid method ${JSON.stringify(method)}`);
   const url = new URL(`http://localhost:${String(port)}/${path.replace(/^\//, "")}`);
-  const answer = await ask(
+  const response = await send(
     {
       method,
       url,
@@ -57,14 +57,14 @@ async function run({ args, print, stop }: CommandContext): Promise<number> {
     },
     stop,
   );
-  if (answer.status >= 400 && answer.status !== 404) {
-    throw new RequestError(`received unsuccessful status code ${String(answer.status)}: ${answer.text()}`);
+  if (response.status >= 400 && response.status !== 404) {
+    throw new RequestError(`received unsuccessful status code ${String(response.status)}: ${response.text()}`);
   }
-  print(`${answer.text()}\n`);
+  print(`${response.text()}\n`);
   return exitCode.ok;
 }
 
-async function ask(request: HttpRequest & { readonly url: URL }, signal: AbortSignal): Promise<HttpResponse> {
+async function send(request: HttpRequest & { readonly url: URL }, signal: AbortSignal): Promise<HttpResponse> {
   try {
     return await requestHttp(request, signal);
   } catch (error) {
