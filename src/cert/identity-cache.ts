@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-import { createHash } from "node:crypto";
 import { lstat, readFile, statfs } from "node:fs/promises";
 import { join } from "node:path";
+import { shortHash } from "../lib/content-hash.ts";
 import { writeFileAtomicSync } from "../lib/fs/atomic-file.ts";
 import { describeError, systemCode } from "../lib/errors.ts";
 import { type JsonObject, parseJsonObject } from "../lib/json.ts";
@@ -28,7 +28,7 @@ interface CachedIdentity {
 
 /** One file for each identity, so that workloads that share the directory by mistake do not mix their identities. */
 function fileFor(directory: string, spiffeId: string): string {
-  return join(directory, `identity-${createHash("sha256").update(spiffeId).digest("hex").slice(0, 16)}.json`);
+  return join(directory, `identity-${shortHash(spiffeId, 16)}.json`);
 }
 
 /**

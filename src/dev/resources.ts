@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-import { createHash } from "node:crypto";
 import { readdir, readFile } from "node:fs/promises";
 import { join } from "node:path";
+import { shortHash } from "../lib/content-hash.ts";
 import { parse } from "yaml";
 import { writeFileAtomicSync } from "../lib/fs/atomic-file.ts";
 import { AgentError, describeError } from "../lib/errors.ts";
@@ -132,5 +132,5 @@ export async function listResources(folder: string): Promise<readonly string[]> 
 
 /** The value of `${VERSION}`: a hash of the file. */
 export function versionOf(template: string): string {
-  return createHash("sha256").update(template).digest("hex").slice(0, 12);
+  return shortHash(template, 12);
 }

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
-import { createHash, randomUUID } from "node:crypto";
+import { randomUUID } from "node:crypto";
 import { readdir, rename, rm } from "node:fs/promises";
 import { join } from "node:path";
+import { shortHash } from "../../lib/content-hash.ts";
 import { SerialQueue } from "../../lib/async/serial-queue.ts";
 import { InvalidCacheError, PendingRecord, readRecord, type RecordHead } from "./cache-record.ts";
 import { parseResponse, renderResponse, type XdsResource } from "../protocol/response.ts";
@@ -144,7 +145,7 @@ function addRecord(before: CachedType | undefined, head: RecordHead, body: Uint8
 /** The short name of a type, or a hash where it has none of its own. */
 function fileType(typeUrl: string): string {
   const short = shortTypeName(typeUrl);
-  return short === "other" ? createHash("sha256").update(typeUrl).digest("hex").slice(0, 16) : short;
+  return short === "other" ? shortHash(typeUrl, 16) : short;
 }
 
 function parseRecordName(name: string): RecordFile | undefined {

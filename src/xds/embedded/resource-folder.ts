@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-import { createHash } from "node:crypto";
 import { readdir, readFile } from "node:fs/promises";
 import { join } from "node:path";
+import { shortHash } from "../../lib/content-hash.ts";
 import type { Registry } from "@bufbuild/protobuf";
 import { describeError } from "../../lib/errors.ts";
 import { type FileResource, parseResourceFile, ResourceFileError } from "./resource-file.ts";
@@ -48,7 +48,7 @@ export async function readResourceFolder(
     for (const resource of parseResourceFile(file, text, api)) {
       const ofType = set.get(resource.typeUrl) ?? new Map<string, FolderResource>();
       if (ofType.has(resource.name)) throw new ResourceFileError(file, 1, `${resource.name} is defined twice`);
-      const version = createHash("sha256").update(resource.any).digest("hex").slice(0, 12);
+      const version = shortHash(resource.any, 12);
       set.set(resource.typeUrl, ofType.set(resource.name, { ...resource, version, file }));
     }
   }
@@ -58,7 +58,7 @@ export async function readResourceFolder(
 /** A version for a whole type. */
 export function versionOf(set: ResourceSet, typeUrl: string): string {
   const versions = [...(set.get(typeUrl)?.values() ?? [])].map(({ name, version }) => `${name}@${version}`).sort();
-  return createHash("sha256").update(versions.join()).digest("hex").slice(0, 12);
+  return shortHash(versions.join(), 12);
 }
 
 /** The differences between two states of a folder. */

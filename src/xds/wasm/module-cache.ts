@@ -1,10 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
-import { createHash } from "node:crypto";
 import { readdir, readFile, rename, rm, stat, utimes, writeFile } from "node:fs/promises";
 import { dirname, join } from "node:path";
 import type { Clock } from "../../lib/async/clock.ts";
 import { makeDirectorySync } from "../../lib/fs/make-directory.ts";
-import { sha256Hex } from "../../lib/content-hash.ts";
+import { sha256Hex, shortHash } from "../../lib/content-hash.ts";
 import type { XdsMetrics } from "../xds-metrics.ts";
 import type { WasmConfig } from "../xds-config.ts";
 
@@ -99,7 +98,7 @@ export class ModuleCache {
   }
 
   #path(module: string, checksum: string): string {
-    const name = createHash("sha256").update(module).digest("hex");
+    const name = shortHash(module, 64);
     return join(this.#config.cacheDirectory, name, `${checksum}.wasm`);
   }
 
