@@ -9,7 +9,7 @@ import { type TestInput, testInput } from "../../support/parity-case.ts";
 import { fc } from "../../support/properties.ts";
 import { randomInput } from "../../support/random-config.ts";
 
-/** Undefined when the input is refused, with reasons, or when Envoy takes a file of the user's own. */
+/** Undefined when the input is rejected, with reasons, or when Envoy takes a file of the user's own. */
 function accepted(random: TestInput): AgentConfig | undefined {
   try {
     const config = parseConfig(testInput(random));

@@ -10,7 +10,7 @@ async function findings(override: unknown): Promise<readonly string[]> {
   return (await preflightBootstrap(config)).map(({ document, path, message }) => `${document} ${path}: ${message}`);
 }
 
-test("what of an override Envoy would refuse is told by field", async () => {
+test("what of an override Envoy would reject is reported by field", async () => {
   const override = { admin: { adress: {} }, static_resources: { clusters: [{ name: 5, connect_timeout: "soon" }] } };
   expect(await findings(override)).toEqual([
     "override admin.adress: unknown field (did you mean address?)",

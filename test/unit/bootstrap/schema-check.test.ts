@@ -19,7 +19,7 @@ test("a generated bootstrap has nothing that Envoy's API does not have", () => {
   expect(checkBootstrapSchema(renderBootstrap(config.bootstrap.config))).toEqual([]);
 });
 
-describe("a part of a bootstrap is told by field", () => {
+describe("a part of a bootstrap is reported by field", () => {
   test.each([
     ["a misspelt field", { amdin: {} }, "amdin", "unknown field (did you mean admin?)", false],
     [

@@ -28,7 +28,7 @@ test("the bootstrap and the tracer's token are for their user alone, that of gRP
   expect(readFileSync(join(directory.path, "envoy-rev.json"), "utf8")).not.toContain("t0ken");
 });
 
-test("a directory that cannot be made is told with its path, and nothing is left behind", async () => {
+test("a directory that cannot be made is reported with its path, and nothing is left behind", async () => {
   await using directory = await temporaryDirectory();
   writeFileSync(join(directory.path, "file"), "");
   const write = (): void => {

@@ -34,7 +34,7 @@ test("a pod without anything else is a sidecar with Istio's defaults", () => {
   expect(config.warnings).toEqual([]);
 });
 
-test("all problems are told at once, each under its source", () => {
+test("all problems are reported together, each under its source", () => {
   const found = problems({
     args: ["gateway", "--concurrency=many"],
     env: {
@@ -109,7 +109,7 @@ describe("what the reference finds out late, or never, is a problem", () => {
       /must be a filename, not a path: x\/y/,
     ],
     [
-      "a socket that nobody serves",
+      "a socket without a server",
       { env: { WORKLOAD_IDENTITY_SOCKET_FILE: "spire" } },
       /non-default SDS socket path: .*\/spire but no socket found/,
     ],
@@ -180,7 +180,7 @@ describe("what the reference finds out late, or never, is a problem", () => {
     expect(problems(input)).toEqual([expect.stringMatching(expected)]);
   });
 
-  test("a missing root certificate is told for the CA and for the control plane", () => {
+  test("a missing root certificate is reported for the CA and for the control plane", () => {
     const found = problems({ env: { CA_ROOT_CA: "", XDS_ROOT_CA: "" } });
     expect(found.map((text) => text.split(";")[0])).toEqual([
       "XDS_ROOT_CA: root CA file for XDS does not exist var/run/secrets/istio/root-cert.pem",
@@ -246,7 +246,7 @@ describe("what the reference passes over in silence is a warning", () => {
       'INSTANCE_IP: "10.0.0.1,10.0.0.2" is not one IP address; it is ignored',
     ],
     [
-      "metrics for nobody",
+      "an address of metrics that cannot be resolved",
       { env: { PROXY_CONFIG: '{"statsdUdpAddress":"nobody.example:9125"}' } },
       "PROXY_CONFIG, field statsdUdpAddress: resolve StatsdUdpAddress failed: nobody.example has no address; metrics are not sent there",
     ],
@@ -268,7 +268,7 @@ test("an IPv6-first pod with dual stack off has one admin address, for Envoy and
   expect(bootstrap).toMatchObject({ config: { addresses: { local: "127.0.0.1" } } });
 });
 
-describe("Envoy's cluster name is never empty, which Envoy refuses", () => {
+describe("Envoy's cluster name is never empty, which Envoy rejects", () => {
   test.each([
     [{ tracingServiceName: "CANONICAL_NAME_ONLY" }, "shop", "service.istio.io/canonical-name", ".shop"],
     [{ tracingServiceName: "CANONICAL_NAME_ONLY" }, "", "app", "istio-proxy"],
@@ -359,7 +359,7 @@ describe("the mesh file", () => {
       "zoneAwareLbSetting: {failover: [{from: a, to: a}]}",
       "field zoneAwareLbSetting: failover must name two different regions",
     ],
-  ])("with %s is told with the field", (line, expected) => {
+  ])("with %s is reported with the field", (line, expected) => {
     expect(problems(meshFile(line))).toEqual([`mesh config file ./etc/istio/config/mesh, ${expected}`]);
   });
 
@@ -396,7 +396,7 @@ describe("metrics for loopback alone", () => {
 });
 
 describe("a tracer", () => {
-  test("of OpenTelemetry goes into the bootstrap, and not into what the control plane is told", () => {
+  test("of OpenTelemetry goes into the bootstrap, and not into what is reported to the control plane", () => {
     const { bootstrap, node } = parse({
       env: { HOST_IP: "10.0.0.9", PROXY_CONFIG: '{"tracing":{"openTelemetry":{"address":"$(HOST_IP):4317"}}}' },
     });

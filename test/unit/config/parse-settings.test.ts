@@ -32,7 +32,7 @@ test("mounted certificates are shown to the control plane by the paths of the pr
   });
 });
 
-test("a made-up token is not sent: its setting is told to have no effect", () => {
+test("a made-up token is not sent: its setting is warned about", () => {
   const env = { CREDENTIAL_FETCHER_TYPE: "Mock" };
   expect(parse({ env }).ca).toMatchObject({ tokenPath: "./var/run/secrets/tokens/istio-token", cloudToken: undefined });
   expect(warnings({ env })).toEqual([expect.stringMatching(/^CREDENTIAL_FETCHER_TYPE: Mock is not supported/)]);
@@ -82,7 +82,7 @@ test("parts of Google's facts that are not known are left out", () => {
   expect(node.metadata["PLATFORM_METADATA"]).toEqual(facts);
 });
 
-test.each(["0", "-5", "x"])("a limit of %s downstream connections is told and ignored", (limit) => {
+test.each(["0", "-5", "x"])("a limit of %s downstream connections is reported and ignored", (limit) => {
   const proxyMetadata = { ISTIO_META_GLOBAL_DOWNSTREAM_MAX_CONNECTIONS: limit };
   const { bootstrap, warnings: found } = parse({ env: { PROXY_CONFIG: JSON.stringify({ proxyMetadata }) } });
   expect(bootstrap).toMatchObject({ config: { downstreamConnectionLimit: 2_147_483_647 } });

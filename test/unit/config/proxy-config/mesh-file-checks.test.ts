@@ -36,7 +36,7 @@ test.each<[JsonObject, string]>([
   [distribute({ "a/*/c": 100 }), "locality a/*/c: * is only allowed as the last part"],
   [{ failover: [{ from: "a", to: "a" }] }, "failover must name two different regions"],
   [{ failover: [{ from: "a/b", to: "c" }] }, "failover takes names of regions, without / and *"],
-])("%j is refused", (settings, expected) => {
+])("%j is rejected", (settings, expected) => {
   expect(problems(settings)).toEqual([expected]);
 });
 
@@ -45,7 +45,7 @@ test("two places of origin may not hold each other", () => {
   expect(problems(settings)).toEqual(["locality a/b overlaps with an earlier one"]);
 });
 
-test("zone-aware balancing is refused a failover within a region, and labels that it sees to itself", () => {
+test("zone-aware balancing rejects a failover within a region, and the labels that it always uses", () => {
   expect([...zoneAwareProblems({ failover: [{ from: "a", to: "b" }], failoverPriority: ["app"] })]).toEqual([]);
   expect([...zoneAwareProblems({ failover: [{ from: "*", to: "b" }] })]).toHaveLength(1);
   expect([...zoneAwareProblems({ failoverPriority: ["topology.istio.io/subzone"] })]).toHaveLength(1);

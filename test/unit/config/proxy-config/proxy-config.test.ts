@@ -83,7 +83,7 @@ describe("durations come out in seconds", () => {
   });
 });
 
-test("an unknown field is told with the nearest name, in messages too", () => {
+test("an unknown field is reported with the nearest name, in messages too", () => {
   const { findings } = merge({ proxyStatsMatcher: { inclusionPrefix: [] } });
   expect(findings.warnings).toEqual([
     {

@@ -43,14 +43,14 @@ test.each([
   ["P5 a named HTTP port", `{"${key}":{"httpGet":{"port":"http"}}}`, "must be int type"],
   ["P5 a named TCP port", `{"${key}":{"tcpSocket":{"port":"80"}}}`, "must be int type"],
   ["a probe that is null", `{"${key}":null}`, "invalid prober type"],
-])("%s is refused, naming the variable and the member", (_name, text, message) => {
+])("%s is rejected, naming the variable and the member", (_name, text, message) => {
   const [problem = "", ...others] = problems(text) ?? [];
   expect(problem).toContain("ISTIO_KUBE_APP_PROBERS");
   expect(problem).toContain(message);
   expect(others).toEqual([]);
 });
 
-test("every problem is told at once", () => {
+test("every problem is reported at the same time", () => {
   expect(problems(`{"abc":{"httpGet":{"port":1}},"${key}":{"exec":{}}}`)).toHaveLength(2);
 });
 

@@ -29,13 +29,13 @@ describe("the DNS proxy", () => {
     });
   });
 
-  test("forwards by another file, all at once and for a shorter time when it is told so", () => {
+  test("forwards by another file, all at once and for a shorter time when it is configured so", () => {
     const more = { ATTACHE_RESOLV_CONF: "/x", DNS_FORWARD_PARALLEL: "true", DNS_FORWARD_TIMEOUT: "2s" };
     const forward = { resolvConfPaths: ["/x"], parallel: true, timeoutMs: 2_000 };
     expect(parse({ env: { ...capture, ...more } }).dns).toMatchObject({ forward });
   });
 
-  test.each(["0s", "-1s"])("a time of %s for a question is told, and not used", (DNS_FORWARD_TIMEOUT) => {
+  test.each(["0s", "-1s"])("a time of %s for a query is warned about, and not used", (DNS_FORWARD_TIMEOUT) => {
     const { dns, warnings } = parse({ env: { ...capture, DNS_FORWARD_TIMEOUT } });
     expect(dns?.forward.timeoutMs).toBe(5_000);
     expect(warnings).toContainEqual(expect.objectContaining({ source: "DNS_FORWARD_TIMEOUT" }));

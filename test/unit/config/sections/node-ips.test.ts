@@ -36,7 +36,7 @@ test("interfaces are excluded by name, with or without spaces, but the given add
   expect(ips("10.1.2.3", [eth0, net1], ["eth0", " net1 "])).toEqual(["10.1.2.3"]);
 });
 
-test("a name that no interface has is told", () => {
+test("a name that no interface has is reported", () => {
   const findings = new Findings();
   nodeIps({ instanceIp: "", interfaces: [eth0], excludedInterfaces: ["nope"] }, findings);
   expect(findings.warnings.map(({ message }) => message)).toEqual(["there is no interface nope"]);

@@ -50,12 +50,12 @@ test.each([
   ["something that is no target", { targets: [{ port: "8080" }, "9090"] }, /targets must be a list of objects/],
   ["no list", { targets: "8080" }, /targets must be a list of objects/],
   ["a host that ends the line", { targets: [{ port: "1", host: "a\r\nX: y" }] }, /is not a host name or an address/],
-])("M15 a list of targets with %s is refused", (_name, value, message) => {
+])("M15 a list of targets with %s is rejected", (_name, value, message) => {
   expect(parse(value)).toMatch(message);
 });
 
 test.each(["15000", "15001", "15004", "15006", "15008", "15020", "015020", "15021", "15053", "15090"])(
-  "M16 port %s is refused with its purpose",
+  "M16 port %s is rejected with its purpose",
   (port) => {
     expect(parse({ port })).toMatch(/ISTIO_PROMETHEUS_ANNOTATIONS: port \d+ is reserved for /);
   },
@@ -73,6 +73,6 @@ test.each([
   [{ targets: [{ port: "8080" }, { port: "15090" }] }, /15090/],
   [{ port: 8080 }, /must be a text/],
   ["", /is not a JSON object/],
-])("M17 %j is refused", (value, message) => {
+])("M17 %j is rejected", (value, message) => {
   expect(parse(value, 9_999)).toMatch(message);
 });
