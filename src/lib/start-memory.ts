@@ -5,12 +5,12 @@ import type { Clock } from "./async/clock.ts";
 const settleMs = 1_000;
 
 /** The first two collections free nearly all there is. */
-const turns = 3;
+const rounds = 3;
 /** Enough for one collection on a busy machine. */
 const turnMs = 50;
 
 /**
- * From the end of the start on: half-empty pages are put together and given back, and the heap may grow by 2 MB instead
+ * After the start: half-empty pages are put together and given back, and the heap may grow by 2 MB instead
  * of 8 before it is looked through again. An engine that does not know a setting leaves it out.
  */
 const thrift = "optimize-for-size";
@@ -33,7 +33,7 @@ export async function releaseStartMemory(clock: Clock, signal: AbortSignal): Pro
   setFlagsFromString(`--${thrift}`);
   setFlagsFromString(`--${dropsCode}`);
   try {
-    for (let turn = 0; turn < turns; turn++) {
+    for (let turn = 0; turn < rounds; turn++) {
       setFlagsFromString(`--${inSteps}`);
       allocate();
       setFlagsFromString(`--no-${inSteps}`);
@@ -44,7 +44,7 @@ export async function releaseStartMemory(clock: Clock, signal: AbortSignal): Pro
   }
 }
 
-/** Takes up more than a page, so that the engine has to look for module: there a collection begins. */
+/** Takes up more than a page, so that the engine has to look for space: there a collection begins. */
 function allocate(): readonly object[] {
   return Array.from({ length: 10_000 }, (_, index) => ({ index }));
 }

@@ -26,7 +26,7 @@ export async function runTasks(stop: AbortSignal, tasks: readonly Task[]): Promi
 }
 
 /**
- * A task in the background that is stopped and awaited when it is disposed. A failure that nobody asked for goes to
+ * A task in the background that is stopped and awaited when it is disposed. A failure before that goes to
  * `onFailure`; it is never lost.
  */
 export function startTask(task: Task, onFailure: (error: unknown) => void): AsyncDisposable {
@@ -60,7 +60,7 @@ export function untilAborted(signal: AbortSignal): Promise<void> {
 
 /**
  * Waits for `work`, but not longer than until the signal aborts.
- * @throws the signal's reason; what becomes of `work` then is nobody's concern any more
+ * @throws the signal's reason; the outcome of `work` is ignored then
  */
 export async function orAborted<T>(work: Promise<T>, signal: AbortSignal): Promise<T> {
   if (signal.aborted) {

@@ -16,7 +16,7 @@ import { MessageSender } from "./message-sender.ts";
 export interface ClientStream extends MessageWriter, Disposable {
   /** Ends with OK; throws a `GrpcError` for anything else. Not read means not received: the peer is held back. */
   readonly responses: AsyncIterable<IncomingMessage>;
-  /** Tells the peer that no more messages come, after those written before. */
+  /** Ends this side of the call after the messages written before. */
   end(): Promise<void>;
   /** Gives the call up; harmless when it has ended. Disposing does the same. */
   cancel(): void;
@@ -74,7 +74,7 @@ export class ClientCall implements ClientStream {
   }
 
   cancel(): void {
-    this.#giveUp(new GrpcError(GrpcStatus.cancelled, "the call was given up"));
+    this.#giveUp(new GrpcError(GrpcStatus.cancelled, "the call was cancelled"));
   }
 
   [Symbol.dispose](): void {
@@ -107,7 +107,7 @@ export class ClientCall implements ClientStream {
     const httpStatus = headers[":status"] ?? 0;
     if (httpStatus !== 200) this.#giveUp(errorOfHttpStatus(httpStatus));
     else if (headers["content-type"]?.startsWith("application/grpc") !== true) {
-      this.#giveUp(new GrpcError(GrpcStatus.unknown, "the peer's answer is not gRPC"));
+      this.#giveUp(new GrpcError(GrpcStatus.unknown, "the peer's response is not gRPC"));
     }
   }
 
@@ -158,5 +158,5 @@ function errorOfLostConnection(target: string, cause?: unknown): GrpcError {
 /** A signal's reason as a status: the reason itself when it is one, else CANCELLED. */
 export function errorOfAbort(signal: AbortSignal): GrpcError {
   if (signal.reason instanceof GrpcError) return signal.reason;
-  return new GrpcError(GrpcStatus.cancelled, "the call was given up", { cause: signal.reason });
+  return new GrpcError(GrpcStatus.cancelled, "the call was cancelled", { cause: signal.reason });
 }

@@ -38,7 +38,7 @@ interface ClientConnectionDeps {
   readonly hasOpenCalls: () => boolean;
 }
 
-/** The connection to one peer: made when it is first wanted, and anew when it was lost. */
+/** The connection to one peer: made for the first call, and again after it was lost. */
 export class ClientConnection implements AsyncDisposable {
   readonly #options: ClientConnectionOptions;
   readonly #deps: ClientConnectionDeps;

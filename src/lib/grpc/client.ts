@@ -17,7 +17,7 @@ export interface GrpcChannelOptions extends ClientConnectionOptions {
 
 export interface GrpcCallOptions {
   readonly metadata?: Metadata;
-  /** From now, with the time to connect; the peer is told what is left of it. */
+  /** From now, including the time to connect. The peer receives what remains of it. */
   readonly timeoutMs?: number;
   readonly signal?: AbortSignal;
 }
@@ -25,7 +25,7 @@ export interface GrpcCallOptions {
 /** A longer message of a stream is handed on in chunks. */
 const chunkAboveBytes = 64 * 1024;
 
-/** Calls to one peer over one connection, which is made at the first call and anew when it was lost. */
+/** Calls to one peer over one connection, which is made for the first call and again after it was lost. */
 export interface GrpcChannel extends AsyncDisposable {
   /** @throws GrpcError; status UNAVAILABLE when the peer cannot be reached */
   unary(path: string, request: Uint8Array, options?: GrpcCallOptions): Promise<Uint8Array>;
@@ -54,16 +54,16 @@ class Http2GrpcChannel implements GrpcChannel {
     using limit = this.#limit(options);
     const signal = limit.signal ?? options.signal;
     using call = await this.#open(path, { ...options, ...(signal === undefined ? {} : { signal }) }, limit.endMs);
-    // A peer may answer before it has read the request; then its answer counts, not that the rest was not wanted.
+    // A peer may respond before it has read the whole request: then the response counts, not the failed write.
     const sent = call.write(request).then(() => call.end());
     sent.catch(() => undefined);
-    let answer: Uint8Array | undefined;
+    let response: Uint8Array | undefined;
     for await (const message of call.responses) {
-      if (answer !== undefined) throw new GrpcError(GrpcStatus.internal, `${path} was answered more than once`);
-      answer = await readWhole(message);
+      if (response !== undefined) throw new GrpcError(GrpcStatus.internal, `${path} sent more than one response`);
+      response = await readWhole(message);
     }
-    if (answer === undefined) throw new GrpcError(GrpcStatus.internal, `${path} was answered with OK and no message`);
-    return answer;
+    if (response === undefined) throw new GrpcError(GrpcStatus.internal, `${path} ended with OK and no response`);
+    return response;
   }
 
   async stream(path: string, options: GrpcCallOptions = {}): Promise<ClientStream> {

@@ -15,20 +15,20 @@ export type GrpcTarget =
       readonly host: string;
       readonly port: number;
       readonly dial?: Dial;
-      /** Asked for each new connection, so that files replaced meanwhile count. */
+      /** Called for each new connection, so that replaced files take effect. */
       readonly tlsOptions: () => Promise<ConnectionOptions> | ConnectionOptions;
     };
 
 /** Makes the TCP connection in another way than directly, for example through a proxy. */
 export type Dial = (host: string, port: number, signal: AbortSignal) => Promise<Socket>;
 
-/** The target in words, for messages. */
+/** The target as text, for messages. */
 export function formatTarget(target: GrpcTarget): string {
   return target.kind === "unix" ? target.path : formatHostPort(target);
 }
 
 /**
- * Connects to the target; with TLS, up to the end of the handshake.
+ * Connects to the target, including the TLS handshake.
  * @throws the system's or the TLS library's error, or the signal's reason
  */
 export async function dialTarget(target: GrpcTarget, signal: AbortSignal): Promise<Duplex> {
@@ -54,7 +54,7 @@ export async function dialTcp(host: string, port: number, signal: AbortSignal): 
   return socket;
 }
 
-/** What a failed connection most likely means, where the error's own words do not tell. */
+/** What a failed connection most likely means, where the error's text does not say. */
 export function connectHint(error: unknown, target: GrpcTarget): string | undefined {
   const code = systemCode(error) ?? "";
   if (

@@ -13,7 +13,7 @@ export const windowSettings = { streamBytes: 1024 * 1024, connectionBytes: 2 * 1
 const readAheadBytes = 64 * 1024;
 
 /**
- * The bytes of an HTTP/2 stream, pulled. While nobody asks for more, the stream is paused, so that the peer's window
+ * The bytes of an HTTP/2 stream, pulled. Without a pending read the stream is paused, so that the peer's window
  * runs out and what is kept here is bounded.
  */
 export class ChunkSource {
@@ -86,7 +86,7 @@ interface ByteSource {
 }
 
 export interface ReaderLimits {
-  /** A longer message is refused with RESOURCE_EXHAUSTED. */
+  /** A longer message fails with RESOURCE_EXHAUSTED. */
   readonly maxBytes: number;
   /** A longer message is handed on in chunks. */
   readonly chunkAboveBytes: number;
@@ -100,7 +100,7 @@ export class MessageReader {
   readonly #limits: ReaderLimits;
   readonly #failure: () => Error;
   #rest: Uint8Array = nothing;
-  /** Bytes of the current message that nobody has taken yet. */
+  /** Bytes of the current message that are not read yet. */
   #openBytes = 0;
 
   /** @param failure what to throw when the stream is gone before its end */
@@ -161,7 +161,7 @@ export class MessageReader {
     return part;
   }
 
-  /** Fills the empty rest; false at the end. */
+  /** Fills the empty rest; false when the peer has finished. */
   async #more(): Promise<boolean> {
     const chunk = await this.#source.next();
     if (chunk === "closed") throw this.#failure();

@@ -10,7 +10,7 @@ const copyUpToBytes = 8 * 1024;
 export class MessageSender implements MessageWriter {
   readonly #stream: Http2Stream;
   readonly #failure: () => Error;
-  readonly #turns = new SerialQueue();
+  readonly #queue = new SerialQueue();
   #wake: (() => void) | undefined;
 
   /** @param failure what to throw when the stream is gone */
@@ -25,18 +25,18 @@ export class MessageSender implements MessageWriter {
   }
 
   write(message: Uint8Array): Promise<void> {
-    return this.#turns.run(() => {
+    return this.#queue.run(() => {
       if (message.length <= copyUpToBytes) return this.#put(encodeFrame(message));
       return this.#put(encodeFrameHeader(message.length), message);
     });
   }
 
   writeChunks(length: number, chunks: AsyncIterable<Uint8Array>): Promise<void> {
-    return this.#turns.run(async () => {
+    return this.#queue.run(async () => {
       try {
         await this.#putChunks(length, chunks);
       } catch (error) {
-        // The peer has a part of a message; nothing but a reset can tell it so.
+        // The peer has a part of a message: only a reset says so.
         this.#stream.close(constants.NGHTTP2_INTERNAL_ERROR);
         throw error;
       }
@@ -45,7 +45,7 @@ export class MessageSender implements MessageWriter {
 
   /** Finishes this side after everything that was written before. */
   end(): Promise<void> {
-    return this.#turns.run(() => {
+    return this.#queue.run(() => {
       this.#stream.end();
       return Promise.resolve();
     });

@@ -12,7 +12,7 @@ export interface ServerCall {
   /** `/package.Service/Method`. */
   readonly path: string;
   readonly metadata: Metadata;
-  /** Fires when the peer gives up, the deadline passes, or the server is disposed. */
+  /** Aborts when the peer cancels, the deadline passes, or the server is disposed. */
   readonly signal: AbortSignal;
 }
 

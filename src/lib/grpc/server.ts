@@ -17,7 +17,7 @@ import { windowSettings } from "./message-reader.ts";
 
 export type { ServerCall, ServerStreamCall } from "./server-call.ts";
 
-/** What answers a method. Returning is OK; a thrown `GrpcError` is its status; anything else thrown is UNKNOWN. */
+/** Handles a method. Returning is OK; a thrown `GrpcError` is its status; anything else thrown is UNKNOWN. */
 export type GrpcHandler =
   | { readonly kind: "unary"; handle(request: Uint8Array, call: ServerCall): Promise<Uint8Array> }
   | { readonly kind: "stream"; handle(call: ServerStreamCall): Promise<void> };
@@ -36,7 +36,7 @@ export interface GrpcServerOptions {
   readonly onFailure?: (path: string, error: unknown) => void;
 }
 
-/** Serves gRPC on connections that somebody else accepts. Disposing cuts every call and connection. */
+/** Serves gRPC on connections that the caller accepts. Disposing cuts every call and connection. */
 export interface GrpcServer extends AsyncDisposable {
   accept(socket: Socket): void;
 }

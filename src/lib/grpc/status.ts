@@ -74,7 +74,7 @@ const ofResetCode: Readonly<Record<number, number>> = {
   [constants.NGHTTP2_INADEQUATE_SECURITY]: GrpcStatus.permissionDenied,
 };
 
-/** The failure that an HTTP answer without a gRPC status means. */
+/** The failure that an HTTP response without a gRPC status means. */
 export function errorOfHttpStatus(httpStatus: number): GrpcError {
   const status = ofHttpStatus[httpStatus] ?? GrpcStatus.unknown;
   return new GrpcError(status, `the peer answered with HTTP status ${String(httpStatus)} and no gRPC status`);
@@ -87,7 +87,7 @@ export function errorOfReset(code: number): GrpcError {
 }
 
 /**
- * The outcome in trailers, or in headers that are also the end.
+ * The outcome in trailers, or in headers without trailers.
  * @returns undefined when there is no status in them, `"ok"`, or what went wrong
  */
 export function outcomeOf(headers: IncomingHttpHeaders): "ok" | GrpcError | undefined {

@@ -6,11 +6,11 @@ import { systemCode } from "../errors.ts";
 /** What waits for a slow reader, in memory. */
 const mostWaitingBytes = 1024 * 1024;
 const retryEveryMs = 10;
-/** A reader that takes nothing for so long is taken for none. */
+/** A reader that reads nothing for this long counts as absent. */
 const patienceMs = 1_000;
 
 /**
- * Writes whole lines to a descriptor, in order. A full pipe is no reason to wait: probes have to be answered meanwhile.
+ * Writes whole lines to a descriptor, in order. A full pipe does not block: probes must be answered meanwhile.
  * Lines are kept for its reader up to a limit; above it, it is waited for once, and then lines are lost, and counted.
  */
 export class LineOutput {
@@ -45,7 +45,7 @@ export class LineOutput {
     });
   }
 
-  /** Waits until all is taken, or until the reader has taken nothing for a second. */
+  /** Waits until everything is read, or the reader has read nothing for a second. */
   async end(): Promise<void> {
     let idleMs = 0;
     while (this.#waiting.length > 0 && idleMs < patienceMs) {
@@ -76,7 +76,7 @@ export class LineOutput {
     return false;
   }
 
-  /** @returns whether the reader has taken anything */
+  /** @returns whether the reader has read anything */
   #flush(): boolean {
     const before = this.#waitingBytes;
     for (let [first] = this.#waiting; first !== undefined; [first] = this.#waiting) {
@@ -92,7 +92,7 @@ export class LineOutput {
   }
 }
 
-/** @returns how many bytes are dealt with: all of them too where nobody can read them any more */
+/** @returns how many bytes need no further write: all of them when there is no reader any more */
 function writeSome(descriptor: number, bytes: Uint8Array): number {
   let written = 0;
   try {
@@ -105,7 +105,7 @@ function writeSome(descriptor: number, bytes: Uint8Array): number {
 }
 
 /**
- * Writes all of the text before it returns, for a command that has nothing else to do. Where nobody reads it any more,
+ * Writes all of the text before it returns, for a command that has nothing else to do. Where there is no reader any more,
  * or a full pipe is not read for a second, the rest is lost: what the command does counts, and its exit code.
  */
 export function writeAllSync(descriptor: number, text: string): void {
@@ -123,7 +123,7 @@ function holdUp(ms: number): void {
 }
 
 /**
- * A descriptor for standard output or error on which a write never waits. Where it is a pipe, it is opened anew: to make
+ * A descriptor for standard output or error on which a write never waits. A pipe is opened again: to make
  * the inherited one non-blocking would do so for Envoy too, which shares it.
  */
 export function openWithoutWait(standard: 1 | 2): number {

@@ -20,7 +20,7 @@ export interface HttpRequest {
   readonly maxRedirects?: number;
   /** Offers gzip to the server and decompresses the body. */
   readonly gzip?: boolean;
-  /** Asked once for each connection, so that a redirect gets the options of its own URL. */
+  /** Called once for each connection, so that a redirect gets the options of its own URL. */
   readonly connection?: (url: URL) => HttpConnectionOptions;
 }
 
@@ -144,7 +144,7 @@ function addressOptions(url: URL | HttpAddress): { host: string; port: number | 
   return { host: hostname.replace(/^\[(.*)\]$/, "$1"), port, path: `${pathname}${search}`, ...auth };
 }
 
-/** The request that a redirect asks for; undefined for every other response. */
+/** The request that a redirect leads to; undefined for every other response. */
 function redirectOf(request: HttpRequest, { statusCode = 0, headers }: IncomingMessage): HttpRequest | undefined {
   if (headers.location === undefined || !redirectStatuses.includes(statusCode)) return undefined;
   const from = urlOf(request);

@@ -2,7 +2,7 @@
 
 /*
  * Node's own `isIP` compiles a large expression at its first call, which costs milliseconds before Envoy's exec; its
- * answers are what the tests hold these functions to.
+ * results are what the tests compare these functions with.
  */
 
 /** 4 or 6; 0 for a text that is no IP address. */

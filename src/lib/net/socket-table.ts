@@ -56,7 +56,7 @@ export interface ListeningSocket {
 const blockBytes = 64 * 1024;
 
 /**
- * The TCP sockets that listen in this network namespace, over IPv4 and IPv6; undefined on a system that does not tell.
+ * The TCP sockets that listen in this network namespace, over IPv4 and IPv6; undefined on a system without /proc.
  * However many connections there are, they are not read.
  * Source: proc(5), /proc/net/tcp; Linux lists the sockets that listen before all others
  */
@@ -89,7 +89,7 @@ async function readStart(path: string): Promise<string | undefined> {
 }
 
 /**
- * The process that listens on a port, such as `nginx (process 17)`; undefined where it cannot be told: another user's
+ * The process that listens on a port, such as `nginx (process 17)`; undefined where it is unknown: another user's
  * process, another container's, or a system without /proc.
  */
 export async function readPortHolder(port: number, transport: "tcp" | "udp" = "tcp"): Promise<string | undefined> {

@@ -12,7 +12,7 @@ export interface UnixSocketOptions {
   readonly mode: number;
 }
 
-/** A listening socket. Until someone takes the connections they wait, in order; none is refused. */
+/** A listening socket. Connections wait in order until `serve` is called. */
 export interface UnixListener extends AsyncDisposable {
   readonly path: string;
   /** Hands over the connections made so far and every later one. To be called once. */
@@ -36,8 +36,8 @@ export class SocketUnavailableError extends AgentError {
 }
 
 /**
- * Listens on a Unix socket. A socket file that nobody serves any more is replaced; one that a live process serves,
- * or a file of another kind, is left alone and refused.
+ * Listens on a Unix socket. A socket file without a live server is replaced; one that a live process serves,
+ * or a file of another kind, is left alone and is an error.
  * @throws SocketUnavailableError
  */
 export async function listenUnix(options: UnixSocketOptions): Promise<UnixListener> {
