@@ -64,11 +64,13 @@ async function serve(started: Started, deps: AgentDeps, signals: AgentSignals): 
   const { config, envoy, sdsSocket, xdsSocket, start } = started;
   const { phases, holds } = start;
   using shutdown = new Shutdown(signals.stop);
-  const moduleDeps: ModuleDeps = { ...deps, fail: shutdown.fail.bind(shutdown) };
   await using modules = new AsyncDisposableStack();
+  const { createAgentBudgets } = await import("./budgets.ts");
+  const budgets = createAgentBudgets(modules, deps);
+  const moduleDeps: ModuleDeps = { ...deps, budgets, fail: shutdown.fail.bind(shutdown) };
 
   const { createModuleMetrics } = await import("./metrics.ts");
-  const metrics = await createModuleMetrics(metricsOptions(config, envoy), deps.clock);
+  const metrics = await createModuleMetrics(metricsOptions(config, envoy), moduleDeps);
 
   const { startIdentity, serveSecrets, watchExternalSds } = await import("./identity.ts");
   const identityOptions = { config, holds, phases, metrics };
@@ -104,7 +106,7 @@ async function serve(started: Started, deps: AgentDeps, signals: AgentSignals): 
     drain() {
       startDrain(shutdown, holds, lifecycle);
     },
-    inspect: createDebugInfo({ config, identity, xds, dns, shutdown }, deps),
+    inspect: createDebugInfo({ config, identity, xds, dns, shutdown }, moduleDeps),
   };
   const status = modules.use(await listenStatus(config.status, sources, moduleDeps));
   metrics.observeReadiness(() => status.lastReady());

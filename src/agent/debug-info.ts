@@ -6,7 +6,7 @@ import type { XdsProxy } from "../xds/index.ts";
 import type { DnsProxy } from "./discovery.ts";
 import type { Identity } from "./identity.ts";
 import type { Shutdown } from "./lifecycle.ts";
-import type { AgentDeps } from "./types.ts";
+import type { ModuleDeps } from "./types.ts";
 
 interface DebugInfoSources {
   readonly config: AgentConfig;
@@ -21,7 +21,7 @@ type DebugInfo = NonNullable<StatusSources["inspect"]>;
 /** What the debug endpoints show of each module. */
 export function createDebugInfo(
   { config, identity, xds, dns, shutdown }: DebugInfoSources,
-  { logLevels, redact }: Pick<AgentDeps, "logLevels" | "redact">,
+  { logLevels, redact, budgets }: Pick<ModuleDeps, "logLevels" | "redact" | "budgets">,
 ): DebugInfo {
   return {
     version: `${buildInfo.version} ${buildInfo.revision}`,
@@ -36,6 +36,7 @@ export function createDebugInfo(
     configuration: () => redact(config.proxyConfig),
     nameTable: () => dns?.debugTable(),
     drain: () => shutdown.reason() ?? (shutdown.shouldDrain ? "not draining" : "draining by request"),
+    budgets: () => budgets.facts(),
     logLevels,
     ...(xds === undefined ? {} : { xds: () => xdsFacts(xds) }),
   };

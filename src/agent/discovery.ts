@@ -3,7 +3,6 @@ import type { CloudTokenConfig } from "../ca/index.ts";
 import type { AgentConfig } from "../config/agent-config.ts";
 import type { DnsMetrics, Names } from "../dns/index.ts";
 import { orAborted } from "../lib/async/tasks.ts";
-import type { Deps } from "../lib/deps.ts";
 import type { UnixListener } from "../lib/net/unix-socket.ts";
 import type { NameTable } from "../model/name-table.ts";
 import type { Readiness, ReadinessHold } from "../model/readiness.ts";
@@ -11,6 +10,7 @@ import type { StatusServer } from "../status/index.ts";
 import type { CacheStatus, XdsDeps, XdsProxy } from "../xds/index.ts";
 import type { Identity } from "./identity.ts";
 import type { ModuleMetrics } from "./metrics.ts";
+import type { ModuleDeps } from "./types.ts";
 
 /** The DNS proxy as other modules use it. */
 export interface DnsProxy {
@@ -19,7 +19,7 @@ export interface DnsProxy {
   /** In pilot-agent's form; undefined before the first table. */
   debugTable(): unknown;
   /** Loads the DNS module, and listens. */
-  start(metrics: DnsMetrics, deps: Deps): Promise<void>;
+  start(metrics: DnsMetrics, deps: ModuleDeps): Promise<void>;
 }
 
 /** Source: the text of pilot-agent, observed */
@@ -76,7 +76,7 @@ export interface DiscoveryOptions {
 export async function startDiscovery(
   { config: { envoy, xds }, socket, identity, metrics: moduleMetrics, holds, dns }: DiscoveryOptions,
   modules: AsyncDisposableStack,
-  deps: Deps,
+  deps: ModuleDeps,
 ): Promise<XdsProxy | undefined> {
   if (xds.kind === "files" || socket === undefined) return undefined;
   const { createNameTable, createTrustAnchors, serveXdsProxy } = await import("../xds/index.ts");
@@ -107,7 +107,7 @@ export async function startDiscovery(
 }
 
 /** Undefined where the token is a file. */
-async function machineToken(config: CloudTokenConfig | undefined, deps: Deps): Promise<XdsDeps["readToken"]> {
+async function machineToken(config: CloudTokenConfig | undefined, deps: ModuleDeps): Promise<XdsDeps["readToken"]> {
   if (config === undefined) return undefined;
   const { createMachineToken } = await import("../ca/index.ts");
   return createMachineToken(config, deps);
@@ -137,7 +137,7 @@ export interface WorkloadHealthOptions {
 export async function startWorkloadHealth(
   { config, xds, status }: WorkloadHealthOptions,
   modules: AsyncDisposableStack,
-  { log, clock }: Deps,
+  { log, clock }: ModuleDeps,
 ): Promise<void> {
   const check = config.xds.kind === "ads" ? config.xds.healthCheck : undefined;
   if (check === undefined || xds === undefined) return;

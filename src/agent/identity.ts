@@ -9,12 +9,12 @@ import type {
 } from "../cert/index.ts";
 import type { AgentConfig } from "../config/agent-config.ts";
 import { startTask } from "../lib/async/tasks.ts";
-import type { Deps } from "../lib/deps.ts";
 import { isServed, type UnixListener } from "../lib/net/unix-socket.ts";
 import type { Readiness } from "../model/readiness.ts";
 import type { Secret } from "../model/secret.ts";
 import type { StartPhases } from "./lifecycle.ts";
 import type { ModuleMetrics } from "./metrics.ts";
+import type { ModuleDeps } from "./types.ts";
 
 export interface IdentityOptions {
   readonly config: AgentConfig;
@@ -39,7 +39,7 @@ export interface Identity {
 export async function startIdentity(
   { config, holds, phases, metrics }: IdentityOptions,
   modules: AsyncDisposableStack,
-  deps: Deps,
+  deps: ModuleDeps,
 ): Promise<Identity> {
   const { createCertStore } = await import("../cert/index.ts");
   const source = await createIdentitySource(config, modules, deps);
@@ -69,7 +69,7 @@ export async function startIdentity(
 async function createIdentitySource(
   { identity, ca, certFiles }: AgentConfig,
   modules: AsyncDisposableStack,
-  deps: Deps,
+  deps: ModuleDeps,
 ): Promise<CertificateSigner | IdentityProvider | undefined> {
   switch (identity.kind) {
     case "ca": {
@@ -95,7 +95,7 @@ export async function serveSecrets(
   identity: Identity,
   { config, phases, metrics }: IdentityOptions,
   modules: AsyncDisposableStack,
-  deps: Deps,
+  deps: ModuleDeps,
 ): Promise<void> {
   const { createFileSecrets, watchRevocationList } = await import("../cert/index.ts");
   const { serveSds } = await import("../sds/index.ts");
@@ -153,7 +153,7 @@ export function watchExternalSds(
   socketPath: string,
   metrics: ModuleMetrics,
   modules: AsyncDisposableStack,
-  { log, clock, fail }: Deps,
+  { log, clock, fail }: ModuleDeps,
 ): void {
   const { up } = metrics.agent.externalSds;
   up.set(1);

@@ -5,6 +5,7 @@ import { buildInfo } from "../lib/build-info.ts";
 import type { Logger } from "../lib/log/log.ts";
 import type { ScrapeConfig } from "../model/scrape-target.ts";
 import type { AgentMetrics, AgentMetricsOptions, MergedScrape } from "../metrics/index.ts";
+import type { ModuleDeps } from "./types.ts";
 
 /** The metrics of every module, and the scrape that exposes them. */
 export interface ModuleMetrics {
@@ -21,7 +22,10 @@ export interface ModuleMetrics {
 export type ModuleMetricsOptions = Pick<AgentMetricsOptions, "envoyStarts" | "externalSds" | "xdsProxy">;
 
 /** Modules count from now on; what a scrape reads from them is observed once they are there. */
-export async function createModuleMetrics(options: ModuleMetricsOptions, clock: Clock): Promise<ModuleMetrics> {
+export async function createModuleMetrics(
+  options: ModuleMetricsOptions,
+  { clock, budgets }: Pick<ModuleDeps, "clock" | "budgets">,
+): Promise<ModuleMetrics> {
   const { createAgentMetrics, lazyMergedScrape } = await import("../metrics/index.ts");
   let readStatus = (): CertStatus | undefined => undefined;
   let readReady = (): boolean => false;
@@ -29,6 +33,7 @@ export async function createModuleMetrics(options: ModuleMetricsOptions, clock: 
     ...options,
     version: buildInfo.version,
     now: () => clock.now(),
+    budgets: () => budgets.facts(),
     certificate: () => readStatus(),
     ready: () => readReady(),
   });

@@ -4,6 +4,7 @@ import type { Clock } from "../lib/async/clock.ts";
 import type { Deps } from "../lib/deps.ts";
 import type { LogLevelSwitch, Logger } from "../lib/log/log.ts";
 import type { JsonValue } from "../lib/json.ts";
+import type { Budgets } from "../model/limits.ts";
 
 /** What the agent gets from the command line, and tests replace. */
 export interface AgentDeps {
@@ -23,7 +24,9 @@ export interface AgentDeps {
 }
 
 /** What every module gets: `fail` shuts the agent down with the error of a module whose server died. */
-export type ModuleDeps = AgentDeps & Deps;
+export interface ModuleDeps extends AgentDeps, Deps {
+  readonly budgets: Budgets;
+}
 
 export interface AgentSignals {
   /** Aborts when the agent is to shut down: a signal, or an uncaught fault. */

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 import { readFile } from "node:fs/promises";
+import { memoryGroups } from "../lib/control-groups.ts";
 
 /** Counters of the memory controller for this container or service. */
 export interface MemoryEvents {
@@ -43,18 +44,10 @@ export function parseMemoryEvents(text: string): MemoryEvents {
  * `/proc/self/cgroup` may list the group's path on the machine.
  */
 export function eventFiles(groups: string, mount: string): readonly string[] {
-  const files: string[] = [];
-  const unified = /^0::(.*)$/m.exec(groups)?.[1];
-  if (unified !== undefined) files.push(`${mount}${slash(unified)}memory.events`, `${mount}/memory.events`);
-  const legacy = /^\d+:(?:[^:\n]*,)?memory(?:,[^:\n]*)?:(.*)$/m.exec(groups)?.[1];
-  if (legacy !== undefined) {
-    files.push(`${mount}/memory${slash(legacy)}memory.oom_control`, `${mount}/memory/memory.oom_control`);
-  }
-  return files;
-}
-
-function slash(path: string): string {
-  return path.endsWith("/") ? path : `${path}/`;
+  return memoryGroups(groups, mount).flatMap(({ version, root, path }) => {
+    const name = version === 2 ? "memory.events" : "memory.oom_control";
+    return [`${root}${path.endsWith("/") ? path : `${path}/`}${name}`, `${root}/${name}`];
+  });
 }
 
 async function readText(path: string): Promise<string | undefined> {

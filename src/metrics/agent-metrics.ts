@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+import type { BudgetFacts } from "../lib/budget-set.ts";
 import type { Counter, Gauge, Histogram } from "../lib/metrics.ts";
 import { type AgentCounters, createAgentCounters } from "./agent-counters.ts";
 import {
@@ -6,6 +7,7 @@ import {
   type CertificateStatus,
   certificateMetrics,
   type ComputedMetric,
+  budgetMetrics,
   envoyMetrics,
   type EnvoyStarts,
   readinessMetrics,
@@ -26,6 +28,7 @@ export interface AgentMetricsOptions {
   readonly version: string;
   /** Wall clock, in milliseconds. */
   readonly now: () => number;
+  readonly budgets: () => readonly BudgetFacts[];
   /** Undefined while the agent holds no certificate. */
   readonly certificate: () => CertificateStatus | undefined;
   /** Whether the last readiness check passed. */
@@ -46,6 +49,7 @@ export function createAgentMetrics(options: AgentMetricsOptions): AgentMetrics {
     ...Object.values(counters.scrape),
     ...envoyMetrics(options.envoyStarts),
     ...processMetrics(),
+    ...budgetMetrics(options.budgets),
     ...certificateMetrics(options.certificate, options.now),
     ...Object.values(counters.certificate),
     ...Object.values(counters.csr),

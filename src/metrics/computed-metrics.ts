@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+import type { BudgetFacts } from "../lib/budget-set.ts";
 import type { Sample } from "../lib/metrics.ts";
 
 /** A counter or gauge whose value is read when a scrape asks for it. */
@@ -81,6 +82,38 @@ export function envoyMetrics(starts: () => EnvoyStarts): readonly ComputedMetric
         ];
       },
     },
+  ];
+}
+
+/** A budget has series from its first use on: most are never used in a given pod. */
+export function budgetMetrics(budgets: () => readonly BudgetFacts[]): readonly ComputedMetric[] {
+  const metric = (
+    kind: ComputedMetric["kind"],
+    name: string,
+    help: string,
+    read: (budget: BudgetFacts) => number,
+  ): ComputedMetric => ({
+    name: `attache_budget_${name}`,
+    help,
+    kind,
+    labelNames: ["budget"],
+    samples: () =>
+      budgets()
+        .filter(({ peak, spentTotal }) => peak > 0 || spentTotal > 0)
+        .map((budget) => ({ labels: [budget.name], value: read(budget) })),
+  });
+  return [
+    metric("gauge", "size", "Limit on what peers can make grow, in items or bytes. docs/limits.md", ({ size }) => size),
+    metric(
+      "gauge",
+      "used",
+      "What is in use now; of a budget per connection, by the one that uses most.",
+      ({ used }) => {
+        return used;
+      },
+    ),
+    metric("gauge", "peak", "The most that was in use since the start.", ({ peak }) => peak),
+    metric("counter", "spent_total", "Times that something did not fit.", ({ spentTotal }) => spentTotal),
   ];
 }
 

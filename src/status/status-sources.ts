@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // What the status server shows and triggers. `agent/` connects each part to the module that has it.
+import type { BudgetFacts } from "../lib/budget-set.ts";
 import type { EnvoyReadiness, ListenerStatus } from "../model/envoy-readiness.ts";
 import type { PendingHold } from "../model/readiness.ts";
 import type { EndedPhase, ReadinessCheck } from "./readiness/readiness-report.ts";
@@ -79,6 +80,7 @@ export interface Inspection {
   readonly nameTable?: () => unknown;
   /** Progress of a drain, in a word or two. */
   readonly drain?: () => string;
+  readonly budgets?: () => readonly BudgetFacts[];
   readonly logLevels?: LogLevelControl;
 }
 

@@ -6,6 +6,7 @@ export function createTestMetrics(given: Partial<AgentMetricsOptions> = {}): Age
   return createAgentMetrics({
     version: "test",
     now: () => 0,
+    budgets: () => [],
     certificate: () => undefined,
     ready: () => true,
     envoyStarts: () => ({ restarts: 0, hotRestarts: 0, failedHotRestarts: 0 }),

@@ -160,13 +160,17 @@ async function readOverview({ sources, judge, probeResults, clock }: DebugContex
     certificates: inspect.certificates?.() ?? [],
     xds: inspect.xds?.(),
     probes: probeResults(),
+    budgets: inspect.budgets?.() ?? [],
     drain: inspect.drain?.() ?? (cause === undefined ? "serving" : `shutting down: ${cause}`),
   };
 }
 
 async function overviewJson(context: DebugContext): Promise<unknown> {
   const overview = await readOverview(context);
-  return { ...overview, readiness: reportJson(overview.readiness) };
+  const budgets = overview.budgets.map(({ spec: { owner, unit, scope, whenSpent }, ...budget }) => {
+    return { ...budget, owner, unit, scope, whenSpent };
+  });
+  return { ...overview, readiness: reportJson(overview.readiness), budgets };
 }
 
 function textBody(body: string): Reply {

@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+import type { BudgetFacts } from "../../lib/budget-set.ts";
 import type { ProbeResult } from "../probes/app-probe-route.ts";
 import type { PhaseSpan, ReadinessCheck, ReadinessReport } from "../readiness/readiness-report.ts";
 import type { CertificateFacts, XdsFacts } from "../status-sources.ts";
@@ -12,6 +13,7 @@ export interface Overview {
   readonly certificates: readonly CertificateFacts[];
   readonly xds: XdsFacts | undefined;
   readonly probes: readonly ProbeResult[];
+  readonly budgets: readonly BudgetFacts[];
   /** Progress of a drain, in a word or two. */
   readonly drain: string;
 }
@@ -36,6 +38,7 @@ export function renderStatusPage(overview: Overview): string {
 <section><h2>Certificates</h2>${certificateTable(overview.certificates, overview.nowMs)}</section>
 <section><h2>Configuration (xDS)</h2>${xdsTable(overview.xds)}</section>
 <section><h2>Application probes</h2>${probeTable(overview.probes)}</section>
+<section><h2>Budgets</h2>${budgetTable(overview.budgets)}</section>
 <section><h2>Start</h2>${phaseTable(readiness.phases)}</section>
 <footer class="quiet"><a href="/debug/">/debug/</a> <a href="/stats/prometheus">/stats/prometheus</a></footer>
 </main>
@@ -116,6 +119,18 @@ function probeTable(probes: readonly ProbeResult[]): string {
     return [path, kind, String(status), reason, `${String(durationMs)} ms`, new Date(atMs).toISOString()];
   });
   return table("probes", ["path", "kind", "response", "reason", "took", "at"], rows, "none yet");
+}
+
+/** Budgets that were used since the start. */
+function budgetTable(budgets: readonly BudgetFacts[]): string {
+  const rows = budgets
+    .filter(({ peak, spentTotal }) => peak > 0 || spentTotal > 0)
+    .map(({ name, spec: { unit }, size, used, peak, spentTotal }) => [
+      name,
+      ...[used, peak, size].map((amount) => `${String(amount)}${unit === "bytes" ? " bytes" : ""}`),
+      String(spentTotal),
+    ]);
+  return table("budgets", ["name", "used", "peak", "limit", "times spent"], rows, "none used yet");
 }
 
 function phaseTable(phases: readonly PhaseSpan[]): string {

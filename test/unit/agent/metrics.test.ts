@@ -1,12 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 import { expect, test } from "vitest";
 import { createModuleMetrics } from "../../../src/agent/metrics.ts";
+import { testBudgets } from "../../support/budgets.ts";
 import { FakeClock } from "../../support/fake-clock.ts";
 
 test("attempts to obtain a certificate are counted by outcome and status, and under pilot-agent's names", async () => {
   const { agent, cert } = await createModuleMetrics(
     { envoyStarts: () => ({ restarts: 0, hotRestarts: 0, failedHotRestarts: 0 }), externalSds: false, xdsProxy: false },
-    new FakeClock(),
+    { clock: new FakeClock(), budgets: testBudgets() },
   );
   cert.signed("ok", 20);
   cert.signed("refused", 30, "PERMISSION_DENIED");

@@ -1,0 +1,75 @@
+// SPDX-License-Identifier: Apache-2.0
+import { readFileSync } from "node:fs";
+import { totalmem } from "node:os";
+import { getHeapStatistics } from "node:v8";
+import { memoryGroups } from "./control-groups.ts";
+import { parseLimits } from "./process-limits.ts";
+
+/** What the machine, the container and the engine allow this process. The sizes of budgets follow from it. */
+export interface HostLimits {
+  /** The memory limit of the container, which all of its processes share; without a limit the machine's memory. */
+  readonly memoryBytes: number;
+  /** The limit of the engine's heap. */
+  readonly heapBytes: number;
+  /** Files and sockets that peers may make this process open: `RLIMIT_NOFILE` without the reserve. */
+  readonly openFiles: number;
+}
+
+/** Files that the process needs for itself: libraries, log, own sockets, calls to the CA and the control plane. */
+export const reservedFiles = 64;
+
+/** What an unlimited number of files counts as. Source: the kernel's default of fs.nr_open */
+const unlimitedFiles = 1_048_576;
+
+export interface HostLimitFiles {
+  /** The list of this process's control groups. */
+  readonly groups: string;
+  /** Where the control groups are mounted. */
+  readonly mount: string;
+  readonly limits: string;
+}
+
+const systemFiles: HostLimitFiles = {
+  groups: "/proc/self/cgroup",
+  mount: "/sys/fs/cgroup",
+  limits: "/proc/self/limits",
+};
+
+/** Reads the limits once. A limit that cannot be read counts as none. */
+export function readHostLimits(files: HostLimitFiles = systemFiles): HostLimits {
+  const open = parseLimits(readText(files.limits) ?? "").openFiles.soft ?? unlimitedFiles;
+  return {
+    memoryBytes: Math.min(totalmem(), readMemoryLimit(files) ?? Number.POSITIVE_INFINITY),
+    heapBytes: getHeapStatistics().heap_size_limit,
+    openFiles: Math.max(1, Math.min(open, unlimitedFiles) - reservedFiles),
+  };
+}
+
+/**
+ * The smallest memory limit of this process's control group and of those above it; undefined without one.
+ * Source: Linux's cgroup-v2 document (memory.max) and cgroup-v1 memory document (memory.limit_in_bytes)
+ */
+function readMemoryLimit({ groups, mount }: HostLimitFiles): number | undefined {
+  const limits = memoryGroups(readText(groups) ?? "", mount).flatMap(({ version, root, path }) =>
+    withParents(path).flatMap((group) => {
+      const text = readText(`${root}${group}/${version === 2 ? "memory.max" : "memory.limit_in_bytes"}`);
+      const limit = Number(text ?? "max");
+      return Number.isFinite(limit) && limit > 0 ? [limit] : [];
+    }),
+  );
+  return limits.length === 0 ? undefined : Math.min(...limits);
+}
+
+/** `/a/b` is in `/a`, which is in the root. */
+function withParents(path: string): readonly string[] {
+  const parts = path.split("/").filter((part) => part !== "" && part !== "..");
+  return parts.map((_part, index) => `/${parts.slice(0, index + 1).join("/")}`).concat("");
+}
+
+function readText(path: string): string | undefined {
+  try {
+    return readFileSync(path, "utf8").trim();
+  } catch {
+    return undefined;
+  }
+}

@@ -1,0 +1,96 @@
+// SPDX-License-Identifier: Apache-2.0
+import type { BudgetSpec } from "../../lib/budget.ts";
+import { type HostLimits, reservedFiles } from "../../lib/host-limits.ts";
+import { limits } from "../limits.ts";
+import { kib, largestMesh, mib } from "./sizes.ts";
+
+/** Between them the sizes follow the memory limit and the open files; beyond them they stay as they are. */
+const exampleHosts: Readonly<Record<string, HostLimits>> = {
+  "64 MiB, 1,024 files": host(64, 1_024),
+  "128 MiB, 4,096 files": host(128, 4_096),
+  "1 GiB, 1,048,576 files": host(1_024, 1_048_576),
+};
+
+const rules: Readonly<Record<BudgetSpec["whenSpent"], string>> = {
+  pause: "nothing more is read or begun until there is space",
+  reject: "what does not fit is rejected or left out",
+  "drop-oldest": "the oldest one gives way",
+  close: "the connection is closed",
+};
+
+/** docs/limits.md, rendered from the table of budgets. */
+export function renderLimitsPage(): string {
+  const owners = [...new Set(Object.values<BudgetSpec>(limits).map(({ owner }) => owner))];
+  const sections = owners.map((owner) => {
+    const rows = Object.entries<BudgetSpec>(limits).filter(([, spec]) => spec.owner === owner);
+    return `### ${owner}\n\n${table(head, rows.map(limitRow))}`;
+  });
+  return `${introduction}\n${sections.join("\n")}`;
+}
+
+const introduction = `# Limits
+
+This page is generated from the program's own table (\`node scripts/limits-page.ts\`); a test fails when they differ.
+
+Everything that a peer can make grow is counted against a budget. A budget that is spent never ends the agent: what
+happens then is in the table. The first time is a line in the log, with the budget's name and size; after that there is at
+most one line a minute, with a count, and one when the budget is no longer spent. A response that is rejected names
+the limit. [Metrics](metrics.md#budgets) and the status page show what is used, the peak, and how often it was spent.
+
+Sizes follow from the memory limit of the container (cgroup version 2 or 1; without one, the machine's memory), and from
+\`RLIMIT_NOFILE\`, of which ${String(reservedFiles)} files are reserved for the agent itself. They are read once, after Envoy's start.
+
+## Largest mesh
+
+${table(
+  ["what", "how many"],
+  [
+    ["services in the name table", number(largestMesh.services)],
+    ["addresses in the name table", number(largestMesh.addresses)],
+    ["resource names in a subscription", number(largestMesh.resourceNames)],
+    ["metric families in a scrape", number(largestMesh.metricFamilies)],
+    ["roots in trust bundles", number(largestMesh.trustRoots)],
+  ],
+)}
+## When a budget is spent
+
+${table(["rule", "meaning"], Object.entries(rules))}
+## Budgets
+
+"of each" is what has such a budget of its own; without it, there is one budget for the process. "counts into" is the
+budget of the process that all of them share.
+`;
+
+const head = ["budget", "of each", ...Object.keys(exampleHosts), "when spent", "meaning"];
+
+function limitRow([name, spec]: [string, BudgetSpec]): readonly string[] {
+  const { scope, whenSpent, meaning, within, windowMs, setting } = spec;
+  const sizes = Object.values(exampleHosts).map((limits) => sizeText(spec, limits));
+  const each = scope === "process" ? "" : scope;
+  const notes = [
+    ...(windowMs === undefined ? [] : [`In ${number(windowMs / 1_000)} s.`]),
+    ...(within === undefined ? [] : [`Counts into \`${within}\`.`]),
+    ...(setting === undefined ? [] : [`Set by \`${setting}\`.`]),
+  ];
+  return [`\`${name}\``, each, ...sizes, whenSpent, [meaning, ...notes].join(" ")];
+}
+
+function sizeText({ unit, size }: BudgetSpec, limits: HostLimits): string {
+  const amount = Math.max(1, Math.floor(size(limits)));
+  if (unit === "items") return number(amount);
+  if (amount >= mib) return `${number(Math.round((amount / mib) * 10) / 10)} MiB`;
+  return amount >= kib ? `${number(Math.round(amount / kib))} KiB` : `${number(amount)} bytes`;
+}
+
+function host(memoryMib: number, files: number): HostLimits {
+  return { memoryBytes: memoryMib * mib, heapBytes: 48 * mib, openFiles: files - reservedFiles };
+}
+
+function number(value: number): string {
+  return value.toLocaleString("en-US");
+}
+
+function table(head: readonly string[], rows: readonly (readonly string[])[]): string {
+  const line = (cells: readonly string[]): string => `| ${cells.join(" | ")} |\n`;
+  return line(head) + line(head.map(() => "---")) + rows.map(line).join("");
+}

@@ -1,0 +1,33 @@
+// SPDX-License-Identifier: Apache-2.0
+import type { BudgetSpec } from "../../lib/budget.ts";
+
+type Size = BudgetSpec["size"];
+
+export type BudgetTable = Readonly<Record<string, BudgetSpec>>;
+
+export const kib = 1024;
+export const mib = 1024 * kib;
+
+/** The largest mesh that must work. docs/limits.md */
+export const largestMesh = {
+  services: 100_000,
+  addresses: 500_000,
+  resourceNames: 20_000,
+  metricFamilies: 50_000,
+  trustRoots: 200,
+} as const;
+
+/** The same on every host. */
+export function always(size: number): Size {
+  return () => size;
+}
+
+/** A share of the container's memory limit. */
+export function ofMemory(share: number, { least, most }: { readonly least: number; readonly most: number }): Size {
+  return ({ memoryBytes }) => Math.max(least, Math.min(most, memoryBytes * share));
+}
+
+/** A share of the files and sockets that the process may open. */
+export function ofFiles(share: number, { most }: { readonly most: number }): Size {
+  return ({ openFiles }) => Math.min(most, openFiles * share);
+}
