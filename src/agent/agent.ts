@@ -31,7 +31,8 @@ export async function runAgent(config: AgentConfig, deps: AgentDeps, signals: Ag
     return exit;
   }
   log.error(exit.reason, { exitCode: exit.code, errorCode: exit.errorCode });
-  for (const failure of recorder.writeCrashReport({ ...exit, details: await whyNeverReady(exit, start) }))
+  const details = await whyNeverReady(exit, start);
+  for (const failure of await recorder.writeCrashReport({ ...exit, details }))
     log.warn("cannot write crash report", { failure });
   return exit;
 }
@@ -44,7 +45,7 @@ export async function reportInvalidConfig(
 ): Promise<void> {
   const { renderTermination } = await import("../status/index.ts");
   const details = renderTermination({ cause: error, pending: [], phases: [] });
-  createFlightRecorder(recorder, () => clock.now()).writeCrashReport({ ...failedExit(error), details });
+  await createFlightRecorder(recorder, () => clock.now()).writeCrashReport({ ...failedExit(error), details });
 }
 
 type FailedExit = AgentExit & { readonly errorCode?: string; readonly error?: unknown };
