@@ -18,7 +18,6 @@ export async function runAgent(config: AgentConfig, deps: AgentDeps, signals: Ag
     holds: new Readiness(() => deps.clock.now()),
     pendingAtExit: undefined,
     envoyCheck: undefined,
-    prepareForAbort: (directory) => recorder.prepareForAbort(directory),
   };
   signals.onFault((fault) => {
     log.error("uncaught fault", { error: describeError(fault), stack: fault.stack });
@@ -27,12 +26,13 @@ export async function runAgent(config: AgentConfig, deps: AgentDeps, signals: Ag
     log.info("second signal: forcing exit");
   });
   const exit = await exitOf(startAndServe(config, start, { ...deps, log }, signals), signals);
-  if (exit.code === 0) removeBootstrap(config);
-  else log.error(exit.reason, { exitCode: exit.code, errorCode: exit.errorCode });
-  const details = exit.code === 0 ? undefined : await whyNeverReady(exit, start);
-  for (const failure of await recorder.writeCrashReport({ ...exit, details })) {
-    log.warn("cannot write crash report", { failure });
+  if (exit.code === 0) {
+    removeBootstrap(config);
+    return exit;
   }
+  log.error(exit.reason, { exitCode: exit.code, errorCode: exit.errorCode });
+  for (const failure of recorder.writeCrashReport({ ...exit, details: await whyNeverReady(exit, start) }))
+    log.warn("cannot write crash report", { failure });
   return exit;
 }
 
@@ -44,7 +44,7 @@ export async function reportInvalidConfig(
 ): Promise<void> {
   const { renderTermination } = await import("../status/index.ts");
   const details = renderTermination({ cause: error, pending: [], phases: [] });
-  await createFlightRecorder(recorder, () => clock.now()).writeCrashReport({ ...failedExit(error), details });
+  createFlightRecorder(recorder, () => clock.now()).writeCrashReport({ ...failedExit(error), details });
 }
 
 type FailedExit = AgentExit & { readonly errorCode?: string; readonly error?: unknown };

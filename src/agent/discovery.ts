@@ -51,7 +51,7 @@ export function prepareDns(
       names = createNames(dns.domain, { ...deps, log });
       loaded.resolve(names);
       if (xds.kind === "files") {
-        log.warn("no control plane: the DNS proxy has no name table and forwards every query");
+        log.warn("no control plane: DNS capture knows no names of the mesh and forwards every query");
         await this.replace([], new AbortController().signal);
       }
       modules.use(await startDnsProxy(dns, { ...deps, log, names, metrics }));

@@ -2,7 +2,6 @@
 import { readFile } from "node:fs/promises";
 import type { Clock } from "../lib/async/clock.ts";
 import { startTask } from "../lib/async/tasks.ts";
-import { exitCode } from "../lib/exit-code.ts";
 import type { Logger } from "../lib/log/log.ts";
 import { parseLimits, type ProcessLimits } from "../lib/process-limits.ts";
 import { type MemoryEvents, readMemoryEvents } from "./memory-events.ts";
@@ -41,12 +40,11 @@ export async function startHost(config: HostConfig, envoyPid: number, deps: Host
   const before = await readMemoryEvents();
   const limits = await readLimits(envoyPid);
   if (limits !== undefined)
-    log.debug("open file limits", { openFiles: limits.openFiles.soft, openFilesHard: limits.openFiles.hard });
+    log.debug("limits", { openFiles: limits.openFiles.soft, openFilesHard: limits.openFiles.hard });
   const exposed = config.coreDumps ? [] : await withCoreFiles([process.pid, envoyPid]);
   const calls = exposed.length > 0 || deps.adoptsOrphans ? await loadSystemCalls() : undefined;
   forbidCoreFiles(exposed, calls, log);
   await using started = new AsyncDisposableStack();
-  if (!config.coreDumps) started.use(exitOnAbort(calls, deps.clock));
   if (deps.adoptsOrphans) started.use(reapWith(calls, deps, log));
   started.use(watchMemory(before, deps.clock, log));
   const running = started.move();
@@ -61,25 +59,6 @@ export async function startHost(config: HostConfig, envoyPid: number, deps: Host
   };
 }
 
-/** Loading the system calls only for this is not worth a delay of the start. */
-const loadCallsAfterMs = 1_000;
-
-/**
- * An abort of the engine ends the process with the code of an internal fault. 128 + SIGABRT would be taken for Envoy's.
- * With core files enabled the signal stays: the system writes one only for it.
- */
-function exitOnAbort(loaded: SystemCalls | undefined, clock: Clock): AsyncDisposable {
-  const isSet = loaded?.exitOnAbort(exitCode.internal);
-  return startTask(
-    async (stop) => {
-      if (isSet !== undefined) return;
-      await clock.delay(loadCallsAfterMs, stop);
-      (await loadSystemCalls())?.exitOnAbort(exitCode.internal);
-    },
-    () => undefined,
-  );
-}
-
 const memoryPollMs = 10_000;
 
 /** Warns when the memory limit is reached, which happens before a kill. */
@@ -91,8 +70,7 @@ function watchMemory(before: MemoryEvents | undefined, clock: Clock, log: Logger
         const events = await readMemoryEvents();
         const limitHits = (events?.limitHits ?? 0) - last.limitHits;
         const oomKills = (events?.oomKills ?? 0) - last.oomKills;
-        if (limitHits > 0 || oomKills > 0)
-          log.warn("container reached its memory limit; raise the limit", { limitHits, oomKills });
+        if (limitHits > 0 || oomKills > 0) log.warn("memory limit reached; raise it", { limitHits, oomKills });
         last = events ?? last;
       }
     },
@@ -127,7 +105,7 @@ function forbidCoreFiles(pids: readonly number[], calls: SystemCalls | undefined
 
 function reapWith(calls: SystemCalls | undefined, deps: HostDeps, log: Logger): AsyncDisposable | undefined {
   if (calls === undefined) {
-    log.info("this Node.js cannot reap orphaned processes; they stay zombies until the container exits");
+    log.info("this runtime cannot reap orphans; they stay zombies until the container exits");
     return undefined;
   }
   const started = new AsyncDisposableStack();

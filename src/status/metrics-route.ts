@@ -2,8 +2,7 @@
 import type { ServerResponse } from "node:http";
 import type { Writable } from "node:stream";
 import type { Semaphore } from "../lib/async/semaphore.ts";
-import { type Call, onlyLocalhost, sendReply } from "./call.ts";
-import { isLocalConnection } from "./local-caller.ts";
+import { type Call, isLoopback, onlyLocalhost, sendReply } from "./call.ts";
 import type { StatusConfig } from "./status-config.ts";
 import type { ScrapeSink, StatusSources } from "./status-sources.ts";
 
@@ -21,7 +20,7 @@ const slowAfterMs = 250;
 /** Responds to a scrape with 200 and all metrics that could be read. */
 export async function handleScrape({ config, sources, scrapes }: ScrapeContext, call: Call): Promise<void> {
   const { request, response, query, signal } = call;
-  if (config.metricsLocalhostOnly && !isLocalConnection(request.socket)) {
+  if (config.metricsLocalhostOnly && !isLoopback(request.socket.remoteAddress)) {
     sendReply(call, onlyLocalhost);
     return;
   }

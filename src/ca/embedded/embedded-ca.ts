@@ -29,8 +29,7 @@ export async function serveEmbeddedCa(options: EmbeddedCaOptions, deps: CaDeps):
   const { host, directory } = options;
   const { port } = server;
   log.info("embedded CA listening", { address: formatHostPort({ host, port }), directory });
-  if (!isLoopback(host))
-    log.warn("embedded CA is reachable from other machines, but is for development only", { host });
+  if (!isLoopback(host)) log.warn("embedded CA is for development only, but reachable from other machines", { host });
   return {
     host,
     port,

@@ -12,7 +12,7 @@ const backdateMs = 120_000;
  * It needs no server, so it is apart from `embedded-ca.ts` and an agent with it loads no @grpc/grpc-js.
  */
 export function createInProcessCa(config: EmbeddedCaConfig, deps: CaDeps): CaProtocol {
-  deps.log.warn("agent signs its own identity, which is for development only", { directory: config.directory });
+  deps.log.warn("the agent signs its own identity; for development only", { directory: config.directory });
   return {
     sign: (request) => Promise.resolve().then(() => signHere(config.directory, request, deps.clock.now())),
     untilChanged: (signal) => untilFilesChange([], deps.clock, signal),
