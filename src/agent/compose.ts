@@ -15,7 +15,7 @@ import type { ReadinessCheck, StatusServer, StatusSources } from "../status/inde
 import type { XdsProxy } from "../xds/index.ts";
 import type { EnvoyLifecycle } from "./envoy-lifecycle.ts";
 import { Shutdown, type StartPhases } from "./lifecycle.ts";
-import type { ModuleMetricsOptions } from "./metrics.ts";
+import type { ModuleMetrics, ModuleMetricsOptions } from "./metrics.ts";
 import type { AgentDeps, AgentExit, AgentSignals, ModuleDeps } from "./types.ts";
 
 /** How far the start has come: what the crash report of an agent that was never ready shows. */
@@ -97,8 +97,7 @@ async function serve(started: Started, deps: AgentDeps, signals: AgentSignals): 
   const sources: StatusSources = {
     ...readinessSources(start, lifecycle, shutdown),
     onFirstReady() {
-      phases.end("ready");
-      metrics.agent.start.durationSeconds.set(phases.sinceStartMs() / 1_000);
+      reportReady(phases, metrics, lifecycle);
     },
     requiredFiles: outputFiles(config),
     metrics: metrics.scrape(config.status.scrape, deps),
@@ -112,7 +111,7 @@ async function serve(started: Started, deps: AgentDeps, signals: AgentSignals): 
   metrics.observeReadiness(() => status.lastReady());
   phases.end("status served");
 
-  await startBackground({ ...started, lifecycle, xds, status }, signals, modules, moduleDeps);
+  await startBackground({ ...started, xds, status }, signals, modules, moduleDeps);
   await shutdown.untilBegun(lifecycle.exited);
   return await stopEnvoy(shutdown, lifecycle, phases, deps.log, signals.force);
 }
@@ -179,6 +178,12 @@ function readinessSources(
   };
 }
 
+function reportReady(phases: StartPhases, metrics: ModuleMetrics, lifecycle: EnvoyLifecycle): void {
+  phases.end("ready");
+  phases.logReady({ envoyVersion: lifecycle.version() });
+  metrics.agent.start.durationSeconds.set(phases.sinceStartMs() / 1_000);
+}
+
 /** The files that a proxyless application reads. Without them the pod is not ready. */
 function outputFiles({ cert: { output } }: AgentConfig): readonly string[] {
   if (output === undefined) return [];
@@ -193,21 +198,19 @@ function startDrain(shutdown: Shutdown, holds: Readiness, lifecycle: EnvoyLifecy
 }
 
 interface Serving extends Started {
-  readonly lifecycle: EnvoyLifecycle;
   readonly xds: XdsProxy | undefined;
   readonly status: StatusServer;
 }
 
 /** What serves no client: the wait for readiness, health reports, hot restarts, the log writer, checks worth a log line. */
 async function startBackground(
-  { config, envoy, lifecycle, start, xds, status }: Serving,
+  { config, envoy, xds, status }: Serving,
   { onHangup }: AgentSignals,
   modules: AsyncDisposableStack,
   deps: ModuleDeps,
 ): Promise<void> {
   const awaitReady = async (signal: AbortSignal): Promise<void> => {
     await status.untilReady(signal);
-    start.phases.logReady({ envoyVersion: await lifecycle.version(signal) });
     const { releaseStartMemory } = await import("../lib/start-memory.ts");
     await releaseStartMemory(deps.clock, signal);
   };
