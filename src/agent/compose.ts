@@ -30,7 +30,7 @@ export interface StartState {
 
 /**
  * Starts Envoy, then the modules that serve it, and runs until Envoy has exited. The order of the lines is the order of
- * the start. Before Envoy's exec nothing heavy is loaded, and nothing is waited for but a locality from the cloud.
+ * the start. Before Envoy's exec nothing heavy is loaded, and the only wait is for a locality from the cloud.
  */
 export async function startAndServe(
   given: AgentConfig,
@@ -49,7 +49,7 @@ export async function startAndServe(
   return await serve({ config, envoy, sdsSocket, xdsSocket, start }, deps, signals);
 }
 
-/** What is there when Envoy's exec is done. */
+/** The parts that exist when Envoy has been executed. */
 interface Started {
   readonly config: AgentConfig;
   /** Undefined with `DISABLE_ENVOY`. */
@@ -121,7 +121,7 @@ async function withLocality(config: AgentConfig, deps: AgentDeps, stop: AbortSig
   return await awaitPlatform(config, deps, stop);
 }
 
-/** Undefined without Envoy: there is no client. */
+/** Undefined without Envoy, because there is no client. */
 async function listenSds({ sds, disableEnvoy }: AgentConfig): Promise<UnixListener | undefined> {
   return disableEnvoy ? undefined : await listenUnix({ path: sds.socketPath, mode: sds.socketMode });
 }
@@ -190,7 +190,7 @@ function outputFiles({ cert: { output } }: AgentConfig): readonly string[] {
   return ["cert-chain.pem", "key.pem", "root-cert.pem"].map((name) => join(output.directory, name));
 }
 
-/** Further calls change nothing. A draining pod is unready in strict mode only: pilot-agent stays ready. */
+/** Further calls have no effect. A draining pod is unready in strict mode only: pilot-agent stays ready. */
 function startDrain(shutdown: Shutdown, holds: Readiness, lifecycle: EnvoyLifecycle): void {
   shutdown.drainStarted();
   holds.hold("drain", "Envoy drains on request of POST /drain", () => false);
@@ -202,7 +202,10 @@ interface Serving extends Started {
   readonly status: StatusServer;
 }
 
-/** What serves no client: the wait for readiness, health reports, hot restarts, the log writer, checks worth a log line. */
+/**
+ * Starts the parts that serve no client: the wait for readiness, health reports, hot restarts, the log writer, checks
+ * that only log.
+ */
 async function startBackground(
   { config, envoy, xds, status }: Serving,
   { onHangup }: AgentSignals,
@@ -243,7 +246,7 @@ async function logPreflight(config: AgentConfig, log: Logger): Promise<void> {
   }
 }
 
-/** @throws the error of the module whose server died */
+/** @throws the error of the module whose server failed */
 async function stopEnvoy(
   shutdown: Shutdown,
   lifecycle: EnvoyLifecycle,

@@ -18,7 +18,7 @@ export interface EnvoyLifecycle {
   version(): string | undefined;
   /** Starts a drain before the shutdown: the preStop hook of a native sidecar. Further calls change nothing. */
   startDrain(): void;
-  /** Drains Envoy if that is due, and ends it. */
+  /** Drains Envoy if necessary, and stops it. */
   stop(order: StopOrder): Promise<AgentExit>;
 }
 
@@ -131,7 +131,7 @@ function createReadinessSource(
   };
 }
 
-/** A value that is created again after each failure: a restarted Envoy has lost no listener yet. */
+/** A value that is created again after each failure of Envoy: a restarted Envoy has lost no listener yet. */
 function perProcess<T>({ counts }: SupervisedEnvoy, create: () => T): () => T {
   let made = { failures: counts.failures, value: create() };
   return () => {
@@ -142,7 +142,7 @@ function perProcess<T>({ counts }: SupervisedEnvoy, create: () => T): () => T {
 
 const settledWithinMs = 1_000;
 
-/** Sends the drain request to the Envoy that is in charge after a hot restart. Waits for it, but not for long. */
+/** Sends the drain request to the current Envoy. Waits for a hot restart that is under way, but not for long. */
 function drainSettled(envoy: SupervisedEnvoy, admin: EnvoyAdmin, clock: Clock): EnvoyAdmin["drainListeners"] {
   return async (order, signal) => {
     using limit = deadline(clock, settledWithinMs, signal);
@@ -151,12 +151,12 @@ function drainSettled(envoy: SupervisedEnvoy, admin: EnvoyAdmin, clock: Clock): 
   };
 }
 
-/** A start that is cut off takes a second at most. */
+/** A shutdown during the start takes a second at most. */
 const mayHaveClientsWithinMs = 300;
 
 /**
- * Whether Envoy may have clients though the pod was never ready. An Envoy that shows its state is still starting. One
- * that hides it, but is ready by its own account, may have some.
+ * Whether Envoy may have clients although the pod was never ready. False if Envoy reports its state: it is still
+ * starting. True if it does not report its state, but `/ready` succeeds.
  */
 async function mayHaveClients(
   admin: EnvoyAdmin,

@@ -37,7 +37,7 @@ export function createFlightRecorder(config: CrashReportConfig, now: () => numbe
 
 type RecordEvent = (level: LogLevel, scope: string, message: string, fields: LogFields) => void;
 
-/** Their debug lines are few, and say what Envoy received before a crash. */
+/** Scopes whose debug lines are recorded too: they are few, and show what Envoy received before a crash. */
 const debugScopes: ReadonlySet<string> = new Set(["sds", "xdsproxy"]);
 
 function recordingLogger(log: Logger, record: RecordEvent, scope: string): Logger {

@@ -189,7 +189,7 @@ export function mergeProxyConfig(layers: readonly ProxyConfigLayer[], findings: 
   return { fields, origins };
 }
 
-/** Alternatives: of those given, the last one in this order counts. Source: Istio's API; observed */
+/** Alternatives: of those given, the last one in this order is used. Source: Istio's API; observed */
 const alternatives = {
   "": ["serviceCluster", "tracingServiceName"],
   tracing: ["zipkin", "lightstep", "datadog", "stackdriver", "openCensusAgent"],

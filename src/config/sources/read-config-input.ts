@@ -106,7 +106,7 @@ async function readSystemFacts(
   };
 }
 
-/** Waits for a socket that another process must serve; checks others once. */
+/** Waits for a socket that another process must serve; checks other sockets once. */
 async function readServedSockets(
   env: Readonly<Record<string, string>>,
   path: string,
