@@ -5,6 +5,8 @@ import { createLogger } from "../../src/lib/log/log.ts";
 import { listenUnix } from "../../src/lib/net/unix-socket.ts";
 import { serveXdsProxy } from "../../src/xds/index.ts";
 import { createXdsMetrics } from "../../test/support/agent-metrics.ts";
+import { testBudgets } from "../../test/support/budgets.ts";
+import { xdsConfigOf } from "./xds-config-under-test.ts";
 
 /**
  * The xDS proxy alone, in a process of its own, as a child of the benchmark, with an HTTP port that answers probes.
@@ -12,39 +14,18 @@ import { createXdsMetrics } from "../../test/support/agent-metrics.ts";
  */
 const [socketPath = "", controlPlanePort = ""] = process.argv.slice(2);
 const listener = await listenUnix({ path: socketPath, mode: 0o600 });
-serveXdsProxy(
-  listener,
-  {
-    socketPath,
-    socketMode: 0o600,
-    upstream: {
-      addresses: [{ host: "127.0.0.1", port: Number(controlPlanePort) }],
-      security: { kind: "plaintext" },
-      authority: "istiod.istio-system.svc",
-      tokenPath: undefined,
-      clusterId: "bench",
-      headers: {},
-      httpProxy: undefined,
-      connectTimeoutMs: 4_000,
-      backoff: { firstMs: 100, factor: 2, maxMs: 1_500, idleMaxMs: 15_000 },
-    },
-    maxReceiveBytes: 4 * 1024 * 1024,
-    maxStreams: 100_000,
-    keepalive: { intervalMs: 30_000, timeoutMs: 10_000 },
-    cache: undefined,
-  },
-  {
-    log: createLogger(
-      () => undefined,
-      Date.now,
-      () => new Map([["default", "none"]]),
-    ),
-    clock: systemClock,
-    random: Math.random,
-    metrics: createXdsMetrics(),
-    agentResources: [],
-  },
-);
+serveXdsProxy(listener, xdsConfigOf(socketPath, Number(controlPlanePort)), {
+  log: createLogger(
+    () => undefined,
+    Date.now,
+    () => new Map([["default", "none"]]),
+  ),
+  clock: systemClock,
+  random: Math.random,
+  metrics: createXdsMetrics(),
+  budgets: testBudgets(),
+  agentResources: [],
+});
 const probes = createServer((_request, response) => response.end("ok"));
 probes.listen(0, "127.0.0.1", () => {
   const address = probes.address();

@@ -16,7 +16,7 @@ import { eventually } from "../../test/support/eventually.ts";
 import { percentile, startProber } from "../../test/support/prober.ts";
 import { temporaryDirectory } from "../../test/support/temporary-directory.ts";
 import { encodeEnvoy } from "../../test/support/envoy-api.ts";
-import { privateMegabytes } from "./agent-under-test.ts";
+import { watchMemory } from "./memory-watch.ts";
 import { type Figure, median } from "./figure.ts";
 
 export const name = "xds";
@@ -181,21 +181,6 @@ async function startProxyProcess(directory: string, controlPlanePort: number): P
     async [Symbol.asyncDispose]() {
       child.kill("SIGKILL");
       await once(child, "exit");
-    },
-  };
-}
-
-/** @returns what ends the watch and gives the peak above the first look, in MB */
-function watchMemory(pid: number): { stop(): number } {
-  const rest = privateMegabytes(pid);
-  let peak = rest;
-  const timer = setInterval(() => {
-    peak = Math.max(peak, privateMegabytes(pid));
-  }, 5);
-  return {
-    stop() {
-      clearInterval(timer);
-      return peak - rest;
     },
   };
 }

@@ -9,9 +9,7 @@ import { type StartState, startAndServe } from "./compose.ts";
 import { StartPhases } from "./lifecycle.ts";
 import type { AgentDeps, AgentExit, AgentSignals } from "./types.ts";
 
-/**
- * Runs the agent until Envoy has exited. The cause of the exit is logged once; a failure is also in the crash report.
- */
+/** Runs the agent until Envoy has exited. What ended it is logged once, and in the crash report of a failure. */
 export async function runAgent(config: AgentConfig, deps: AgentDeps, signals: AgentSignals): Promise<AgentExit> {
   const recorder = createFlightRecorder(config.recorder, () => deps.clock.now());
   const log = recorder.logger(deps.log);
@@ -33,7 +31,8 @@ export async function runAgent(config: AgentConfig, deps: AgentDeps, signals: Ag
     return exit;
   }
   log.error(exit.reason, { exitCode: exit.code, errorCode: exit.errorCode });
-  for (const failure of recorder.writeCrashReport({ ...exit, details: await whyNeverReady(exit, start) }))
+  const details = await whyNeverReady(exit, start);
+  for (const failure of await recorder.writeCrashReport({ ...exit, details }))
     log.warn("cannot write crash report", { failure });
   return exit;
 }
@@ -46,12 +45,12 @@ export async function reportInvalidConfig(
 ): Promise<void> {
   const { renderTermination } = await import("../status/index.ts");
   const details = renderTermination({ cause: error, pending: [], phases: [] });
-  createFlightRecorder(recorder, () => clock.now()).writeCrashReport({ ...failedExit(error), details });
+  await createFlightRecorder(recorder, () => clock.now()).writeCrashReport({ ...failedExit(error), details });
 }
 
 type FailedExit = AgentExit & { readonly errorCode?: string; readonly error?: unknown };
 
-/** The agent exits with an uncaught fault, unless Envoy or a module failed before it. */
+/** An uncaught fault is what the agent exits with, unless Envoy or a module had failed before it. */
 async function exitOf(run: Promise<AgentExit>, { stop, fault }: AgentSignals): Promise<FailedExit> {
   try {
     const exit = await run;
@@ -68,7 +67,7 @@ function failedExit(error: unknown): FailedExit {
   return { code: exitCodeOf(error), reason: describeError(error), errorCode, error };
 }
 
-/** The readiness tree of an agent that was never ready. */
+/** What an agent that was never ready waited for, as a tree. */
 async function whyNeverReady(exit: FailedExit, start: StartState): Promise<string | undefined> {
   const { phases, holds, pendingAtExit, envoyCheck } = start;
   if (phases.hasEnded("ready")) return undefined;
@@ -81,7 +80,7 @@ async function whyNeverReady(exit: FailedExit, start: StartState): Promise<strin
   });
 }
 
-/** After a failure the bootstrap is kept, for inspection. */
+/** After a failure it stays, for inspection. */
 function removeBootstrap({ bootstrap }: AgentConfig): void {
   if (bootstrap.kind === "generated") rmSync(bootstrap.path, { force: true });
 }

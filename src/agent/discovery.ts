@@ -4,7 +4,7 @@ import type { AgentConfig } from "../config/agent-config.ts";
 import type { DnsMetrics, Names } from "../dns/index.ts";
 import { orAborted } from "../lib/async/tasks.ts";
 import type { UnixListener } from "../lib/net/unix-socket.ts";
-import type { NameTable } from "../model/name-table.ts";
+import type { BeginNameTable } from "../model/name-table.ts";
 import type { Readiness, ReadinessHold } from "../model/readiness.ts";
 import type { StatusServer } from "../status/index.ts";
 import type { CacheStatus, XdsDeps, XdsProxy } from "../xds/index.ts";
@@ -14,10 +14,10 @@ import type { ModuleDeps } from "./types.ts";
 
 /** The DNS proxy as other modules use it. */
 export interface DnsProxy {
-  /** Replaces the name table with that of the control plane. Waits until the proxy has started. */
-  replace(table: NameTable, signal: AbortSignal): Promise<void>;
-  /** In pilot-agent's form; undefined before the first table. */
-  debugTable(): unknown;
+  /** Starts the next name table of the control plane. Waits until the proxy has started. */
+  readonly begin: BeginNameTable;
+  /** In pilot-agent's form, in pieces of JSON; undefined before the first table. */
+  debugTable(): AsyncIterable<string> | undefined;
   /** Loads the DNS module, and listens. */
   start(metrics: DnsMetrics, deps: ModuleDeps): Promise<void>;
 }
@@ -40,9 +40,15 @@ export function prepareDns(
   const loaded = Promise.withResolvers<Names>();
   let names: Names | undefined;
   return {
-    async replace(table, signal) {
-      await (await orAborted(loaded.promise, signal)).replace(table, signal);
-      hold.release();
+    async begin(signal) {
+      const update = await (await orAborted(loaded.promise, signal)).begin(signal);
+      return {
+        ...update,
+        async commit(kept) {
+          await update.commit(kept);
+          hold.release();
+        },
+      };
     },
     debugTable: () => names?.debugTable(),
     async start(metrics, deps) {
@@ -52,7 +58,8 @@ export function prepareDns(
       loaded.resolve(names);
       if (xds.kind === "files") {
         log.warn("no control plane: DNS capture knows no names of the mesh and forwards every query");
-        await this.replace([], new AbortController().signal);
+        using update = await this.begin(new AbortController().signal);
+        await update.commit(new Set());
       }
       modules.use(await startDnsProxy(dns, { ...deps, log, names, metrics }));
     },
@@ -65,8 +72,8 @@ export interface DiscoveryOptions {
   readonly identity: Identity;
   readonly metrics: ModuleMetrics;
   readonly holds: Readiness;
-  /** The receiver of the name table; undefined does not subscribe to it. */
-  readonly dns: Pick<DnsProxy, "replace"> | undefined;
+  /** Where the name table goes; undefined subscribes to none. */
+  readonly dns: Pick<DnsProxy, "begin"> | undefined;
 }
 
 /**
@@ -82,10 +89,8 @@ export async function startDiscovery(
   const { createNameTable, createTrustAnchors, serveXdsProxy } = await import("../xds/index.ts");
   const { xds: messages, xdsUpdates, wasm: modulesLoaded } = moduleMetrics.agent;
   const metrics = { ...messages, ...xdsUpdates, ...modulesLoaded };
-  const anchors = createTrustAnchors((pems) => {
-    identity.setMeshAnchors(pems);
-  });
-  const nameTypes = dns === undefined ? [] : [createNameTable({ clock: deps.clock, publish: dns.replace })];
+  const anchors = createTrustAnchors({ ...deps, publish: identity.setMeshAnchors.bind(identity) });
+  const nameTypes = dns === undefined ? [] : [createNameTable({ ...deps, begin: dns.begin })];
   const agentResources = [...nameTypes, ...(xds.proxyConfigOverXds ? [anchors] : [])];
   const log = deps.log.scope("xdsproxy");
   const maxEnvoyStreams = envoy.hotRestart === undefined ? 1 : 2;

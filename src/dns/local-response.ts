@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-import { canonicalIp } from "../lib/net/ip-address.ts";
+import { ipBytes } from "../lib/net/ip-address.ts";
 import type { LookupTable } from "./lookup-table.ts";
 import { opcode, recordClass, recordType } from "./message.ts";
 import type { Query } from "./query.ts";
@@ -52,17 +52,17 @@ function isInternet(query: Query): boolean {
 }
 
 /**
- * The address of a reverse name, in its canonical spelling; undefined when the name is not one.
+ * The address of a reverse name; undefined when the name is not one.
  * @param name in lower case with a trailing dot
  * Source: RFC 1035 section 3.5, RFC 3596 section 2.5
  */
-function parseReverseName(name: string): string | undefined {
+function parseReverseName(name: string): Uint8Array | undefined {
   const v4 = /^((?:\d+\.){4})in-addr\.arpa\.$/.exec(name)?.[1];
-  if (v4 !== undefined) return canonicalIp(v4.split(".").slice(0, 4).reverse().join("."));
+  if (v4 !== undefined) return ipBytes(v4.split(".").slice(0, 4).reverse().join("."));
   const v6 = /^((?:[0-9a-f]\.){32})ip6\.arpa\.$/.exec(name)?.[1];
   if (v6 === undefined) return undefined;
   const digits = v6.split(".").reverse().join("");
-  return canonicalIp((digits.match(/..../g) ?? []).join(":"));
+  return ipBytes((digits.match(/..../g) ?? []).join(":"));
 }
 
 /** A copy in random order; each order is equally likely. */

@@ -1,68 +1,111 @@
 // SPDX-License-Identifier: Apache-2.0
-import { formatIp, ipBytes } from "../lib/net/ip-address.ts";
-import type { NamedService, NameTable } from "../model/name-table.ts";
+import type { NamedService } from "../model/name-table.ts";
 import type { ProxyDomain } from "./dns-config.ts";
+import { HashIndex, hashOfBytes, hashOfText, type RankOf } from "./hash-index.ts";
+import type { ServiceStore } from "./service-store.ts";
 
-/** The addresses of a service. */
-export interface ServiceAddresses {
-  readonly service: NamedService;
+/** The addresses of a name: views that are valid until the next name table replaces this one. */
+export interface FoundName {
   /** Four bytes each, in the order given. */
   readonly v4: readonly Uint8Array[];
   /** Sixteen bytes each, in the order given. */
   readonly v6: readonly Uint8Array[];
-}
-
-export interface FoundName extends ServiceAddresses {
   /** The queried name ends in the search domain, and is an alias of the name without it. */
   readonly hasSearchDomain: boolean;
 }
 
+/** The names of a service without its addresses. */
+export type ServiceNames = Omit<NamedService, "addresses">;
+
 const kubernetes = "Kubernetes";
 
-/** Services that are added without a pause: far below a millisecond. */
-const servicesPerBlock = 100;
+/** A host has precedence over an equal short form or other host of another service. */
+const rankOfHost = 0;
+const rankOfOtherName = 1;
 
-/** All names of the mesh's services, in lower case with a trailing dot. */
+export interface LookupTableSize {
+  /** The most names and addresses that are added. */
+  readonly names: number;
+  readonly addresses: number;
+}
+
+export interface LookupTableOptions {
+  readonly domain: ProxyDomain;
+  /** Of the hashes. */
+  readonly seed: number;
+}
+
+/**
+ * All names of the mesh's services, in lower case with a trailing dot. Hosts have precedence over short forms of other
+ * services. A service without an address is left out.
+ */
 export class LookupTable {
-  readonly table: NameTable;
-  readonly #names = new Map<string, ServiceAddresses>();
+  readonly store: ServiceStore;
+  readonly #domain: ProxyDomain;
+  readonly #seed: number;
+  readonly #names: HashIndex;
   /** The service of each address; a shared address belongs to the service with the fewest addresses. */
-  readonly #owners = new Map<string, ServiceAddresses>();
+  readonly #owners: HashIndex;
   #hasWildcards = false;
 
-  constructor(table: NameTable) {
-    this.table = table;
+  constructor(store: ServiceStore, { names, addresses }: LookupTableSize, { domain, seed }: LookupTableOptions) {
+    this.store = store;
+    this.#domain = domain;
+    this.#seed = seed;
+    this.#names = new HashIndex(names);
+    this.#owners = new HashIndex(addresses);
   }
 
-  /** Adds a name, unless an earlier service has it. */
-  add(name: string, addresses: ServiceAddresses): void {
-    if (name === "." || this.#names.has(name)) return;
-    this.#names.set(name, addresses);
+  /** Adds the host of a service. To be called for each service, in order, before `addOtherNames` for any. */
+  addHost(id: number): void {
+    const { host } = this.store.names(id);
+    const name = fullName(host);
+    const earlier = this.#idOf(name);
+    if (earlier !== undefined && earlier !== id && this.store.names(earlier).host === host) {
+      this.store.replace(earlier, id);
+      return;
+    }
+    if (name === "." || this.store.addresses(id).length === 0) return;
+    this.#names.insert(hashOfText(this.#seed, name), id, rankOfHost, this.#nameRank(name));
     if (name.startsWith("*.")) this.#hasWildcards = true;
   }
 
-  /** Adds the addresses for reverse lookup; a wildcard is not a host. */
-  addReverse(addresses: ServiceAddresses): void {
-    if (addresses.service.host.startsWith("*")) return;
-    const all = [...addresses.v4, ...addresses.v6];
-    for (const ip of all.map(formatIp)) {
-      const other = this.#owners.get(ip);
-      if (other === undefined || all.length < other.v4.length + other.v6.length) this.#owners.set(ip, addresses);
+  /** Adds the short forms and other hosts of a service, and its addresses for reverse lookup. */
+  addOtherNames(id: number): void {
+    if (!this.store.has(id)) return;
+    const addresses = this.store.addresses(id);
+    if (addresses.length === 0) return;
+    const names = this.store.names(id);
+    for (const name of otherNames(names, this.#domain)) {
+      if (name === ".") continue;
+      this.#names.insert(hashOfText(this.#seed, name), id, rankOfOtherName, this.#nameRank(name));
+      if (name.startsWith("*.")) this.#hasWildcards = true;
+    }
+    // A wildcard is not a host.
+    if (names.host.startsWith("*")) return;
+    for (const address of addresses) {
+      this.#owners.insert(hashOfBytes(this.#seed, address), id, addresses.length, this.#ownerRank(address));
     }
   }
 
-  /**
-   * The host that has an address, with a trailing dot.
-   * @param ip in its canonical spelling
-   */
-  hostOf(ip: string): string | undefined {
-    const owner = this.#owners.get(ip);
-    return owner === undefined ? undefined : fullName(owner.service.host);
+  /** The host that has an address, with a trailing dot. */
+  hostOf(address: Uint8Array): string | undefined {
+    const owner = this.#owners.find(hashOfBytes(this.#seed, address), this.#ownerRank(address));
+    return owner === undefined ? undefined : fullName(this.store.names(owner.id).host);
   }
 
-  /** All names with their addresses. */
-  names(): ReadonlyMap<string, ServiceAddresses> {
-    return this.#names;
+  /** The service that has a host, exactly as it came. */
+  idOfHost(host: string): number | undefined {
+    const id = this.#idOf(fullName(host));
+    return id === undefined || this.store.names(id).host !== host ? undefined : id;
+  }
+
+  /** The names that lead to a service, in lower case with a trailing dot. */
+  namesOf(id: number): readonly string[] {
+    if (!this.store.has(id)) return [];
+    const service = this.store.names(id);
+    const names = new Set([fullName(service.host), ...otherNames(service, this.#domain)]);
+    return [...names].filter((name) => this.#idOf(name) === id);
   }
 
   /**
@@ -80,54 +123,53 @@ export class LookupTable {
     return undefined;
   }
 
+  /** Gives the memory back that the next table does not share. The table finds nothing any more. */
+  free(next: LookupTable | undefined): void {
+    this.#names.free();
+    this.#owners.free();
+    this.store.free(next?.store);
+  }
+
   #exact(name: string, searchDomain: string | undefined): FoundName | undefined {
-    const known = this.#names.get(name);
-    if (known !== undefined) return { ...known, hasSearchDomain: false };
+    const id = this.#idOf(name);
+    if (id !== undefined) return this.#found(id, false);
     if (searchDomain === undefined || !name.endsWith(`.${searchDomain}`)) return undefined;
     const bare = name.slice(0, -searchDomain.length);
-    const aliased = bare.endsWith(`.${searchDomain}`) ? undefined : this.#names.get(bare);
-    return aliased === undefined ? undefined : { ...aliased, hasSearchDomain: true };
+    const aliased = bare.endsWith(`.${searchDomain}`) ? undefined : this.#idOf(bare);
+    return aliased === undefined ? undefined : this.#found(aliased, true);
   }
-}
 
-/**
- * Adds each service with all its names. Hosts take precedence over short forms of other services. A service without an
- * address is left out.
- * @param pause lets other work run; called repeatedly while a large table is built
- */
-export async function buildLookupTable(
-  table: NameTable,
-  domain: ProxyDomain,
-  pause: () => Promise<void>,
-): Promise<LookupTable> {
-  const lookup = new LookupTable(table);
-  const withAddress: ServiceAddresses[] = [];
-  for (const [index, service] of table.entries()) {
-    const addresses = addressesOf(service);
-    if (addresses !== undefined) {
-      withAddress.push(addresses);
-      lookup.add(fullName(service.host), addresses);
-      lookup.addReverse(addresses);
-    }
-    if (index % servicesPerBlock === servicesPerBlock - 1) await pause();
+  #found(id: number, hasSearchDomain: boolean): FoundName {
+    const addresses = this.store.addresses(id);
+    const v4 = addresses.filter(({ length }) => length === 4);
+    const v6 = addresses.filter(({ length }) => length === 16);
+    return { v4, v6, hasSearchDomain };
   }
-  for (const [index, addresses] of withAddress.entries()) {
-    for (const name of otherNames(addresses.service, domain)) lookup.add(name, addresses);
-    if (index % servicesPerBlock === servicesPerBlock - 1) await pause();
-  }
-  return lookup;
-}
 
-/** Undefined when the service has no valid address. */
-function addressesOf(service: NamedService): ServiceAddresses | undefined {
-  const parsed = service.addresses.map((text) => ipBytes(text)).filter((bytes) => bytes !== undefined);
-  const v4 = parsed.filter(({ length }) => length === 4);
-  const v6 = parsed.filter(({ length }) => length === 16);
-  return parsed.length === 0 ? undefined : { service, v4, v6 };
+  #idOf(name: string): number | undefined {
+    return this.#names.find(hashOfText(this.#seed, name), this.#nameRank(name))?.id;
+  }
+
+  #nameRank(name: string): RankOf {
+    return (id) => {
+      if (!this.store.has(id)) return undefined;
+      const service = this.store.names(id);
+      if (fullName(service.host) === name) return rankOfHost;
+      return otherNames(service, this.#domain).includes(name) ? rankOfOtherName : undefined;
+    };
+  }
+
+  #ownerRank(address: Uint8Array): RankOf {
+    return (id) => {
+      if (!this.store.has(id)) return undefined;
+      const all = this.store.addresses(id);
+      return all.some((other) => isSameAddress(other, address)) ? all.length : undefined;
+    };
+  }
 }
 
 /** The short forms and other hosts of a Kubernetes service in the proxy's domain. Source: Istio's agent, observed */
-function otherNames(service: NamedService, { namespace, domain }: ProxyDomain): readonly string[] {
+export function otherNames(service: ServiceNames, { namespace, domain }: ProxyDomain): readonly string[] {
   const { registry, shortName, altHosts } = service;
   if (registry !== kubernetes || !fullName(service.host).endsWith(fullName(`.${domain}`))) return [];
   const names = altHosts.map(fullName);
@@ -142,4 +184,8 @@ function otherNames(service: NamedService, { namespace, domain }: ProxyDomain): 
 export function fullName(name: string): string {
   const lower = name.toLowerCase();
   return lower.endsWith(".") ? lower : `${lower}.`;
+}
+
+function isSameAddress(left: Uint8Array, right: Uint8Array): boolean {
+  return left.length === right.length && left.every((byte, index) => byte === right[index]);
 }

@@ -1,75 +1,104 @@
 // SPDX-License-Identifier: Apache-2.0
 import { ObservableValue } from "../lib/async/observable-value.ts";
+import { Semaphore } from "../lib/async/semaphore.ts";
+import { TimeSlice } from "../lib/async/time-slice.ts";
 import type { Deps } from "../lib/deps.ts";
 import { formatIp } from "../lib/net/ip-address.ts";
-import type { NameTable } from "../model/name-table.ts";
+import type { Budgets } from "../model/limits.ts";
+import type { NameTableUpdate } from "../model/name-table.ts";
 import type { ProxyDomain } from "./dns-config.ts";
-import { buildLookupTable, type LookupTable } from "./lookup-table.ts";
+import type { LookupTable } from "./lookup-table.ts";
+import { LookupTableBuilder } from "./lookup-table-builder.ts";
 
 /** The current names of the mesh. */
 export interface Names {
   /** Empty before the first table. */
   readonly lookup: ObservableValue<LookupTable>;
-  /** Resolves when queries are answered from this table. The change is atomic. */
-  replace(table: NameTable, signal: AbortSignal): Promise<void>;
-  /** As pilot-agent shows it; undefined before the first table. */
-  debugTable(): DebugTable | undefined;
+  /** Starts the next table; waits for an update that is in progress. */
+  begin(signal: AbortSignal): Promise<NameTableUpdate>;
+  /** As pilot-agent shows it, in pieces of JSON; undefined before the first table. */
+  debugTable(): AsyncIterable<string> | undefined;
 }
 
-export function createNames(domain: ProxyDomain, { clock, log }: Pick<Deps, "clock" | "log">): Names {
+export interface NamesDeps extends Pick<Deps, "clock" | "log" | "random"> {
+  readonly budgets: Budgets;
+}
+
+export function createNames(domain: ProxyDomain, { clock, log, random, budgets }: NamesDeps): Names {
+  const tableBytes = budgets.of("nds-table-bytes");
   const lookup = new ObservableValue<LookupTable>();
+  const turn = new Semaphore(1);
   return {
     lookup,
-    async replace(table, signal) {
-      const built = await buildLookupTable(table, domain, () => clock.delay(0, signal));
-      lookup.set(built);
-      log.debug("name table updated", { services: table.length, names: built.names().size });
+    async begin(signal) {
+      const held = await turn.acquire(signal);
+      const previous = lookup.current;
+      const builder = new LookupTableBuilder({ domain, seed: Math.floor(random() * 2 ** 32) }, tableBytes, previous);
+      let isOpen = true;
+      return {
+        add: builder.add.bind(builder),
+        endResource: builder.endResource.bind(builder),
+        async commit(kept) {
+          const slice = new TimeSlice(clock, signal);
+          await builder.keep(kept, slice);
+          isOpen = false;
+          const built = await builder.build(slice);
+          if (built === previous) return;
+          lookup.set(built);
+          previous?.free(built);
+          log.debug("name table updated", { services: built.store.count });
+        },
+        [Symbol.dispose]: () => {
+          if (isOpen) builder.discard();
+          isOpen = false;
+          held[Symbol.dispose]();
+        },
+      };
     },
-    debugTable: () => (lookup.current === undefined ? undefined : debugTable(lookup.current)),
+    debugTable: () => (lookup.current === undefined ? undefined : debugTable(lookup.current, new TimeSlice(clock))),
   };
 }
 
-export interface DebugTable {
-  readonly table: Readonly<Record<string, DebugEntry>>;
-}
+/** Pieces of about this size; a large table would not fit into one text. */
+const pieceLength = 16 * 1024;
 
-/** As in pilot-agent's `/debug/ndsz`: empty fields are left out. */
-interface DebugEntry {
-  readonly ips?: readonly string[];
-  readonly registry?: string;
-  readonly shortname?: string;
-  readonly namespace?: string;
-  readonly alt_hosts?: readonly string[];
-}
+/** As in pilot-agent's `/debug/ndsz`; empty fields are left out. */
+type DebugEntry = Readonly<Record<string, DebugValue>>;
+type DebugValue = string | readonly string[];
 
 /**
  * The table as it came, and every name that is resolved, with its trailing dot; each with its registry.
+ * @throws Error when another table replaces this one meanwhile
  * Source: Istio's agent, `/debug/ndsz`
  */
-export function debugTable(lookup: LookupTable): DebugTable {
-  const entries = new Map<string, DebugEntry>();
-  for (const [name, { service, v4, v6 }] of lookup.names()) {
-    entries.set(name, debugEntry({ ips: [...v4, ...v6].map(formatIp), registry: service.registry }));
+export async function* debugTable(lookup: LookupTable, slice: TimeSlice): AsyncGenerator<string, void, undefined> {
+  let piece = '{\n  "table": {';
+  let separator = "";
+  for (const [name, entry] of debugEntries(lookup)) {
+    const fields = Object.fromEntries(Object.entries<DebugValue>(entry).filter(([, value]) => value.length > 0));
+    const json = JSON.stringify(fields, undefined, 2).replaceAll("\n", "\n    ");
+    piece += `${separator}\n    ${JSON.stringify(name)}: ${json}`;
+    separator = ",";
+    if (piece.length >= pieceLength) {
+      yield piece;
+      piece = "";
+    }
+    if (slice.isOver) await slice.next();
+    if (lookup.store.isFreed) throw new Error("the name table has changed while it was shown");
   }
-  for (const { host, addresses, registry, shortName, namespace, altHosts } of lookup.table) {
-    const texts = { registry, shortname: shortName, namespace };
-    entries.set(host, debugEntry({ ips: addresses, ...texts, alt_hosts: altHosts }));
-  }
-  return { table: Object.fromEntries(entries) };
+  yield `${piece}${separator === "" ? "" : "\n  "}}\n}\n`;
 }
 
-function debugEntry({
-  ips = [],
-  registry = "",
-  shortname = "",
-  namespace = "",
-  alt_hosts = [],
-}: DebugEntry): DebugEntry {
-  return {
-    ...(ips.length === 0 ? {} : { ips }),
-    ...(registry === "" ? {} : { registry }),
-    ...(shortname === "" ? {} : { shortname }),
-    ...(namespace === "" ? {} : { namespace }),
-    ...(alt_hosts.length === 0 ? {} : { alt_hosts }),
-  };
+function* debugEntries(lookup: LookupTable): Generator<readonly [string, DebugEntry], void, undefined> {
+  const { store } = lookup;
+  for (let id = 0; id < store.count; id++) {
+    if (!store.has(id)) continue;
+    const { host, addresses, registry, shortName, namespace, altHosts } = store.service(id);
+    yield [host, { ips: addresses, registry, shortname: shortName, namespace, alt_hosts: altHosts }];
+    const ips = store.addresses(id).map(formatIp);
+    for (const name of lookup.namesOf(id)) {
+      // A host may be written like the name itself.
+      if (lookup.idOfHost(name) === undefined) yield [name, { ips, registry }];
+    }
+  }
 }

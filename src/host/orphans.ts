@@ -18,9 +18,9 @@ export interface OrphanDeps {
 
 /** Node.js reaps its own children first; what is left after this time was adopted. */
 const settleMs = 50;
-/** Interval of checks without a signal: two exits may cause only one SIGCHLD. */
+/** Looks without a signal too: two exits may cause one SIGCHLD only. */
 const pollIntervalMs = 30_000;
-/** Maximum in one turn of the event loop; each takes a few microseconds. */
+/** In one turn of the event loop; each takes some microseconds. */
 const maxPerTurn = 200;
 
 /**

@@ -7,10 +7,7 @@ export interface JsonObject {
   readonly [key: string]: JsonValue;
 }
 
-/**
- * An integer beyond 2^53, kept as its digits, because a number would change it. `JSON.stringify` writes it as it was
- * read.
- */
+/** An integer beyond 2^53 in its own digits, which a number would change. `JSON.stringify` writes it as it was read. */
 export interface ExactInteger {
   readonly rawJSON: string;
 }
@@ -27,7 +24,7 @@ declare global {
   }
 }
 
-/** Fewer digits are always safe. The slower parser is used only for a text with a longer run of digits. */
+/** Fewer digits are always safe. The slower way to parse is only for a text with more in a row. */
 const manyDigits = /\d{16}/;
 
 /**
@@ -66,12 +63,12 @@ export function isJsonList(value: JsonValue | undefined): value is readonly Json
   return Array.isArray(value);
 }
 
-/** The value if it is an object, otherwise an empty object. */
+/** The value, when it is an object; else an empty one. */
 export function objectOf(value: JsonValue | undefined): JsonObject {
   return isJsonObject(value) ? value : {};
 }
 
-/** The value if it is a list, otherwise an empty list. */
+/** The value, when it is a list; else an empty one. */
 export function listOf(value: JsonValue | undefined): readonly JsonValue[] {
   return isJsonList(value) ? value : [];
 }
@@ -81,20 +78,17 @@ export function objectsOf(value: JsonValue | undefined): readonly JsonObject[] {
   return listOf(value).filter((item) => isJsonObject(item));
 }
 
-/** The strings in a list. */
+/** The texts in a list. */
 export function textsOf(value: JsonValue | undefined): readonly string[] {
   return listOf(value).filter((item) => typeof item === "string");
 }
 
-/** The value if it is a string, otherwise an empty string. */
+/** The value, when it is a text; else an empty one. */
 export function textOf(value: JsonValue | undefined): string {
   return typeof value === "string" ? value : "";
 }
 
-/**
- * A value as JSON represents it: well-formed strings, finite numbers, exact integers; null for everything that JSON
- * cannot represent.
- */
+/** A value in JSON's terms: well-formed texts, finite numbers, exact integers; null for what JSON cannot hold. */
 export function toJsonValue(value: unknown): JsonValue {
   switch (typeof value) {
     case "string":

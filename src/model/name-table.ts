@@ -15,5 +15,21 @@ export interface NamedService {
   readonly altHosts: readonly string[];
 }
 
-/** All services of the mesh, one entry for each host. */
-export type NameTable = readonly NamedService[];
+/**
+ * A new name table, service by service: a whole table as objects would not fit into the heap. Until the commit, queries
+ * are answered from the previous table. Disposing it without a commit discards it.
+ */
+export interface NameTableUpdate extends Disposable {
+  /** Copies the service. A later service with the same host replaces an earlier one. */
+  add(service: NamedService): void;
+  /** The services that were added since the last call are of this resource. */
+  endResource(name: string): void;
+  /**
+   * Resolves when queries are answered from the new table. The change is atomic.
+   * @param kept resources whose services the previous table keeps
+   */
+  commit(kept: ReadonlySet<string>): Promise<void>;
+}
+
+/** Starts an update; waits for one that is in progress. */
+export type BeginNameTable = (signal: AbortSignal) => Promise<NameTableUpdate>;

@@ -18,7 +18,7 @@ export interface TrustBundle {
   readonly rootsPem: string;
 }
 
-/** A secret that SDS serves to Envoy. */
+/** What SDS hands to Envoy. */
 export type Secret =
   | ({ readonly kind: "certificate" } & WorkloadCertificate)
   | ({ readonly kind: "trust-bundle" } & TrustBundle);

@@ -76,8 +76,8 @@ export interface Inspection {
   readonly node?: () => unknown;
   /** The effective configuration as a JSON value, without secrets. */
   readonly configuration?: () => unknown;
-  /** The table of the DNS proxy in pilot-agent's format; undefined while there is none. */
-  readonly nameTable?: () => unknown;
+  /** The table of the DNS proxy in pilot-agent's format, in pieces of JSON; undefined while there is none. */
+  readonly nameTable?: () => AsyncIterable<string> | undefined;
   /** Progress of a drain, in a word or two. */
   readonly drain?: () => string;
   readonly budgets?: () => readonly BudgetFacts[];

@@ -3,8 +3,9 @@ import type { Clock } from "../lib/async/clock.ts";
 import type { ServerStreamCall } from "../lib/grpc/server.ts";
 import type { Logger } from "../lib/log/log.ts";
 import type { TlsClient } from "../lib/net/tls-client.ts";
+import type { Budgets } from "../model/limits.ts";
 import type { ReadToken } from "../model/token.ts";
-import type { AcceptedResources, AgentResourceType } from "./agent-resources/agent-resource-type.ts";
+import type { AgentResourceRecording, AgentResourceType } from "./agent-resources/agent-resource-type.ts";
 import type { WorkloadHealth } from "./health-checks.ts";
 import type { XdsProtocol } from "./protocol/request.ts";
 import type { XdsResource } from "./protocol/response.ts";
@@ -37,6 +38,7 @@ export interface StreamContext {
   readonly clock: Clock;
   readonly random: () => number;
   readonly metrics: XdsMetrics;
+  readonly budgets: Budgets;
   /** For connections to the control plane; undefined where they are plaintext. */
   readonly tls: TlsClient | undefined;
   readonly rejections: Rejections;
@@ -57,8 +59,8 @@ export interface CachedResponses {
   record(client: ProxiedStream, typeUrl: string): ResponseRecording | undefined;
   /** Keeps the recorded response after an ACK, and discards it after a NACK. */
   onAcknowledged(client: ProxiedStream, acknowledgement: Acknowledgement): void;
-  /** Keeps what the agent itself has accepted on the client's stream. */
-  keep(client: ProxiedStream, accepted: AcceptedResources): void;
+  /** Starts to record a response of a type that the agent itself has subscribed to; undefined when it is not to be kept. */
+  recordOwn(client: ProxiedStream, typeUrl: string): AgentResourceRecording | undefined;
   /** The client is gone; what it has not accepted is discarded. */
   forget(client: ProxiedStream): void;
   /** The client has changed its subscription to a type. */

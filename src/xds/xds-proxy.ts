@@ -4,6 +4,7 @@ import { createGrpcServer, type GrpcHandler, type GrpcServer } from "../lib/grpc
 import type { Logger } from "../lib/log/log.ts";
 import { createTlsClient } from "../lib/net/tls-client.ts";
 import type { UnixListener } from "../lib/net/unix-socket.ts";
+import type { Budgets } from "../model/limits.ts";
 import type { ReadToken } from "../model/token.ts";
 import type { AgentResourceType } from "./agent-resources/agent-resource-type.ts";
 import { type CacheStatus, ResponseCache } from "./cache/response-cache.ts";
@@ -23,6 +24,7 @@ export interface XdsDeps {
   /** Uniform in [0, 1). */
   readonly random: () => number;
   readonly metrics: XdsMetrics;
+  readonly budgets: Budgets;
   /** Called when the cache starts to serve Envoy, and, with undefined, when it stops. */
   readonly onCache?: (status: CacheStatus | undefined) => void;
   /** Resource types that the agent itself subscribes to. */

@@ -5,10 +5,12 @@ import { createNames, type DnsConfig, type Names, startDnsProxy } from "../../sr
 import type { LogRecord } from "../../src/lib/log/log.ts";
 import { systemClock } from "../../src/lib/async/clock.ts";
 import type { AgentMetrics } from "../../src/metrics/index.ts";
-import type { NameTable } from "../../src/model/name-table.ts";
+import type { NamedService } from "../../src/model/name-table.ts";
 import { createTestMetrics } from "./agent-metrics.ts";
+import { testBudgets } from "./budgets.ts";
 import type { DnsServerAddress } from "./dns-client.ts";
 import { freePorts } from "./free-ports.ts";
+import { replaceNames } from "./name-tables.ts";
 import { temporaryDirectory } from "./temporary-directory.ts";
 import { testLog } from "./test-log.ts";
 
@@ -27,7 +29,7 @@ export interface DnsUnderTest extends AsyncDisposable {
 
 export interface DnsUnderTestOptions {
   /** Undefined: none has come yet. */
-  readonly table?: NameTable;
+  readonly table?: readonly NamedService[];
   /** Addresses; all listen at the same port. */
   readonly resolvers?: readonly DnsServerAddress[];
   readonly listen?: Partial<DnsConfig["listen"]>;
@@ -58,8 +60,9 @@ export async function startDns(options: DnsUnderTestOptions = {}): Promise<DnsUn
   writeResolvConf(resolvConf(options.ownResolver === true ? [listen] : resolvers));
   const { log, records } = testLog();
   const domain = { namespace: "ns1", domain: "svc.cluster.local" };
-  const names = createNames(domain, { clock: systemClock, log });
-  if (table !== undefined) await names.replace(table, new AbortController().signal);
+  const budgets = testBudgets();
+  const names = createNames(domain, { clock: systemClock, log, random: Math.random, budgets });
+  if (table !== undefined) await replaceNames(names, table);
   const metrics = createTestMetrics().dns;
   const failures: unknown[] = [];
   const { parallel = false, timeoutMs = 1_000 } = options;

@@ -4,6 +4,8 @@ import { join } from "node:path";
 
 /** A control group whose processes together may use so much memory. Disposing it needs them gone. */
 export interface MemoryGroup extends Disposable {
+  /** Words before a program that run it in the group from its first instruction on. */
+  readonly launcher: readonly string[];
   add(pid: number): void;
 }
 
@@ -20,7 +22,9 @@ export function makeMemoryGroup(limitBytes: number): MemoryGroup | undefined {
       remove(path);
       continue;
     }
+    const script = `echo $$ > ${join(path, "cgroup.procs")}; exec "$@"`;
     return {
+      launcher: ["sh", "-c", script, "sh"],
       add: (pid) => {
         writeFileSync(join(path, "cgroup.procs"), String(pid));
       },

@@ -1,7 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 import protobuf from "protobufjs";
+import { createNames, type Names } from "../../src/dns/index.ts";
+import type { LookupTable } from "../../src/dns/lookup-table.ts";
+import { systemClock } from "../../src/lib/async/clock.ts";
 import type { NamedService } from "../../src/model/name-table.ts";
 import type { FakeResource } from "../fakes/fake-control-plane.ts";
+import { testBudgets } from "./budgets.ts";
+import { testLog } from "./test-log.ts";
 
 /** A service of the mesh, by default from a ServiceEntry. */
 export function named(host: string, addresses: readonly string[], more: Partial<NamedService> = {}): NamedService {
@@ -41,4 +46,26 @@ export function nameTableResource(services: readonly NamedService[], version = "
   });
   const value = type.encode(type.fromObject({ table: Object.fromEntries(table) as object })).finish();
   return { name: "", version, value };
+}
+
+/** No names yet, for a pod in the namespace ns1. */
+export function testNames(budgets = testBudgets()): Names {
+  const domain = { namespace: "ns1", domain: "svc.cluster.local" };
+  return createNames(domain, { ...testLog(), clock: systemClock, random: Math.random, budgets });
+}
+
+/** Replaces the names, as a response of the control plane with all services does. */
+export async function replaceNames(names: Pick<Names, "begin">, services: Iterable<NamedService>): Promise<void> {
+  using update = await names.begin(new AbortController().signal);
+  for (const service of services) update.add(service);
+  update.endResource("");
+  await update.commit(new Set());
+}
+
+/** The table of a pod in the namespace ns1. */
+export async function lookupTableOf(services: Iterable<NamedService>): Promise<LookupTable> {
+  const names = testNames();
+  await replaceNames(names, services);
+  if (names.lookup.current === undefined) throw new Error("there is no table");
+  return names.lookup.current;
 }

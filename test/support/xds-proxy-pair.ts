@@ -5,6 +5,7 @@ import { systemClock } from "../../src/lib/async/clock.ts";
 import { readWhole } from "../../src/lib/grpc/message.ts";
 import type { LogRecord } from "../../src/lib/log/log.ts";
 import { listenUnix } from "../../src/lib/net/unix-socket.ts";
+import type { Budgets } from "../../src/model/limits.ts";
 import {
   type AgentResourceType,
   serveXdsProxy,
@@ -17,6 +18,7 @@ import { parseResponse, type XdsResponse } from "../../src/xds/protocol/response
 import { renderRequest, type XdsProtocol, type XdsRequest } from "../../src/xds/protocol/request.ts";
 import type { XdsConfig, XdsUpstream } from "../../src/xds/xds-config.ts";
 import { textField } from "../../src/xds/protocol/wire.ts";
+import { testBudgets } from "./budgets.ts";
 import { temporaryDirectory } from "./temporary-directory.ts";
 import { testLog } from "./test-log.ts";
 import { createXdsMetrics } from "./agent-metrics.ts";
@@ -37,6 +39,7 @@ export interface ProxyUnderTestOptions {
   readonly agentResources?: readonly AgentResourceType[];
   readonly wasm?: WasmConfig;
   readonly readToken?: XdsDeps["readToken"];
+  readonly budgets?: Budgets;
   readonly maxEnvoyStreams?: number;
 }
 
@@ -76,6 +79,7 @@ export async function startProxy(
     clock: systemClock,
     random: Math.random,
     metrics,
+    budgets: options.budgets ?? testBudgets(),
     agentResources: options.agentResources ?? [],
     wasm: options.wasm,
     readToken: options.readToken,

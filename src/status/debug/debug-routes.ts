@@ -91,9 +91,11 @@ function factPages(context: DebugContext): Pages {
       "/debug/ndsz",
       {
         about: "name table of the DNS proxy",
-        handle: () => {
-          const table = inspect.nameTable?.();
-          return table === undefined ? { status: 404, body: "{}" } : jsonReply(200, table, noStore);
+        handle: async ({ response }) => {
+          const pieces = inspect.nameTable?.();
+          if (pieces === undefined) return { status: 404, body: "{}" };
+          await sendPieces(response, { "Content-Type": "application/json", ...noStore }, pieces);
+          return undefined;
         },
       },
     ],
@@ -139,10 +141,24 @@ function profilePages({ clock }: DebugContext): Pages {
 
 async function sendHeapSnapshot({ response }: Call): Promise<undefined> {
   const { heapSnapshot } = await import("./profiles.ts");
-  const { pipeline } = await import("node:stream/promises");
   const disposition = 'attachment; filename="attache.heapsnapshot"';
-  response.writeHead(200, { "Content-Type": "application/json", "Content-Disposition": disposition });
-  await pipeline(heapSnapshot(), response);
+  await sendPieces(
+    response,
+    { "Content-Type": "application/json", "Content-Disposition": disposition },
+    heapSnapshot(),
+  );
+}
+
+/** Sends a body that is too large to be held, as fast as the caller reads it. */
+async function sendPieces(
+  response: Call["response"],
+  headers: Reply["headers"],
+  pieces: AsyncIterable<string | Uint8Array>,
+): Promise<void> {
+  const { Readable } = await import("node:stream");
+  const { pipeline } = await import("node:stream/promises");
+  response.writeHead(200, headers);
+  await pipeline(Readable.from(pieces, { objectMode: false }), response);
 }
 
 function seconds(query: string, fallback: number): number {

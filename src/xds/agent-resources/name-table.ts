@@ -1,56 +1,88 @@
 // SPDX-License-Identifier: Apache-2.0
 import { NameTable_TableEntry } from "../../gen/istio/networking/nds/v1/nds.ts";
-import type { Clock } from "../../lib/async/clock.ts";
-import { SerialQueue } from "../../lib/async/serial-queue.ts";
-import type { NamedService, NameTable } from "../../model/name-table.ts";
+import type { Budgets } from "../../model/limits.ts";
+import type { BeginNameTable, NamedService, NameTableUpdate } from "../../model/name-table.ts";
+import type { Budget } from "../../lib/budget.ts";
+import { FieldReader } from "../protocol/field-reader.ts";
 import { typeUrls } from "../protocol/type-url.ts";
-import { valueOf, WireError, wireFields, wireType } from "../protocol/wire.ts";
-import type { AgentResourceType } from "./agent-resource-type.ts";
+import { WireError } from "../protocol/wire.ts";
+import type { AgentResourceType, AgentResourceUpdate } from "./agent-resource-type.ts";
 
 export interface NameTableDeps {
-  readonly clock: Clock;
-  /** Takes each new table; the response is accepted when it resolves, and rejected when it throws. */
-  readonly publish: (table: NameTable, signal: AbortSignal) => Promise<void>;
+  readonly budgets: Budgets;
+  /** Starts a new table; the response is accepted when its commit resolves, and rejected when a method throws. */
+  readonly begin: BeginNameTable;
 }
 
-/** The map `table` of a NameTable. It is read one entry at a time: a table of 30,000 services must not block the loop. */
+/** The map `table` of a NameTable. It is read one entry at a time, while it is received. */
 const tableField = 1;
-
-/** Entries that are read without a pause: far below a millisecond. */
-const entriesPerBlock = 200;
 
 /**
  * The names of the mesh, for the DNS proxy (NDS). A response without a table removes the names, unless no table came
  * before it: then it is ignored. Several tables in one response are joined.
  */
-export function createNameTable({ clock, publish }: NameTableDeps): AgentResourceType {
-  const queue = new SerialQueue();
+export function createNameTable({ budgets, begin }: NameTableDeps): AgentResourceType {
   let isKnown = false;
   return {
     typeUrl: typeUrls.nameTable,
     isCached: true,
-    apply: (resources, signal) =>
-      queue.run(async () => {
-        if (resources.size === 0 && !isKnown) return;
-        await publish(await parseTables(resources.values(), () => clock.delay(0, signal)), signal);
-        isKnown = true;
-      }),
+    responseBytes: budgets.of("nds-response-bytes"),
+    async begin(signal) {
+      return new NameTableResponse(await begin(signal), budgets, (hasTable) => {
+        const isWanted = hasTable || isKnown;
+        isKnown ||= hasTable;
+        return isWanted;
+      });
+    },
   };
 }
 
-/** @throws WireError */
-async function parseTables(tables: Iterable<Uint8Array>, pause: () => Promise<void>): Promise<NameTable> {
-  const services = new Map<string, NamedService>();
-  let count = 0;
-  for (const table of tables) {
-    for (const field of wireFields(table)) {
-      if (field.number !== tableField || field.type !== wireType.bytes) continue;
-      const service = parseEntry(valueOf(table, field));
-      services.set(service.host, service);
-      if (++count % entriesPerBlock === 0) await pause();
-    }
+/** A response whose services go to the new name table one by one. */
+class NameTableResponse implements AgentResourceUpdate {
+  readonly #update: NameTableUpdate;
+  readonly #isWanted: (hasTable: boolean) => boolean;
+  readonly #fields: FieldReader;
+  readonly #maxServices: Budget;
+  readonly #maxAddresses: Budget;
+  #services = 0;
+  #addresses = 0;
+  #hasTable = false;
+
+  /** @param isWanted decides whether a response is applied, by whether it has a table */
+  constructor(update: NameTableUpdate, budgets: Budgets, isWanted: (hasTable: boolean) => boolean) {
+    this.#update = update;
+    this.#isWanted = isWanted;
+    this.#maxServices = budgets.of("nds-services").child();
+    this.#maxAddresses = budgets.of("nds-addresses").child();
+    this.#fields = new FieldReader(tableField, budgets.of("nds-service-bytes"), (bytes) => {
+      this.#add(parseEntry(bytes));
+    });
   }
-  return [...services.values()];
+
+  push(bytes: Uint8Array): void {
+    this.#fields.push(bytes);
+  }
+
+  endResource(name: string): void {
+    this.#fields.end();
+    this.#update.endResource(name);
+    this.#hasTable = true;
+  }
+
+  async commit(kept: ReadonlySet<string>): Promise<void> {
+    if (this.#isWanted(this.#hasTable || kept.size > 0)) await this.#update.commit(kept);
+  }
+
+  [Symbol.dispose](): void {
+    this.#update[Symbol.dispose]();
+  }
+
+  #add(service: NamedService): void {
+    if (!this.#maxServices.admits(++this.#services)) throw this.#maxServices.spentError();
+    this.#addresses += service.addresses.length;
+    if (!this.#maxAddresses.admits(this.#addresses)) throw this.#maxAddresses.spentError();
+    this.#update.add(service);
+  }
 }
 
 /** @throws WireError */

@@ -1,8 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 import { X509Certificate } from "node:crypto";
 import { ProxyConfig } from "../../gen/istio/mesh/v1alpha1/proxy.ts";
+import type { Clock } from "../../lib/async/clock.ts";
+import { TimeSlice } from "../../lib/async/time-slice.ts";
 import { AgentError } from "../../lib/errors.ts";
 import { splitPem } from "../../lib/pki/pem.ts";
+import type { Budgets } from "../../model/limits.ts";
 import { typeUrls } from "../protocol/type-url.ts";
 import type { AgentResourceType } from "./agent-resource-type.ts";
 
@@ -13,25 +16,49 @@ export class TrustAnchorsError extends AgentError {
   }
 }
 
+export interface TrustAnchorsDeps {
+  readonly clock: Clock;
+  readonly budgets: Budgets;
+  /** Takes each new set: PEM blocks, one certificate each; not called when the set is unchanged. */
+  readonly publish: (certificatesPem: readonly string[]) => void;
+}
+
 /**
  * The trust anchors that the control plane distributes in a ProxyConfig (PCDS), beside the CA's roots. They do not
  * affect the workload's own certificate.
- * @param publish takes each new set: PEM blocks, one certificate each; not called when the set is unchanged
  */
-export function createTrustAnchors(publish: (certificatesPem: readonly string[]) => void): AgentResourceType {
+export function createTrustAnchors({ clock, budgets, publish }: TrustAnchorsDeps): AgentResourceType {
   let current = "";
+  let accepted: ReadonlyMap<string, readonly string[]> = new Map();
+  const maxRoots = budgets.of("trust-roots").child();
   return {
     typeUrl: typeUrls.proxyConfig,
-    apply(resources) {
-      const pems = [...resources.values()].flatMap(parseAnchors);
-      const text = pems.join("");
-      if (text !== current) {
-        // Checking a certificate is slow, and a control plane that restarts sends the same set again.
-        for (const pem of pems) checkCertificate(pem);
-        publish(pems);
-      }
-      current = text;
-      return Promise.resolve();
+    responseBytes: budgets.of("pcds-response-bytes"),
+    begin(signal) {
+      const parts: Uint8Array[] = [];
+      const changed = new Map<string, readonly string[]>();
+      return Promise.resolve({
+        push(bytes: Uint8Array) {
+          parts.push(Uint8Array.from(bytes));
+        },
+        endResource(name: string) {
+          changed.set(name, parseAnchors(Buffer.concat(parts.splice(0))));
+        },
+        async commit(kept: ReadonlySet<string>) {
+          const all = new Map([...[...accepted].filter(([name]) => kept.has(name)), ...changed]);
+          const pems = [...new Set([...all.values()].flat())];
+          const text = pems.join("");
+          // Checking a certificate is slow, and a control plane that restarts sends the same set again.
+          if (text !== current) {
+            if (!maxRoots.admits(pems.length)) throw maxRoots.spentError();
+            await checkCertificates(pems, new TimeSlice(clock, signal));
+            publish(pems);
+          }
+          accepted = all;
+          current = text;
+        },
+        [Symbol.dispose]: () => undefined,
+      });
     },
   };
 }
@@ -48,7 +75,7 @@ function parseAnchors(proxyConfig: Uint8Array): readonly string[] {
       pems.push(pem);
     }
   }
-  return [...new Set(pems)];
+  return pems;
 }
 
 function decodeProxyConfig(bytes: Uint8Array): ProxyConfig {
@@ -56,6 +83,13 @@ function decodeProxyConfig(bytes: Uint8Array): ProxyConfig {
     return ProxyConfig.decode(bytes);
   } catch (error) {
     throw new TrustAnchorsError("malformed ProxyConfig", error);
+  }
+}
+
+async function checkCertificates(pems: readonly string[], slice: TimeSlice): Promise<void> {
+  for (const pem of pems) {
+    checkCertificate(pem);
+    if (slice.isOver) await slice.next();
   }
 }
 

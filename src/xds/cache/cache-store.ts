@@ -41,14 +41,17 @@ export class CacheStore {
     return new PendingRecord(join(this.#directory, `${randomUUID()}.part`), head);
   }
 
-  /** Adds a record, after all that were added before. */
-  keep(record: PendingRecord): Promise<void> {
+  /**
+   * Adds a record, after all that were added before.
+   * @param isWhole whether it has all resources of the type: then older records are removed
+   */
+  keep(record: PendingRecord, isWhole = record.head.isWhole): Promise<void> {
     return this.#queue.run(async () => {
       if (record.isBroken) {
         await record.discard();
         return;
       }
-      const { typeUrl, isWhole } = record.head;
+      const { typeUrl } = record.head;
       const older = (await this.#recordFiles()).filter(({ type }) => type === fileType(typeUrl));
       await this.#seal(record, older.at(-1)?.sequence ?? 0);
       if (isWhole) await this.#remove(older);

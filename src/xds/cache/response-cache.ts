@@ -1,11 +1,16 @@
 // SPDX-License-Identifier: Apache-2.0
 import type { Clock } from "../../lib/async/clock.ts";
 import { orAborted } from "../../lib/async/tasks.ts";
+import { TimeSlice } from "../../lib/async/time-slice.ts";
 import { describeError } from "../../lib/errors.ts";
 import type { Logger } from "../../lib/log/log.ts";
-import type { AcceptedResources, AgentResourceType } from "../agent-resources/agent-resource-type.ts";
+import {
+  type AgentResourceRecording,
+  type AgentResourceType,
+  pushResources,
+} from "../agent-resources/agent-resource-type.ts";
 import { nodeFacts } from "../protocol/request.ts";
-import { anyOf, contentOf, renderResponse } from "../protocol/response.ts";
+import { contentOf, renderResponse } from "../protocol/response.ts";
 import { typeUrls } from "../protocol/type-url.ts";
 import type { CachedResponses, ProxiedStream, ResponseRecording } from "../proxied-stream.ts";
 import type { Acknowledgement, SentResponse } from "../subscriptions.ts";
@@ -101,14 +106,33 @@ export class ResponseCache implements CachedResponses {
     }
   }
 
-  keep({ isEnvoy, subscriptions: { node } }: ProxiedStream, { typeUrl, version, resources }: AcceptedResources): void {
-    if (!isEnvoy || node === undefined) return;
+  recordOwn(
+    { isEnvoy, protocol, subscriptions: { node } }: ProxiedStream,
+    typeUrl: string,
+  ): AgentResourceRecording | undefined {
+    if (!isEnvoy || node === undefined) return undefined;
     const savedAtMs = this.#deps.clock.now();
     const { id: nodeId } = nodeFacts(node);
-    const head: RecordHead = { format: 1, api: "v3", nodeId, typeUrl, protocol: "delta", savedAtMs, isWhole: true };
-    const anys = Array.from(resources, ([name, content]) => ({ name, version, any: anyOf(typeUrl, content) }));
-    const response = { typeUrl, version, nonce: "", resources: anys, removed: [] };
-    this.#finish(this.#write(head, renderResponse(response, "delta")));
+    // Whether the response has all resources is known at its end: a record that has removes the older ones then.
+    const head: RecordHead = {
+      format: 1,
+      api: "v3",
+      nodeId,
+      typeUrl,
+      protocol,
+      savedAtMs,
+      isWhole: protocol === "sotw",
+    };
+    const record = this.#store.begin(head);
+    return {
+      add: (bytes) => this.#add(record, bytes),
+      keep: (isWhole) => {
+        this.#finish(this.#store.keep(record, isWhole));
+      },
+      discard: () => {
+        this.#finish(record.discard());
+      },
+    };
   }
 
   forget(client: ProxiedStream): void {
@@ -160,22 +184,14 @@ export class ResponseCache implements CachedResponses {
     this.#deps.onCache?.(status);
   }
 
-  async #write(head: RecordHead, response: Uint8Array): Promise<void> {
-    const record = this.#store.begin(head);
-    try {
-      await record.add(response);
-      await this.#store.keep(record);
-    } catch (error) {
-      await record.discard();
-      throw error;
-    }
-  }
-
   async #apply(type: AgentResourceType, { types }: CachedState, signal: AbortSignal): Promise<void> {
     const cached = type.isCached === true ? types.get(type.typeUrl) : undefined;
     if (cached === undefined) return;
     try {
-      await type.apply(new Map(Array.from(cached.resources, ([name, { any }]) => [name, contentOf(any)])), signal);
+      const resources = new Map(Array.from(cached.resources, ([name, { any }]) => [name, contentOf(any)]));
+      using update = await type.begin(signal);
+      await pushResources(update, resources, new TimeSlice(this.#deps.clock, signal));
+      await update.commit(new Set());
     } catch (error) {
       if (!signal.aborted) this.#warn("cannot use the agent's own resources in the xDS cache", error);
     }
@@ -209,16 +225,19 @@ export class ResponseCache implements CachedResponses {
   async *#tee(record: PendingRecord, chunks: AsyncIterable<Uint8Array>): AsyncGenerator<Uint8Array, void, undefined> {
     try {
       for await (const chunk of chunks) {
-        if (!record.isBroken) {
-          await record.add(chunk).catch((error: unknown) => {
-            this.#warn("cannot write the xDS cache", error);
-          });
-        }
+        await this.#add(record, chunk);
         yield chunk;
       }
     } finally {
       if (!record.isComplete) await record.discard();
     }
+  }
+
+  async #add(record: PendingRecord, bytes: Uint8Array): Promise<void> {
+    if (record.isBroken) return;
+    await record.add(bytes).catch((error: unknown) => {
+      this.#warn("cannot write the xDS cache", error);
+    });
   }
 
   #recordingsOf(client: ProxiedStream): Map<string, PendingRecord> {

@@ -8,23 +8,31 @@ export interface ResourceVersion {
   readonly version: string;
 }
 
+/** Takes the messages of the resources while they pass. */
+export interface ResourceHandler {
+  /** The next bytes of the current resource's message. */
+  onContent(bytes: Uint8Array): void;
+  /** The current resource is complete. State of the world has no names: there it is the resource's position. */
+  onResource(name: string): void;
+}
+
 type Nested = "resource" | "any";
 type Message = XdsProtocol | Nested;
 type Text = "version" | "typeUrl" | "resourceTypeUrl" | "nonce" | "removed" | "resourceVersion" | "resourceName";
 
 /** Nested messages that are read, and texts that are kept. Source: Envoy API, discovery.proto; protobuf, any.proto */
-const fieldsOf: Readonly<Record<Message, Readonly<Record<number, Nested | Text>>>> = {
+const fieldsOf: Readonly<Record<Message, Readonly<Record<number, Nested | Text | "content">>>> = {
   sotw: { 1: "version", 2: "any", 4: "typeUrl", 5: "nonce" },
   delta: { 1: "version", 2: "resource", 4: "typeUrl", 5: "nonce", 6: "removed" },
   resource: { 1: "resourceVersion", 2: "any", 3: "resourceName" },
-  any: { 1: "resourceTypeUrl" },
+  any: { 1: "resourceTypeUrl", 2: "content" },
 };
 
 const maxTextBytes = 64 * 1024;
 
 /**
  * Reads a DiscoveryResponse or DeltaDiscoveryResponse while it passes, in chunks of any size: type, version, nonce, and
- * for delta the resources' names and versions. The resources themselves are skipped.
+ * for delta the resources' names and versions. The resources themselves are skipped, unless there is a handler.
  */
 export class ResponseScanner {
   version = "";
@@ -39,7 +47,8 @@ export class ResponseScanner {
   readonly #open: { readonly message: Message; readonly end: number }[];
   #at = 0;
   #resource = { name: "", version: "" };
-  #step: "tag" | "varint" | "length" | "skip" | "text" = "tag";
+  readonly #handler: ResourceHandler | undefined;
+  #step: "tag" | "varint" | "length" | "skip" | "text" | "content" = "tag";
   #number = 0;
   #value = 0;
   #scale = 1;
@@ -48,8 +57,9 @@ export class ResponseScanner {
   #textParts: Uint8Array[] = [];
 
   /** @param length of the whole message, in bytes */
-  constructor(protocol: XdsProtocol, length: number) {
+  constructor(protocol: XdsProtocol, length: number, handler?: ResourceHandler) {
     this.#open = [{ message: protocol, end: length }];
+    this.#handler = handler;
   }
 
   /** The type; empty while it is not known. */
@@ -57,10 +67,12 @@ export class ResponseScanner {
     return this.typeUrl === "" ? this.resourceTypeUrl : this.typeUrl;
   }
 
-  /** @throws WireError when the bytes are not such a message; no more can be pushed after that */
+  /**
+   * @throws WireError when the bytes are not such a message, and what the handler throws; no more can be pushed after that
+   */
   push(chunk: Uint8Array): void {
     for (let i = 0; i < chunk.length; ) {
-      if (this.#step === "skip" || this.#step === "text") i += this.#pass(chunk, i);
+      if (this.#step === "skip" || this.#step === "text" || this.#step === "content") i += this.#pass(chunk, i);
       else this.#takeByte(chunk[i++] ?? 0);
     }
   }
@@ -68,6 +80,7 @@ export class ResponseScanner {
   #pass(chunk: Uint8Array, from: number): number {
     const part = chunk.subarray(from, from + this.#left);
     if (this.#step === "text") this.#textParts.push(part.slice());
+    else if (this.#step === "content") this.#handler?.onContent(part);
     this.#left -= part.length;
     this.#at += part.length;
     if (this.#left === 0) this.#endValue();
@@ -105,6 +118,7 @@ export class ResponseScanner {
     const field = fieldsOf[message][this.#number];
     if (field === "resource" || field === "any") this.#enter(field, length);
     else if (field === undefined) this.#skip(length);
+    else if (field === "content") this.#skip(length, this.#handler === undefined ? "skip" : "content");
     else this.#startText(field, length);
   }
 
@@ -127,8 +141,8 @@ export class ResponseScanner {
     if (length === 0) this.#endValue();
   }
 
-  #skip(length: number): void {
-    this.#step = "skip";
+  #skip(length: number, step: "skip" | "content" = "skip"): void {
+    this.#step = step;
     this.#left = length;
     if (length === 0) this.#endField();
   }
@@ -154,10 +168,15 @@ export class ResponseScanner {
     for (let inner = this.#inner(); this.#at >= inner.end && this.#open.length > 1; inner = this.#inner()) {
       if (this.#at > inner.end) throw new WireError("field longer than its message");
       this.#open.pop();
-      if (inner.message !== "resource") continue;
-      this.resources.push(this.#resource);
-      this.#resource = { name: "", version: "" };
+      if (inner.message === "resource") this.#endResource(this.#resource.name);
+      else if (this.#open.length === 1) this.#handler?.onResource(String(this.resourceCount - 1));
     }
+  }
+
+  #endResource(name: string): void {
+    this.#handler?.onResource(name);
+    this.resources.push(this.#resource);
+    this.#resource = { name: "", version: "" };
   }
 
   #inner(): { readonly message: Message; readonly end: number } {

@@ -24,9 +24,14 @@ export interface ScannedResponse {
 
 /**
  * Reads a response until its type is known: of one that comes in chunks, usually the first chunk.
+ * @param isPassedOn whether responses of a type are passed on to the client
  * @throws WireError when it is malformed up to there, or has no type
  */
-export async function scanResponse(message: IncomingMessage, protocol: XdsProtocol): Promise<ScannedResponse> {
+export async function scanResponse(
+  message: IncomingMessage,
+  protocol: XdsProtocol,
+  isPassedOn: (typeUrl: string) => boolean,
+): Promise<ScannedResponse> {
   const scanner = new ResponseScanner(protocol, message.length);
   if (message.kind === "whole") {
     const { bytes } = message;
@@ -42,10 +47,10 @@ export async function scanResponse(message: IncomingMessage, protocol: XdsProtoc
   const read: Uint8Array[] = [];
   let readBytes = 0;
   const { length } = message;
-  const isHeld = length <= maxHeldBytes;
   let isReadable = true;
   const isTyped = (): boolean => scanner.knownTypeUrl !== "";
-  while (isTyped() ? isHeld && readBytes < length : readBytes < Math.min(length, typeWithinBytes)) {
+  const isHeld = (): boolean => length <= maxHeldBytes && isPassedOn(scanner.knownTypeUrl);
+  while (isTyped() ? readBytes < length && isHeld() : readBytes < Math.min(length, typeWithinBytes)) {
     const next = await source.next();
     if (next.done === true) break;
     if (isTyped()) isReadable &&= tryPush(scanner, next.value);

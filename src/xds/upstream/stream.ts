@@ -6,10 +6,10 @@ import type { ClientStream } from "../../lib/grpc/client.ts";
 import type { IncomingMessage } from "../../lib/grpc/message.ts";
 import { GrpcStatus } from "../../lib/grpc/status.ts";
 import type { Logger } from "../../lib/log/log.ts";
-import { type AcceptedResources, AgentResourceReceiver } from "../agent-resources/agent-resource-type.ts";
+import { AgentResourceReceiver } from "../agent-resources/agent-resource-receiver.ts";
+import type { AgentResourceRecording } from "../agent-resources/agent-resource-type.ts";
 import { renderHealthReport, type WorkloadHealth } from "../health-checks.ts";
 import { renderRequest } from "../protocol/request.ts";
-import { parseResponse } from "../protocol/response.ts";
 import { readScanned, type ScannedResponse, scanResponse } from "../protocol/scanned-response.ts";
 import { shortTypeName, typeUrls } from "../protocol/type-url.ts";
 import { WireError } from "../protocol/wire.ts";
@@ -43,15 +43,14 @@ export class UpstreamStream implements ResponseOrigin {
     this.#options = options;
     this.#signal = AbortSignal.any([options.signal, this.#ended.signal]);
     const { context, protocol } = client;
-    const { log, metrics } = context;
     const signal = this.#signal;
     const send = this.reply.bind(this);
     this.#receivers = new Map(
       context.agentResources.map((type) => {
-        const onAccepted = (accepted: AcceptedResources): void => {
-          if (type.isCached === true) context.cache?.keep(client, accepted);
-        };
-        return [type.typeUrl, new AgentResourceReceiver(type, { protocol, log, metrics, send, onAccepted, signal })];
+        const record = (): AgentResourceRecording | undefined =>
+          type.isCached === true ? context.cache?.recordOwn(client, type.typeUrl) : undefined;
+        const receiver = new AgentResourceReceiver(type, { ...context, protocol, send, record, signal });
+        return [type.typeUrl, receiver];
       }),
     );
   }
@@ -121,7 +120,7 @@ export class UpstreamStream implements ResponseOrigin {
     const { protocol, subscriptions, context } = this.#client;
     let scanned: ScannedResponse;
     try {
-      scanned = await scanResponse(message, protocol);
+      scanned = await scanResponse(message, protocol, (typeUrl) => subscriptions.has(typeUrl));
     } catch (error) {
       if (!(error instanceof WireError)) throw error;
       const { length } = message;
@@ -154,7 +153,7 @@ export class UpstreamStream implements ResponseOrigin {
   async #consume(response: ScannedResponse): Promise<void> {
     const receiver = this.#receivers.get(response.typeUrl);
     if (receiver !== undefined) {
-      receiver.receive(parseResponse(await readScanned(response), this.#client.protocol));
+      await receiver.receive(response);
       return;
     }
     for await (const _chunk of response.chunks(() => undefined));

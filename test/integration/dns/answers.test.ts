@@ -5,7 +5,7 @@ import { answering, startFakeResolver } from "../../fakes/fake-resolver.ts";
 import { ask, askUdpRaw } from "../../support/dns-client.ts";
 import { encodeQuery, encodeReply, type QueryParts, type TypeName } from "../../support/dns-messages.ts";
 import { type DnsUnderTest, startDns } from "../../support/dns-under-test.ts";
-import { kubernetes, named } from "../../support/name-tables.ts";
+import { kubernetes, named, replaceNames } from "../../support/name-tables.ts";
 
 const remote = { registry: "Kubernetes", shortName: "details", namespace: "ns2" };
 const table = [
@@ -265,7 +265,7 @@ describe("2.4: before the first table", () => {
     const early = ask(dns.address, "udp", encodeQuery("www.google.com"));
     const foreign = ask(dns.address, "udp", encodeQuery("www.bing.com"));
     await ask(dns.address, "udp", encodeQuery("www.google.com", { type: "TXT" }));
-    await dns.names.replace(table, new AbortController().signal);
+    await replaceNames(dns.names, table);
     expect((await early).answers).toHaveLength(1);
     expect((await foreign).answers).toMatchObject([{ data: "1.2.3.4" }]);
   });
@@ -274,7 +274,7 @@ describe("2.4: before the first table", () => {
     await using resolver = await startFakeResolver(answering({ "www.google.com.": ["8.8.8.8"] }));
     await using dns = await startDns({ resolvers: [resolver], beforeTable: "forward" });
     expect((await ask(dns.address, "udp", encodeQuery("www.google.com"))).answers).toMatchObject([{ data: "8.8.8.8" }]);
-    await dns.names.replace(table, new AbortController().signal);
+    await replaceNames(dns.names, table);
     expect((await ask(dns.address, "udp", encodeQuery("www.google.com"))).answers).toMatchObject([{ data: "1.1.1.1" }]);
   });
 });

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 import { networkInterfaces } from "node:os";
+import { Readable } from "node:stream";
 import { expect, test } from "vitest";
 import type { LogLevelControl } from "../../../src/status/index.ts";
 import { answer, startFakeApp } from "../../fakes/fake-app.ts";
@@ -60,7 +61,8 @@ test("callers from elsewhere, pages of other sites and other host names are refu
 
 test("the name table is 404 with an empty object until there is one", async () => {
   const tables: object[] = [];
-  await using status = await startStatus({}, { inspect: { nameTable: () => tables[0] } });
+  const nameTable = () => tables[0] && Readable.from([JSON.stringify(tables[0])]);
+  await using status = await startStatus({}, { inspect: { nameTable } });
   const none = await fetch(status.url("/debug/ndsz"));
   expect([none.status, await none.text()]).toEqual([404, "{}"]);
   tables.push({ table: { "a.b.": { ips: ["10.0.0.1"] } } });

@@ -4,6 +4,7 @@ import type { AgentResourceType } from "../../../src/xds/index.ts";
 import { textField } from "../../../src/xds/protocol/wire.ts";
 import { typeUrls } from "../../../src/xds/protocol/type-url.ts";
 import { type FakeControlPlane, type FakeResource, startFakeControlPlane } from "../../fakes/fake-control-plane.ts";
+import { testBudgets } from "../../support/budgets.ts";
 import { eventually } from "../../support/eventually.ts";
 import { envoyNode, type ProxyUnderTest, startProxy, type XdsClient } from "../../support/xds-proxy-pair.ts";
 
@@ -14,20 +15,41 @@ function named(name: string, version = "1"): FakeResource {
 }
 
 /** A name table handler that keeps what it was given. */
-function keeper(): AgentResourceType & {
+function keeper(budgets = testBudgets()): AgentResourceType & {
   readonly applied: string[][];
+  begun: number;
   rejectWith: string | undefined;
   gate: Promise<void>;
 } {
+  const current = new Map<string, string>();
   return {
     typeUrl: nameTable,
+    responseBytes: budgets.of("nds-response-bytes"),
     applied: [],
+    begun: 0,
     rejectWith: undefined,
     gate: Promise.resolve(),
-    async apply(resources) {
-      await this.gate;
-      if (this.rejectWith !== undefined) throw new Error(this.rejectWith);
-      this.applied.push([...resources.values()].map((bytes) => Buffer.from(bytes.subarray(2)).toString()));
+    begin() {
+      this.begun++;
+      let bytes = Buffer.alloc(0);
+      const changed = new Map<string, string>();
+      return Promise.resolve({
+        push: (part: Uint8Array) => {
+          bytes = Buffer.concat([bytes, part]);
+        },
+        endResource: (name: string) => {
+          changed.set(name, bytes.subarray(2).toString());
+          bytes = Buffer.alloc(0);
+        },
+        commit: async (kept: ReadonlySet<string>) => {
+          await this.gate;
+          if (this.rejectWith !== undefined) throw new Error(this.rejectWith);
+          for (const name of current.keys()) if (!kept.has(name)) current.delete(name);
+          for (const [name, text] of changed) current.set(name, text);
+          this.applied.push([...current.values()]);
+        },
+        [Symbol.dispose]: () => undefined,
+      });
     },
   };
 }
@@ -93,6 +115,21 @@ describe.each(["sotw", "delta"] as const)("%s", (protocol) => {
     expect(rejected).toMatchObject({ errorDetail: { code: 13, message: "a table of nonsense" } });
     if (accepted !== undefined && "versionInfo" in accepted)
       expect(rejected).toMatchObject({ versionInfo: accepted.versionInfo });
+  });
+
+  test("a response over its limit is rejected with the limit's name, is not read, and the next one is applied", async () => {
+    await using controlPlane = await startFakeControlPlane();
+    const handler = keeper(testBudgets({ "nds-response-bytes": 100_000 }));
+    controlPlane.set(nameTable, [{ ...named("t1"), value: textField(1, "x".repeat(200_000)) }]);
+    await using under = await startProxy([controlPlane.port], { agentResources: [handler] });
+    await openTriggered(under, protocol);
+    await untilSeen(controlPlane, nameTable, 2);
+    const message = "limit nds-response-bytes of 100000 bytes is reached";
+    expect(controlPlane.seen(nameTable)[1]?.request).toMatchObject({ errorDetail: { message } });
+    expect(handler.begun).toBe(0);
+    controlPlane.set(nameTable, [named("t2")]);
+    await untilSeen(controlPlane, nameTable, 3);
+    expect(handler.applied).toEqual([["t2"]]);
   });
 
   test("a handler that hangs does not delay the client; it gets the newest state afterwards", async () => {

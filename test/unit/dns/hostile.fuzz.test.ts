@@ -1,12 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 import { describe, expect, test } from "vitest";
 import { findAddresses, isAddressQuery } from "../../../src/dns/local-response.ts";
-import { buildLookupTable } from "../../../src/dns/lookup-table.ts";
 import { maxResponseBytes, parseQuery } from "../../../src/dns/query.ts";
 import { withId } from "../../../src/dns/message.ts";
 import { fitResponse, isResponseTo, renderAddresses, renderError, renderInvalid } from "../../../src/dns/response.ts";
 import { decodeMessage, encodeQuery, encodeReply, types, type TypeName } from "../../support/dns-messages.ts";
-import { named } from "../../support/name-tables.ts";
+import { lookupTableOf, named } from "../../support/name-tables.ts";
 import { fc } from "../../support/properties.ts";
 
 const label = fc.stringMatching(/^[a-zA-Z0-9_-]{1,20}$/);
@@ -40,9 +39,8 @@ const anything = fc.oneof(
 );
 
 const runs = { numRuns: 4_000 };
-const domain = { namespace: "ns1", domain: "svc.cluster.local" };
 const addresses = Array.from({ length: 200 }, (_, i) => `10.0.0.${String(i)}`);
-const everything = await buildLookupTable([named("*.mesh", addresses)], domain, () => Promise.resolve());
+const everything = await lookupTableOf([named("*.mesh", addresses)]);
 
 describe("a message of a client", () => {
   test("is a query, is rejected in twelve bytes, or is ignored; it never throws", () => {

@@ -1,18 +1,16 @@
 // SPDX-License-Identifier: Apache-2.0
-import { expect, test } from "vitest";
+import { describe, expect, test } from "vitest";
+import type { Names } from "../../../src/dns/index.ts";
 import { formatIp } from "../../../src/lib/net/ip-address.ts";
-import { debugTable } from "../../../src/dns/names.ts";
-import { buildLookupTable } from "../../../src/dns/lookup-table.ts";
-import type { NameTable } from "../../../src/model/name-table.ts";
-import { kubernetes, named } from "../../support/name-tables.ts";
+import type { NamedService } from "../../../src/model/name-table.ts";
+import { testBudgets } from "../../support/budgets.ts";
+import { kubernetes, lookupTableOf, named, replaceNames, testNames } from "../../support/name-tables.ts";
 
-const domain = { namespace: "ns1", domain: "svc.cluster.local" };
 const search = "ns1.svc.cluster.local.";
-const build = (table: NameTable) => buildLookupTable(table, domain, () => Promise.resolve());
 
 /** Which of the names are known, and to what address. */
-async function known(table: NameTable, names: readonly string[]): Promise<readonly string[]> {
-  const lookup = await build(table);
+async function known(table: readonly NamedService[], names: readonly string[]): Promise<readonly string[]> {
+  const lookup = await lookupTableOf(table);
   return names.map((name) => {
     const found = lookup.find(name, search);
     if (found === undefined) return "-";
@@ -60,7 +58,7 @@ test("the search domain makes an alias, once, and not of a name that ends in it 
   const table = [named("www.example", ["1.1.1.1"]), kubernetes("a", "ns1", ["10.0.0.1"])];
   const names = ["www.example.", "www.example.a.", "a.ns1.", "a.ns1.svc.cluster.local."].map((name) => name + search);
   expect(await known(table, names)).toEqual(["alias of 1.1.1.1", "-", "alias of 10.0.0.1", "-"]);
-  const lookup = await build(table);
+  const lookup = await lookupTableOf(table);
   expect(lookup.find(`www.example.${search}`, undefined)).toBeUndefined();
 });
 
@@ -74,13 +72,18 @@ test("the longest wildcard matches a name of any depth, and not its own parent",
 });
 
 test("/debug/ndsz has the table as it came and each name that is resolved, with its own registry", async () => {
-  const lookup = await build([
+  const names = testNames();
+  await replaceNames(names, [
     kubernetes("a", "ns2", ["10.0.0.1"], ["a.alt"]),
     named("www.example", ["1.1.1.1", "nonsense"]),
     named("__proto__", []),
+    named("same.example.", ["1.1.1.2"]),
   ]);
+  const pieces: string[] = [];
+  for await (const piece of names.debugTable() ?? []) pieces.push(piece);
+  const { table } = JSON.parse(pieces.join("")) as { readonly table: object };
   const synthetic = { ips: ["10.0.0.1"], registry: "Kubernetes" };
-  expect(Object.entries(debugTable(lookup).table).sort()).toEqual(
+  expect(Object.entries(table).sort()).toEqual(
     Object.entries({
       "a.ns2.svc.cluster.local": { ...synthetic, shortname: "a", namespace: "ns2", alt_hosts: ["a.alt"] },
       "a.ns2.svc.cluster.local.": synthetic,
@@ -89,18 +92,98 @@ test("/debug/ndsz has the table as it came and each name that is resolved, with 
       "a.alt.": synthetic,
       "www.example": { ips: ["1.1.1.1", "nonsense"], registry: "External" },
       "www.example.": { ips: ["1.1.1.1"], registry: "External" },
+      "same.example.": { ips: ["1.1.1.2"], registry: "External" },
       ["__proto__"]: { registry: "External" },
     }).sort(),
   );
 });
 
-test("a large table is built in blocks", async () => {
-  const table = Array.from({ length: 1_000 }, (_, i) => kubernetes(`s${String(i)}`, "ns1", ["10.0.0.1"]));
-  let pauses = 0;
-  const lookup = await buildLookupTable(table, domain, () => {
-    pauses++;
-    return Promise.resolve();
+test("every spelling of an address and every kind of name is the same again in the table", async () => {
+  const services = [
+    { ...kubernetes("a", "ns2", ["10.0.0.1", "255.255.255.255", "0.0.0.0", "2001:db8::1"], ["a.alt", ""]) },
+    named("w.example", ["010.0.0.1", "1.2.3", "1.2.3.4.5", "2001:DB8::1", "::ffff:1.2.3.4", "fe80::1%eth0", ""]),
+    named("Ünïcode.example", ["10.0.0.2"], { registry: "Consul", shortName: "x", namespace: "example" }),
+    named("", [], { registry: "", shortName: "", namespace: "" }),
+    named("label", ["10.0.0.3"], { shortName: "label", namespace: "" }),
+    named(
+      "many.example",
+      Array.from({ length: 1_000 }, (_, i) => `10.1.${String(i >> 8)}.${String(i & 255)}`),
+    ),
+  ];
+  const { store } = await lookupTableOf(services);
+  expect(services.map((_, id) => store.service(id))).toEqual(services);
+});
+
+test("a table with the names of another resource keeps those of the resource that did not change", async () => {
+  const names = testNames();
+  const lookups = () =>
+    ["a.example.", "b.example.", "c.example."].map((name) => names.lookup.current?.find(name, undefined)?.v4.length);
+  const update = async (resources: Readonly<Record<string, readonly NamedService[]>>, kept: readonly string[]) => {
+    using next = await names.begin(new AbortController().signal);
+    for (const [resource, services] of Object.entries(resources)) {
+      for (const service of services) next.add(service);
+      next.endResource(resource);
+    }
+    await next.commit(new Set(kept));
+  };
+  await update({ one: [named("a.example", ["10.0.0.1"])], two: [named("b.example", ["10.0.0.2"])] }, []);
+  expect(lookups()).toEqual([1, 1, undefined]);
+  await update({ two: [named("c.example", ["10.0.0.3"])] }, ["one"]);
+  expect(lookups()).toEqual([1, undefined, 1]);
+  await update({}, ["two"]);
+  expect(lookups()).toEqual([undefined, undefined, 1]);
+});
+
+test("a later service with the same host replaces an earlier one, and a shared address has the smallest service", async () => {
+  const lookup = await lookupTableOf([
+    named("a.example", ["10.0.0.1"]),
+    named("big.example", ["10.0.0.9", "10.0.0.8", "10.0.0.7"]),
+    named("small.example", ["10.0.0.8", "10.0.0.9"]),
+    named("equal.example", ["10.0.0.9", "10.0.0.6"]),
+    named("a.example", ["10.0.0.2", "10.0.0.3"]),
+  ]);
+  expect(lookup.find("a.example.", undefined)?.v4).toHaveLength(2);
+  const hosts = [1, 2, 6, 7, 8, 9].map((last) => lookup.hostOf(Uint8Array.of(10, 0, 0, last)));
+  const [a, big, small, equal] = ["a.example.", "big.example.", "small.example.", "equal.example."];
+  expect(hosts).toEqual([undefined, a, equal, big, small, small]);
+});
+
+describe("a table of 5,000 services", () => {
+  const service = (index: number, version = 0) =>
+    kubernetes(`s${String(index)}`, `ns${String(index % 7)}`, [`10.${String(version)}.0.${String(index % 256)}`]);
+  const services = Array.from({ length: 5_000 }, (_, index) => service(index));
+  const isRight = (names: Names, index: number, version = 0) => {
+    const found = names.lookup.current?.find(`s${String(index)}.ns${String(index % 7)}.svc.`, undefined);
+    return found?.v4.length === 1 && found.v4[0]?.[1] === version;
+  };
+
+  test("that comes again unchanged is the same table", async () => {
+    const names = testNames();
+    await replaceNames(names, services);
+    const before = names.lookup.current;
+    await replaceNames(names, services);
+    expect(names.lookup.current).toBe(before);
   });
-  expect(pauses).toBe(20);
-  expect(lookup.names().size).toBe(4_000);
+
+  test("of which a part changes again and again resolves each name, and stays as small as a new one", async () => {
+    const names = testNames();
+    const current = [...services];
+    await replaceNames(names, current);
+    for (let round = 1; round <= 30; round++) {
+      for (let index = round; index < current.length; index += 30) current[index] = service(index, round);
+      await replaceNames(names, current);
+    }
+    const wrong = current.findIndex((_, index) => !isRight(names, index, index % 30 || (index === 0 ? 0 : 30)));
+    expect(wrong).toBe(-1);
+    const bytes = names.lookup.current?.store.chunks.reduce((sum, chunk) => sum + (chunk?.usedBytes ?? 0), 0) ?? 0;
+    const live = names.lookup.current?.store.chunks.reduce((sum, chunk) => sum + (chunk?.liveBytes ?? 0), 0) ?? 0;
+    expect(bytes).toBeLessThan(3 * live + 2 ** 20);
+  });
+
+  test("that is too large is rejected with the limit's name, and the previous one stays", async () => {
+    const names = testNames(testBudgets({ "nds-table-bytes": 50_000 }));
+    await replaceNames(names, services.slice(0, 10));
+    await expect(replaceNames(names, services)).rejects.toThrow("limit nds-table-bytes of 50000 bytes is reached");
+    expect([isRight(names, 9), isRight(names, 10)]).toEqual([true, false]);
+  });
 });

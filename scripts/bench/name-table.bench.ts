@@ -1,0 +1,138 @@
+// SPDX-License-Identifier: Apache-2.0
+import { fork } from "node:child_process";
+import { once } from "node:events";
+import { join } from "node:path";
+import { systemClock } from "../../src/lib/async/clock.ts";
+import { createGrpcChannel } from "../../src/lib/grpc/client.ts";
+import { renderRequest } from "../../src/xds/protocol/request.ts";
+import { renderResponse } from "../../src/xds/protocol/response.ts";
+import { typeUrls } from "../../src/xds/protocol/type-url.ts";
+import { bytesField, textField } from "../../src/xds/protocol/wire.ts";
+import { type FakeControlPlane, startFakeControlPlane } from "../../test/fakes/fake-control-plane.ts";
+import { engineEnv, engineFlags } from "../../test/support/agent-engine.ts";
+import { eventually } from "../../test/support/eventually.ts";
+import { temporaryDirectory } from "../../test/support/temporary-directory.ts";
+import { privateMegabytes } from "./agent-under-test.ts";
+import type { Figure } from "./figure.ts";
+import { watchMemory } from "./memory-watch.ts";
+
+export const name = "name-table";
+
+const services = 100_000;
+const addressesPerService = 5;
+
+/** The name table of the largest mesh: 100,000 services and 500,000 addresses; and a version of it with a changed part. */
+export async function run(): Promise<readonly Figure[]> {
+  await using directory = await temporaryDirectory();
+  await using controlPlane = await startFakeControlPlane();
+  await using server = await startServer(join(directory.path, "XDS"), controlPlane.port);
+  await eventually(
+    () => {
+      if (controlPlane.seen(typeUrls.nameTable).length === 0) throw new Error("the name table is not subscribed to");
+    },
+    { withinMs: 10_000 },
+  );
+  await push(controlPlane, tableOf(0), "empty");
+  await server.read();
+  const rest = privateMegabytes(server.pid);
+  const first = await measure(server, () => push(controlPlane, tableOf(services), "first"));
+  const settled = privateMegabytes(server.pid);
+  const next = await measure(server, () => push(controlPlane, tableOf(services, 10), "next"));
+  const other = await measure(server, () => push(controlPlane, tableOf(services, 1), "other"));
+  const block = "longest turn of the event loop, processor time";
+  return [
+    { name: "first table: until it is accepted", value: first.ms, unit: "ms" },
+    { name: `first table: ${block}`, value: first.blockMs, unit: "ms", limit: 10 },
+    { name: "first table: private memory above rest, peak", value: first.peak, unit: "MB", limit: 30 },
+    { name: "first table: private memory above rest, afterwards", value: settled - rest, unit: "MB", limit: 22 },
+    { name: "a tenth changes: until it is accepted", value: next.ms, unit: "ms" },
+    { name: `a tenth changes: ${block}`, value: next.blockMs, unit: "ms", limit: 10 },
+    { name: "a tenth changes: private memory above the first table, peak", value: next.peak, unit: "MB", limit: 12 },
+    { name: `everything changes: ${block}`, value: other.blockMs, unit: "ms", limit: 10 },
+    { name: "everything changes: private memory above before, peak", value: other.peak, unit: "MB", limit: 24 },
+  ];
+}
+
+interface Server extends AsyncDisposable {
+  readonly pid: number;
+  /** Since the call before. */
+  read(): Promise<{ readonly blockMs: number }>;
+}
+
+async function measure(server: Server, work: () => Promise<void>) {
+  await server.read();
+  const memory = watchMemory(server.pid);
+  const startMs = performance.now();
+  await work();
+  const ms = performance.now() - startMs;
+  return { ms, peak: memory.stop(), ...(await server.read()) };
+}
+
+/** @param changedEvery of so many services one has other addresses; 0 changes none */
+function tableOf(count: number, changedEvery = 0): Uint8Array {
+  const entries: Uint8Array[] = [];
+  for (let index = 0; index < count; index++) {
+    const [service, namespace] = [`service-${String(index)}`, `namespace-${String(index % 100)}`];
+    const isChanged = changedEvery > 0 && index % changedEvery === 0;
+    const addresses = Array.from({ length: addressesPerService }, (_, of) => {
+      const number = index * addressesPerService + of;
+      return `${isChanged ? "11" : "10"}.${String(number >> 16)}.${String((number >> 8) & 255)}.${String(number & 255)}`;
+    });
+    const info = Buffer.concat([
+      ...addresses.map((address) => textField(1, address)),
+      textField(2, "Kubernetes"),
+      textField(3, service),
+      textField(4, namespace),
+    ]);
+    const host = textField(1, `${service}.${namespace}.svc.cluster.local`);
+    entries.push(bytesField(1, Buffer.concat([host, bytesField(2, info)])));
+  }
+  return Buffer.concat(entries);
+}
+
+async function push(controlPlane: FakeControlPlane, table: Uint8Array, nonce: string): Promise<void> {
+  const { nameTable } = typeUrls;
+  const any = Buffer.concat([textField(1, nameTable), bytesField(2, table)]);
+  const resources = [{ name: "", version: nonce, any }];
+  controlPlane.sendRaw(renderResponse({ typeUrl: nameTable, version: nonce, nonce, resources, removed: [] }, "delta"));
+  await eventually(
+    () => {
+      const { errorDetail, responseNonce } = controlPlane.seen(nameTable).at(-1)?.request ?? {};
+      if (errorDetail !== undefined) throw new Error(`rejected: ${errorDetail.message}`);
+      if (responseNonce !== nonce) throw new Error("not accepted yet");
+    },
+    { withinMs: 60_000, everyMs: 5 },
+  );
+}
+
+async function startServer(socketPath: string, controlPlanePort: number): Promise<Server> {
+  await using stack = new AsyncDisposableStack();
+  const child = fork(join(import.meta.dirname, "name-table-server.ts"), [socketPath, String(controlPlanePort)], {
+    execArgv: [...engineFlags],
+    env: { ...process.env, ...engineEnv },
+  });
+  const exited = once(child, "exit");
+  stack.defer(async () => {
+    child.kill("SIGKILL");
+    await exited;
+  });
+  await once(child, "message");
+  const target = { kind: "unix", path: socketPath } as const;
+  const channel = stack.use(createGrpcChannel({ target, authority: "xds-grpc" }, { clock: systemClock }));
+  const stream = await channel.stream(
+    "/envoy.service.discovery.v3.AggregatedDiscoveryService/DeltaAggregatedResources",
+  );
+  await stream.write(renderRequest({ typeUrl: typeUrls.cluster }, "delta"));
+  await stream.write(renderRequest({ typeUrl: typeUrls.listener }, "delta"));
+  const owned = stack.move();
+  return {
+    pid: child.pid ?? 0,
+    async read() {
+      const answer = once(child, "message");
+      child.send("read");
+      const [facts] = (await answer) as [{ readonly blockMs: number }];
+      return facts;
+    },
+    [Symbol.asyncDispose]: () => owned.disposeAsync(),
+  };
+}

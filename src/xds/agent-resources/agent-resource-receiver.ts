@@ -1,0 +1,252 @@
+// SPDX-License-Identifier: Apache-2.0
+import type { Clock } from "../../lib/async/clock.ts";
+import { TimeSlice } from "../../lib/async/time-slice.ts";
+import type { Budget } from "../../lib/budget.ts";
+import { describeError } from "../../lib/errors.ts";
+import { GrpcStatus } from "../../lib/grpc/status.ts";
+import type { Logger } from "../../lib/log/log.ts";
+import type { Budgets } from "../../model/limits.ts";
+import { type XdsProtocol, renderRequest } from "../protocol/request.ts";
+import { contentOf, parseResponse } from "../protocol/response.ts";
+import { ResponseScanner } from "../protocol/response-scanner.ts";
+import { readScanned, type ScannedResponse } from "../protocol/scanned-response.ts";
+import { shortTypeName } from "../protocol/type-url.ts";
+import type { XdsMetrics } from "../xds-metrics.ts";
+import {
+  type AgentResourceRecording,
+  type AgentResourceType,
+  type AgentResourceUpdate,
+  pushResources,
+} from "./agent-resource-type.ts";
+
+export interface AgentResourceReceiverOptions {
+  readonly protocol: XdsProtocol;
+  readonly log: Logger;
+  readonly clock: Clock;
+  readonly budgets: Budgets;
+  readonly metrics: Pick<XdsMetrics, "rejections">;
+  /** Sends a request to the control plane. Does not throw. */
+  readonly send: (request: Uint8Array) => void;
+  /** Starts to record a response; undefined when it is not to be kept. */
+  readonly record: () => AgentResourceRecording | undefined;
+  readonly signal: AbortSignal;
+}
+
+/** What a response changes, and who waits for its acknowledgement. */
+interface ReceivedResponse {
+  readonly nonce: string;
+  readonly version: string;
+  readonly names: ReadonlySet<string>;
+  readonly removed: readonly string[];
+  readonly recording: AgentResourceRecording | undefined;
+}
+
+/**
+ * Applies the responses of one agent resource type on one stream to the control plane. A response is read while it is
+ * received. While an earlier one is applied, responses are held and then applied together, so that the stream goes on.
+ * Each gets its ACK or NACK afterwards.
+ */
+export class AgentResourceReceiver {
+  readonly #type: AgentResourceType;
+  readonly #options: AgentResourceReceiverOptions;
+  readonly #heldBytes: Budget;
+  /** Names of the resources that the agent has. Always empty for state of the world. */
+  #accepted: ReadonlySet<string> = new Set();
+  #acceptedVersion = "";
+  /** Resolves when no response is applied any more. */
+  #applying: Promise<void> | undefined;
+  #heldResources = new Map<string, Uint8Array>();
+  #held: ReceivedResponse[] = [];
+
+  constructor(type: AgentResourceType, options: AgentResourceReceiverOptions) {
+    this.#type = type;
+    this.#options = options;
+    this.#heldBytes = options.budgets.of("xds-held-bytes").child();
+    options.signal.addEventListener("abort", () => {
+      this.#heldBytes[Symbol.dispose]();
+    });
+  }
+
+  /** Resolves when the response has been read. @throws the error of the stream, or the signal's reason */
+  async receive(response: ScannedResponse): Promise<void> {
+    const { responseBytes } = this.#type;
+    if (!responseBytes.admits(response.length)) {
+      for await (const _chunk of response.chunks(() => undefined));
+      this.#acknowledge(response.scanner, responseBytes.text);
+      return;
+    }
+    const update = this.#applying === undefined ? await this.#begin() : undefined;
+    if (update !== undefined) await this.#stream(response, update);
+    else if (this.#heldBytes.tryTake(response.length)) await this.#hold(response);
+    else {
+      await this.#applying;
+      await this.receive(response);
+    }
+  }
+
+  /** Undefined when the type cannot take a response now: then the held ones are applied when it can. */
+  async #begin(): Promise<AgentResourceUpdate | undefined> {
+    const { clock, signal } = this.#options;
+    const begun = this.#type.begin(signal);
+    const update = await Promise.race([begun, clock.delay(0, signal)]);
+    if (update !== undefined) return update;
+    this.#run(async () => {
+      const late = await begun;
+      if (this.#held.length > 0) await this.#applyHeld(late);
+      else late[Symbol.dispose]();
+    });
+    return undefined;
+  }
+
+  async #stream(response: ScannedResponse, update: AgentResourceUpdate): Promise<void> {
+    const recording = this.#options.record();
+    try {
+      const { names, problem } = await this.#read(response, update, recording);
+      const received = { ...factsOf(response, names), recording };
+      this.#run(() => this.#commit(update, [received], problem));
+    } catch (error) {
+      update[Symbol.dispose]();
+      recording?.discard();
+      throw error;
+    }
+  }
+
+  /** Reads all of the response; passes it on to the update up to the first problem. */
+  async #read(
+    response: ScannedResponse,
+    update: AgentResourceUpdate,
+    recording: AgentResourceRecording | undefined,
+  ): Promise<{ readonly names: ReadonlySet<string>; readonly problem: string | undefined }> {
+    const { protocol, clock, signal } = this.#options;
+    const names = new Set<string>();
+    const handler = {
+      onContent: update.push.bind(update),
+      onResource: (name: string) => {
+        update.endResource(name);
+        names.add(name);
+      },
+    };
+    const reader = new ResponseScanner(protocol, response.length, handler);
+    const slice = new TimeSlice(clock, signal);
+    let problem: string | undefined;
+    for await (const chunk of response.chunks(() => undefined)) {
+      await recording?.add(chunk);
+      try {
+        if (problem === undefined) reader.push(chunk);
+      } catch (error) {
+        problem = describeError(error);
+      }
+      if (slice.isOver) await slice.next();
+    }
+    return { names, problem };
+  }
+
+  async #hold(response: ScannedResponse): Promise<void> {
+    const { protocol, record } = this.#options;
+    const recording = record();
+    const bytes = await readScanned(response);
+    await recording?.add(bytes);
+    if (protocol === "sotw") this.#heldResources.clear();
+    const { resources, removed } = parseResponse(bytes, protocol);
+    const names = new Set<string>();
+    for (const name of removed) this.#heldResources.delete(name);
+    for (const [index, { name, any }] of resources.entries()) {
+      const key = protocol === "sotw" ? String(index) : name;
+      names.add(key);
+      this.#heldResources.set(key, contentOf(any));
+    }
+    this.#held.push({ ...factsOf(response, names), recording });
+    if (this.#applying === undefined) this.#run(() => Promise.resolve());
+  }
+
+  async #applyHeld(update: AgentResourceUpdate): Promise<void> {
+    const { clock, signal } = this.#options;
+    const [held, resources] = [this.#held, this.#heldResources];
+    const bytes = this.#heldBytes.used;
+    this.#held = [];
+    this.#heldResources = new Map();
+    let problem: string | undefined;
+    try {
+      await pushResources(update, resources, new TimeSlice(clock, signal));
+    } catch (error) {
+      problem = describeError(error);
+    }
+    await this.#commit(update, held, problem);
+    this.#heldBytes.release(bytes);
+  }
+
+  /** Applies, and then what was held meanwhile. */
+  #run(apply: () => Promise<void>): void {
+    const { signal } = this.#options;
+    const run = async (): Promise<void> => {
+      try {
+        await apply();
+        while (this.#held.length > 0 && !signal.aborted) await this.#applyHeld(await this.#type.begin(signal));
+      } catch (error) {
+        if (!signal.aborted) throw error;
+      } finally {
+        this.#applying = undefined;
+      }
+    };
+    this.#applying = run();
+  }
+
+  async #commit(
+    update: AgentResourceUpdate,
+    responses: readonly ReceivedResponse[],
+    problemOfReading: string | undefined,
+  ): Promise<void> {
+    const states = this.#statesAfter(responses);
+    const changed = new Set(responses.flatMap(({ names, removed }) => [...names, ...removed]));
+    let problem = problemOfReading;
+    try {
+      if (problem === undefined) await update.commit(new Set([...this.#accepted].filter((name) => !changed.has(name))));
+    } catch (error) {
+      problem = describeError(error);
+    } finally {
+      update[Symbol.dispose]();
+    }
+    const isAborted = this.#options.signal.aborted;
+    for (const [index, response] of responses.entries()) {
+      const { accepted, isWhole } = states[index] ?? { accepted: this.#accepted, isWhole: false };
+      if (problem === undefined && !isAborted) {
+        response.recording?.keep(isWhole);
+        this.#accepted = accepted;
+      } else response.recording?.discard();
+      if (!isAborted) this.#acknowledge(response, problem);
+    }
+  }
+
+  /** The agent's resources after each response, and whether the response has all of them. */
+  #statesAfter(responses: readonly ReceivedResponse[]) {
+    const isDelta = this.#options.protocol === "delta";
+    let names: ReadonlySet<string> = this.#accepted;
+    return responses.map((response) => {
+      const removed = new Set(response.removed);
+      const kept = isDelta ? [...names].filter((name) => !removed.has(name)) : [];
+      names = isDelta ? new Set([...kept, ...response.names]) : new Set();
+      return { accepted: names, isWhole: kept.every((name) => response.names.has(name)) };
+    });
+  }
+
+  /** Sends an ACK, or a NACK when there is an error. */
+  #acknowledge(
+    { nonce, version }: { readonly nonce: string; readonly version: string },
+    error: string | undefined,
+  ): void {
+    const { typeUrl } = this.#type;
+    const { protocol, log, metrics, send } = this.#options;
+    if (error === undefined) this.#acceptedVersion = version;
+    else {
+      metrics.rejections.inc(shortTypeName(typeUrl));
+      log.warn("agent rejected configuration", { typeUrl, reason: error, version });
+    }
+    const failure = error === undefined ? {} : { error: { code: GrpcStatus.internal, message: error } };
+    send(renderRequest({ typeUrl, nonce, version: this.#acceptedVersion, ...failure }, protocol));
+  }
+}
+
+function factsOf({ scanner }: ScannedResponse, names: ReadonlySet<string>): Omit<ReceivedResponse, "recording"> {
+  const { nonce, version, removed } = scanner;
+  return { nonce, version, names, removed };
+}
