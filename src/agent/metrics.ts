@@ -51,7 +51,7 @@ export async function createModuleMetrics(
     observeReadiness: (lastReady) => {
       readReady = lastReady;
     },
-    scrape: (config, deps) => lazyMergedScrape(config, agent, deps),
+    scrape: (config, deps) => lazyMergedScrape(config, agent, { ...deps, budgets }),
   };
 }
 

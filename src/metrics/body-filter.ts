@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+import type { Budget } from "../lib/budget.ts";
 import { BlockBuffer } from "./buffers.ts";
 
 /** Whether a comment line is passed on, left out, or replaced by other lines. */
@@ -15,8 +16,8 @@ export interface LineRules {
 const newline = 0x0a;
 const hash = 0x23;
 const nothing = new Uint8Array();
-/** No line of a scrape is longer. */
-const maxLineBytes = 256 * 1024;
+/** They take about a millisecond. */
+const commentsBetweenPauses = 200;
 
 /**
  * Splits a body at line breaks and applies rules to the lines. Sample lines that the rules keep are passed on unread, so
@@ -24,42 +25,43 @@ const maxLineBytes = 256 * 1024;
  */
 export class BodyFilter {
   readonly #rules: LineRules;
+  readonly #line: Budget;
   /** The beginning of a line whose end has not come yet. */
   readonly #carry = new BlockBuffer();
 
-  constructor(rules: LineRules) {
+  /** @param line for one line */
+  constructor(rules: LineRules, line: Budget) {
     this.#rules = rules;
+    this.#line = line;
   }
 
   /**
-   * @returns pieces that may share memory with `bytes`
-   * @throws Error when a line is too long for a scrape
+   * The lines that `bytes` completes, as pieces that may share memory with it. Some are empty: between them is a good
+   * moment to let other work of the event loop run.
+   * @throws BudgetSpentError when a line is too long
    */
-  feed(bytes: Uint8Array): readonly Uint8Array[] {
+  *feed(bytes: Uint8Array): Generator<Uint8Array> {
     const buffer = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength);
     const last = buffer.lastIndexOf(newline);
-    const pieces: Uint8Array[] = [];
     let start = 0;
     if (last >= 0 && this.#carry.byteLength > 0) {
       start = buffer.indexOf(newline) + 1;
-      this.#block(Buffer.concat([...this.#carry.take(), buffer.subarray(0, start)]), pieces);
+      yield* this.#block(Buffer.concat([...this.#carry.take(), buffer.subarray(0, start)]));
     }
-    this.#block(buffer.subarray(start, last + 1), pieces);
+    yield* this.#block(buffer.subarray(start, last + 1));
     this.#carry.append(buffer.subarray(last + 1));
-    if (this.#carry.byteLength > maxLineBytes) throw new Error(`a line exceeds ${String(maxLineBytes)} bytes`);
-    return pieces;
+    if (!this.#line.admits(this.#carry.byteLength)) throw this.#line.spentError();
   }
 
   /** The last line of a complete body, with a line break if it had none. */
-  end(): readonly Uint8Array[] {
-    const pieces: Uint8Array[] = [];
+  *end(): Generator<Uint8Array> {
     const rest = this.#carry.take();
-    if (rest.length > 0) this.#block(Buffer.concat([...rest, Buffer.from("\n")]), pieces);
-    return pieces;
+    if (rest.length > 0) yield* this.#block(Buffer.concat([...rest, Buffer.from("\n")]));
   }
 
   /** @param block whole lines */
-  #block(block: Buffer, pieces: Uint8Array[]): void {
+  *#block(block: Buffer): Generator<Uint8Array> {
+    const pieces: Uint8Array[] = [];
     /** Where the current run of unchanged lines begins. */
     let run = 0;
     const replace = (start: number, end: number, lines: Uint8Array): void => {
@@ -67,19 +69,40 @@ export class BodyFilter {
       if (lines.byteLength > 0) pieces.push(lines);
       run = end;
     };
+    /** Where the dropped lines before `at` begin; -1 without any. */
+    let dropped = -1;
+    const dropUntil = (end: number): void => {
+      if (dropped >= 0) replace(dropped, end, nothing);
+      dropped = -1;
+    };
     let at = 0;
-    while (at < block.byteLength) {
+    for (let comments = 1; at < block.byteLength; comments++) {
+      if (comments % commentsBetweenPauses === 0) {
+        yield* pieces.splice(0);
+        yield nothing;
+      }
       const comment = block[at] === hash ? at : nextComment(block, at);
       const samplesEnd = comment < 0 ? block.byteLength : comment;
-      const samples = at < samplesEnd ? this.#rules.samples(block.subarray(at, samplesEnd)) : undefined;
-      if (samples !== undefined) replace(at, samplesEnd, samples);
+      if (at < samplesEnd) {
+        dropUntil(at);
+        const samples = this.#rules.samples(block.subarray(at, samplesEnd));
+        if (samples !== undefined) replace(at, samplesEnd, samples);
+      }
       if (comment < 0) break;
       at = block.indexOf(newline, comment) + 1;
       const verdict = this.#rules.comment(block.toString("utf8", comment, at).trimEnd());
-      if (verdict === "drop") replace(comment, at, nothing);
-      else if (verdict !== "keep") replace(comment, at, Buffer.from(verdict.lines.map((line) => `${line}\n`).join("")));
+      if (verdict === "keep") dropUntil(comment);
+      else if (dropped < 0) dropped = comment;
+      if (typeof verdict !== "object") continue;
+      const text = verdict.lines.map((line) => `${line}\n`).join("");
+      // a family's lines usually stay as they are
+      const isSame = Buffer.byteLength(text) === at - dropped && block.toString("utf8", dropped, at) === text;
+      if (!isSame) replace(dropped, at, Buffer.from(text));
+      dropped = -1;
     }
-    if (run < block.byteLength) pieces.push(block.subarray(run));
+    dropUntil(block.byteLength);
+    yield* pieces;
+    if (run < block.byteLength) yield block.subarray(run);
   }
 }
 

@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+import { mapLabels, parseSample } from "./metric-text.ts";
 
 /** A TYPE line. */
 export interface FamilyDeclaration {
@@ -43,13 +44,15 @@ export function openMetricsSamples(lines: Buffer, type: string): Buffer | undefi
   const hasEmpty = lines[0] === 0x0a || lines.includes("\n\n");
   const hasBounds = type === "histogram" || type === "summary";
   if (!hasEmpty && !hasBounds) return undefined;
-  const text = lines.toString("utf8").replaceAll(/^\s*\n/gm, "");
-  if (!hasBounds) return Buffer.from(text);
-  return Buffer.from(
-    text.replaceAll(/\b(le|quantile)="([^"]*)"/g, (_match, name: string, value: string) => {
-      return `${name}="${canonicalFloat(value)}"`;
-    }),
-  );
+  const kept = lines
+    .toString("utf8")
+    .split("\n")
+    .filter((line, index, all) => line.trim() !== "" || index === all.length - 1);
+  return Buffer.from((hasBounds ? kept.map(withFloatBounds) : kept).join("\n"));
+}
+
+function withFloatBounds(line: string): string {
+  return mapLabels(line, (name, value) => (name === "le" || name === "quantile" ? canonicalFloat(value) : value));
 }
 
 /** Converts sample lines of OpenMetrics to the text format: no exemplars, and timestamps in milliseconds. */
@@ -58,10 +61,10 @@ export function textSamples(lines: Buffer): Buffer {
     .toString("utf8")
     .split("\n")
     .map((line) => {
-      const match = /^([^\s{]+(?:\{(?:[^"}]|"(?:[^"\\]|\\.)*")*\})?) (\S+)(?: ([^\s#]\S*))?/.exec(line);
-      if (match === null) return line;
-      const [, series = "", value = "", seconds] = match;
-      const time = seconds === undefined ? "" : ` ${String(Math.round(Number(seconds) * 1_000))}`;
+      const sample = parseSample(line);
+      if (sample === undefined) return line;
+      const { series, value, timestamp } = sample;
+      const time = timestamp === undefined ? "" : ` ${String(Math.round(Number(timestamp) * 1_000))}`;
       return `${series} ${value}${time}`;
     });
   return Buffer.from(converted.join("\n"));

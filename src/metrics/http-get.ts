@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 import { connect, type LookupFunction, type OnReadOpts, type Socket } from "node:net";
 import { connect as connectTls } from "node:tls";
+import type { Budget } from "../lib/budget.ts";
 import { AgentError } from "../lib/errors.ts";
 import type { ScrapeTarget } from "../model/scrape-target.ts";
 import { returnBuffer, takeBuffer } from "./buffers.ts";
@@ -10,6 +11,8 @@ export type RequestHeaders = Readonly<Record<string, string>>;
 
 /** Receives a response while it arrives. Pieces are valid during the call only: their memory is reused. */
 export interface FetchReader {
+  /** For the head of the response. */
+  readonly headerBytes: Budget;
   head(status: number, headers: ReadonlyMap<string, string>): void;
   /** @returns false to pause until `resume` */
   piece(bytes: Uint8Array): boolean;
@@ -41,7 +44,7 @@ export class FetchError extends AgentError {
  */
 export function startFetch(target: ScrapeTarget, headers: RequestHeaders, reader: FetchReader): Fetch {
   const { promise, resolve, reject } = Promise.withResolvers<undefined>();
-  const response = new ResponseReader(reader);
+  const response = new ResponseReader(reader, reader.headerBytes);
   const buffer = takeBuffer();
   const fail = (problem: string, cause?: unknown): void => {
     socket.destroy();

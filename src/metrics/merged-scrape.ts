@@ -1,16 +1,21 @@
 // SPDX-License-Identifier: Apache-2.0
 import { type Clock, deadline } from "../lib/async/clock.ts";
+import { Pace } from "../lib/async/pace.ts";
+import type { Budget } from "../lib/budget.ts";
 import { describeError } from "../lib/errors.ts";
+import { CauseLog } from "../lib/log/cause-log.ts";
 import type { Logger } from "../lib/log/log.ts";
+import type { Budgets } from "../model/limits.ts";
 import type { ScrapeConfig } from "../model/scrape-target.ts";
 import type { AgentMetrics } from "./agent-metrics.ts";
 import { BodyFilter } from "./body-filter.ts";
 import { BatchingSink, type ByteSink } from "./buffers.ts";
 import { acceptsOpenMetrics, commonFormat, renderContentType, type ScrapeFormat, scrapeBudget } from "./negotiation.ts";
-import { FamilyRegister, PartRules } from "./part-rules.ts";
+import { ConflictLog, type DeclaringPart, FamilyRegister } from "./family-register.ts";
+import { FamilyTable } from "./family-table.ts";
+import { PartRules } from "./part-rules.ts";
 import { createRegistry, renderTargetUp } from "./registry.ts";
 import { type DecidedPart, type ScrapePart, type ScrapeRequest, startParts, untilDecided } from "./scrape-parts.ts";
-import type { TargetLimits } from "./target-fetch.ts";
 
 /** Receives the response; `write` resolves when the memory of the bytes may be reused. */
 export interface ScrapeSink extends ByteSink {
@@ -25,8 +30,7 @@ export interface MergedScrape {
 export interface MergedScrapeDeps {
   readonly log: Logger;
   readonly clock: Clock;
-  /** For tests: the limits of application targets. */
-  readonly limits?: TargetLimits;
+  readonly budgets: Budgets;
 }
 
 /**
@@ -34,19 +38,24 @@ export interface MergedScrapeDeps {
  * only its own metrics. Bodies are streamed: a large one waits in its connection until those before it are written.
  */
 export function createMergedScrape(
-  config: ScrapeConfig,
+  given: ScrapeConfig,
   metrics: Pick<AgentMetrics, "scrape" | "exposed">,
   deps: MergedScrapeDeps,
 ): MergedScrape {
+  const { budgets } = deps;
   const log = deps.log.scope("metrics");
+  const config = { ...given, targets: given.targets.filter(() => budgets.of("scrape-targets").tryTake()) };
   const registry = createRegistry(metrics.exposed);
+  const causeLog = (): CauseLog => new CauseLog(log, budgets.of("log-lines-of-cause").child(), deps.clock);
+  const failures = new FailureLog(causeLog);
+  const conflicts = new ConflictLog(causeLog(), budgets.of("scrape-conflicts"));
   return {
     async scrape(request, sink, signal) {
       metrics.scrape.scrapes.inc();
-      const budget = scrapeBudget(request.timeoutSeconds);
+      const budget = scrapeBudget(request.timeoutSeconds, request.waitedMs);
       using responseLimit = deadline(deps.clock, budget.responseMs, signal);
-      using targetLimit = deadline(deps.clock, budget.targetMs, signal);
-      const parts = startParts(config, request, deps.limits);
+      using targetLimit = deadline(deps.clock, budget.targetMs, AbortSignal.any([signal, request.hurry]));
+      const parts = startParts(config, request, budgets);
       responseLimit.signal.addEventListener("abort", () => {
         cancelAll(parts, responseLimit.signal.reason);
       });
@@ -55,41 +64,61 @@ export function createMergedScrape(
         const failed = (part: ScrapePart, reason: unknown): void => {
           if (signal.aborted) return;
           metrics.scrape.failures.inc(part.type);
-          log.warn("scrape target failed", { target: part.label, reason: describeError(reason) });
+          failures.report(part.label, reason);
         };
         for (const part of decided) if (part.decision.kind === "failed") failed(part, part.decision.reason);
         const format = responseFormat(decided, request);
-        const register = new FamilyRegister(metrics.scrape.duplicateFamilies, log);
+        const register = new FamilyRegister({ duplicates: metrics.scrape.duplicateFamilies, conflicts });
         sink.begin(renderContentType(format));
         using batching = new BatchingSink(sink);
-        await new ResponseWriter(batching, format, register, failed).write(await registry.metrics(), decided);
+        const line = budgets.of("scrape-line-bytes");
+        const pace = new Pace(deps.clock);
+        const writer = new ResponseWriter({ sink: batching, format, register, line, pace, failed });
+        await writer.write(await registry.metrics(), decided);
       } catch (error) {
         if (!signal.aborted) throw error;
         metrics.scrape.aborts.inc();
       } finally {
-        cancelAll(parts, new Error("the scrape ended"));
+        for (const { fetch } of parts) fetch[Symbol.dispose]();
       }
     },
   };
 }
 
+/** Each target is a cause of its own, so that one that fails does not hide another. */
+class FailureLog {
+  readonly #createLog: () => CauseLog;
+  readonly #logs = new Map<string, CauseLog>();
+
+  constructor(createLog: () => CauseLog) {
+    this.#createLog = createLog;
+  }
+
+  report(target: string, reason: unknown): void {
+    const log = this.#logs.get(target) ?? this.#createLog();
+    this.#logs.set(target, log);
+    log.write("warn", "scrape target failed", { target, reason: describeError(reason) });
+  }
+}
+
+interface ResponseWriterOptions {
+  readonly sink: BatchingSink;
+  readonly format: ScrapeFormat;
+  readonly register: FamilyRegister;
+  /** For one line. */
+  readonly line: Budget;
+  readonly pace: Pace;
+  readonly failed: (part: ScrapePart, reason: unknown) => void;
+}
+
 /** Writes one response. */
 class ResponseWriter {
+  readonly #options: ResponseWriterOptions;
   readonly #sink: BatchingSink;
-  readonly #format: ScrapeFormat;
-  readonly #register: FamilyRegister;
-  readonly #failed: (part: ScrapePart, reason: unknown) => void;
 
-  constructor(
-    sink: BatchingSink,
-    format: ScrapeFormat,
-    register: FamilyRegister,
-    failed: (part: ScrapePart, reason: unknown) => void,
-  ) {
-    this.#sink = sink;
-    this.#format = format;
-    this.#register = register;
-    this.#failed = failed;
+  constructor(options: ResponseWriterOptions) {
+    this.#options = options;
+    this.#sink = options.sink;
   }
 
   async write(own: string, parts: readonly DecidedPart[]): Promise<void> {
@@ -97,43 +126,48 @@ class ResponseWriter {
     const up = new Map<string, boolean>();
     for (const part of parts) up.set(part.label, await this.#part(part));
     await this.#text("targets", await renderTargetUp(up));
-    if (this.#format.kind === "openmetrics") await this.#sink.write(Buffer.from("# EOF\n"));
+    if (this.#options.format.kind === "openmetrics") await this.#sink.write(Buffer.from("# EOF\n"));
     await this.#sink.flush();
   }
 
   async #text(label: string, text: string): Promise<void> {
-    await this.#pieces(this.#filter(label, "text").feed(Buffer.from(text)));
+    await this.#pieces(this.#filter({ label, families: undefined }, "text").feed(Buffer.from(text)));
   }
 
   /** @returns whether all of it was written */
   async #part(part: DecidedPart): Promise<boolean> {
     if (part.decision.kind === "failed") return false;
-    const filter = this.#filter(part.label, part.decision.format.kind);
+    const { label, fetch } = part;
+    const filter = this.#filter({ label, families: fetch.families }, part.decision.format.kind);
+    const { pace } = this.#options;
     let sinkFailure: Error | undefined;
     try {
-      await part.fetch.emit(async (bytes) => {
-        const pieces = filter.feed(bytes);
-        try {
-          await this.#pieces(pieces);
-        } catch (error) {
-          sinkFailure = error instanceof Error ? error : new Error(String(error));
-          throw sinkFailure;
+      await fetch.emit(async (bytes) => {
+        for (const piece of filter.feed(bytes)) {
+          try {
+            await this.#sink.write(piece);
+          } catch (error) {
+            sinkFailure = error instanceof Error ? error : new Error(String(error));
+            throw sinkFailure;
+          }
+          await pace.pause();
         }
       });
     } catch (error) {
       if (sinkFailure !== undefined) throw sinkFailure;
-      this.#failed(part, error);
+      this.#options.failed(part, error);
       return false;
     }
     await this.#pieces(filter.end());
     return true;
   }
 
-  #filter(label: string, from: ScrapeFormat["kind"]): BodyFilter {
-    return new BodyFilter(new PartRules(this.#register, label, { from, to: this.#format.kind }));
+  #filter(part: DeclaringPart, from: ScrapeFormat["kind"]): BodyFilter {
+    const { register, format, line } = this.#options;
+    return new BodyFilter(new PartRules(register, part, { from, to: format.kind }), line);
   }
 
-  async #pieces(pieces: readonly Uint8Array[]): Promise<void> {
+  async #pieces(pieces: Iterable<Uint8Array>): Promise<void> {
     for (const piece of pieces) await this.#sink.write(piece);
   }
 }
@@ -147,8 +181,21 @@ function responseFormat(parts: readonly DecidedPart[], request: ScrapeRequest): 
   const formats = usable.flatMap(({ decision }) => (decision.kind === "usable" ? [decision.format] : []));
   const format = commonFormat(formats, acceptsOpenMetrics(request.accept));
   if (format.kind === "text" || usable.length < 2) return format;
-  const families = usable.flatMap(({ fetch }) => [...new Set(fetch.declaredFamilies())]);
-  return new Set(families).size === families.length ? format : { kind: "text" };
+  return haveCommonFamily(usable) ? { kind: "text" } : format;
+}
+
+/** Of the families in the buffered beginnings of the bodies. */
+function haveCommonFamily(parts: readonly DecidedPart[]): boolean {
+  const table = new FamilyTable();
+  for (const [index, { fetch }] of parts.entries()) {
+    const label = String(index);
+    for (const family of fetch.declaredFamilies()) {
+      const first = table.find(family);
+      if (first === undefined) table.add(family, { label, type: "" });
+      else if (first.label !== label) return true;
+    }
+  }
+  return false;
 }
 
 function cancelAll(parts: readonly ScrapePart[], reason: unknown): void {

@@ -89,10 +89,12 @@ const marginMs = 200;
 /**
  * @param timeoutSeconds the header `X-Prometheus-Scrape-Timeout-Seconds`: seconds with a fraction. A value that is not
  * a number counts as missing.
+ * @param waitedMs how much of it has passed
  */
-export function scrapeBudget(timeoutSeconds: string | undefined): ScrapeBudget {
+export function scrapeBudget(timeoutSeconds: string | undefined, waitedMs = 0): ScrapeBudget {
   const given = Number.parseFloat(timeoutSeconds ?? "") * 1_000;
   const usable = Number.isFinite(given) && given >= 0;
-  const responseMs = usable ? Math.max(0, given - Math.min(marginMs, given * 0.1)) : defaultMs;
+  const wholeMs = usable ? given - Math.min(marginMs, given * 0.1) : defaultMs;
+  const responseMs = Math.max(0, wholeMs - waitedMs);
   return { responseMs, targetMs: responseMs * 0.85 };
 }

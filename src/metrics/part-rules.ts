@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-import type { Logger } from "../lib/log/log.ts";
-import type { Counter } from "../lib/metrics.ts";
 import type { CommentVerdict, LineRules } from "./body-filter.ts";
+import type { DeclaringPart, FamilyRegister } from "./family-register.ts";
 import {
   type FamilyDeclaration,
   openMetricsFamily,
@@ -9,45 +8,8 @@ import {
   textFamily,
   textSamples,
 } from "./format-conversion.ts";
+import { parseDeclaration } from "./metric-text.ts";
 import type { ScrapeFormat } from "./negotiation.ts";
-
-/** `repeated`: another part declared the family with the same type; `conflicting`: with another type. */
-type Declaration = "first" | "repeated" | "conflicting";
-
-/**
- * The families that a response has declared so far. A family that is declared twice makes a response unreadable, so the
- * second declaration is counted, logged and left out.
- */
-export class FamilyRegister {
-  readonly #declared = new Map<string, { readonly type: string; readonly label: string }>();
-  readonly #duplicates: Counter;
-  readonly #log: Logger;
-
-  constructor(duplicates: Counter, log: Logger) {
-    this.#duplicates = duplicates;
-    this.#log = log;
-  }
-
-  /** @param label of the part that declares the family */
-  declare(family: string, type: string, label: string): Declaration {
-    const first = this.#declared.get(family);
-    if (first === undefined) {
-      this.#declared.set(family, { type, label });
-      return "first";
-    }
-    this.#duplicates.inc();
-    const fields = { family, first: first.label, firstType: first.type, second: label, secondType: type };
-    if (first.type === type) {
-      this.#log.debug("two parts of a scrape declare the same metric family", fields);
-      return "repeated";
-    }
-    this.#log.warn(
-      "two parts of a scrape declare a metric family with different types; leaving the second out",
-      fields,
-    );
-    return "conflicting";
-  }
-}
 
 export interface PartFormats {
   /** Of the part. */
@@ -61,7 +23,7 @@ const nothing = Buffer.alloc(0);
 /** The rules for one part of a response: one declaration of each family, in the format of the response. */
 export class PartRules implements LineRules {
   readonly #register: FamilyRegister;
-  readonly #label: string;
+  readonly #part: DeclaringPart;
   readonly #formats: PartFormats;
   /** The HELP line of a family whose TYPE line has not come yet. */
   #help: { readonly family: string; readonly text: string } | undefined;
@@ -70,16 +32,15 @@ export class PartRules implements LineRules {
   #type = "";
   #leftOut = false;
 
-  constructor(register: FamilyRegister, label: string, formats: PartFormats) {
+  constructor(register: FamilyRegister, part: DeclaringPart, formats: PartFormats) {
     this.#register = register;
-    this.#label = label;
+    this.#part = part;
     this.#formats = formats;
   }
 
   comment(line: string): CommentVerdict {
-    const match = /^#\s+(HELP|TYPE|UNIT|EOF)(?:\s+(\S+)(?:\s+(.*))?)?$/.exec(line);
-    const [, word, family = "", rest = ""] = match ?? [];
-    if (word === "TYPE") return this.#declare(family, rest.trim());
+    const { word, family = "", rest = "" } = parseDeclaration(line) ?? {};
+    if (word === "TYPE") return this.#declare(family, rest);
     if (word === "HELP") {
       this.#help = { family, text: rest };
       if (family !== this.#family) this.#reset();
@@ -110,7 +71,7 @@ export class PartRules implements LineRules {
     const help = this.#help?.family === family ? this.#help.text : undefined;
     this.#help = undefined;
     const converted = this.#converted(family, type);
-    const declaration = this.#register.declare(converted.family, converted.type, this.#label);
+    const declaration = this.#register.declare(converted.family, converted.type, this.#part);
     this.#leftOut = declaration === "conflicting";
     if (declaration !== "first") return "drop";
     const typeLine = `# TYPE ${converted.family} ${converted.type}`;

@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+import type { Budget } from "../lib/budget.ts";
 
 /** Receives the parts of a response. */
 export interface ResponseHandler {
@@ -9,13 +10,13 @@ export interface ResponseHandler {
 
 type State = "head" | "counted" | "until-close" | "chunk-size" | "chunk-data" | "chunk-end" | "trailer" | "complete";
 
-const maxHeadBytes = 64 * 1024;
 /** Source: Go's http.Transport */
 const maxInterimResponses = 5;
 
 /** Parses an HTTP/1.1 response as its bytes arrive; passes body bytes on without a copy. */
 export class ResponseReader {
   readonly #handler: ResponseHandler;
+  readonly #headers: Budget;
   #state: State = "head";
   /** The part of the current line, in the head or between chunks, that has arrived. */
   #text = "";
@@ -24,8 +25,10 @@ export class ResponseReader {
   #interimResponses = 0;
   #leftBytes = 0;
 
-  constructor(handler: ResponseHandler) {
+  /** @param headers for the bytes of a head, of one line between chunks, and of the trailers */
+  constructor(handler: ResponseHandler, headers: Budget) {
     this.#handler = handler;
+    this.#headers = headers;
   }
 
   get complete(): boolean {
@@ -69,7 +72,7 @@ export class ResponseReader {
     const end = bytes.indexOf(0x0a);
     const taken = end < 0 ? bytes : bytes.subarray(0, end + 1);
     this.#text += Buffer.from(taken.buffer, taken.byteOffset, taken.byteLength).toString("latin1");
-    if (this.#headBytes + this.#text.length > maxHeadBytes) throw new Error("the response header is too long");
+    if (!this.#headers.admits(this.#headBytes + this.#text.length)) throw this.#headers.spentError();
     if (end >= 0) this.#lineEnded();
     return bytes.subarray(taken.byteLength);
   }
@@ -77,14 +80,16 @@ export class ResponseReader {
   #lineEnded(): void {
     if (this.#state === "head") this.#headLineEnded(this.#text.trimEnd());
     else if (this.#state === "chunk-size") {
-      const size = /^([0-9a-f]{1,12})\s*(;.*)?\r?\n$/i.exec(this.#text)?.[1];
-      if (size === undefined) throw new Error("the response has a chunk without a size");
+      const [size = ""] = this.#text.split(";", 1);
+      if (!/^[0-9a-f]{1,12}$/i.test(size.trimEnd())) throw new Error("the response has a chunk without a size");
       this.#leftBytes = Number.parseInt(size, 16);
       this.#state = this.#leftBytes === 0 ? "trailer" : "chunk-data";
     } else if (this.#state === "chunk-end") {
       this.#state = "chunk-size";
     } else if (this.#text.trim() === "") {
       this.#state = "complete";
+    } else {
+      this.#headBytes += this.#text.length;
     }
     this.#text = "";
   }

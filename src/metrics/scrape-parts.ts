@@ -1,15 +1,21 @@
 // SPDX-License-Identifier: Apache-2.0
+import { abortReason } from "../lib/async/clock.ts";
+import type { Budgets } from "../model/limits.ts";
 import type { ScrapeConfig } from "../model/scrape-target.ts";
 import type { RequestHeaders } from "./http-get.ts";
 import { upstreamAccept } from "./negotiation.ts";
-import { type TargetDecision, TargetFetch, type TargetLimits } from "./target-fetch.ts";
+import { type TargetDecision, TargetFetch } from "./target-fetch.ts";
 
 /** What the scraper requested. */
 export interface ScrapeRequest {
   readonly accept: string | undefined;
   readonly userAgent: string | undefined;
-  /** The header `X-Prometheus-Scrape-Timeout-Seconds`. */
+  /** The header `X-Prometheus-Scrape-Timeout-Seconds`, at most the longest time that a scrape may take. */
   readonly timeoutSeconds: string | undefined;
+  /** How much of that time has passed. */
+  readonly waitedMs: number;
+  /** Aborts when others wait: the response is made of the targets that have responded. */
+  readonly hurry: AbortSignal;
   /** For Envoy; without the question mark. */
   readonly query: string;
 }
@@ -24,24 +30,17 @@ export interface ScrapePart {
 /** A part whose state at the beginning of the response is known. */
 export type DecidedPart = ScrapePart & { readonly decision: TargetDecision };
 
-const applicationLimits: TargetLimits = { maxBytes: 32 * 1024 * 1024, wholeBytes: 1024 * 1024 };
-/** In practice no limit: a proxy with many clusters has many metrics. */
-const envoyLimits: TargetLimits = { maxBytes: 1024 * 1024 * 1024, wholeBytes: 1024 * 1024 };
-
 /** Starts to fetch from Envoy and all targets at once. */
-export function startParts(
-  config: ScrapeConfig,
-  request: ScrapeRequest,
-  limits: TargetLimits = applicationLimits,
-): readonly ScrapePart[] {
+export function startParts(config: ScrapeConfig, request: ScrapeRequest, budgets: Budgets): readonly ScrapePart[] {
   const parts: ScrapePart[] = [];
   if (config.envoyPort !== undefined) {
     const path = request.query === "" ? "/stats/prometheus" : `/stats/prometheus?${request.query}`;
     const target = { host: "localhost", scheme: "http", port: config.envoyPort, path } as const;
-    parts.push({ type: "envoy", label: "envoy", fetch: new TargetFetch(target, headers(request, false), envoyLimits) });
+    const fetch = new TargetFetch({ target, headers: headers(request, false), limitBody: false, budgets });
+    parts.push({ type: "envoy", label: "envoy", fetch });
   }
   for (const target of config.targets) {
-    const fetch = new TargetFetch(target, headers(request, true), limits);
+    const fetch = new TargetFetch({ target, headers: headers(request, true), limitBody: true, budgets });
     parts.push({ type: "application", label: `${target.host}:${String(target.port)}${target.path}`, fetch });
   }
   return parts;
@@ -51,7 +50,7 @@ export function startParts(
 export async function untilDecided(parts: readonly ScrapePart[], limit: AbortSignal): Promise<readonly DecidedPart[]> {
   const pending = new Set(parts);
   const cancelPending = (): void => {
-    for (const part of pending) part.fetch.cancel(limit.reason instanceof Error ? limit.reason : new Error("timeout"));
+    for (const part of pending) part.fetch.cancel(abortReason(limit));
   };
   limit.addEventListener("abort", cancelPending, { once: true });
   if (limit.aborted) cancelPending();

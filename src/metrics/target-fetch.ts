@@ -1,8 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
+import type { Budget } from "../lib/budget.ts";
 import { formatHostPort } from "../lib/net/host-port.ts";
+import type { Budgets } from "../model/limits.ts";
 import type { ScrapeTarget } from "../model/scrape-target.ts";
 import { BlockBuffer } from "./buffers.ts";
-import { type Fetch, type RequestHeaders, startFetch } from "./http-get.ts";
+import { type Fetch, type FetchReader, type RequestHeaders, startFetch } from "./http-get.ts";
+import { parseDeclaration } from "./metric-text.ts";
 import { parseScrapeFormat, type ScrapeFormat } from "./negotiation.ts";
 
 /** The state of a target when the response begins. */
@@ -11,11 +14,13 @@ export type TargetDecision =
   /** The whole body has arrived, or so much of it that the rest is streamed later. */
   | { readonly kind: "usable"; readonly format: ScrapeFormat };
 
-export interface TargetLimits {
-  /** A larger body fails if its length is announced; otherwise it is cut at a line break. */
-  readonly maxBytes: number;
-  /** Bodies up to this size are taken whole or not at all. */
-  readonly wholeBytes: number;
+export interface TargetFetchOptions {
+  readonly target: ScrapeTarget;
+  readonly headers: RequestHeaders;
+  /** Whether the body has a limit: a larger one fails if its length is announced, else it is cut at a line break. */
+  readonly limitBody: boolean;
+  /** Of the body as much is held as there is space for; a body up to that size is taken whole or not at all. */
+  readonly budgets: Budgets;
 }
 
 const maxRedirects = 5;
@@ -26,23 +31,30 @@ export type PieceWriter = (bytes: Uint8Array) => Promise<void>;
 /** Fetches one target's metrics: buffers the beginning until the decision, and streams the rest into the response. */
 export class TargetFetch {
   readonly decided: Promise<TargetDecision>;
-  readonly #limits: TargetLimits;
+  /** For the families that the body declares. */
+  readonly families: Budget;
   readonly #headers: RequestHeaders;
+  /** Undefined without a limit. */
+  readonly #body: Budget | undefined;
+  readonly #held: Budget;
+  readonly #headerBytes: Budget;
   #target: ScrapeTarget;
   #fetch: Fetch;
   #redirect: ScrapeTarget | undefined;
   #redirects = 0;
   readonly #buffered = new BlockBuffer();
-  #receivedBytes = 0;
   #format: ScrapeFormat = { kind: "text" };
   #decide: (decision: TargetDecision) => void;
   #write: PieceWriter | undefined;
   #last: Promise<void> = Promise.resolve();
 
-  constructor(target: ScrapeTarget, headers: RequestHeaders, limits: TargetLimits) {
+  constructor({ target, headers, limitBody, budgets }: TargetFetchOptions) {
     this.#target = target;
     this.#headers = headers;
-    this.#limits = limits;
+    this.#body = limitBody ? budgets.of("scrape-body-bytes").child() : undefined;
+    this.families = budgets.of("scrape-families-of-target").child();
+    this.#held = budgets.of("scrape-held-bytes-of-target").child();
+    this.#headerBytes = budgets.of("scrape-header-bytes");
     const { promise, resolve } = Promise.withResolvers<TargetDecision>();
     this.decided = promise;
     this.#decide = resolve;
@@ -50,12 +62,14 @@ export class TargetFetch {
   }
 
   #start(): Fetch {
-    const fetch = startFetch(this.#target, this.#headers, {
+    const reader: FetchReader = {
+      headerBytes: this.#headerBytes,
       head: (status, received) => {
         this.#head(status, received);
       },
       piece: (bytes) => this.#piece(bytes),
-    });
+    };
+    const fetch = startFetch(this.#target, this.#headers, reader);
     fetch.done.then(
       () => {
         this.#decideByBody();
@@ -77,7 +91,10 @@ export class TargetFetch {
    * @throws FetchError when the body is incomplete; what arrived of it has been written
    */
   async emit(write: PieceWriter): Promise<void> {
-    for (const bytes of this.#buffered.take()) await write(bytes);
+    for (const bytes of this.#buffered.take()) {
+      await write(bytes);
+      this.#held.release(bytes.byteLength);
+    }
     this.#write = write;
     this.#fetch.resume();
     await this.#fetch.done;
@@ -86,15 +103,29 @@ export class TargetFetch {
   }
 
   /** The families that the buffered part of the body declares; call it after the decision and before `emit`. */
-  declaredFamilies(): readonly string[] {
+  *declaredFamilies(): Iterable<string> {
     const text = Buffer.concat(this.#buffered.pieces()).toString("latin1");
-    return Array.from(text.matchAll(/^# TYPE (\S+)/gm), (match) => match[1] ?? "");
+    for (let at = text.startsWith("#") ? 0 : nextComment(text, 0); at >= 0; at = nextComment(text, at)) {
+      const end = text.indexOf("\n", at);
+      const { word, family } = parseDeclaration(text.slice(at, end < 0 ? undefined : end)) ?? {};
+      if (word === "TYPE" && family !== undefined) yield family;
+    }
   }
 
+  /** Fails the fetch; has no effect on one that has ended. */
   cancel(cause: Error): void {
     this.#redirect = undefined;
     this.#redirects = maxRedirects;
     this.#fetch.cancel(cause);
+  }
+
+  /** Ends the fetch, and releases what is held of the body. */
+  [Symbol.dispose](): void {
+    this.cancel(new Error("the scrape ended"));
+    this.#buffered.take();
+    this.#held[Symbol.dispose]();
+    this.#body?.[Symbol.dispose]();
+    this.families[Symbol.dispose]();
   }
 
   #head(status: number, headers: ReadonlyMap<string, string>): void {
@@ -106,13 +137,13 @@ export class TargetFetch {
     }
     const encoding = headers.get("content-encoding") ?? "identity";
     if (encoding !== "identity") throw new Error(`the body has the encoding ${encoding}, which was not requested`);
-    if (Number(headers.get("content-length") ?? 0) > this.#limits.maxBytes) throw this.#tooLarge();
+    const announced = Number(headers.get("content-length") ?? 0);
+    if (this.#body !== undefined && !this.#body.admits(announced)) throw this.#body.spentError();
     this.#format = parseScrapeFormat(headers.get("content-type"));
   }
 
   #piece(bytes: Uint8Array): boolean {
-    this.#receivedBytes += bytes.byteLength;
-    if (this.#receivedBytes > this.#limits.maxBytes) throw this.#tooLarge();
+    if (this.#body !== undefined && !this.#body.tryTake(bytes.byteLength)) throw this.#body.spentError();
     if (this.#write === undefined) return this.#buffer(bytes);
     // one read may contain many chunks: each waits for the one before it, and the next read for all of them
     const write = this.#write;
@@ -135,7 +166,7 @@ export class TargetFetch {
 
   #buffer(bytes: Uint8Array): boolean {
     this.#buffered.append(bytes);
-    if (this.#receivedBytes <= this.#limits.wholeBytes) return true;
+    if (this.#held.charge(bytes.byteLength)) return true;
     this.#decideByBody();
     return false;
   }
@@ -145,10 +176,11 @@ export class TargetFetch {
     if (looksLikeMetrics(start)) this.#decide({ kind: "usable", format: this.#format });
     else this.#decide({ kind: "failed", reason: new Error("the response is not metrics") });
   }
+}
 
-  #tooLarge(): Error {
-    return new Error(`response exceeds ${String(this.#limits.maxBytes)} bytes`);
-  }
+function nextComment(text: string, from: number): number {
+  const before = text.indexOf("\n#", from);
+  return before < 0 ? -1 : before + 1;
 }
 
 const sampleLine = /^[a-zA-Z_:][a-zA-Z0-9_:]*(?:\{|[ \t])|^\{[ \t]*"(?:[^"\\]|\\.)*"[ \t]*[,}]/;

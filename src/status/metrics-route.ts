@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 import type { ServerResponse } from "node:http";
 import type { Writable } from "node:stream";
+import type { Clock } from "../lib/async/clock.ts";
 import type { Semaphore } from "../lib/async/semaphore.ts";
 import { type Call, isLoopback, onlyLocalhost, sendReply } from "./call.ts";
 import type { StatusConfig } from "./status-config.ts";
@@ -11,6 +12,7 @@ interface ScrapeContext {
   readonly sources: Pick<StatusSources, "metrics">;
   /** A scrape takes memory and time, so few run at once. */
   readonly scrapes: Semaphore;
+  readonly clock: Clock;
 }
 
 /** A scraper that reads nothing for this long is disconnected. */
@@ -18,7 +20,7 @@ const stalledAfterMs = 10_000;
 const slowAfterMs = 250;
 
 /** Responds to a scrape with 200 and all metrics that could be read. */
-export async function handleScrape({ config, sources, scrapes }: ScrapeContext, call: Call): Promise<void> {
+export async function handleScrape({ config, sources, scrapes, clock }: ScrapeContext, call: Call): Promise<void> {
   const { request, response, query, signal } = call;
   if (config.metricsLocalhostOnly && !isLoopback(request.socket.remoteAddress)) {
     sendReply(call, onlyLocalhost);
@@ -26,9 +28,11 @@ export async function handleScrape({ config, sources, scrapes }: ScrapeContext, 
   }
   const { accept, "user-agent": userAgent, "x-prometheus-scrape-timeout-seconds": timeout } = request.headers;
   const timeoutSeconds = typeof timeout === "string" ? timeout : undefined;
+  const startedMs = clock.monotonicMs();
   using place = await scrapes.acquire(signal);
+  const waitedMs = clock.monotonicMs() - startedMs;
   const output = new ScrapeOutput(response, await encoderFor(call), place);
-  await sources.metrics.scrape({ accept, userAgent, timeoutSeconds, query }, output, signal);
+  await sources.metrics.scrape({ accept, userAgent, timeoutSeconds, query, waitedMs, hurry: signal }, output, signal);
   output.end();
 }
 

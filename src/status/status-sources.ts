@@ -53,8 +53,12 @@ export interface MetricsSource {
 export interface ScrapeRequest {
   readonly accept: string | undefined;
   readonly userAgent: string | undefined;
-  /** `X-Prometheus-Scrape-Timeout-Seconds` as received. */
+  /** `X-Prometheus-Scrape-Timeout-Seconds`, at most the longest time that a scrape may take. */
   readonly timeoutSeconds: string | undefined;
+  /** How much of that time has passed. */
+  readonly waitedMs: number;
+  /** Aborts when others wait: the response is then made of the targets that have responded. */
+  readonly hurry: AbortSignal;
   /** As received, without the question mark. */
   readonly query: string;
 }

@@ -1,7 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 import { systemClock } from "../../src/lib/async/clock.ts";
+import { createBudgets } from "../../src/lib/budget-set.ts";
+import { readHostLimits } from "../../src/lib/host-limits.ts";
 import { createLogger } from "../../src/lib/log/log.ts";
 import { lazyMergedScrape } from "../../src/metrics/index.ts";
+import { limits } from "../../src/model/limits.ts";
 import { Readiness } from "../../src/model/readiness.ts";
 import { listenStatus, type StatusConfig } from "../../src/status/index.ts";
 import { createTestMetrics } from "./agent-metrics.ts";
@@ -28,7 +31,7 @@ const log = createLogger(
   () => Date.now(),
   () => new Map(),
 );
-const deps = { log, clock: systemClock };
+const deps = { log, clock: systemClock, budgets: createBudgets(limits, readHostLimits()) };
 const metrics = createTestMetrics();
 const live = {
   cdsUpdates: 1,

@@ -203,10 +203,19 @@ export const servingLimits = {
   "scrape-families": {
     owner: "metrics",
     unit: "items",
-    scope: "request",
+    scope: "process",
+    size: always(4 * largestMesh.metricFamilies),
+    whenSpent: "reject",
+    meaning: "Metric families of all scrapes that run.",
+  },
+  "scrape-families-of-target": {
+    owner: "metrics",
+    unit: "items",
+    scope: "target",
     size: always(largestMesh.metricFamilies),
     whenSpent: "reject",
-    meaning: "Families of one scrape, of all targets together.",
+    meaning: "Metric families of one target in one scrape; the body is cut before a further one.",
+    within: "scrape-families",
   },
   "scrape-conflicts": {
     owner: "metrics",

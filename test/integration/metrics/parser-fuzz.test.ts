@@ -2,12 +2,11 @@
 import { spawn } from "node:child_process";
 import { join } from "node:path";
 import { expect, test } from "vitest";
-import { Counter } from "../../../src/lib/metrics.ts";
 import { BodyFilter } from "../../../src/metrics/body-filter.ts";
-import { FamilyRegister, PartRules } from "../../../src/metrics/part-rules.ts";
+import { PartRules } from "../../../src/metrics/part-rules.ts";
 import { fc } from "../../support/properties.ts";
 import { projectRoot } from "../../support/run-program.ts";
-import { testLog } from "../../support/test-log.ts";
+import { createTestRegister } from "../../support/test-register.ts";
 
 interface Family {
   readonly name: string;
@@ -44,14 +43,14 @@ function renderFamily({ name, kind, help, label, value, emptyLine }: Family): st
 
 /** Two parts of one response, cut into reads of some size. */
 function merged(parts: readonly string[], to: "text" | "openmetrics", size: number): string {
-  const register = new FamilyRegister(new Counter({ name: "duplicates", help: "Duplicates." }), testLog().log);
+  const { register, part: owner, line } = createTestRegister();
   const out = parts.map((part, number) => {
-    const filter = new BodyFilter(new PartRules(register, String(number), { from: "text", to }));
+    const filter = new BodyFilter(new PartRules(register, owner(String(number)), { from: "text", to }), line);
     const bytes = Buffer.from(part);
     const pieces: Uint8Array[] = [];
     for (let at = 0; at < bytes.length; at += size) {
       // pieces share memory with what was read, so they are copied before the next read
-      pieces.push(...filter.feed(bytes.subarray(at, at + size)).map((piece) => Uint8Array.from(piece)));
+      for (const piece of filter.feed(bytes.subarray(at, at + size))) pieces.push(Uint8Array.from(piece));
     }
     pieces.push(...filter.end());
     return Buffer.concat(pieces).toString();

@@ -2,6 +2,7 @@
 import { createServer } from "node:http";
 import { expect, test } from "vitest";
 import { TargetFetch } from "../../../src/metrics/target-fetch.ts";
+import { testBudgets } from "../../support/budgets.ts";
 import { listening } from "../../support/listening.ts";
 
 test("a large body is read once per turn of the event loop, so that probes are served in between", async () => {
@@ -13,7 +14,12 @@ test("a large body is read once per turn of the event loop, so that probes are s
     }),
   );
   const target = { host: "127.0.0.1", scheme: "http", port: app.port, path: "/" } as const;
-  const fetch = new TargetFetch(target, {}, { maxBytes: body.byteLength, wholeBytes: 0 });
+  const fetch = new TargetFetch({
+    target,
+    headers: {},
+    limitBody: false,
+    budgets: testBudgets({ "scrape-held-bytes-of-target": 1 }),
+  });
   expect(await fetch.decided).toMatchObject({ kind: "usable" });
   let turn = 0;
   let isOver = false;

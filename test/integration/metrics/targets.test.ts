@@ -7,6 +7,7 @@ import { systemClock } from "../../../src/lib/async/clock.ts";
 import { lazyMergedScrape } from "../../../src/metrics/index.ts";
 import { createMergedScrape } from "../../../src/metrics/merged-scrape.ts";
 import { answer, routes, startFakeApp } from "../../fakes/fake-app.ts";
+import { testBudgets } from "../../support/budgets.ts";
 import { eventually } from "../../support/eventually.ts";
 import { listening } from "../../support/listening.ts";
 import { createOpensslPki } from "../../support/openssl-pki.ts";
@@ -17,6 +18,13 @@ import { testLog } from "../../support/test-log.ts";
 import { startStatus } from "../status/status-fixture.ts";
 
 const body = "# TYPE app gauge\napp 1\n";
+const plainRequest = {
+  accept: undefined,
+  userAgent: undefined,
+  timeoutSeconds: undefined,
+  waitedMs: 0,
+  query: "",
+};
 
 function target(port: number, path = "/") {
   return { host: "localhost", scheme: "http" as const, port, path };
@@ -68,7 +76,7 @@ test("a body that announces too large a length fails before any of it is read", 
   await using status = await startStatus({ scrape: { envoyPort: undefined, targets: [target(app.port)] } });
   expect(await (await fetch(status.url("/metrics"))).text()).not.toContain("\napp 1\n");
   const failed = status.records.find(({ message }) => message === "scrape target failed");
-  expect(JSON.stringify(failed?.fields)).toMatch(/response exceeds \d+ bytes/);
+  expect(JSON.stringify(failed?.fields)).toContain("limit scrape-body-bytes of 33554432 bytes is reached");
 });
 
 test("a request to an IPv6 target has the address in brackets", async () => {
@@ -116,7 +124,7 @@ test.each([true, false])(
   "M14 a body of the cap's size is kept, one byte more is dropped; length announced: %s",
   async (announced) => {
     const exact = `# TYPE app gauge\napp{x="${"y".repeat(1_000)}"} 1\n`;
-    const limits = { maxBytes: exact.length, wholeBytes: 65_536 };
+    const budgets = testBudgets({ "scrape-body-bytes": exact.length });
     let extra = "";
     await using app = await startFakeApp((_request, response) => {
       if (announced) response.setHeader("Content-Length", exact.length + extra.length);
@@ -128,7 +136,7 @@ test.each([true, false])(
     const merged = createMergedScrape({ envoyPort: undefined, targets: [target(app.port)] }, metrics, {
       log,
       clock: systemClock,
-      limits,
+      budgets,
     });
     const scrape = async (): Promise<string> => {
       let text = "";
@@ -136,7 +144,7 @@ test.each([true, false])(
         text += Buffer.from(piece).toString();
         return Promise.resolve();
       };
-      const request = { accept: undefined, userAgent: undefined, timeoutSeconds: undefined, query: "" };
+      const request = { ...plainRequest, hurry: new AbortController().signal };
       await merged.scrape(request, { begin: () => undefined, write }, new AbortController().signal);
       return text;
     };
@@ -171,13 +179,17 @@ test("what modules count in gauges and histograms is exposed", async () => {
   metrics.dns.upstreamDurationSeconds.observe(0.02);
   metrics.dns.upstreamDurationSeconds.observe(30);
   const { log } = testLog();
-  const merged = lazyMergedScrape({ envoyPort: undefined, targets: [] }, metrics, { log, clock: systemClock });
+  const merged = lazyMergedScrape({ envoyPort: undefined, targets: [] }, metrics, {
+    log,
+    clock: systemClock,
+    budgets: testBudgets(),
+  });
   let text = "";
   const write = (piece: Uint8Array): Promise<void> => {
     text += Buffer.from(piece).toString();
     return Promise.resolve();
   };
-  const request = { accept: undefined, userAgent: undefined, timeoutSeconds: undefined, query: "" };
+  const request = { ...plainRequest, hurry: new AbortController().signal };
   await merged.scrape(request, { begin: () => undefined, write }, new AbortController().signal);
   expect(text).toContain("# TYPE attache_sds_streams gauge\nattache_sds_streams 7\n");
   const duration = "istio_agent_dns_upstream_request_duration_seconds";

@@ -5,6 +5,7 @@ import { lazyMergedScrape } from "../../../src/metrics/index.ts";
 import type { EnvoyReadiness } from "../../../src/model/envoy-readiness.ts";
 import { Readiness } from "../../../src/model/readiness.ts";
 import { listenStatus, type StatusConfig, type StatusServer, type StatusSources } from "../../../src/status/index.ts";
+import { testBudgets } from "../../support/budgets.ts";
 import { freePorts } from "../../support/free-ports.ts";
 import { createTestMetrics } from "../../support/agent-metrics.ts";
 import { testLog } from "../../support/test-log.ts";
@@ -32,6 +33,7 @@ export interface StatusFixture extends AsyncDisposable {
 export async function startStatus(
   config: Partial<StatusConfig> = {},
   sources: Partial<StatusSources> = {},
+  budgets = testBudgets(),
 ): Promise<StatusFixture> {
   const { log, records } = testLog();
   const asked: string[] = [];
@@ -51,7 +53,7 @@ export async function startStatus(
     ...config,
   };
   const metrics = createTestMetrics();
-  const deps = { log, clock: systemClock };
+  const deps = { log, clock: systemClock, budgets };
   const server = await listenStatus(
     full,
     {

@@ -1,19 +1,17 @@
 // SPDX-License-Identifier: Apache-2.0
 import { expect, test } from "vitest";
-import { Counter } from "../../../src/lib/metrics.ts";
 import { BodyFilter } from "../../../src/metrics/body-filter.ts";
 import { canonicalFloat } from "../../../src/metrics/format-conversion.ts";
-import { FamilyRegister, type PartFormats, PartRules } from "../../../src/metrics/part-rules.ts";
+import { type PartFormats, PartRules } from "../../../src/metrics/part-rules.ts";
 import { fc } from "../../support/properties.ts";
-import { testLog } from "../../support/test-log.ts";
+import { createTestRegister } from "../../support/test-register.ts";
 
 /** Runs parts, each a label with its text, through the rules of one response; each part arrives in chunks of `size`. */
 function filtered(parts: readonly (readonly [string, string])[], formats: PartFormats, size = 1_000_000): string {
-  const { log } = testLog();
-  const register = new FamilyRegister(new Counter({ name: "duplicates", help: "Duplicates." }), log);
+  const { register, part, line } = createTestRegister();
   const out: string[] = [];
   for (const [label, text] of parts) {
-    const filter = new BodyFilter(new PartRules(register, label, formats));
+    const filter = new BodyFilter(new PartRules(register, part(label), formats), line);
     const bytes = Buffer.from(text);
     for (let at = 0; at < bytes.byteLength; at += size) {
       for (const piece of filter.feed(bytes.subarray(at, at + size))) out.push(Buffer.from(piece).toString());
@@ -148,8 +146,8 @@ test.each([
 
 test.each(["# HELP ", "a"])("an endless line that begins with %j is rejected, at once and in single bytes", (start) => {
   const line = start + "x".repeat(300_000);
-  expect(() => filtered([["one", line]], text)).toThrow(/a line exceeds/);
-  expect(() => filtered([["one", `a 1\n${line}\nb 1\n`]], text, 1)).toThrow(/a line exceeds/);
+  expect(() => filtered([["one", line]], text)).toThrow(/limit scrape-line-bytes of 262144 bytes/);
+  expect(() => filtered([["one", `a 1\n${line}\nb 1\n`]], text, 1)).toThrow(/limit scrape-line-bytes of 262144 bytes/);
   const long = start + "x".repeat(200_000);
   expect(filtered([["one", long]], text, 1)).toBe(start === "a" ? `${long}\n` : "");
 });

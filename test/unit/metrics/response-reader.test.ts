@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 import { expect, test } from "vitest";
 import { ResponseReader } from "../../../src/metrics/response-reader.ts";
+import { testBudgets } from "../../support/budgets.ts";
 
 interface Read {
   readonly status: number;
@@ -11,15 +12,18 @@ interface Read {
 function read(text: string, size: number, ended = false): Read {
   let status = 0;
   let body = "";
-  const reader = new ResponseReader({
-    head: (code) => {
-      status = code;
+  const reader = new ResponseReader(
+    {
+      head: (code) => {
+        status = code;
+      },
+      piece: (bytes) => {
+        body += Buffer.from(bytes).toString();
+        return true;
+      },
     },
-    piece: (bytes) => {
-      body += Buffer.from(bytes).toString();
-      return true;
-    },
-  });
+    testBudgets().of("scrape-header-bytes"),
+  );
   const bytes = Buffer.from(text);
   for (let at = 0; at < bytes.byteLength; at += size) reader.feed(bytes.subarray(at, at + size));
   if (ended) reader.end();
@@ -58,5 +62,5 @@ test.each([
   `HTTP/1.1 200 OK\r\nX: ${"x".repeat(70_000)}\r\n\r\n`,
   `${"HTTP/1.1 103 Early Hints\r\n\r\n".repeat(6)}HTTP/1.1 200 OK\r\n\r\n`,
 ])("a malformed response is rejected: %.40j", (text) => {
-  expect(() => read(text, 1_000)).toThrow(/response/);
+  expect(() => read(text, 1_000)).toThrow(/response|limit scrape-header-bytes/);
 });

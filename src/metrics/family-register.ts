@@ -1,0 +1,87 @@
+// SPDX-License-Identifier: Apache-2.0
+import type { Budget } from "../lib/budget.ts";
+import type { CauseLog } from "../lib/log/cause-log.ts";
+import type { Counter } from "../lib/metrics.ts";
+import { type Declared, FamilyTable } from "./family-table.ts";
+
+/** `repeated`: declared before with the same type; `conflicting`: with another type. */
+export type Declaration = "first" | "repeated" | "conflicting";
+
+export interface FamilyRegisterOptions {
+  readonly duplicates: Counter;
+  readonly conflicts: ConflictLog;
+}
+
+/** A part of a response. */
+export interface DeclaringPart {
+  readonly label: string;
+  /** For its families; undefined for the agent's own, which are few. */
+  readonly families: Budget | undefined;
+}
+
+/** The types of both formats; all others count as one. */
+const types: ReadonlySet<string> = new Set([
+  ...["counter", "gauge", "histogram", "summary", "untyped", "unknown", "info", "stateset", "gaugehistogram"],
+]);
+
+/**
+ * The families that a response has declared so far. A family that is declared twice makes a response unreadable, so the
+ * second declaration is counted, logged and left out.
+ */
+export class FamilyRegister {
+  readonly #declared = new FamilyTable();
+  readonly #options: FamilyRegisterOptions;
+
+  constructor(options: FamilyRegisterOptions) {
+    this.#options = options;
+  }
+
+  /** @throws BudgetSpentError when the part declares too many families */
+  declare(family: string, givenType: string, { label, families }: DeclaringPart): Declaration {
+    const { duplicates, conflicts } = this.#options;
+    const type = types.has(givenType) ? givenType : "of no known type";
+    const first = this.#declared.find(family);
+    if (first === undefined) {
+      if (families?.tryTake() === false) throw families.spentError();
+      this.#declared.add(family, { label, type });
+      return "first";
+    }
+    duplicates.inc();
+    if (first.type === type) return "repeated";
+    conflicts.report(family, first, { label, type });
+    return "conflicting";
+  }
+}
+
+/** A family name may be as long as a line. */
+const keptNameLength = 100;
+
+/** Logs each conflict once, as long as it remembers it. */
+export class ConflictLog {
+  readonly #log: CauseLog;
+  readonly #budget: Budget;
+  /** In the order in which they were logged. */
+  readonly #logged = new Set<string>();
+
+  /** @param budget for the conflicts that are remembered */
+  constructor(log: CauseLog, budget: Budget) {
+    this.#log = log;
+    this.#budget = budget;
+  }
+
+  report(name: string, first: Declared, second: Declared): void {
+    const family = name.slice(0, keptNameLength);
+    const conflict = `${family} ${first.type} ${second.type}`;
+    if (this.#logged.has(conflict)) return;
+    const [oldest] = this.#logged;
+    if (!this.#budget.tryTake() && oldest !== undefined) this.#logged.delete(oldest);
+    this.#logged.add(conflict);
+    this.#log.write("warn", "a metric family is declared with different types; leaving the second one out", {
+      family,
+      first: first.label,
+      firstType: first.type,
+      second: second.label,
+      secondType: second.type,
+    });
+  }
+}

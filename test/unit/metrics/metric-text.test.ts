@@ -1,0 +1,67 @@
+// SPDX-License-Identifier: Apache-2.0
+import { expect, test } from "vitest";
+import { openMetricsSamples, textSamples } from "../../../src/metrics/format-conversion.ts";
+import { mapLabels, parseDeclaration, parseSample } from "../../../src/metrics/metric-text.ts";
+import { PartRules } from "../../../src/metrics/part-rules.ts";
+import { createTestRegister } from "../../support/test-register.ts";
+
+test.each([
+  ["# TYPE a counter", { word: "TYPE", family: "a", rest: "counter" }],
+  ["#  HELP\ta   Help of  a.", { word: "HELP", family: "a", rest: "Help of  a." }],
+  ["# HELP a", { word: "HELP", family: "a", rest: "" }],
+  ["# EOF", { word: "EOF", family: "", rest: "" }],
+  ["# HELPFUL a", undefined],
+  ["#TYPE a counter", undefined],
+  ["# a remark", undefined],
+  ["#", undefined],
+])("the comment %j", (line, expected) => {
+  expect(parseDeclaration(line)).toEqual(expected);
+});
+
+test.each([
+  ["a 1", { series: "a", value: "1", timestamp: undefined }],
+  ["a 1 1700", { series: "a", value: "1", timestamp: "1700" }],
+  ["a 1 # {} 1", { series: "a", value: "1", timestamp: undefined }],
+  ['a{b="}\\" 7",c="x"} +Inf 17.5 # {t="x"} 1', { series: 'a{b="}\\" 7",c="x"}', value: "+Inf", timestamp: "17.5" }],
+  ['{"a.b",c="d"} 1', { series: '{"a.b",c="d"}', value: "1", timestamp: undefined }],
+  ['a{b="c', undefined],
+  ['a{b="c"}', undefined],
+  ["a", undefined],
+  ["a  1", undefined],
+  ["", undefined],
+])("the sample %j", (line, expected) => {
+  expect(parseSample(line)).toEqual(expected);
+});
+
+test.each([
+  ['a{le="1",x="le=\\"2\\"", quantile="3"} 1', 'a{le="<1>",x="le=\\"2\\"", quantile="<3>"} 1'],
+  ['{"a.le",le="1"} 1', '{"a.le",le="<1>"} 1'],
+  ['a{le="1', 'a{le="<1>'],
+  ["a{le=1} 1", "a{le=1} 1"],
+  ["a 1", "a 1"],
+])("the labels of %j", (line, expected) => {
+  expect(mapLabels(line, (name, value) => (name === "x" ? value : `<${value}>`))).toBe(expected);
+});
+
+const length = 250_000;
+const hostile: readonly string[] = [
+  `# HELP a${" ".repeat(length)}x\rx`,
+  `# HELP a ${" x".repeat(length / 2)}`,
+  `#${" ".repeat(length)}`,
+  `${"\r".repeat(length)}x`,
+  `a{${'le="'.repeat(length / 4)}`,
+  `a{${'b="\\",'.repeat(length / 6)}`,
+  `a{${"{".repeat(length)}`,
+  `${"a".repeat(length)}{`,
+  `a ${" ".repeat(length)}#`,
+];
+
+test.each(hostile)("a line of 250 KB costs no more than its length: %.12j", (line) => {
+  const { register, part } = createTestRegister();
+  const startMs = performance.now();
+  new PartRules(register, part("app"), { from: "text", to: "openmetrics" }).comment(line);
+  openMetricsSamples(Buffer.from(`${line}\n\n`), "histogram");
+  textSamples(Buffer.from(`${line}\n`));
+  // with backtracking each of these takes seconds
+  expect(performance.now() - startMs).toBeLessThan(500);
+});
