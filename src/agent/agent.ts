@@ -9,7 +9,9 @@ import { type StartState, startAndServe } from "./compose.ts";
 import { StartPhases } from "./lifecycle.ts";
 import type { AgentDeps, AgentExit, AgentSignals } from "./types.ts";
 
-/** Runs the agent until Envoy has exited. What ended it is logged once, and in the crash report of a failure. */
+/**
+ * Runs the agent until Envoy has exited. The cause of the exit is logged once; a failure is also in the crash report.
+ */
 export async function runAgent(config: AgentConfig, deps: AgentDeps, signals: AgentSignals): Promise<AgentExit> {
   const recorder = createFlightRecorder(config.recorder, () => deps.clock.now());
   const log = recorder.logger(deps.log);
@@ -31,8 +33,7 @@ export async function runAgent(config: AgentConfig, deps: AgentDeps, signals: Ag
     return exit;
   }
   log.error(exit.reason, { exitCode: exit.code, errorCode: exit.errorCode });
-  const details = await whyNeverReady(exit, start);
-  for (const failure of await recorder.writeCrashReport({ ...exit, details }))
+  for (const failure of recorder.writeCrashReport({ ...exit, details: await whyNeverReady(exit, start) }))
     log.warn("cannot write crash report", { failure });
   return exit;
 }
@@ -45,12 +46,12 @@ export async function reportInvalidConfig(
 ): Promise<void> {
   const { renderTermination } = await import("../status/index.ts");
   const details = renderTermination({ cause: error, pending: [], phases: [] });
-  await createFlightRecorder(recorder, () => clock.now()).writeCrashReport({ ...failedExit(error), details });
+  createFlightRecorder(recorder, () => clock.now()).writeCrashReport({ ...failedExit(error), details });
 }
 
 type FailedExit = AgentExit & { readonly errorCode?: string; readonly error?: unknown };
 
-/** An uncaught fault is what the agent exits with, unless Envoy or a module had failed before it. */
+/** The agent exits with an uncaught fault, unless Envoy or a module failed before it. */
 async function exitOf(run: Promise<AgentExit>, { stop, fault }: AgentSignals): Promise<FailedExit> {
   try {
     const exit = await run;
@@ -67,7 +68,7 @@ function failedExit(error: unknown): FailedExit {
   return { code: exitCodeOf(error), reason: describeError(error), errorCode, error };
 }
 
-/** What an agent that was never ready waited for, as a tree. */
+/** The readiness tree of an agent that was never ready. */
 async function whyNeverReady(exit: FailedExit, start: StartState): Promise<string | undefined> {
   const { phases, holds, pendingAtExit, envoyCheck } = start;
   if (phases.hasEnded("ready")) return undefined;
@@ -80,7 +81,7 @@ async function whyNeverReady(exit: FailedExit, start: StartState): Promise<strin
   });
 }
 
-/** After a failure it stays, for inspection. */
+/** After a failure the bootstrap is kept, for inspection. */
 function removeBootstrap({ bootstrap }: AgentConfig): void {
   if (bootstrap.kind === "generated") rmSync(bootstrap.path, { force: true });
 }

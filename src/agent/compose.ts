@@ -15,7 +15,7 @@ import type { ReadinessCheck, StatusServer, StatusSources } from "../status/inde
 import type { XdsProxy } from "../xds/index.ts";
 import type { EnvoyLifecycle } from "./envoy-lifecycle.ts";
 import { Shutdown, type StartPhases } from "./lifecycle.ts";
-import type { ModuleMetricsOptions } from "./metrics.ts";
+import type { ModuleMetrics, ModuleMetricsOptions } from "./metrics.ts";
 import type { AgentDeps, AgentExit, AgentSignals, ModuleDeps } from "./types.ts";
 
 /** How far the start has come: what the crash report of an agent that was never ready shows. */
@@ -30,7 +30,7 @@ export interface StartState {
 
 /**
  * Starts Envoy, then the modules that serve it, and runs until Envoy has exited. The order of the lines is the order of
- * the start. Before Envoy's exec nothing heavy is loaded, and nothing is waited for but a locality from the cloud.
+ * the start. Before Envoy's exec nothing heavy is loaded, and the only wait is for a locality from the cloud.
  */
 export async function startAndServe(
   given: AgentConfig,
@@ -49,7 +49,7 @@ export async function startAndServe(
   return await serve({ config, envoy, sdsSocket, xdsSocket, start }, deps, signals);
 }
 
-/** What is there when Envoy's exec is done. */
+/** The parts that exist when Envoy has been executed. */
 interface Started {
   readonly config: AgentConfig;
   /** Undefined with `DISABLE_ENVOY`. */
@@ -97,8 +97,7 @@ async function serve(started: Started, deps: AgentDeps, signals: AgentSignals): 
   const sources: StatusSources = {
     ...readinessSources(start, lifecycle, shutdown),
     onFirstReady() {
-      phases.end("ready");
-      metrics.agent.start.durationSeconds.set(phases.sinceStartMs() / 1_000);
+      reportReady(phases, metrics, lifecycle);
     },
     requiredFiles: outputFiles(config),
     metrics: metrics.scrape(config.status.scrape, deps),
@@ -112,7 +111,7 @@ async function serve(started: Started, deps: AgentDeps, signals: AgentSignals): 
   metrics.observeReadiness(() => status.lastReady());
   phases.end("status served");
 
-  await startBackground({ ...started, lifecycle, xds, status }, signals, modules, moduleDeps);
+  await startBackground({ ...started, xds, status }, signals, modules, moduleDeps);
   await shutdown.untilBegun(lifecycle.exited);
   return await stopEnvoy(shutdown, lifecycle, phases, deps.log, signals.force);
 }
@@ -122,7 +121,7 @@ async function withLocality(config: AgentConfig, deps: AgentDeps, stop: AbortSig
   return await awaitPlatform(config, deps, stop);
 }
 
-/** Undefined without Envoy: there is no client. */
+/** Undefined without Envoy, because there is no client. */
 async function listenSds({ sds, disableEnvoy }: AgentConfig): Promise<UnixListener | undefined> {
   return disableEnvoy ? undefined : await listenUnix({ path: sds.socketPath, mode: sds.socketMode });
 }
@@ -179,13 +178,19 @@ function readinessSources(
   };
 }
 
+function reportReady(phases: StartPhases, metrics: ModuleMetrics, lifecycle: EnvoyLifecycle): void {
+  phases.end("ready");
+  phases.logReady({ envoyVersion: lifecycle.version() });
+  metrics.agent.start.durationSeconds.set(phases.sinceStartMs() / 1_000);
+}
+
 /** The files that a proxyless application reads. Without them the pod is not ready. */
 function outputFiles({ cert: { output } }: AgentConfig): readonly string[] {
   if (output === undefined) return [];
   return ["cert-chain.pem", "key.pem", "root-cert.pem"].map((name) => join(output.directory, name));
 }
 
-/** Further calls change nothing. A draining pod is unready in strict mode only: pilot-agent stays ready. */
+/** Further calls have no effect. A draining pod is unready in strict mode only: pilot-agent stays ready. */
 function startDrain(shutdown: Shutdown, holds: Readiness, lifecycle: EnvoyLifecycle): void {
   shutdown.drainStarted();
   holds.hold("drain", "Envoy drains on request of POST /drain", () => false);
@@ -193,21 +198,22 @@ function startDrain(shutdown: Shutdown, holds: Readiness, lifecycle: EnvoyLifecy
 }
 
 interface Serving extends Started {
-  readonly lifecycle: EnvoyLifecycle;
   readonly xds: XdsProxy | undefined;
   readonly status: StatusServer;
 }
 
-/** What serves no client: the wait for readiness, health reports, hot restarts, the log writer, checks worth a log line. */
+/**
+ * Starts the parts that serve no client: the wait for readiness, health reports, hot restarts, the log writer, checks
+ * that only log.
+ */
 async function startBackground(
-  { config, envoy, lifecycle, start, xds, status }: Serving,
+  { config, envoy, xds, status }: Serving,
   { onHangup }: AgentSignals,
   modules: AsyncDisposableStack,
   deps: ModuleDeps,
 ): Promise<void> {
   const awaitReady = async (signal: AbortSignal): Promise<void> => {
     await status.untilReady(signal);
-    start.phases.logReady({ envoyVersion: await lifecycle.version(signal) });
     const { releaseStartMemory } = await import("../lib/start-memory.ts");
     await releaseStartMemory(deps.clock, signal);
   };
@@ -240,7 +246,7 @@ async function logPreflight(config: AgentConfig, log: Logger): Promise<void> {
   }
 }
 
-/** @throws the error of the module whose server died */
+/** @throws the error of the module whose server failed */
 async function stopEnvoy(
   shutdown: Shutdown,
   lifecycle: EnvoyLifecycle,

@@ -18,7 +18,7 @@ interface DebugInfoSources {
 
 type DebugInfo = NonNullable<StatusSources["inspect"]>;
 
-/** What the debug endpoints show of each module. */
+/** The content of the debug endpoints, by module. */
 export function createDebugInfo(
   { config, identity, xds, dns, shutdown }: DebugInfoSources,
   { logLevels, redact, budgets }: Pick<ModuleDeps, "logLevels" | "redact" | "budgets">,

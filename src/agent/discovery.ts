@@ -72,7 +72,7 @@ export interface DiscoveryOptions {
   readonly identity: Identity;
   readonly metrics: ModuleMetrics;
   readonly holds: Readiness;
-  /** Where the name table goes; undefined subscribes to none. */
+  /** The receiver of the name table; undefined does not subscribe to it. */
   readonly dns: Pick<DnsProxy, "begin"> | undefined;
 }
 

@@ -14,11 +14,11 @@ export interface EnvoyLifecycle {
   readonly readiness: EnvoyReadinessSource | undefined;
   /** Resolves when Envoy has exited for good; never without Envoy. */
   readonly exited: Promise<unknown>;
-  /** Envoy's own version, such as `1.40.0`; undefined when it does not respond. */
-  version(signal: AbortSignal): Promise<string | undefined>;
+  /** Envoy's own version, such as `1.40.0`; undefined until it has responded to a readiness query. */
+  version(): string | undefined;
   /** Starts a drain before the shutdown: the preStop hook of a native sidecar. Further calls change nothing. */
   startDrain(): void;
-  /** Drains Envoy if that is due, and ends it. */
+  /** Drains Envoy if necessary, and stops it. */
   stop(order: StopOrder): Promise<AgentExit>;
 }
 
@@ -54,10 +54,14 @@ export async function createEnvoyLifecycle(
   const hostDeps = { ...deps, isOwnChild: (pid: number) => envoy.owns(pid), adoptsOrphans: process.pid === 1 };
   const host = modules.use(await startHost(config.host, envoy.pid, hostDeps));
   const sockets = new module.SocketConnections(admin, [...drainConfig.uncountedPorts, adminAddress.port]);
+  let version: string | undefined;
+  const readVersionOnce = async (signal: AbortSignal): Promise<void> => {
+    version ??= await readVersion(admin, deps.clock, signal);
+  };
   return {
-    readiness: createReadinessSource(envoy, admin, drainConfig.uncountedPorts, phases, module),
+    readiness: createReadinessSource(envoy, admin, drainConfig.uncountedPorts, { phases, readVersionOnce }, module),
     exited: envoy.exited,
-    version: (signal) => readVersion(admin, deps.clock, signal),
+    version: () => version,
     startDrain() {
       admin.drainListeners({ direction: drainConfig.direction, openEnded: true }).catch((error: unknown) => {
         deps.log.warn("Envoy did not start to drain", { error: describeError(error) });
@@ -84,16 +88,23 @@ export async function createEnvoyLifecycle(
 const withoutEnvoy: EnvoyLifecycle = {
   readiness: undefined,
   exited: new Promise(() => undefined),
-  version: () => Promise.resolve(undefined),
+  version: () => undefined,
   startDrain: () => undefined,
   stop: () => Promise.resolve({ code: 0, reason: "shut down on request" }),
 };
+
+/** What learns from each readiness query. */
+interface ReadinessObservers {
+  readonly phases: StartPhases;
+  /** Reads Envoy's version, unless it is known. Never fails. */
+  readonly readVersionOnce: (signal: AbortSignal) => Promise<void>;
+}
 
 function createReadinessSource(
   envoy: SupervisedEnvoy,
   admin: EnvoyAdmin,
   uncountedPorts: readonly number[],
-  phases: StartPhases,
+  { phases, readVersionOnce }: ReadinessObservers,
   { describeExit, ListenerSockets, readEnvoyReadiness, readInitTargets }: RunningEnvoy,
 ): EnvoyReadinessSource {
   // a query to an Envoy that has exited must not delay the shutdown until its own deadline
@@ -105,7 +116,7 @@ function createReadinessSource(
   const listenerSockets = perProcess(envoy, () => new ListenerSockets(admin, uncountedPorts));
   return {
     async read(signal) {
-      const readiness = await readEnvoyReadiness(admin, until(signal));
+      const [readiness] = await Promise.all([readEnvoyReadiness(admin, until(signal)), readVersionOnce(until(signal))]);
       if (readiness.cdsUpdates > 0) phases.end("clusters accepted");
       if (readiness.ldsUpdates > 0) phases.end("listeners accepted");
       if (readiness.workersStarted === true) phases.end("workers started");
@@ -120,7 +131,7 @@ function createReadinessSource(
   };
 }
 
-/** A value that is created again after each failure: a restarted Envoy has lost no listener yet. */
+/** A value that is created again after each failure of Envoy: a restarted Envoy has lost no listener yet. */
 function perProcess<T>({ counts }: SupervisedEnvoy, create: () => T): () => T {
   let made = { failures: counts.failures, value: create() };
   return () => {
@@ -131,7 +142,7 @@ function perProcess<T>({ counts }: SupervisedEnvoy, create: () => T): () => T {
 
 const settledWithinMs = 1_000;
 
-/** Sends the drain request to the Envoy that is in charge after a hot restart. Waits for it, but not for long. */
+/** Sends the drain request to the current Envoy. Waits for a hot restart that is under way, but not for long. */
 function drainSettled(envoy: SupervisedEnvoy, admin: EnvoyAdmin, clock: Clock): EnvoyAdmin["drainListeners"] {
   return async (order, signal) => {
     using limit = deadline(clock, settledWithinMs, signal);
@@ -140,12 +151,12 @@ function drainSettled(envoy: SupervisedEnvoy, admin: EnvoyAdmin, clock: Clock): 
   };
 }
 
-/** A start that is cut off takes a second at most. */
+/** A shutdown during the start takes a second at most. */
 const mayHaveClientsWithinMs = 300;
 
 /**
- * Whether Envoy may have clients though the pod was never ready. An Envoy that shows its state is still starting. One
- * that hides it, but is ready by its own account, may have some.
+ * Whether Envoy may have clients although the pod was never ready. False if Envoy reports its state: it is still
+ * starting. True if it does not report its state, but `/ready` succeeds.
  */
 async function mayHaveClients(
   admin: EnvoyAdmin,

@@ -58,7 +58,7 @@ async function runHotRestarts({ config, envoy, onHangup }: HotRestartOptions, de
   }
 }
 
-/** What a bootstrap and Envoy's arguments are made of, and which of it the running Envoy has. */
+/** The inputs of the bootstrap and of Envoy's arguments, and those of the running Envoy. */
 class BootstrapInputs {
   readonly #initial: AgentConfig;
   readonly #envoy: Pick<SupervisedEnvoy, "hotRestart">;
@@ -69,7 +69,7 @@ class BootstrapInputs {
   #handled: string | undefined;
   /** Whether the files may not be those of the running Envoy. */
   #isDirty = false;
-  /** Whether the last try to restore them failed. */
+  /** Whether the last attempt to restore them failed. */
   #isRestoring = false;
   #failuresInARow = 0;
 
@@ -120,7 +120,7 @@ class BootstrapInputs {
 
   /**
    * A file that is being replaced can be missing for a moment: without a request, the first failure to read is logged
-   * at debug level. The same failure is not repeated at error level.
+   * at debug level. The same failure is logged only once at error level.
    */
   #report(error: unknown, requested: boolean): void {
     this.#failuresInARow++;

@@ -25,9 +25,9 @@ export interface IdentityOptions {
 
 /** The workload's identity as other modules use it. */
 export interface Identity {
-  /** Undefined when another process serves the workload's certificate. */
+  /** Undefined if another process serves the workload certificate. */
   readonly certs: CertStore | undefined;
-  /** Undefined when another process serves the workload's certificate. */
+  /** Undefined if another process serves the workload certificate. */
   status(): CertStatus | undefined;
   /** Replaces the trust anchors that the control plane distributes; an empty list removes them. */
   setMeshAnchors(pems: readonly string[]): void;

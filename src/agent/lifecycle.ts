@@ -85,7 +85,7 @@ export class Shutdown implements Disposable {
     return this.signal.reason instanceof Error ? this.signal.reason.message : "stop requested";
   }
 
-  /** Shuts down with an error: the server of a module died. The first error counts. */
+  /** Shuts down with an error: the server of a module failed. Only the first error is kept. */
   fail(error: unknown): void {
     this.#failure ??= error instanceof Error ? error : new Error("a module failed", { cause: error });
     this.#requested.abort(this.#failure);

@@ -6,7 +6,7 @@ import type { LogLevelSwitch, Logger } from "../lib/log/log.ts";
 import type { JsonValue } from "../lib/json.ts";
 import type { Budgets } from "../model/limits.ts";
 
-/** What the agent gets from the command line, and tests replace. */
+/** The dependencies that the command line passes to the agent, and that tests replace. */
 export interface AgentDeps {
   readonly log: Logger;
   readonly clock: Clock;
@@ -23,7 +23,7 @@ export interface AgentDeps {
   readonly loadLog: () => Promise<void>;
 }
 
-/** What every module gets: `fail` shuts the agent down with the error of a module whose server died. */
+/** The dependencies of every module: `fail` shuts the agent down with the error of a module whose server failed. */
 export interface ModuleDeps extends AgentDeps, Deps {
   readonly budgets: Budgets;
 }
@@ -41,7 +41,7 @@ export interface AgentSignals {
   readonly onHangup: (listener: () => void) => void;
 }
 
-/** What the agent exited with. */
+/** The result of a run of the agent. */
 export interface AgentExit {
   /** Envoy's exit code, 128 + the signal that killed it, or 0 after an orderly shutdown. docs/exit-codes.md */
   readonly code: number;

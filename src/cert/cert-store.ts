@@ -5,7 +5,7 @@ import { formatSpiffeId } from "../model/spiffe-id.ts";
 import { CertificateState } from "./certificate-state.ts";
 import { serveProvidedIdentity } from "./provided-identity.ts";
 import { Renewer } from "./renewer.ts";
-import { readRoots } from "./response-check.ts";
+import { readRoots } from "./read-certificate.ts";
 import type { CertConfig, CertDeps, CertificateSigner, CertStore, IdentityProvider } from "./types.ts";
 
 const refreshMs = 1_000;

@@ -2,7 +2,7 @@
 import { describeError } from "../lib/errors.ts";
 import type { WorkloadCertificate } from "../model/secret.ts";
 import { HeldIdentities } from "./held-identities.ts";
-import type { ReadCertificate } from "./response-check.ts";
+import type { ReadCertificate } from "./read-certificate.ts";
 import type { CertDeps, CertStatus } from "./types.ts";
 
 /** A certificate that passed its checks, with the roots that came with it. */

@@ -3,7 +3,16 @@ import { AgentError } from "../lib/errors.ts";
 import { exitCode } from "../lib/exit-code.ts";
 
 /** Why an identity that was received cannot be used. */
-export type ResponseProblem = "malformed" | "wrong-key" | "wrong-identity" | "expired" | "not-yet-valid" | "untrusted";
+export type ResponseProblem =
+  | "malformed"
+  | "wrong-key"
+  | "wrong-identity"
+  | "expired"
+  | "not-yet-valid"
+  /** The chain leads to no root. */
+  | "untrusted"
+  /** The chain leads to a root, but peers would reject it. */
+  | "invalid-path";
 
 /** An identity that was received is not usable by this workload. Nothing of it reaches Envoy. */
 export class ResponseError extends AgentError {

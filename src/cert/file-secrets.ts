@@ -6,9 +6,11 @@ import type { Logger } from "../lib/log/log.ts";
 import { splitPem } from "../lib/pki/pem.ts";
 import type { Secret } from "../model/secret.ts";
 import { type FileFollowOptions, type FollowedFiles, followFiles, readTexts } from "./cert-files.ts";
-import { CertFileError } from "./errors.ts";
+import { CertFileError, ResponseError } from "./errors.ts";
 import { secretContent } from "./held-identities.ts";
-import { checkPair, readRoots } from "./response-check.ts";
+import { findLoadProblem } from "./path-validation.ts";
+import { readRoots } from "./read-certificate.ts";
+import { checkPair } from "./response-check.ts";
 
 /** A secret in files. The paths are absolute, and were checked against the allowed directories. */
 export type FileSecretName =
@@ -87,8 +89,11 @@ async function* usableOnly(
   }
 }
 
+/** Whom the certificate is for, and which peers verify it, is not known here: only what Envoy would not load is an error. */
 function parsePair([chainPem = "", keyPem = ""]: readonly string[]): Secret {
   const { leaf, spiffeId } = checkPair(chainPem, keyPem);
+  const problem = findLoadProblem(leaf.x509.raw);
+  if (problem !== undefined) throw new ResponseError("invalid-path", `the certificate ${problem}`);
   const { notBeforeMs, notAfterMs } = leaf;
   return { kind: "certificate", chainPem, keyPem, spiffeId, serial: leaf.x509.serialNumber, notBeforeMs, notAfterMs };
 }

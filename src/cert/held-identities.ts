@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 import { ObservableValue } from "../lib/async/observable-value.ts";
 import type { Secret, WorkloadCertificate } from "../model/secret.ts";
-import type { ReadCertificate } from "./response-check.ts";
+import type { ReadCertificate } from "./read-certificate.ts";
 import { TrustRoots } from "./trust-roots.ts";
 
 /** A certificate, and when it was received. */

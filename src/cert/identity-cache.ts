@@ -10,7 +10,8 @@ import { splitPem } from "../lib/pki/pem.ts";
 import type { CertificateState } from "./certificate-state.ts";
 import { IdentityCacheError } from "./errors.ts";
 import type { HeldIdentities } from "./held-identities.ts";
-import { checkResponse, maxSkewMs, readPrivateKey } from "./response-check.ts";
+import { readPrivateKey } from "./read-certificate.ts";
+import { checkResponse, maxSkewMs } from "./response-check.ts";
 import type { CertDeps } from "./types.ts";
 
 /** `f_type` of tmpfs and ramfs. Source: Linux, statfs(2) */

@@ -2,8 +2,10 @@
 import type { ProvidedIdentity } from "../model/provided-identity.ts";
 import { type FileFollowOptions, followFiles, readTexts } from "./cert-files.ts";
 import type { CertificateState, CheckedIdentity } from "./certificate-state.ts";
+import { findPath } from "./certification-path.ts";
 import { ResponseError } from "./errors.ts";
-import { checkPair, maxSkewMs, readRoots } from "./response-check.ts";
+import { readRoots } from "./read-certificate.ts";
+import { checkPair, maxSkewMs } from "./response-check.ts";
 import type { CertDeps, IdentityProvider } from "./types.ts";
 
 export interface MountedIdentityPaths {
@@ -52,12 +54,12 @@ export async function serveProvidedIdentity(
   }
 }
 
-/** An identity that is served already only brings its roots. */
+/** An identity that is served already only brings its roots, even if it does not lead to them: the provider drops a root. */
 function acceptProvided(identity: ProvidedIdentity, state: CertificateState, nowMs: number): void {
-  const checked = checkProvided(identity, nowMs);
-  const { chainPem, keyPem } = checked.certificate;
   const newest = state.held.newest?.certificate;
-  if (newest?.chainPem !== chainPem || newest.keyPem !== keyPem) {
+  const isServed = newest?.chainPem === identity.chainPem && newest.keyPem === identity.keyPem;
+  const checked = checkProvided(identity, nowMs, isServed ? "unchanged" : "new");
+  if (!isServed) {
     state.accept(checked);
     return;
   }
@@ -66,12 +68,20 @@ function acceptProvided(identity: ProvidedIdentity, state: CertificateState, now
 }
 
 /**
- * Checks what a provider may have got wrong: the identity can be parsed, is a pair, and is valid now. The provider alone
- * decides which roots are trusted; a root that it drops is dropped at once.
+ * Checks what a provider may have got wrong: the identity can be parsed, is a pair with one SPIFFE ID, is valid now, and,
+ * when the pair is new, leads to one of its roots by the path that peers take. The provider alone decides which roots are
+ * trusted; a root that it drops is dropped at once.
  * @throws ResponseError
  */
-export function checkProvided({ chainPem, keyPem, rootsPem }: ProvidedIdentity, nowMs: number): CheckedIdentity {
-  const { leaf, spiffeId } = checkPair(chainPem, keyPem);
+export function checkProvided(
+  { chainPem, keyPem, rootsPem }: ProvidedIdentity,
+  nowMs: number,
+  pair: "new" | "unchanged",
+): CheckedIdentity {
+  const { leaf, intermediates, spiffeId } = checkPair(chainPem, keyPem);
+  if (spiffeId === "") {
+    throw new ResponseError("wrong-identity", "the certificate must name one SPIFFE ID and no other URI");
+  }
   const { notBeforeMs, notAfterMs } = leaf;
   if (notAfterMs <= nowMs) {
     throw new ResponseError("expired", `the certificate expired at ${new Date(notAfterMs).toISOString()}`);
@@ -81,6 +91,7 @@ export function checkProvided({ chainPem, keyPem, rootsPem }: ProvidedIdentity, 
   }
   const roots = readRoots(rootsPem);
   if (roots.length === 0) throw new ResponseError("malformed", "it has no root certificate that can be parsed");
+  if (pair === "new") findPath(leaf, intermediates, roots, { nowMs, maxSkewMs, search: "as-given" });
   const certificate = { chainPem, keyPem, spiffeId, serial: leaf.x509.serialNumber, notBeforeMs, notAfterMs };
   return { certificate, roots, keepRootsMs: 0, acceptedMs: nowMs };
 }

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-import type { ReadCertificate } from "./response-check.ts";
+import type { ReadCertificate } from "./read-certificate.ts";
 
 interface CaRoot {
   readonly pem: string;

@@ -21,7 +21,7 @@ export interface MissingStep {
 }
 
 export interface PollPolicy {
-  /** Between two requests to a server that does not support waiting. */
+  /** Pause between two requests to a server that does not support waiting. */
   readonly periodMs: number;
   /** For one request, on top of the wait. */
   readonly timeoutMs: number;

@@ -20,7 +20,7 @@ export interface ChildOrder {
 const forwarded = ["SIGTERM", "SIGINT", "SIGQUIT", "SIGHUP", "SIGUSR1", "SIGUSR2", "SIGWINCH", "SIGCONT"] as const;
 const fromTerminal: ReadonlySet<NodeJS.Signals> = new Set(["SIGINT", "SIGQUIT", "SIGWINCH"]);
 
-/** The end of a child, in the terms of a shell. */
+/** How a child exited, as a shell reports it. */
 export interface ChildEnd {
   /** 127 when the command does not exist, 126 when it cannot be executed, 128 + signal when a signal ended it. */
   readonly code: number;
@@ -36,7 +36,7 @@ export async function runChild(order: ChildOrder): Promise<ChildEnd> {
     env: order.env,
     extendEnv: false,
     reject: false,
-    // The child decides when it ends: no SIGKILL after a forwarded SIGTERM, no signal when this process exits.
+    // The child decides when it exits: no SIGKILL after a forwarded SIGTERM, no signal when this process exits.
     forceKillAfterDelay: false,
     cleanup: false,
   });

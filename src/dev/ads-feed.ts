@@ -16,8 +16,8 @@ import {
 } from "./resources.ts";
 
 /**
- * A control plane on loopback for each workload. It serves the workload's folder over ADS and pushes every edit.
- * @param from the resource files, one folder for each workload
+ * A control plane on loopback for each workload. It serves the workload's directory over ADS and pushes every edit.
+ * @param from the resource files, one directory for each workload
  * @throws DevResourceError, ResourceFileError
  */
 export async function startAdsFeed(from: string, ports: MeshPorts, clock: Clock): Promise<ResourceFeed> {

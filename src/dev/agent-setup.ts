@@ -77,7 +77,7 @@ function resourceVariables(resources: ResourceSource): Readonly<Record<string, s
   return resources.kind === "files" ? { ATTACHE_XDS_FILES: resources.directory } : { ATTACHE_XDS_CACHE: xdsCacheName };
 }
 
-/** The folder in an agent's directory where it keeps the responses that Envoy accepted. */
+/** The directory in an agent's directory where it keeps the responses that Envoy accepted. */
 export const xdsCacheName = "xds-cache";
 
 /** Writes the files that are mounted in a pod: the token and the root of the CA. */

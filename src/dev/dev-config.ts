@@ -22,7 +22,7 @@ export interface DevConfig {
   /** The directory to use and to keep; undefined creates a temporary one. */
   readonly keepDirectory: string | undefined;
   readonly fault: DevFault;
-  /** The resource files, one folder for each workload. */
+  /** The resource files, one directory for each workload. */
   readonly resourcesDirectory: string;
   readonly delivery: ResourceDelivery;
   readonly envoyPath: string;

@@ -11,9 +11,9 @@ import { type MeshPorts, type WorkloadName, workloadNames } from "./mesh.ts";
 import { installResource, installResources, placeholdersOf, type ResourceFeed } from "./resources.ts";
 
 export interface FileFeedOptions {
-  /** The resource files, one folder for each workload. */
+  /** The resource files, one directory for each workload. */
   readonly from: string;
-  /** The folder where a workload's Envoy reads them. */
+  /** The directory where a workload's Envoy reads them. */
   readonly to: (workload: WorkloadName) => string;
   readonly ports: MeshPorts;
 }
@@ -75,7 +75,7 @@ async function followEdits(
   return task;
 }
 
-/** The YAML files of the folders, each with a text that differs after every write. */
+/** The YAML files of the directories, each with a text that differs after every write. */
 async function readVersions(folders: readonly string[]): Promise<ReadonlyMap<string, string>> {
   const versions = new Map<string, string>();
   for (const folder of folders) {

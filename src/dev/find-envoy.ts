@@ -21,7 +21,7 @@ export class DevEnvoyMissingError extends AgentError {
 /**
  * The Envoy that the mesh runs: `ENVOY_PATH`, else `envoy` on PATH, else one that the development tooling installed in
  * its cache, else the image's. If `ENVOY_PATH` is set, no other place is tried.
- * @param root the folder that the program was installed in or cloned to
+ * @param root the directory that the program was installed in or cloned to
  * @throws DevEnvoyMissingError with every place that was tried
  */
 export async function findEnvoy(env: Readonly<Record<string, string>>, root: string): Promise<string> {
@@ -39,7 +39,7 @@ async function placesOf(env: Readonly<Record<string, string>>, root: string): Pr
   return [...onPath.map((folder) => join(folder, "envoy")), ...cached.flat(), "/usr/local/bin/envoy"];
 }
 
-/** The caches of the development tooling, with one folder for each version. */
+/** The caches of the development tooling, with one directory for each version. */
 function cachesOf(env: Readonly<Record<string, string>>, root: string): readonly string[] {
   const home = env["HOME"];
   const userCache = env["XDG_CACHE_HOME"] ?? (home === undefined ? undefined : join(home, ".cache"));

@@ -9,7 +9,7 @@ import { exitCode } from "../lib/exit-code.ts";
 import type { ResourceSource } from "./agent-setup.ts";
 import { type MeshPorts, trustDomain, type WorkloadName } from "./mesh.ts";
 
-/** A resource file, or its folder, cannot be used. */
+/** A resource file, or its directory, cannot be used. */
 export class DevResourceError extends AgentError {
   readonly code = "AGENT_DEV_RESOURCE";
   override readonly exitCode = exitCode.configuration;
@@ -101,8 +101,8 @@ export async function installResource(from: string, to: string, placeholders: Pl
 }
 
 /**
- * Renders every file of a workload's folder.
- * @param from the resource files, one folder for each workload
+ * Renders every file of a workload's directory.
+ * @param from the resource files, one directory for each workload
  * @throws DevResourceError
  */
 export async function installResources(
@@ -117,8 +117,8 @@ export async function installResources(
 }
 
 /**
- * The names of the files in a workload's folder.
- * @throws DevResourceError when the folder cannot be read, or a file that Envoy needs is missing
+ * The names of the files in a workload's directory.
+ * @throws DevResourceError when the directory cannot be read, or a file that Envoy needs is missing
  */
 export async function listResources(folder: string): Promise<readonly string[]> {
   const names = await readdir(folder).catch((cause: unknown) => {

@@ -52,7 +52,7 @@ export interface DrainConfig {
   readonly jitterMs: number;
   /** From SIGTERM to SIGKILL. */
   readonly killAfterMs: number;
-  /** Whether unknown connections count as none: there is no period to wait for. */
+  /** Whether an unknown number of connections counts as none, because there is no fixed period to wait for. */
   readonly endsUncounted: boolean;
   /** Whether ports identify the connections of a listener: not with TPROXY, which keeps the original port. */
   readonly countsSockets: boolean;

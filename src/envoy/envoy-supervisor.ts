@@ -13,7 +13,7 @@ export interface SupervisorDeps extends EnvoyDeps {
   readonly random: () => number;
 }
 
-/** What a hot restart may change. */
+/** The parts that a hot restart may change. */
 export type EnvoyLaunch = Pick<EnvoyConfig, "binaryPath" | "args" | "env">;
 
 export type HotRestartOutcome =
@@ -184,9 +184,9 @@ class EnvoySupervisor implements SupervisedEnvoy {
     if (delayMs === undefined) return false;
     await this.#deps.clock.delay(delayMs, this.#noStarts.signal).catch(() => undefined);
     if (!this.#mayStart()) return false;
-    // only a newer epoch would end an older one, which holds what the first epoch needs
+    // only a newer epoch would stop an older one, which holds resources that the first epoch needs
     await Promise.all(this.#running().map((process) => process.kill()));
-    // a shutdown that began during that wait would not end an Envoy that starts now
+    // a shutdown that started during that wait would not stop an Envoy that starts now
     if (!this.#mayStart()) return false;
     this.#restartsMs.push(this.#deps.clock.monotonicMs());
     this.#epoch = 0;
@@ -256,7 +256,7 @@ class EnvoySupervisor implements SupervisedEnvoy {
     );
   }
 
-  /** The new epoch ends the old one when its drain is over. */
+  /** The new epoch stops the old one when its drain is over. */
   #disposeWhenExited(old: EnvoyProcess): void {
     void old.exited.then(async (exit) => {
       this.#log.info("old Envoy exited after the hot restart", { pid: old.pid, exit: describeExit(exit) });

@@ -36,8 +36,8 @@ export interface ExitDiagnosis {
 const diagnoseWithinMs = 700;
 
 /**
- * Finds out why Envoy exited. For an Envoy that failed to start, it validates the bootstrap and checks Envoy's ports and
- * base id, which the validation does not.
+ * Determines why Envoy exited. For an Envoy that failed to start, it validates the bootstrap and checks Envoy's ports
+ * and base id, which the validation does not.
  */
 export async function diagnoseExit(facts: EnvoyExitFacts, config: EnvoyConfig): Promise<ExitDiagnosis> {
   if (causeOf(facts) !== "start-failed") return classifyExit(facts, undefined);
@@ -54,7 +54,7 @@ export async function diagnoseExit(facts: EnvoyExitFacts, config: EnvoyConfig): 
   return classifyExit(facts, "another Envoy on this machine has the same base id; set ATTACHE_HOT_RESTART_BASE_ID");
 }
 
-/** @param problem what prevented Envoy's start, where that is known */
+/** @param problem the cause that prevented Envoy's start, if known */
 export function classifyExit(facts: EnvoyExitFacts, problem: string | undefined): ExitDiagnosis {
   const cause = causeOf(facts);
   return { cause, code: exitCodeFor(facts.exit), reason: reasonFor(cause, describeWithRestarts(facts), problem) };

@@ -94,7 +94,7 @@ async function clearInitializing(baseId: number): Promise<void> {
     if (header.readBigUInt64LE() !== BigInt(sharedMemory.bytes)) return;
     await memory.write(Buffer.alloc(sharedMemory.sizeOfFlags), 0, sharedMemory.sizeOfFlags, sharedMemory.offsetOfFlags);
   } catch {
-    // without that memory there is no flag
+    // without shared memory there is no flag
   }
 }
 

@@ -3,7 +3,7 @@ import { type ChildProcess, spawn } from "node:child_process";
 import { accessSync, constants, readFileSync } from "node:fs";
 
 /**
- * What kills Envoy when the agent dies, even if the agent is killed itself: the kernel's parent-death signal, which
+ * Kills Envoy when the agent exits, even if the agent is killed: the kernel's parent-death signal, which
  * `setpriv` sets before it executes Envoy; else a shell that waits until the agent is gone.
  */
 export type ParentDeathWatchdog =

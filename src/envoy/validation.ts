@@ -3,17 +3,17 @@ import { spawn } from "node:child_process";
 import { describeError } from "../lib/errors.ts";
 import type { EnvoyConfig } from "./envoy-config.ts";
 
-/** What Envoy says about its bootstrap. */
+/** Envoy's verdict on its bootstrap. */
 export type Validation =
   | { readonly kind: "accepted" }
   | {
       readonly kind: "rejected";
       /** The reason, one line; undefined when Envoy wrote nothing. */
       readonly detail: string | undefined;
-      /** The end of everything that Envoy wrote. */
+      /** The last part of Envoy's output. */
       readonly output: string;
     }
-  /** No result within the time, or the binary does not run. */
+  /** No result in time, or the binary does not run. */
   | { readonly kind: "unknown"; readonly problem: string };
 
 const maxOutputLength = 64 * 1024;
@@ -65,8 +65,8 @@ export function validationArgs(args: readonly string[]): readonly string[] {
 }
 
 /**
- * The line in which Envoy says why it exits: the message of the last line of level critical or error; else the last
- * line of all.
+ * The line in which Envoy reports why it exits: the message of the last line of level critical or error, otherwise the
+ * last line.
  * Source: lines of Envoy 1.40 before its bootstrap is read, `[time][thread][level][logger] [file:line] message`
  */
 export function findReason(output: string): string | undefined {

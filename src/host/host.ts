@@ -22,7 +22,7 @@ export interface HostDeps {
   readonly adoptsOrphans: boolean;
 }
 
-/** What the agent observes and does on its machine. */
+/** The agent's observation of its host: memory, limits, orphans. */
 export interface Host extends AsyncDisposable {
   /** Processes that the memory controller has killed since the start; 0 if the system does not report it. */
   oomKillsSinceStart(): Promise<number>;

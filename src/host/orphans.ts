@@ -18,9 +18,9 @@ export interface OrphanDeps {
 
 /** Node.js reaps its own children first; what is left after this time was adopted. */
 const settleMs = 50;
-/** Looks without a signal too: two exits may cause one SIGCHLD only. */
+/** Interval of checks without a signal: two exits may cause only one SIGCHLD. */
 const pollIntervalMs = 30_000;
-/** In one turn of the event loop; each takes some microseconds. */
+/** Maximum in one turn of the event loop; each takes a few microseconds. */
 const maxPerTurn = 200;
 
 /**

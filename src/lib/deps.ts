@@ -2,12 +2,12 @@
 import type { Clock } from "./async/clock.ts";
 import type { Logger } from "./log/log.ts";
 
-/** What tests must be able to replace, and nothing else. A module takes what it uses of it. */
+/** Dependencies that tests replace, and nothing else. A module declares only those that it uses. */
 export interface Deps {
   readonly log: Logger;
   readonly clock: Clock;
   /** Uniform in [0, 1). */
   readonly random: () => number;
-  /** For a part whose server died in mid-run: stops the agent with this error. */
+  /** For a module whose server failed while the agent runs: stops the agent with this error. */
   readonly fail: (error: unknown) => void;
 }

@@ -4,11 +4,10 @@
 const threadPoolRequest = /^(GetAddrInfo|GetNameInfo|FS)Req/;
 
 /**
- * Ends the process, whatever is still pending. What it writes must have been written.
- *
- * The C library's exit() joins libuv's thread pool, so `process.exit` hangs as long as a name lookup that the resolver
- * does not answer. `_exit` joins nothing. It is called only when such a request is pending, and needs a runtime that
- * can call native code (Node 26.1 or later); an older one exits when the request is over.
+ * Ends the process, even if requests are pending. All output must have been written before. The C library's exit()
+ * joins libuv's thread pool, so `process.exit` hangs as long as a name lookup to which the resolver does not respond.
+ * `_exit` joins nothing. It is called only when such a request is pending, and needs a runtime that can call native
+ * code (Node 26.1 or later); an older one exits when the request is over.
  */
 export async function endProcess(code: number): Promise<never> {
   if (process.getActiveResourcesInfo().some((name) => threadPoolRequest.test(name))) {

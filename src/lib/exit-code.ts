@@ -8,7 +8,7 @@ export const exitCode = {
   ok: 0,
   /** A proof that failed; a `wait` that timed out. */
   failed: 1,
-  /** A failed `request`; a `wait` at which no agent answered. Scripts know this code from pilot-agent. */
+  /** A failed `request`; a `wait` to which no agent responded. Scripts know this code from pilot-agent. */
   unsuccessful: 255,
   /** Wrong flags, variables or files. */
   configuration: 64,

@@ -43,7 +43,7 @@ export interface UnknownFlag {
 /**
  * Parses a command line in GNU style: `--name value`, `--name=value`, `--bool`, `-s value`. Flags may follow
  * positionals, `--` ends the flags, and a value may be empty.
- * @param keepWord whether a word after an unknown flag is a positional; else it is taken as the flag's value
+ * @param keepWord whether a word after an unknown flag is a positional; otherwise it is the flag's value
  */
 export function parseFlags<S extends FlagSpecs>(
   args: readonly string[],

@@ -18,7 +18,7 @@ export interface HostLimits {
 /** Files that the process needs for itself: libraries, log, own sockets, calls to the CA and the control plane. */
 export const reservedFiles = 64;
 
-/** What an unlimited number of files counts as. Source: the kernel's default of fs.nr_open */
+/** The number that stands for unlimited files. Source: the kernel's default of fs.nr_open */
 const unlimitedFiles = 1_048_576;
 
 export interface HostLimitFiles {

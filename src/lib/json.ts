@@ -7,7 +7,10 @@ export interface JsonObject {
   readonly [key: string]: JsonValue;
 }
 
-/** An integer beyond 2^53 in its own digits, which a number would change. `JSON.stringify` writes it as it was read. */
+/**
+ * An integer beyond 2^53, kept as its digits, because a number would change it. `JSON.stringify` writes it as it was
+ * read.
+ */
 export interface ExactInteger {
   readonly rawJSON: string;
 }
@@ -24,7 +27,7 @@ declare global {
   }
 }
 
-/** Fewer digits are always safe. The slower way to parse is only for a text with more in a row. */
+/** Fewer digits are always safe. The slower parser is used only for a text with a longer run of digits. */
 const manyDigits = /\d{16}/;
 
 /**
@@ -63,12 +66,12 @@ export function isJsonList(value: JsonValue | undefined): value is readonly Json
   return Array.isArray(value);
 }
 
-/** The value, when it is an object; else an empty one. */
+/** The value if it is an object, otherwise an empty object. */
 export function objectOf(value: JsonValue | undefined): JsonObject {
   return isJsonObject(value) ? value : {};
 }
 
-/** The value, when it is a list; else an empty one. */
+/** The value if it is a list, otherwise an empty list. */
 export function listOf(value: JsonValue | undefined): readonly JsonValue[] {
   return isJsonList(value) ? value : [];
 }
@@ -78,17 +81,20 @@ export function objectsOf(value: JsonValue | undefined): readonly JsonObject[] {
   return listOf(value).filter((item) => isJsonObject(item));
 }
 
-/** The texts in a list. */
+/** The strings in a list. */
 export function textsOf(value: JsonValue | undefined): readonly string[] {
   return listOf(value).filter((item) => typeof item === "string");
 }
 
-/** The value, when it is a text; else an empty one. */
+/** The value if it is a string, otherwise an empty string. */
 export function textOf(value: JsonValue | undefined): string {
   return typeof value === "string" ? value : "";
 }
 
-/** A value in JSON's terms: well-formed texts, finite numbers, exact integers; null for what JSON cannot hold. */
+/**
+ * A value as JSON represents it: well-formed strings, finite numbers, exact integers; null for everything that JSON
+ * cannot represent.
+ */
 export function toJsonValue(value: unknown): JsonValue {
   switch (typeof value) {
     case "string":

@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 import type { Clock } from "./async/clock.ts";
 
-/** By then what follows a start at once, as the log's writer, has been loaded. */
+/** By then the modules that are loaded right after the start, such as the log writer, are loaded. */
 const settleMs = 1_000;
 
-/** The first two collections free nearly all there is. */
+/** The first two collections free nearly everything. */
 const rounds = 3;
 /** Enough for one collection on a busy machine. */
 const turnMs = 50;
@@ -22,10 +22,11 @@ const dropsCode = "stress-flush-code";
 const inSteps = "stress-incremental-marking";
 
 /**
- * Gives back what only the start needed: text and byte code of modules, half-empty pages. The engine would keep most of
- * it, because a quiet process hardly ever collects. To be done once, when the start is over; the heap is kept small from
- * then on.
- * Observed with Node 26: 6 to 7 MB less private memory; the longest step is 5 ms, where collecting all at once takes 19.
+ * Releases memory that only the start needed: text and byte code of modules, half-empty pages. The engine would keep
+ * most of it, because a quiet process hardly ever collects. Call it once, when the start is complete; the heap is kept
+ * small from then on.
+ * Observed with Node 26: 6 to 7 MB less private memory; the longest step is 5 ms, where collecting all at once takes
+ * 19.
  */
 export async function releaseStartMemory(clock: Clock, signal: AbortSignal): Promise<void> {
   await clock.delay(settleMs, signal);
@@ -44,7 +45,7 @@ export async function releaseStartMemory(clock: Clock, signal: AbortSignal): Pro
   }
 }
 
-/** Takes up more than a page, so that the engine has to look for space: there a collection begins. */
+/** Allocates more than a page, so that the engine must look for space and starts a collection. */
 function allocate(): readonly object[] {
   return Array.from({ length: 10_000 }, (_, index) => ({ index }));
 }

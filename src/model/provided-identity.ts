@@ -9,7 +9,7 @@ export interface ProvidedIdentity {
   readonly rootsPem: string;
 }
 
-/** What a provider reports: a new identity, or why there is none. */
+/** A provider's report: a new identity, or why there is none. */
 export type ProvidedIdentityEvent =
   | { readonly kind: "identity"; readonly identity: ProvidedIdentity }
   | { readonly kind: "problem"; readonly error: Error };

@@ -18,7 +18,7 @@ export interface TrustBundle {
   readonly rootsPem: string;
 }
 
-/** What SDS hands to Envoy. */
+/** A secret that SDS serves to Envoy. */
 export type Secret =
   | ({ readonly kind: "certificate" } & WorkloadCertificate)
   | ({ readonly kind: "trust-bundle" } & TrustBundle);

@@ -5,7 +5,7 @@ import { buildInfo } from "../lib/build-info.ts";
 export const { version, revision } = buildInfo;
 
 /**
- * The version of Istio whose agent this one stands in for: control planes read it from the node's metadata and adapt
+ * The version of Istio whose agent this one replaces: control planes read it from the node's metadata and adapt
  * what they send.
  */
 export const istioVersion = "1.32.0";

@@ -3,7 +3,7 @@ import { isJsonObject, type JsonObject, listOf, objectOf, parseJsonObject, textO
 import type { Locality } from "../model/node.ts";
 import type { MetadataGet } from "./metadata-server.ts";
 
-/** What a cloud knows about the machine. */
+/** The facts that a cloud has about the machine. */
 export interface PlatformFacts {
   /** For the node's metadata, under Istio's names. */
   readonly metadata: Readonly<Record<string, string>>;

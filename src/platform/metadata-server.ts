@@ -20,7 +20,7 @@ export interface MetadataServer {
 
 const maxBodyBytes = 1024 * 1024;
 
-/** Failures are not reported: nothing depends on these facts. */
+/** Failures are not reported, because nothing depends on these facts. */
 export function createMetadataGet(server: MetadataServer, clock: Clock, signal: AbortSignal): MetadataGet {
   return async (path, { method = "GET", headers = {} } = {}) => {
     try {

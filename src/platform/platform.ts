@@ -6,7 +6,7 @@ import { createMetadataGet, type MetadataGet, type MetadataServer } from "./meta
 
 /** Which cloud's metadata server knows the machine. */
 export interface PlatformConfig {
-  /** `none` sends no request; `detect` takes the first cloud that responds. */
+  /** `none` sends no request; `detect` uses the first cloud that responds. */
   readonly kind: "detect" | "aws" | "azure" | "gcp" | "none";
   /** Whether Envoy's start waits for the node's locality from the metadata server. */
   readonly localityNeeded: boolean;
@@ -22,7 +22,7 @@ const totalMs = 5_000;
 const vendorFile = "/sys/class/dmi/id/sys_vendor";
 
 /**
- * Queries the metadata server of the configured cloud, or of all three at once: the first that responds counts.
+ * Queries the metadata server of the configured cloud, or of all three at once: the first response is used.
  * @returns undefined when no server responds in time
  */
 export async function lookUpPlatform(

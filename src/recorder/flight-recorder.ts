@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 import type { LogFields, Logger, LogLevel } from "../lib/log/log.ts";
-import type { CrashReportConfig, FailedExit, RecordedEvent } from "./crash-report.ts";
+import { type CrashReportConfig, type FailedExit, type RecordedEvent, writeCrashReport } from "./crash-report.ts";
 
 /** Keeps the last events of the agent in memory, for the crash report. */
 export interface FlightRecorder {
@@ -9,10 +9,10 @@ export interface FlightRecorder {
   /** Records an event that is not logged. */
   record(message: string, fields?: LogFields): void;
   /**
-   * Writes the crash report, unless the exit code is 0. What writes it is loaded only then.
-   * @returns a description of each failed write
+   * Writes the crash report, unless the exit code is 0.
+   * @returns a description of each failed write; never throws
    */
-  writeCrashReport(exit: FailedExit): Promise<readonly string[]>;
+  writeCrashReport(exit: FailedExit): readonly string[];
 }
 
 const capacity = 500;
@@ -28,9 +28,8 @@ export function createFlightRecorder(config: CrashReportConfig, now: () => numbe
     record(message, fields = {}) {
       record("info", "", message, fields);
     },
-    async writeCrashReport(exit) {
+    writeCrashReport(exit) {
       if (exit.code === 0) return [];
-      const { writeCrashReport } = await import("./crash-report.ts");
       return writeCrashReport(config, { exit, events: ring.events(), forgotten: ring.forgotten, nowMs: now() });
     },
   };
@@ -38,7 +37,7 @@ export function createFlightRecorder(config: CrashReportConfig, now: () => numbe
 
 type RecordEvent = (level: LogLevel, scope: string, message: string, fields: LogFields) => void;
 
-/** Their debug lines are few, and say what Envoy received before a crash. */
+/** Scopes whose debug lines are recorded too: they are few, and show what Envoy received before a crash. */
 const debugScopes: ReadonlySet<string> = new Set(["sds", "xdsproxy"]);
 
 function recordingLogger(log: Logger, record: RecordEvent, scope: string): Logger {

@@ -17,7 +17,7 @@ export interface Authority {
   readonly tokenKey: KeyObject;
 }
 
-/** The folder or the port of the embedded CA cannot be used. */
+/** The directory or the port of the embedded CA cannot be used. */
 export class AuthorityError extends AgentError {
   readonly code = "AGENT_EMBEDDED_CA";
   override readonly exitCode = exitCode.unavailable;

@@ -18,7 +18,7 @@ const createCertificate = "/istio.v1.auth.IstioCertificateService/CreateCertific
 
 /**
  * Serves Istio's certificate service over TLS, and issues the tokens that it accepts. See `EmbeddedCaOptions`.
- * @throws AuthorityError when its folder or its port cannot be used
+ * @throws AuthorityError when its directory or its port cannot be used
  */
 export async function serveEmbeddedCa(options: EmbeddedCaOptions, deps: CaDeps): Promise<EmbeddedCa> {
   const log = deps.log.scope("ca");

@@ -8,8 +8,9 @@ import { issueCertificate, readRequest } from "./certificates.ts";
 const backdateMs = 120_000;
 
 /**
- * Signs in this process, with the root in a folder. It signs whatever identity the agent claims: for development only.
- * It needs no server, so it is apart from `embedded-ca.ts` and an agent with it loads no @grpc/grpc-js.
+ * Signs in this process, with the root in a directory. It signs any identity that the agent claims, so it is for
+ * development only. It needs no server, so it is apart from `embedded-ca.ts` and an agent with it loads no
+ * @grpc/grpc-js.
  */
 export function createInProcessCa(config: EmbeddedCaConfig, deps: CaDeps): CaProtocol {
   deps.log.warn("the agent signs its own identity; for development only", { directory: config.directory });

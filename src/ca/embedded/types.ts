@@ -35,7 +35,7 @@ export interface DevelopmentTokenRequest {
 export interface EmbeddedCa extends AsyncDisposable {
   readonly host: string;
   readonly port: number;
-  /** Verifies the server and workload certificates; also in `root-cert.pem` in the folder. */
+  /** Verifies the server and workload certificates; also in `root-cert.pem` in the directory. */
   readonly rootPem: string;
   issueToken(request: DevelopmentTokenRequest): string;
 }

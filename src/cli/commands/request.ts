@@ -25,7 +25,7 @@ export const command: Command = {
 
 const allowedPorts = [15_000, 15_004, 15_020, 15_021];
 const timeoutMs = 60_000;
-/** A longer text than this cannot be held in one string. */
+/** The longest body that a JavaScript string can hold. */
 const maxBodyBytes = 512 * 1024 * 1024 - 24;
 
 /** The response had an error status, or there was none. */

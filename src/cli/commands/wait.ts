@@ -34,7 +34,7 @@ export class WaitError extends AgentError {
   override readonly exitCode = exitCode.failed;
 }
 
-/** The address that was given is not an agent's, and was not ready in time. */
+/** The given address does not belong to an agent, and was not ready in time. */
 export class WaitForeignError extends AgentError {
   readonly code = "AGENT_WAIT_FOREIGN";
   override readonly exitCode = exitCode.unsuccessful;
@@ -64,10 +64,10 @@ async function run({ args, env, print, stop }: CommandContext): Promise<number> 
   throw missing === undefined && given.has("url") ? new WaitForeignError(message) : new WaitError(message);
 }
 
-/** For a last look at what is missing when the time is over. */
+/** Time limit of the last request, which finds out what is missing. */
 const lastRequestMs = 300;
 
-/** The agent's own port shows the moment of readiness. The given address decides. */
+/** The agent's status port reports the moment of readiness; the given address decides the result. */
 async function isReadyInTime(address: ReadinessPoll, agent: ReadinessPoll, limit: AbortSignal): Promise<boolean> {
   const ready = new AbortController();
   await using _agent = startTask(

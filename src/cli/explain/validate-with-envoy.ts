@@ -10,9 +10,9 @@ import { assertNever } from "../../lib/errors.ts";
 const timeoutMs = 30_000;
 
 /**
- * Asks the configured Envoy whether it accepts bootstrap and command line. Nothing else is started, and nothing is left
+ * Checks whether the configured Envoy accepts bootstrap and command line. Starts nothing else and leaves nothing
  * behind.
- * @returns Envoy's objection; empty when it has none
+ * @returns the reason why Envoy rejects them; empty if it accepts them
  */
 export async function validateWithEnvoy({ bootstrap, envoy }: AgentConfig, stop: AbortSignal): Promise<string> {
   const { validateBootstrap } = await loadRunningEnvoy();

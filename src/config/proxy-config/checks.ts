@@ -66,7 +66,7 @@ function drainProblem(text: string): string | undefined {
   return whole ? undefined : "drain time only supports durations to seconds precision";
 }
 
-/** What is wrong with a duration that Istio counts in milliseconds; undefined when nothing is. */
+/** The problem of a duration that Istio counts in milliseconds; undefined if it is valid. */
 export function durationProblem(text: string): string | undefined {
   const ms = protoDurationMs(text);
   if (ms < 1) return "duration must be greater than 1ms";

@@ -7,6 +7,7 @@ import type { Findings } from "../config-error.ts";
 import type { ConfigInput } from "../sources/config-input.ts";
 import { type Environment, parseInteger } from "../sources/environment.ts";
 import { parseHostPort } from "../../lib/net/host-port.ts";
+import { checkMeshFile } from "./mesh-file-checks.ts";
 import { addressProblem, parseProxyConfigFields, proxyConfigDefaults } from "./proxy-config.ts";
 import { proxyConfigFields } from "./schema.ts";
 import { checkProxyConfig } from "./checks.ts";
@@ -71,7 +72,7 @@ function meshLayer(sources: ProxyConfigSources): ProxyConfigLayer {
     findings.problem(source, "must be an object: the mesh's settings");
     return { source, value: undefined };
   }
-  input.checkMeshFile(value, source, findings);
+  checkMeshFile(value, source, findings);
   return { source, value: value["defaultConfig"] ?? value["default_config"] };
 }
 
@@ -188,7 +189,7 @@ export function mergeProxyConfig(layers: readonly ProxyConfigLayer[], findings: 
   return { fields, origins };
 }
 
-/** Alternatives: of those given, the last one in this order counts. Source: Istio's API; observed */
+/** Alternatives: of those given, the last one in this order is used. Source: Istio's API; observed */
 const alternatives = {
   "": ["serviceCluster", "tracingServiceName"],
   tracing: ["zipkin", "lightstep", "datadog", "stackdriver", "openCensusAgent"],

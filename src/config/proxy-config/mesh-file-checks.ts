@@ -93,7 +93,7 @@ function prefixed(what: string, problem: string | undefined): string | undefined
   return problem === undefined ? undefined : `${what}: ${problem}`;
 }
 
-/** Labels of letters, digits and inner hyphens, as in a host name; a dot may end it. */
+/** Labels of letters, digits and inner hyphens, as in a host name, optionally with a trailing dot. */
 function trustDomainProblem(field: string, text: string): string | undefined {
   const labels = (text.endsWith(".") ? text.slice(0, -1) : text).split(".");
   const valid = labels.every((label) => /^[a-zA-Z0-9]([-a-zA-Z0-9]{0,61}[a-zA-Z0-9])?$/.test(label));

@@ -160,7 +160,7 @@ export function parseServiceAddress(text: string, hostIp = ""): HostPort | strin
   return { ...address, host: address.host.replace(standIn, () => hostIp || hostIpPlaceholder) };
 }
 
-/** What is wrong with such an address; undefined when nothing is. */
+/** The problem of such an address; undefined if it is valid. */
 export function addressProblem(text: string): string | undefined {
   const address = parseServiceAddress(text);
   return typeof address === "string" ? address : undefined;

@@ -11,7 +11,7 @@ import { bootstrapStats } from "./stats-section.ts";
 import { remoteService, statsdAddress, tracer } from "./telemetry-section.ts";
 import { compliancePolicy } from "./trust-section.ts";
 
-/** What Envoy's bootstrap is made of. */
+/** The inputs of Envoy's bootstrap. */
 export function bootstrapConfig(sources: Sources, discovery: DiscoverySource, externalSds: boolean): BootstrapConfig {
   const { env, proxy, node, flags, role, findings } = sources;
   const usesAds = discovery.kind === "ads";
@@ -29,7 +29,7 @@ export function bootstrapConfig(sources: Sources, discovery: DiscoverySource, ex
     ports: {
       admin: proxy.proxyAdminPort,
       agentStatus: proxy.statusPort,
-      // Without the agent's status server, Envoy's readiness listener has no target.
+      // Without the agent's status server, Envoy's readiness listener has no upstream.
       status: proxy.statusPort === 0 ? 0 : env.int("ENVOY_STATUS_PORT"),
       prometheus: env.int("ENVOY_PROMETHEUS_PORT"),
       secureMetrics: env.int("ENVOY_SECURE_METRICS_PORT"),

@@ -35,7 +35,7 @@ function positive(value: JsonValue | undefined): number | undefined {
   return typeof value === "number" && value > 0 ? value : undefined;
 }
 
-/** @returns what is wrong, when it is no method */
+/** @returns the problem, if it is not a method */
 function methodOf(sources: Sources, probe: JsonObject): WorkloadCheckMethod | string {
   const given = ["httpGet", "tcpSocket", "grpc", "exec"].filter((name) => isJsonObject(probe[name]));
   const [name] = given;

@@ -10,7 +10,7 @@ import { type StaticPlatform, staticGcpPlatform } from "./machine-section.ts";
 import { type ProxyConfig, renderProxyConfig } from "../proxy-config/proxy-config.ts";
 import { type Sources, places } from "../sources/sources.ts";
 
-/** What a node's identity depends on, beside the sources. */
+/** Further inputs of a node's identity. */
 export interface NodeFacts {
   readonly proxyFields: JsonObject;
   /** Another process serves the workload certificate. */

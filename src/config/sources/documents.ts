@@ -34,7 +34,7 @@ export function proxyConfigIn(document: JsonValue | undefined): JsonObject | und
   return isJsonObject(defaultConfig) ? defaultConfig : document;
 }
 
-/** A member by its name in any letter case, as Kubernetes reads JSON; `null` is not given. */
+/** A member by its name in any letter case, as Kubernetes reads JSON; `null` counts as absent. */
 export function memberOf(value: JsonObject, name: string): JsonValue | undefined {
   const exact = value[name];
   if (exact !== undefined && exact !== null) return exact;

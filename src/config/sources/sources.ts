@@ -7,7 +7,7 @@ import type { Environment } from "./environment.ts";
 import type { ProxyConfig } from "../proxy-config/proxy-config.ts";
 import type { proxyFlags } from "./flags.ts";
 
-/** What the sections of the configuration are made from. */
+/** The inputs of the configuration sections. */
 export interface Sources {
   readonly input: ConfigInput;
   readonly env: Environment;
@@ -21,7 +21,7 @@ export interface Sources {
   readonly findings: Findings;
 }
 
-/** Fixed paths in Istio's pods and machines, relative to the working directory. */
+/** Fixed paths in Istio's pods and virtual machines, relative to the working directory. */
 export const places = {
   labels: "./etc/istio/pod/labels",
   annotations: "./etc/istio/pod/annotations",

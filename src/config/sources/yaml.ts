@@ -6,7 +6,7 @@ function boolTag(test: RegExp, value: boolean) {
   return { tag: "tag:yaml.org,2002:bool", default: true as const, test, resolve: () => value };
 }
 
-/** An integer that a JavaScript number does not hold stays exact. */
+/** An integer that a JavaScript number cannot represent is kept exactly. */
 function intTag(test: RegExp, parse: (digits: string) => bigint) {
   const resolve = (text: string): number | bigint => {
     const sign = text.startsWith("-") ? -1n : 1n;
@@ -17,7 +17,7 @@ function intTag(test: RegExp, parse: (digits: string) => bigint) {
 }
 
 /**
- * The parts of YAML 1.1 that Kubernetes reads: its booleans, octal numbers such as a file's mode, and digits in groups.
+ * The parts of YAML 1.1 that Kubernetes accepts: its booleans, octal numbers such as a file's mode, and grouped digits.
  * They take precedence over the tags of YAML 1.2, which read some of them differently.
  */
 const olderTags = [

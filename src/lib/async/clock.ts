@@ -49,7 +49,7 @@ function timer(ms: number, signal: AbortSignal | undefined): Promise<void> {
   });
 }
 
-/** What to throw for an aborted signal: its reason, as an error whatever the aborting side gave. */
+/** The error to throw for an aborted signal: its reason, wrapped if it is not an error. */
 export function abortReason(signal: AbortSignal): Error {
   return signal.reason instanceof Error ? signal.reason : new Error("aborted", { cause: signal.reason });
 }
@@ -82,7 +82,7 @@ export function deadline(
   };
 }
 
-/** A wait that ended because its time was over. */
+/** A wait exceeded its time limit. */
 export class DeadlineError extends Error {
   override readonly name = "DeadlineError";
   readonly afterMs: number;

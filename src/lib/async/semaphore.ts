@@ -12,7 +12,7 @@ export class Semaphore {
   }
 
   /**
-   * Waits for a free place. Disposing the result frees the place; disposing it twice is harmless.
+   * Waits until an operation may run. Dispose the result when the operation has ended; disposing it twice is harmless.
    * @throws the signal's reason when it aborts first
    */
   acquire(signal: AbortSignal): Promise<Disposable> {

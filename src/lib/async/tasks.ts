@@ -5,8 +5,8 @@ import { abortReason } from "./clock.ts";
 export type Task = (signal: AbortSignal) => Promise<void>;
 
 /**
- * Runs tasks together: the first one to end stops the rest, and the first failure is thrown after all have ended.
- * Endings caused by `stop` are not failures.
+ * Runs tasks together: the first one to end stops the others, and the first failure is thrown after all have ended. An
+ * end that `stop` caused is not a failure.
  */
 export async function runTasks(stop: AbortSignal, tasks: readonly Task[]): Promise<void> {
   const controller = new AbortController();

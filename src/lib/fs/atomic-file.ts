@@ -23,10 +23,10 @@ const leftoverAgeMs = 60_000;
 const swept = new Set<string>();
 
 /**
- * Replaces a file in one step: a reader sees the old content or the new, never a part. The mode is set before the
- * first byte is written. Missing parent folders are made with mode 0700. Synchronous, for small files only. Not flushed
- * to the disk: these files are written again at each start. The first write to a path removes temporary files that
- * killed processes have left beside it.
+ * Replaces a file in one step: a reader sees the old content or the new, never a part. The mode is set before the first
+ * byte is written. Missing parent directories are created with mode 0700. Synchronous, for small files only. Not
+ * flushed to the disk: these files are written again at each start. The first write to a path removes temporary files
+ * that killed processes have left beside it.
  * @throws the system's error; no temporary file is left then
  */
 export function writeFileAtomicSync(path: string, data: string | Uint8Array, mode: number): void {
@@ -72,6 +72,6 @@ function removeLeftovers(path: string, nowMs: number): void {
       if (nowMs - mtimeMs > leftoverAgeMs) rmSync(leftover, { force: true });
     }
   } catch {
-    // Leftovers do no harm; the write counts.
+    // Leftovers are harmless; the write must not fail because of them.
   }
 }

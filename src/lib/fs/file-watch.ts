@@ -10,22 +10,24 @@ export interface FileWatchOptions {
   readonly debounceMs: number;
   /** Also reports after this long without an event, for file systems that send none. Never unless given. */
   readonly pollMs?: number;
-  /** Called when the system cannot watch a folder; only the poll sees its changes then. */
+  /** Called when the system cannot watch a directory; then only the poll sees its changes. */
   readonly onError?: (error: unknown) => void;
 }
 
-/** Why a watch reports: it has started, an event came, or the poll is due and nothing may have changed. */
+/**
+ * Why a watch reports: it has started, an event arrived, or the poll is due, in which case nothing may have changed.
+ */
 export type WatchReport = "start" | "event" | "poll";
 
 /** Longer chains of symbolic links are not followed; this also ends a loop of links. Linux has the same limit. */
 const longestChain = 40;
 
 /**
- * Yields at once, and again after anything changed that may change what the paths contain: a write, a replacement, a
- * symbolic link anywhere on the way, a folder that appears or is removed. The reader finds out what changed.
- * Folders are watched, not files, so that a replaced file is not lost. docs/adr/0011-file-watching.md says why this is
- * not a library.
- * @param paths files, which need not exist, and folders, of which the entries are watched
+ * Yields at once, and again after each event that may change the content of the paths: a write, a replacement, a
+ * symbolic link anywhere along the path, a directory that appears or is removed. The reader finds out what changed.
+ * Directories are watched, not files, so that a replaced file is not missed. docs/adr/0011-file-watching.md says why
+ * this is not a library.
+ * @param paths files, which need not exist, and directories, whose entries are watched
  */
 export async function* watchFiles(
   paths: readonly string[],
@@ -64,14 +66,14 @@ async function pause(clock: Clock, ms: number, signal: AbortSignal): Promise<voi
   await clock.delay(ms, signal).catch(() => undefined);
 }
 
-/** Every folder whose entries decide what a reader of the paths sees. */
+/** Every directory whose entries affect the content of the paths. */
 async function foldersOf(paths: readonly string[]): Promise<ReadonlySet<string>> {
   const folders = new Set<string>();
   for (const path of paths) await walk(path, folders);
   return folders;
 }
 
-/** Walks from the root to the path and through each symbolic link on the way. */
+/** Walks from the root to the path, through each symbolic link. */
 async function walk(path: string, folders: Set<string>): Promise<void> {
   let waiting = partsOf(path);
   let reached = parse(path).root;
@@ -107,13 +109,13 @@ function partsOf(path: string): readonly string[] {
 interface WatchedFolder {
   readonly watcher: FSWatcher;
   readonly inode: bigint;
-  /** An event named the folder itself: it may have been removed, which ends its watch. */
+  /** An event named the directory itself: it may have been removed, which ends its watch. */
   isSuspect: boolean;
 }
 
 class FolderWatchers implements Disposable {
   readonly #watched = new Map<string, WatchedFolder>();
-  /** Folders whose failure was reported. */
+  /** Directories whose failure was reported. */
   readonly #failed = new Set<string>();
   readonly #onError: ((error: unknown) => void) | undefined;
   #event = Promise.withResolvers<undefined>();
@@ -127,7 +129,7 @@ class FolderWatchers implements Disposable {
     return this.#event.promise;
   }
 
-  /** Watches these folders and no others. A folder that another one has replaced gets a new watch. */
+  /** Watches these directories and no others. A directory that was replaced by another one gets a new watch. */
   async follow(folders: ReadonlySet<string>): Promise<void> {
     this.#event = Promise.withResolvers<undefined>();
     for (const path of this.#watched.keys()) {
@@ -143,7 +145,7 @@ class FolderWatchers implements Disposable {
   async #watch(path: string): Promise<void> {
     const inode = (await lstat(path, { bigint: true }).catch(() => undefined))?.ino;
     const known = this.#watched.get(path);
-    // A folder that is removed and made again may have its old inode number (observed with ext4).
+    // A directory that is removed and created again may have its old inode number (observed with ext4).
     if (known !== undefined && known.inode === inode && !known.isSuspect) return;
     this.#close(path);
     if (inode === undefined) return;
@@ -161,7 +163,7 @@ class FolderWatchers implements Disposable {
       });
       this.#watched.set(path, folder);
     } catch (error) {
-      // The system's limit of watches is reached, or the folder is not readable: the poll still sees changes.
+      // The system's limit of watches is reached, or the directory is not readable: the poll still sees changes.
       this.#report(path, error);
     }
   }

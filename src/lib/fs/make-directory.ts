@@ -4,9 +4,10 @@ import { dirname } from "node:path";
 import { systemCode } from "../errors.ts";
 
 /**
- * Makes a directory and the missing ones above it, as `mkdir -p` does. Existing ones are left as they are. The parents of
- * every `..` are made too: whoever opens the path as it is written, such as Envoy, needs them.
- * @throws the system's error, also below /proc, where `mkdirSync` with `recursive` never returns (observed with Node 26)
+ * Creates a directory and its missing parents, as `mkdir -p` does. Existing ones are not changed. The parents of every
+ * `..` are created too: a program that opens the path as it is written, such as Envoy, needs them.
+ * @throws the system's error, also below /proc, where `mkdirSync` with `recursive` never returns (observed with Node
+ * 26)
  */
 export function makeDirectorySync(path: string, mode: number): void {
   try {

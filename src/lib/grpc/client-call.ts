@@ -14,17 +14,17 @@ import { MessageSender } from "./message-sender.ts";
 
 /** A call in both directions, from the client's side. */
 export interface ClientStream extends MessageWriter, Disposable {
-  /** Ends with OK; throws a `GrpcError` for anything else. Not read means not received: the peer is held back. */
+  /** Ends with OK; throws a `GrpcError` for anything else. Unread messages hold the peer back (flow control). */
   readonly responses: AsyncIterable<IncomingMessage>;
   /** Ends this side of the call after the messages written before. */
   end(): Promise<void>;
-  /** Gives the call up; harmless when it has ended. Disposing does the same. */
+  /** Cancels the call; harmless if it has ended. Disposing does the same. */
   cancel(): void;
 }
 
 interface CallOptions {
   readonly limits: ReaderLimits;
-  /** Where the call goes to, for messages. */
+  /** The target of the call, for messages. */
   readonly target: string;
   readonly signal: AbortSignal | undefined;
   /** Whether the connection below is still there. */
@@ -81,7 +81,7 @@ export class ClientCall implements ClientStream {
     this.cancel();
   }
 
-  /** Resolves when the stream is gone, however the call ended. */
+  /** Resolves when the stream is closed, however the call ended. */
   async untilClosed(): Promise<void> {
     await this.#closed.promise;
   }
@@ -96,7 +96,7 @@ export class ClientCall implements ClientStream {
       throw error;
     }
     if (this.#outcome === undefined) await this.#closed.promise;
-    // The outcome is known; a side of ours that is still open would keep the stream.
+    // The outcome is known; a request side that is still open would keep the stream open.
     if (!this.#stream.writableEnded) this.#stream.close(constants.NGHTTP2_CANCEL);
     if (this.#outcome !== "ok") throw this.#failure();
   }

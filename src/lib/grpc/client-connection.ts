@@ -76,7 +76,7 @@ export class ClientConnection implements AsyncDisposable {
     const open = [...this.#sessions];
     for (const [session, { socket }] of open) {
       session.destroy();
-      // A session that was closed before leaves a connection half open for as long as the peer wants.
+      // If the session is closed first, the connection stays half open for as long as the peer wants.
       socket.destroy();
     }
     await Promise.all(open.map(([, { gone }]) => gone));

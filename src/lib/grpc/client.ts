@@ -29,11 +29,11 @@ const chunkAboveBytes = 64 * 1024;
 export interface GrpcChannel extends AsyncDisposable {
   /** @throws GrpcError; status UNAVAILABLE when the peer cannot be reached */
   unary(path: string, request: Uint8Array, options?: GrpcCallOptions): Promise<Uint8Array>;
-  /** Resolves when the connection stands and the call is on its way. @throws GrpcError as `unary` does */
+  /** Resolves when the connection is established and the call has been sent. @throws GrpcError as `unary` does */
   stream(path: string, options?: GrpcCallOptions): Promise<ClientStream>;
 }
 
-/** A gRPC client without compression and without retries: what fails is the caller's to repeat. */
+/** A gRPC client without compression and without retries; the caller retries. */
 export function createGrpcChannel(options: GrpcChannelOptions, deps: { readonly clock: Clock }): GrpcChannel {
   return new Http2GrpcChannel(options, deps.clock);
 }
@@ -54,7 +54,7 @@ class Http2GrpcChannel implements GrpcChannel {
     using limit = this.#limit(options);
     const signal = limit.signal ?? options.signal;
     using call = await this.#open(path, { ...options, ...(signal === undefined ? {} : { signal }) }, limit.endMs);
-    // A peer may respond before it has read the whole request: then the response counts, not the failed write.
+    // A peer may respond before it has read the whole request: then the response is the result, not the failed write.
     const sent = call.write(request).then(() => call.end());
     sent.catch(() => undefined);
     let response: Uint8Array | undefined;
@@ -85,7 +85,7 @@ class Http2GrpcChannel implements GrpcChannel {
     return this.#connection[Symbol.asyncDispose]();
   }
 
-  /** The call's time limit as a signal; nothing when it has none. */
+  /** The call's time limit as a signal; undefined if it has none. */
   #limit({ timeoutMs, signal }: GrpcCallOptions): CallLimit {
     if (timeoutMs === undefined) return { signal: undefined, endMs: undefined, [Symbol.dispose]: () => undefined };
     const controller = new AbortController();

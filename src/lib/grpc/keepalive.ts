@@ -10,12 +10,12 @@ export interface KeepaliveOptions {
   readonly timeoutMs: number;
 }
 
-/** How often the received bytes are looked at within one interval. */
+/** How often the number of received bytes is checked within one interval. */
 const checksPerInterval = 4;
 
 /**
- * Keepalive pings for the connections to one peer. Received data counts as life: no ping is sent while it flows. A peer
- * that closes the connection because of too many pings doubles the interval, for later connections too.
+ * Keepalive pings for the connections to one peer. Received data is activity: no ping is sent while the peer sends
+ * data. A peer that closes the connection because of too many pings doubles the interval, for later connections too.
  * Source: gRPC proposal A8, client-side keepalive
  */
 export class Keepalive {
@@ -31,7 +31,7 @@ export class Keepalive {
 
   /**
    * Runs until the session is closed; destroys it when a ping gets no response.
-   * @param isWanted asked before each ping; false skips it
+   * @param isWanted called before each ping; false skips it
    */
   async run(session: Http2Session, isWanted: () => boolean): Promise<void> {
     const closed = new AbortController();

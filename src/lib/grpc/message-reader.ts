@@ -9,12 +9,12 @@ import { GrpcError, GrpcStatus } from "./status.ts";
  */
 export const windowSettings = { streamBytes: 1024 * 1024, connectionBytes: 2 * 1024 * 1024 } as const;
 
-/** What is read ahead of the reader before the peer is held back by flow control. */
+/** The number of bytes that are read ahead of the reader before flow control holds the peer back. */
 const readAheadBytes = 64 * 1024;
 
 /**
- * The bytes of an HTTP/2 stream, pulled. Without a pending read the stream is paused, so that the peer's window
- * runs out and what is kept here is bounded.
+ * The bytes of an HTTP/2 stream, pulled. Without a pending read the stream is paused, so that the peer's window runs
+ * out and the buffer here is bounded.
  */
 export class ChunkSource {
   readonly #stream: Http2Stream;
@@ -66,7 +66,7 @@ export class ChunkSource {
     }
   }
 
-  /** Reads on and drops everything, so that the stream can come to its end. */
+  /** Reads and drops the rest, so that the stream can end. */
   discard(): void {
     this.#discarding = true;
     this.#chunks.length = 0;
@@ -80,7 +80,7 @@ export class ChunkSource {
   }
 }
 
-/** Where a reader takes its bytes from: a `ChunkSource`, or a list in a test. */
+/** The source of a reader's bytes: a `ChunkSource`, or a list in a test. */
 interface ByteSource {
   next(): Promise<Uint8Array | "end" | "closed">;
 }
@@ -111,7 +111,7 @@ export class MessageReader {
   }
 
   /**
-   * The next message. What is left of one in chunks is passed over.
+   * The next message. The unread rest of a message in chunks is skipped.
    * @returns undefined when the peer has finished
    * @throws GrpcError for a malformed or too long message, and the failure of the stream
    */

@@ -36,7 +36,7 @@ export class MessageSender implements MessageWriter {
       try {
         await this.#putChunks(length, chunks);
       } catch (error) {
-        // The peer has a part of a message: only a reset says so.
+        // The peer has received part of a message: only a reset reports that.
         this.#stream.close(constants.NGHTTP2_INTERNAL_ERROR);
         throw error;
       }

@@ -2,8 +2,8 @@
 import { GrpcError, GrpcStatus } from "./status.ts";
 
 /**
- * A message as it comes in. One above a set size is handed on while it still arrives; its chunks must be read, or
- * skipped by reading the next message, before anything else comes from the stream.
+ * A received message. A long one is passed on while it is still arriving; its chunks must be read, or skipped by
+ * reading the next message, before the stream yields anything else.
  */
 export type IncomingMessage =
   | { readonly kind: "whole"; readonly length: number; readonly bytes: Uint8Array }
@@ -17,7 +17,7 @@ export interface MessageWriter {
   writeChunks(length: number, chunks: AsyncIterable<Uint8Array>): Promise<void>;
 }
 
-/** The bytes of a message, however it comes. */
+/** The bytes of a message, whole or in chunks. */
 export async function readWhole(message: IncomingMessage): Promise<Uint8Array> {
   if (message.kind === "whole") return message.bytes;
   const bytes = Buffer.allocUnsafe(message.length);

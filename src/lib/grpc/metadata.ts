@@ -24,7 +24,7 @@ export function encodeGrpcMessage(text: string): string {
   return encoded;
 }
 
-/** Undoes the percent-encoding; what is not valid is kept as it is, never an error. */
+/** Undoes the percent-encoding; invalid parts are kept unchanged. Never throws. */
 export function decodeGrpcMessage(text: string): string {
   if (!text.includes("%")) return text;
   const bytes: number[] = [];

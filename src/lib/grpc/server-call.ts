@@ -7,7 +7,7 @@ import { MessageSender } from "./message-sender.ts";
 import { type Metadata, encodeGrpcMessage, metadataOf } from "./metadata.ts";
 import { GrpcError, GrpcStatus } from "./status.ts";
 
-/** What a handler knows of a call. */
+/** The facts about a call that a handler gets. */
 export interface ServerCall {
   /** `/package.Service/Method`. */
   readonly path: string;
@@ -17,7 +17,7 @@ export interface ServerCall {
 }
 
 export interface ServerStreamCall extends ServerCall, MessageWriter {
-  /** Ends when the peer has finished its side. Not read means not received: the peer is held back. */
+  /** Ends when the peer has finished its side. Unread messages hold the peer back (flow control). */
   readonly requests: AsyncIterable<IncomingMessage>;
 }
 
@@ -90,7 +90,7 @@ export class ServerStream implements ServerStreamCall {
   #trailers: OutgoingHttpHeaders = { "grpc-status": String(GrpcStatus.ok) };
 
   /**
-   * What the peer still sends is read and dropped. Resetting the stream would be the shorter way, but Node lets a
+   * Further data from the peer is read and dropped. Resetting the stream would be the shorter way, but Node lets a
    * reset overtake the trailers (observed with 26.10); peers that see the trailers finish their side themselves.
    */
   #discardRest(): void {

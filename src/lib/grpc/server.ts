@@ -32,7 +32,7 @@ export interface GrpcServerOptions {
   /** On one connection. Default 100000. */
   readonly maxConcurrentStreams?: number;
   readonly keepalive?: KeepaliveOptions;
-  /** Sees what a handler threw that was not a `GrpcError`. */
+  /** Called with each error of a handler that is not a `GrpcError`. */
   readonly onFailure?: (path: string, error: unknown) => void;
 }
 
@@ -41,7 +41,7 @@ export interface GrpcServer extends AsyncDisposable {
   accept(socket: Socket): void;
 }
 
-/** A gRPC server without compression. Nothing listens here; give it connections. */
+/** A gRPC server without compression. It does not listen; the caller passes connections to it. */
 export function createGrpcServer(options: GrpcServerOptions, deps: { readonly clock: Clock }): GrpcServer {
   return new Http2GrpcServer(options, deps.clock);
 }
@@ -105,7 +105,7 @@ class Http2GrpcServer implements GrpcServer {
   }
 
   #onStream(stream: ServerHttp2Stream, headers: IncomingHttpHeaders): void {
-    // What ends a stream early reaches the handler as its signal; the event only must not be without a listener.
+    // An early end of a stream reaches the handler as its signal; without a listener, the event would throw.
     stream.on("error", () => undefined);
     if (headers[":method"] !== "POST" || headers["content-type"]?.startsWith("application/grpc") !== true) {
       stream.respond({ ":status": 415 }, { endStream: true });

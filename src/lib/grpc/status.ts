@@ -33,7 +33,7 @@ export function grpcStatusName(status: number): string {
   return names.get(status) ?? String(status);
 }
 
-/** A call that did not end with OK, whichever side said so. */
+/** A call did not end with OK; either side may be the cause. */
 export class GrpcError extends AgentError {
   readonly code = "AGENT_GRPC";
   /** One of `GrpcStatus`, or a number of the peer's own. */
@@ -88,7 +88,7 @@ export function errorOfReset(code: number): GrpcError {
 
 /**
  * The outcome in trailers, or in headers without trailers.
- * @returns undefined when there is no status in them, `"ok"`, or what went wrong
+ * @returns undefined when there is no status in them, `"ok"`, or the error
  */
 export function outcomeOf(headers: IncomingHttpHeaders): "ok" | GrpcError | undefined {
   const text = headers["grpc-status"];

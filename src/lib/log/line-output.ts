@@ -3,15 +3,16 @@ import { constants, fstatSync, openSync, writeSync } from "node:fs";
 import { systemClock } from "../async/clock.ts";
 import { systemCode } from "../errors.ts";
 
-/** What waits for a slow reader, in memory. */
+/** The buffer for a slow reader, in memory. */
 const mostWaitingBytes = 1024 * 1024;
 const retryEveryMs = 10;
-/** A reader that reads nothing for this long counts as absent. */
+/** A reader that reads nothing for this long is treated as absent. */
 const patienceMs = 1_000;
 
 /**
- * Writes whole lines to a descriptor, in order. A full pipe does not block: probes must be answered meanwhile.
- * Lines are kept for its reader up to a limit; above it, it is waited for once, and then lines are lost, and counted.
+ * Writes whole lines to a descriptor, in order. A full pipe does not block, because probes must be served meanwhile.
+ * Lines are buffered up to a limit. Above it the writer waits for the reader once; after that, lines are dropped and
+ * counted.
  */
 export class LineOutput {
   readonly #descriptor: number;
@@ -65,7 +66,9 @@ export class LineOutput {
     if (lost > 0 && !this.#ended.signal.aborted) this.#onLost(lost);
   }
 
-  /** The only wait that holds everything up; a reader that let it run out is not waited for again before it reads. */
+  /**
+   * The only blocking wait. After a reader has let it expire, the writer does not wait again until the reader has read.
+   */
   #makeRoom(bytes: number): boolean {
     for (let waitedMs = 0; !this.#isStuck; waitedMs += retryEveryMs) {
       if (this.#flush()) waitedMs = 0;
@@ -105,8 +108,8 @@ function writeSome(descriptor: number, bytes: Uint8Array): number {
 }
 
 /**
- * Writes all of the text before it returns, for a command that has nothing else to do. Where there is no reader any more,
- * or a full pipe is not read for a second, the rest is lost: what the command does counts, and its exit code.
+ * Writes all of the text before it returns, for a command that has nothing else to do. If there is no reader any more,
+ * or a full pipe is not read for a second, the rest is lost: the command must still finish with its exit code.
  */
 export function writeAllSync(descriptor: number, text: string): void {
   let rest: Uint8Array = Buffer.from(text);

@@ -72,7 +72,7 @@ function renderFields(
 
 function toJson(value: unknown): string | undefined {
   try {
-    // Its type leaves out that functions and undefined have no JSON.
+    // Its type does not show that functions and undefined have no JSON.
     const json: string | undefined = JSON.stringify(value, (name, inner: unknown) => {
       if (secretFields.has(name)) return redacted;
       return typeof inner === "bigint" ? String(inner) : inner;
@@ -83,7 +83,7 @@ function toJson(value: unknown): string | undefined {
   }
 }
 
-/** A JSON string without its quotes where nothing in it needs them; any other JSON as it is. */
+/** A JSON string, without quotes if it needs none; any other JSON unchanged. */
 function plainText(json: string): string {
   return /^"([^\s"=\\]*)"$/.exec(json)?.[1] ?? json;
 }

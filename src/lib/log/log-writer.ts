@@ -6,8 +6,7 @@ import { type LogFormat, renderRecord } from "./log-format.ts";
 import type { LogRecord, LogSink } from "./log.ts";
 
 /**
- * Writes the log through pino. Records are kept until `load` has loaded it, because loading takes time that belongs to
- * Envoy's start.
+ * Writes the log through pino. Records are kept until `load` has loaded it, because loading would delay Envoy's start.
  */
 export interface LogWriter {
   readonly sink: LogSink;

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 
 /*
- * Node's own `isIP` compiles a large expression at its first call, which costs milliseconds before Envoy's exec; its
- * results are what the tests compare these functions with.
+ * Node's own `isIP` compiles a large expression at its first call, which costs milliseconds before Envoy's exec. The
+ * tests compare these functions with it.
  */
 
 /** 4 or 6; 0 for a text that is no IP address. */

@@ -22,8 +22,8 @@ export const socketStates = {
 } as const;
 
 /**
- * Reads lines of `/proc/net/tcp` or one of its kin; those of connections that are only remembered (TIME_WAIT, by far the
- * most) are left out.
+ * Parses lines of `/proc/net/tcp`, `tcp6`, `udp` or `udp6`. Connections in TIME_WAIT, which are by far the most, are
+ * left out.
  * Source: proc(5)
  */
 export function parseSocketRows(text: string): readonly SocketRow[] {
@@ -38,7 +38,7 @@ export function parseSocketRows(text: string): readonly SocketRow[] {
   });
 }
 
-/** The sockets that a process has open. @returns undefined where this process may not look */
+/** The sockets that a process has open. @returns undefined if this process has no permission */
 export async function readSocketInodes(pid: number): Promise<ReadonlySet<string> | undefined> {
   const folder = `/proc/${String(pid)}/fd`;
   const descriptors = await readdir(folder).catch(() => undefined);

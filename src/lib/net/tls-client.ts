@@ -8,7 +8,7 @@ import { splitPem } from "../pki/pem.ts";
 /** Limits on protocol versions, ciphers and groups, by the names of `COMPLIANCE_POLICY`. */
 export type TlsClientPolicy = "default" | "fips-140-2" | "fips-140-3" | "pqc";
 
-/** How a TLS server is verified, and what is presented to it. */
+/** How a TLS server is verified, and the certificate to present to it. */
 export interface TlsClientConfig {
   /** For SNI, verification and `:authority`. */
   readonly serverName: string;
@@ -25,7 +25,7 @@ export interface TlsClientPair {
 }
 
 /**
- * The options of one TLS connection. Files are read now, so that replaced ones count from the next connection on.
+ * The options of one TLS connection. Files are read now, so that replaced files take effect with the next connection.
  * @param nowMs wall clock
  * @throws Error naming the root file, when it cannot be read or has no certificate
  */
@@ -40,8 +40,8 @@ export interface TlsClient {
 }
 
 /**
- * Keeps what the TLS library makes of certificates while these stay the same: with the system's roots it takes the event
- * loop 8 ms.
+ * Keeps the TLS library's parsed form of the certificates until they change: with the system's roots, parsing blocks
+ * the event loop for 8 ms.
  */
 export function createTlsClient(config: TlsClientConfig): TlsClient {
   let kept: { readonly madeOf: SecureContextOptions; readonly secureContext: SecureContext } | undefined;

@@ -19,7 +19,7 @@ export interface UnixListener extends AsyncDisposable {
   serve(onConnection: (socket: Socket) => void): void;
 }
 
-/** The path cannot be listened on: someone else serves there, or the file system forbids it. */
+/** The path cannot be listened on: another process serves it, or the file system forbids it. */
 export class SocketUnavailableError extends AgentError {
   readonly code = "AGENT_SOCKET_UNAVAILABLE";
   override readonly exitCode = exitCode.unavailable;

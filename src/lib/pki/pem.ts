@@ -19,8 +19,8 @@ const begin = "-----BEGIN ";
 const dashes = "-----";
 
 /**
- * Splits a text into its PEM blocks; text around them is skipped. Reading stops at the first block that is broken:
- * what came before it is returned, with the problem. Takes time in proportion to the text's length, whatever it holds.
+ * Splits a text into its PEM blocks; text around them is skipped. Reading stops at the first block that is broken: what
+ * came before it is returned, with the problem. The time is proportional to the text's length, whatever its content.
  * Source: RFC 7468 section 3 (lax form)
  */
 export function splitPem(text: string): PemBlocks {
@@ -52,7 +52,9 @@ export function formatPem(label: string, der: Uint8Array): string {
   return [`-----BEGIN ${label}-----`, ...lines, `-----END ${label}-----`, ""].join("\n");
 }
 
-/** Joins texts in order, each on a line of its own: a newline goes between two where the first lacks one. */
+/**
+ * Joins texts in order, each on a line of its own: a newline is added between two if the first does not end with one.
+ */
 export function joinPem(texts: readonly string[]): string {
   return texts.map((text, i) => (text.endsWith("\n") || i === texts.length - 1 ? text : `${text}\n`)).join("");
 }

@@ -31,13 +31,13 @@ export interface ControlPlaneOptions {
 }
 
 export type ControlPlaneEvent =
-  /** The folder was read, and clients are sent what changed. No changes: only comments differ. */
+  /** The directory was read, and clients are sent what changed. No changes: only comments differ. */
   | { readonly kind: "applied"; readonly changes: readonly ResourceChange[] }
   /** A file is invalid. Clients keep the previous resources. */
   | { readonly kind: "invalid"; readonly problem: ResourceFileError }
   /** A client rejected what it was sent. */
   | { readonly kind: "rejected"; readonly rejection: XdsRejection }
-  /** The system does not report changes of the folder. They are found by polling, up to 10 s later. */
+  /** The system does not report changes of the directory. They are found by polling, up to 10 s later. */
   | { readonly kind: "watch-failed"; readonly error: unknown };
 
 export interface ControlPlane extends AsyncDisposable {
@@ -50,8 +50,8 @@ const debounceMs = 50;
 const pollMs = 10_000;
 
 /**
- * A control plane for one folder: serves its resources over ADS, in plaintext, on loopback, and pushes every change. For
- * development: every client gets everything it subscribes to.
+ * A control plane for one directory. It serves the resources over ADS, in plaintext, on loopback, and pushes every
+ * change. For development: every client gets everything it subscribes to.
  * @throws ResourceFileError when a file is invalid at the start
  */
 export async function serveControlPlane(
@@ -82,7 +82,7 @@ export async function serveControlPlane(
   return { host: options.host, port, [Symbol.asyncDispose]: () => owned.disposeAsync() };
 }
 
-/** Reads the folder again after each report of the watch. Never ends by an error: every failure is an event. */
+/** Reads the directory again after each report of the watch. Never ends by an error: every failure is an event. */
 function startWatch(
   { directory, onEvent }: ControlPlaneOptions,
   clock: Clock,
@@ -97,7 +97,7 @@ function startWatch(
   }, onError);
 }
 
-/** The resources of the folder, as of the last time that all its files were valid. */
+/** The resources of the directory, as of the last time that all its files were valid. */
 class FolderResources {
   current: ResourceSet;
   readonly #read: () => Promise<ResourceSet>;
@@ -117,8 +117,8 @@ class FolderResources {
   }
 
   /**
-   * Reads the folder again. After a mere poll only news are reported.
-   * @returns whether the folder is valid
+   * Reads the directory again. After a mere poll only news are reported.
+   * @returns whether the directory is valid
    */
   async refresh(report: WatchReport): Promise<boolean> {
     const before = this.current;
@@ -138,7 +138,7 @@ class FolderResources {
   }
 }
 
-/** A file may be removed while the folder is read. */
+/** A file may be removed while the directory is read. */
 function problemOf(error: unknown, directory: string): ResourceFileError {
   return error instanceof ResourceFileError ? error : new ResourceFileError(directory, 1, describeError(error), error);
 }

@@ -11,7 +11,7 @@ interface FolderResource extends FileResource {
   readonly file: string;
 }
 
-/** All resources of a folder, by type and name. */
+/** All resources of a directory, by type and name. */
 export type ResourceSet = ReadonlyMap<string, ReadonlyMap<string, FolderResource>>;
 
 /** A resource that was added, changed or removed. */
@@ -61,7 +61,7 @@ export function versionOf(set: ResourceSet, typeUrl: string): string {
   return shortHash(versions.join(), 12);
 }
 
-/** The differences between two states of a folder. */
+/** The differences between two states of a directory. */
 export function changesBetween(before: ResourceSet, after: ResourceSet): readonly ResourceChange[] {
   const typeUrls = [...new Set([...before.keys(), ...after.keys()])];
   return typeUrls.flatMap((typeUrl) => {

@@ -180,7 +180,7 @@ function loginFor(url: URL, pullSecret: string | undefined): Readonly<Record<str
   }
 }
 
-/** The URL; for an image without tag and digest, so that its versions share a folder. */
+/** The URL; for an image without tag and digest, so that its versions share a directory. */
 function moduleName(url: string): string {
   const image = parseImageReference(url);
   return image === undefined ? url : `oci://${image.registry}/${image.repository}`;

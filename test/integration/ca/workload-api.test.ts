@@ -64,14 +64,15 @@ describe("the identity from a SPIFFE agent", () => {
     const other = testAuthority("next", Date.now());
     it.agent.give([svid("spiffe://cluster.local/ns/a/sa/one"), svid("spiffe://cluster.local/ns/a/sa/two")]);
     await untilServed(it.pod, "spiffe://cluster.local/ns/a/sa/one");
-    it.agent.give([svid("spiffe://cluster.local/ns/a/sa/one", { bundlePem: ca.rootPem + other.rootPem })]);
+    const second = svid("spiffe://cluster.local/ns/a/sa/one", { bundlePem: ca.rootPem + other.rootPem });
+    it.agent.give([second]);
     await eventually(
       () => {
         expect(certificates).toHaveLength(2);
       },
       { withinMs: 2_000 },
     );
-    it.agent.give([svid("spiffe://cluster.local/ns/a/sa/one", { bundlePem: other.rootPem })]);
+    it.agent.give([{ ...second, bundlePem: other.rootPem }]);
     await eventually(
       () => {
         expect(bundles.at(-1)).toEqual({ kind: "trust-bundle", rootsPem: other.rootPem });

@@ -6,7 +6,8 @@ import { decodeResponse, decodeRetryDelayMs } from "../../../src/ca/istio-messag
 import { parseJwt } from "../../../src/lib/pki/jwt.ts";
 import { createKeyAndRequest } from "../../../src/cert/csr.ts";
 import { ResponseError } from "../../../src/cert/errors.ts";
-import { checkPair, checkResponse, readRoots } from "../../../src/cert/response-check.ts";
+import { readRoots } from "../../../src/cert/read-certificate.ts";
+import { checkPair, checkResponse } from "../../../src/cert/response-check.ts";
 import { IstioCertificateResponse } from "../../../src/gen/istio/v1/auth/ca.ts";
 import { splitDer } from "../../../src/lib/pki/der.ts";
 import { AgentError } from "../../../src/lib/errors.ts";

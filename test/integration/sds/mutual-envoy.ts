@@ -28,9 +28,13 @@ export async function startMutualEnvoy(
   directory: string,
   socketPath: string,
   api: SdsApi = "GRPC",
+  requestsPerConnection = 3,
 ): Promise<MutualEnvoy> {
   const bootstrapPath = join(directory, "mutual.json");
-  await writeFile(bootstrapPath, JSON.stringify(bootstrap(socketPath, join(directory, "tls"), api)));
+  await writeFile(
+    bootstrapPath,
+    JSON.stringify(bootstrap(socketPath, join(directory, "tls"), api, requestsPerConnection)),
+  );
   const { config, untilAdmin } = await staticEnvoy(directory);
   const args = config.args.map((arg, index) => (config.args[index - 1] === "-c" ? bootstrapPath : arg));
   const envoy = spawn(config.binaryPath, args, { env: config.env, stdio: "inherit" });
@@ -83,7 +87,7 @@ function unique(values: readonly string[]): readonly string[] {
 
 const type = (name: string): string => `type.googleapis.com/envoy.${name}`;
 
-function bootstrap(socketPath: string, tlsPath: string, api: SdsApi): unknown {
+function bootstrap(socketPath: string, tlsPath: string, api: SdsApi, requestsPerConnection: number): unknown {
   const secret = (name: string) => ({
     name,
     sds_config: {
@@ -98,6 +102,8 @@ function bootstrap(socketPath: string, tlsPath: string, api: SdsApi): unknown {
     },
   });
   const tls = {
+    // as Istio configures both sides
+    tls_params: { tls_minimum_protocol_version: "TLSv1_2", tls_maximum_protocol_version: "TLSv1_3" },
     tls_certificate_sds_secret_configs: [secret("default")],
     validation_context_sds_secret_config: secret("ROOTCA"),
   };
@@ -124,7 +130,7 @@ function bootstrap(socketPath: string, tlsPath: string, api: SdsApi): unknown {
           typed_extension_protocol_options: {
             "envoy.extensions.upstreams.http.v3.HttpProtocolOptions": {
               "@type": type("extensions.upstreams.http.v3.HttpProtocolOptions"),
-              common_http_protocol_options: { max_requests_per_connection: 3 },
+              common_http_protocol_options: { max_requests_per_connection: requestsPerConnection },
               explicit_http_config: { http_protocol_options: {} },
             },
           },

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 import { expect, test } from "vitest";
-import { readRoots } from "../../../src/cert/response-check.ts";
+import { readRoots } from "../../../src/cert/read-certificate.ts";
 import { TrustRoots } from "../../../src/cert/trust-roots.ts";
 import { testAuthority } from "../../support/test-authority.ts";
 
