@@ -57,7 +57,7 @@ export function prepareDns(
       names = createNames(dns.domain, { ...deps, log });
       loaded.resolve(names);
       if (xds.kind === "files") {
-        log.warn("no control plane: DNS capture knows no names of the mesh and forwards every query");
+        log.warn("no control plane: the DNS proxy has no name table and forwards every query");
         using update = await this.begin(new AbortController().signal);
         await update.commit(new Set());
       }

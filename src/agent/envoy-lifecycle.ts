@@ -64,7 +64,7 @@ export async function createEnvoyLifecycle(
     version: () => version,
     startDrain() {
       admin.drainListeners({ direction: drainConfig.direction, openEnded: true }).catch((error: unknown) => {
-        deps.log.warn("Envoy did not start to drain", { error: describeError(error) });
+        deps.log.warn("drain request to Envoy failed", { error: describeError(error) });
       });
     },
     async stop({ shouldDrain, wasReady, drainEnd, force }) {

@@ -102,11 +102,11 @@ class BootstrapInputs {
     if (isFirst) this.#handled = inputs;
     const changed = inputs !== this.#handled;
     if (!requested && !changed) return;
-    if (changed) log.info("inputs of Envoy's bootstrap have changed");
+    if (changed) log.info("bootstrap inputs changed: hot restart requested");
     const fixed = fixedChanges(this.#initial, fresh);
     if (fixed.length > 0) {
       this.#handled = inputs;
-      log.error("hot restart not possible: settings of the agent itself have changed; restart the agent", { fixed });
+      log.error("hot restart not possible: settings that need a restart of the agent have changed", { fixed });
       return;
     }
     this.#isDirty = true;

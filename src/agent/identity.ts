@@ -164,7 +164,7 @@ export function watchExternalSds(
       const wasUp = isUp;
       isUp = await isServed(socketPath);
       up.set(isUp ? 1 : 0);
-      if (isUp && !wasUp) log.info("external SDS server is back", { socketPath });
+      if (isUp && !wasUp) log.info("external SDS server is up again", { socketPath });
       if (!isUp && wasUp) log.warn("external SDS server is down; the certificate is not renewed", { socketPath });
     }
   };

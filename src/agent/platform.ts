@@ -14,7 +14,7 @@ export async function awaitPlatform(config: AgentConfig, deps: PlatformDeps, sto
   const { lookUpPlatform } = await import("../platform/index.ts");
   const facts = await lookUpPlatform(config.platform, deps, limit.signal);
   if (facts !== undefined) return withPlatform(config, facts);
-  deps.log.warn("no locality from the platform in time; Envoy starts without it", {
+  deps.log.warn("no locality from the cloud platform in time; starting Envoy without it", {
     platform: config.platform.kind,
     waitedMs: config.platform.waitMs,
   });

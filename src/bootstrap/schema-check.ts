@@ -110,7 +110,7 @@ function scalarProblem(value: JsonValue, letter: string): string | undefined {
   switch (letter) {
     case "s":
     case "y":
-      return typeof value === "string" ? undefined : "a text";
+      return typeof value === "string" ? undefined : "a string";
     case "b":
       return typeof value === "boolean" ? undefined : "true or false";
     case "i":

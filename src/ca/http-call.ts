@@ -93,7 +93,7 @@ async function tlsOptionsFor(
     return { ...(await readTlsClientOptions(security, clock.now())), ...call.clientPair };
   } catch (cause) {
     const address = formatHostPort(server);
-    throw new CaError("misconfigured", address, "there is no root to verify it with", { cause });
+    throw new CaError("misconfigured", address, "no root certificate to verify the server with", { cause });
   }
 }
 

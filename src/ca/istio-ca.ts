@@ -85,7 +85,9 @@ async function targetFor(config: IstioCaConfig, nowMs: number): Promise<GrpcTarg
     const tlsOptions = await readTlsClientOptions(security, nowMs);
     return { kind: "tls", host, port, tlsOptions: () => tlsOptions };
   } catch (cause) {
-    throw new CaError("misconfigured", formatHostPort(config), "there is no root to verify it with", { cause });
+    throw new CaError("misconfigured", formatHostPort(config), "no root certificate to verify the server with", {
+      cause,
+    });
   }
 }
 

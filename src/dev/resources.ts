@@ -122,7 +122,7 @@ export async function installResources(
  */
 export async function listResources(folder: string): Promise<readonly string[]> {
   const names = await readdir(folder).catch((cause: unknown) => {
-    throw new DevResourceError(folder, "the folder cannot be read; choose another with --resources", { cause });
+    throw new DevResourceError(folder, "the directory cannot be read; choose another with --resources", { cause });
   });
   for (const needed of ["lds.yaml", "cds.yaml"]) {
     if (!names.includes(needed)) throw new DevResourceError(folder, `${needed} is missing`);

@@ -104,7 +104,7 @@ function parseResolvConf(text: string): ResolvConf {
 }
 
 function warnIfNone(log: Logger, { servers }: ResolvConf): void {
-  if (servers.length === 0) log.warn("resolv.conf names no resolver; only names of the mesh resolve");
+  if (servers.length === 0) log.warn("resolv.conf has no resolver; only names of the mesh can be resolved");
 }
 
 function isEqual(left: ResolvConf, right: ResolvConf): boolean {

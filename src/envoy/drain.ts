@@ -135,7 +135,7 @@ async function requestDrain({ admin, config }: StopOrder, deps: StopDeps, ended:
   } catch (error) {
     // a request that was cut off by the end of the drain did not fail
     if (ended.aborted) return;
-    deps.log.warn("drain request to Envoy failed; its clients keep their connections", { error: describeError(error) });
+    deps.log.warn("drain request to Envoy failed; clients keep their connections", { error: describeError(error) });
   }
 }
 

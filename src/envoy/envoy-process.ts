@@ -183,10 +183,12 @@ function checkExecutable(path: string): void {
 
 function logWatchdog(log: Logger, watchdog: ParentDeathWatchdog): void {
   if (watchdog.kind === "shell") {
-    log.debug("a shell kills Envoy when the agent dies; setpriv (util-linux 2.33) would need no process", {
+    log.debug("parent-death watchdog is a shell; setpriv (util-linux 2.33 or later) would need no process", {
       shell: watchdog.path,
     });
   } else if (watchdog.kind === "none") {
-    log.warn("Envoy keeps running when the agent is killed; add setpriv (util-linux 2.33) or a shell to the image");
+    log.warn(
+      "no parent-death watchdog: Envoy outlives a killed agent; add setpriv (util-linux 2.33 or later) or a shell to the image",
+    );
   }
 }

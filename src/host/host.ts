@@ -40,7 +40,7 @@ export async function startHost(config: HostConfig, envoyPid: number, deps: Host
   const before = await readMemoryEvents();
   const limits = await readLimits(envoyPid);
   if (limits !== undefined)
-    log.debug("limits", { openFiles: limits.openFiles.soft, openFilesHard: limits.openFiles.hard });
+    log.debug("open file limits", { openFiles: limits.openFiles.soft, openFilesHard: limits.openFiles.hard });
   const exposed = config.coreDumps ? [] : await withCoreFiles([process.pid, envoyPid]);
   const calls = exposed.length > 0 || deps.adoptsOrphans ? await loadSystemCalls() : undefined;
   forbidCoreFiles(exposed, calls, log);
@@ -70,7 +70,8 @@ function watchMemory(before: MemoryEvents | undefined, clock: Clock, log: Logger
         const events = await readMemoryEvents();
         const limitHits = (events?.limitHits ?? 0) - last.limitHits;
         const oomKills = (events?.oomKills ?? 0) - last.oomKills;
-        if (limitHits > 0 || oomKills > 0) log.warn("memory limit reached; raise it", { limitHits, oomKills });
+        if (limitHits > 0 || oomKills > 0)
+          log.warn("container reached its memory limit; raise the limit", { limitHits, oomKills });
         last = events ?? last;
       }
     },
@@ -105,7 +106,7 @@ function forbidCoreFiles(pids: readonly number[], calls: SystemCalls | undefined
 
 function reapWith(calls: SystemCalls | undefined, deps: HostDeps, log: Logger): AsyncDisposable | undefined {
   if (calls === undefined) {
-    log.info("this runtime cannot reap orphans; they stay zombies until the container exits");
+    log.info("this Node.js cannot reap orphaned processes; they stay zombies until the container exits");
     return undefined;
   }
   const started = new AsyncDisposableStack();

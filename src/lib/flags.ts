@@ -94,8 +94,8 @@ export function parseFlags<S extends FlagSpecs>(
 }
 
 const forms: Readonly<Record<FlagType, string>> = {
-  string: "a text",
-  strings: "a text",
+  string: "a string",
+  strings: "a string",
   bool: "true or false",
   int: "a whole number",
 };

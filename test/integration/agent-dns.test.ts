@@ -146,7 +146,7 @@ test("with configuration from files an agent forwards all queries, and waits for
   const env = await dnsEnvironment();
   await using pod = await startPod({ ca, env });
   await pod.untilReady();
-  expect(pod.log()).toContain("no control plane: DNS capture knows no names of the mesh");
+  expect(pod.log()).toContain("no control plane: the DNS proxy has no name table");
   expect(await textOf(pod, "/debug/ndsz")).toMatchObject({
     status: 200,
     text: expect.stringMatching(/"table":\s*{}/) as unknown,

@@ -101,7 +101,7 @@ describe("E5 and 7.1.15: a socket for the workload's certificate", () => {
     renameSync(`${path}.away`, path);
     await eventually(
       async () => {
-        expect(pod.log()).toContain("external SDS server is back");
+        expect(pod.log()).toContain("external SDS server is up again");
         expect(await up()).toBe("1");
       },
       { withinMs: 12_000 },

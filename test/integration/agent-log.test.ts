@@ -50,7 +50,7 @@ test("a normal start writes at most six info lines and no warning, the last one 
   const infoLines = agentLines.filter(({ level }) => level === "info");
   // the fake control plane has no TLS, which an operator would have to change
   expect(agentLines.filter(({ level }) => level !== "info").map(({ msg }) => msg)).toEqual([
-    "the token is sent to the control plane unencrypted",
+    "token is sent to the control plane unencrypted",
   ]);
   expect(infoLines.length, pod.log()).toBeLessThanOrEqual(6);
   expect(infoLines.find(({ msg }) => msg === "agent started")).toMatchObject({

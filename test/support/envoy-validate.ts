@@ -45,7 +45,7 @@ export async function envoyProblem(config: AgentConfig): Promise<string> {
     });
     return "";
   } catch (error) {
-    if (error instanceof Error && "killed" in error && error.killed === true) return "no answer within 20 s";
+    if (error instanceof Error && "killed" in error && error.killed === true) return "no response within 20 s";
     return (await readFile(output, "utf8")).slice(0, 600);
   }
 }

@@ -46,7 +46,7 @@ export function openAuthority(directory: string, nowMs: number): Authority {
   } catch (error) {
     throw new AuthorityError(
       path,
-      "it cannot be read or created; remove it for a new one, or choose another folder",
+      "it cannot be read or created; remove it to create a new one, or choose another directory",
       error,
     );
   }

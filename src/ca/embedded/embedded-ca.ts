@@ -29,7 +29,8 @@ export async function serveEmbeddedCa(options: EmbeddedCaOptions, deps: CaDeps):
   const { host, directory } = options;
   const { port } = server;
   log.info("embedded CA listening", { address: formatHostPort({ host, port }), directory });
-  if (!isLoopback(host)) log.warn("embedded CA is for development only, but reachable from other machines", { host });
+  if (!isLoopback(host))
+    log.warn("embedded CA is reachable from other machines, but is for development only", { host });
   return {
     host,
     port,

@@ -13,7 +13,7 @@ const backdateMs = 120_000;
  * @grpc/grpc-js.
  */
 export function createInProcessCa(config: EmbeddedCaConfig, deps: CaDeps): CaProtocol {
-  deps.log.warn("the agent signs its own identity; for development only", { directory: config.directory });
+  deps.log.warn("agent signs its own identity, which is for development only", { directory: config.directory });
   return {
     sign: (request) => Promise.resolve().then(() => signHere(config.directory, request, deps.clock.now())),
     untilChanged: (signal) => untilFilesChange([], deps.clock, signal),

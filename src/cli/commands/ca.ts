@@ -18,16 +18,20 @@ export const command: Command = {
 };
 
 export const caFlags = {
-  listen: { type: "string", default: "127.0.0.1:15012", meaning: "address and port; port 0 takes any free one" },
+  listen: {
+    type: "string",
+    default: "127.0.0.1:15012",
+    meaning: "address and port to listen on; port 0 selects a free port",
+  },
   directory: { type: "string", default: "./attache-ca", meaning: "directory of the root and the keys, mode 0700" },
-  "trust-domain": { type: "string", default: "cluster.local", meaning: "trust domain of the identities that it signs" },
-  audience: { type: "string", default: "istio-ca", meaning: "audience of the tokens that it accepts and issues" },
-  "default-ttl": { type: "string", default: "1h", meaning: "lifetime of certificates for requests that name none" },
+  "trust-domain": { type: "string", default: "cluster.local", meaning: "trust domain of the identities to sign" },
+  audience: { type: "string", default: "istio-ca", meaning: "audience of the tokens to accept and to issue" },
+  "default-ttl": { type: "string", default: "1h", meaning: "lifetime of a certificate if the request specifies none" },
   "max-ttl": { type: "string", default: "24h", meaning: "longest lifetime of a certificate" },
   "server-name": { type: "string", default: "", meaning: "additional name in the server certificate" },
   "token-for": { type: "string", default: "", meaning: "NAMESPACE/ACCOUNT to issue a token for" },
   "token-ttl": { type: "string", default: "12h", meaning: "lifetime of that token" },
-  "token-file": { type: "string", default: "./istio-token", meaning: "file for that token, mode 0600" },
+  "token-file": { type: "string", default: "./istio-token", meaning: "file to write that token to, mode 0600" },
 } as const satisfies FlagSpecs;
 
 type CaFlags = ReturnType<typeof parseFlags<typeof caFlags>>["values"];

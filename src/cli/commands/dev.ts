@@ -29,19 +29,19 @@ const devFlags = {
   once: {
     type: "bool",
     default: "false",
-    meaning: "exit after the proof, with 0 if every proof succeeded, else with 1",
+    meaning: "exit after the proofs, with 0 if all succeeded, else with 1",
   },
   json: { type: "bool", default: "false", meaning: "print the report as one JSON object; write progress to stderr" },
-  keep: { type: "string", default: "", meaning: "use this directory, and keep it with the logs" },
+  keep: { type: "string", default: "", meaning: "working directory to use and to keep, logs included" },
   resources: {
     type: "string",
     default: "",
-    meaning: "folder with Envoy's resources, instead of examples/dev; edits are applied while it runs",
+    meaning: "directory of Envoy resources, instead of examples/dev; edits are applied while the mesh runs",
   },
   files: {
     type: "bool",
     default: "false",
-    meaning: "let Envoy read the resources from files, instead of getting them over ADS through its agent",
+    meaning: "let Envoy read the resources from files, instead of over ADS through its agent",
   },
   timeout: { type: "string", default: "30s", meaning: "time limit for readiness, and then for the rotation" },
   fault: {

@@ -22,7 +22,7 @@ export const execFlags = {
   "quit-timeout": {
     type: "string",
     default: "2s",
-    meaning: "how long to look for the agent after the program has exited",
+    meaning: "how long to try to reach the agent after the program has exited",
   },
 } as const satisfies FlagSpecs;
 

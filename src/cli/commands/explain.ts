@@ -4,7 +4,7 @@ import { explainFlags } from "../explain/explain-flags.ts";
 import type { Command } from "../command.ts";
 
 export const command: Command = {
-  summary: "print every effective setting with its source, and the bootstrap; starts nothing",
+  summary: "print every effective setting with its source, and the bootstrap, without starting anything",
   usage: "[sidecar|router|waypoint]",
   flags: { ...proxyFlags, ...explainFlags },
   async run(context) {

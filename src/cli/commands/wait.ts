@@ -15,13 +15,13 @@ const flags = {
   url: {
     type: "string",
     default: "http://localhost:15021/healthz/ready",
-    meaning: "URL to poll until it returns 200; exits with 255 if no agent answered in time, else with 1",
+    meaning: "URL to poll until it returns 200; a timeout exits with 255 if no agent responded, else with 1",
   },
   timeoutSeconds: { type: "int", default: "60", meaning: "maximum number of seconds to wait" },
   periodMillis: {
     type: "int",
     default: "500",
-    meaning: "milliseconds between two requests to a server that is not an agent",
+    meaning: "milliseconds between two requests, if the server is not an agent",
   },
   requestTimeoutMillis: { type: "int", default: "500", meaning: "timeout of one request in milliseconds" },
 } as const satisfies FlagSpecs;
@@ -84,7 +84,7 @@ async function isReadyInTime(address: ReadinessPoll, agent: ReadinessPoll, limit
 }
 
 function renderMissing(missing: readonly MissingStep[] | undefined, statusUrl: URL): string {
-  if (missing === undefined) return `missing agent (no agent answered at ${statusUrl.href})`;
+  if (missing === undefined) return `missing agent (no agent responded at ${statusUrl.href})`;
   if (missing.length === 0) return "the agent is ready, but the address is not";
   return `missing ${missing.map(({ code, detail }) => (detail === "" ? code : `${code} (${detail})`)).join(", ")}`;
 }

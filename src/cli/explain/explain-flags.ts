@@ -4,16 +4,16 @@ import { UsageError } from "../command.ts";
 
 /** Flags of `explain`, in addition to those of `proxy`. */
 export const explainFlags = {
-  json: { type: "bool", default: "false", meaning: "prints one JSON document" },
+  json: { type: "bool", default: "false", meaning: "print one JSON document" },
   diff: {
     type: "string",
     default: "",
-    meaning: "prints only the differences from other inputs: a JSON or YAML file with env, args, labels or annotations",
+    meaning: "print only the differences from other inputs: a JSON or YAML file with env, args, labels or annotations",
   },
   validate: {
     type: "bool",
     default: "false",
-    meaning: "also checks the bootstrap against Envoy's API, and runs Envoy with --mode validate",
+    meaning: "also check the bootstrap against Envoy's API, and run Envoy with --mode validate",
   },
 } as const satisfies FlagSpecs;
 

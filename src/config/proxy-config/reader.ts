@@ -54,7 +54,7 @@ function readField(value: JsonValue, type: FieldType, place: Place, findings: Fi
     case "any":
       return toJsonValue(value);
     case "string":
-      return typeof value === "string" ? value.toWellFormed() : wrong("a text");
+      return typeof value === "string" ? value.toWellFormed() : wrong("a string");
     case "bool":
     case "boolValue":
       return typeof value === "boolean" ? value : wrong("true or false");

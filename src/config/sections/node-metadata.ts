@@ -119,12 +119,12 @@ function group(names: string, form: string, read: Reader): [string, { form: stri
 
 /** The keys that the control plane knows, with the type of each. Source: Istio's node metadata */
 const typedKeys: ReadonlyMap<string, { readonly form: string; readonly read: Reader }> = new Map([
-  ...group(texts, "a text", text),
+  ...group(texts, "a string", text),
   ...group(textBools, "true or false", textBool),
   ...group(numbers, "a number, which only ISTIO_METAJSON_ can give", wholeNumber),
-  ...group("LABELS STATIC_LABELS ANNOTATIONS PLATFORM_METADATA", "an object of texts", textMap),
+  ...group("LABELS STATIC_LABELS ANNOTATIONS PLATFORM_METADATA", "an object of strings", textMap),
   ...group("POD_PORTS", "a JSON array of ports", podPorts),
-  ...group("PILOT_SAN", "a list of texts", textList),
+  ...group("PILOT_SAN", "a list of strings", textList),
   ...group("PROXY_CONFIG", "an object", object),
 ]);
 

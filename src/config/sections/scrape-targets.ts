@@ -33,7 +33,7 @@ export function parseScrapeTargets(text: string, statusPort: number, findings: F
   const textOf = (members: JsonObject, name: string): string => {
     const given = memberOf(members, name) ?? "";
     if (typeof given === "string") return given;
-    findings.problem(variable, `${name} must be a text, not ${shown(given)}`);
+    findings.problem(variable, `${name} must be a string, not ${shown(given)}`);
     return "";
   };
   const scrape = textOf(value, "scrape");

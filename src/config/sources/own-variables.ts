@@ -45,13 +45,13 @@ export const ownVariables = {
   ATTACHE_STEP_TOKEN_FILE: row("string", "", "file with the token for step-ca; empty for the service account's", own),
   ATTACHE_KUBERNETES_SIGNER: row("string", "", "signer of Kubernetes' certificate API", own),
   ATTACHE_KUBERNETES_ROOTS: row("string", "", "file with that signer's roots", own),
-  ATTACHE_SPIFFE_ID: row("string", "", "SPIFFE ID to use, when the Workload API offers several", own),
+  ATTACHE_SPIFFE_ID: row("string", "", "SPIFFE ID to use, if the Workload API offers several", own),
   ATTACHE_SPIFFE_HINT: row("string", "", "hint of the identity to use", own),
   ATTACHE_SPIFFE_FEDERATES_WITH: row("string", "", "trust domains whose bundles are also used, comma separated", own),
   ATTACHE_SDS_SOURCE: row(
     "string",
     "auto",
-    "who serves the workload certificate on the socket: own (the agent), foreign (another process) or auto",
+    "server of the workload certificate on the socket: own (the agent), foreign (another process) or auto",
     own,
   ),
   ATTACHE_FOREIGN_SDS_WAIT: row(
@@ -61,14 +61,14 @@ export const ownVariables = {
     own,
   ),
   ATTACHE_CA_TIMEOUT: row("duration", "10s", "timeout of one request to the CA", own),
-  ATTACHE_CA_SERVER_NAME: row("string", "", "server name of the CA, when it differs from the host of its address", own),
+  ATTACHE_CA_SERVER_NAME: row("string", "", "server name of the CA, if it differs from the host of its address", own),
   ATTACHE_CA_REFUSED_EXIT_AFTER: row(
     "duration",
     "10m",
     "the agent exits when it has no certificate and the CA has rejected it for this long; 0 for never",
     own,
   ),
-  ATTACHE_ROTATION_FLOOR: row("duration", "1s", "minimum time between two rotations of the certificate", own),
+  ATTACHE_ROTATION_FLOOR: row("duration", "1s", "minimum time between two renewals of the certificate", own),
   ATTACHE_IDENTITY_CACHE: row(
     "string",
     "",
@@ -84,19 +84,19 @@ export const ownVariables = {
   ATTACHE_READINESS: row(
     "string",
     "compatible",
-    "strict: readiness always includes Envoy's state; compatible: only until Envoy was live once",
+    "strict: readiness always includes Envoy's state; compatible: only until the pod was ready once",
     own,
   ),
   ATTACHE_DRAIN_JITTER: row(
     "duration",
     "0s",
-    "the drain of clients starts after a random part of this time; it does not become longer",
+    "Envoy's clients are drained after a random part of this time; the drain does not get longer",
     own,
   ),
   ATTACHE_TERMINATION_GRACE: row(
     "int",
     "0",
-    "the pod's terminationGracePeriodSeconds; Envoy is stopped 1.3 s before its end; 0 for not set",
+    "the pod's terminationGracePeriodSeconds; Envoy is stopped 1.3 s before its end; 0 means not set",
     {
       unit: "seconds",
       source: "attache",
@@ -117,10 +117,10 @@ export const ownVariables = {
   ATTACHE_PLATFORM_WAIT: row(
     "duration",
     "250ms",
-    "how long Envoy's start waits for the cloud's locality, when the node needs it",
+    "how long Envoy's start waits for the locality from the cloud, if the node needs it",
     own,
   ),
-  ATTACHE_ENVOY_RESTARTS: row("int", "0", "how often within a minute an exited Envoy is restarted", own),
+  ATTACHE_ENVOY_RESTARTS: row("int", "0", "maximum number of restarts of a failed Envoy in a minute", own),
   ATTACHE_HOT_RESTART: row("bool", "false", "hot restart: a new Envoy takes over from the running one", own),
   ATTACHE_HOT_RESTART_BASE_ID: row(
     "int",
@@ -132,7 +132,7 @@ export const ownVariables = {
   ATTACHE_TERMINATION_MESSAGE_PATH: row(
     "string",
     "/dev/termination-log",
-    "file for the reason of the exit, if it exists",
+    "file for the termination message; written only if it exists",
     own,
   ),
   ATTACHE_FLIGHT_RECORDER_DIR: row("string", "", "directory for crash reports; empty for none", own),
@@ -141,13 +141,13 @@ export const ownVariables = {
   ATTACHE_XDS_CACHE: row(
     "string",
     "",
-    "directory of the last configuration that Envoy accepted, for a start without a control plane",
+    "directory that keeps the last configuration that Envoy accepted, for a start without a control plane",
     own,
   ),
   ATTACHE_XDS_CACHE_AFTER: row(
     "duration",
     "500ms",
-    "how long the control plane may be silent before the cache is served",
+    "how long the control plane may not respond before the cache is served",
     own,
   ),
   ATTACHE_XDS_CACHE_MAX_AGE: row("duration", "168h", "maximum age of the cache", own),

@@ -7,17 +7,22 @@ import { type VariableSpec, type VariableType, dead, row } from "./variable-spec
  * Source: Istio's reference of pilot-agent's environment; names starting with ATTACHE_ are this agent's own.
  */
 export const variables = {
-  PROXY_CONFIG: row("string", "", "ProxyConfig, as YAML or JSON, over the mesh file's"),
+  PROXY_CONFIG: row("string", "", "ProxyConfig as YAML or JSON; overrides the mesh file"),
   POD_NAME: row("string", "", "name of the pod or machine, in the node ID and in metadata NAME"),
   POD_NAMESPACE: row("string", "", "namespace, in the node ID, the domain, the cluster name and the identity"),
-  INSTANCE_IP: row("string", "", "the pod's IP: first address of the node, and target of application probes"),
+  INSTANCE_IP: row("string", "", "IP address of the pod: first address of the node, and target of application probes"),
   SERVICE_ACCOUNT: row("string", "", "service account, in the identity and in metadata SERVICE_ACCOUNT"),
   HOST_IP: row("string", "", "replaces $(HOST_IP) in tracer and service addresses and in the bootstrap override"),
-  ISTIO_CPU_LIMIT: row("int", "0", "Envoy's worker threads, when ProxyConfig does not set concurrency; 0 for not set", {
-    unit: "CPUs",
-  }),
+  ISTIO_CPU_LIMIT: row(
+    "int",
+    "0",
+    "number of Envoy's worker threads, if ProxyConfig does not set concurrency; 0 means not set",
+    {
+      unit: "CPUs",
+    },
+  ),
   ISTIO_META_CLUSTER_ID: row("string", "", "the cluster's name, sent to CA and control plane"),
-  ISTIO_META_CERT_SIGNER: row("string", "", "signer that the CA is to use"),
+  ISTIO_META_CERT_SIGNER: row("string", "", "signer that the CA must use"),
   ISTIO_META_DNS_CAPTURE: row("bool", "false", "turns the DNS proxy on, for sidecars"),
   ISTIO_META_ENABLE_DNS_SERVER: row("bool", "false", "turns the DNS proxy on, for every role"),
   CLOUD_PLATFORM: row("string", "", "aws, azure, gcp or none; empty to detect it"),
@@ -58,7 +63,7 @@ export const variables = {
   ENVOY_STATUS_PORT_ENABLE_PROXY_PROTOCOL: row("bool", "false", "accepts the PROXY protocol on the readiness listener"),
   ISTIO_DUAL_STACK: row("bool", "false", "listens on both address families when the pod has both"),
   ISTIO_DELTA_XDS: row("bool", "true", "delta xDS between Envoy and the agent"),
-  PEER_METADATA_DISCOVERY: row("string", "", "true or false; when not set, as ENABLE_HBONE in the metadata"),
+  PEER_METADATA_DISCOVERY: row("string", "", "true or false; if not set, the value of ENABLE_HBONE in the metadata"),
   HTTP_STRIP_FRAGMENT_FROM_PATH_UNSAFE_IF_DISABLED: row("bool", "true", "false keeps the fragment in request paths"),
   COMPLIANCE_POLICY: row("string", "", "restricts TLS: fips-140-2, fips-140-3 or pqc"),
   DISABLE_ENVOY: row("bool", "false", "no bootstrap and no Envoy; for applications that use xDS themselves"),
@@ -72,10 +77,14 @@ export const variables = {
     "socket",
     "file name of the SDS socket under ./var/run/secrets/workload-spiffe-uds",
   ),
-  EXIT_ON_ZERO_ACTIVE_CONNECTIONS: row("bool", "false", "on SIGTERM, waits until no connection is open"),
-  MINIMUM_DRAIN_DURATION: row("duration", "5s", "minimum time from SIGTERM to Envoy's exit, in that mode"),
+  EXIT_ON_ZERO_ACTIVE_CONNECTIONS: row(
+    "bool",
+    "false",
+    "on SIGTERM, waits until no connection is open, one hour at most",
+  ),
+  MINIMUM_DRAIN_DURATION: row("duration", "5s", "minimum duration of the drain at shutdown"),
   CA_PROVIDER: row("string", "Citadel", "Citadel, or GkeWorkloadCertificate for mounted files"),
-  CA_ADDR: row("string", "", "host:port of the CA; empty for that of the control plane"),
+  CA_ADDR: row("string", "", "host:port of the CA; if empty, the address of the control plane"),
   CA_ROOT_CA: row("string", "", "file with the CA's root certificate; SYSTEM for the system's roots"),
   XDS_ROOT_CA: row("string", "", "file with the control plane's root certificate; SYSTEM for the system's roots"),
   PILOT_CERT_PROVIDER: row("string", "istiod", "which root certificate is used: istiod, custom, none or k8s.io/SIGNER"),
@@ -90,13 +99,13 @@ export const variables = {
   OUTPUT_CERTS: row("string", "", "directory to write key, chain and root to"),
   FILE_MOUNTED_CERTS: row("bool", "false", "uses mounted certificates instead of a CA"),
   SECRET_TTL: row("duration", "24h", "requested lifetime of the certificate"),
-  SECRET_GRACE_PERIOD_RATIO: row("float", "0.5", "remaining part of the lifetime at which to rotate", {
+  SECRET_GRACE_PERIOD_RATIO: row("float", "0.5", "part of the lifetime that remains when the certificate is renewed", {
     unit: "0 to 1",
   }),
   SECRET_GRACE_PERIOD_RATIO_JITTER: row("float", "0.01", "random amount added to or subtracted from the ratio", {
     unit: "0 to 1",
   }),
-  FILE_DEBOUNCE_DURATION: row("duration", "100ms", "first delay when mounted files cannot be parsed yet"),
+  FILE_DEBOUNCE_DURATION: row("duration", "100ms", "first retry delay if mounted files cannot be parsed yet"),
   WORKLOAD_RSA_KEY_SIZE: row("int", "2048", "size of an RSA key; 2048 or more", { unit: "bits" }),
   PKCS8_KEY: row("bool", "false", "writes keys in PKCS#8 format"),
   ECC_SIGNATURE_ALGORITHM: row("string", "", "ECDSA for elliptic-curve keys; empty for RSA"),
@@ -108,8 +117,12 @@ export const variables = {
   ),
   CREDENTIAL_IDENTITY_PROVIDER: dead("string", "GoogleComputeEngine", "not used"),
   XDS_AUTH_PROVIDER: dead("string", "", "not used"),
-  GRPC_KEEPALIVE_INTERVAL: row("duration", "30s", "time between keepalive pings to CA and control plane"),
-  GRPC_KEEPALIVE_TIMEOUT: row("duration", "10s", "timeout of a keepalive ping"),
+  GRPC_KEEPALIVE_INTERVAL: row(
+    "duration",
+    "30s",
+    "time without received data after which CA or control plane is pinged (keepalive)",
+  ),
+  GRPC_KEEPALIVE_TIMEOUT: row("duration", "10s", "timeout of a keepalive ping; then the connection is closed"),
   ISTIO_GPRC_MAXRECVMSGSIZE: row("int", "4194304", "largest message accepted from Envoy", { unit: "bytes" }),
   ISTIO_GPRC_MAXSTREAMS: row("int", "100000", "maximum number of streams on one connection of the xDS socket"),
   ISTIO_GRPC_MAXRECVMSGSIZE: row("int", "4194304", "other spelling of ISTIO_GPRC_MAXRECVMSGSIZE", {
@@ -122,7 +135,7 @@ export const variables = {
   TERMINATION_DRAIN_DURATION_SECONDS: dead(
     "int",
     "5",
-    "of older releases; use terminationDrainDuration in ProxyConfig",
+    "used by older releases; set terminationDrainDuration in ProxyConfig",
   ),
   ENABLE_VTPROTOBUF: dead("bool", "true", "not used"),
   ISTIO_AGENT_ENABLE_WASM_REMOTE_LOAD_CONVERSION: row("bool", "true", "fetches Wasm modules for Envoy"),
@@ -130,9 +143,9 @@ export const variables = {
   WASM_MODULE_EXPIRY: row("duration", "24h", "time after which an unused Wasm module is removed"),
   WASM_PURGE_INTERVAL: row("duration", "1h", "time between removals of unused Wasm modules"),
   WASM_HTTP_REQUEST_TIMEOUT: row("duration", "15s", "timeout of a Wasm download"),
-  WASM_HTTP_REQUEST_MAX_RETRIES: row("int", "5", "attempts of a Wasm download"),
+  WASM_HTTP_REQUEST_MAX_RETRIES: row("int", "5", "maximum number of attempts of a Wasm download"),
   ISTIO_WASM_MAX_BINARY_SIZE_BYTES: row("int", "268435456", "largest Wasm module", { unit: "bytes" }),
-  BLOCKED_CIDRS_IN_WASM_FETCH: row("string", "", "networks that Wasm modules are not fetched from, comma separated"),
+  BLOCKED_CIDRS_IN_WASM_FETCH: row("string", "", "networks from which no Wasm module is fetched, comma separated"),
   PILOT_AGENT_MERGE_ENVOY_STATS: row("bool", "true", "includes Envoy's metrics in the merged scrape"),
   METRICS_LOCALHOST_ACCESS_ONLY: row(
     "bool",
@@ -148,7 +161,7 @@ export const variables = {
   ISTIO_KUBE_APP_PROBERS: row("string", "", "the application's probes, as JSON"),
   ISTIO_PROMETHEUS_ANNOTATIONS: row("string", "", "the application's metrics endpoints, as JSON; sidecars only"),
   GOMEMLIMIT: row("string", "", "memory limit of the container", { unit: "bytes", source: "go" }),
-  AUTOMEMLIMIT: row("string", "0.9", "part of the cgroup's memory limit to use, or off", {
+  AUTOMEMLIMIT: row("string", "0.9", "part of the cgroup's memory limit that may be used, or off", {
     unit: "0 to 1",
     source: "go",
   }),

@@ -92,7 +92,7 @@ class Http2GrpcChannel implements GrpcChannel {
     const over = deadline(this.#clock, timeoutMs, signal);
     over.signal.addEventListener("abort", () => {
       const isLate = over.signal.reason instanceof DeadlineError && signal?.aborted !== true;
-      const text = `no answer within ${String(timeoutMs)} ms`;
+      const text = `no response within ${String(timeoutMs)} ms`;
       controller.abort(isLate ? new GrpcError(GrpcStatus.deadlineExceeded, text) : errorOfAbort(over.signal));
     });
     return {

@@ -59,8 +59,7 @@ export function encodeFrame(message: Uint8Array): Uint8Array {
 export function parseFrameHeader(header: Uint8Array, maxBytes: number): number {
   const view = new DataView(header.buffer, header.byteOffset, header.byteLength);
   const flag = view.getUint8(0);
-  if (flag === 1)
-    throw new GrpcError(GrpcStatus.unimplemented, "message is compressed; no compression is supported here");
+  if (flag === 1) throw new GrpcError(GrpcStatus.unimplemented, "message is compressed; compression is not supported");
   if (flag !== 0) throw new GrpcError(GrpcStatus.internal, `message with the unknown flag ${String(flag)}`);
   const length = view.getUint32(1);
   if (length > maxBytes) {

@@ -107,7 +107,7 @@ export class ServerStream implements ServerStreamCall {
   }
 
   #goneError(): GrpcError {
-    return new GrpcError(GrpcStatus.cancelled, "the peer gave up the call");
+    return new GrpcError(GrpcStatus.cancelled, "the peer cancelled the call");
   }
 }
 

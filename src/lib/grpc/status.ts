@@ -77,7 +77,7 @@ const ofResetCode: Readonly<Record<number, number>> = {
 /** The failure that an HTTP response without a gRPC status means. */
 export function errorOfHttpStatus(httpStatus: number): GrpcError {
   const status = ofHttpStatus[httpStatus] ?? GrpcStatus.unknown;
-  return new GrpcError(status, `the peer answered with HTTP status ${String(httpStatus)} and no gRPC status`);
+  return new GrpcError(status, `the peer responded with HTTP status ${String(httpStatus)} and no gRPC status`);
 }
 
 /** The failure that the reset of a stream by the peer means. */

@@ -38,7 +38,7 @@ export async function readResourceFolder(
   prepare: PrepareFile = (_file, text) => text,
 ): Promise<ResourceSet> {
   const names = await readdir(directory).catch((error: unknown) => {
-    throw new ResourceFileError(directory, 1, `the folder cannot be read: ${describeError(error)}`, error);
+    throw new ResourceFileError(directory, 1, `the directory cannot be read: ${describeError(error)}`, error);
   });
   const set = new Map<string, Map<string, FolderResource>>();
   for (const name of names.filter((entry) => /^[^.].*\.(ya?ml|json)$/.test(entry)).sort()) {

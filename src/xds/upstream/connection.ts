@@ -120,7 +120,7 @@ async function readBearerToken(
   try {
     const token = (await readFile(tokenPath, "utf8")).trim();
     if (/^[\x21-\x7e]+$/.test(token)) {
-      if (security.kind === "plaintext") log.warn("the token is sent to the control plane unencrypted");
+      if (security.kind === "plaintext") log.warn("token is sent to the control plane unencrypted");
       return token;
     }
     log.warn("invalid token file; connecting without a token", { tokenPath });

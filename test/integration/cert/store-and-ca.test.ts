@@ -63,7 +63,7 @@ describe.concurrent("beside a CA that misbehaves", () => {
       why: /rejected the request with PERMISSION_DENIED: refused on demand/,
     },
     { mode: { kind: "refuse", status: "UNAVAILABLE" }, why: /refused on demand/ },
-    { mode: { kind: "hang" }, why: /no answer within 500 ms/ },
+    { mode: { kind: "hang" }, why: /no response within 500 ms/ },
     { mode: { kind: "garbage" }, why: /not an IstioCertificateResponse/ },
     { mode: { kind: "garbage-pem" }, why: /it has no certificate/ },
     { mode: { kind: "empty-chain" }, why: /invalid empty CertChain/ },

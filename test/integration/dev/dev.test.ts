@@ -189,7 +189,7 @@ describe("attache dev", () => {
     { args: ["--nope"], env: {}, code: 64, said: /--nope.*--once/ },
     { args: ["--timeout", "soon"], env: {}, code: 64, said: /--timeout is a duration such as 30s/ },
     { args: ["--fault", "x"], env: {}, code: 64, said: /ca-down/ },
-    { args: ["--resources", "/nowhere"], env: {}, code: 64, said: /\/nowhere\/web: the folder cannot be read/ },
+    { args: ["--resources", "/nowhere"], env: {}, code: 64, said: /\/nowhere\/web: the directory cannot be read/ },
     { args: [], env: { ENVOY_PATH: "/nowhere/envoy" }, code: 69, said: /none at \/nowhere\/envoy; set ENVOY_PATH/ },
   ])("wrong input is said in one line: $args $env", async ({ args, env, code, said }) => {
     await using program = startProgram(["dev", "--once", ...args], env);

@@ -286,7 +286,7 @@ describe("resolv.conf", () => {
     await using dns = await startDns({ table: [] });
     dns.writeResolvConf(searchLine);
     const warnings = dns.records.filter(({ level }) => level === "warn").map(({ message }) => message);
-    expect(warnings).toEqual(["resolv.conf names no resolver; only names of the mesh resolve"]);
+    expect(warnings).toEqual(["resolv.conf has no resolver; only names of the mesh can be resolved"]);
   });
 });
 

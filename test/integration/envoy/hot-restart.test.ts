@@ -173,7 +173,7 @@ describe("hot restart", () => {
     const waiting = { ...renderStaticBootstrap(fixture.ports), ...waitsForListeners };
     await writeFile(fixture.bootstrapPath, JSON.stringify(waiting));
     const outcome = await envoy.hotRestart();
-    expect(outcome).toEqual({ kind: "failed", reason: "no answer within 2000 ms" });
+    expect(outcome).toEqual({ kind: "failed", reason: "no response within 2000 ms" });
     expect(await fixture.serves()).toBe(200);
     await writeFile(fixture.bootstrapPath, JSON.stringify(renderStaticBootstrap(fixture.ports)));
     expect(await envoy.hotRestart()).toMatchObject({ kind: "completed", epoch: 1 });

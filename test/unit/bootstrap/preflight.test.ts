@@ -14,7 +14,7 @@ test("what of an override Envoy would reject is reported by field", async () => 
   const override = { admin: { adress: {} }, static_resources: { clusters: [{ name: 5, connect_timeout: "soon" }] } };
   expect(await findings(override)).toEqual([
     "override admin.adress: unknown field (did you mean address?)",
-    "override static_resources.clusters[0].name: must be a text, not 5",
+    "override static_resources.clusters[0].name: must be a string, not 5",
     expect.stringMatching(/^override static_resources\.clusters\[0\]\.connect_timeout: must be a duration in seconds/),
   ]);
 });

@@ -95,7 +95,7 @@ test("a response that does not end is an error when the deadline passes on the i
   await clock.advance(500);
   const error = await failed;
   expect(error.failure).toBe("timeout");
-  expect(error.message).toBe(`GET http://127.0.0.1:${String(server.port)}/slow: no answer within 500 ms`);
+  expect(error.message).toBe(`GET http://127.0.0.1:${String(server.port)}/slow: no response within 500 ms`);
   expect(clock.pendingDelaysMs).toEqual([]);
 });
 

@@ -94,7 +94,7 @@ test("an unknown field is reported with the nearest name, in messages too", () =
 });
 
 test.each([
-  [{ proxyMetadata: { X: 5 } }, "layer 0, field proxyMetadata.X: must be a text, not the number 5"],
+  [{ proxyMetadata: { X: 5 } }, "layer 0, field proxyMetadata.X: must be a string, not the number 5"],
   [
     { drainDuration: "soon" },
     'layer 0, field drainDuration: must be a duration such as 45s or 1m30s, not the text "soon"',

@@ -71,7 +71,7 @@ test.each([
   [{ port: "70000" }, /must be a number/],
   [{ port: "9999" }, /reserved for the agent's status server/],
   [{ targets: [{ port: "8080" }, { port: "15090" }] }, /15090/],
-  [{ port: 8080 }, /must be a text/],
+  [{ port: 8080 }, /must be a string/],
   ["", /is not a JSON object/],
 ])("M17 %j is rejected", (value, message) => {
   expect(parse(value, 9_999)).toMatch(message);
