@@ -20,6 +20,7 @@ export async function runAgent(config: AgentConfig, deps: AgentDeps, signals: Ag
     holds: new Readiness(() => deps.clock.now()),
     pendingAtExit: undefined,
     envoyCheck: undefined,
+    prepareForAbort: (directory) => recorder.prepareForAbort(directory),
   };
   signals.onFault((fault) => {
     log.error("uncaught fault", { error: describeError(fault), stack: fault.stack });
@@ -28,13 +29,12 @@ export async function runAgent(config: AgentConfig, deps: AgentDeps, signals: Ag
     log.info("second signal: forcing exit");
   });
   const exit = await exitOf(startAndServe(config, start, { ...deps, log }, signals), signals);
-  if (exit.code === 0) {
-    removeBootstrap(config);
-    return exit;
-  }
-  log.error(exit.reason, { exitCode: exit.code, errorCode: exit.errorCode });
-  for (const failure of recorder.writeCrashReport({ ...exit, details: await whyNeverReady(exit, start) }))
+  if (exit.code === 0) removeBootstrap(config);
+  else log.error(exit.reason, { exitCode: exit.code, errorCode: exit.errorCode });
+  const details = exit.code === 0 ? undefined : await whyNeverReady(exit, start);
+  for (const failure of await recorder.writeCrashReport({ ...exit, details })) {
     log.warn("cannot write crash report", { failure });
+  }
   return exit;
 }
 
@@ -46,7 +46,7 @@ export async function reportInvalidConfig(
 ): Promise<void> {
   const { renderTermination } = await import("../status/index.ts");
   const details = renderTermination({ cause: error, pending: [], phases: [] });
-  createFlightRecorder(recorder, () => clock.now()).writeCrashReport({ ...failedExit(error), details });
+  await createFlightRecorder(recorder, () => clock.now()).writeCrashReport({ ...failedExit(error), details });
 }
 
 type FailedExit = AgentExit & { readonly errorCode?: string; readonly error?: unknown };

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-import { join } from "node:path";
+import { dirname, join } from "node:path";
 import { preflightBootstrap, writeStartFiles } from "../bootstrap/index.ts";
 import type { CaConfig } from "../ca/index.ts";
 import type { AgentConfig } from "../config/agent-config.ts";
@@ -11,6 +11,7 @@ import { formatHostPort } from "../lib/net/host-port.ts";
 import { listenUnix, type UnixListener } from "../lib/net/unix-socket.ts";
 import type { PendingHold, Readiness } from "../model/readiness.ts";
 import { version } from "../model/version.ts";
+import type { FlightRecorder } from "../recorder/index.ts";
 import type { ReadinessCheck, StatusServer, StatusSources } from "../status/index.ts";
 import type { XdsProxy } from "../xds/index.ts";
 import type { EnvoyLifecycle } from "./envoy-lifecycle.ts";
@@ -26,6 +27,8 @@ export interface StartState {
   pendingAtExit: readonly PendingHold[] | undefined;
   /** Envoy's last readiness check that failed; undefined when the last one passed. */
   envoyCheck: ReadinessCheck | undefined;
+  /** For an end that leaves no time for a crash report. @returns the abort of the engine in the previous run, once */
+  readonly prepareForAbort: FlightRecorder["prepareForAbort"];
 }
 
 /**
@@ -46,6 +49,7 @@ export async function startAndServe(
   start.phases.end("Envoy started");
   logStart(config, deps.log);
   deps.flushLog();
+  await prepareForAbort(config, start, deps.log);
   return await serve({ config, envoy, sdsSocket, xdsSocket, start }, deps, signals);
 }
 
@@ -114,6 +118,17 @@ async function serve(started: Started, deps: AgentDeps, signals: AgentSignals): 
   await startBackground({ ...started, xds, status }, signals, modules, moduleDeps);
   await shutdown.untilBegun(lifecycle.exited);
   return await stopEnvoy(shutdown, lifecycle, phases, deps.log, signals.force);
+}
+
+/** The engine's report goes to the directory of the bootstrap, which is in memory in a pod and survives the container. */
+async function prepareForAbort({ bootstrap, sds }: AgentConfig, start: StartState, log: Logger): Promise<void> {
+  const directory = dirname(bootstrap.kind === "generated" ? bootstrap.path : sds.socketPath);
+  try {
+    const abort = await start.prepareForAbort(directory);
+    if (abort !== undefined) log.error("the JavaScript engine aborted in the previous run", { ...abort });
+  } catch (error) {
+    log.debug("the engine cannot write a report when it aborts", { error: describeError(error) });
+  }
 }
 
 async function withLocality(config: AgentConfig, deps: AgentDeps, stop: AbortSignal): Promise<AgentConfig> {

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 import { parseFlags } from "../lib/flags.ts";
-import { type JsonValue, isJsonList, isJsonObject } from "../lib/json.ts";
+import type { JsonValue } from "../lib/json.ts";
 import { Findings } from "./config-error.ts";
 import type { ConfigInput } from "./sources/config-input.ts";
 import { parseDownwardApi } from "./sources/downward-api.ts";
@@ -8,6 +8,7 @@ import { effectiveProxyConfig } from "./proxy-config/effective-proxy-config.ts";
 import { Environment } from "./sources/environment.ts";
 import { renderProxyConfig } from "./proxy-config/proxy-config.ts";
 import { parseProxyFlags, proxyFlags } from "./sources/flags.ts";
+import { isSecretName, redacted, redactSecrets } from "./redaction.ts";
 import { places } from "./sources/sources.ts";
 import { variablePrefixes, variables } from "./sources/variables.ts";
 
@@ -19,30 +20,6 @@ export interface EffectiveSetting {
   readonly value: JsonValue;
   /** `default`, or where the value was given. */
   readonly source: string;
-}
-
-const redacted = "[redacted]";
-
-/** Names whose values are redacted. */
-const secretName = /(TOKEN|SECRET|PASSWORD|CREDENTIAL|_KEY|HEADER_.*)$/i;
-const plainNames =
-  /(_FILE|_PATH|FETCHER_TYPE|_ID|_MODE|IDENTITY_PROVIDER|_TTL|_RATIO|_JITTER)$|^PKCS8_KEY$|^PROXY_CONFIG$/i;
-
-/** Redacts the members of a document whose names say that they are secret. Paths, booleans and empty texts are kept. */
-export function redactSecrets(value: JsonValue): JsonValue {
-  if (isJsonList(value)) return value.map(redactSecrets);
-  if (!isJsonObject(value)) return value;
-  return Object.fromEntries(
-    Object.entries(value).map(([name, item]) => [
-      name,
-      typeof item === "string" ? shownMember(name, item) : redactSecrets(item),
-    ]),
-  );
-}
-
-function shownMember(name: string, text: string): string {
-  if (/^\.{0,2}\/|^(true|false)?$/.test(text)) return text;
-  return secretName.test(name) && !plainNames.test(name) ? redacted : text;
 }
 
 /**
@@ -95,7 +72,7 @@ function shown(name: string, value: string): string {
   if (value === "") return value;
   if (name === "PROXY_CONFIG") return "(its fields are listed under ProxyConfig)";
   if (/^https?:\/\/[^/]*@/.test(value)) return redacted;
-  return secretName.test(name) && !plainNames.test(name) ? redacted : value;
+  return isSecretName(name) ? redacted : value;
 }
 
 function proxyConfigSettings(input: ConfigInput): readonly EffectiveSetting[] {

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 import { spawn } from "node:child_process";
 import { describeError } from "../lib/errors.ts";
+import { killGroup, ownGroup } from "../lib/process-group.ts";
 import type { EnvoyConfig } from "./envoy-config.ts";
 
 /** Envoy's verdict on its bootstrap. */
@@ -33,13 +34,18 @@ export async function validateBootstrap(
 ): Promise<Validation> {
   if (signal?.aborted === true) return { kind: "unknown", problem: "stopped" };
   const child = spawn(config.binaryPath, validationArgs(config.args), {
+    ...ownGroup,
     stdio: ["ignore", "ignore", "pipe"],
     env: config.env,
-    timeout: timeoutMs,
-    killSignal: "SIGKILL",
-    ...(signal === undefined ? {} : { signal }),
     ...(config.user ?? {}),
   });
+  const limit = AbortSignal.any([AbortSignal.timeout(timeoutMs), ...(signal === undefined ? [] : [signal])]);
+  const kill = (): void => {
+    killGroup(child);
+    // a process that has left the group may hold it open
+    child.stderr.destroy();
+  };
+  limit.addEventListener("abort", kill, { once: true });
   let output = "";
   child.stderr.setEncoding("utf8");
   child.stderr.on("data", (text: string) => {
@@ -53,6 +59,7 @@ export async function validateBootstrap(
       resolve(code ?? `ended by ${killedBy ?? "a signal"}; the limit is ${String(timeoutMs)} ms`);
     });
   });
+  limit.removeEventListener("abort", kill);
   if (typeof end === "string") return { kind: "unknown", problem: end };
   if (end === 126 || end === 127) return { kind: "unknown", problem: `exit code ${String(end)}` };
   return end === 0 ? { kind: "accepted" } : { kind: "rejected", detail: findReason(output), output: output.trim() };

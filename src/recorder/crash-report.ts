@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
-import { closeSync, constants, openSync, readdirSync, rmSync, writeSync } from "node:fs";
+import { readdirSync, rmSync } from "node:fs";
 import { join } from "node:path";
 import { writeFileAtomicSync } from "../lib/fs/atomic-file.ts";
 import { makeDirectorySync } from "../lib/fs/make-directory.ts";
 import type { LogLevel } from "../lib/log/log.ts";
+import { attempt, writeMessage } from "./termination-message.ts";
 
 /** Where the crash report goes. */
 export interface CrashReportConfig {
@@ -55,26 +56,13 @@ const keptReports = 10;
  * @returns a description of each failed write; never throws
  */
 export function writeCrashReport(config: CrashReportConfig, report: CrashReport): readonly string[] {
-  const failures: string[] = [];
-  const attempt = (path: string, write: () => void): void => {
-    try {
-      write();
-    } catch (error) {
-      failures.push(`${path}: ${error instanceof Error ? error.message : String(error)}`);
-    }
-  };
-  const { terminationMessagePath: path, directory } = config;
-  if (path !== undefined && path !== "") {
-    attempt(path, () => {
-      writeTerminationMessage(path, renderTerminationMessage(report));
-    });
-  }
-  if (directory !== undefined) {
-    attempt(directory, () => {
-      writeReportFile(directory, report);
-    });
-  }
-  return failures;
+  const { directory } = config;
+  return [
+    ...writeMessage(config, renderTerminationMessage(report)),
+    ...attempt(directory, (path) => {
+      writeReportFile(path, report);
+    }),
+  ];
 }
 
 /** Reason, details and as many of the newest events as fit, each with its age in seconds; the newest is last. */
@@ -92,23 +80,6 @@ export function renderTerminationMessage({ exit, events, nowMs }: Omit<CrashRepo
     lines.push(line);
   }
   return head + lines.toReversed().join("");
-}
-
-/** Kubernetes mounts the file below /dev, where no file may be created. The file is written in place. */
-function writeTerminationMessage(path: string, message: string): void {
-  const create = path.startsWith("/dev/") ? 0 : constants.O_CREAT;
-  let descriptor: number;
-  try {
-    descriptor = openSync(path, constants.O_WRONLY | constants.O_TRUNC | constants.O_NONBLOCK | create, 0o644);
-  } catch (error) {
-    if (create === 0 && error instanceof Error && "code" in error && error.code === "ENOENT") return;
-    throw error;
-  }
-  try {
-    writeSync(descriptor, message);
-  } finally {
-    closeSync(descriptor);
-  }
 }
 
 function writeReportFile(directory: string, report: CrashReport): void {

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 import type { LogFields, Logger, LogLevel } from "../lib/log/log.ts";
-import { type CrashReportConfig, type FailedExit, type RecordedEvent, writeCrashReport } from "./crash-report.ts";
+import type { CrashReportConfig, FailedExit, RecordedEvent } from "./crash-report.ts";
+import type { AbortWatch, EngineAbort } from "./engine-abort.ts";
 
 /** Keeps the last events of the agent in memory, for the crash report. */
 export interface FlightRecorder {
@@ -9,10 +10,18 @@ export interface FlightRecorder {
   /** Records an event that is not logged. */
   record(message: string, fields?: LogFields): void;
   /**
-   * Writes the crash report, unless the exit code is 0.
+   * Prepares for an end that leaves no time to write a crash report: the engine aborts, or the agent is killed.
+   * @param directory for the engine's report
+   * @returns the abort of the previous run, once
+   * @throws the system's error when the directory cannot be written
+   */
+  prepareForAbort(directory: string): Promise<EngineAbort | undefined>;
+  /**
+   * Writes the crash report; after exit code 0, removes what `prepareForAbort` has written. What writes it is loaded only
+   * then.
    * @returns a description of each failed write; never throws
    */
-  writeCrashReport(exit: FailedExit): readonly string[];
+  writeCrashReport(exit: FailedExit): Promise<readonly string[]>;
 }
 
 const capacity = 500;
@@ -23,13 +32,32 @@ export function createFlightRecorder(config: CrashReportConfig, now: () => numbe
   const record: RecordEvent = (level, scope, message, fields) => {
     ring.add({ timeMs: now(), level, text: renderEvent(scope, message, fields) });
   };
+  let watch: AbortWatch | undefined;
+  let hasNotice = false;
   return {
     logger: (log) => recordingLogger(log, record, ""),
     record(message, fields = {}) {
       record("info", "", message, fields);
     },
-    writeCrashReport(exit) {
-      if (exit.code === 0) return [];
+    async prepareForAbort(directory) {
+      const { watchForAbort } = await import("./engine-abort.ts");
+      const { writeAbortNotice } = await import("./termination-message.ts");
+      try {
+        watch = watchForAbort(directory);
+      } finally {
+        hasNotice = true;
+        writeAbortNotice(config, watch?.path);
+      }
+      return watch?.previous;
+    },
+    async writeCrashReport(exit) {
+      watch?.[Symbol.dispose]();
+      if (exit.code === 0) {
+        if (!hasNotice) return [];
+        const { clearTerminationMessage } = await import("./termination-message.ts");
+        return clearTerminationMessage(config);
+      }
+      const { writeCrashReport } = await import("./crash-report.ts");
       return writeCrashReport(config, { exit, events: ring.events(), forgotten: ring.forgotten, nowMs: now() });
     },
   };

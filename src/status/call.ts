@@ -80,33 +80,3 @@ async function sendCompressed(response: ServerResponse, reply: Reply, body: Uint
   encoder.pipe(response);
   encoder.end(body);
 }
-
-/**
- * Whether a connection's peer is on this pod's loopback. Headers such as X-Forwarded-For do not count.
- * @param address as the socket reports it: IPv4, IPv6, or IPv4 mapped into IPv6
- */
-export function isLoopback(address: string | undefined): boolean {
-  if (address === undefined) return false;
-  if (address === "::1") return true;
-  const ipv4 = address.toLowerCase().startsWith("::ffff:") ? address.slice("::ffff:".length) : address;
-  return /^127\.\d{1,3}\.\d{1,3}\.\d{1,3}$/.test(ipv4);
-}
-
-/**
- * Whether a browser made the request for a page of another site. Any page can have a developer's browser send requests
- * to this machine's loopback.
- * Source: Fetch Metadata Request Headers, Sec-Fetch-Site; only browsers send it
- */
-export function isFromOtherSite({ headers }: Pick<IncomingMessage, "headers">): boolean {
-  const site = headers["sec-fetch-site"];
-  return site !== undefined && site !== "same-origin" && site !== "none";
-}
-
-/**
- * Whether the Host header names loopback. A page of another site can bypass the browser's same-origin rule with a name
- * of its own that resolves to loopback.
- */
-export function hostIsLoopback(host: string | undefined): boolean {
-  const name = (host ?? "").replace(/:\d+$/, "").replace(/^\[(.*)\]$/, "$1");
-  return name === "localhost" || isLoopback(name);
-}

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 import type { Server, ServerResponse } from "node:http";
 import type { Socket } from "node:net";
-import { isLoopback } from "./call.ts";
+import { isLoopback } from "./local-caller.ts";
 
 /** In the order in which connections are closed. */
 const ranks = ["idle", "idle on loopback", "busy"] as const;

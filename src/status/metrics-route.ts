@@ -3,7 +3,8 @@ import type { ServerResponse } from "node:http";
 import type { Writable } from "node:stream";
 import type { Clock } from "../lib/async/clock.ts";
 import type { Semaphore } from "../lib/async/semaphore.ts";
-import { type Call, isLoopback, onlyLocalhost, sendReply } from "./call.ts";
+import { type Call, onlyLocalhost, sendReply } from "./call.ts";
+import { isLocalConnection } from "./local-caller.ts";
 import type { StatusConfig } from "./status-config.ts";
 import type { ScrapeSink, StatusSources } from "./status-sources.ts";
 
@@ -22,7 +23,7 @@ const slowAfterMs = 250;
 /** Responds to a scrape with 200 and all metrics that could be read. */
 export async function handleScrape({ config, sources, scrapes, clock }: ScrapeContext, call: Call): Promise<void> {
   const { request, response, query, signal } = call;
-  if (config.metricsLocalhostOnly && !isLoopback(request.socket.remoteAddress)) {
+  if (config.metricsLocalhostOnly && !isLocalConnection(request.socket)) {
     sendReply(call, onlyLocalhost);
     return;
   }

@@ -5,18 +5,9 @@ import type { Clock } from "../lib/async/clock.ts";
 import type { Semaphore } from "../lib/async/semaphore.ts";
 import { describeError } from "../lib/errors.ts";
 import type { Logger } from "../lib/log/log.ts";
-import {
-  type Call,
-  isFromOtherSite,
-  isLoopback,
-  methodNotAllowed,
-  notFound,
-  onlyLocalhost,
-  type Reply,
-  sendReply,
-  textReply,
-} from "./call.ts";
+import { type Call, methodNotAllowed, notFound, onlyLocalhost, type Reply, sendReply, textReply } from "./call.ts";
 import type { DebugRoutes } from "./debug/debug-routes.ts";
+import { isLocalCaller } from "./local-caller.ts";
 import { handleScrape } from "./metrics-route.ts";
 import { AppProbeRoute } from "./probes/app-probe-route.ts";
 import type { AppProber } from "./probes/app-prober.ts";
@@ -163,7 +154,7 @@ function afterTurn(turn: () => Promise<void>, handler: Handler): Handler {
 function control(act: () => void): Handler {
   return async (call) => {
     const { request, response } = call;
-    if (!isLoopback(request.socket.remoteAddress) || isFromOtherSite(request)) sendReply(call, onlyLocalhost);
+    if (!isLocalCaller(request)) sendReply(call, onlyLocalhost);
     else if (request.method !== "POST") sendReply(call, methodNotAllowed);
     else {
       sendReply(call, { status: 200, headers: { "Content-Type": "text/plain; charset=utf-8" }, body: "OK" });

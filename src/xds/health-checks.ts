@@ -46,7 +46,7 @@ export function startHealthChecks(config: HealthCheckConfig, deps: HealthChecksD
         const change = thresholds.apply(await checkOnce(config, deps, signal));
         signal.throwIfAborted();
         if (change !== undefined) {
-          deps.log.info("workload health changed", { ...change });
+          deps.log.info("health of the workload changed", { ...change });
           deps.report(change);
         }
         await deps.clock.delay(config.periodMs, signal);

@@ -3,7 +3,9 @@ import { readdirSync, readFileSync } from "node:fs";
 import { join, normalize } from "node:path";
 import type { ConfigInput, FileContent } from "../../src/config/sources/config-input.ts";
 import { loadYamlParser } from "../../src/config/sources/documents.ts";
+import { loadMeshFileCheck } from "../../src/config/sources/read-config-input.ts";
 
+const checkMeshFile = await loadMeshFileCheck();
 const parseDocument = await loadYamlParser();
 const folder = join(import.meta.dirname, "../parity/cases");
 
@@ -84,6 +86,7 @@ export function testInput({ args = [], env = {}, files = new Map(), interfaces, 
     env,
     readFile,
     parseDocument,
+    checkMeshFile,
     system: {
       directory: "/work",
       interfaces: interfaces ?? [{ name: "eth0", loopback: false, addresses: ["10.1.2.3"] }],

@@ -30,7 +30,12 @@ export function rawHttp(
       resolve(parse(Buffer.concat(chunks)));
     });
     const hasHost = headers.some((header) => header.toLowerCase().startsWith("host:"));
-    const lines = [`${method} ${target} HTTP/1.1`, ...(hasHost ? [] : ["Host: test"]), "Connection: close", ...headers];
+    const lines = [
+      `${method} ${target} HTTP/1.1`,
+      ...(hasHost ? [] : [`Host: localhost:${String(port)}`]),
+      "Connection: close",
+      ...headers,
+    ];
     if (body !== "") lines.push(`Content-Length: ${String(Buffer.byteLength(body))}`);
     socket.write(`${lines.join("\r\n")}\r\n\r\n${body}`);
   });

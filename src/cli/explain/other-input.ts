@@ -1,7 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 import { readFile } from "node:fs/promises";
 import { normalize } from "node:path";
-import { type ConfigInput, annotationsPath, labelsPath, loadYamlParser } from "../../config/index.ts";
+import {
+  type ConfigInput,
+  annotationsPath,
+  labelsPath,
+  loadMeshFileCheck,
+  loadYamlParser,
+} from "../../config/index.ts";
 import { type JsonObject, type JsonValue, isJsonList, objectOf } from "../../lib/json.ts";
 import { describeError } from "../../lib/errors.ts";
 import { UsageError } from "../command.ts";
@@ -25,6 +31,7 @@ export async function readOtherInput(input: ConfigInput, path: string): Promise<
   return {
     ...input,
     parseDocument,
+    checkMeshFile: await loadMeshFileCheck(),
     env: mergeEnv(input.env, objectOf(value["env"])),
     args: isJsonList(args) ? args.filter((word) => typeof word === "string") : input.args,
     readFile: (name) => {

@@ -7,7 +7,6 @@ import type { Findings } from "../config-error.ts";
 import type { ConfigInput } from "../sources/config-input.ts";
 import { type Environment, parseInteger } from "../sources/environment.ts";
 import { parseHostPort } from "../../lib/net/host-port.ts";
-import { checkMeshFile } from "./mesh-file-checks.ts";
 import { addressProblem, parseProxyConfigFields, proxyConfigDefaults } from "./proxy-config.ts";
 import { proxyConfigFields } from "./schema.ts";
 import { checkProxyConfig } from "./checks.ts";
@@ -72,7 +71,7 @@ function meshLayer(sources: ProxyConfigSources): ProxyConfigLayer {
     findings.problem(source, "must be an object: the mesh's settings");
     return { source, value: undefined };
   }
-  checkMeshFile(value, source, findings);
+  input.checkMeshFile(value, source, findings);
   return { source, value: value["defaultConfig"] ?? value["default_config"] };
 }
 

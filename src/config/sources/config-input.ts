@@ -1,4 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
+import type { JsonObject } from "../../lib/json.ts";
+import type { Findings } from "../config-error.ts";
 import type { DocumentParser } from "./documents.ts";
 
 /** The content of a file. */
@@ -14,8 +16,12 @@ export interface ConfigInput {
   readonly args: readonly string[];
   readonly readFile: (path: string) => FileContent;
   readonly parseDocument: DocumentParser;
+  readonly checkMeshFile: MeshFileCheck;
   readonly system: SystemFacts;
 }
+
+/** Reports what is wrong with a mesh file, outside of its ProxyConfig. */
+export type MeshFileCheck = (mesh: JsonObject, source: string, findings: Findings) => void;
 
 /** Facts of the machine. */
 export interface SystemFacts {

@@ -6,7 +6,7 @@ import { istioVersion } from "../../model/version.ts";
 import { systemCode } from "../../lib/errors.ts";
 import { parseGoDuration } from "../../lib/go-duration.ts";
 import { Findings } from "../config-error.ts";
-import type { ConfigInput, FileContent, NetworkInterface, SystemFacts } from "./config-input.ts";
+import type { ConfigInput, FileContent, MeshFileCheck, NetworkInterface, SystemFacts } from "./config-input.ts";
 import { type DocumentParser, loadYamlParser, needsYaml, parseJsonDocument, proxyConfigIn } from "./documents.ts";
 import { parseDownwardApi } from "./downward-api.ts";
 import { configAnnotation } from "../proxy-config/effective-proxy-config.ts";
@@ -24,8 +24,9 @@ export interface CommandInput {
 }
 
 /**
- * Reads the inputs of the configuration from the machine. The YAML parser is loaded only for a text that is not JSON,
- * and a host name is looked up only where the configuration needs its address.
+ * Reads the inputs of the configuration from the machine. The YAML parser is loaded only for a text that is not JSON, and
+ * the checks of the mesh file only where there is one. A host name is looked up only where the configuration needs its
+ * address.
  * @throws the reason of `stop`
  */
 export async function readConfigInput({ env, args, stop }: CommandInput): Promise<ConfigInput> {
@@ -36,12 +37,19 @@ export async function readConfigInput({ env, args, stop }: CommandInput): Promis
     return known;
   };
   const { values: flags } = parseProxyFlags(args);
-  const texts = [textOf(readFile(flags.meshConfig)), env["PROXY_CONFIG"] ?? "", annotationConfig(readFile)];
+  const meshText = textOf(readFile(flags.meshConfig));
+  const texts = [meshText, env["PROXY_CONFIG"] ?? "", annotationConfig(readFile)];
   const override = env["ISTIO_BOOTSTRAP_OVERRIDE"] ?? "";
   const all = override === "" ? texts : [...texts, textOf(readFile(override))];
   const parseDocument = all.some(needsYaml) ? await loadYamlParser() : parseJsonDocument;
   const system = await readSystemFacts(env, hostsToResolve(texts, parseDocument), stop);
-  return { env, args, readFile, parseDocument, system };
+  const checkMeshFile = meshText.trim() === "" ? () => undefined : await loadMeshFileCheck();
+  return { env, args, readFile, parseDocument, checkMeshFile, system };
+}
+
+/** Most pods have no mesh file, and the checks would delay Envoy's start. */
+export async function loadMeshFileCheck(): Promise<MeshFileCheck> {
+  return (await import("../proxy-config/mesh-file-checks.ts")).checkMeshFile;
 }
 
 function readText(path: string): FileContent {

@@ -1,17 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 import type { Clock } from "../../lib/async/clock.ts";
-import {
-  type Call,
-  hostIsLoopback,
-  isFromOtherSite,
-  isLoopback,
-  jsonReply,
-  notFound,
-  onlyLocalhost,
-  type Reply,
-  sendReply,
-  textReply,
-} from "../call.ts";
+import { type Call, jsonReply, notFound, onlyLocalhost, type Reply, sendReply, textReply } from "../call.ts";
+import { isLocalCaller } from "../local-caller.ts";
 import type { ProbeResult } from "../probes/app-probe-route.ts";
 import { type ReadinessReport, reportJson } from "../readiness/readiness-report.ts";
 import type { StatusSources } from "../status-sources.ts";
@@ -49,7 +39,7 @@ export function createDebugRoutes(context: DebugContext): DebugRoutes {
     async handle(call) {
       const { request, path } = call;
       if (path === "/" && !wantsHtml(call)) sendReply(call, notFound);
-      else if (!isLocal(request)) sendReply(call, path === "/" ? notFound : onlyLocalhost);
+      else if (!isLocalCaller(request)) sendReply(call, path === "/" ? notFound : onlyLocalhost);
       else if (path === "/") sendReply(call, htmlReply(renderStatusPage(await readOverview(context))));
       else if (path === "/debug") sendReply(call, { status: 307, headers: { Location: "/debug/" } });
       else if (path === "/debug/") sendReply(call, indexReply(pages));
@@ -62,10 +52,6 @@ export function createDebugRoutes(context: DebugContext): DebugRoutes {
       logging?.[Symbol.dispose]();
     },
   };
-}
-
-function isLocal(request: Call["request"]): boolean {
-  return isLoopback(request.socket.remoteAddress) && hostIsLoopback(request.headers.host) && !isFromOtherSite(request);
 }
 
 function wantsHtml({ request }: Call): boolean {
@@ -140,7 +126,7 @@ function profilePages({ clock }: DebugContext): Pages {
 }
 
 async function sendHeapSnapshot({ response }: Call): Promise<undefined> {
-  const { heapSnapshot } = await import("./profiles.ts");
+  const { heapSnapshot } = await import("./heap-snapshot.ts");
   const disposition = 'attachment; filename="attache.heapsnapshot"';
   await sendPieces(
     response,

@@ -2,6 +2,7 @@
 import { spawn } from "node:child_process";
 import { type Clock, deadline } from "../../lib/async/clock.ts";
 import { assertNever, describeError } from "../../lib/errors.ts";
+import { killGroup, ownGroup } from "../../lib/process-group.ts";
 import type { WorkloadCheck, WorkloadCheckMethod } from "../../model/workload-check.ts";
 import { WorkloadCheckError } from "../status-errors.ts";
 import type { ProbeOutcome, ProbeRequest } from "./probe-outcome.ts";
@@ -66,13 +67,17 @@ function requestWith(headers: readonly (readonly [string, string])[]): ProbeRequ
   };
 }
 
-/** Runs a command without input and ignores its output. @returns why it failed; undefined for exit code 0 */
+/**
+ * Runs a command without input and ignores its output. When it ends, and when its time is over, its whole process group
+ * is killed: what a probe leaves behind would pile up, one set for each probe.
+ * @returns why it failed; undefined for exit code 0
+ */
 function runCommand(command: readonly string[], signal: AbortSignal): Promise<string | undefined> {
   const [program = "", ...args] = command;
   return new Promise((resolve) => {
-    const child = spawn(program, args, { stdio: "ignore" });
+    const child = spawn(program, args, { ...ownGroup, stdio: "ignore" });
     const kill = (): void => {
-      child.kill("SIGKILL");
+      killGroup(child);
     };
     signal.addEventListener("abort", kill, { once: true });
     if (signal.aborted) kill();
@@ -83,7 +88,8 @@ function runCommand(command: readonly string[], signal: AbortSignal): Promise<st
     child.once("error", (error) => {
       finish(describeError(error));
     });
-    child.once("close", (code, ended) => {
+    child.once("exit", (code, ended) => {
+      kill();
       if (signal.aborted) finish("command timeout exceeded: signal: killed");
       else if (code === 0) finish(undefined);
       else finish(code === null ? `signal: ${ended ?? "unknown"}` : `exit status ${String(code)}`);

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 import { type Clock, deadline } from "../../lib/async/clock.ts";
 import { orAborted } from "../../lib/async/tasks.ts";
-import { type Call, headerText, isLoopback, jsonReply, sendReply } from "../call.ts";
+import { type Call, headerText, jsonReply, sendReply } from "../call.ts";
+import { isLocalCaller } from "../local-caller.ts";
 import type { Obstacle, ReadinessVerdict } from "./readiness-judge.ts";
 import { type ReadinessReport, renderReport, reportJson } from "./readiness-report.ts";
 
@@ -82,7 +83,7 @@ export class ReadinessWait {
   /** Resolves when the pod is ready, the agent shuts down, the wait is over or the caller leaves; never rejects. */
   async untilReady({ request, signal }: Pick<Call, "request" | "signal">): Promise<void> {
     const waitMs = preferredWaitMs(request.headers["prefer"]);
-    if (waitMs === undefined || this.#waiting >= maxWaiting || !isLoopback(request.socket.remoteAddress)) return;
+    if (waitMs === undefined || this.#waiting >= maxWaiting || !isLocalCaller(request)) return;
     using limit = deadline(this.#deps.clock, Math.min(waitMs, longestWaitMs), signal);
     this.#waiting++;
     try {

@@ -28,6 +28,7 @@ test("Envoy accepts a bootstrap, or rejects it with a reason of one line and its
 
 test.each([
   ["does not end in time", "exec sleep 60", /^ended by SIGKILL; the limit is 200 ms$/],
+  ["is a script that waits for what it started", "sleep 60; exit 0", /^ended by SIGKILL; the limit is 200 ms$/],
   ["cannot run its program", "exec /nowhere/envoy", /^exit code 127$/],
 ])("there is no result when the binary %s", async (_what, script, problem) => {
   const validation = await validate("{}", script, 200);

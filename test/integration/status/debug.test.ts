@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+import { randomBytes } from "node:crypto";
 import { networkInterfaces } from "node:os";
 import { Readable } from "node:stream";
 import { expect, test } from "vitest";
@@ -101,6 +102,15 @@ test("profiles are made on demand", async () => {
   expect(profile.nodes.length).toBeGreaterThan(0);
   const heap = await fetch(status.url("/debug/heap"));
   expect((await heap.text()).startsWith('{"snapshot"')).toBe(true);
+}, 60_000);
+
+test("a heap snapshot has the names of properties and no value of a string, however short or plain", async () => {
+  await using status = await startStatus();
+  const secrets = ["Basic dXNlcjpodW50ZXIy", `p!${randomBytes(3).toString("hex")}`, "postgres://u:pass!8@h/db"];
+  const holder = { propertyThatHoldsSecrets: secrets.map((secret) => Buffer.from(secret).toString()) };
+  const snapshot = await (await fetch(status.url("/debug/heap"))).text();
+  expect(snapshot).toContain("propertyThatHoldsSecrets");
+  for (const secret of holder.propertyThatHoldsSecrets) expect(snapshot.includes(secret), secret).toBe(false);
 }, 60_000);
 
 test("the page shows what is pending, certificates with their time left, refusals and probes, and no markup of others", async () => {

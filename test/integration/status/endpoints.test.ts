@@ -1,5 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
+import { connect } from "node:net";
 import { networkInterfaces } from "node:os";
+import { text } from "node:stream/consumers";
 import { expect, test } from "vitest";
 import { StatusPortError } from "../../../src/status/index.ts";
 import { rawHttp } from "../../support/raw-http.ts";
@@ -41,6 +43,35 @@ test("quit and drain refuse the page of another site that a browser here shows",
     const headers = ["Sec-Fetch-Site: cross-site"];
     expect((await rawHttp(status.port, { method: "POST", target, headers })).status).toBe(403);
   }
+  expect(status.asked).toEqual([]);
+});
+
+test("quit, drain and log levels refuse a page that reaches loopback by a name or an origin of its own", async () => {
+  await using status = await startStatus();
+  const own = `localhost:${String(status.port)}`;
+  for (const headers of [
+    ["Host: rebound.evil.example:15020", "Origin: http://rebound.evil.example:15020"],
+    ["Host: 127-0-0-1.evil.example"],
+    [`Host: ${own}`, "Origin: http://evil.example"],
+    [`Host: ${own}`, "Origin: null"],
+  ]) {
+    for (const target of ["/quitquitquit", "/drain", "/debug/logging?level=debug"]) {
+      expect((await rawHttp(status.port, { method: "POST", target, headers })).status).toBe(403);
+    }
+  }
+  expect(status.asked).toEqual([]);
+});
+
+test("quit and drain refuse what Envoy forwards to loopback", async () => {
+  await using status = await startStatus();
+  for (const headers of [["X-Forwarded-Proto: http"], ["X-Envoy-Expected-Rq-Timeout-Ms: 15000"]]) {
+    for (const target of ["/quitquitquit", "/drain", "/debug/"]) {
+      expect((await rawHttp(status.port, { method: "POST", target, headers })).status).toBe(403);
+    }
+  }
+  const captured = connect({ port: status.port, host: "127.0.0.1", localAddress: "127.0.0.6" });
+  captured.write("POST /quitquitquit HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n");
+  expect(await text(captured)).toMatch(/^HTTP\/1\.1 403 /);
   expect(status.asked).toEqual([]);
 });
 

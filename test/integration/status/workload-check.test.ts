@@ -1,10 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
+import { readdirSync, readFileSync } from "node:fs";
 import { expect, test } from "vitest";
 import { systemClock } from "../../../src/lib/async/clock.ts";
 import type { WorkloadCheckMethod } from "../../../src/model/workload-check.ts";
 import { checkWorkload, WorkloadCheckError } from "../../../src/status/index.ts";
 import { answer, routes, startFakeApp } from "../../fakes/fake-app.ts";
 import { serving, startFakeHealth } from "../../fakes/fake-health.ts";
+import { eventually } from "../../support/eventually.ts";
 
 /** "healthy", or why not. */
 async function check(method: WorkloadCheckMethod, timeoutMs = 1_000): Promise<string> {
@@ -58,4 +60,24 @@ test("V3 TCP open and closed; a command that ends well, badly, not in time, or d
   expect(await check(exec("sh", "-c", "exit 3"))).toBe("exit status 3");
   expect(await check(exec("sleep", "30"), 100)).toBe("command timeout exceeded: signal: killed");
   expect(await check(exec("/nonexistent"))).toContain("ENOENT");
+});
+
+/** The processes whose command line has this text. */
+function running(text: string): readonly string[] {
+  return readdirSync("/proc").filter((pid) => {
+    try {
+      return /^\d+$/.test(pid) && readFileSync(`/proc/${pid}/cmdline`, "latin1").includes(text);
+    } catch {
+      return false;
+    }
+  });
+}
+
+test.each([
+  ["is over its time", "sleep $1 & sleep $1", 200, "command timeout exceeded: signal: killed"],
+  ["ends and leaves a process behind", "sleep $1 & exit 0", 5_000, "healthy"],
+])("of a command that %s no process is left", async (_title, script, timeoutMs, outcome) => {
+  const mark = `4321.${String(process.pid)}${String(timeoutMs)}`;
+  expect(await check({ kind: "exec", command: ["sh", "-c", script, "probe", mark] }, timeoutMs)).toBe(outcome);
+  await eventually(() => expect(running(mark)).toEqual([]), { withinMs: 2_000 });
 });

@@ -91,7 +91,7 @@ describe("flight recorder", () => {
       ["", "noise"],
       ["sds", "secret sent"],
     ]);
-    expect(recorder.writeCrashReport(killed)).toEqual([]);
+    expect(await recorder.writeCrashReport(killed)).toEqual([]);
     expect(await readFile(path, "utf8")).toBe(
       "attache exited with code 137: Envoy was killed by signal SIGKILL (9)\n" +
         "-0.000s warn xds: configuration refused type=cluster\n" +
@@ -105,7 +105,7 @@ describe("flight recorder", () => {
     const path = join(directory.path, "termination-log");
     await writeFile(path, "before");
     const recorder = createFlightRecorder({ terminationMessagePath: path, directory: directory.path }, () => startMs);
-    expect(recorder.writeCrashReport({ code: 0, reason: "asked" })).toEqual([]);
+    expect(await recorder.writeCrashReport({ code: 0, reason: "asked" })).toEqual([]);
     expect(await readFile(path, "utf8")).toBe("before");
     expect(await readdir(directory.path)).toEqual(["termination-log"]);
   });
@@ -118,7 +118,7 @@ describe("flight recorder", () => {
     recorder.record("first");
     for (let exit = 0; exit < 12; exit++) {
       nowMs += 1_000;
-      expect(recorder.writeCrashReport(killed)).toEqual([]);
+      expect(await recorder.writeCrashReport(killed)).toEqual([]);
     }
     const files = (await readdir(folder)).sort();
     expect(files).toHaveLength(10);
@@ -134,7 +134,7 @@ describe("flight recorder", () => {
     await mkdir(path);
     const folder = join(directory.path, "flights");
     const recorder = createFlightRecorder({ terminationMessagePath: path, directory: folder }, () => startMs);
-    expect(recorder.writeCrashReport(killed)).toEqual([expect.stringContaining(path)]);
+    expect(await recorder.writeCrashReport(killed)).toEqual([expect.stringContaining(path)]);
     expect(await readdir(folder)).toHaveLength(1);
   });
 
@@ -143,11 +143,11 @@ describe("flight recorder", () => {
     const path = join(directory.path, "pipe");
     execFileSync("mkfifo", [path]);
     const recorder = createFlightRecorder({ terminationMessagePath: path, directory: undefined }, () => startMs);
-    expect(recorder.writeCrashReport(killed)).toEqual([expect.stringContaining("ENXIO")]);
+    expect(await recorder.writeCrashReport(killed)).toEqual([expect.stringContaining("ENXIO")]);
   });
 
-  test("below /dev no file is created where Kubernetes has mounted none", () => {
+  test("below /dev no file is created where Kubernetes has mounted none", async () => {
     const config = { terminationMessagePath: "/dev/no-termination-log-here", directory: undefined };
-    expect(createFlightRecorder(config, () => startMs).writeCrashReport(killed)).toEqual([]);
+    expect(await createFlightRecorder(config, () => startMs).writeCrashReport(killed)).toEqual([]);
   });
 });

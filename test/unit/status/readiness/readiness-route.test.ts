@@ -16,7 +16,7 @@ function start() {
   const wait = new ReadinessWait({ judge, clock, terminating: () => state.ending });
   const ask = (prefer: string, from = "127.0.0.1") => {
     const gone = new AbortController();
-    const request = { headers: { prefer }, socket: { remoteAddress: from } };
+    const request = { headers: { prefer }, socket: { remoteAddress: from, localAddress: "127.0.0.1" } };
     const asked = { over: false, hangUp: gone.abort.bind(gone) };
     void wait.untilReady({ request, signal: gone.signal } as unknown as Pick<Call, "request" | "signal">).then(() => {
       asked.over = true;

@@ -1,0 +1,72 @@
+// SPDX-License-Identifier: Apache-2.0
+import type { IncomingHttpHeaders } from "node:http";
+import type { Socket } from "node:net";
+
+/** The two ends of a connection. */
+type Connection = Partial<Pick<Socket, "remoteAddress" | "localAddress">>;
+
+interface Request {
+  readonly headers: IncomingHttpHeaders;
+  readonly socket: Connection;
+}
+
+/**
+ * Whether a program in this pod made the request, for routes that change something or show insides: both ends of the
+ * connection are on loopback, no proxy forwarded the request, and no browser made it for a page of another site.
+ */
+export function isLocalCaller({ headers, socket }: Request): boolean {
+  return isLocalConnection(socket) && !isForwarded(headers) && hostIsLocal(headers.host) && !isFromOtherSite(headers);
+}
+
+/**
+ * Whether both ends of a connection are on this pod's loopback. Envoy forwards requests of other pods from 127.0.0.6
+ * and ::6, and to the pod's address; neither counts.
+ * Source: istio pilot/pkg/networking/core, InboundPassthroughBindIpv4
+ */
+export function isLocalConnection(socket: Connection): boolean {
+  const { remoteAddress } = socket;
+  return isLoopback(remoteAddress) && isLoopback(socket.localAddress) && plainAddress(remoteAddress) !== "127.0.0.6";
+}
+
+/** @param address as a socket reports it: IPv4, IPv6, or IPv4 mapped into IPv6 */
+export function isLoopback(address: string | undefined): boolean {
+  const plain = plainAddress(address);
+  return plain === "::1" || /^127\.\d{1,3}\.\d{1,3}\.\d{1,3}$/.test(plain);
+}
+
+function plainAddress(address: string | undefined): string {
+  const text = (address ?? "").toLowerCase();
+  return text.startsWith("::ffff:") ? text.slice("::ffff:".length) : text;
+}
+
+const proxyHeaders: ReadonlySet<string> = new Set(["forwarded", "via"]);
+
+/**
+ * Whether a proxy forwarded the request. Envoy adds `X-Forwarded-Proto` to every request, so a caller cannot leave it
+ * out.
+ */
+function isForwarded(headers: Request["headers"]): boolean {
+  return Object.keys(headers).some((name) => {
+    return name.startsWith("x-forwarded-") || name.startsWith("x-envoy-") || proxyHeaders.has(name);
+  });
+}
+
+/**
+ * Whether the Host header names loopback: a page of another site can bypass the browser's same-origin rule with a name
+ * of its own that resolves to loopback. Only a program that speaks HTTP/1.0 leaves it out.
+ */
+function hostIsLocal(host: string | undefined): boolean {
+  if (host === undefined) return true;
+  const name = host.replace(/:\d{1,5}$/, "").toLowerCase();
+  return name === "localhost" || name === "[::1]" || isLoopback(name);
+}
+
+/**
+ * Whether a browser made the request for a page of another site. Browsers send `Origin` with every POST, and
+ * `Sec-Fetch-Site` where the address is https or localhost.
+ * Source: Fetch Standard, Origin header; Fetch Metadata Request Headers
+ */
+function isFromOtherSite({ host, origin, "sec-fetch-site": site }: Request["headers"]): boolean {
+  if (origin !== undefined && origin !== `http://${host ?? ""}`) return true;
+  return site !== undefined && site !== "same-origin" && site !== "none";
+}
