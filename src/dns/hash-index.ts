@@ -61,7 +61,7 @@ export class HashIndex {
 /** The rank of an id among those that have what is searched for; undefined when it does not have it. */
 export type RankOf = (id: number) => number | undefined;
 
-/** A hash of 32 bits. The seed is random: nobody can choose addresses or names with equal hashes. */
+/** A hash of 32 bits. The seed is random, so that a peer cannot choose addresses or names with equal hashes. */
 export function hashOfBytes(seed: number, bytes: Uint8Array): number {
   let hash = seed;
   for (const byte of bytes) hash = Math.imul(hash ^ byte, 0x01000193);
