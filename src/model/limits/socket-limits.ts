@@ -202,13 +202,21 @@ export const socketLimits = {
     whenSpent: "reject",
     meaning: "Resource names of all subscriptions.",
   },
-  "xds-nack-bytes": {
+  "xds-text-bytes": {
     owner: "xds",
     unit: "bytes",
     scope: "single item",
     size: always(64 * kib),
     whenSpent: "reject",
     meaning: "Text of a response's or request's fields that is looked at, such as an error message.",
+  },
+  "xds-sent-responses": {
+    owner: "xds",
+    unit: "items",
+    scope: "stream",
+    size: always(1_000),
+    whenSpent: "drop-oldest",
+    meaning: "Responses of one stream that are neither accepted nor rejected.",
   },
   "xds-rejections": {
     owner: "xds",

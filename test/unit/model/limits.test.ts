@@ -1,10 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
-import { readFileSync } from "node:fs";
+import { readdirSync, readFileSync } from "node:fs";
+import { join } from "node:path";
 import { expect, test } from "vitest";
 import type { BudgetSpec } from "../../../src/lib/budget.ts";
 import type { HostLimits } from "../../../src/lib/host-limits.ts";
 import { type BudgetName, limits } from "../../../src/model/limits.ts";
 import { renderLimitsPage } from "../../../src/model/limits/limits-page.ts";
+import { budgetsNotUsedYet, growingCollections } from "../../fixtures/growing-collections.ts";
+import { collectionsOf, findGrowingCollections } from "../../support/growing-collections.ts";
 import { testBudgets, testHost } from "../../support/budgets.ts";
 
 const specs = Object.entries<BudgetSpec>(limits);
@@ -41,3 +44,48 @@ test.each([256, 1_024, 4_096, 1_048_576])(
     expect(open).toBeLessThanOrEqual(host.openFiles);
   },
 );
+
+test("every collection that a peer may make grow has a budget, or a reason why no peer can", () => {
+  const known = Object.keys(growingCollections);
+  const found = findGrowingCollections();
+  const where = "see test/fixtures/growing-collections.ts: add the budget that limits it, or the reason";
+  expect(
+    found.filter((site) => !known.includes(site)),
+    where,
+  ).toEqual([]);
+  expect(
+    known.filter((site) => !found.includes(site)),
+    "these are no more",
+  ).toEqual([]);
+  for (const [site, bound] of Object.entries(growingCollections)) {
+    if ("budget" in bound) expect(isName(bound.budget), site).toBe(true);
+    else expect(bound.reason.length, site).toBeGreaterThan(10);
+  }
+});
+
+test.each([
+  ["class A { readonly #kept = new Map<string, number>(); }", "#kept"],
+  ["const seen = new Set<string>();", "seen"],
+  ["function serve() { const waiting: Socket[] = []; return { add: (s) => waiting.push(s) }; }", "waiting"],
+  ["function serve() { let text = ''; on((chunk) => { text += chunk; }); }".replaceAll("'", '"'), "text"],
+  ["let received = Buffer.alloc(0); function on(c) { received = Buffer.concat([received, c]); }", "received"],
+  ["const known = new Map(rows); function add(key) { known.set(key, 1); }", "known"],
+])("a collection in %j is found", (text, name) => {
+  expect(collectionsOf("a.ts", text)).toEqual([`a.ts ${name}`]);
+});
+
+test.each([
+  "function parse(list) { const out = []; for (const one of list) out.push(one); return out; }",
+  "const names = new Set([1, 2]);",
+  "const empty = Buffer.alloc(0);",
+])("what one call fills is not found: %j", (text) => {
+  expect(collectionsOf("a.ts", text)).toEqual([]);
+});
+
+test("every budget limits something: code takes from it", () => {
+  const sources = readdirSync("src", { recursive: true, encoding: "utf8" })
+    .filter((name) => name.endsWith(".ts") && !name.startsWith("gen/") && !name.startsWith("model/limits"))
+    .map((name) => readFileSync(join("src", name), "utf8"));
+  const unused = specs.map(([name]) => name).filter((name) => !sources.some((text) => text.includes(`"${name}"`)));
+  expect(unused.filter((name) => !budgetsNotUsedYet.some((pending) => pending === name))).toEqual([]);
+});
