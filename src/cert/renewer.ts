@@ -140,7 +140,7 @@ export class Renewer {
       const failed = readFailure(error);
       metrics.signed(failed.failure, clock.monotonicMs() - startMs, failed.statusCode);
       if (error instanceof ResponseError) this.#request = undefined;
-      this.#state.failed(error, "no certificate from the CA; retrying", { failure: failed.failure });
+      this.#state.failed(error, "certificate request failed; retrying", { failure: failed.failure });
       this.#exitWhenRejected(failed, error);
       return failed;
     }
