@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 import { X509SVIDRequest, X509SVIDResponse } from "../gen/spiffe/workload.ts";
 import type { Clock } from "../lib/async/clock.ts";
-import { splitDer } from "../lib/pki/der.ts";
+import { readDerElements } from "../lib/pki/der-reader.ts";
 import type { GrpcChannel, GrpcTarget } from "../lib/grpc/client.ts";
 import { readWhole } from "../lib/grpc/message.ts";
 import { GrpcError, GrpcStatus } from "../lib/grpc/status.ts";
@@ -90,9 +90,13 @@ function choose({ svids, federatedBundles }: X509SVIDResponse, config: WorkloadA
 
 /** Converts concatenated DER certificates to PEM. */
 function certificatesPem(der: Uint8Array, config: WorkloadApiConfig): string {
-  const elements = splitDer(der);
-  if (elements === undefined) throw malformed(config, "its response has no DER certificates");
-  return elements.map((element) => formatPem("CERTIFICATE", element)).join("");
+  try {
+    return readDerElements(der)
+      .map(({ bytes }) => formatPem("CERTIFICATE", bytes))
+      .join("");
+  } catch (cause) {
+    throw malformed(config, "its response has no DER certificates", cause);
+  }
 }
 
 function problemOf(error: unknown, config: WorkloadApiConfig): Error {

@@ -56,7 +56,8 @@ async function runStore({ config, source, state, deps }: Store, stop: AbortSigna
   if ("sign" in source) {
     if (cacheDirectory !== undefined) {
       const { restoreIdentity, writeCache } = await import("./identity-cache.ts");
-      await restoreIdentity(cacheDirectory, state, formatSpiffeId(config.identity), deps);
+      const expected = { spiffeId: formatSpiffeId(config.identity), key: config.key };
+      restoreIdentity(cacheDirectory, state, expected, deps);
       tasks.push((signal) => writeCache(cacheDirectory, state.held, deps, signal));
     }
     tasks.push((signal) => new Renewer(config, source, state, deps).run(signal));

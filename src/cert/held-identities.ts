@@ -43,6 +43,17 @@ export class HeldIdentities {
   }
 
   /**
+   * Whether a certificate is valid from now on until the newest one is. After the clock was set back, none may be.
+   * @param soonMs a newest one that begins this soon counts as valid
+   */
+  isCovered(nowMs: number, soonMs: number): boolean {
+    const begin = this.newest?.certificate.notBeforeMs ?? Number.POSITIVE_INFINITY;
+    if (begin <= nowMs + soonMs) return true;
+    const held = this.#served === undefined ? this.#held : [...this.#held, this.#served];
+    return held.some((one) => isValid(one, nowMs) && one.certificate.notAfterMs >= begin);
+  }
+
+  /**
    * Trusts these roots from now on. Must be called before a certificate under them is added.
    * @param keepMs how long roots that are no longer given stay trusted
    */
@@ -59,7 +70,10 @@ export class HeldIdentities {
 
   /** @param acceptedMs when it was received first */
   add(certificate: WorkloadCertificate, acceptedMs: number, nowMs: number): void {
-    this.#held = [...this.#held, { certificate, acceptedMs }].slice(-maxHeld);
+    const added = { certificate, acceptedMs };
+    const held = [...this.#held, added];
+    if (held.length > maxHeld) held.splice(held.indexOf(leastUseful(held, nowMs)), 1);
+    this.#held = held;
     this.refresh(nowMs);
   }
 
@@ -84,6 +98,15 @@ export class HeldIdentities {
     const { rootsPem } = this.roots;
     if (rootsPem !== "") publish(this.ROOTCA, { kind: "trust-bundle", rootsPem });
   }
+}
+
+/** The oldest, except that the certificate that will begin first, and the newest, are kept while others begin later. */
+function leastUseful(held: readonly HeldIdentity[], nowMs: number): HeldIdentity {
+  const later = held.slice(0, -1).filter(({ certificate }) => certificate.notBeforeMs > nowMs);
+  const first = later.toSorted((a, b) => a.certificate.notBeforeMs - b.certificate.notBeforeMs)[0];
+  const [least] = [...later.filter((one) => one !== first), ...held];
+  if (least === undefined) throw new Error("no certificate is held");
+  return least;
 }
 
 function isValid({ certificate }: HeldIdentity, nowMs: number): boolean {

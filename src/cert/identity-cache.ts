@@ -1,18 +1,21 @@
 // SPDX-License-Identifier: Apache-2.0
-import { lstat, readFile, statfs } from "node:fs/promises";
+import type { KeyObject } from "node:crypto";
+import { existsSync } from "node:fs";
+import { statfs } from "node:fs/promises";
 import { join } from "node:path";
 import { shortHash } from "../lib/content-hash.ts";
 import { writeFileAtomicSync } from "../lib/fs/atomic-file.ts";
-import { describeError, systemCode } from "../lib/errors.ts";
+import { describeError } from "../lib/errors.ts";
 import { type JsonObject, parseJsonObject } from "../lib/json.ts";
 import { makeDirectorySync } from "../lib/fs/make-directory.ts";
+import { assertPrivateDirectorySync, othersMayAccess, readPrivateFileSync } from "../lib/fs/private-file.ts";
 import { splitPem } from "../lib/pki/pem.ts";
 import type { CertificateState } from "./certificate-state.ts";
 import { IdentityCacheError } from "./errors.ts";
 import type { HeldIdentities } from "./held-identities.ts";
 import { readPrivateKey } from "./read-certificate.ts";
 import { checkResponse, maxSkewMs } from "./response-check.ts";
-import type { CertDeps } from "./types.ts";
+import type { CertDeps, KeyAlgorithm } from "./types.ts";
 
 /** `f_type` of tmpfs and ramfs. Source: Linux, statfs(2) */
 const memoryFileSystems: ReadonlySet<number> = new Set([0x01021994, 0x858458f6]);
@@ -32,21 +35,30 @@ function fileFor(directory: string, spiffeId: string): string {
   return join(directory, `identity-${shortHash(spiffeId, 16)}.json`);
 }
 
+/** What the configuration says about a cached identity. */
+interface ExpectedIdentity {
+  readonly spiffeId: string;
+  readonly key: KeyAlgorithm;
+}
+
 /**
- * Restores the identity that an earlier run of the agent cached, when it is this workload's, intact and still valid. It
- * is checked like a CA's response. An unusable cache is logged and otherwise ignored.
+ * Restores the identity that an earlier run of the agent cached, when it is this workload's, has the kind of key that is
+ * configured now, and is intact and still valid. It is checked like a CA's response. An unusable cache is logged and
+ * otherwise ignored.
  */
-export async function restoreIdentity(
+export function restoreIdentity(
   directory: string,
   state: CertificateState,
-  spiffeId: string,
+  { spiffeId, key }: ExpectedIdentity,
   { clock, log }: CertDeps,
-): Promise<void> {
+): void {
   const path = fileFor(directory, spiffeId);
   try {
-    const cached = await readCache(directory, path);
+    const cached = readCache(directory, path);
     if (cached === undefined) return;
     const privateKey = readPrivateKey(cached.keyPem);
+    if (!isOfAlgorithm(privateKey, key))
+      throw new IdentityCacheError(path, "its key is not of the configured algorithm");
     const { leaf, roots } = checkResponse(cached, { privateKey, spiffeId, nowMs: clock.now(), maxSkewMs });
     const { chainPem, keyPem, acceptedMs } = cached;
     const { notBeforeMs, notAfterMs } = leaf;
@@ -56,6 +68,15 @@ export async function restoreIdentity(
   } catch (error) {
     log.warn("cached identity not usable; requesting a new one", { path, error: describeError(error) });
   }
+}
+
+const curveNames = { "P-256": "prime256v1", "P-384": "secp384r1" } as const;
+
+function isOfAlgorithm({ asymmetricKeyType, asymmetricKeyDetails }: KeyObject, algorithm: KeyAlgorithm): boolean {
+  if (asymmetricKeyType !== algorithm.kind) return false;
+  return algorithm.kind === "rsa"
+    ? asymmetricKeyDetails?.modulusLength === algorithm.bits
+    : asymmetricKeyDetails?.namedCurve === curveNames[algorithm.curve];
 }
 
 /** Writes each identity in use to the cache, until the signal aborts. */
@@ -74,7 +95,7 @@ export async function writeCache(
     const identity: CachedIdentity = { spiffeId, acceptedMs, chainPem, keyPem, rootsPem };
     try {
       makeDirectorySync(directory, 0o700);
-      await assertPrivate(directory, 0o077);
+      assertPrivateDirectorySync(directory, othersMayAccess);
       writeFileAtomicSync(fileFor(directory, spiffeId), JSON.stringify(identity), 0o600);
     } catch (error) {
       log.error("cannot write the identity cache", { directory, error: describeError(error) });
@@ -82,17 +103,12 @@ export async function writeCache(
   }
 }
 
-async function readCache(directory: string, path: string): Promise<CachedIdentity | undefined> {
-  let text: string;
-  try {
-    await assertPrivate(directory, 0o077);
-    await assertPrivate(path, 0o177);
-    text = await readFile(path, "utf8");
-  } catch (error) {
-    if (systemCode(error) === "ENOENT") return undefined;
-    throw error;
-  }
-  return parseCache(path, text);
+/** @returns undefined when there is none */
+function readCache(directory: string, path: string): CachedIdentity | undefined {
+  if (!existsSync(directory)) return undefined;
+  assertPrivateDirectorySync(directory, othersMayAccess);
+  const text = readPrivateFileSync(path);
+  return text === undefined ? undefined : parseCache(path, text);
 }
 
 function parseCache(path: string, text: string): CachedIdentity {
@@ -118,15 +134,6 @@ function parseObject(path: string, text: string): JsonObject {
   const value = parseJsonObject(text);
   if (value === undefined) throw new IdentityCacheError(path, "it is not a JSON object");
   return value;
-}
-
-/** @param forbidden bits that the mode must not have */
-async function assertPrivate(path: string, forbidden: number): Promise<void> {
-  const status = await lstat(path);
-  if (status.isSymbolicLink()) throw new IdentityCacheError(path, "it is a symbolic link; name the directory itself");
-  if ((status.mode & forbidden) !== 0) throw new IdentityCacheError(path, "other users can access it; make it private");
-  const uid = process.getuid?.();
-  if (uid !== undefined && status.uid !== uid) throw new IdentityCacheError(path, "it belongs to another user");
 }
 
 async function warnUnlessInMemory(directory: string, log: CertDeps["log"]): Promise<void> {

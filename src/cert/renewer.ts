@@ -24,6 +24,9 @@ interface SigningFailure {
   readonly isUnconnected: boolean;
 }
 
+/** A certificate that begins this soon is waited for. One that begins later is due for renewal. */
+const beginsSoonMs = 10_000;
+
 /** Obtains certificates from a signer, each in time before the last one expires. */
 export class Renewer {
   readonly #config: CertConfig;
@@ -37,6 +40,8 @@ export class Renewer {
   /** One random number for each certificate, so that rescheduling after a clock jump gives the same share of its lifetime. */
   #random: number;
   #isFirst = true;
+  /** How many certificates in a row were not valid yet when they were received. */
+  #premature = 0;
   /** Since when the CA has rejected every attempt permanently. Monotonic clock. */
   #rejectedSinceMs: number | undefined;
 
@@ -61,14 +66,20 @@ export class Renewer {
       this.#state.schedule(dueMs);
       switch (await this.#untilDue(dueMs, failed, signal)) {
         case "due":
+          if (this.#premature > 0 && this.#isCovered) {
+            this.#premature = 0;
+            retryAtMs = undefined;
+            break;
+          }
           failed = await this.#attempt(signal);
-          retryAtMs = failed === undefined ? undefined : clock.now() + this.#retryDelayMs(failed);
+          retryAtMs = failed === undefined ? this.#prematureRetryAtMs() : clock.now() + this.#retryDelayMs(failed);
           break;
         case "jumped":
           log.info("clock changed or process was suspended; rescheduling renewal", {
             certificateInUse: this.#state.status().state,
           });
           this.#state.forgetFailures();
+          this.#premature = 0;
           retryAtMs = undefined;
           break;
         case "changed":
@@ -107,14 +118,28 @@ export class Renewer {
     return isUnconnected && !this.#state.isValid && this.#signer.untilReachable !== undefined;
   }
 
+  /** Never in the future when there is no certificate, or when the clock was set back and it is not valid yet. */
   #renewalDueMs(): number {
     const { newest } = this.#state.held;
-    if (newest === undefined) return Number.NEGATIVE_INFINITY;
+    if (newest === undefined || !this.#isCovered) return Number.NEGATIVE_INFINITY;
     const { notBeforeMs, notAfterMs } = newest.certificate;
     const acceptedMs = Math.min(newest.acceptedMs, this.#deps.clock.now());
     const validity = { startMs: Math.max(notBeforeMs, acceptedMs), notAfterMs };
     const delayMs = this.#isFirst ? firstRotationDelayMs : rotationDelayMs;
     return acceptedMs + delayMs(validity, this.#config.rotation, acceptedMs, this.#random);
+  }
+
+  get #isCovered(): boolean {
+    return this.#state.held.isCovered(this.#deps.clock.now(), beginsSoonMs);
+  }
+
+  /** When the CA's clock is ahead, another certificate may be valid sooner than the one just received. */
+  #prematureRetryAtMs(): number | undefined {
+    this.#premature = this.#isCovered ? 0 : this.#premature + 1;
+    if (this.#premature === 0) return undefined;
+    const { clock, random } = this.#deps;
+    const attempts = { failures: this.#premature, urgent: true, probed: false, retryAfterMs: 0, random: random() };
+    return clock.now() + retryDelayMs(attempts);
   }
 
   #retryDelayMs(failed: SigningFailure): number {

@@ -4,8 +4,8 @@ import type { ReadCertificate } from "./read-certificate.ts";
 interface CaRoot {
   readonly pem: string;
   readonly notAfterMs: number;
-  /** Until when it stays trusted although the CA no longer returns it; undefined while the CA does. */
-  readonly untilMs: number | undefined;
+  /** Since when the CA no longer returns it, and how long it stays trusted; undefined while the CA does. */
+  readonly dropped: { readonly sinceMs: number; readonly keepMs: number } | undefined;
 }
 
 /**
@@ -28,12 +28,12 @@ export class TrustRoots {
     this.#rootsPem = undefined;
     const given = new Map(roots.map((root) => [root.x509.fingerprint256, root]));
     for (const [fingerprint, root] of this.#caRoots) {
-      if (given.has(fingerprint) || root.untilMs !== undefined) continue;
-      this.#caRoots.set(fingerprint, { ...root, untilMs: Math.min(root.notAfterMs, nowMs + keepMs) });
+      if (given.has(fingerprint) || root.dropped !== undefined) continue;
+      this.#caRoots.set(fingerprint, { ...root, dropped: { sinceMs: nowMs, keepMs } });
     }
     for (const [fingerprint, { pem, notAfterMs }] of given) {
       if (!this.#caRoots.has(fingerprint)) this.#changedMs = nowMs;
-      this.#caRoots.set(fingerprint, { pem, notAfterMs, untilMs: undefined });
+      this.#caRoots.set(fingerprint, { pem, notAfterMs, dropped: undefined });
     }
   }
 
@@ -43,10 +43,13 @@ export class TrustRoots {
     this.#anchors = anchors;
   }
 
-  /** Removes the roots whose time is over. */
+  /** Removes the roots whose time is over. A clock that was set back does not make the time longer. */
   prune(nowMs: number): void {
     for (const [fingerprint, root] of this.#caRoots) {
-      if (root.untilMs === undefined || root.untilMs > nowMs) continue;
+      if (root.dropped === undefined) continue;
+      const { sinceMs, keepMs } = root.dropped;
+      if (sinceMs > nowMs) this.#caRoots.set(fingerprint, { ...root, dropped: { sinceMs: nowMs, keepMs } });
+      if (Math.min(root.notAfterMs, sinceMs + keepMs) > nowMs) continue;
       this.#rootsPem = undefined;
       this.#caRoots.delete(fingerprint);
     }

@@ -1,13 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 import { createPublicKey, generateKeyPairSync, type KeyObject } from "node:crypto";
 import { Metadata, Server, ServerCredentials, type sendUnaryData, type ServerUnaryCall, status } from "@grpc/grpc-js";
-import {
-  type CertificateFacts,
-  type Issuer,
-  issueCertificate,
-  issueRoot,
-  readRequest,
-} from "../../src/ca/embedded/certificates.ts";
+import { readRequest } from "../../src/ca/embedded/certificate-request.ts";
+import { type CertificateFacts, type Issuer, issueCertificate, issueRoot } from "../../src/ca/embedded/certificates.ts";
 import { IstioCertificateRequest, IstioCertificateResponse } from "../../src/gen/istio/v1/auth/ca.ts";
 import { systemClock } from "../../src/lib/async/clock.ts";
 

@@ -188,3 +188,23 @@ export const workloadExtensions = (...more: readonly Uint8Array[]): readonly Uin
   extensionOf.alternativeNames(spiffeUri),
   ...more,
 ];
+
+/** A signing request, right or wrong, as PEM. */
+export function forgeRequest(facts: {
+  readonly key: KeyObject;
+  readonly extensions?: readonly Uint8Array[];
+  readonly signature?: { readonly oid: string; readonly hash: string | null };
+  readonly spki?: Uint8Array;
+}): string {
+  const { oid, hash } = facts.signature ?? defaultSignature(facts.key);
+  const { extensions = [extensionOf.alternativeNames(spiffeUri)] } = facts;
+  const request = sequence(derOid("1.2.840.113549.1.9.14"), der(0x31, sequence(...extensions)));
+  const info = sequence(
+    der(0x02, Uint8Array.of(0)),
+    nameOf(undefined),
+    facts.spki ?? createPublicKey(facts.key).export({ type: "spki", format: "der" }),
+    der(0xa0, request),
+  );
+  const signature = der(0x03, Uint8Array.of(0), sign(hash, info, facts.key));
+  return formatPem("CERTIFICATE REQUEST", sequence(info, sequence(derOid(oid)), signature));
+}

@@ -1,12 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 import { createPrivateKey, createPublicKey, generateKeyPairSync, type KeyObject } from "node:crypto";
-import {
-  type CertificateFacts,
-  type Issuer,
-  issueCertificate,
-  issueRoot,
-  readRequest,
-} from "../../src/ca/embedded/certificates.ts";
+import { readRequest } from "../../src/ca/embedded/certificate-request.ts";
+import { type CertificateFacts, type Issuer, issueCertificate, issueRoot } from "../../src/ca/embedded/certificates.ts";
 
 export const testSpiffeId = "spiffe://cluster.local/ns/demo/sa/web";
 const hourMs = 3_600_000;

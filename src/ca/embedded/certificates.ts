@@ -1,13 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
-import { createHash, createPublicKey, type KeyObject, randomBytes, sign, verify } from "node:crypto";
+import { createHash, createPublicKey, type KeyObject, randomBytes, sign } from "node:crypto";
 import forge from "node-forge";
-import { AgentError } from "../../lib/errors.ts";
-import { formatPem, splitPem } from "../../lib/pki/pem.ts";
+import { formatPem } from "../../lib/pki/pem.ts";
 import { oid, type SignatureAlgorithm, signatureOids } from "../../lib/pki/x509-der.ts";
 
 /*
- * node-forge reads requests and builds certificates; `node:crypto` signs and verifies, because node-forge knows no key
- * but RSA. For the same reason node-forge gets public keys as ASN.1. docs/adr/0010-named-packages.md has the reasons.
+ * node-forge builds certificates; `node:crypto` signs, because node-forge knows no key but RSA. For the same reason
+ * node-forge gets public keys as ASN.1. docs/adr/0010-named-packages.md has the reasons.
  */
 
 /** What the published types lack. */
@@ -31,70 +30,6 @@ declare module "node-forge" {
 
 type Asn1 = forge.asn1.Asn1;
 const { asn1, pki } = forge;
-
-/** The content of a signing request whose signature is verified. */
-export interface CertificateRequest {
-  readonly publicKey: KeyObject;
-  readonly uris: readonly string[];
-  /** The number of subject alternative names that are not URIs. */
-  readonly otherNames: number;
-}
-
-export class CsrError extends AgentError {
-  readonly code = "AGENT_CSR";
-  constructor(problem: string, cause?: unknown) {
-    super(`read the signing request: ${problem}`, { cause });
-  }
-}
-
-const requestHashes: Readonly<Record<string, string>> = {
-  [signatureOids["rsa-sha256"]]: "sha256",
-  [signatureOids["ecdsa-sha256"]]: "sha256",
-  [signatureOids["ecdsa-sha384"]]: "sha384",
-};
-
-/**
- * Reads a PKCS#10 request, and verifies that its sender has the private key.
- * @throws CsrError
- * Source: RFC 2986 section 4
- */
-export function readRequest(pem: string): CertificateRequest {
-  const { blocks, problem } = splitPem(pem);
-  const block = blocks[0];
-  if (problem !== undefined || block?.label !== "CERTIFICATE REQUEST") throw new CsrError("it is not a PEM request");
-  try {
-    return parseRequest(block.der);
-  } catch (error) {
-    if (error instanceof CsrError) throw error;
-    throw new CsrError("it is not a PKCS#10 request", error);
-  }
-}
-
-function parseRequest(der: Uint8Array): CertificateRequest {
-  const [info, algorithm, signature] = children(parseDer(der));
-  const [, , spki, attributes] = children(info);
-  if (info === undefined || spki === undefined) throw new CsrError("it has no key");
-  const hash = requestHashes[asn1.derToOid(text(children(algorithm)[0]))];
-  if (hash === undefined) throw new CsrError("its signature algorithm is not supported; use SHA-256 or SHA-384");
-  const publicKey = createPublicKey({ key: encode(spki), type: "spki", format: "der" });
-  // The first byte of a bit string is the number of unused bits.
-  if (!verify(hash, encode(info), publicKey, Buffer.from(text(signature).slice(1), "latin1"))) {
-    throw new CsrError("its signature is not by the key that it names");
-  }
-  const names = alternativeNames(attributes);
-  const uris = names.filter((name) => tagOf(name) === nameType.uri).map((name) => text(name));
-  return { publicKey, uris, otherNames: names.length - uris.length };
-}
-
-function alternativeNames(attributes: Asn1 | undefined): readonly Asn1[] {
-  if (attributes === undefined) return [];
-  return children(attributes)
-    .filter((attribute) => hasId(attribute, oid.extensionRequest))
-    .flatMap((attribute) => children(children(attribute)[1]))
-    .flatMap((extensions) => children(extensions))
-    .filter((extension) => hasId(extension, oid.subjectAltName))
-    .flatMap((extension) => children(parseDer(Buffer.from(text(children(extension).at(-1)), "latin1"))));
-}
 
 /** A key, and the name under which it issues. */
 export interface Issuer {
@@ -211,14 +146,7 @@ function objectId(dotted: string): Asn1 {
   return asn1.create(asn1.Class.UNIVERSAL, asn1.Type.OID, false, asn1.oidToDer(dotted).getBytes());
 }
 
-function tagOf(value: { readonly type: number }): number {
-  return value.type;
-}
-
-function hasId(value: Asn1, id: string): boolean {
-  return asn1.derToOid(text(children(value)[0])) === id;
-}
-
+/** Only for bytes that this process has made: node-forge's parser is recursive. */
 function parseDer(bytes: Uint8Array): Asn1 {
   const buffer = forge.util.createBuffer(Buffer.from(bytes).toString("latin1"));
   return asn1.fromDer(buffer, { strict: true, parseAllBytes: true, decodeBitStrings: false });
@@ -226,14 +154,4 @@ function parseDer(bytes: Uint8Array): Asn1 {
 
 function encode(value: Asn1): Buffer {
   return Buffer.from(asn1.toDer(value).getBytes(), "latin1");
-}
-
-function children(value: Asn1 | undefined): readonly Asn1[] {
-  if (value === undefined || typeof value.value === "string") throw new CsrError("its structure is not valid");
-  return value.value;
-}
-
-function text(value: Asn1 | undefined): string {
-  if (typeof value?.value !== "string") throw new CsrError("its structure is not valid");
-  return value.value;
 }

@@ -3,7 +3,8 @@ import type { SignedChain, SigningRequest } from "../../model/signing.ts";
 import { untilFilesChange } from "../retry-causes.ts";
 import type { CaDeps, CaProtocol, EmbeddedCaConfig } from "../types.ts";
 import { openAuthority } from "./authority.ts";
-import { issueCertificate, readRequest } from "./certificates.ts";
+import { readRequest } from "./certificate-request.ts";
+import { issueCertificate } from "./certificates.ts";
 
 const backdateMs = 120_000;
 

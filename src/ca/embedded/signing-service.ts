@@ -5,7 +5,8 @@ import { GrpcStatus } from "../../lib/grpc/status.ts";
 import { isSupportedAlgorithm, parseJwt, signJwt, verifyJwtSignature } from "../../lib/pki/jwt.ts";
 import { formatSpiffeId } from "../../model/spiffe-id.ts";
 import type { Authority } from "./authority.ts";
-import { CsrError, issueCertificate, readRequest } from "./certificates.ts";
+import { CsrError, readRequest } from "./certificate-request.ts";
+import { issueCertificate } from "./certificates.ts";
 
 export interface SigningPolicy {
   readonly trustDomain: string;

@@ -84,23 +84,3 @@ export function derTagged(number: number, ...content: readonly Der[]): Der {
 export function derTaggedPrimitive(number: number, bytes: Uint8Array): Der {
   return element(0x80 | number, bytes);
 }
-
-/**
- * Splits a sequence of elements by their lengths.
- * @returns undefined when the bytes do not consist of whole elements
- */
-export function splitDer(bytes: Uint8Array): readonly Der[] | undefined {
-  const elements: Der[] = [];
-  for (let at = 0; at < bytes.length; ) {
-    const first = bytes[at + 1] ?? 0;
-    const lengthSize = first < 0x80 ? 0 : first & 0x7f;
-    if (at + 2 + lengthSize > bytes.length || lengthSize > 4) return undefined;
-    let length = lengthSize === 0 ? first : 0;
-    for (const byte of bytes.subarray(at + 2, at + 2 + lengthSize)) length = length * 256 + byte;
-    const end = at + 2 + lengthSize + length;
-    if (end > bytes.length || first === 0x80) return undefined;
-    elements.push(bytes.subarray(at, end));
-    at = end;
-  }
-  return elements;
-}

@@ -165,4 +165,18 @@ describe("the identity over a restart", () => {
     );
     expect(pod.store.status().state).toBe("none");
   });
+
+  test("is not used when another kind of key is configured now", async () => {
+    await using directory = await temporaryDirectory();
+    const path = join(directory.path, "cache");
+    await fill(path);
+    await using pod = testStore(down, { config: { cacheDirectory: path, key: { kind: "ec", curve: "P-384" } } });
+    await eventually(
+      () => {
+        expect(pod.outcomes.length).toBe(1);
+      },
+      { withinMs: 2_000 },
+    );
+    expect(pod.store.status().state).toBe("none");
+  });
 });

@@ -222,6 +222,47 @@ describe("the certificate store", () => {
     expect(pod.store.status().state).toBe("valid");
   });
 
+  test("a certificate that is not valid yet, because the clock was set back, is renewed within a second or two", async () => {
+    const { pod, signer, clock, pass } = setUp();
+    await using _ = pod;
+    await untilOutcomes(pod, 1);
+    await pass(10_000);
+    clock.jump(-2 * 24 * 60 * minuteMs);
+    signer.ca = testAuthority("root A", clock.now());
+    await pass(2_000, 500);
+    expect(signer.callsMs).toHaveLength(2);
+    expect(pod.store.status().state).toBe("valid");
+    expect(pod.pending()).toBeUndefined();
+    await pass(20 * minuteMs, minuteMs);
+    expect(signer.callsMs).toHaveLength(2);
+  });
+
+  test("certificates of a CA whose clock is minutes ahead are requested again, slower and slower, until one is valid", async () => {
+    const { pod, signer, pass } = setUp();
+    await using _ = pod;
+    signer.beginsInMs = 3 * minuteMs;
+    await pass(minuteMs);
+    expect(signer.callsMs.length).toBeGreaterThan(5);
+    expect(signer.callsMs.length).toBeLessThanOrEqual(11);
+    await pass(2 * minuteMs + 1_000);
+    expect(pod.store.status().state).toBe("valid");
+    const calls = signer.callsMs.length;
+    await pass(20 * minuteMs, 10_000);
+    expect(signer.callsMs.length).toBe(calls);
+    expect(pod.store.status().state).toBe("valid");
+  });
+
+  test("a valid certificate that lasts until the newest begins is enough", async () => {
+    const { pod, signer, pass } = setUp();
+    await using _ = pod;
+    await untilOutcomes(pod, 1);
+    signer.beginsInMs = 5 * minuteMs;
+    await pass(31 * minuteMs, 10_000);
+    expect(signer.callsMs).toHaveLength(2);
+    await pass(10 * minuteMs, 10_000);
+    expect(signer.callsMs).toHaveLength(2);
+  });
+
   test("new roots are trusted before the new certificate is handed out, the old stay until its leaves expire", async () => {
     const { pod, signer, clock, pass } = setUp();
     await using _ = pod;

@@ -3,7 +3,7 @@ import { spawnSync } from "node:child_process";
 import { createPublicKey } from "node:crypto";
 import forge from "node-forge";
 import { describe, expect, test } from "vitest";
-import { readRequest } from "../../../src/ca/embedded/certificates.ts";
+import { readRequest } from "../../../src/ca/embedded/certificate-request.ts";
 import type { KeyAlgorithm } from "../../../src/cert/types.ts";
 import { createKeyAndRequest, renderPrivateKey } from "../../../src/cert/csr.ts";
 import { KeyAlgorithmError } from "../../../src/cert/errors.ts";

@@ -28,3 +28,13 @@ test("a root that the CA no longer returns stays for the given time", () => {
   roots.prune(nowMs + 1_000);
   expect(roots.rootsPem).toBe(successor);
 });
+
+test("a root that the CA no longer returns stays no longer because the clock was set back", () => {
+  const roots = new TrustRoots();
+  roots.update(readRoots(ca), 1_000, nowMs);
+  roots.update(readRoots(successor), 1_000, nowMs + 3_600_000);
+  roots.prune(nowMs);
+  expect(roots.caRootsPem).toBe([ca, successor].sort().join(""));
+  roots.prune(nowMs + 1_000);
+  expect(roots.rootsPem).toBe(successor);
+});
