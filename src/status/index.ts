@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-import type { Deps } from "../lib/deps.ts";
 import type { StatusConfig } from "./status-config.ts";
-import type { StatusServer } from "./status-server.ts";
+import type { StatusDeps, StatusServer } from "./status-server.ts";
 import type { StatusSources } from "./status-sources.ts";
 
 export { checkWorkload } from "./probes/workload-check.ts";
@@ -30,7 +29,7 @@ export type {
 export async function listenStatus(
   config: StatusConfig,
   sources: StatusSources,
-  deps: Pick<Deps, "log" | "clock" | "fail">,
+  deps: StatusDeps,
 ): Promise<StatusServer> {
   const { startStatusServer } = await import("./status-server.ts");
   return await startStatusServer(config, sources, deps);

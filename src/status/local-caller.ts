@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 import type { IncomingHttpHeaders } from "node:http";
 import type { Socket } from "node:net";
+import { loopbackPeer } from "../lib/async/fair-slots.ts";
 
 /** The two ends of a connection. */
 type Connection = Partial<Pick<Socket, "remoteAddress" | "localAddress">>;
@@ -26,6 +27,13 @@ export function isLocalCaller({ headers, socket }: Request): boolean {
 export function isLocalConnection(socket: Connection): boolean {
   const { remoteAddress } = socket;
   return isLoopback(remoteAddress) && isLoopback(socket.localAddress) && plainAddress(remoteAddress) !== "127.0.0.6";
+}
+
+/** The peer of a connection, as far as fairness is concerned: an IPv4 address, or an IPv6 network of 64 bits. */
+export function peerOf(socket: Connection): string {
+  if (isLocalConnection(socket)) return loopbackPeer;
+  const address = plainAddress(socket.remoteAddress);
+  return address.includes(":") ? address.split(":", 4).join(":") : address;
 }
 
 /** @param address as a socket reports it: IPv4, IPv6, or IPv4 mapped into IPv6 */

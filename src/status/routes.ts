@@ -1,6 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
 import type { IncomingMessage, RequestListener, ServerResponse } from "node:http";
-import type { Socket } from "node:net";
 import type { Clock } from "../lib/async/clock.ts";
 import type { Semaphore } from "../lib/async/semaphore.ts";
 import { describeError } from "../lib/errors.ts";
@@ -67,23 +66,7 @@ export function createRoutes(context: RoutesContext): Routes {
     const isDebug = path === "/" || path === "/debug" || path.startsWith("/debug/");
     return isDebug && config.debug ? handleDebug : (call) => sendReply(call, notFound);
   };
-  return { handle: oneAtATime(createListener(find, log)), [Symbol.dispose]: debug[Symbol.dispose] };
-}
-
-/** A caller that pipelines requests gets the next response when it has received the one before. */
-function oneAtATime(handle: RequestListener): RequestListener {
-  const latest = new WeakMap<Socket, ServerResponse>();
-  return (request, response) => {
-    const { socket } = request;
-    const previous = latest.get(socket);
-    latest.set(socket, response);
-    if (previous === undefined || previous.closed) handle(request, response);
-    else {
-      previous.once("close", () => {
-        handle(request, response);
-      });
-    }
-  };
+  return { handle: createListener(find, log), [Symbol.dispose]: debug[Symbol.dispose] };
 }
 
 function createListener(find: (path: string) => Handler, log: Logger): RequestListener {

@@ -1,13 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
-import { createServer, type RequestListener, type Server } from "node:http";
+import { createServer, type Server } from "node:http";
 import type { Clock } from "../lib/async/clock.ts";
 import { Semaphore } from "../lib/async/semaphore.ts";
 import { SerialQueue } from "../lib/async/serial-queue.ts";
 import type { Deps } from "../lib/deps.ts";
 import { systemCode } from "../lib/errors.ts";
-import type { Logger } from "../lib/log/log.ts";
 import { readPortHolder } from "../lib/net/socket-table.ts";
-import { ConnectionLimit } from "./connection-limit.ts";
+import type { Budgets } from "../model/limits.ts";
+import { Connections } from "./connections.ts";
 import { createAppProber } from "./probes/app-prober.ts";
 import { ReadinessJudge, type ReadinessVerdict } from "./readiness/readiness-judge.ts";
 import { createRoutes } from "./routes.ts";
@@ -30,15 +30,19 @@ export interface StatusServer extends AsyncDisposable {
 const keepAliveMs = 65 * 60_000;
 const headersTimeoutMs = 10_000;
 const requestTimeoutMs = 30_000;
-const maxConnections = 1_024;
 const maxScrapes = 2;
-const repeatWarningMs = 60_000;
+/** A burst of connections must not cost the kubelet's attempt, which would be repeated after a second. */
+const backlog = 4_096;
+
+export interface StatusDeps extends Pick<Deps, "log" | "clock" | "fail"> {
+  readonly budgets: Budgets;
+}
 
 /** Listens and serves. Disposing it cuts off the requests that are being handled. */
 export async function startStatusServer(
   config: StatusConfig,
   sources: StatusSources,
-  deps: Pick<Deps, "log" | "clock" | "fail">,
+  deps: StatusDeps,
 ): Promise<StatusServer> {
   const log = deps.log.scope("status");
   const judge = new ReadinessJudge(sources, config.readiness, { clock: deps.clock, log });
@@ -58,7 +62,9 @@ export async function startStatusServer(
   const slowRequests = new SerialQueue();
   const slowTurn = (): Promise<void> => slowRequests.run(untilNextTurn);
   const routes = stack.use(createRoutes({ config, sources, judge, prober, scrapes, slowTurn, log, clock }));
-  const server = createHttpServer(routes.handle, clock, log);
+  const connections = stack.use(new Connections(deps.budgets, clock));
+  const server = createHttpServer(deps.budgets);
+  connections.watch(server, routes.handle);
   const port = await listen(server, config.port);
   server.on("error", deps.fail);
   const close = stack.move();
@@ -78,24 +84,17 @@ export async function startStatusServer(
   };
 }
 
-function createHttpServer(handle: RequestListener, clock: Clock, log: Logger): Server {
+function createHttpServer(budgets: Budgets): Server {
   const server = createServer({
     keepAliveTimeout: keepAliveMs,
     headersTimeout: headersTimeoutMs,
     requestTimeout: requestTimeoutMs,
     connectionsCheckingInterval: 5_000,
+    maxHeaderSize: budgets.of("status-header-bytes").size,
   });
-  let warnedAtMs = Number.NEGATIVE_INFINITY;
-  const warn = (): void => {
-    if (clock.monotonicMs() - warnedAtMs < repeatWarningMs) return;
-    warnedAtMs = clock.monotonicMs();
-    log.warn("status server has too many connections; closing some", { maxConnections });
-  };
-  new ConnectionLimit(maxConnections, warn).watch(server);
-  server.on("request", handle);
-  // applies when callers on loopback keep all connections busy
-  server.maxConnections = maxConnections + 64;
-  server.on("drop", warn);
+  // with more, Node.js rejects the request; up to there the response names the limit
+  // with more, Node.js rejects the request; up to there the response names the limit
+  server.maxHeadersCount = 2 * budgets.of("status-headers").size;
   return server;
 }
 
@@ -117,7 +116,7 @@ async function listen(server: Server, port: number): Promise<number> {
   try {
     await new Promise<void>((resolve, reject) => {
       server.once("error", reject);
-      server.listen({ port }, () => {
+      server.listen({ port, backlog }, () => {
         server.removeListener("error", reject);
         resolve();
       });

@@ -6,6 +6,7 @@ import { expect, test } from "vitest";
 import { systemClock } from "../../../src/lib/async/clock.ts";
 import type { AppProbeHandler } from "../../../src/status/status-config.ts";
 import { answer, startFakeApp } from "../../fakes/fake-app.ts";
+import { testBudgets } from "../../support/budgets.ts";
 import { eventually } from "../../support/eventually.ts";
 import { listening } from "../../support/listening.ts";
 import { rawHttp } from "../../support/raw-http.ts";
@@ -58,6 +59,40 @@ test("pipelined requests are answered one after another, in their order", async 
   expect(most).toBe(1);
 });
 
+test("a connection with 100,000 pipelined requests is not read while one waits, and one that reads gets all it sent", async () => {
+  const budgets = testBudgets();
+  await using status = await startStatus({}, {}, budgets);
+  const ask = "GET /healthz/ready HTTP/1.1\r\nHost: a\r\n\r\n";
+  const flooding = connect({ port: status.port, host: "127.0.0.1" });
+  flooding.on("error", () => undefined).pause();
+  for (let time = 0; time < 200; time++) flooding.write(ask.repeat(500));
+  const heard = await talk(status.port, ask.repeat(300), (text) => text.split("HTTP/1.1 200").length === 301);
+  expect(heard.match(/HTTP\/1\.1 200/g)).toHaveLength(300);
+  const waiting = budgets.facts().find(({ name }) => name === "status-requests-waiting-of-connection");
+  expect(waiting?.peak).toBeLessThanOrEqual(1_024);
+  expect((await rawHttp(status.port, { target: "/healthz/ready" })).status).toBe(200);
+  flooding.destroy();
+});
+
+test.each([
+  [
+    "too many headers",
+    Array.from({ length: 120 }, (_, n) => `a${String(n)}: b`),
+    "",
+    431,
+    "limit status-headers of 100",
+  ],
+  ["a large body", [], "x".repeat(200_000), 0, ""],
+])("a request with %s is rejected, and the server lives", async (_what, headers, body, code, reason) => {
+  await using status = await startStatus({}, {}, testBudgets({ "status-connections": 8 }));
+  const rejected = await rawHttp(status.port, { method: "POST", target: "/metrics", headers, body }).catch(() => {
+    return { status: 0, body: "" };
+  });
+  expect(rejected.body).toContain(reason);
+  if (code !== 0) expect(rejected.status).toBe(code);
+  expect((await rawHttp(status.port, { target: "/healthz/ready" })).status).toBe(200);
+});
+
 test("a scraper that reads nothing holds up no other scrape", async () => {
   const big = `# TYPE big gauge\n${`big{x="${"y".repeat(200)}"} 1\n`.repeat(60_000)}`;
   await using app = await startFakeApp(answer(200, big));
@@ -105,7 +140,8 @@ test.each([
   ["silent", ""],
   ["half a request long", "GET /healthz/ready HTTP/1.1\r\nHost: a\r\nX: "],
 ])("1,500 connections that are %s keep nobody out who asks at once", async (_state, text) => {
-  await using status = await startStatus();
+  const budgets = testBudgets();
+  await using status = await startStatus({}, {}, budgets);
   let opened = 0;
   const held = Array.from({ length: 1_500 }, () => {
     const socket = connect({ port: status.port, host: outsideAddress ?? "127.0.0.1" }, () => opened++);
@@ -118,7 +154,8 @@ test.each([
     const host = time % 2 === 0 ? "127.0.0.1" : (outsideAddress ?? "127.0.0.1");
     expect((await rawHttp(status.port, { target: "/healthz/ready", host })).status).toBe(200);
   }
-  expect(status.records.filter(({ message }) => message.includes("too many connections"))).toHaveLength(1);
+  const spent = budgets.facts().find(({ name }) => name === "status-connections");
+  if (outsideAddress !== undefined) expect(spent).toMatchObject({ size: 1_024, peak: 1_024 });
   for (const socket of held) socket.destroy();
 });
 

@@ -1,0 +1,202 @@
+// SPDX-License-Identifier: Apache-2.0
+import type { IncomingMessage, RequestListener, Server, ServerResponse } from "node:http";
+import type { Socket } from "node:net";
+import type { Clock } from "../lib/async/clock.ts";
+import { loopbackPeer } from "../lib/async/fair-slots.ts";
+import type { Budget } from "../lib/budget.ts";
+import type { Budgets } from "../model/limits.ts";
+import { sendReply, textReply } from "./call.ts";
+import { peerOf } from "./local-caller.ts";
+
+interface Connection {
+  readonly socket: Socket;
+  readonly peer: string;
+  /** Its place among all connections. */
+  readonly place: Budget;
+  /** For the requests that wait until the one before them has its response. */
+  readonly places: Budget;
+  readonly waiting: (readonly [IncomingMessage, ServerResponse])[];
+  /** Of the request that is being handled; undefined while the connection is idle. */
+  busySinceMs: number | undefined;
+}
+
+/** From a request to the last byte of its response, however it is read. Above the time that a scrape may take. */
+const longestRequestMs = 90_000;
+/** A caller on loopback may wait for readiness for 300 s. */
+const longestLocalRequestMs = 360_000;
+const checkEveryMs = 1_000;
+/** Of the connections, those on loopback may take this share. */
+const loopbackShare = 3 / 4;
+
+/**
+ * The connections of the status port. When there are too many, the peer with the most gives way: its longest idle
+ * connection is closed, or its oldest. Those on loopback give way to each other only. The requests of a connection are
+ * handled one after another, and none is read while one waits.
+ */
+export class Connections implements Disposable {
+  readonly #budgets: Budgets;
+  readonly #clock: Clock;
+  /** By peer, each in the order of its last change between idle and busy. */
+  readonly #peers = new Map<string, Set<Connection>>();
+  readonly #connections = new Map<Socket, Connection>();
+  readonly #stop = new AbortController();
+  #isChecking = false;
+
+  constructor(budgets: Budgets, clock: Clock) {
+    this.#budgets = budgets;
+    this.#clock = clock;
+  }
+
+  watch(server: Server, handle: RequestListener): void {
+    server.on("connection", (socket) => {
+      this.#open(socket);
+    });
+    server.on("request", (request, response) => {
+      this.#requested(request, response, handle);
+    });
+  }
+
+  [Symbol.dispose](): void {
+    this.#stop.abort(new Error("stopped"));
+  }
+
+  #open(socket: Socket): void {
+    const peer = peerOf(socket);
+    const ofPeer = this.#peers.get(peer) ?? new Set();
+    const budget = this.#budgets.of("status-connections");
+    if (peer === loopbackPeer && ofPeer.size >= budget.size * loopbackShare) this.#closeOne(ofPeer, true);
+    const place = budget.take() ?? this.#makePlace(budget, ofPeer);
+    if (place === undefined) {
+      socket.destroy();
+      return;
+    }
+    const places = this.#budgets.of("status-requests-waiting-of-connection").child();
+    const connection: Connection = { socket, peer, place, places, waiting: [], busySinceMs: undefined };
+    this.#connections.set(socket, connection);
+    this.#peers.set(peer, ofPeer.add(connection));
+    socket.once("close", () => {
+      this.#forget(connection);
+    });
+  }
+
+  #makePlace(budget: Budget, ofPeer: ReadonlySet<Connection>): Budget | undefined {
+    let heaviest: ReadonlySet<Connection> = new Set();
+    for (const [peer, all] of this.#peers) if (peer !== loopbackPeer && all.size > heaviest.size) heaviest = all;
+    if (heaviest.size > 0) this.#closeOne(heaviest, false);
+    else if ([...ofPeer][0]?.peer === loopbackPeer) this.#closeOne(ofPeer, true);
+    return budget.take();
+  }
+
+  /** @param onlyIdle whether a connection with a request is left alone */
+  #closeOne(connections: ReadonlySet<Connection>, onlyIdle: boolean): void {
+    const all = [...connections];
+    const victim = all.find(({ busySinceMs }) => busySinceMs === undefined) ?? (onlyIdle ? undefined : all[0]);
+    if (victim !== undefined) this.#close(victim);
+  }
+
+  #close(connection: Connection): void {
+    this.#forget(connection);
+    connection.socket.destroy();
+  }
+
+  #forget(connection: Connection): void {
+    const { socket, peer, place, places, waiting } = connection;
+    if (!this.#connections.delete(socket)) return;
+    const ofPeer = this.#peers.get(peer);
+    ofPeer?.delete(connection);
+    if (ofPeer?.size === 0) this.#peers.delete(peer);
+    waiting.length = 0;
+    place[Symbol.dispose]();
+    places[Symbol.dispose]();
+  }
+
+  #requested(request: IncomingMessage, response: ServerResponse, handle: RequestListener): void {
+    const connection = this.#connections.get(request.socket);
+    if (connection === undefined) return;
+    if (connection.busySinceMs === undefined) {
+      this.#serve(connection, request, response, handle);
+      return;
+    }
+    if (!connection.places.tryTake()) {
+      this.#close(this.#mostWaiting(connection));
+      if (!this.#connections.has(connection.socket) || !connection.places.tryTake()) return;
+    }
+    connection.waiting.push([request, response]);
+    // Node.js resumes the socket once more when the request is complete
+    process.nextTick(() => {
+      if (connection.waiting.length > 0) connection.socket.pause();
+    });
+  }
+
+  #mostWaiting(given: Connection): Connection {
+    if (given.waiting.length >= this.#budgets.of("status-requests-waiting-of-connection").size) return given;
+    let most = given;
+    for (const connection of this.#connections.values()) {
+      if (connection.waiting.length > most.waiting.length) most = connection;
+    }
+    return most;
+  }
+
+  #serve(connection: Connection, request: IncomingMessage, response: ServerResponse, handle: RequestListener): void {
+    this.#setBusy(connection, this.#clock.monotonicMs());
+    response.once("close", () => {
+      if (!this.#connections.has(connection.socket)) return;
+      const next = connection.waiting.shift();
+      if (next === undefined) {
+        this.#setBusy(connection, undefined);
+        return;
+      }
+      connection.places.release();
+      if (connection.waiting.length > 0) connection.socket.pause();
+      else connection.socket.resume();
+      this.#serve(connection, ...next, handle);
+    });
+    if (this.#admits(connection, request, response)) handle(request, response);
+  }
+
+  #setBusy(connection: Connection, sinceMs: number | undefined): void {
+    connection.busySinceMs = sinceMs;
+    const ofPeer = this.#peers.get(connection.peer);
+    ofPeer?.delete(connection);
+    ofPeer?.add(connection);
+    if (sinceMs !== undefined) void this.#checkTimes();
+  }
+
+  /** No route reads a body; one that is sent anyway is read up to a limit, so that the connection can be kept. */
+  #admits(connection: Connection, request: IncomingMessage, response: ServerResponse): boolean {
+    const headers = this.#budgets.of("status-headers");
+    if (!headers.admits(request.rawHeaders.length / 2)) {
+      response.shouldKeepAlive = false;
+      sendReply({ request, response }, textReply(431, headers.text));
+      return false;
+    }
+    if (request.headers["content-length"] === undefined && request.headers["transfer-encoding"] === undefined)
+      return true;
+    const body = this.#budgets.of("status-body-bytes");
+    let bytes = 0;
+    request.on("data", (part: Buffer) => {
+      bytes += part.byteLength;
+      if (!body.admits(bytes)) this.#close(connection);
+    });
+    return true;
+  }
+
+  /** Closes connections whose request takes too long; runs while there are requests. */
+  async #checkTimes(): Promise<void> {
+    if (this.#isChecking) return;
+    this.#isChecking = true;
+    while (!this.#stop.signal.aborted && [...this.#connections.values()].some(isBusy)) {
+      await this.#clock.delay(checkEveryMs, this.#stop.signal).catch(() => undefined);
+      const nowMs = this.#clock.monotonicMs();
+      for (const connection of [...this.#connections.values()]) {
+        const longestMs = connection.peer === loopbackPeer ? longestLocalRequestMs : longestRequestMs;
+        if (nowMs - (connection.busySinceMs ?? nowMs) > longestMs) this.#close(connection);
+      }
+    }
+    this.#isChecking = false;
+  }
+}
+
+function isBusy({ busySinceMs }: Connection): boolean {
+  return busySinceMs !== undefined;
+}
