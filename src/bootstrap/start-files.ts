@@ -2,9 +2,9 @@
 import type { JsonObject } from "../lib/json.ts";
 import { renderBootstrap } from "./bootstrap.ts";
 import type { BootstrapConfig } from "./bootstrap-config.ts";
-import { chmodSync, chownSync, statSync } from "node:fs";
+import { closeSync, constants, fchmodSync, fstatSync, lstatSync, openSync } from "node:fs";
 import { dirname } from "node:path";
-import { writeFileAtomicSync } from "../lib/fs/atomic-file.ts";
+import { type FileOwner, writeFileAtomicSync } from "../lib/fs/atomic-file.ts";
 import { AgentError } from "../lib/errors.ts";
 import { exitCode } from "../lib/exit-code.ts";
 import { makeDirectorySync } from "../lib/fs/make-directory.ts";
@@ -71,27 +71,24 @@ export function writeAccessToken(path: string, token: string, owner?: FileOwner)
   writeGenerated(path, token, 0o600, owner);
 }
 
-/** The user that reads a file, when it is not the agent's; the agent is root then. */
-export interface FileOwner {
-  readonly uid: number;
-  readonly gid: number;
-}
-
 function writeGenerated(path: string, text: string, mode: number, owner?: FileOwner): void {
   try {
     if (owner !== undefined) makeDirectorySync(dirname(path), 0o711);
-    writeFileAtomicSync(path, text, mode);
-    if (owner !== undefined) {
-      chownSync(path, owner.uid, owner.gid);
-      letThrough(dirname(path));
-    }
+    writeFileAtomicSync(path, text, mode, owner);
+    if (owner !== undefined) letThrough(dirname(path));
   } catch (error) {
     throw new BootstrapWriteError(path, error);
   }
 }
 
-/** Lets other users open their files in the directory, but not list it. */
+/** Lets other users open their files in the directory, but not list it. A link in its place is left as it is. */
 function letThrough(directory: string): void {
-  const { mode } = statSync(directory);
-  if ((mode & 0o001) === 0) chmodSync(directory, (mode & 0o7777) | 0o011);
+  if (lstatSync(directory).isSymbolicLink()) return;
+  const descriptor = openSync(directory, constants.O_RDONLY | constants.O_DIRECTORY | constants.O_NOFOLLOW);
+  try {
+    const { mode } = fstatSync(descriptor);
+    if ((mode & 0o001) === 0) fchmodSync(descriptor, (mode & 0o7777) | 0o011);
+  } finally {
+    closeSync(descriptor);
+  }
 }

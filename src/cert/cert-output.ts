@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-import { chmod, lstat, mkdtemp, readdir, readlink, rename, rm, symlink, unlink, writeFile } from "node:fs/promises";
+import { constants } from "node:fs";
+import { lstat, mkdtemp, open, readdir, readlink, rename, rm, symlink, unlink } from "node:fs/promises";
 import { join } from "node:path";
 import { SerialQueue } from "../lib/async/serial-queue.ts";
 import { runTasks } from "../lib/async/tasks.ts";
@@ -76,7 +77,7 @@ async function writeVersion(config: CertOutputConfig, content: OutputContent): P
   makeDirectorySync(directory, 0o755);
   const version = await mkdtemp(join(directory, versionPrefix));
   try {
-    await chmod(version, 0o755);
+    await setMode(version, 0o755);
     await writeWithMode(join(version, names.key), content.key, keyMode);
     await writeWithMode(join(version, names.chain), content.chain, certificateMode);
     await writeWithMode(join(version, names.roots), content.roots, certificateMode);
@@ -89,9 +90,16 @@ async function writeVersion(config: CertOutputConfig, content: OutputContent): P
   await removeOldVersions(directory);
 }
 
+/** The mode is set on the open file, which is new: whoever may write to the directory cannot put another in its place. */
 async function writeWithMode(path: string, text: string, mode: number): Promise<void> {
-  await writeFile(path, text, { mode: 0o600, flag: "wx" });
-  await chmod(path, mode);
+  await using file = await open(path, "wx", 0o600);
+  await file.writeFile(text);
+  await file.chmod(mode);
+}
+
+async function setMode(directory: string, mode: number): Promise<void> {
+  await using handle = await open(directory, constants.O_RDONLY | constants.O_DIRECTORY | constants.O_NOFOLLOW);
+  await handle.chmod(mode);
 }
 
 /** Links the file into the current version; a plain file of an earlier setup is replaced. */

@@ -8,6 +8,7 @@ import {
   readConfigInput,
   redactSecrets,
 } from "../../config/index.ts";
+import { withoutOverride } from "../../envoy/index.ts";
 import { exitCode } from "../../lib/exit-code.ts";
 import type { JsonObject, JsonValue } from "../../lib/json.ts";
 import { type CommandContext, UsageError } from "../command.ts";
@@ -49,7 +50,7 @@ function explain(input: ConfigInput): { readonly config: AgentConfig; readonly e
     role: config.role,
     settings,
     node: redactSecrets({ id: node.id, cluster: node.cluster, ips: node.ips, metadata: node.metadata }),
-    envoy: { command: [envoy.binaryPath, ...envoy.args] },
+    envoy: { command: [envoy.binaryPath, ...withoutOverride(envoy.args)] },
     warnings: warnings.map(({ source, message }): JsonObject => ({ source, message })),
     bootstrap: redactSecrets(document),
   };

@@ -2,12 +2,13 @@
 import {
   closeSync,
   fchmodSync,
+  fchownSync,
   fstatSync,
   openSync,
   readdirSync,
   renameSync,
+  lstatSync,
   rmSync,
-  statSync,
   writeSync,
 } from "node:fs";
 import { basename, dirname, join } from "node:path";
@@ -22,20 +23,28 @@ const leftoverAgeMs = 60_000;
 /** Targets whose leftovers were looked for in this process. */
 const swept = new Set<string>();
 
+/** The user that a file belongs to. */
+export interface FileOwner {
+  readonly uid: number;
+  readonly gid: number;
+}
+
 /**
- * Replaces a file in one step: a reader sees the old content or the new, never a part. The mode is set before the first
- * byte is written. Missing parent directories are created with mode 0700. Synchronous, for small files only. Not
+ * Replaces a file in one step: a reader sees the old content or the new, never a part. Mode and owner are set on
+ * the open file before the first byte is written, never by path: in a directory of another user, a path may lead to any
+ * file by then. Missing parent directories are created with mode 0700. Synchronous, for small files only. Not
  * flushed to the disk: these files are written again at each start. The first write to a path removes temporary files
  * that killed processes have left beside it.
  * @throws the system's error; no temporary file is left then
  */
-export function writeFileAtomicSync(path: string, data: string | Uint8Array, mode: number): void {
+export function writeFileAtomicSync(path: string, data: string | Uint8Array, mode: number, owner?: FileOwner): void {
   makeDirectorySync(dirname(path), 0o700);
   const temporary = `${path}.${randomText()}.tmp`;
   const descriptor = openSync(temporary, "wx", mode);
   try {
     try {
       fchmodSync(descriptor, mode);
+      if (owner !== undefined) fchownSync(descriptor, owner.uid, owner.gid);
       const bytes = typeof data === "string" ? Buffer.from(data) : data;
       for (let written = 0; written < bytes.length; ) {
         written += writeSync(descriptor, bytes, written);
@@ -68,7 +77,7 @@ function removeLeftovers(path: string, nowMs: number): void {
     for (const name of readdirSync(folder)) {
       if (!name.startsWith(target) || !temporarySuffix.test(name.slice(target.length))) continue;
       const leftover = join(folder, name);
-      const { mtimeMs } = statSync(leftover);
+      const { mtimeMs } = lstatSync(leftover);
       if (nowMs - mtimeMs > leftoverAgeMs) rmSync(leftover, { force: true });
     }
   } catch {

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-import { readdirSync, readFileSync, statSync, writeFileSync } from "node:fs";
+import { lstatSync, mkdirSync, readdirSync, readFileSync, statSync, symlinkSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { expect, test } from "vitest";
 import { BootstrapWriteError, writeStartFiles } from "../../../src/bootstrap/index.ts";
@@ -42,4 +42,19 @@ test("without Envoy there is no bootstrap for it", async () => {
   await using directory = await temporaryDirectory();
   writeStartFiles({ ...configIn(directory.path), disableEnvoy: true });
   expect(readdirSync(directory.path)).toEqual(["grpc.json"]);
+});
+
+test.runIf(process.getuid?.() === 0)("Envoy's user gets its files, and nothing that a link leads to", async () => {
+  await using directory = await temporaryDirectory();
+  const victim = join(directory.path, "victim");
+  mkdirSync(victim, { mode: 0o700 });
+  writeFileSync(join(victim, "secret"), "", { mode: 0o600 });
+  symlinkSync("victim", join(directory.path, "link"));
+  const path = join(directory.path, "link");
+  symlinkSync("secret", join(victim, "envoy-rev.json"));
+  const config = configIn(path);
+  writeStartFiles({ ...config, envoy: { user: { uid: 1_337, gid: 1_337 } } });
+  expect(statSync(join(victim, "secret")).uid).toBe(0);
+  expect(lstatSync(join(victim, "envoy-rev.json"))).toMatchObject({ uid: 1_337, gid: 1_337 });
+  expect(statSync(victim).mode & 0o777).toBe(0o700);
 });
