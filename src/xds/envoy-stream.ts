@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 import { orAborted, runTasks } from "../lib/async/tasks.ts";
+import { type Budget, BudgetSpentError } from "../lib/budget.ts";
 import { type IncomingMessage, readWhole } from "../lib/grpc/message.ts";
 import type { ServerStreamCall } from "../lib/grpc/server.ts";
 import { GrpcError, GrpcStatus } from "../lib/grpc/status.ts";
@@ -29,6 +30,8 @@ export class EnvoyStream implements ProxiedStream {
   /** Undefined once they have been sent, or are too many: then the subscriptions are sent instead. */
   #pending: { readonly typeUrl: string; readonly bytes: Uint8Array }[] | undefined = [];
   #pendingBytes = 0;
+  readonly #maxNames: Budget;
+  readonly #maxTypes: Budget;
   #isEnvoy = false;
 
   constructor(call: ServerStreamCall, protocol: XdsProtocol, context: StreamContext) {
@@ -36,6 +39,8 @@ export class EnvoyStream implements ProxiedStream {
     this.protocol = protocol;
     this.context = context;
     this.subscriptions = new Subscriptions(protocol);
+    this.#maxNames = context.budgets.of("xds-names").child();
+    this.#maxTypes = context.budgets.of("xds-types").child();
   }
 
   get isEnvoy(): boolean {
@@ -54,6 +59,8 @@ export class EnvoyStream implements ProxiedStream {
       ]);
     } finally {
       cache?.forget(this);
+      this.#maxNames[Symbol.dispose]();
+      this.#maxTypes[Symbol.dispose]();
     }
   }
 
@@ -91,8 +98,9 @@ export class EnvoyStream implements ProxiedStream {
   async #onRequest(message: IncomingMessage): Promise<void> {
     const bytes = await readWhole(message);
     this.#countBytes(bytes.length);
-    const request = parseOrInvalid(bytes, this.protocol);
+    const request = this.#parse(bytes);
     const { forward, acknowledgement, isChanged } = this.subscriptions.apply(request, bytes);
+    if (isChanged) this.#limitSubscriptions(request.typeUrl);
     this.#recogniseEnvoy(request);
     if (acknowledgement !== undefined) {
       this.context.rejections.record(acknowledgement);
@@ -102,6 +110,28 @@ export class EnvoyStream implements ProxiedStream {
     if (forward === undefined) return;
     if (this.upstream === undefined) this.#keep(request.typeUrl, bytes);
     else await this.upstream.send(request.typeUrl, forward);
+  }
+
+  /** @throws GrpcError */
+  #parse(bytes: Uint8Array): XdsRequest {
+    try {
+      return parseRequest(bytes, this.protocol, this.#maxNames);
+    } catch (error) {
+      if (error instanceof BudgetSpentError) {
+        throw new GrpcError(GrpcStatus.resourceExhausted, error.message, { cause: error });
+      }
+      if (!(error instanceof WireError)) throw error;
+      throw new GrpcError(GrpcStatus.invalidArgument, `not a discovery request: ${error.message}`, { cause: error });
+    }
+  }
+
+  /** @throws GrpcError when the client has subscribed to more than the limits allow */
+  #limitSubscriptions(typeUrl: string): void {
+    const exceeded = [
+      { budget: this.#maxTypes, count: this.subscriptions.typeUrls.length },
+      { budget: this.#maxNames, count: this.subscriptions.nameCount(typeUrl) },
+    ].find(({ budget, count }) => !budget.admits(count));
+    if (exceeded !== undefined) throw new GrpcError(GrpcStatus.resourceExhausted, exceeded.budget.text);
   }
 
   #keep(typeUrl: string, bytes: Uint8Array): void {
@@ -129,14 +159,5 @@ export class EnvoyStream implements ProxiedStream {
     await clock.delay(config.cache?.serveAfterMs ?? 0, signal);
     if (!this.hasResponse) await cache?.serve(this, signal);
     await orAborted(new Promise<never>(() => undefined), signal);
-  }
-}
-
-function parseOrInvalid(bytes: Uint8Array, protocol: XdsProtocol): XdsRequest {
-  try {
-    return parseRequest(bytes, protocol);
-  } catch (error) {
-    if (!(error instanceof WireError)) throw error;
-    throw new GrpcError(GrpcStatus.invalidArgument, `not a discovery request: ${error.message}`, { cause: error });
   }
 }

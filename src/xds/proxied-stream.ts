@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 import type { Clock } from "../lib/async/clock.ts";
+import type { Budget } from "../lib/budget.ts";
 import type { ServerStreamCall } from "../lib/grpc/server.ts";
 import type { Logger } from "../lib/log/log.ts";
 import type { TlsClient } from "../lib/net/tls-client.ts";
@@ -39,6 +40,8 @@ export interface StreamContext {
   readonly random: () => number;
   readonly metrics: XdsMetrics;
   readonly budgets: Budgets;
+  /** Limits log lines that responses of the control plane cause. */
+  readonly responseWarnings: Budget;
   /** For connections to the control plane; undefined where they are plaintext. */
   readonly tls: TlsClient | undefined;
   readonly rejections: Rejections;

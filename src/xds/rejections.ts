@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 import type { Logger } from "../lib/log/log.ts";
+import type { Budgets } from "../model/limits.ts";
 import { shortTypeName } from "./protocol/type-url.ts";
 import type { Acknowledgement } from "./subscriptions.ts";
 import type { XdsMetrics } from "./xds-metrics.ts";
@@ -22,10 +23,14 @@ export interface RejectionsDeps {
   readonly log: Logger;
   readonly clock: { now(): number };
   readonly metrics: Pick<XdsMetrics, "rejections" | "rejected">;
+  readonly budgets: Budgets;
 }
 
 /** Least time between two debug lines about accepted responses of one type: there may be thousands a minute. */
 const acceptedLogIntervalMs = 1_000;
+
+/** Names in one log line; the status page has more. */
+const loggedNames = 10;
 
 /** What Envoy rejects: a log line, a metric, and an entry for the status page until Envoy accepts the type again. */
 export class Rejections {
@@ -52,14 +57,33 @@ export class Rejections {
       log.info("Envoy accepts configuration again", { type, typeUrl, version });
       return;
     }
-    const { reason, versionInUse } = acknowledgement;
+    const { versionInUse } = acknowledgement;
+    const { budgets } = this.#deps;
     const names = acknowledgement.response.resources.map(({ name }) => name);
-    const resources = namesIn(reason, names);
+    const resources = namesIn(acknowledgement.reason, names, budgets.of("xds-rejected-names").size);
+    const reason = cut(acknowledgement.reason, budgets.of("peer-text-bytes").size);
+    this.#forgetOldest(typeUrl);
     const sinceMs = this.#current.get(typeUrl)?.sinceMs ?? clock.now();
     this.#current.set(typeUrl, { typeUrl, versionInUse, versionRejected: version, sinceMs, resources, reason });
     metrics.rejections.inc(type);
     metrics.rejected.set(1, type);
-    log.warn("Envoy rejected configuration", { type, typeUrl, resources, reason, version, versionInUse });
+    const some = resources.slice(0, loggedNames);
+    const more = resources.length > loggedNames ? { resourceCount: resources.length } : {};
+    log.warn("Envoy rejected configuration", {
+      type,
+      typeUrl,
+      resources: some,
+      ...more,
+      reason,
+      version,
+      versionInUse,
+    });
+  }
+
+  #forgetOldest(typeUrl: string): void {
+    if (this.#current.has(typeUrl) || this.#deps.budgets.of("xds-rejections").admits(this.#current.size + 1)) return;
+    const [oldest] = this.#current.keys();
+    if (oldest !== undefined) this.#current.delete(oldest);
   }
 
   #logAccepted(type: string, version: string): void {
@@ -73,21 +97,45 @@ export class Rejections {
 
 /**
  * The resources that a NACK is about. Envoy names them in its text: `Error adding/updating cluster(s) a: why, b: why`.
- * Names of the response that the text contains take precedence.
+ * Names of the response that the text contains take precedence. Takes time in proportion to the text and the names.
+ * @param maxNames how many are returned
  * Source: texts observed with Envoy 1.40
  */
-export function namesIn(reason: string, known: readonly string[]): readonly string[] {
-  const named = known.filter((name) => name !== "" && reason.includes(name));
-  if (named.length > 0) return longestOnly(named);
-  const list = /Error adding\/updating \S+?\(s\) (.*)$/s.exec(reason)?.[1] ?? "";
+export function namesIn(reason: string, known: readonly string[], maxNames = 100): readonly string[] {
+  const named = namedIn(reason, known, maxNames);
+  if (named.length > 0) return named;
+  const at = reason.indexOf(listStart);
+  const start = at < 0 ? -1 : reason.indexOf("(s) ", at);
   // Without a name in the text, all resources of a small response are reported.
-  if (list === "") return known.length <= fewNames ? known : [];
-  return [list.slice(0, list.indexOf(": ") === -1 ? undefined : list.indexOf(": "))];
+  if (start < 0) return known.length <= fewNames ? known : [];
+  const list = reason.slice(start + "(s) ".length);
+  const end = list.indexOf(": ");
+  return [end < 0 ? list : list.slice(0, end)];
 }
 
+const listStart = "Error adding/updating ";
 const fewNames = 5;
+
+/** A name may have spaces: then it is searched for in the text, as long as there are few of them. */
+const searchedNames = 200;
+
+function namedIn(reason: string, known: readonly string[], maxNames: number): readonly string[] {
+  const names = new Set(known);
+  const found = new Set<string>();
+  for (const word of reason.split(/[\s,;'"()]/)) {
+    const name = names.has(word) ? word : word.replace(/:$/, "");
+    if (name !== "" && names.has(name)) found.add(name);
+    if (found.size === maxNames) break;
+  }
+  if (found.size > 0 || known.length > searchedNames) return [...found];
+  return longestOnly(known.filter((name) => name !== "" && reason.includes(name))).slice(0, maxNames);
+}
 
 /** Without names that are part of another one: `a` beside `a-b`. */
 function longestOnly(names: readonly string[]): readonly string[] {
   return names.filter((name) => !names.some((other) => other !== name && other.includes(name)));
+}
+
+function cut(text: string, maxLength: number): string {
+  return text.length <= maxLength ? text : `${text.slice(0, maxLength)}…`;
 }

@@ -76,6 +76,11 @@ export class Subscriptions {
     return this.#types.get(typeUrl)?.subscribed() ?? { names: [], wildcard: false };
   }
 
+  /** How many resource names Envoy has subscribed to of a type. */
+  nameCount(typeUrl: string): number {
+    return this.#types.get(typeUrl)?.nameCount ?? 0;
+  }
+
   /** Applies a request of Envoy, whose bytes are `bytes`. */
   apply(request: XdsRequest, bytes: Uint8Array): AppliedRequest {
     this.#node ??= request.node;

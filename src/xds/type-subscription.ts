@@ -6,6 +6,7 @@ import type { ResourceVersion } from "./protocol/response-scanner.ts";
 export interface TypeSubscription {
   /** The version accepted last; always empty for delta. */
   readonly version: string;
+  readonly nameCount: number;
   /** Applies a request. @returns whether the subscription has changed */
   apply(request: XdsRequest): boolean;
   accept(response: AcceptedResponse): void;
@@ -29,6 +30,10 @@ export class StateOfTheWorldSubscription implements TypeSubscription {
   #isNew = true;
   /** No names mean all resources in the first request, and none in a later one. Source: Envoy's xDS protocol, wildcard */
   #wildcard = false;
+
+  get nameCount(): number {
+    return this.#names.length;
+  }
 
   apply(request: XdsRequest): boolean {
     const isChanged = this.#isNew || !sameTexts(this.#names, request.subscribe);
@@ -67,6 +72,10 @@ export class DeltaSubscription implements TypeSubscription {
   #isNew = true;
   /** Subscribed to all resources by a first request without names. */
   #wildcard = false;
+
+  get nameCount(): number {
+    return this.#names.size;
+  }
 
   apply(request: XdsRequest): boolean {
     if (this.#isNew) {

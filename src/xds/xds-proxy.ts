@@ -77,6 +77,7 @@ export function serveXdsProxy(listener: UnixListener, config: XdsConfig, deps: X
     config,
     tls: security.kind === "tls" ? createTlsClient(security) : undefined,
     rejections,
+    responseWarnings: deps.budgets.of("log-lines-of-cause").child(),
     health: () => health,
     onEnvoy: (stream) => {
       const others = [...streams].filter((other) => other !== stream && other.isEnvoy);

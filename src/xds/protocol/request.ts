@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+import type { Budget } from "../../lib/budget.ts";
 import { bytesField, firstText, integerField, textField, textOf, valueOf, wireFields, wireType } from "./wire.ts";
 
 /** Whether a response has all resources of its type (state of the world), or only the changes (delta). */
@@ -28,9 +29,10 @@ const numbers = {
 
 /**
  * Reads a request of either protocol.
- * @throws WireError when the bytes are not a protobuf message
+ * @param names limits the resource names of the request
+ * @throws WireError when the bytes are not a protobuf message; BudgetSpentError when there are too many names
  */
-export function parseRequest(bytes: Uint8Array, protocol: XdsProtocol): XdsRequest {
+export function parseRequest(bytes: Uint8Array, protocol: XdsProtocol, names?: Budget): XdsRequest {
   const of = numbers[protocol];
   const found = { typeUrl: "", version: "", nonce: "" };
   let error: XdsRequest["error"];
@@ -39,8 +41,11 @@ export function parseRequest(bytes: Uint8Array, protocol: XdsProtocol): XdsReque
   const unsubscribe: string[] = [];
   const initialVersions = new Map<string, string>();
   const rest: Uint8Array[] = [];
+  let fields = 0;
   for (const field of wireFields(bytes)) {
     const number = field.type === wireType.bytes ? field.number : -1;
+    // Each name may have a version beside it.
+    if (names !== undefined && ++fields > 2 * names.size && !names.admits(fields)) throw names.spentError();
     if (number === of.typeUrl) found.typeUrl = textOf(bytes, field);
     else if (number === of.version) found.version = textOf(bytes, field);
     else if (number === of.nonce) found.nonce = textOf(bytes, field);

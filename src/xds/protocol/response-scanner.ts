@@ -31,6 +31,14 @@ const fieldsOf: Readonly<Record<Message, Readonly<Record<number, Nested | Text |
 const maxTextBytes = 64 * 1024;
 
 /**
+ * Memory for the names and versions of one response. Those of a larger response are not all known: then its rejection
+ * names fewer of them, and a later stream gets some resources again.
+ */
+const maxKeptBytes = 8 * 1024 * 1024;
+/** Of a name with its version, beside their texts. */
+const bytesPerName = 100;
+
+/**
  * Reads a DiscoveryResponse or DeltaDiscoveryResponse while it passes, in chunks of any size: type, version, nonce, and
  * for delta the resources' names and versions. The resources themselves are skipped, unless there is a handler.
  */
@@ -55,6 +63,7 @@ export class ResponseScanner {
   #left = 0;
   #text: Text = "version";
   #textParts: Uint8Array[] = [];
+  #keptBytes = 0;
 
   /** @param length of the whole message, in bytes */
   constructor(protocol: XdsProtocol, length: number, handler?: ResourceHandler) {
@@ -153,7 +162,7 @@ export class ResponseScanner {
   }
 
   #keep(field: Text, text: string): void {
-    if (field === "removed") this.removed.push(text);
+    if (field === "removed") this.#keepName(this.removed, text, text.length);
     else if (field === "resourceName") this.#resource.name = text;
     else if (field === "resourceVersion") this.#resource.version = text;
     else this[field] = text;
@@ -175,8 +184,13 @@ export class ResponseScanner {
 
   #endResource(name: string): void {
     this.#handler?.onResource(name);
-    this.resources.push(this.#resource);
+    this.#keepName(this.resources, this.#resource, name.length + this.#resource.version.length);
     this.#resource = { name: "", version: "" };
+  }
+
+  #keepName<T>(list: T[], item: T, length: number): void {
+    this.#keptBytes += length + bytesPerName;
+    if (this.#keptBytes <= maxKeptBytes) list.push(item);
   }
 
   #inner(): { readonly message: Message; readonly end: number } {

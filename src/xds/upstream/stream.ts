@@ -124,7 +124,9 @@ export class UpstreamStream implements ResponseOrigin {
     } catch (error) {
       if (!(error instanceof WireError)) throw error;
       const { length } = message;
-      context.log.warn("malformed response from the control plane dropped", { length, reason: describeError(error) });
+      if (this.#mayWarn()) {
+        context.log.warn("malformed response from the control plane dropped", { length, reason: describeError(error) });
+      }
       return;
     }
     const { extensions } = this.#options;
@@ -160,11 +162,19 @@ export class UpstreamStream implements ResponseOrigin {
     this.#reject(response);
   }
 
+  /** A control plane may cause the same line with each response. */
+  #mayWarn(): boolean {
+    const { responseWarnings, clock } = this.#client.context;
+    return responseWarnings.tryTakeAt(clock.monotonicMs());
+  }
+
   #reject({ typeUrl, scanner }: ScannedResponse): void {
     const { context, protocol } = this.#client;
+    const maxText = context.budgets.of("peer-text-bytes").size;
+    const [type, version] = [typeUrl.slice(0, maxText), scanner.version.slice(0, maxText)];
     context.metrics.rejections.inc(shortTypeName(typeUrl));
-    context.log.warn("unsubscribed resource type rejected", { typeUrl, version: scanner.version });
-    const error = { code: GrpcStatus.invalidArgument, message: `unsubscribed resource type ${typeUrl}` };
+    if (this.#mayWarn()) context.log.warn("unsubscribed resource type rejected", { typeUrl: type, version });
+    const error = { code: GrpcStatus.invalidArgument, message: `unsubscribed resource type ${type}` };
     this.reply(renderRequest({ typeUrl, nonce: scanner.nonce, error }, protocol));
   }
 }
