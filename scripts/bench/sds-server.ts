@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+import { testBudgets } from "../../test/support/budgets.ts";
 import { monitorEventLoopDelay } from "node:perf_hooks";
 import { systemClock } from "../../src/lib/async/clock.ts";
 import { createLogger } from "../../src/lib/log/log.ts";
@@ -30,6 +31,7 @@ serveSds(
       () => new Map([["default", "none"]]),
     ),
     clock: systemClock,
+    budgets: testBudgets(),
     random: Math.random,
     metrics: createTestMetrics().sds,
   },

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 import type { Deps } from "../lib/deps.ts";
-import { createGrpcServer } from "../lib/grpc/server.ts";
+import { createGrpcServer, type GrpcServerLimits } from "../lib/grpc/server.ts";
 import type { UnixListener } from "../lib/net/unix-socket.ts";
+import type { Budgets } from "../model/limits.ts";
 import { fetchSecrets } from "./fetch-secrets.ts";
 import { SdsObserver } from "./sds-observer.ts";
 import { delta, stateOfTheWorld } from "./sds-protocol.ts";
@@ -13,6 +14,7 @@ import type { CrlSource, SdsConfig, SdsEvent, SdsMetrics, SecretSource } from ".
 
 export interface SdsDeps extends Pick<Deps, "log" | "clock" | "random"> {
   readonly metrics: SdsMetrics;
+  readonly budgets: Budgets;
   /** Undefined: `ROOTCA` has no revocation list. */
   readonly crl?: CrlSource | undefined;
   /** Called for each step of a secret's delivery. */
@@ -57,6 +59,8 @@ export function serveSds(
           handle: (request, call) => fetchSecrets(request, { ...options, signal: call.signal }),
         },
       },
+      maxReceiveBytes: deps.budgets.of("sds-message-bytes").size,
+      limits: serverLimits(deps.budgets),
       onFailure: (path, error) => {
         observer.failed(path, error);
       },
@@ -71,6 +75,15 @@ export function serveSds(
       await server[Symbol.asyncDispose]();
       await hub[Symbol.asyncDispose]();
     },
+  };
+}
+
+function serverLimits(budgets: Budgets): GrpcServerLimits {
+  return {
+    connections: budgets.of("sds-connections"),
+    streams: budgets.of("sds-streams-of-connection"),
+    resets: budgets.of("sds-resets"),
+    partialBytes: budgets.of("sds-partial-bytes"),
   };
 }
 

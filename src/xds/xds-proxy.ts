@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 import type { Clock } from "../lib/async/clock.ts";
 import { createGrpcServer, type GrpcHandler, type GrpcServer } from "../lib/grpc/server.ts";
+import { GrpcError, GrpcStatus } from "../lib/grpc/status.ts";
 import type { Logger } from "../lib/log/log.ts";
 import { createTlsClient } from "../lib/net/tls-client.ts";
 import type { UnixListener } from "../lib/net/unix-socket.ts";
@@ -117,6 +118,12 @@ function createAdsServer(streams: Set<EnvoyStream>, context: StreamContext): Grp
       maxReceiveBytes: context.config.maxReceiveBytes,
       chunkAboveBytes: Number.POSITIVE_INFINITY,
       maxConcurrentStreams: context.config.maxStreams,
+      limits: {
+        connections: context.budgets.of("xds-connections"),
+        streams: context.budgets.of("xds-streams-of-connection"),
+        resets: context.budgets.of("xds-resets"),
+        partialBytes: context.budgets.of("xds-partial-bytes"),
+      },
       keepalive: context.config.keepalive,
       onFailure: (path, error) => {
         context.log.error("xDS stream failed", { path, reason: String(error) });
@@ -130,6 +137,9 @@ function handler(protocol: XdsProtocol, streams: Set<EnvoyStream>, context: Stre
   return {
     kind: "stream",
     async handle(call) {
+      const proxied = context.budgets.of("xds-proxied-streams");
+      using place = proxied.take();
+      if (place === undefined) throw new GrpcError(GrpcStatus.resourceExhausted, proxied.text);
       const stream = new EnvoyStream(call, protocol, context);
       streams.add(stream);
       let result = "cancelled";

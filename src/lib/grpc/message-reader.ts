@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 import type { Http2Stream } from "node:http2";
+import type { Budget } from "../budget.ts";
 import { type IncomingMessage, frameHeaderBytes, parseFrameHeader } from "./message.ts";
 import { GrpcError, GrpcStatus } from "./status.ts";
 
@@ -90,6 +91,8 @@ export interface ReaderLimits {
   readonly maxBytes: number;
   /** A longer message is handed on in chunks. */
   readonly chunkAboveBytes: number;
+  /** Parts of messages that are not complete, of all readers together. */
+  readonly partialBytes?: Budget;
 }
 
 const nothing = new Uint8Array(0);
@@ -144,7 +147,12 @@ export class MessageReader {
 
   async #whole(): Promise<Uint8Array> {
     const parts: Uint8Array[] = [];
-    while (this.#openBytes > 0) parts.push(await this.#take());
+    using held = this.#limits.partialBytes?.child();
+    while (this.#openBytes > 0) {
+      const part = await this.#take();
+      if (held?.tryTake(part.length) === false) throw new GrpcError(GrpcStatus.resourceExhausted, held.text);
+      parts.push(part);
+    }
     return parts.length === 1 ? (parts[0] ?? nothing) : Buffer.concat(parts);
   }
 

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 import {
+  constants,
   type Http2Session,
   type IncomingHttpHeaders,
   type ServerHttp2Session,
@@ -8,6 +9,7 @@ import {
 } from "node:http2";
 import type { Socket } from "node:net";
 import type { Clock } from "../async/clock.ts";
+import type { Budget } from "../budget.ts";
 import { Keepalive, type KeepaliveOptions } from "./keepalive.ts";
 import { readWhole } from "./message.ts";
 import { parseGrpcTimeout } from "./metadata.ts";
@@ -29,11 +31,34 @@ export interface GrpcServerOptions {
   readonly maxReceiveBytes?: number;
   /** A longer request is handed to stream handlers in chunks. Default 64 KiB. */
   readonly chunkAboveBytes?: number;
-  /** On one connection. Default 100000. */
+  /** On one connection, if that is less than the limits allow. */
   readonly maxConcurrentStreams?: number;
+  readonly limits: GrpcServerLimits;
   readonly keepalive?: KeepaliveOptions;
   /** Called with each error of a handler that is not a `GrpcError`. */
   readonly onFailure?: (path: string, error: unknown) => void;
+}
+
+/** What clients can make grow. */
+export interface GrpcServerLimits {
+  /** Of the process. With more, the oldest connection without a stream gives way; if there is none, the new one is closed. */
+  readonly connections: Budget;
+  /** Each connection has a child of it. Further streams are rejected. */
+  readonly streams: Budget;
+  /** Each connection has a child of it. A connection whose client resets more streams is closed. */
+  readonly resets: Budget;
+  /** Of the process: parts of requests that are not complete. */
+  readonly partialBytes: Budget;
+}
+
+/** After a connection was closed for its resets, the next one waits for so long: its client reconnects at once. */
+const afterResetsMs = 250;
+
+/** An accepted connection. */
+interface Connection {
+  readonly socket: Socket;
+  readonly streams: Budget;
+  readonly resets: Budget;
 }
 
 /** Serves gRPC on connections that the caller accepts. Disposing cuts every call and connection. */
@@ -51,6 +76,12 @@ class Http2GrpcServer implements GrpcServer {
   readonly #clock: Clock;
   readonly #methods: ReadonlyMap<string, GrpcHandler>;
   readonly #sessions = new Set<Http2Session>();
+  /** Oldest first. */
+  readonly #connections = new Map<Socket, Connection>();
+  readonly #ofSession = new WeakMap<Http2Session, Connection>();
+  /** The connection whose session is being made. */
+  #starting: Connection | undefined;
+  #acceptAtMs = 0;
   readonly #calls = new Set<Promise<void>>();
   readonly #http2;
   #disposed = false;
@@ -60,13 +91,15 @@ class Http2GrpcServer implements GrpcServer {
     this.#clock = clock;
     this.#methods = new Map(Object.entries(options.methods));
     this.#http2 = createServer({
-      maxSessionMemory: 64,
-      // Envoy drops many streams at once when its configuration changes; only a peer on this host gets here.
-      streamResetBurst: 100_000,
-      streamResetRate: 10_000,
+      maxSessionMemory: 16,
+      streamResetBurst: options.limits.resets.size,
+      streamResetRate: options.limits.resets.size,
       settings: {
         initialWindowSize: windowSettings.streamBytes,
-        maxConcurrentStreams: options.maxConcurrentStreams ?? 100_000,
+        maxConcurrentStreams: Math.min(
+          options.maxConcurrentStreams ?? Number.POSITIVE_INFINITY,
+          options.limits.streams.size,
+        ),
       },
     });
     this.#http2.on("session", (session) => {
@@ -78,13 +111,67 @@ class Http2GrpcServer implements GrpcServer {
   }
 
   accept(socket: Socket): void {
-    if (this.#disposed) {
+    if (this.#disposed || !this.#reserve(socket)) {
       socket.destroy();
       return;
     }
+    const waitMs = this.#acceptAtMs - this.#clock.monotonicMs();
+    if (waitMs <= 0) this.#start(socket);
+    else void this.#clock.delay(waitMs).then(() => this.#start(socket));
+  }
+
+  #start(socket: Socket): void {
+    const connection = this.#connections.get(socket);
+    if (socket.destroyed || connection === undefined) return;
+    this.#starting = connection;
     this.#http2.emit("connection", socket);
+    this.#starting = undefined;
     // The session has taken the socket over; one that was accepted paused would stay so.
     socket.resume();
+  }
+
+  /** A place among the connections, if need be that of the oldest one without a stream. */
+  #reserve(socket: Socket): boolean {
+    const { connections, streams, resets } = this.#options.limits;
+    if (!connections.tryTake()) {
+      const idle = [...this.#connections.values()].find((connection) => connection.streams.used === 0);
+      if (idle === undefined) return false;
+      this.#forget(idle);
+      idle.socket.destroy();
+      if (!connections.tryTake()) return false;
+    }
+    const connection = { socket, streams: streams.child(), resets: resets.child() };
+    this.#connections.set(socket, connection);
+    socket.once("close", () => {
+      this.#forget(connection);
+    });
+    return true;
+  }
+
+  #forget({ socket, streams, resets }: Connection): void {
+    if (!this.#connections.delete(socket)) return;
+    this.#options.limits.connections.release();
+    streams[Symbol.dispose]();
+    resets[Symbol.dispose]();
+  }
+
+  /** Counts the stream on its connection. @returns false when the connection has too many */
+  #countStream(stream: ServerHttp2Stream): boolean {
+    const { session } = stream;
+    const connection = session === undefined ? undefined : this.#ofSession.get(session);
+    if (session === undefined || connection === undefined) return false;
+    if (!connection.streams.tryTake()) return false;
+    let isReset = false;
+    stream.once("aborted", () => {
+      isReset = true;
+    });
+    stream.once("close", () => {
+      connection.streams.release();
+      if (!isReset || connection.resets.tryTakeAt(this.#clock.monotonicMs())) return;
+      this.#acceptAtMs = this.#clock.monotonicMs() + afterResetsMs;
+      session.destroy();
+    });
+    return true;
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
@@ -97,6 +184,7 @@ class Http2GrpcServer implements GrpcServer {
 
   #onSession(session: ServerHttp2Session): void {
     this.#sessions.add(session);
+    if (this.#starting !== undefined) this.#ofSession.set(session, this.#starting);
     session.on("close", () => this.#sessions.delete(session));
     session.on("error", () => undefined);
     session.setLocalWindowSize(windowSettings.connectionBytes);
@@ -111,7 +199,12 @@ class Http2GrpcServer implements GrpcServer {
       stream.respond({ ":status": 415 }, { endStream: true });
       return;
     }
+    if (!this.#countStream(stream)) {
+      stream.close(constants.NGHTTP2_REFUSED_STREAM);
+      return;
+    }
     const call = new ServerStream(stream, headers, {
+      partialBytes: this.#options.limits.partialBytes,
       maxBytes: this.#options.maxReceiveBytes ?? 4 * 1024 * 1024,
       chunkAboveBytes: this.#options.chunkAboveBytes ?? 64 * 1024,
     });

@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+import { testBudgets } from "../../support/budgets.ts";
 import { join } from "node:path";
 import { systemClock } from "../../../src/lib/async/clock.ts";
 import type { LogRecord } from "../../../src/lib/log/log.ts";
@@ -67,6 +68,7 @@ export async function startTestServer(config: Partial<SdsConfig> = {}, withCrl =
     {
       log,
       clock: systemClock,
+      budgets: testBudgets(),
       random: Math.random,
       metrics,
       onEvent: (event) => events.push(event),

@@ -1,5 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 import { once } from "node:events";
+import { connect as connectHttp2, constants } from "node:http2";
+import { connect } from "node:net";
 import { join } from "node:path";
 import type { ClientDuplexStream, ServiceError } from "@grpc/grpc-js";
 import { expect, test } from "vitest";
@@ -10,6 +12,7 @@ import { createGrpcServer, type GrpcHandler, type GrpcServerOptions } from "../.
 import { GrpcError, GrpcStatus } from "../../../../src/lib/grpc/status.ts";
 import { untilAborted } from "../../../../src/lib/async/tasks.ts";
 import { listenUnix } from "../../../../src/lib/net/unix-socket.ts";
+import { testBudgets, testServerLimits } from "../../../support/budgets.ts";
 import { eventually } from "../../../support/eventually.ts";
 import { GrpcJsClient } from "../../../support/grpc-js-peer.ts";
 import { temporaryDirectory } from "../../../support/temporary-directory.ts";
@@ -21,7 +24,10 @@ async function startPair(handler: GrpcHandler, options: Partial<GrpcServerOption
   const stack = new AsyncDisposableStack();
   const directory = stack.use(await temporaryDirectory());
   const listener = stack.use(await listenUnix({ path: join(directory.path, "s"), mode: 0o600 }));
-  const server = stack.use(createGrpcServer({ methods: { [path]: handler }, ...options }, { clock: systemClock }));
+  const limits = testServerLimits();
+  const server = stack.use(
+    createGrpcServer({ methods: { [path]: handler }, limits, ...options }, { clock: systemClock }),
+  );
   listener.serve((socket) => {
     server.accept(socket);
   });
@@ -238,7 +244,7 @@ test("a client that answers no pings is disconnected", async () => {
   await using directory = await temporaryDirectory();
   await using listener = await listenUnix({ path: join(directory.path, "s"), mode: 0o600 });
   const keepalive = { intervalMs: 50, timeoutMs: 50 };
-  await using server = createGrpcServer({ methods: {}, keepalive }, { clock: systemClock });
+  await using server = createGrpcServer({ methods: {}, limits: testServerLimits(), keepalive }, { clock: systemClock });
   listener.serve((socket) => {
     server.accept(socket);
   });
@@ -258,3 +264,76 @@ async function failureOf(stream: ClientDuplexStream<Buffer, Buffer>): Promise<Se
     }),
   );
 }
+
+const callHeaders = { ":method": "POST", ":path": path, "content-type": "application/grpc", te: "trailers" };
+
+function openSession(socketPath: string) {
+  const session = connectHttp2("http://x", { createConnection: () => connect(socketPath) });
+  session.on("error", () => undefined);
+  return session;
+}
+
+test("streams over the limit of a connection are rejected; those of another connection are served", async () => {
+  const limits = testServerLimits(testBudgets({ "xds-streams-of-connection": 3 }));
+  await using pair = await startPair(echo, { limits });
+  const session = openSession(pair.socketPath);
+  await once(session, "remoteSettings");
+  const streams = Array.from({ length: 5 }, () => session.request(callHeaders));
+  for (const stream of streams) stream.on("error", () => undefined);
+  await eventually(() => expect(session.remoteSettings.maxConcurrentStreams).toBe(3), { withinMs: 1_000 });
+  const call = pair.client.stream(path);
+  call.on("error", () => undefined);
+  call.write(Buffer.from("still served"));
+  expect(await once(call, "data")).toEqual([Buffer.from("still served")]);
+  call.end();
+  session.destroy();
+});
+
+test("a connection over the limit closes the oldest one without a stream", async () => {
+  const limits = testServerLimits(testBudgets({ "xds-connections": 2 }));
+  await using pair = await startPair(echo, { limits });
+  const busy = openSession(pair.socketPath);
+  await once(busy, "connect");
+  const stream = busy.request(callHeaders);
+  stream.on("error", () => undefined);
+  await once(busy, "remoteSettings");
+  const idle = openSession(pair.socketPath);
+  await once(idle, "remoteSettings");
+  const closed = once(idle, "close");
+  const call = pair.client.stream(path);
+  call.on("error", () => undefined);
+  call.write(Buffer.from("in its place"));
+  expect(await once(call, "data")).toEqual([Buffer.from("in its place")]);
+  await closed;
+  expect(busy.destroyed).toBe(false);
+  call.end();
+  busy.destroy();
+});
+
+test("a connection whose client resets streams again and again is closed, and the others are served", async () => {
+  const limits = testServerLimits(testBudgets({ "xds-resets": 20 }));
+  await using pair = await startPair(echo, { limits });
+  const session = openSession(pair.socketPath);
+  await once(session, "remoteSettings");
+  const closed = new Promise((resolve) => session.once("close", resolve));
+  for (let count = 0; count < 200; count++) {
+    const stream = session.request(callHeaders);
+    stream.on("error", () => undefined);
+    stream.close(constants.NGHTTP2_CANCEL);
+  }
+  await closed;
+  const call = pair.client.stream(path);
+  call.on("error", () => undefined);
+  call.write(Buffer.from("still served"));
+  expect(await once(call, "data")).toEqual([Buffer.from("still served")]);
+  call.end();
+});
+
+test("parts of requests over the limit end their own call, and not the others", async () => {
+  const limits = testServerLimits(testBudgets({ "xds-partial-bytes": 100_000 }));
+  await using pair = await startPair(echo, { limits, chunkAboveBytes: 1e9 });
+  await expect(pair.client.unary(path, Buffer.alloc(150_000))).rejects.toMatchObject({
+    code: GrpcStatus.resourceExhausted,
+  });
+  await expect(pair.client.unary(path, Buffer.alloc(50_000))).resolves.toHaveLength(50_000);
+});
