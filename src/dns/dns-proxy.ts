@@ -2,6 +2,7 @@
 import type { Deps } from "../lib/deps.ts";
 import type { Counter } from "../lib/metrics.ts";
 import { ipFamily } from "../lib/net/ip-address.ts";
+import type { Budgets } from "../model/limits.ts";
 import type { DnsConfig } from "./dns-config.ts";
 import { OpenQueries, queryResolver } from "./exchange.ts";
 import { Forwarder, type ForwarderMetrics, ResolverHealth } from "./forwarder.ts";
@@ -18,6 +19,7 @@ export interface DnsMetrics extends ForwarderMetrics {
 export interface DnsProxyDeps extends Deps {
   readonly names: Pick<Names, "lookup">;
   readonly metrics: DnsMetrics;
+  readonly budgets: Budgets;
   /** The port of the resolvers. Default 53. */
   readonly resolverPort?: number;
 }
@@ -36,17 +38,21 @@ const dnsPort = 53;
  * @throws ResolvConfError, DnsPortError
  */
 export async function startDnsProxy(config: DnsConfig, deps: DnsProxyDeps): Promise<DnsProxy> {
-  const { log, clock, random, names, metrics, fail, resolverPort = dnsPort } = deps;
+  const { log, clock, random, names, metrics, budgets, fail, resolverPort = dnsPort } = deps;
   await using stack = new AsyncDisposableStack();
   const resolvers = stack.use(await followResolvers(config.forward.resolvConfPaths, deps));
   const stop = new AbortController();
   const openQueries = new OpenQueries();
+  const sockets = budgets.of("dns-sockets");
   const forwarder = new Forwarder(config.forward, {
     clock,
     metrics,
     health: new ResolverHealth({ clock, random }),
-    queryResolver: (host, forwarded, signal) =>
-      queryResolver({ host, port: resolverPort }, forwarded, openQueries, signal),
+    async queryResolver(host, forwarded, signal) {
+      using socket = sockets.take();
+      if (socket === undefined) throw sockets.spentError();
+      return await queryResolver({ host, port: resolverPort }, forwarded, openQueries, signal);
+    },
   });
   const handler = new QueryHandler(
     {
@@ -55,7 +61,8 @@ export async function startDnsProxy(config: DnsConfig, deps: DnsProxyDeps): Prom
       random,
       openQueries,
       forwarder,
-      stale: new StaleResponses(clock),
+      stale: new StaleResponses(clock, budgets),
+      waiting: budgets.of("dns-queries"),
       lookup: names.lookup,
       beforeTable: config.beforeTable,
       resolvers: () => resolvers.current,
@@ -65,7 +72,7 @@ export async function startDnsProxy(config: DnsConfig, deps: DnsProxyDeps): Prom
   );
   const hosts = listenHosts(config.listen.host, resolvers.current.servers);
   const { port } = config.listen;
-  stack.use(await listenDns(hosts, port, handler.handle.bind(handler), fail));
+  stack.use(await listenDns(hosts, port, handler.handle.bind(handler), { budgets, fail }));
   stack.defer(() => {
     stop.abort(new Error("the DNS proxy shuts down"));
   });

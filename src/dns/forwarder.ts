@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+import { BudgetSpentError } from "../lib/budget.ts";
 import { type Clock, deadline } from "../lib/async/clock.ts";
 import type { Counter, Histogram } from "../lib/metrics.ts";
 import type { DnsForwardConfig } from "./dns-config.ts";
@@ -133,9 +134,10 @@ class ForwardingRound {
     this.#openAttempts++;
     try {
       this.#onResponse(host, await this.#deps.queryResolver(host, this.#forwarded, this.#signal));
-    } catch {
+    } catch (error) {
       if (this.#signal.aborted) return;
-      this.#deps.health.failed(host);
+      // without a socket the resolver was not queried
+      if (!(error instanceof BudgetSpentError)) this.#deps.health.failed(host);
     }
     this.#silent.delete(host);
     this.#openAttempts--;

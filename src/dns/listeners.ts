@@ -6,6 +6,7 @@ import { exitCode } from "../lib/exit-code.ts";
 import { formatHostPort } from "../lib/net/host-port.ts";
 import { ipFamily } from "../lib/net/ip-address.ts";
 import { readPortHolder } from "../lib/net/socket-table.ts";
+import type { Budgets } from "../model/limits.ts";
 import type { DnsAddress } from "./dns-config.ts";
 import type { Transport } from "./exchange.ts";
 import { frame, unframe } from "./message.ts";
@@ -40,33 +41,31 @@ async function portError(transport: Transport, address: DnsAddress, cause: unkno
   );
 }
 
-/** TCP connections of all clients together. */
-const maxConnections = 256;
+export interface ListenDeps {
+  readonly budgets: Budgets;
+  /** Takes the error of a socket that fails later. */
+  readonly fail: (error: unknown) => void;
+}
 
 /**
  * Listens over UDP and TCP on each host.
- * @param fail takes the error of a socket that fails later
  * @throws DnsPortError
  */
 export async function listenDns(
   hosts: readonly string[],
   port: number,
   handle: HandleQuery,
-  fail: (error: unknown) => void,
+  deps: ListenDeps,
 ): Promise<AsyncDisposable> {
   await using stack = new AsyncDisposableStack();
   for (const host of hosts) {
-    stack.use(await listenUdp({ host, port }, handle, fail));
-    stack.use(await listenTcp({ host, port }, handle, fail));
+    stack.use(await listenUdp({ host, port }, handle, deps));
+    stack.use(await listenTcp({ host, port }, handle, deps));
   }
   return stack.move();
 }
 
-async function listenUdp(
-  address: DnsAddress,
-  handle: HandleQuery,
-  fail: (error: unknown) => void,
-): Promise<AsyncDisposable> {
+async function listenUdp(address: DnsAddress, handle: HandleQuery, { fail }: ListenDeps): Promise<AsyncDisposable> {
   const isV6 = ipFamily(address.host) === 6;
   const socket = createSocket({ type: isV6 ? "udp6" : "udp4", ipv6Only: isV6 && address.host !== "::" });
   let isOpen = true;
@@ -101,15 +100,29 @@ async function listenUdp(
 async function listenTcp(
   address: DnsAddress,
   handle: HandleQuery,
-  fail: (error: unknown) => void,
+  { budgets, fail }: ListenDeps,
 ): Promise<AsyncDisposable> {
   const connections = new Set<Socket>();
+  const budget = budgets.of("dns-connections");
+  const forget = (socket: Socket): void => {
+    if (connections.delete(socket)) budget.release();
+  };
   const server = createServer({ allowHalfOpen: true }, (socket) => {
+    if (!budget.tryTake()) {
+      const [oldest] = connections;
+      if (oldest !== undefined) forget(oldest);
+      oldest?.destroy();
+      if (!budget.tryTake()) {
+        socket.destroy();
+        return;
+      }
+    }
     connections.add(socket);
-    socket.on("close", () => connections.delete(socket));
-    serveConnection(socket, handle);
+    socket.on("close", () => {
+      forget(socket);
+    });
+    serveConnection(socket, handle, budgets);
   });
-  server.maxConnections = maxConnections;
   try {
     await new Promise<void>((resolve, reject) => {
       server.once("error", reject);
@@ -124,7 +137,10 @@ async function listenTcp(
   server.on("error", fail);
   return {
     [Symbol.asyncDispose]: async () => {
-      for (const connection of connections) connection.destroy();
+      for (const connection of connections) {
+        forget(connection);
+        connection.destroy();
+      }
       if (server.listening) await new Promise((resolve) => server.close(resolve));
     },
   };
@@ -135,44 +151,50 @@ const firstQueryMs = 2_000;
 const idleMs = 8_000;
 const queriesPerConnection = 128;
 
-/** Queries of one connection that are handled at once; more are not read. */
-const maxOpenQueries = 16;
-
-/** Responses that a client has not read; with more its connection is closed. */
-const maxUnreadBytes = 1024 * 1024;
-
 /** Responds to the queries of one TCP connection, to each as soon as its response is there. */
-function serveConnection(socket: Socket, handle: HandleQuery): void {
+function serveConnection(socket: Socket, handle: HandleQuery, budgets: Budgets): void {
+  const queries = budgets.of("dns-queries-of-connection").child();
+  const unread = budgets.of("dns-unread-bytes-of-connection").child();
   const port = socket.remotePort ?? 0;
   let received: Buffer = Buffer.alloc(0);
   let taken = 0;
-  let open = 0;
   let isEnding = false;
   const takeNext = (): void => {
-    while (open < maxOpenQueries && taken < queriesPerConnection) {
+    let isFull = false;
+    while (taken < queriesPerConnection) {
       const framed = unframe(received);
       if (framed === undefined) break;
+      isFull = !queries.tryTake();
+      if (isFull) break;
       received = framed.rest;
       taken++;
       void respond(framed.message);
     }
     if (taken >= queriesPerConnection) isEnding = true;
-    if (isEnding && open === 0) socket.end();
-    else if (open < maxOpenQueries) socket.resume();
-    else socket.pause();
+    if (isEnding && queries.used === 0) socket.end();
+    else if (isFull) socket.pause();
+    else socket.resume();
   };
   const respond = async (message: Buffer): Promise<void> => {
-    open++;
     const response = await handle(message, { transport: "tcp", port });
-    open--;
+    queries.release();
     if (socket.destroyed) return;
     if (response !== undefined) socket.write(frame(response));
-    if (socket.writableLength > maxUnreadBytes) socket.destroy();
-    else takeNext();
+    if (countUnread()) takeNext();
+    else socket.destroy();
   };
+  const countUnread = (): boolean => {
+    unread.release(unread.used);
+    return unread.charge(socket.writableLength);
+  };
+  socket.on("drain", countUnread);
+  socket.on("close", () => {
+    queries[Symbol.dispose]();
+    unread[Symbol.dispose]();
+  });
   socket.setTimeout(firstQueryMs);
   socket.on("timeout", () => {
-    if (open === 0 || socket.writableLength > 0) socket.destroy();
+    if (queries.used === 0 || socket.writableLength > 0) socket.destroy();
   });
   socket.on("error", () => undefined);
   socket.on("data", (chunk: Buffer) => {

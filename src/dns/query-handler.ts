@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 import { type Clock, deadline } from "../lib/async/clock.ts";
 import type { ObservableValue } from "../lib/async/observable-value.ts";
+import type { Budget } from "../lib/budget.ts";
 import type { Logger } from "../lib/log/log.ts";
 import type { Counter } from "../lib/metrics.ts";
 import type { ForwardedQuery, OpenQueries, Transport } from "./exchange.ts";
@@ -33,13 +34,12 @@ export interface QueryHandlerDeps {
   readonly stale: Pick<StaleResponses, "keep" | "find">;
   readonly openQueries: OpenQueries;
   readonly requests: Counter;
+  /** Queries that wait for a table or a resolver, of all clients together. */
+  readonly waiting: Budget;
 }
 
 /** How long a query waits for the first table: less than clients wait. */
 const tableWaitMs = 2_000;
-
-/** Queries that wait for a table or a resolver, of all clients together. */
-const maxWaiting = 1_000;
 
 /** Share of the time for a query after which a stale response is sent, before the client gives up. */
 const staleAfterShare = 0.4;
@@ -51,7 +51,6 @@ export class QueryHandler {
   readonly #deps: QueryHandlerDeps;
   readonly #stop: AbortSignal;
   readonly #warnedAtMs = new Map<string, number>();
-  #waiting = 0;
 
   /** @param stop ends all waits */
   constructor(deps: QueryHandlerDeps, stop: AbortSignal) {
@@ -73,15 +72,11 @@ export class QueryHandler {
     if (query.edns !== undefined && query.edns.version > 0) return renderError(query, rcode.badVersion);
     const local = this.#addressesFromTable(query, transport);
     if (local !== undefined) return local;
-    if (this.#waiting >= maxWaiting) {
-      this.#warn("too many DNS queries are waiting; responding with SERVFAIL", { maxWaiting });
-      return renderError(query, rcode.servFail);
-    }
-    this.#waiting++;
+    if (!this.#deps.waiting.tryTake()) return renderError(query, rcode.servFail);
     try {
       return await this.#handleLater({ query, message, transport });
     } finally {
-      this.#waiting--;
+      this.#deps.waiting.release();
     }
   }
 

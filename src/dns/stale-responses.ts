@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 import type { Clock } from "../lib/async/clock.ts";
+import type { Budget } from "../lib/budget.ts";
+import type { Budgets } from "../model/limits.ts";
 import { flag, FormatError, headerBytes, rcode, recordsOf, recordType } from "./message.ts";
 import type { Query } from "./query.ts";
 import { responseCode } from "./response.ts";
 
-const maxResponses = 1_000;
-const maxBytes = 4_096;
 const maxAgeMs = 24 * 60 * 60_000;
 
 /** TTL of a stale response. Source: RFC 8767 section 4 */
@@ -26,23 +26,33 @@ export class StaleResponses {
   readonly #clock: Pick<Clock, "monotonicMs">;
   readonly #kept = new Map<string, KeptResponse>();
 
-  constructor(clock: Pick<Clock, "monotonicMs">) {
+  readonly #budget: Budget;
+  readonly #maxBytes: number;
+
+  constructor(clock: Pick<Clock, "monotonicMs">, budgets: Budgets) {
     this.#clock = clock;
+    this.#budget = budgets.of("dns-stale-responses");
+    this.#maxBytes = budgets.of("dns-stale-response-bytes").size;
   }
 
   /** Keeps a response that is complete, short, and has records. */
   keep(query: Query, response: Buffer): void {
     const isTruncated = (response.readUInt16BE(2) & flag.truncated) !== 0;
     if (isTruncated || responseCode(response) !== rcode.noError) return;
-    if (response.readUInt16BE(6) === 0 || response.length > maxBytes) return;
+    if (response.readUInt16BE(6) === 0 || response.length > this.#maxBytes) return;
     const ttlsAt = ttlPositions(response, query);
     if (ttlsAt === undefined) return;
     const key = keyOf(query);
-    this.#kept.delete(key);
+    this.#drop(key);
+    const [oldest] = this.#kept.keys();
+    if (this.#budget.used >= this.#budget.size && oldest !== undefined) this.#drop(oldest);
+    if (!this.#budget.tryTake()) return;
     // A copy: a view would keep the whole buffer that it is part of.
     this.#kept.set(key, { response: Buffer.from(response), ttlsAt, keptAtMs: this.#clock.monotonicMs() });
-    const [oldest] = this.#kept.keys();
-    if (this.#kept.size > maxResponses && oldest !== undefined) this.#kept.delete(oldest);
+  }
+
+  #drop(key: string): void {
+    if (this.#kept.delete(key)) this.#budget.release();
   }
 
   /** The response to the same question, with reduced TTLs and the query's letter case. */

@@ -5,6 +5,7 @@ import { createNames, type DnsConfig, type Names, startDnsProxy } from "../../sr
 import type { LogRecord } from "../../src/lib/log/log.ts";
 import { systemClock } from "../../src/lib/async/clock.ts";
 import type { AgentMetrics } from "../../src/metrics/index.ts";
+import type { BudgetName, Budgets } from "../../src/model/limits.ts";
 import type { NamedService } from "../../src/model/name-table.ts";
 import { createTestMetrics } from "./agent-metrics.ts";
 import { testBudgets } from "./budgets.ts";
@@ -22,12 +23,15 @@ export interface DnsUnderTest extends AsyncDisposable {
   readonly records: readonly LogRecord[];
   readonly metrics: AgentMetrics["dns"];
   readonly failures: readonly unknown[];
+  readonly budgets: Budgets;
   /** Replaces resolv.conf. */
   writeResolvConf(text: string): void;
   removeResolvConf(): void;
 }
 
 export interface DnsUnderTestOptions {
+  /** In place of those of the table. */
+  readonly sizes?: Partial<Record<BudgetName, number>>;
   /** Undefined: none has come yet. */
   readonly table?: readonly NamedService[];
   /** Addresses; all listen at the same port. */
@@ -60,7 +64,7 @@ export async function startDns(options: DnsUnderTestOptions = {}): Promise<DnsUn
   writeResolvConf(resolvConf(options.ownResolver === true ? [listen] : resolvers));
   const { log, records } = testLog();
   const domain = { namespace: "ns1", domain: "svc.cluster.local" };
-  const budgets = testBudgets();
+  const budgets = testBudgets(options.sizes);
   const names = createNames(domain, { clock: systemClock, log, random: Math.random, budgets });
   if (table !== undefined) await replaceNames(names, table);
   const metrics = createTestMetrics().dns;
@@ -75,6 +79,7 @@ export async function startDns(options: DnsUnderTestOptions = {}): Promise<DnsUn
       fail: (error) => failures.push(error),
       names,
       metrics,
+      budgets,
       resolverPort: resolvers[0]?.port ?? port,
     }),
   );
@@ -87,6 +92,7 @@ export async function startDns(options: DnsUnderTestOptions = {}): Promise<DnsUn
     records,
     metrics,
     failures,
+    budgets,
     writeResolvConf,
     removeResolvConf: () => {
       rmSync(file);

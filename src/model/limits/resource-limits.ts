@@ -183,14 +183,6 @@ export const resourceLimits = {
     meaning: "Responses that one client has not read.",
     within: "dns-unread-bytes",
   },
-  "dns-received-bytes": {
-    owner: "dns",
-    unit: "bytes",
-    scope: "connection",
-    size: always(128 * kib),
-    whenSpent: "pause",
-    meaning: "Bytes of one TCP connection that are not yet a query.",
-  },
   "dns-stale-responses": {
     owner: "dns",
     unit: "items",

@@ -3,6 +3,7 @@ import { expect, test } from "vitest";
 import { parseQuery, type Query } from "../../../src/dns/query.ts";
 import { StaleResponses } from "../../../src/dns/stale-responses.ts";
 import { decodeMessage, encodeQuery, encodeReply, type QueryParts } from "../../support/dns-messages.ts";
+import { testBudgets } from "../../support/budgets.ts";
 import { FakeClock } from "../../support/fake-clock.ts";
 import { fc } from "../../support/properties.ts";
 
@@ -14,7 +15,7 @@ function queryFor(name: string, parts: QueryParts = {}): Query {
 
 function kept(name = "a.example", response = encodeReply(encodeQuery(name), ["192.0.2.1"])) {
   const clock = new FakeClock();
-  const stale = new StaleResponses(clock);
+  const stale = new StaleResponses(clock, testBudgets());
   stale.keep(queryFor(name), response);
   return { clock, stale };
 }

@@ -1,0 +1,42 @@
+// SPDX-License-Identifier: Apache-2.0
+import { connect, type Socket } from "node:net";
+import { expect, test } from "vitest";
+import { startFakeResolver } from "../../fakes/fake-resolver.ts";
+import { ask, askUdpRaw } from "../../support/dns-client.ts";
+import { encodeQuery } from "../../support/dns-messages.ts";
+import { type DnsUnderTest, startDns } from "../../support/dns-under-test.ts";
+import { eventually } from "../../support/eventually.ts";
+import { named } from "../../support/name-tables.ts";
+
+const table = [named("web.mesh", ["10.0.0.1"])];
+
+const usage = ({ budgets }: DnsUnderTest, budget: string) => budgets.facts().find(({ name }) => name === budget);
+
+test("a DNS connection beyond the limit takes the place of the oldest one", async () => {
+  await using dns = await startDns({ table, sizes: { "dns-connections": 3 } });
+  const closed: number[] = [];
+  const sockets: Socket[] = [];
+  for (let index = 0; index < 5; index++) {
+    const socket = connect(dns.address.port, dns.address.host);
+    socket.on("error", () => undefined);
+    socket.on("close", () => closed.push(index));
+    sockets.push(socket);
+    await eventually(() => expect(usage(dns, "dns-connections")?.peak).toBe(Math.min(3, index + 1)), {
+      withinMs: 2_000,
+    });
+  }
+  await eventually(() => expect(closed.slice(0, 2).sort()).toEqual([0, 1]), { withinMs: 1_500 });
+  expect((await ask(dns.address, "tcp", encodeQuery("web.mesh"))).answers).toHaveLength(1);
+  for (const socket of sockets) socket.destroy();
+});
+
+test("with resolvers that do not respond, the sockets to them stay within their limit", async () => {
+  await using resolver = await startFakeResolver(() => undefined);
+  await using dns = await startDns({ table, resolvers: [resolver], timeoutMs: 400, sizes: { "dns-sockets": 10 } });
+  const queries = Array.from({ length: 50 }, (_, id) => askUdpRaw(dns.address, encodeQuery("www.example.org", { id })));
+  expect((await ask(dns.address, "udp", encodeQuery("web.mesh"))).answers).toHaveLength(1);
+  await Promise.all(queries);
+  expect(usage(dns, "dns-sockets")).toMatchObject({ used: 0, peak: 10 });
+  expect(usage(dns, "dns-queries")?.used).toBe(0);
+  expect(dns.failures).toEqual([]);
+});
