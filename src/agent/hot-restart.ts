@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 import { readFile } from "node:fs/promises";
-import { renderBootstrap, writeStartFiles } from "../bootstrap/index.ts";
+import { renderMergedBootstrap, writeStartFiles } from "../bootstrap/index.ts";
 import type { AgentConfig } from "../config/agent-config.ts";
 import type { SupervisedEnvoy } from "../envoy/index.ts";
 import { startTask } from "../lib/async/tasks.ts";
@@ -148,7 +148,7 @@ class BootstrapInputs {
 async function readInputs({ bootstrap, envoy }: AgentConfig): Promise<string> {
   const text =
     bootstrap.kind === "generated"
-      ? JSON.stringify(renderBootstrap(bootstrap.config))
+      ? JSON.stringify(renderMergedBootstrap(bootstrap))
       : await readFile(bootstrap.path, "utf8");
   return JSON.stringify([envoy.binaryPath, envoy.args, text]);
 }

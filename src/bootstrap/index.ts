@@ -3,4 +3,4 @@ export { renderBootstrap } from "./bootstrap.ts";
 export type { BootstrapConfig } from "./bootstrap-config.ts";
 export { BootstrapWriteError } from "./start-files.ts";
 export { preflightBootstrap, type PreflightFinding } from "./preflight.ts";
-export { writeStartFiles } from "./start-files.ts";
+export { renderMergedBootstrap, writeStartFiles } from "./start-files.ts";

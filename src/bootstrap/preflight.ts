@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 import { type JsonObject, isJsonObject, parseJson } from "../lib/json.ts";
 import { renderBootstrap } from "./bootstrap.ts";
-import type { BootstrapConfig } from "./bootstrap-config.ts";
 import type { SchemaFinding } from "./schema-check.ts";
+import type { GeneratedBootstrap } from "./start-files.ts";
 
 export interface PreflightInput {
-  readonly bootstrap: { readonly kind: "generated"; readonly config: BootstrapConfig } | { readonly kind: "file" };
+  readonly bootstrap: ({ readonly kind: "generated" } & GeneratedBootstrap) | { readonly kind: "file" };
   readonly envoy: { readonly args: readonly string[] };
 }
 
@@ -26,8 +26,8 @@ export async function preflightBootstrap({ bootstrap, envoy }: PreflightInput): 
   };
   if (bootstrap.kind === "generated") check("bootstrap", renderBootstrap(bootstrap.config));
   const place = envoy.args.indexOf("--config-yaml");
-  const override = place < 0 ? undefined : envoy.args[place + 1];
-  const parts = override === undefined ? undefined : parseJson(override);
+  const text = place < 0 ? undefined : envoy.args[place + 1];
+  const parts = bootstrap.kind === "generated" ? bootstrap.override : text === undefined ? undefined : parseJson(text);
   if (isJsonObject(parts)) check("override", parts);
   return findings;
 }

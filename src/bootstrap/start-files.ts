@@ -7,12 +7,24 @@ import { dirname } from "node:path";
 import { type FileOwner, writeFileAtomicSync } from "../lib/fs/atomic-file.ts";
 import { AgentError } from "../lib/errors.ts";
 import { exitCode } from "../lib/exit-code.ts";
+import { mergeOverride } from "./override.ts";
 import { makeDirectorySync } from "../lib/fs/make-directory.ts";
+
+export interface GeneratedBootstrap {
+  readonly config: BootstrapConfig;
+  readonly override: JsonObject | undefined;
+}
+
+/** The bootstrap as Envoy gets it. */
+export function renderMergedBootstrap({ config, override }: GeneratedBootstrap): JsonObject {
+  const document = renderBootstrap(config);
+  return override === undefined ? document : mergeOverride(document, override);
+}
 
 /** The files that Envoy or a gRPC application needs at its start. */
 export interface StartFiles {
   readonly bootstrap:
-    | { readonly kind: "generated"; readonly path: string; readonly config: BootstrapConfig }
+    | ({ readonly kind: "generated"; readonly path: string } & GeneratedBootstrap)
     | { readonly kind: "file" };
   readonly grpcBootstrap: { readonly path: string; readonly document: JsonObject } | undefined;
   /** Without Envoy, no bootstrap is written for it. */
@@ -28,7 +40,7 @@ export interface StartFiles {
 export function writeStartFiles({ bootstrap, grpcBootstrap, disableEnvoy, envoy }: StartFiles): void {
   if (bootstrap.kind === "generated" && !disableEnvoy) {
     const { tracer } = bootstrap.config;
-    writeBootstrap(bootstrap.path, renderBootstrap(bootstrap.config), envoy.user);
+    writeBootstrap(bootstrap.path, renderMergedBootstrap(bootstrap), envoy.user);
     if (tracer?.kind === "lightstep") writeAccessToken(tracer.accessTokenPath, tracer.accessToken, envoy.user);
   }
   if (grpcBootstrap !== undefined) writeGrpcBootstrap(grpcBootstrap.path, grpcBootstrap.document);

@@ -62,7 +62,13 @@ export interface LogConfig {
 
 /** A document that the agent renders, or a file that Envoy reads unchanged. */
 export type BootstrapSource =
-  | { readonly kind: "generated"; readonly path: string; readonly config: BootstrapConfig }
+  | {
+      readonly kind: "generated";
+      readonly path: string;
+      readonly config: BootstrapConfig;
+      /** Merged over the document; may have secrets. */
+      readonly override: JsonObject | undefined;
+    }
   | { readonly kind: "file"; readonly path: string };
 
 export interface GrpcBootstrapConfig {

@@ -58,7 +58,7 @@ function agentConfig(sources: Sources, fields: JsonObject, externalSds: boolean)
   const xds = discoverySource(sources);
   const generated = bootstrapConfig(sources, xds, externalSds);
   const bootstrap = bootstrapSource(sources, generated);
-  const envoy = envoyConfig(sources, bootstrap.path, generated.addresses.local);
+  const envoy = envoyConfig(sources, bootstrap, generated.addresses.local);
   return {
     role,
     node,

@@ -2,7 +2,7 @@
 import { mkdtemp, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { renderBootstrap } from "../../bootstrap/index.ts";
+import { renderMergedBootstrap } from "../../bootstrap/index.ts";
 import type { AgentConfig } from "../../config/agent-config.ts";
 import { loadRunningEnvoy } from "../../envoy/index.ts";
 import { assertNever } from "../../lib/errors.ts";
@@ -20,7 +20,7 @@ export async function validateWithEnvoy({ bootstrap, envoy }: AgentConfig, stop:
   try {
     const path = bootstrap.kind === "generated" ? join(directory, "envoy.json") : bootstrap.path;
     if (bootstrap.kind === "generated") {
-      await writeFile(path, JSON.stringify(renderBootstrap(bootstrap.config)), { mode: 0o600 });
+      await writeFile(path, JSON.stringify(renderMergedBootstrap(bootstrap)), { mode: 0o600 });
     }
     const { binaryPath, env, args } = envoy;
     const program = { binaryPath, env, args: ["-c", path, ...args.slice(2)], user: undefined };

@@ -6,6 +6,7 @@ import { type JsonValue, isJsonObject, toJsonValue, tryParseJson } from "../../l
 import { isIpv4, isIpv6 } from "../../lib/net/ip-address.ts";
 import type { BootstrapSource, DiscoverySource } from "../agent-config.ts";
 import { parseInteger } from "../sources/environment.ts";
+import { bootstrapOverride } from "./bootstrap-override.ts";
 import { type Sources, places } from "../sources/sources.ts";
 import { bootstrapStats } from "./stats-section.ts";
 import { remoteService, statsdAddress, tracer } from "./telemetry-section.ts";
@@ -145,7 +146,8 @@ export function bootstrapSource(sources: Sources, config: BootstrapConfig): Boot
   const custom = proxy.customConfigFile ?? "";
   if (custom === "") {
     checkTemplates(sources);
-    return { kind: "generated", path: normalize(`${proxy.configPath}/envoy-rev.json`), config };
+    const path = normalize(`${proxy.configPath}/envoy-rev.json`);
+    return { kind: "generated", path, config, override: bootstrapOverride(sources) };
   }
   if (input.readFile(custom).kind !== "text") {
     findings.problem(

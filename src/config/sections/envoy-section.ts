@@ -2,11 +2,11 @@
 import { resolve } from "node:path";
 import { isIpv6 } from "../../lib/net/ip-address.ts";
 import type { DrainConfig, EnvoyConfig, HotRestartConfig, RestartConfig } from "../../envoy/envoy-config.ts";
-import { type JsonValue, isJsonList, isJsonObject, toJsonValue } from "../../lib/json.ts";
-import { describeError } from "../../lib/errors.ts";
 import { envoyArguments, splitLogLevels } from "./envoy-command-line.ts";
 import { protoDurationMs } from "../proxy-config/proxy-config.ts";
+import type { BootstrapSource } from "../agent-config.ts";
 import type { Sources } from "../sources/sources.ts";
+import { bootstrapOverride } from "./bootstrap-override.ts";
 import { compliancePolicy, envoyUser } from "./trust-section.ts";
 
 /** Envoy exits 8 to 15 ms after SIGTERM (observed with Envoy 1.40). One that takes much longer does not exit at all. */
@@ -20,7 +20,7 @@ const longestDrainMs = 3_600_000;
 const envoyLevels = ["trace", "debug", "info", "warn", "warning", "error", "critical", "off"];
 
 /** How Envoy is started, drained and stopped. */
-export function envoyConfig(sources: Sources, bootstrapPath: string, adminHost: string): EnvoyConfig {
+export function envoyConfig(sources: Sources, bootstrap: BootstrapSource, adminHost: string): EnvoyConfig {
   const { env, proxy, flags, findings, input, node } = sources;
   const log = splitLogLevels(flags.proxyLogLevel, flags.proxyComponentLogLevel);
   for (const item of log.dropped)
@@ -34,7 +34,7 @@ export function envoyConfig(sources: Sources, bootstrapPath: string, adminHost: 
   return {
     binaryPath: proxy.binaryPath,
     args: envoyArguments({
-      bootstrapPath,
+      bootstrapPath: bootstrap.path,
       drainSeconds: Math.trunc(protoDurationMs(proxy.drainDuration) / 1_000),
       localAddressVersion: node.ips.every((ip) => isIpv6(ip)) ? "v6" : "v4",
       fileFlushIntervalMs:
@@ -43,7 +43,8 @@ export function envoyConfig(sources: Sources, bootstrapPath: string, adminHost: 
       log,
       skipDeprecatedLogs: env.bool("ENVOY_SKIP_DEPRECATED_LOGS"),
       coreDump: env.bool("ISTIO_ENVOY_ENABLE_CORE_DUMP"),
-      overrideJson: overrideJson(sources),
+      // Merged by the agent, except over a custom file, which Envoy reads unchanged.
+      overrideJson: bootstrap.kind === "file" ? JSON.stringify(bootstrapOverride(sources)) : undefined,
       concurrency: proxy.concurrency ?? 0,
     }),
     env: envoyEnvironment(sources),
@@ -118,43 +119,4 @@ function stableId(text: string): number {
   let hash = 0x811c9dc5;
   for (const byte of Buffer.from(text)) hash = Math.imul(hash ^ byte, 0x01000193) >>> 0;
   return (hash ^ (hash >>> 16)) & 0xffff;
-}
-
-/** The override file as one line of JSON, with `$(HOST_IP)` replaced. */
-function overrideJson({ env, input, findings }: Sources): string | undefined {
-  const path = env.string("ISTIO_BOOTSTRAP_OVERRIDE");
-  if (path === "") return undefined;
-  const source = `ISTIO_BOOTSTRAP_OVERRIDE ${path}`;
-  const file = input.readFile(path);
-  if (file.kind !== "text") {
-    findings.problem(
-      source,
-      file.kind === "absent" ? "there is no such file; mount it or unset the variable" : file.problem,
-    );
-    return undefined;
-  }
-  try {
-    const value = toJsonValue(input.parseDocument(file.text) ?? null);
-    if (value === null) return undefined;
-    if (!isJsonObject(value)) findings.problem(source, "must be an object: parts of Envoy's bootstrap");
-    return JSON.stringify(replaceHostIp(value, env.string("HOST_IP")));
-  } catch (error) {
-    findings.problem(source, `is neither YAML nor JSON: ${describeError(error)}`);
-    return undefined;
-  }
-}
-
-/** Replaces `$(HOST_IP)` in every text and name. An IPv6 address gets brackets where it has none. */
-function replaceHostIp(value: JsonValue, hostIp: string): JsonValue {
-  const inText = (text: string): string => {
-    if (!isIpv6(hostIp)) return text.replaceAll("$(HOST_IP)", () => hostIp);
-    return text.replaceAll(/\[\$\(HOST_IP\)\]|\$\(HOST_IP\)/g, () => `[${hostIp}]`);
-  };
-  const replace = (item: JsonValue): JsonValue => {
-    if (typeof item === "string") return inText(item);
-    if (isJsonObject(item))
-      return Object.fromEntries(Object.entries(item).map(([key, inner]) => [inText(key), replace(inner)]));
-    return isJsonList(item) ? item.map(replace) : item;
-  };
-  return replace(value);
 }

@@ -288,8 +288,9 @@ test("PILOT_SAN of an IPv6 control plane is its address", () => {
 
 test("the override reaches Envoy as JSON, with an IPv6 host in brackets", () => {
   const files = new Map([["o.yaml", "a: $(HOST_IP)\nb: '[$(HOST_IP)]:1'\n"]]);
-  const { envoy } = parse({ env: { ISTIO_BOOTSTRAP_OVERRIDE: "o.yaml", HOST_IP: "2001:db8::1" }, files });
-  expect(envoy.args[envoy.args.indexOf("--config-yaml") + 1]).toBe('{"a":"[2001:db8::1]","b":"[2001:db8::1]:1"}');
+  const { bootstrap, envoy } = parse({ env: { ISTIO_BOOTSTRAP_OVERRIDE: "o.yaml", HOST_IP: "2001:db8::1" }, files });
+  expect(bootstrap).toMatchObject({ override: { a: "[2001:db8::1]", b: "[2001:db8::1]:1" } });
+  expect(envoy.args).not.toContain("--config-yaml");
 });
 
 describe("files instead of a control plane", () => {
