@@ -1,17 +1,19 @@
 // SPDX-License-Identifier: Apache-2.0
 import type { IncomingMessage, RequestListener, ServerResponse } from "node:http";
 import type { Clock } from "../lib/async/clock.ts";
-import type { Semaphore } from "../lib/async/semaphore.ts";
+import { TurnQueue } from "../lib/async/turn-queue.ts";
+import { BudgetSpentError } from "../lib/budget.ts";
 import { describeError } from "../lib/errors.ts";
 import type { Logger } from "../lib/log/log.ts";
+import type { Budgets } from "../model/limits.ts";
 import { type Call, methodNotAllowed, notFound, onlyLocalhost, type Reply, sendReply, textReply } from "./call.ts";
 import type { DebugRoutes } from "./debug/debug-routes.ts";
-import { isLocalCaller } from "./local-caller.ts";
-import { handleScrape } from "./metrics-route.ts";
+import { isLocalCaller, peerOf } from "./local-caller.ts";
 import { AppProbeRoute } from "./probes/app-probe-route.ts";
 import type { AppProber } from "./probes/app-prober.ts";
 import type { ReadinessJudge } from "./readiness/readiness-judge.ts";
 import { createReadinessRoute } from "./readiness/readiness-route.ts";
+import { ScrapeRoute } from "./scrape-route.ts";
 import type { StatusConfig } from "./status-config.ts";
 import type { StatusSources } from "./status-sources.ts";
 
@@ -20,9 +22,7 @@ export interface RoutesContext {
   readonly sources: StatusSources;
   readonly judge: ReadinessJudge;
   readonly prober: AppProber;
-  readonly scrapes: Semaphore;
-  /** Waited for by requests that take longer than a probe: one of them starts in each turn of the event loop. */
-  readonly slowTurn: () => Promise<void>;
+  readonly budgets: Budgets;
   readonly clock: Clock;
   readonly log: Logger;
 }
@@ -35,11 +35,13 @@ export interface Routes extends Disposable {
 }
 
 export function createRoutes(context: RoutesContext): Routes {
-  const { config, sources, log, prober, clock, slowTurn } = context;
-  const appProbes = new AppProbeRoute({ probes: config.appProbes, prober, clock, log });
-  const debug = lazyDebugRoutes(context, appProbes);
-  const slow = (handler: Handler): Handler => afterTurn(slowTurn, handler);
-  const scrape = slow((call) => handleScrape(context, call));
+  const { config, sources, log, prober, clock, budgets } = context;
+  using stack = new DisposableStack();
+  const turns = new TurnQueue();
+  const appProbes = stack.use(new AppProbeRoute({ probes: config.appProbes, prober, turns, budgets, clock, log }));
+  const debug = stack.use(lazyDebugRoutes(context, appProbes));
+  const scrapes = stack.use(new ScrapeRoute({ config, sources, turns, budgets, clock }));
+  const scrape = (call: Call): Promise<void> => scrapes.handle(call);
   const quit = control(() => {
     log.info("quit requested");
     sources.quit();
@@ -49,13 +51,13 @@ export function createRoutes(context: RoutesContext): Routes {
     sources.drain();
   });
   const exact = new Map<string, Handler>([
-    ["/healthz/ready", createReadinessRoute({ ...context, terminating: sources.terminating })],
+    ["/healthz/ready", createReadinessRoute({ ...context, turns, terminating: sources.terminating })],
     ["/stats/prometheus", scrape],
     ["/metrics", scrape],
     ["/quitquitquit", quit],
     ["/drain", drain],
   ]);
-  const handleDebug = slow(debug.handle);
+  const handleDebug = afterTurn(turns, debug.handle);
 
   const find = (path: string): Handler => {
     const found = exact.get(path);
@@ -66,7 +68,13 @@ export function createRoutes(context: RoutesContext): Routes {
     const isDebug = path === "/" || path === "/debug" || path.startsWith("/debug/");
     return isDebug && config.debug ? handleDebug : (call) => sendReply(call, notFound);
   };
-  return { handle: createListener(find, log), [Symbol.dispose]: debug[Symbol.dispose] };
+  const opened = stack.move();
+  return {
+    handle: createListener(find, log),
+    [Symbol.dispose]: () => {
+      opened.dispose();
+    },
+  };
 }
 
 function createListener(find: (path: string) => Handler, log: Logger): RequestListener {
@@ -90,6 +98,10 @@ function createListener(find: (path: string) => Handler, log: Logger): RequestLi
     run(find(path), call).catch((error: unknown) => {
       if (left.signal.aborted && !response.writableFinished) {
         log.debug("caller left before its response was complete", { path });
+        return;
+      }
+      if (error instanceof BudgetSpentError && !response.headersSent) {
+        sendReply(call, textReply(503, error.message));
         return;
       }
       log.error("status request failed", { path, reason: describeError(error) });
@@ -126,9 +138,10 @@ function lazyDebugRoutes(
   };
 }
 
-function afterTurn(turn: () => Promise<void>, handler: Handler): Handler {
+/** For requests that take longer than a probe: one of them starts in each turn of the event loop. */
+function afterTurn(turns: TurnQueue, handler: Handler): Handler {
   return async (call) => {
-    await turn();
+    await turns.turn(peerOf(call.request.socket));
     if (!call.signal.aborted) await handler(call);
   };
 }

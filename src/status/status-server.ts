@@ -1,8 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 import { createServer, type Server } from "node:http";
 import type { Clock } from "../lib/async/clock.ts";
-import { Semaphore } from "../lib/async/semaphore.ts";
-import { SerialQueue } from "../lib/async/serial-queue.ts";
 import type { Deps } from "../lib/deps.ts";
 import { systemCode } from "../lib/errors.ts";
 import { readPortHolder } from "../lib/net/socket-table.ts";
@@ -30,7 +28,6 @@ export interface StatusServer extends AsyncDisposable {
 const keepAliveMs = 65 * 60_000;
 const headersTimeoutMs = 10_000;
 const requestTimeoutMs = 30_000;
-const maxScrapes = 2;
 /** A burst of connections must not cost the kubelet's attempt, which would be repeated after a second. */
 const backlog = 4_096;
 
@@ -58,10 +55,7 @@ export async function startStatusServer(
   using stack = new DisposableStack();
   const { clock } = deps;
   const prober = stack.use(createAppProber(config, deps));
-  const scrapes = new Semaphore(maxScrapes);
-  const slowRequests = new SerialQueue();
-  const slowTurn = (): Promise<void> => slowRequests.run(untilNextTurn);
-  const routes = stack.use(createRoutes({ config, sources, judge, prober, scrapes, slowTurn, log, clock }));
+  const routes = stack.use(createRoutes({ config, sources, judge, prober, budgets: deps.budgets, log, clock }));
   const connections = stack.use(new Connections(deps.budgets, clock));
   const server = createHttpServer(deps.budgets);
   connections.watch(server, routes.handle);
@@ -96,12 +90,6 @@ function createHttpServer(budgets: Budgets): Server {
   // with more, Node.js rejects the request; up to there the response names the limit
   server.maxHeadersCount = 2 * budgets.of("status-headers").size;
   return server;
-}
-
-function untilNextTurn(): Promise<void> {
-  return new Promise((resolve) => {
-    setImmediate(resolve);
-  });
 }
 
 /** More often than any kubelet, so that the time of readiness is exact. */

@@ -38,6 +38,7 @@ export class ReadinessJudge {
   readonly #mode: ReadinessMode;
   readonly #clock: Clock;
   readonly #log: Logger;
+  #report: Promise<ReadinessReport> | undefined;
   readonly #envoy: EnvoyMonitor | undefined;
   /** When each present obstacle first appeared, by name. */
   readonly #since = new Map<string, number>();
@@ -69,8 +70,15 @@ export class ReadinessJudge {
     return this.#logged === "";
   }
 
-  /** For a person: every condition as it is now, and the steps of the start. */
-  async report(): Promise<ReadinessReport> {
+  /** For a person: every condition as it is now, and the steps of the start. Concurrent callers share one report. */
+  report(): Promise<ReadinessReport> {
+    this.#report ??= this.#readReport().finally(() => {
+      this.#report = undefined;
+    });
+    return this.#report;
+  }
+
+  async #readReport(): Promise<ReadinessReport> {
     const envoy = await this.#envoy?.read(true);
     const gating = this.#envoyCounts() ? this.#gatingObstacle(envoy) : undefined;
     const { ready, obstacles } = this.#verdict(gating, await this.#missingFile());

@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 import { type Clock, deadline } from "../../lib/async/clock.ts";
 import { orAborted } from "../../lib/async/tasks.ts";
+import type { TurnQueue } from "../../lib/async/turn-queue.ts";
 import { type Call, headerText, jsonReply, sendReply } from "../call.ts";
-import { isLocalCaller } from "../local-caller.ts";
+import { isLocalCaller, peerOf } from "../local-caller.ts";
 import type { Obstacle, ReadinessVerdict } from "./readiness-judge.ts";
 import { type ReadinessReport, renderReport, reportJson } from "./readiness-report.ts";
 
@@ -10,7 +11,7 @@ export interface ReadinessRouteDeps {
   readonly judge: { judge(): Promise<ReadinessVerdict>; report(): Promise<ReadinessReport> };
   /** Why the agent shuts down; undefined while it does not. */
   readonly terminating: () => string | undefined;
-  readonly slowTurn: () => Promise<void>;
+  readonly turns: Pick<TurnQueue, "turn">;
   readonly clock: Clock;
 }
 
@@ -37,8 +38,8 @@ async function sendVerdict({ judge }: ReadinessRouteDeps, call: Call): Promise<v
   sendReply(call, ready ? { status: 200 } : { status: 503, headers: { [pendingHeader]: pendingNames(obstacles) } });
 }
 
-async function sendReport({ judge, slowTurn }: ReadinessRouteDeps, call: Call, asJson: boolean): Promise<void> {
-  await slowTurn();
+async function sendReport({ judge, turns }: ReadinessRouteDeps, call: Call, asJson: boolean): Promise<void> {
+  await turns.turn(peerOf(call.request.socket));
   const report = await judge.report();
   const status = report.ready ? 200 : 503;
   const headers = { "Content-Type": "text/plain; charset=utf-8" };
