@@ -9,6 +9,7 @@ import { type Dial, dialTcp } from "../../lib/grpc/dial.ts";
 import type { Metadata } from "../../lib/grpc/metadata.ts";
 import type { Logger } from "../../lib/log/log.ts";
 import { formatHostPort, type HostPort } from "../../lib/net/host-port.ts";
+import { canonicalIp, isIpv4 } from "../../lib/net/ip-address.ts";
 import type { TlsClient } from "../../lib/net/tls-client.ts";
 import type { ReadToken } from "../../model/token.ts";
 import type { XdsProtocol } from "../protocol/request.ts";
@@ -105,11 +106,28 @@ async function readMetadata(upstream: XdsUpstream, deps: UpstreamDeps, signal: A
   return token === undefined ? metadata : { ...metadata, authorization: `Bearer ${token}` };
 }
 
+/** Whether only the control plane can read a token: over TLS, and in plaintext within this machine. */
+export function keepsTokensSecret({ security, addresses }: Pick<XdsUpstream, "security" | "addresses">): boolean {
+  return security.kind === "tls" || addresses.every(({ host }) => isLoopback(host));
+}
+
+function isLoopback(host: string): boolean {
+  const ip = canonicalIp(host);
+  return host === "localhost" || ip === "::1" || (ip !== undefined && isIpv4(ip) && ip.startsWith("127."));
+}
+
 async function readBearerToken(
-  { tokenPath, security }: XdsUpstream,
+  upstream: XdsUpstream,
   { log, readToken }: UpstreamDeps,
   signal: AbortSignal,
 ): Promise<string | undefined> {
+  const { tokenPath, security } = upstream;
+  if (!keepsTokensSecret(upstream)) {
+    if (tokenPath !== undefined || readToken !== undefined) {
+      log.warn("control plane is not reached over TLS; connecting without a token");
+    }
+    return undefined;
+  }
   if (readToken !== undefined) {
     const token = await readToken(signal);
     if (token.kind === "usable") return token.text;
