@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 import { createSocket } from "node:dgram";
 import { createServer, type Socket } from "node:net";
+import type { Budget } from "../lib/budget.ts";
 import { AgentError, systemCode } from "../lib/errors.ts";
 import { exitCode } from "../lib/exit-code.ts";
 import { formatHostPort } from "../lib/net/host-port.ts";
@@ -154,7 +155,10 @@ const queriesPerConnection = 128;
 /** Responds to the queries of one TCP connection, to each as soon as its response is there. */
 function serveConnection(socket: Socket, handle: HandleQuery, budgets: Budgets): void {
   const queries = budgets.of("dns-queries-of-connection").child();
-  const unread = budgets.of("dns-unread-bytes-of-connection").child();
+  socket.on("close", () => {
+    queries[Symbol.dispose]();
+  });
+  const unreadFits = countUnread(socket, budgets.of("dns-unread-bytes-of-connection").child());
   const port = socket.remotePort ?? 0;
   let received: Buffer = Buffer.alloc(0);
   let taken = 0;
@@ -180,18 +184,9 @@ function serveConnection(socket: Socket, handle: HandleQuery, budgets: Budgets):
     queries.release();
     if (socket.destroyed) return;
     if (response !== undefined) socket.write(frame(response));
-    if (countUnread()) takeNext();
+    if (unreadFits()) takeNext();
     else socket.destroy();
   };
-  const countUnread = (): boolean => {
-    unread.release(unread.used);
-    return unread.charge(socket.writableLength);
-  };
-  socket.on("drain", countUnread);
-  socket.on("close", () => {
-    queries[Symbol.dispose]();
-    unread[Symbol.dispose]();
-  });
   socket.setTimeout(firstQueryMs);
   socket.on("timeout", () => {
     if (queries.used === 0 || socket.writableLength > 0) socket.destroy();
@@ -206,4 +201,17 @@ function serveConnection(socket: Socket, handle: HandleQuery, budgets: Budgets):
     isEnding = true;
     takeNext();
   });
+}
+
+/** Counts what the client has not read. @returns a function that says whether it fits, for after each write */
+function countUnread(socket: Socket, budget: Budget): () => boolean {
+  const count = (): boolean => {
+    budget.release(budget.used);
+    return budget.charge(socket.writableLength);
+  };
+  socket.on("drain", count);
+  socket.on("close", () => {
+    budget[Symbol.dispose]();
+  });
+  return count;
 }
