@@ -8,7 +8,7 @@ import { bytesField, textField } from "../protocol/wire.ts";
 /** Where a remote module is, and how it is fetched. */
 export interface RemoteModule {
   readonly url: string;
-  /** In lower case; undefined when none is configured. */
+  /** 64 hexadecimal digits in lower case; undefined when none is configured. Becomes a part of a path. */
   readonly sha256: string | undefined;
   /** For all attempts together. */
   readonly timeoutMs: number;
@@ -79,7 +79,7 @@ export async function parseExtension(any: Uint8Array): Promise<Extension> {
   return {
     kind: "remote",
     name: config.name,
-    module: httpUri === undefined ? undefined : remoteModule(vm, httpUri, sha256),
+    module: httpUri === undefined ? undefined : remoteModule(vm, httpUri, parseChecksum(config.name, sha256)),
     withFile: (path) => {
       const changed = {
         ...message,
@@ -91,12 +91,20 @@ export async function parseExtension(any: Uint8Array): Promise<Extension> {
   };
 }
 
-function remoteModule(vm: VmConfig, { uri, timeout }: HttpUri, sha256: string): RemoteModule {
+/** Whatever becomes a path is checked before. @throws Error when it is not a SHA-256 */
+function parseChecksum(extension: string, text: string): string | undefined {
+  if (text === "" || text === "nil") return undefined;
+  const checksum = text.toLowerCase();
+  if (!/^[0-9a-f]{64}$/.test(checksum)) throw new Error(`the sha256 of extension ${extension} is not 64 hex digits`);
+  return checksum;
+}
+
+function remoteModule(vm: VmConfig, { uri, timeout }: HttpUri, sha256: RemoteModule["sha256"]): RemoteModule {
   const variables = vm.environmentVariables?.keyValues ?? {};
   const timeoutMs = timeout === undefined ? 0 : timeout.seconds * 1_000 + timeout.nanos / 1e6;
   return {
     url: uri,
-    sha256: sha256 === "" || sha256 === "nil" ? undefined : sha256.toLowerCase(),
+    sha256,
     timeoutMs: timeoutMs > 0 ? timeoutMs : defaultTimeoutMs,
     pullSecret: variables[agentVariables.secret],
     pullPolicy: pullPolicyOf(variables[agentVariables.policy]),

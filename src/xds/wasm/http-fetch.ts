@@ -46,7 +46,7 @@ export async function fetchHttp(url: URL, options: HttpFetchOptions, signal: Abo
 }
 
 /** Never requested through a proxy. */
-function isLoopback(host: string): boolean {
+export function isLoopback(host: string): boolean {
   return host === "localhost" || host === "[::1]" || host.startsWith("127.");
 }
 

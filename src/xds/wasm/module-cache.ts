@@ -1,6 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
-import { readdir, readFile, rename, rm, stat, utimes, writeFile } from "node:fs/promises";
+import { createHash } from "node:crypto";
+import { createReadStream } from "node:fs";
+import { readdir, rename, rm, stat, utimes, writeFile } from "node:fs/promises";
 import { dirname, join } from "node:path";
+import { pipeline } from "node:stream/promises";
 import type { Clock } from "../../lib/async/clock.ts";
 import { makeDirectorySync } from "../../lib/fs/make-directory.ts";
 import { sha256Hex, shortHash } from "../../lib/content-hash.ts";
@@ -20,8 +23,9 @@ interface KnownUrl {
 }
 
 /**
- * Modules on disk: `<sha256 of the module's name>/<checksum>.wasm`, written atomically. The SHA-256 of the content is
- * beside it: a module of an earlier process is verified before use. The file's modification time is its last use.
+ * Modules on disk: `<sha256 of the module's name>/<checksum>.wasm`, written atomically. Before each use the content is
+ * compared with the SHA-256 that this process remembers, or else with the one in its name: a file that another program
+ * has put there is not used. The file's modification time is its last use.
  */
 export class ModuleCache {
   readonly #config: WasmConfig;
@@ -29,8 +33,8 @@ export class ModuleCache {
   /** Paths of the modules on disk, as far as this process has seen them. */
   readonly #entries = new Set<string>();
   readonly #urls = new Map<string, KnownUrl>();
-  /** Verified by this process. */
-  readonly #verified = new Set<string>();
+  /** SHA-256 of the files that this process has written, by path. */
+  readonly #contents = new Map<string, string>();
   #serial = 0;
 
   constructor(config: WasmConfig, deps: ModuleCacheDeps) {
@@ -49,7 +53,7 @@ export class ModuleCache {
   /** The path of a module; undefined when the file is missing or was changed. */
   async find(module: string, checksum: string): Promise<string | undefined> {
     const path = this.#path(module, checksum);
-    if (!(await this.#isIntact(path))) return undefined;
+    if (!(await this.#isIntact(path, checksum))) return undefined;
     const now = this.#deps.clock.now() / 1_000;
     await utimes(path, now, now).catch(() => undefined);
     return path;
@@ -61,13 +65,12 @@ export class ModuleCache {
     makeDirectorySync(dirname(path), 0o755);
     const temporary = `${path}.${String(process.pid)}.${String(this.#serial++)}.tmp`;
     try {
-      await writeFile(`${path}.sha256`, await sha256Hex(bytes), { mode: 0o644 });
       await writeFile(temporary, bytes, { mode: 0o644 });
       await rename(temporary, path);
     } finally {
       await rm(temporary, { force: true });
     }
-    this.#verified.add(path);
+    this.#contents.set(path, await sha256Hex(bytes));
     this.#count(path, true);
     return path;
   }
@@ -83,7 +86,7 @@ export class ModuleCache {
       this.#count(path, used !== undefined && used.mtimeMs >= oldestMs);
       if (used === undefined || used.mtimeMs >= oldestMs) continue;
       await Promise.all([rm(path, { force: true }), rm(`${path}.sha256`, { force: true })]);
-      this.#verified.delete(path);
+      this.#contents.delete(path);
     }
     for (const [url, known] of this.#urls) {
       if ((await stat(this.#path(known.module, known.checksum)).catch(() => undefined)) === undefined)
@@ -102,13 +105,12 @@ export class ModuleCache {
     return join(this.#config.cacheDirectory, name, `${checksum}.wasm`);
   }
 
-  async #isIntact(path: string): Promise<boolean> {
-    if (this.#verified.has(path)) return (await stat(path).catch(() => undefined)) !== undefined;
+  /** Of an archive or an image the name is not the content's checksum: then only this process's files are used. */
+  async #isIntact(path: string, checksum: string): Promise<boolean> {
     try {
-      const [bytes, expected] = await Promise.all([readFile(path), readFile(`${path}.sha256`, "utf8")]);
-      if ((await sha256Hex(bytes)) !== expected.trim()) return false;
-      this.#verified.add(path);
-      return true;
+      const hash = createHash("sha256");
+      await pipeline(createReadStream(path), hash);
+      return hash.digest("hex") === (this.#contents.get(path) ?? checksum);
     } catch {
       return false;
     }

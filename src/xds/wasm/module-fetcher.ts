@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 import { backoffMs } from "../../lib/async/backoff.ts";
 import { type Clock, DeadlineError, deadline } from "../../lib/async/clock.ts";
+import { Semaphore } from "../../lib/async/semaphore.ts";
+import { orAborted } from "../../lib/async/tasks.ts";
 import { AgentError, describeError } from "../../lib/errors.ts";
 import { HttpError } from "../../lib/net/http-client.ts";
 import { sha256Hex } from "../../lib/content-hash.ts";
@@ -52,6 +54,10 @@ export class ModuleFetcher {
   readonly #config: WasmConfig;
   readonly #deps: FetcherDeps;
   readonly #options: HttpFetchOptions;
+  /** Modules in memory would not fit beside each other: one is fetched at a time. */
+  readonly #oneAtATime = new Semaphore(1);
+  /** By what is fetched. */
+  readonly #fetching = new Map<string, Promise<string>>();
 
   constructor(config: WasmConfig, deps: FetcherDeps) {
     this.#config = config;
@@ -72,7 +78,7 @@ export class ModuleFetcher {
     this.#deps.metrics.wasmCacheLookups.inc(String(hit !== undefined));
     if (hit !== undefined) return hit;
     try {
-      return await this.#fetch(module, signal);
+      return await this.#fetchShared(module, signal);
     } catch (error) {
       if (error instanceof WasmFetchError && error.result !== undefined) {
         this.#deps.metrics.wasmFetches.inc(error.result);
@@ -81,7 +87,29 @@ export class ModuleFetcher {
     }
   }
 
+  /** Equal modules share a fetch; when its caller gives it up, the next one starts again. */
+  async #fetchShared(module: RemoteModule, signal: AbortSignal): Promise<string> {
+    const key = JSON.stringify(module);
+    for (;;) {
+      const other = this.#fetching.get(key);
+      if (other === undefined) break;
+      try {
+        return await orAborted(other, signal);
+      } catch (error) {
+        if (signal.aborted || error instanceof WasmFetchError) throw error;
+      }
+    }
+    const fetching = this.#fetch(module, signal);
+    this.#fetching.set(key, fetching);
+    try {
+      return await fetching;
+    } finally {
+      this.#fetching.delete(key);
+    }
+  }
+
   async #fetch(module: RemoteModule, signal: AbortSignal): Promise<string> {
+    using _place = await this.#oneAtATime.acquire(signal);
     using limit = deadline(this.#deps.clock, module.timeoutMs, signal);
     for (let attempt = 0; ; attempt++) {
       try {

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 import { sha256Hex } from "../../lib/content-hash.ts";
 import { HttpError, type HttpResponse } from "../../lib/net/http-client.ts";
-import { fetchHttp, type HttpFetchOptions, HttpStatusError } from "./http-fetch.ts";
-import { dockerHub, parseChallenge, parsePullSecret, type RegistryLogin } from "./registry-auth.ts";
+import { BlockedAddresses, fetchHttp, isLoopback, type HttpFetchOptions, HttpStatusError } from "./http-fetch.ts";
+import { dockerHub, parseChallenge, privateCidrs, parsePullSecret, type RegistryLogin } from "./registry-auth.ts";
 import { unpackModule } from "./unpack.ts";
 
 /** An image in a registry: `oci://host/repository:tag` or `@sha256:…`. */
@@ -70,6 +70,9 @@ export async function fetchImage(
   };
 }
 
+/** A registry must not direct requests to a private address by a name that resolves to one. */
+const realmAddresses = new BlockedAddresses(privateCidrs);
+
 class Registry {
   readonly #image: ImageReference;
   readonly #login: RegistryLogin | undefined;
@@ -111,12 +114,21 @@ class Registry {
   async #authorize(header: string, signal: AbortSignal): Promise<string | undefined> {
     const challenge = parseChallenge(header);
     const basic = this.#login === undefined ? undefined : `Basic ${this.#login.basic}`;
+    // Only a registry on this machine gets it without TLS.
+    if (basic !== undefined && this.#scheme !== "https" && !isLoopback(this.#url("").hostname)) {
+      throw new Error("the pull secret is not sent without TLS");
+    }
     if (challenge === undefined) return basic;
     const url = new URL(challenge.realm);
+    if (basic !== undefined && url.protocol !== "https:") {
+      throw new Error(`the pull secret is not sent to ${url.origin}: the registry's realm is not https`);
+    }
     if (challenge.service !== undefined) url.searchParams.set("service", challenge.service);
     url.searchParams.set("scope", challenge.scope ?? `repository:${this.#image.repository}:pull`);
     const headers = basic === undefined ? {} : { authorization: basic };
-    const response = await fetchHttp(url, { ...this.#options, headers }, signal);
+    const isKnown = url.host === this.#image.registry || this.#options.isInsecure(url);
+    const blocked = isKnown ? this.#options.blocked : realmAddresses;
+    const response = await fetchHttp(url, { ...this.#options, blocked, headers }, signal);
     if (response.status !== 200) throw new HttpStatusError(response.status, url);
     return `Bearer ${parseToken(response.text())}`;
   }

@@ -62,23 +62,22 @@ export function parseChallenge(header: string): BearerChallenge | undefined {
   return realm === undefined ? undefined : { realm, service: value("service"), scope: value("scope") };
 }
 
+/** Addresses that a realm must not have. */
+export const privateCidrs = [
+  "10.0.0.0/8",
+  "172.16.0.0/12",
+  "192.168.0.0/16",
+  "127.0.0.0/8",
+  "169.254.0.0/16",
+  "0.0.0.0/8",
+  "::1/128",
+  "fc00::/7",
+  "fe80::/10",
+];
 const privateRanges = new BlockList();
-for (const [address, bits] of [
-  ["10.0.0.0", 8],
-  ["172.16.0.0", 12],
-  ["192.168.0.0", 16],
-  ["127.0.0.0", 8],
-  ["169.254.0.0", 16],
-  ["0.0.0.0", 8],
-] as const) {
-  privateRanges.addSubnet(address, bits, "ipv4");
-}
-for (const [address, bits] of [
-  ["::1", 128],
-  ["fc00::", 7],
-  ["fe80::", 10],
-] as const) {
-  privateRanges.addSubnet(address, bits, "ipv6");
+for (const cidr of privateCidrs) {
+  const [address = "", bits = ""] = cidr.split("/");
+  privateRanges.addSubnet(address, Number(bits), address.includes(":") ? "ipv6" : "ipv4");
 }
 
 /** A registry must not direct the login to a private address. */

@@ -1,5 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
+import { writeFileSync } from "node:fs";
 import { readdir, readFile, stat, utimes } from "node:fs/promises";
+import { createServer as createHttpServer } from "node:http";
 import { createServer } from "node:https";
 import type { AddressInfo } from "node:net";
 import { basename } from "node:path";
@@ -264,4 +266,47 @@ test("fetches are counted by the step that failed; cache hits, and failures with
     checksum_mismatched: 3,
     fetch_failure: 3,
   });
+});
+
+test("equal modules that are wanted at the same time are fetched once", async () => {
+  await using all = await fetcherTest();
+  all.server.files.set("/m", wasmModule);
+  const paths = await Promise.all([1, 2, 3, 4].map(() => all.fetch(all.server.url("/m"))));
+  expect(new Set(paths).size).toBe(1);
+  expect(all.server.asked).toEqual(["/m"]);
+});
+
+test("a file that another program has put into the cache under a pinned checksum is not used", async () => {
+  await using first = await fetcherTest();
+  const sha256 = sha256Of(wasmModule);
+  first.server.files.set("/m", wasmModule);
+  const path = await first.fetch(first.server.url("/m"), { sha256 });
+  const evil = Buffer.concat([wasmModule, Buffer.from("evil")]);
+  writeFileSync(path, evil);
+  writeFileSync(`${path}.sha256`, sha256Of(evil));
+  expect(await first.fetch(first.server.url("/m"), { sha256 })).toBe(path);
+  expect(await readFile(path)).toEqual(wasmModule);
+  expect(first.server.asked).toEqual(["/m", "/m"]);
+});
+
+test("a pull secret is not sent to a realm without TLS", async () => {
+  await using all = await fetcherTest({ maxAttempts: 1 });
+  await using directory = await temporaryDirectory();
+  const { chainPem, keyPem } = await (await createOpensslPki(directory.path)).issue("spiffe://a/b");
+  const seen: string[] = [];
+  const realm = createHttpServer((request, response) => {
+    seen.push(request.headers.authorization ?? "none");
+    response.end('{"token":"t"}');
+  });
+  await new Promise<void>((resolve) => realm.listen(0, "127.0.0.1", resolve));
+  const realmUrl = `http://localhost.example:${String((realm.address() as AddressInfo).port)}/token`;
+  const registry = createServer({ cert: chainPem, key: keyPem }, (_request, response) => {
+    response.writeHead(401, { "www-authenticate": `Bearer realm="${realmUrl}",service="s"` }).end();
+  });
+  await new Promise<void>((resolve) => registry.listen(0, "127.0.0.1", resolve));
+  const host = `127.0.0.1:${String((registry.address() as AddressInfo).port)}`;
+  const pullSecret = JSON.stringify({ auths: { [host]: { username: "u", password: "p" } } });
+  await expect(all.fetch(`oci://${host}/p:v1`, { pullSecret })).rejects.toThrow("realm is not https");
+  expect(seen).toEqual([]);
+  await Promise.all([realm, registry].map((server) => new Promise((resolve) => server.close(resolve))));
 });
