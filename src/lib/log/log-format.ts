@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+import { escapeControls } from "../printable-text.ts";
 import type { LogRecord } from "./log.ts";
 
 export type LogFormat = "text" | "json";
@@ -22,6 +23,8 @@ const secretFields: ReadonlySet<string> = new Set([
   "token",
 ]);
 const redacted = "[redacted]";
+/** Text of a peer may be of any length. */
+const longestString = 4_096;
 
 /** A record as one line in the given form, without secrets. Never throws. */
 export function renderRecord({ level, timeMs, scope, message, fields }: LogRecord, format: LogFormat): string {
@@ -36,17 +39,17 @@ export function renderRecord({ level, timeMs, scope, message, fields }: LogRecor
 
 /**
  * One line in the given form. The text form is time, level, scope where it is not the default one, message and
- * `key=value` pairs, separated by tabs; line breaks inside are escaped, so that a line stays a line.
+ * `key=value` pairs, separated by tabs. Control characters are escaped in both forms, and long strings are cut.
  * Source: the text form of Istio's agent log
  */
 export function renderLine(line: LogLine, format: LogFormat): string {
   if (format === "json")
-    return `{${renderFields(line, (name, json) => `${JSON.stringify(name)}:${json}`).join(",")}}\n`;
+    return `${escapeControls(`{${renderFields(line, (name, json) => `${JSON.stringify(name)}:${json}`).join(",")}}`)}\n`;
   const { level, time, scope, msg, ...fields } = line;
   const head = scope === undefined ? [time, level, msg] : [time, level, scope, msg];
   const pairs = renderFields(fields, (name, json) => `${name}=${plainText(json)}`);
-  const text = pairs.length === 0 ? head.join("\t") : `${head.join("\t")}\t${pairs.join(" ")}`;
-  return `${text.replaceAll("\r", "\\r").replaceAll("\n", "\\n")}\n`;
+  const parts = pairs.length === 0 ? head : [...head, pairs.join(" ")];
+  return `${parts.map(escapeControls).join("\t")}\n`;
 }
 
 /** A level in Envoy's word for it: agent and Envoy write to one stream. Source: Envoy's `--log-level` */
@@ -75,6 +78,9 @@ function toJson(value: unknown): string | undefined {
     // Its type does not show that functions and undefined have no JSON.
     const json: string | undefined = JSON.stringify(value, (name, inner: unknown) => {
       if (secretFields.has(name)) return redacted;
+      if (typeof inner === "string" && inner.length > longestString) {
+        return `${inner.slice(0, longestString)}... (${String(inner.length)} characters)`;
+      }
       return typeof inner === "bigint" ? String(inner) : inner;
     });
     return json;

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 import { describeError } from "../../lib/errors.ts";
+import { escapeControls } from "../../lib/printable-text.ts";
 import type { PendingHold } from "../../model/readiness.ts";
 
 /** One condition of readiness, with the conditions that it consists of. */
@@ -101,7 +102,7 @@ const marks = { passed: "[+]", failed: "[-]", "not-counted": "[~]" } as const;
 function renderCheck(check: ReadinessCheck, depth: number, lines: string[]): void {
   const detail = check.detail === undefined ? "" : `: ${check.detail}`;
   const since = check.sinceMs === undefined ? "" : ` (since ${new Date(check.sinceMs).toISOString()})`;
-  lines.push(`${"  ".repeat(depth)}${marks[check.state]} ${check.name}${detail}${since}`);
+  lines.push(`${"  ".repeat(depth)}${marks[check.state]} ${escapeControls(`${check.name}${detail}${since}`)}`);
   for (const child of check.children ?? []) renderCheck(child, depth + 1, lines);
 }
 
