@@ -72,7 +72,7 @@ export async function startDnsProxy(config: DnsConfig, deps: DnsProxyDeps): Prom
   );
   const hosts = listenHosts(config.listen.host, resolvers.current.servers);
   const { port } = config.listen;
-  stack.use(await listenDns(hosts, port, handler.handle.bind(handler), { budgets, fail }));
+  stack.use(await listenDns(hosts, port, handler.handle.bind(handler), { budgets, clock, fail }));
   stack.defer(() => {
     stop.abort(new Error("the DNS proxy shuts down"));
   });

@@ -2,6 +2,7 @@
 import { createSocket } from "node:dgram";
 import { createServer, type Socket } from "node:net";
 import type { Budget } from "../lib/budget.ts";
+import type { Clock } from "../lib/async/clock.ts";
 import { AgentError, systemCode } from "../lib/errors.ts";
 import { exitCode } from "../lib/exit-code.ts";
 import { formatHostPort } from "../lib/net/host-port.ts";
@@ -44,6 +45,7 @@ async function portError(transport: Transport, address: DnsAddress, cause: unkno
 
 export interface ListenDeps {
   readonly budgets: Budgets;
+  readonly clock: Pick<Clock, "monotonicMs">;
   /** Takes the error of a socket that fails later. */
   readonly fail: (error: unknown) => void;
 }
@@ -101,7 +103,7 @@ async function listenUdp(address: DnsAddress, handle: HandleQuery, { fail }: Lis
 async function listenTcp(
   address: DnsAddress,
   handle: HandleQuery,
-  { budgets, fail }: ListenDeps,
+  { budgets, clock, fail }: ListenDeps,
 ): Promise<AsyncDisposable> {
   const connections = new Set<Socket>();
   const budget = budgets.of("dns-connections");
@@ -122,7 +124,7 @@ async function listenTcp(
     socket.on("close", () => {
       forget(socket);
     });
-    serveConnection(socket, handle, budgets);
+    serveConnection(socket, handle, { budgets, clock });
   });
   try {
     await new Promise<void>((resolve, reject) => {
@@ -152,8 +154,16 @@ const firstQueryMs = 2_000;
 const idleMs = 8_000;
 const queriesPerConnection = 128;
 
-/** Responds to the queries of one TCP connection, to each as soon as its response is there. */
-function serveConnection(socket: Socket, handle: HandleQuery, budgets: Budgets): void {
+/**
+ * Responds to the queries of one TCP connection, to each as soon as its response is there. A query must be complete
+ * within the time for it: single bytes do not extend it.
+ */
+function serveConnection(
+  socket: Socket,
+  handle: HandleQuery,
+  { budgets, clock }: Pick<ListenDeps, "budgets" | "clock">,
+): void {
+  let waitingSinceMs = clock.monotonicMs();
   const queries = budgets.of("dns-queries-of-connection").child();
   socket.on("close", () => {
     queries[Symbol.dispose]();
@@ -172,6 +182,7 @@ function serveConnection(socket: Socket, handle: HandleQuery, budgets: Budgets):
       if (isFull) break;
       received = framed.rest;
       taken++;
+      waitingSinceMs = clock.monotonicMs();
       void respond(framed.message);
     }
     if (taken >= queriesPerConnection) isEnding = true;
@@ -196,6 +207,8 @@ function serveConnection(socket: Socket, handle: HandleQuery, budgets: Budgets):
     received = Buffer.concat([received, chunk]);
     socket.setTimeout(idleMs);
     takeNext();
+    const isLate = clock.monotonicMs() - waitingSinceMs > (taken === 0 ? firstQueryMs : idleMs);
+    if (isLate && queries.used === 0) socket.destroy();
   });
   socket.on("end", () => {
     isEnding = true;

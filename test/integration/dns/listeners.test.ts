@@ -3,6 +3,7 @@ import { createSocket } from "node:dgram";
 import { createServer, connect } from "node:net";
 import { once } from "node:events";
 import { describe, expect, test } from "vitest";
+import { systemClock } from "../../../src/lib/async/clock.ts";
 import { answering, startFakeResolver } from "../../fakes/fake-resolver.ts";
 import { ask } from "../../support/dns-client.ts";
 import { encodeQuery } from "../../support/dns-messages.ts";
@@ -81,4 +82,17 @@ test("an address that this machine does not have fails the start", async () => {
   await expect(startDns({ listen: { host: "192.0.2.77" } })).rejects.toThrow(
     /192.0.2.77:\d+ \(udp\): the port cannot be/,
   );
+});
+
+test("bytes of a query that come one by one do not extend the time for it", { timeout: 10_000 }, async () => {
+  await using dns = await startDns({ table: [] });
+  const socket = connect(dns.address.port, dns.address.host);
+  socket.on("error", () => undefined);
+  const closed = new Promise((resolve) => socket.once("close", resolve));
+  const startMs = performance.now();
+  while (!socket.destroyed) {
+    socket.write(Buffer.of(0xff));
+    await Promise.race([closed, systemClock.delay(200)]);
+  }
+  expect(performance.now() - startMs).toBeLessThan(5_000);
 });
