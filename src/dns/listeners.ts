@@ -169,7 +169,6 @@ function serveConnection(
     queries[Symbol.dispose]();
   });
   const unreadFits = countUnread(socket, budgets.of("dns-unread-bytes-of-connection").child());
-  const port = socket.remotePort ?? 0;
   let received: Buffer = Buffer.alloc(0);
   let taken = 0;
   let isEnding = false;
@@ -191,7 +190,7 @@ function serveConnection(
     else socket.resume();
   };
   const respond = async (message: Buffer): Promise<void> => {
-    const response = await handle(message, { transport: "tcp", port });
+    const response = await handle(message, { transport: "tcp", port: socket.remotePort ?? 0 });
     queries.release();
     if (socket.destroyed) return;
     if (response !== undefined) socket.write(frame(response));
@@ -207,8 +206,8 @@ function serveConnection(
     received = Buffer.concat([received, chunk]);
     socket.setTimeout(idleMs);
     takeNext();
-    const isLate = clock.monotonicMs() - waitingSinceMs > (taken === 0 ? firstQueryMs : idleMs);
-    if (isLate && queries.used === 0) socket.destroy();
+    const limitMs = taken === 0 ? firstQueryMs : idleMs;
+    if (queries.used === 0 && clock.monotonicMs() - waitingSinceMs > limitMs) socket.destroy();
   });
   socket.on("end", () => {
     isEnding = true;
