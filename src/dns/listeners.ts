@@ -165,9 +165,7 @@ function serveConnection(
 ): void {
   let waitingSinceMs = clock.monotonicMs();
   const queries = budgets.of("dns-queries-of-connection").child();
-  socket.on("close", () => {
-    queries[Symbol.dispose]();
-  });
+  closeWhenIdle(socket, queries);
   const unreadFits = countUnread(socket, budgets.of("dns-unread-bytes-of-connection").child());
   let received: Buffer = Buffer.alloc(0);
   let taken = 0;
@@ -197,11 +195,6 @@ function serveConnection(
     if (unreadFits()) takeNext();
     else socket.destroy();
   };
-  socket.setTimeout(firstQueryMs);
-  socket.on("timeout", () => {
-    if (queries.used === 0 || socket.writableLength > 0) socket.destroy();
-  });
-  socket.on("error", () => undefined);
   socket.on("data", (chunk: Buffer) => {
     received = Buffer.concat([received, chunk]);
     socket.setTimeout(idleMs);
@@ -226,4 +219,16 @@ function countUnread(socket: Socket, budget: Budget): () => boolean {
     budget[Symbol.dispose]();
   });
   return count;
+}
+
+/** Closes a connection without queries, and gives back what it holds when it is closed. */
+function closeWhenIdle(socket: Socket, queries: Budget): void {
+  socket.setTimeout(firstQueryMs);
+  socket.on("timeout", () => {
+    if (queries.used === 0 || socket.writableLength > 0) socket.destroy();
+  });
+  socket.on("error", () => undefined);
+  socket.on("close", () => {
+    queries[Symbol.dispose]();
+  });
 }
