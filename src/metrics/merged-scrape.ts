@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 import { type Clock, deadline } from "../lib/async/clock.ts";
 import { Pace } from "../lib/async/pace.ts";
+import { TurnQueue } from "../lib/async/turn-queue.ts";
 import type { Budget } from "../lib/budget.ts";
 import { describeError } from "../lib/errors.ts";
 import { CauseLog } from "../lib/log/cause-log.ts";
@@ -46,6 +47,7 @@ export function createMergedScrape(
   const log = deps.log.scope("metrics");
   const config = { ...given, targets: given.targets.filter(() => budgets.of("scrape-targets").tryTake()) };
   const registry = createRegistry(metrics.exposed);
+  const turns = new TurnQueue();
   const causeLog = (): CauseLog => new CauseLog(log, budgets.of("log-lines-of-cause").child(), deps.clock);
   const failures = new FailureLog(causeLog);
   const conflicts = new ConflictLog(causeLog(), budgets.of("scrape-conflicts"));
@@ -72,7 +74,7 @@ export function createMergedScrape(
         sink.begin(renderContentType(format));
         using batching = new BatchingSink(sink);
         const line = budgets.of("scrape-line-bytes");
-        const pace = new Pace(deps.clock);
+        const pace = new Pace(deps.clock, turns);
         const writer = new ResponseWriter({ sink: batching, format, register, line, pace, failed });
         await writer.write(await registry.metrics(), decided);
       } catch (error) {
@@ -143,6 +145,7 @@ class ResponseWriter {
     let sinkFailure: Error | undefined;
     try {
       await fetch.emit(async (bytes) => {
+        await pace.begin();
         for (const piece of filter.feed(bytes)) {
           try {
             await this.#sink.write(piece);

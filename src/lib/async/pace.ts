@@ -1,27 +1,30 @@
 // SPDX-License-Identifier: Apache-2.0
 import type { Clock } from "./clock.ts";
+import type { TurnQueue } from "./turn-queue.ts";
 
 /** Work that takes longer lets the rest of the event loop run, so that no probe waits for it. */
 const longestMs = 4;
 
-/** Splits long work: `pause` between its steps waits for the next turn of the event loop when enough time has passed. */
+/** Splits long work into steps, of which one runs in each turn of the event loop, whatever work it belongs to. */
 export class Pace {
   readonly #clock: Pick<Clock, "monotonicMs">;
-  #sinceMs: number;
+  readonly #turns: Pick<TurnQueue, "turn">;
+  #sinceMs = 0;
 
-  constructor(clock: Pick<Clock, "monotonicMs">) {
+  /** @param turns shared by all such work */
+  constructor(clock: Pick<Clock, "monotonicMs">, turns: Pick<TurnQueue, "turn">) {
     this.#clock = clock;
-    this.#sinceMs = clock.monotonicMs();
+    this.#turns = turns;
   }
 
-  /** @returns undefined when there is nothing to wait for */
+  /** Waits for the turn of this work. */
+  async begin(): Promise<void> {
+    await this.#turns.turn("");
+    this.#sinceMs = this.#clock.monotonicMs();
+  }
+
+  /** Between two steps: waits for the next turn when this one was long enough. Undefined when there is nothing to wait for. */
   pause(): Promise<void> | undefined {
-    if (this.#clock.monotonicMs() - this.#sinceMs < longestMs) return undefined;
-    return new Promise((resolve) => {
-      setImmediate(() => {
-        this.#sinceMs = this.#clock.monotonicMs();
-        resolve();
-      });
-    });
+    return this.#clock.monotonicMs() - this.#sinceMs < longestMs ? undefined : this.begin();
   }
 }

@@ -1,0 +1,178 @@
+// SPDX-License-Identifier: Apache-2.0
+// One pod under attack, in a network of its own with the address 10.77.0.2. Prints its figures as JSON.
+import { fork } from "node:child_process";
+import { once } from "node:events";
+import { createServer, type RequestListener } from "node:http";
+import { type AddressInfo, connect } from "node:net";
+import { writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { setTimeout as pause } from "node:timers/promises";
+import { startFakeCa } from "../../test/fakes/fake-ca.ts";
+import { makeMemoryGroup } from "../../test/support/memory-group.ts";
+import { type PodExit, startPod } from "../../test/support/pod.ts";
+import { percentile } from "../../test/support/prober.ts";
+import { privateMegabytes } from "./agent-under-test.ts";
+import type { Figure } from "./figure.ts";
+import type { HostileLoad, HostileTarget } from "./hostile-load.ts";
+
+const seconds = Number(process.argv[2]);
+const memoryLimitBytes = Number(process.argv[3] ?? 64) * 2 ** 20;
+const dnsPort = 15_053;
+const probePath = "/app-health/web/livez";
+
+const floods: readonly string[] = [
+  `# TYPE a gauge\n${"# TYPE a counter\n".repeat(200_000)}`,
+  `# HELP a${" ".repeat(250_000)}x\rx\na 1\n`,
+  Array.from({ length: 200_000 }, (_, number) => `# TYPE a${String(number)} gauge\n`).join(""),
+];
+
+/** The time after which the kubelet gives up, and a mark. */
+const failedMs = 1_000;
+
+async function serve(stack: AsyncDisposableStack, handler: RequestListener): Promise<number> {
+  const server = createServer(handler).listen(0, "127.0.0.1");
+  await once(server, "listening");
+  stack.defer(async () => {
+    server.closeAllConnections();
+    await new Promise((resolve) => server.close(resolve));
+  });
+  return (server.address() as AddressInfo).port;
+}
+
+/** @returns what each request took, ascending; `failedMs` for one that failed */
+async function ask(host: string, port: number, path: string, everyMs: number, until: AbortSignal): Promise<number[]> {
+  const durations: number[] = [];
+  while (!until.aborted) {
+    const startMs = performance.now();
+    const isGood = await new Promise<boolean>((resolve) => {
+      const socket = connect({ host, port });
+      socket.setTimeout(1_000, () => socket.destroy());
+      socket.on("error", () => undefined).once("close", () => resolve(false));
+      socket.once("data", (text: Buffer) => {
+        resolve(text.toString("latin1", 9, 12) === "200");
+        socket.destroy();
+      });
+      socket.write(`GET ${path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n`);
+    });
+    durations.push(isGood ? performance.now() - startMs : failedMs);
+    await pause(Math.max(0, everyMs - (performance.now() - startMs)));
+  }
+  return durations.sort((a, b) => a - b);
+}
+
+async function measure(): Promise<readonly Figure[]> {
+  await using stack = new AsyncDisposableStack();
+  const ca = stack.use(await startFakeCa());
+  const app = await serve(stack, (_request, response) => response.end("ok"));
+  let scrape = 0;
+  const bad = await serve(stack, (_request, response) => response.end(floods[scrape++ % floods.length]));
+  const hanging = await serve(stack, () => undefined);
+  const group = makeMemoryGroup(memoryLimitBytes);
+  if (group !== undefined) stack.use(group);
+  const pod = stack.use(
+    await startPod({
+      ca,
+      launcher: [...(group?.launcher ?? []), "prlimit", "--nofile=1024:1024"],
+      env: {
+        INSTANCE_IP: "127.0.0.1",
+        ISTIO_KUBE_APP_PROBERS: JSON.stringify({
+          [probePath]: { httpGet: { path: "/", port: app }, timeoutSeconds: 5 },
+        }),
+        ISTIO_PROMETHEUS_ANNOTATIONS: JSON.stringify({ scrape: "true", port: String(bad), path: "/" }),
+        ISTIO_META_DNS_CAPTURE: "true",
+        ATTACHE_RESOLV_CONF: "resolv.conf",
+      },
+      prepare: ({ directory, ports }) => {
+        writeFileSync(join(directory, "resolv.conf"), "nameserver 10.77.0.9\n");
+        writeResources(directory, ports.inbound, app, hanging);
+      },
+    }),
+  );
+  await pod.untilReady(30_000);
+  const { status, inbound } = pod.ports;
+  const idle = await ask("127.0.0.1", inbound, "/", 20, AbortSignal.timeout(3_000));
+  const logBefore = pod.log().length;
+  const target: HostileTarget = { statusPort: status, dnsPort, probePath, seconds };
+  const load = fork(join(import.meta.dirname, "hostile-load.ts"), [JSON.stringify(target)], { execArgv: [] });
+  const made = once(load, "message");
+  const ended = once(load, "exit");
+  const over = new AbortController();
+  void ended.then(() => {
+    over.abort();
+  });
+  let peakMb = 0;
+  let exit: PodExit | undefined;
+  void pod.exited.then((ended) => {
+    if (over.signal.aborted) return;
+    exit = ended;
+    process.stderr.write(`the agent ended: ${JSON.stringify(ended)}\n${pod.log().slice(-2_000)}\n`);
+    load.kill("SIGKILL");
+  });
+  const watch = setInterval(() => {
+    if (exit === undefined) peakMb = Math.max(peakMb, privateMegabytes(pod.pid));
+  }, 200);
+  const [ready, probed, traffic] = await Promise.all([
+    ask("127.0.0.1", status, "/healthz/ready", 100, over.signal),
+    ask("127.0.0.1", status, probePath, 100, over.signal),
+    ask("127.0.0.1", inbound, "/", 20, over.signal),
+  ]);
+  clearInterval(watch);
+  if (exit !== undefined) return [{ name: "the agent ended", value: 1, unit: "", limit: 0 }];
+  const [attacks] = (await made) as [HostileLoad];
+  const failed = (all: readonly number[]): number => all.filter((ms) => ms === failedMs).length;
+  const idleP99 = percentile(idle, 0.99);
+  return [
+    ...Object.entries(attacks).map(([attack, count]) => ({ name: `load: ${attack}`, value: count, unit: "times" })),
+    // each attack is made, or the bench says nothing
+    { name: "attacks that were not made", value: 10 - Object.keys(attacks).length, unit: "", limit: 0 },
+    { name: "readiness probes", value: ready.length, unit: "" },
+    { name: "readiness probes that failed", value: failed(ready), unit: "", limit: 0 },
+    { name: "readiness probe: p99", value: percentile(ready, 0.99), unit: "ms" },
+    { name: "application probes that failed", value: failed(probed), unit: "", limit: 0 },
+    { name: "requests through Envoy that failed", value: failed(traffic), unit: "", limit: 0 },
+    { name: "through Envoy, idle: p99", value: idleP99, unit: "ms" },
+    { name: "through Envoy, under attack: p99", value: percentile(traffic, 0.99), unit: "ms", limit: 3 * idleP99 + 20 },
+    { name: "log", value: (pod.log().length - logBefore) / 1e6, unit: "MB", limit: 1 },
+    { name: "private memory of the agent, peak", value: peakMb, unit: "MB", limit: memoryLimitBytes / 1e6 },
+    { name: "memory limit was set", value: group === undefined ? 0 : 1, unit: "" },
+    { name: "Envoys that ended", value: pod.envoyPids().length > 0 ? 0 : 1, unit: "", limit: 0 },
+  ];
+}
+
+/** A listener that passes everything on to the application. */
+function writeResources(directory: string, port: number, app: number, hanging: number): void {
+  const any = (type: string, fields: object): object => ({ "@type": `type.googleapis.com/envoy.${type}`, ...fields });
+  const address = (portValue: number) => ({ socket_address: { address: "127.0.0.1", port_value: portValue } });
+  const cluster = (name: string, portValue: number): object =>
+    any("config.cluster.v3.Cluster", {
+      name,
+      type: "STATIC",
+      connect_timeout: "1s",
+      load_assignment: {
+        cluster_name: name,
+        endpoints: [{ lb_endpoints: [{ endpoint: { address: address(portValue) } }] }],
+      },
+    });
+  const proxy = { stat_prefix: "in", cluster: "app" };
+  const listener = any("config.listener.v3.Listener", {
+    name: "inbound",
+    address: address(port),
+    filter_chains: [
+      {
+        filters: [
+          {
+            name: "envoy.filters.network.tcp_proxy",
+            typed_config: any("extensions.filters.network.tcp_proxy.v3.TcpProxy", proxy),
+          },
+        ],
+      },
+    ],
+  });
+  const write = (name: string, resources: readonly object[]): void => {
+    writeFileSync(join(directory, "resources", name), JSON.stringify({ version_info: "1", resources }));
+  };
+  write("cds.yaml", [cluster("app", app), cluster("hanging", hanging)]);
+  write("lds.yaml", [listener]);
+}
+
+process.stdout.write(`${JSON.stringify(await measure())}\n`);
