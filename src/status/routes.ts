@@ -117,13 +117,13 @@ async function run(handler: Handler, call: Call): Promise<void> {
 
 /** The debug code is loaded for the first debug request. */
 function lazyDebugRoutes(
-  { sources, judge, clock }: RoutesContext,
+  { sources, judge, budgets, clock }: RoutesContext,
   appProbes: AppProbeRoute,
 ): { readonly handle: Handler } & Disposable {
   let loaded: Promise<DebugRoutes> | undefined;
   const load = async (): Promise<DebugRoutes> => {
     const { createDebugRoutes } = await import("./debug/debug-routes.ts");
-    return createDebugRoutes({ sources, judge, clock, probeResults: () => appProbes.results() });
+    return createDebugRoutes({ sources, judge, budgets, clock, probeResults: () => appProbes.results() });
   };
   return {
     async handle(call) {

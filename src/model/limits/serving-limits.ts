@@ -78,13 +78,13 @@ export const servingLimits = {
     whenSpent: "reject",
     meaning: "Requests that wait until the pod is ready.",
   },
-  "debug-requests": {
+  "debug-profiles": {
     owner: "status",
     unit: "items",
     scope: "process",
-    size: always(4),
+    size: always(1),
     whenSpent: "reject",
-    meaning: "Requests for debug pages, profiles and snapshots that are being handled.",
+    meaning: "Profiles and heap snapshots that are being made.",
   },
   "debug-output-bytes": {
     owner: "status",

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 import type { Clock } from "../../lib/async/clock.ts";
+import type { Budgets } from "../../model/limits.ts";
 import { type Call, jsonReply, notFound, onlyLocalhost, type Reply, sendReply, textReply } from "../call.ts";
 import { isLocalCaller } from "../local-caller.ts";
 import type { ProbeResult } from "../probes/app-probe-route.ts";
@@ -17,6 +18,7 @@ export interface DebugContext {
   readonly sources: Pick<StatusSources, "inspect" | "terminating">;
   readonly judge: { report(): Promise<ReadinessReport> };
   readonly probeResults: () => readonly ProbeResult[];
+  readonly budgets: Budgets;
   readonly clock: Clock;
 }
 
@@ -33,8 +35,12 @@ const noStore = { "Cache-Control": "no-store" };
 
 export function createDebugRoutes(context: DebugContext): DebugRoutes {
   const { inspect = {} } = context.sources;
-  const logging = inspect.logLevels === undefined ? undefined : new LogLevelRoute(inspect.logLevels, context.clock);
-  const pages: Pages = new Map([...factPages(context), ...loggingPage(logging), ...profilePages(context)]);
+  const logging =
+    inspect.logLevels === undefined
+      ? undefined
+      : new LogLevelRoute(inspect.logLevels, context.budgets.of("log-level-overrides"), context.clock);
+  const profiles = [...profilePages(context)].map(([path, page]) => [path, oneAtATime(page, context.budgets)] as const);
+  const pages: Pages = new Map([...factPages(context), ...loggingPage(logging), ...profiles]);
   return {
     async handle(call) {
       const { request, path } = call;
@@ -50,6 +56,18 @@ export function createDebugRoutes(context: DebugContext): DebugRoutes {
     },
     [Symbol.dispose]() {
       logging?.[Symbol.dispose]();
+    },
+  };
+}
+
+/** A profile or snapshot takes memory beside that of the heap. */
+function oneAtATime({ about, handle }: DebugPage, budgets: Budgets): DebugPage {
+  const budget = budgets.of("debug-profiles");
+  return {
+    about,
+    async handle(call) {
+      using lease = budget.take();
+      return lease === undefined ? textReply(503, budget.text) : await handle(call);
     },
   };
 }

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 import { parseGoDuration } from "../../lib/go-duration.ts";
+import type { Budget } from "../../lib/budget.ts";
 import type { Clock } from "../../lib/async/clock.ts";
 import { type Reply, textReply } from "../call.ts";
 import type { LogLevelControl } from "../status-sources.ts";
@@ -11,11 +12,14 @@ const maxDurationMs = 24 * 3_600_000;
 /** Changes log levels for a limited time. Then the configured level applies again. */
 export class LogLevelRoute implements Disposable {
   readonly #control: LogLevelControl;
+  readonly #budget: Budget;
   readonly #clock: Clock;
   readonly #overrides = new Map<string, AbortController>();
 
-  constructor(control: LogLevelControl, clock: Clock) {
+  /** @param budget for the overrides */
+  constructor(control: LogLevelControl, budget: Budget, clock: Clock) {
     this.#control = control;
+    this.#budget = budget;
     this.#clock = clock;
   }
 
@@ -31,6 +35,9 @@ export class LogLevelRoute implements Disposable {
       for (const [name, level] of changes) {
         if (!levels.has(level)) return textReply(400, `${name}: the level must be one of ${[...levels].join(", ")}`);
       }
+      const scopes = new Set(changes.map(([name]) => (name === "level" ? "default" : name)));
+      const added = [...scopes].filter((scope) => !this.#overrides.has(scope));
+      if (!this.#budget.tryTake(added.length)) return textReply(503, this.#budget.text);
       for (const [name, level] of changes) this.#override(name === "level" ? "default" : name, level, durationMs);
     }
     const lines = [...this.#control.read()].map(([scope, level]) => {
@@ -47,6 +54,7 @@ export class LogLevelRoute implements Disposable {
     this.#clock.delay(durationMs, replaced.signal).then(
       () => {
         this.#overrides.delete(scope);
+        this.#budget.release();
         this.#control.override(scope, undefined);
       },
       () => undefined,

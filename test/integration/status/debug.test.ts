@@ -104,6 +104,22 @@ test("profiles are made on demand", async () => {
   expect((await heap.text()).startsWith('{"snapshot"')).toBe(true);
 }, 60_000);
 
+test("one profile is made at a time; a further one is rejected with the limit's name, and so are too many log levels", async () => {
+  const logLevels: LogLevelControl = { read: () => new Map([["default", "info"]]), override: () => undefined };
+  await using status = await startStatus({}, { inspect: { logLevels } });
+  const answers = await Promise.all(
+    ["event-loop", "cpu", "event-loop"].map(async (page) => {
+      const { status: code, body } = await rawHttp(status.port, { target: `/debug/${page}?seconds=1` });
+      return code === 200 ? "made" : `${String(code)} ${body}`;
+    }),
+  );
+  const rejected = "503 limit debug-profiles of 1 items is reached\n";
+  expect(answers.toSorted()).toEqual([rejected, rejected, "made"]);
+  const scopes = Array.from({ length: 65 }, (_, number) => `s${String(number)}=debug`).join("&");
+  const many = await fetch(status.url(`/debug/logging?${scopes}`), { method: "POST" });
+  expect([many.status, await many.text()]).toEqual([503, "limit log-level-overrides of 64 items is reached\n"]);
+});
+
 test("a heap snapshot has the names of properties and no value of a string, however short or plain", async () => {
   await using status = await startStatus();
   const secrets = ["Basic dXNlcjpodW50ZXIy", `p!${randomBytes(3).toString("hex")}`, "postgres://u:pass!8@h/db"];
