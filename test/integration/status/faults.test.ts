@@ -117,7 +117,7 @@ const faults: readonly Fault[] = [
       await pod.untilReady();
       for (const pid of pod.envoyPids()) process.kill(pid, "SIGSTOP");
     },
-    leaf: /^admin interface: .*no answer/,
+    leaf: /^admin interface: .*no response/,
   },
   {
     title: "expired certificate",
