@@ -16,7 +16,7 @@ test("agent and Envoy may open as many files as the hard limit says, and the deb
   const limitOf = (pid: number): string | undefined =>
     /^Max open files +(\d+)/m.exec(readFileSync(`/proc/${String(pid)}/limits`, "utf8"))?.[1];
   expect([pod.pid, ...pod.envoyPids()].map(limitOf)).toEqual(["4096", "4096"]);
-  await eventually(() => expect(pod.log()).toMatch(/host\tlimits\topenFiles=4096 openFilesHard=4096/), {
+  await eventually(() => expect(pod.log()).toMatch(/host\topen file limits\topenFiles=4096 openFilesHard=4096/), {
     withinMs: 2_000,
   });
 });

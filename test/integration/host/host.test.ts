@@ -58,7 +58,7 @@ test("core files are forbidden for agent and Envoy unless enabled", async () => 
     const kept = await startHost({ coreDumps: true }, pid, deps);
     await kept[Symbol.asyncDispose]();
     expect(await coreOf()).toEqual({ soft: 1_000, hard: 1_000 });
-    expect(records.find(({ message }) => message === "limits")?.fields).toMatchObject({
+    expect(records.find(({ message }) => message === "open file limits")?.fields).toMatchObject({
       openFiles: expect.any(Number) as number,
     });
     const host = await startHost({ coreDumps: false }, pid, deps);
