@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 import type { Budget } from "../../lib/budget.ts";
+import { VarintReader } from "./varint-reader.ts";
 import { WireError, wireType } from "./wire.ts";
 
 /** Reads the values of one field, of type `bytes`, out of a message that is received in pieces. Skips all other fields. */
@@ -9,8 +10,7 @@ export class FieldReader {
   readonly #onValue: (value: Uint8Array) => void;
   #step: "tag" | "varint" | "length" | "skip" | "value" = "tag";
   #isWanted = false;
-  #varint = 0;
-  #scale = 1;
+  readonly #varint = new VarintReader();
   /** Bytes of the value, or of the skipped field, that are still to come. */
   #left = 0;
   #parts: Uint8Array[] = [];
@@ -39,7 +39,7 @@ export class FieldReader {
 
   /** The message is complete; another one may follow. @throws WireError when it is cut off */
   end(): void {
-    if (this.#step !== "tag" || this.#scale !== 1) throw new WireError("truncated field");
+    if (this.#step !== "tag" || this.#varint.isPartial) throw new WireError("truncated field");
   }
 
   #pass(part: Uint8Array): void {
@@ -53,13 +53,8 @@ export class FieldReader {
   }
 
   #takeByte(byte: number): void {
-    if (this.#scale > 2 ** 63) throw new WireError("varint of more than ten bytes");
-    this.#varint += (byte % 0x80) * this.#scale;
-    this.#scale *= 0x80;
-    if (byte >= 0x80) return;
-    const value = this.#varint;
-    this.#varint = 0;
-    this.#scale = 1;
+    const value = this.#varint.push(byte);
+    if (value === undefined) return;
     if (this.#step === "tag") this.#onTag(value);
     else if (this.#step === "length") this.#onLength(value);
     else this.#step = "tag";

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 import type { XdsProtocol } from "./request.ts";
+import { VarintReader } from "./varint-reader.ts";
 import { WireError, wireType } from "./wire.ts";
 
 /** Name and version of a resource in a delta response. */
@@ -58,8 +59,7 @@ export class ResponseScanner {
   readonly #handler: ResourceHandler | undefined;
   #step: "tag" | "varint" | "length" | "skip" | "text" | "content" = "tag";
   #number = 0;
-  #value = 0;
-  #scale = 1;
+  readonly #varint = new VarintReader();
   #left = 0;
   #text: Text = "version";
   #textParts: Uint8Array[] = [];
@@ -98,13 +98,8 @@ export class ResponseScanner {
 
   #takeByte(byte: number): void {
     this.#at++;
-    if (this.#scale > 2 ** 63) throw new WireError("varint of more than ten bytes");
-    this.#value += (byte % 0x80) * this.#scale;
-    this.#scale *= 0x80;
-    if (byte >= 0x80) return;
-    const value = this.#value;
-    this.#value = 0;
-    this.#scale = 1;
+    const value = this.#varint.push(byte);
+    if (value === undefined) return;
     if (this.#step === "tag") this.#onTag(value);
     else if (this.#step === "length") this.#onLength(value);
     else this.#endField();
