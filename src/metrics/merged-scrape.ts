@@ -56,7 +56,7 @@ export function createMergedScrape(
       metrics.scrape.scrapes.inc();
       const budget = scrapeBudget(request.timeoutSeconds, request.waitedMs);
       using responseLimit = deadline(deps.clock, budget.responseMs, signal);
-      using targetLimit = deadline(deps.clock, budget.targetMs, AbortSignal.any([signal, request.hurry]));
+      using targetLimit = deadline(deps.clock, budget.targetMs, AbortSignal.any([signal, request.preempted]));
       const parts = startParts(config, request, budgets);
       responseLimit.signal.addEventListener("abort", () => {
         cancelAll(parts, responseLimit.signal.reason);

@@ -15,7 +15,7 @@ export interface ScrapeRequest {
   /** How much of that time has passed. */
   readonly waitedMs: number;
   /** Aborts when others wait: the response is made of the targets that have responded. */
-  readonly hurry: AbortSignal;
+  readonly preempted: AbortSignal;
   /** For Envoy; without the question mark. */
   readonly query: string;
 }

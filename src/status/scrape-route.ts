@@ -80,7 +80,7 @@ export class ScrapeRoute implements Disposable {
       const startedMs = clock.monotonicMs();
       await turns.turn(peer);
       slot = await this.#slots.acquire(peer, group.abandoned);
-      const scrape = { ...asked, hurry: slot.hurry, waitedMs: clock.monotonicMs() - startedMs };
+      const scrape = { ...asked, preempted: slot.preempted, waitedMs: clock.monotonicMs() - startedMs };
       await sources.metrics.scrape(scrape, group, group.abandoned);
       await group.end();
     };

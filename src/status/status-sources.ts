@@ -58,7 +58,7 @@ export interface ScrapeRequest {
   /** How much of that time has passed. */
   readonly waitedMs: number;
   /** Aborts when others wait: the response is then made of the targets that have responded. */
-  readonly hurry: AbortSignal;
+  readonly preempted: AbortSignal;
   /** As received, without the question mark. */
   readonly query: string;
 }

@@ -15,13 +15,13 @@ export interface FairSlotsOptions {
 /** Permission to run. Disposing it lets other work run; disposing it twice is harmless. */
 export interface Slot extends Disposable {
   /** Aborts when the work should end, because other work waits and this has had its share. */
-  readonly hurry: AbortSignal;
+  readonly preempted: AbortSignal;
 }
 
 interface Running {
   readonly peer: string;
   readonly startedMs: number;
-  readonly hurry: AbortController;
+  readonly preempted: AbortController;
 }
 
 interface Waiting {
@@ -97,10 +97,10 @@ export class FairSlots implements Disposable {
   }
 
   #start(peer: string): Slot {
-    const running = { peer, startedMs: this.#options.clock.monotonicMs(), hurry: new AbortController() };
+    const running = { peer, startedMs: this.#options.clock.monotonicMs(), preempted: new AbortController() };
     this.#running.add(running);
     return {
-      hurry: running.hurry.signal,
+      preempted: running.preempted.signal,
       [Symbol.dispose]: () => {
         if (this.#running.delete(running)) this.#startNext();
       },
@@ -152,7 +152,7 @@ export class FairSlots implements Disposable {
   #pressOnce(): void {
     const { clock, fairMs } = this.#options;
     const others = [...this.#running].filter(({ peer }) => peer !== loopbackPeer);
-    if (others.some(({ hurry }) => hurry.signal.aborted)) return;
+    if (others.some(({ preempted }) => preempted.signal.aborted)) return;
     const counts = countPeers(others);
     const fewest = Math.min(...[...this.#waiting].map(({ peer }) => counts.get(peer) ?? 0));
     const heaviest = this.#oldestOfHeaviest(new Set(others));
@@ -160,7 +160,7 @@ export class FairSlots implements Disposable {
     const gaining = heaviest !== undefined && (counts.get(heaviest.peer) ?? 0) > fewest + 1;
     const over = oldest !== undefined && clock.monotonicMs() - oldest.startedMs >= fairMs;
     const chosen = gaining ? heaviest : over ? oldest : undefined;
-    chosen?.hurry.abort(new Error("other work waits"));
+    chosen?.preempted.abort(new Error("other work waits"));
   }
 
   /** Work for loopback is chosen only when there is no other. */

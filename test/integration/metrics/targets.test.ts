@@ -144,7 +144,7 @@ test.each([true, false])(
         text += Buffer.from(piece).toString();
         return Promise.resolve();
       };
-      const request = { ...plainRequest, hurry: new AbortController().signal };
+      const request = { ...plainRequest, preempted: new AbortController().signal };
       await merged.scrape(request, { begin: () => undefined, write }, new AbortController().signal);
       return text;
     };
@@ -189,7 +189,7 @@ test("what modules count in gauges and histograms is exposed", async () => {
     text += Buffer.from(piece).toString();
     return Promise.resolve();
   };
-  const request = { ...plainRequest, hurry: new AbortController().signal };
+  const request = { ...plainRequest, preempted: new AbortController().signal };
   await merged.scrape(request, { begin: () => undefined, write }, new AbortController().signal);
   expect(text).toContain("# TYPE attache_sds_streams gauge\nattache_sds_streams 7\n");
   const duration = "istio_agent_dns_upstream_request_duration_seconds";

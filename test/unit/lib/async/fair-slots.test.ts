@@ -47,15 +47,15 @@ test("the peer with the most gives way at once; a single one when it has had its
   await clock.advance(0);
   ask("b");
   await clock.advance(0);
-  expect(running.map(({ slot }) => slot.hurry.aborted)).toEqual([true, false]);
+  expect(running.map(({ slot }) => slot.preempted.aborted)).toEqual([true, false]);
   const single = start();
   single.ask("a");
   single.ask("b");
   single.ask("a");
   await single.clock.advance(1_000);
-  expect(single.running.some(({ slot }) => slot.hurry.aborted)).toBe(false);
+  expect(single.running.some(({ slot }) => slot.preempted.aborted)).toBe(false);
   await single.clock.advance(1_500);
-  expect(single.running.map(({ slot }) => slot.hurry.aborted)).toEqual([true, false]);
+  expect(single.running.map(({ slot }) => slot.preempted.aborted)).toEqual([true, false]);
   single.slots[Symbol.dispose]();
 });
 
