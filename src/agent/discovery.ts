@@ -142,7 +142,7 @@ export interface WorkloadHealthOptions {
 export async function startWorkloadHealth(
   { config, xds, status }: WorkloadHealthOptions,
   modules: AsyncDisposableStack,
-  { log, clock }: ModuleDeps,
+  { log, clock, budgets }: ModuleDeps,
 ): Promise<void> {
   const check = config.xds.kind === "ads" ? config.xds.healthCheck : undefined;
   if (check === undefined || xds === undefined) return;
@@ -152,7 +152,7 @@ export async function startWorkloadHealth(
     log: log.scope("healthcheck"),
     clock,
     envoyProblem: async () => (await status.verdict()).obstacles.find(({ name }) => name === "envoy")?.detail,
-    check: (workload: typeof check, signal: AbortSignal) => checkWorkload(workload, { clock }, signal),
+    check: (workload: typeof check, signal: AbortSignal) => checkWorkload(workload, { clock, budgets }, signal),
     report: xds.reportHealth.bind(xds),
   };
   modules.use(startHealthChecks(check, deps));

@@ -4,13 +4,7 @@
 export const plannedBudgets: readonly string[] = [
   "status-unread-bytes",
   "status-unread-bytes-of-connection",
-  "readiness-waits",
-  "debug-requests",
   "debug-output-bytes",
-  "probe-header-bytes",
-  "probe-body-bytes",
-  "probe-results",
-  "log-level-overrides",
   "sds-queued-bytes",
   "sds-names",
   "sds-pending-responses",

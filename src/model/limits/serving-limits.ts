@@ -76,7 +76,7 @@ export const servingLimits = {
     scope: "process",
     size: always(32),
     whenSpent: "reject",
-    meaning: "Requests that wait until the pod is ready.",
+    meaning: "Requests that wait until the pod is ready; further ones get their response at once.",
   },
   "debug-profiles": {
     owner: "status",
@@ -126,14 +126,6 @@ export const servingLimits = {
     size: always(10 * kib),
     whenSpent: "close",
     meaning: "Body of the application's response to a probe; the rest is not read.",
-  },
-  "probe-results": {
-    owner: "status",
-    unit: "items",
-    scope: "process",
-    size: always(64),
-    whenSpent: "drop-oldest",
-    meaning: "Probe paths whose last result the status page shows.",
   },
   "log-level-overrides": {
     owner: "status",

@@ -2,9 +2,10 @@
 import { connect, isIP } from "node:net";
 import { type Clock, deadline } from "../../lib/async/clock.ts";
 import { assertNever, describeError, systemCode } from "../../lib/errors.ts";
+import type { Budgets } from "../../model/limits.ts";
 import type { AppProbe } from "../status-config.ts";
 import type { HttpProber } from "./http-probe.ts";
-import type { ProbeAddress, ProbeOutcome, ProbeRequest, ProbeSettings } from "./probe-outcome.ts";
+import type { ProbeAddress, ProbeLimits, ProbeOutcome, ProbeRequest, ProbeSettings } from "./probe-outcome.ts";
 
 /** Of a probe without a timeout. Source: Kubernetes, `timeoutSeconds` */
 const defaultTimeoutMs = 1_000;
@@ -15,11 +16,19 @@ export interface AppProber extends Disposable {
   probe(probe: AppProbe, request: ProbeRequest, signal: AbortSignal): Promise<ProbeOutcome>;
 }
 
+export interface ProberDeps {
+  readonly clock: Clock;
+  readonly budgets: Budgets;
+}
+
 /** The code for HTTP, HTTPS and gRPC is loaded when the first such probe is made. */
-export function createAppProber(settings: ProbeSettings, deps: { readonly clock: Clock }): AppProber {
+export function createAppProber(settings: ProbeSettings, deps: ProberDeps): AppProber {
+  const { budgets } = deps;
+  const limits = { headerBytes: budgets.of("probe-header-bytes"), bodyBytes: budgets.of("probe-body-bytes") };
   const address = probeAddress(settings);
-  const loadHttps = async () => (await import("./https-probe.ts")).createHttpsRequester(settings);
-  const loadHttp = async () => (await import("./http-probe.ts")).createHttpProber(settings, address, loadHttps);
+  const loadHttps = async () => (await import("./https-probe.ts")).createHttpsRequester(settings, limits);
+  const loadHttp = async () =>
+    (await import("./http-probe.ts")).createHttpProber(settings, { address, limits, loadHttps });
   let http: Promise<HttpProber> | undefined;
 
   async function send(
@@ -37,7 +46,7 @@ export function createAppProber(settings: ProbeSettings, deps: { readonly clock:
         const { probeGrpc } = await import("./grpc-probe.ts");
         const { port, service } = handler;
         const userAgent = request.headers["user-agent"];
-        return await probeGrpc({ address, port, service, timeoutMs, userAgent }, deps, signal);
+        return await probeGrpc({ address, port, service, timeoutMs, userAgent, limits }, deps, signal);
       }
       default:
         return assertNever(handler);
@@ -51,7 +60,7 @@ export function createAppProber(settings: ProbeSettings, deps: { readonly clock:
       try {
         return await send({ ...probe, timeoutMs }, request, limit.signal);
       } catch (error) {
-        return failureOf(error, limit.signal);
+        return failureOf(error, limits, limit.signal);
       }
     },
     [Symbol.dispose]() {
@@ -89,11 +98,15 @@ async function probeTcp(address: ProbeAddress, port: number, signal: AbortSignal
 }
 
 /** The outcome for a connection or request that failed, and on which side the fault lies. */
-function failureOf(error: unknown, signal: AbortSignal): ProbeOutcome {
+function failureOf(error: unknown, { headerBytes }: ProbeLimits, signal: AbortSignal): ProbeOutcome {
   if (signal.aborted) return { kind: "failed", side: "app", reason: "no response within the probe's timeout" };
   const code = systemCode(error);
   if (code === "EADDRNOTAVAIL") {
     return { kind: "failed", side: "agent", reason: `cannot use the probes' source address: ${describeError(error)}` };
+  }
+  // Node.js does not say how many they were
+  if (code === "HPE_HEADER_OVERFLOW" && !headerBytes.admits(Number.POSITIVE_INFINITY)) {
+    return { kind: "failed", side: "app", reason: `headers of the response: ${headerBytes.text}` };
   }
   const side = code === "EMFILE" || code === "ENFILE" ? "agent" : "app";
   return { kind: "failed", side, reason: tlsProblem(error) ?? describeError(error) };

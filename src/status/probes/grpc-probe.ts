@@ -9,7 +9,7 @@ import type { Clock } from "../../lib/async/clock.ts";
 import { createGrpcChannel } from "../../lib/grpc/client.ts";
 import { GrpcError, GrpcStatus, grpcStatusName } from "../../lib/grpc/status.ts";
 import { formatHostPort } from "../../lib/net/host-port.ts";
-import type { ProbeAddress, ProbeOutcome } from "./probe-outcome.ts";
+import type { ProbeAddress, ProbeLimits, ProbeOutcome } from "./probe-outcome.ts";
 
 export interface GrpcProbeOptions {
   readonly address: ProbeAddress;
@@ -20,6 +20,7 @@ export interface GrpcProbeOptions {
   readonly timeoutMs: number;
   /** Precedes the agent's own. */
   readonly userAgent: string | undefined;
+  readonly limits: Pick<ProbeLimits, "bodyBytes">;
 }
 
 const checkPath = "/grpc.health.v1.Health/Check";
@@ -34,13 +35,14 @@ export async function probeGrpc(
   deps: { readonly clock: Clock },
   signal: AbortSignal,
 ): Promise<ProbeOutcome> {
-  const { address, port, service, timeoutMs, userAgent } = options;
+  const { address, port, service, timeoutMs, userAgent, limits } = options;
   const dial = (_host: string, _port: number, stop: AbortSignal): Promise<Socket> => dialFrom(address, port, stop);
   await using channel = createGrpcChannel(
     {
       target: { kind: "tcp", host: address.host, port, dial },
       authority: formatHostPort({ host: address.host, port }),
       connectTimeoutMs: timeoutMs,
+      maxReceiveBytes: limits.bodyBytes.size,
     },
     deps,
   );

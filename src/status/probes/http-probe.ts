@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 import { Agent, type ClientRequest, request } from "node:http";
 import { isIPv6 } from "node:net";
+import type { Budget } from "../../lib/budget.ts";
 import type { AppProbeHandler } from "../status-config.ts";
-import type { ProbeAddress, ProbeOutcome, ProbeRequest, ProbeSettings } from "./probe-outcome.ts";
+import type { ProbeAddress, ProbeLimits, ProbeOutcome, ProbeRequest, ProbeSettings } from "./probe-outcome.ts";
 
 type HttpHandler = Extract<AppProbeHandler, { kind: "http" }>;
 
@@ -31,25 +32,21 @@ export interface HttpsRequester extends Disposable {
   send(request: HttpsProbeRequest): Promise<ProbeResponse>;
 }
 
-/** An application with large cookies passes its probe. */
-export const maxHeaderBytes = 256 * 1024;
-/** The kubelet reads no more of a body. Source: kubernetes pkg/probe/http */
-const maxBodyBytes = 10_240;
 /** Source: Go's http.Transport */
 const maxInterimResponses = 5;
 /** The first request included. Source: Go's http.Client */
 const maxRequests = 10;
 const keepIdleMs = 90_000;
 
-/**
- * Sends HTTP and HTTPS probes as the kubelet does. The application's certificate is not verified.
- * @param loadHttps called for the first HTTPS request
- */
-export function createHttpProber(
-  settings: ProbeSettings,
-  address: ProbeAddress,
-  loadHttps: () => Promise<HttpsRequester>,
-): HttpProber {
+export interface HttpProberParts {
+  readonly address: ProbeAddress;
+  readonly limits: ProbeLimits;
+  /** Called for the first HTTPS request. */
+  readonly loadHttps: () => Promise<HttpsRequester>;
+}
+
+/** Sends HTTP and HTTPS probes as the kubelet does. The application's certificate is not verified. */
+export function createHttpProber(settings: ProbeSettings, { address, limits, loadHttps }: HttpProberParts): HttpProber {
   const agent = settings.probeKeepalive ? new Agent({ keepAlive: true, timeout: keepIdleMs }) : undefined;
   let https: Promise<HttpsRequester> | undefined;
 
@@ -59,9 +56,9 @@ export function createHttpProber(
       https ??= loadHttps();
       return await (await https).send({ address: target, path, headers, signal });
     }
-    const tolerant = { insecureHTTPParser: true, maxHeaderSize: maxHeaderBytes };
+    const tolerant = { insecureHTTPParser: true, maxHeaderSize: limits.headerBytes.size };
     const options = { ...target, ...tolerant, method: "GET", path, headers, signal, agent: agent ?? false };
-    return await sendOnKeptConnection(() => request(options), signal);
+    return await sendOnKeptConnection(() => request(options), limits.bodyBytes, signal);
   }
 
   return {
@@ -180,20 +177,21 @@ export function nextRedirect(
  */
 export async function sendOnKeptConnection(
   createRequest: () => ClientRequest,
+  body: Budget,
   signal: AbortSignal,
 ): Promise<ProbeResponse> {
   for (;;) {
     const outgoing = createRequest();
     try {
-      return await sendRequest(outgoing);
+      return await sendRequest(outgoing, body);
     } catch (error) {
       if (!outgoing.reusedSocket || signal.aborted) throw error;
     }
   }
 }
 
-/** Sends the request and reads as much of the response as the kubelet would. */
-export function sendRequest(outgoing: ClientRequest): Promise<ProbeResponse> {
+/** Sends the request and reads as much of the response as the kubelet would. @param bodyBytes for the body */
+export function sendRequest(outgoing: ClientRequest, bodyBytes: Budget): Promise<ProbeResponse> {
   return new Promise((resolve, reject) => {
     let interimResponses = 0;
     outgoing.on("error", reject);
@@ -212,7 +210,7 @@ export function sendRequest(outgoing: ClientRequest): Promise<ProbeResponse> {
         response.resume();
         return;
       }
-      readBody(response).then((body) => {
+      readBody(response, bodyBytes).then((body) => {
         resolve({ status, location: response.headers.location, body });
       }, reject);
     });
@@ -220,15 +218,18 @@ export function sendRequest(outgoing: ClientRequest): Promise<ProbeResponse> {
   });
 }
 
-/** The first 10 KiB of a body. */
-export async function readBody(response: AsyncIterable<unknown>): Promise<Uint8Array> {
+/**
+ * The beginning of a body. A longer one is no fault of the application, so it does not count as a rejection.
+ * Source: kubernetes pkg/probe/http, which reads 10 KiB
+ */
+export async function readBody(response: AsyncIterable<unknown>, { size }: Budget): Promise<Uint8Array> {
   const chunks: Buffer[] = [];
   let bytes = 0;
   for await (const chunk of response) {
     if (!Buffer.isBuffer(chunk)) continue;
     chunks.push(chunk);
     bytes += chunk.byteLength;
-    if (bytes >= maxBodyBytes) break;
+    if (bytes >= size) break;
   }
-  return Buffer.concat(chunks).subarray(0, maxBodyBytes);
+  return Buffer.concat(chunks).subarray(0, size);
 }

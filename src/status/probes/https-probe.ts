@@ -1,19 +1,19 @@
 // SPDX-License-Identifier: Apache-2.0
-import { request, type RequestOptions } from "node:http";
+import { type ClientRequest, request, type RequestOptions } from "node:http";
 import { type ClientHttp2Session, connect as connectHttp2, type OutgoingHttpHeaders } from "node:http2";
 import { Agent } from "node:https";
 import { isIP } from "node:net";
 import { type ConnectionOptions, connect as connectTls, type TLSSocket } from "node:tls";
+import type { Budget } from "../../lib/budget.ts";
 import {
   type HttpsProbeRequest,
   type HttpsRequester,
-  maxHeaderBytes,
   type ProbeResponse,
   readBody,
   sendOnKeptConnection,
   sendRequest,
 } from "./http-probe.ts";
-import type { ProbeSettings } from "./probe-outcome.ts";
+import type { ProbeLimits, ProbeSettings } from "./probe-outcome.ts";
 
 /** Of a response over HTTP/2; Node's default is 128. */
 const maxHeaderCount = 2_000;
@@ -24,7 +24,11 @@ const keepIdleMs = 90_000;
  * Sends requests over TLS, in HTTP/2 where the application selects it. Like the kubelet, it does not verify the
  * certificate and accepts old ciphers.
  */
-export function createHttpsRequester(settings: Pick<ProbeSettings, "probeKeepalive" | "probeHttp2">): HttpsRequester {
+export function createHttpsRequester(
+  settings: Pick<ProbeSettings, "probeKeepalive" | "probeHttp2">,
+  limits: ProbeLimits,
+): HttpsRequester {
+  const { bodyBytes } = limits;
   const tls: ConnectionOptions = { rejectUnauthorized: false, minVersion: "TLSv1.2", ciphers: "DEFAULT:@SECLEVEL=0" };
   const protocols = settings.probeHttp2 ? ["h2", "http/1.1"] : ["http/1.1"];
   const agent = new Agent({ ...tls, ALPNProtocols: ["http/1.1"], keepAlive: true, timeout: keepIdleMs });
@@ -36,31 +40,26 @@ export function createHttpsRequester(settings: Pick<ProbeSettings, "probeKeepali
     const socket = await handshake({ ...tls, ...probe.address, ALPNProtocols: protocols }, probe.signal);
     if (socket.alpnProtocol !== "h2") {
       if (settings.probeKeepalive) withoutHttp2.add(port);
-      return await sendRequest(request({ ...http1Options(probe), createConnection: () => socket }));
+      return await sendRequest(request({ ...http1Options(probe, limits), createConnection: () => socket }), bodyBytes);
     }
-    const session = openSession(socket);
+    const session = openSession(socket, limits);
     if (!settings.probeKeepalive)
-      return await sendOnSession(session, probe).finally(() => {
+      return await sendOnSession(session, probe, bodyBytes).finally(() => {
         session.destroy();
       });
-    sessions.set(port, session);
-    session.setTimeout(keepIdleMs, () => {
-      session.close();
-    });
-    session.once("close", () => {
-      if (sessions.get(port) === session) sessions.delete(port);
-    });
-    return await sendOnSession(session, probe);
+    keepSession(sessions, port, session);
+    return await sendOnSession(session, probe, bodyBytes);
   }
 
   return {
     async send(probe) {
       const { port } = probe.address;
       const session = sessions.get(port);
-      if (withoutHttp2.has(port)) return await sendOnKeptConnection(() => agentRequest(agent, probe), probe.signal);
+      const again = (): ClientRequest => agentRequest(agent, probe, limits);
+      if (withoutHttp2.has(port)) return await sendOnKeptConnection(again, bodyBytes, probe.signal);
       if (session === undefined || session.closed) return await sendOnNewConnection(probe);
       try {
-        return await sendOnSession(session, probe);
+        return await sendOnSession(session, probe, bodyBytes);
       } catch (error) {
         // a broken connection must not fail the next probe too
         session.destroy();
@@ -76,13 +75,16 @@ export function createHttpsRequester(settings: Pick<ProbeSettings, "probeKeepali
   };
 }
 
-function http1Options({ address, path, headers, signal }: HttpsProbeRequest): RequestOptions {
-  const tolerant = { insecureHTTPParser: true, maxHeaderSize: maxHeaderBytes };
+function http1Options(
+  { address, path, headers, signal }: HttpsProbeRequest,
+  { headerBytes }: ProbeLimits,
+): RequestOptions {
+  const tolerant = { insecureHTTPParser: true, maxHeaderSize: headerBytes.size };
   return { host: address.host, port: address.port, ...tolerant, method: "GET", path, headers, signal };
 }
 
-function agentRequest(agent: Agent, probe: HttpsProbeRequest): ReturnType<typeof request> {
-  return request({ ...probe.address, ...http1Options(probe), protocol: "https:", agent });
+function agentRequest(agent: Agent, probe: HttpsProbeRequest, limits: ProbeLimits): ClientRequest {
+  return request({ ...probe.address, ...http1Options(probe, limits), protocol: "https:", agent });
 }
 
 function handshake(options: ConnectionOptions & { readonly host: string }, signal: AbortSignal): Promise<TLSSocket> {
@@ -107,17 +109,28 @@ function handshake(options: ConnectionOptions & { readonly host: string }, signa
   });
 }
 
-function openSession(socket: TLSSocket): ClientHttp2Session {
-  const settings = { enablePush: false, maxHeaderListSize: maxHeaderBytes };
+function openSession(socket: TLSSocket, { headerBytes }: ProbeLimits): ClientHttp2Session {
+  const settings = { enablePush: false, maxHeaderListSize: headerBytes.size };
   const options = { createConnection: () => socket, maxHeaderListPairs: maxHeaderCount, settings };
   const session = connectHttp2("https://application", options);
   session.on("error", () => undefined);
   return session;
 }
 
+function keepSession(sessions: Map<number, ClientHttp2Session>, port: number, session: ClientHttp2Session): void {
+  sessions.set(port, session);
+  session.setTimeout(keepIdleMs, () => {
+    session.close();
+  });
+  session.once("close", () => {
+    if (sessions.get(port) === session) sessions.delete(port);
+  });
+}
+
 function sendOnSession(
   session: ClientHttp2Session,
   { path, headers, signal }: HttpsProbeRequest,
+  bodyBytes: Budget,
 ): Promise<ProbeResponse> {
   return new Promise((resolve, reject) => {
     const stream = session.request(
@@ -127,7 +140,7 @@ function sendOnSession(
     stream.on("error", reject);
     stream.once("response", (received) => {
       const location = received.location;
-      readBody(stream).then((body) => {
+      readBody(stream, bodyBytes).then((body) => {
         resolve({ status: received[":status"] ?? 0, location, body });
       }, reject);
     });

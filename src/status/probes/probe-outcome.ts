@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 import type { IncomingHttpHeaders } from "node:http";
+import type { Budget } from "../../lib/budget.ts";
 import type { StatusConfig } from "../status-config.ts";
 
 /** Where the application is and how its probes connect to it. */
@@ -7,6 +8,12 @@ export type ProbeSettings = Pick<
   StatusConfig,
   "port" | "appHost" | "probeSourceAddress" | "probeKeepalive" | "probeHttp2"
 >;
+
+/** Of the application's response to a probe. */
+export interface ProbeLimits {
+  readonly headerBytes: Budget;
+  readonly bodyBytes: Budget;
+}
 
 /** Connection options for `net`, `tls`, `http` and `https` alike. */
 export interface ProbeAddress {

@@ -1,10 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 import { spawn } from "node:child_process";
-import { type Clock, deadline } from "../../lib/async/clock.ts";
+import { deadline } from "../../lib/async/clock.ts";
 import { assertNever, describeError } from "../../lib/errors.ts";
 import { killGroup, ownGroup } from "../../lib/process-group.ts";
 import type { WorkloadCheck, WorkloadCheckMethod } from "../../model/workload-check.ts";
 import { WorkloadCheckError } from "../status-errors.ts";
+import type { ProberDeps } from "./app-prober.ts";
 import type { ProbeOutcome, ProbeRequest } from "./probe-outcome.ts";
 
 type NetworkMethod = Exclude<WorkloadCheckMethod, { kind: "exec" }>;
@@ -14,11 +15,7 @@ type NetworkMethod = Exclude<WorkloadCheckMethod, { kind: "exec" }>;
  * @throws WorkloadCheckError with the reason why it is unhealthy
  * Source: istio pkg/istio-agent/health, observed with pilot-agent
  */
-export async function checkWorkload(
-  check: WorkloadCheck,
-  deps: { readonly clock: Clock },
-  signal: AbortSignal,
-): Promise<void> {
+export async function checkWorkload(check: WorkloadCheck, deps: ProberDeps, signal: AbortSignal): Promise<void> {
   const { method, timeoutMs } = check;
   using limit = deadline(deps.clock, timeoutMs, signal);
   const failure =
@@ -31,7 +28,7 @@ export async function checkWorkload(
 async function probeNetwork(
   method: NetworkMethod,
   { sourceAddress, timeoutMs }: WorkloadCheck,
-  deps: { readonly clock: Clock },
+  deps: ProberDeps,
   signal: AbortSignal,
 ): Promise<ProbeOutcome> {
   const { createAppProber } = await import("./app-prober.ts");

@@ -2,6 +2,7 @@
 import { type Clock, deadline } from "../../lib/async/clock.ts";
 import { orAborted } from "../../lib/async/tasks.ts";
 import type { TurnQueue } from "../../lib/async/turn-queue.ts";
+import type { Budgets } from "../../model/limits.ts";
 import { type Call, headerText, jsonReply, sendReply } from "../call.ts";
 import { isLocalCaller, peerOf } from "../local-caller.ts";
 import type { Obstacle, ReadinessVerdict } from "./readiness-judge.ts";
@@ -13,6 +14,7 @@ export interface ReadinessRouteDeps {
   readonly terminating: () => string | undefined;
   readonly turns: Pick<TurnQueue, "turn">;
   readonly clock: Clock;
+  readonly budgets: Budgets;
 }
 
 /** On a 503: the names of what is pending. */
@@ -60,16 +62,14 @@ export function hasQueryFlag(query: string, name: string): boolean {
 /** The longest delay between readiness and the response to a waiting caller. A check takes about a millisecond. */
 const checkEveryMs = 10;
 const longestWaitMs = 300_000;
-/** Further callers get their response at once. */
-const maxWaiting = 32;
 
-type ReadinessWaitDeps = Pick<ReadinessRouteDeps, "terminating" | "clock"> & {
+type ReadinessWaitDeps = Pick<ReadinessRouteDeps, "terminating" | "clock" | "budgets"> & {
   readonly judge: Pick<ReadinessRouteDeps["judge"], "judge">;
 };
 
 /**
  * Delays the response until the pod is ready, for a caller on loopback that sends `Prefer: wait=SECONDS`. All waiting
- * callers share the checks; without one there are none.
+ * callers share the checks; without one there are none. When too many wait, further ones get their response at once.
  * Source of the header: RFC 7240, section 4.3
  */
 export class ReadinessWait {
@@ -84,7 +84,9 @@ export class ReadinessWait {
   /** Resolves when the pod is ready, the agent shuts down, the wait is over or the caller leaves; never rejects. */
   async untilReady({ request, signal }: Pick<Call, "request" | "signal">): Promise<void> {
     const waitMs = preferredWaitMs(request.headers["prefer"]);
-    if (waitMs === undefined || this.#waiting >= maxWaiting || !isLocalCaller(request)) return;
+    if (waitMs === undefined || !isLocalCaller(request)) return;
+    using place = this.#deps.budgets.of("readiness-waits").take();
+    if (place === undefined) return;
     using limit = deadline(this.#deps.clock, Math.min(waitMs, longestWaitMs), signal);
     this.#waiting++;
     try {

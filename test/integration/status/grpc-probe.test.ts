@@ -3,6 +3,7 @@ import { createServer } from "node:net";
 import { expect, test } from "vitest";
 import { answer, startFakeApp } from "../../fakes/fake-app.ts";
 import { serving, startFakeHealth } from "../../fakes/fake-health.ts";
+import { testBudgets } from "../../support/budgets.ts";
 import { listening } from "../../support/listening.ts";
 import { startStatus } from "./status-fixture.ts";
 
@@ -48,6 +49,15 @@ test("a closed port fails at once with the cause, not after the timeout", async 
   const { status, reason, ms } = await probe(1, "", { timeoutMs: 5_000 });
   expect([status, reason]).toEqual([500, expect.stringContaining("ECONNREFUSED")]);
   expect(ms).toBeLessThan(1_000);
+});
+
+test("a response of the health service that is longer than the budget fails the probe", async () => {
+  await using app = await startFakeHealth({ statuses: { "": serving.serving } });
+  const appProbes = { [live]: { handler: { kind: "grpc", port: app.port, service: "" } as const, timeoutMs: 2_000 } };
+  await using status = await startStatus({ appProbes }, {}, testBudgets({ "probe-body-bytes": 1 }));
+  const made = await fetch(status.url(live));
+  expect(made.status).toBe(500);
+  expect(made.headers.get("x-attache-probe-reason")).toContain("RESOURCE_EXHAUSTED");
 });
 
 test("a server without the health service, one that hangs, and one that is none", async () => {

@@ -3,6 +3,7 @@ import { createServer } from "node:net";
 import { expect, test } from "vitest";
 import type { AppProbe, AppProbeHandler } from "../../../src/status/status-config.ts";
 import { answer, routes, startFakeApp } from "../../fakes/fake-app.ts";
+import { testBudgets } from "../../support/budgets.ts";
 import { listening } from "../../support/listening.ts";
 import { rawHttp } from "../../support/raw-http.ts";
 import { startStatus } from "./status-fixture.ts";
@@ -140,6 +141,22 @@ test("P16 a 204 is passed through, also when the application sends a body after 
       expect([made.status, made.body, made.headers.get("content-length")]).toEqual([204, "", undefined]);
     }
   }
+});
+
+test("a response with larger headers than the budget fails the probe and names the limit; a longer body is cut", async () => {
+  await using app = await startFakeApp(
+    routes({ "/headers": answer(200, "", { "X-Large": "x".repeat(5_000) }), "/body": answer(503, "y".repeat(300)) }),
+  );
+  const budgets = testBudgets({ "probe-header-bytes": 4_096, "probe-body-bytes": 100 });
+  const probe = async (path: string) => {
+    await using status = await startStatus({ appProbes: probes(http(app.port, path)) }, {}, budgets);
+    return await rawHttp(status.port, { target: live });
+  };
+  const { status, headers } = await probe("/headers");
+  expect([status, headers.get("x-attache-probe-fault"), headers.get("x-attache-probe-reason")]).toEqual([
+    ...[500, "app", "headers of the response: limit probe-header-bytes of 4096 bytes is reached"],
+  ]);
+  expect(await probe("/body")).toMatchObject({ status: 503, body: "y".repeat(100) });
 });
 
 test.each([

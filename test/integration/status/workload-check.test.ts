@@ -3,6 +3,7 @@ import { readdirSync, readFileSync } from "node:fs";
 import { expect, test } from "vitest";
 import { systemClock } from "../../../src/lib/async/clock.ts";
 import type { WorkloadCheckMethod } from "../../../src/model/workload-check.ts";
+import { testBudgets } from "../../support/budgets.ts";
 import { checkWorkload, WorkloadCheckError } from "../../../src/status/index.ts";
 import { answer, routes, startFakeApp } from "../../fakes/fake-app.ts";
 import { serving, startFakeHealth } from "../../fakes/fake-health.ts";
@@ -12,7 +13,7 @@ import { eventually } from "../../support/eventually.ts";
 async function check(method: WorkloadCheckMethod, timeoutMs = 1_000): Promise<string> {
   const asked = { method, timeoutMs, sourceAddress: "127.0.0.6" };
   try {
-    await checkWorkload(asked, { clock: systemClock }, new AbortController().signal);
+    await checkWorkload(asked, { clock: systemClock, budgets: testBudgets() }, new AbortController().signal);
     return "healthy";
   } catch (error) {
     expect(error).toBeInstanceOf(WorkloadCheckError);

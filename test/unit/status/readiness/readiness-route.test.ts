@@ -2,9 +2,10 @@
 import { expect, test } from "vitest";
 import type { Call } from "../../../../src/status/call.ts";
 import { hasQueryFlag, ReadinessWait } from "../../../../src/status/readiness/readiness-route.ts";
+import { testBudgets } from "../../../support/budgets.ts";
 import { FakeClock } from "../../../support/fake-clock.ts";
 
-function start() {
+function start(budgets = testBudgets()) {
   const clock = new FakeClock();
   const state = { ready: false, ending: undefined as string | undefined, looks: 0 };
   const judge = {
@@ -13,7 +14,7 @@ function start() {
       return Promise.resolve({ ready: state.ready, obstacles: [] });
     },
   };
-  const wait = new ReadinessWait({ judge, clock, terminating: () => state.ending });
+  const wait = new ReadinessWait({ judge, clock, budgets, terminating: () => state.ending });
   const ask = (prefer: string, from = "127.0.0.1") => {
     const gone = new AbortController();
     const request = { headers: { prefer }, socket: { remoteAddress: from, localAddress: "127.0.0.1" } };
@@ -81,11 +82,18 @@ test.each([
   expect(asked.over).toBe(true);
 });
 
-test("more than 32 at a time do not wait", async () => {
-  const { clock, ask } = start();
-  const asked = Array.from({ length: 40 }, () => ask("wait=60"));
+test("no more wait than the budget has places, and a place is free again when its wait ends", async () => {
+  const budgets = testBudgets({ "readiness-waits": 3 });
+  const { clock, ask } = start(budgets);
+  const asked = Array.from({ length: 5 }, () => ask("wait=60"));
   await clock.advance(0);
-  expect(asked.filter(({ over }) => over)).toHaveLength(8);
+  expect(asked.map(({ over }) => over)).toEqual([false, false, false, true, true]);
+  expect(budgets.facts().find(({ name }) => name === "readiness-waits")).toMatchObject({ used: 3, spentTotal: 2 });
+  asked[0]?.hangUp();
+  await clock.advance(0);
+  const next = ask("wait=60");
+  await clock.advance(0);
+  expect(next.over).toBe(false);
 });
 
 test("a flag in a query counts with and without a value", () => {
