@@ -70,7 +70,7 @@ async function serve(started: Started, deps: AgentDeps, signals: AgentSignals): 
   using shutdown = new Shutdown(signals.stop);
   await using modules = new AsyncDisposableStack();
   const { createAgentBudgets } = await import("./budgets.ts");
-  const budgets = createAgentBudgets(modules, deps);
+  const budgets = createAgentBudgets(config, modules, deps);
   const moduleDeps: ModuleDeps = { ...deps, budgets, fail: shutdown.fail.bind(shutdown) };
 
   const { createModuleMetrics } = await import("./metrics.ts");

@@ -123,6 +123,10 @@ export class Budget implements Disposable {
     return this.#row.size;
   }
 
+  get whenSpent(): BudgetSpec["whenSpent"] {
+    return this.#row.spec.whenSpent;
+  }
+
   get used(): number {
     return this.#used;
   }

@@ -6,12 +6,10 @@ import type { SdsObserver } from "./sds-observer.ts";
 import { endError, stateOfTheWorld } from "./sds-protocol.ts";
 import type { EncodedSecret, SecretHub } from "./secret-hub.ts";
 import type { SecretName } from "./secret-name.ts";
-import { Subscription, type SubscriptionResponse } from "./subscription.ts";
+import { Subscription, type SubscriptionOptions, type SubscriptionResponse } from "./subscription.ts";
 
-interface FetchOptions {
+interface FetchOptions extends SubscriptionOptions {
   readonly hub: SecretHub;
-  readonly parseName: (text: string) => SecretName;
-  readonly nextNonce: () => string;
   readonly observer: SdsObserver;
   readonly clock: Clock;
   readonly signal: AbortSignal;

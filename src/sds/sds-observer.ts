@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+import { BudgetSpentError } from "../lib/budget.ts";
 import { describeError } from "../lib/errors.ts";
 import { GrpcError, GrpcStatus } from "../lib/grpc/status.ts";
 import type { Logger } from "../lib/log/log.ts";
@@ -83,10 +84,12 @@ export class SdsObserver {
     return error;
   }
 
-  /** The source can never serve the name. */
+  /** The source can never serve the name, or a limit is reached. */
   unavailable(name: SecretName, cause: unknown): GrpcError {
     const detail = `serve secret ${JSON.stringify(name.text)}: ${describeError(cause)}`;
-    return this.requestRejected(new GrpcError(GrpcStatus.failedPrecondition, detail, { cause }));
+    const { failedPrecondition, resourceExhausted } = GrpcStatus;
+    const status = cause instanceof BudgetSpentError ? resourceExhausted : failedPrecondition;
+    return this.requestRejected(new GrpcError(status, detail, { cause }));
   }
 
   #rejected({ deliveries, reason }: SubscriptionReport<VersionedSecret> & { readonly kind: "rejected" }): void {

@@ -78,7 +78,7 @@ export function endError(end: SubscriptionEnd): GrpcError {
     case "no-node":
       return new GrpcError(GrpcStatus.invalidArgument, "missing node information: the first request needs node.id");
     case "too-many-names":
-      return new GrpcError(GrpcStatus.resourceExhausted, `more than ${String(end.limit)} names on one stream`);
+      return new GrpcError(GrpcStatus.resourceExhausted, `too many names on one stream: ${end.problem}`);
     case "rejected-name":
       return nameError(end.error);
   }

@@ -6,14 +6,11 @@ import type { SdsObserver } from "./sds-observer.ts";
 import { endError, type SdsProtocol } from "./sds-protocol.ts";
 import type { EncodedSecret, SecretHub, SecretSubscriber } from "./secret-hub.ts";
 import type { SecretName } from "./secret-name.ts";
-import { Subscription } from "./subscription.ts";
+import { Subscription, type SubscriptionOptions } from "./subscription.ts";
 
-export interface SdsStreamOptions {
+export interface SdsStreamOptions extends SubscriptionOptions {
   readonly protocol: SdsProtocol;
   readonly hub: SecretHub;
-  /** @throws SecretNameError */
-  readonly parseName: (text: string) => SecretName;
-  readonly nextNonce: () => string;
   readonly observer: SdsObserver;
   readonly clock: Clock;
 }
@@ -35,7 +32,7 @@ class SdsStream implements SecretSubscriber {
   readonly #call: ServerStreamCall;
   readonly #options: SdsStreamOptions;
   readonly #subscription: Subscription<EncodedSecret>;
-  readonly #leases = new Map<string, Disposable>();
+  readonly #leases = new Map<string, { readonly name: SecretName; readonly lease: Disposable }>();
   readonly #failed = Promise.withResolvers<never>();
   #sending: Promise<void> | undefined;
   #isClosed = false;
@@ -56,9 +53,7 @@ class SdsStream implements SecretSubscriber {
 
   close(): void {
     this.#isClosed = true;
-    for (const name of this.#subscription.names) this.#options.observer.unsubscribed(name);
-    for (const lease of this.#leases.values()) lease[Symbol.dispose]();
-    this.#leases.clear();
+    for (const { name } of [...this.#leases.values()]) this.#release(name);
     this.#options.observer.closed();
   }
 
@@ -92,14 +87,21 @@ class SdsStream implements SecretSubscriber {
   }
 
   #subscribe(name: SecretName): void {
-    this.#options.observer.subscribed(name);
-    this.#leases.set(name.text, this.#options.hub.subscribe(name, this));
+    const { observer, hub } = this.#options;
+    try {
+      this.#leases.set(name.text, { name, lease: hub.subscribe(name, this) });
+      observer.subscribed(name);
+    } catch (error) {
+      throw observer.unavailable(name, error);
+    }
   }
 
   #release(name: SecretName): void {
-    this.#options.observer.unsubscribed(name);
-    this.#leases.get(name.text)?.[Symbol.dispose]();
+    const held = this.#leases.get(name.text);
+    if (held === undefined) return;
     this.#leases.delete(name.text);
+    held.lease[Symbol.dispose]();
+    this.#options.observer.unsubscribed(name);
   }
 
   /** Sends until the client has everything. What changes while a response waits for flow control goes with the next one. */

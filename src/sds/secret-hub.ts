@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 import { type Clock, abortReason, deadline } from "../lib/async/clock.ts";
+import type { Budget } from "../lib/budget.ts";
 import type { SecretName } from "./secret-name.ts";
 import type { VersionedSecret } from "./subscription.ts";
 
@@ -21,10 +22,14 @@ export interface SecretHubOptions {
   /** The serialised resource of a name as it is now, and each time that it may have changed. */
   readonly watch: (name: SecretName, signal: AbortSignal) => AsyncIterable<Buffer>;
   readonly clock: Clock;
+  /** Limits the names of files that are watched. */
+  readonly fileSecrets: Budget;
 }
 
 interface Channel {
   readonly name: SecretName;
+  /** The place among the watched files; undefined for a secret that is not a file's. */
+  readonly place: Disposable | undefined;
   readonly subscribers: Set<SecretSubscriber>;
   readonly stop: AbortController;
   current: EncodedSecret | undefined;
@@ -56,7 +61,10 @@ export class SecretHub implements AsyncDisposable {
     this.#startedAt = new Date(options.clock.now()).toISOString().replace(/\.\d+Z$/, "Z");
   }
 
-  /** Offers the secret to the subscriber, at once when there is one, and after each change. Disposing unsubscribes. */
+  /**
+   * Offers the secret to the subscriber, at once when there is one, and after each change. Disposing unsubscribes.
+   * @throws BudgetSpentError when too many files are watched
+   */
   subscribe(name: SecretName, subscriber: SecretSubscriber): Disposable {
     const channel = this.#channels.get(name.text) ?? this.#open(name);
     channel.subscribers.add(subscriber);
@@ -83,7 +91,8 @@ export class SecretHub implements AsyncDisposable {
   }
 
   #open(name: SecretName): Channel {
-    const channel: Channel = { name, subscribers: new Set(), stop: new AbortController(), current: undefined };
+    const place = this.#place(name);
+    const channel: Channel = { name, place, subscribers: new Set(), stop: new AbortController(), current: undefined };
     this.#channels.set(name.text, channel);
     // A source may fail at once; the subscriber must be registered by then.
     const loop = Promise.resolve()
@@ -93,7 +102,16 @@ export class SecretHub implements AsyncDisposable {
     return channel;
   }
 
+  #place({ kind }: SecretName): Disposable | undefined {
+    if (kind !== "file-certificate" && kind !== "file-roots") return undefined;
+    const { fileSecrets } = this.#options;
+    const place = fileSecrets.take();
+    if (place === undefined) throw fileSecrets.spentError();
+    return place;
+  }
+
   #close(channel: Channel): void {
+    channel.place?.[Symbol.dispose]();
     channel.stop.abort(new Error("no subscriber is left"));
     if (this.#channels.get(channel.name.text) === channel) this.#channels.delete(channel.name.text);
   }

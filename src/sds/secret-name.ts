@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 import { resolve, sep } from "node:path";
+import type { Budget } from "../lib/budget.ts";
 import { AgentError } from "../lib/errors.ts";
 
 /** A parsed resource name that this server serves. `text` is the name in request and response. */
@@ -23,21 +24,21 @@ export class SecretNameError extends AgentError {
   }
 }
 
-const maxNameLength = 8_192;
 const served = "this server serves default, ROOTCA, file-cert:CHAIN~KEY, file-root:PATH and file-root:system";
 const controlPlaneSchemes = ["kubernetes", "kubernetes-gateway", "configmap", "builtin", "sds", "invalid"];
 
 /**
  * Parses a resource name. The set is closed: a name that has none of the five forms is rejected, so that a misspelt name
  * never gets the workload's key. Relative paths are resolved from the working directory.
+ * @param nameBytes limits the name
  * @throws SecretNameError
  * Source: istio security/pkg/nodeagent/cache and pkg/security (names and their forms)
  */
-export function parseSecretName(text: string): SecretName {
+export function parseSecretName(text: string, nameBytes?: Budget): SecretName {
   if (text === "default") return { kind: "workload-certificate", text };
   if (text === "ROOTCA") return { kind: "trust-bundle", text };
   if (text === "file-root:system") return { kind: "system-roots", text };
-  if (text.length > maxNameLength) throw new SecretNameError(text, "malformed", "it is too long");
+  if (nameBytes?.admits(text.length) === false) throw new SecretNameError(text, "malformed", nameBytes.text);
   if (text.includes("\0")) throw new SecretNameError(text, "malformed", "it has a zero byte");
   if (text.startsWith("file-cert:")) return parseFileCertificate(text);
   if (text.startsWith("file-root:")) return parseFileRoots(text);

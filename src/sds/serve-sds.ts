@@ -8,7 +8,7 @@ import { SdsObserver } from "./sds-observer.ts";
 import { delta, stateOfTheWorld } from "./sds-protocol.ts";
 import { serveSdsStream } from "./sds-stream.ts";
 import { SecretHub } from "./secret-hub.ts";
-import { type SecretName, checkSecretName, parseSecretName } from "./secret-name.ts";
+import { checkSecretName, parseSecretName } from "./secret-name.ts";
 import { watchResource } from "./secret-resource.ts";
 import type { CrlSource, SdsConfig, SdsEvent, SdsMetrics, SecretSource } from "./types.ts";
 
@@ -39,10 +39,19 @@ export function serveSds(
   const { privateKeyProvider } = config;
   const hub = new SecretHub({
     clock: deps.clock,
+    fileSecrets: deps.budgets.of("sds-file-secrets"),
     watch: (name, signal) => watchResource(name, { source, crl: deps.crl, privateKeyProvider }, signal),
   });
-  const parseName = (text: string): SecretName => checkSecretName(parseSecretName(text), config.fileDirectories);
-  const options = { hub, parseName, nextNonce: nonceSeries(deps), observer, clock: deps.clock };
+  const nameBytes = deps.budgets.of("sds-name-bytes");
+  const options = {
+    hub,
+    parseName: (text: string) => checkSecretName(parseSecretName(text, nameBytes), config.fileDirectories),
+    nextNonce: nonceSeries(deps),
+    observer,
+    clock: deps.clock,
+    names: deps.budgets.of("sds-names"),
+    pendingResponses: deps.budgets.of("sds-pending-responses"),
+  };
   const server = createGrpcServer(
     {
       methods: {
@@ -59,7 +68,6 @@ export function serveSds(
           handle: (request, call) => fetchSecrets(request, { ...options, signal: call.signal }),
         },
       },
-      maxReceiveBytes: deps.budgets.of("sds-message-bytes").size,
       limits: serverLimits(deps.budgets),
       onFailure: (path, error) => {
         observer.failed(path, error);
@@ -83,7 +91,9 @@ function serverLimits(budgets: Budgets): GrpcServerLimits {
     connections: budgets.of("sds-connections"),
     streams: budgets.of("sds-streams-of-connection"),
     resets: budgets.of("sds-resets"),
+    messageBytes: budgets.of("sds-message-bytes"),
     partialBytes: budgets.of("sds-partial-bytes"),
+    queuedBytes: budgets.of("sds-queued-bytes"),
   };
 }
 

@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+import type { Budget } from "../lib/budget.ts";
 import { type SecretName, SecretNameError } from "./secret-name.ts";
 
 /** A client's request, in either protocol. */
@@ -52,7 +53,8 @@ export type SubscriptionReport<T extends VersionedSecret> =
 /** Why a stream ends. */
 export type SubscriptionEnd =
   | { readonly kind: "no-node" }
-  | { readonly kind: "too-many-names"; readonly limit: number }
+  /** `problem` names the limit. */
+  | { readonly kind: "too-many-names"; readonly problem: string }
   | { readonly kind: "rejected-name"; readonly error: SecretNameError };
 
 export interface SubscriptionStep<T extends VersionedSecret> {
@@ -67,6 +69,10 @@ export interface SubscriptionOptions {
   readonly parseName: (text: string) => SecretName;
   /** A nonce that no other response of this stream has. */
   readonly nextNonce: () => string;
+  /** Limits the names of the stream. */
+  readonly names: Budget;
+  /** Limits the responses that are neither accepted nor rejected; the oldest ones are forgotten. */
+  readonly pendingResponses: Budget;
 }
 
 interface Slot<T extends VersionedSecret> {
@@ -76,9 +82,6 @@ interface Slot<T extends VersionedSecret> {
   /** The client has requested it and must get a response, even with a version that was sent before. */
   requested: boolean;
 }
-
-const maxNames = 256;
-const maxPending = 32;
 
 /**
  * The subscriptions of one stream: what the client wants, what was sent, and what it accepted. Pure: requests and secrets
@@ -137,7 +140,7 @@ export class Subscription<T extends VersionedSecret> {
     this.#lastNonce = nonce;
     this.#pending.set(nonce, deliveries);
     for (const oldest of this.#pending.keys()) {
-      if (this.#pending.size <= maxPending) break;
+      if (this.#options.pendingResponses.admits(this.#pending.size)) break;
       this.#pending.delete(oldest);
     }
     return { nonce, deliveries };
@@ -162,8 +165,8 @@ export class Subscription<T extends VersionedSecret> {
     if (request.rejection !== undefined && (fresh || stale)) return step({ reports });
     if (request.names.length === 0) return step({ reports, removed: this.#remove([...this.#slots.keys()]) });
     if (stale) return step({ reports });
+    if (!this.#options.names.admits(new Set(request.names).size)) return this.#endTooMany();
     const names = this.#parse(request.names);
-    if (names.size > maxNames) return this.#end({ kind: "too-many-names", limit: maxNames });
     const removed = this.#remove([...this.#slots.keys()].filter((text) => !names.has(text)));
     const added = this.#add(names);
     if (fresh) for (const slot of this.#slots.values()) slot.requested = true;
@@ -174,12 +177,11 @@ export class Subscription<T extends VersionedSecret> {
   #delta(request: RequestFacts & Delta): SubscriptionStep<T> {
     const stale = request.nonce !== "" && this.#lastNonce !== undefined && !this.#pending.has(request.nonce);
     const reports = this.#acknowledge(request, stale);
+    const added = new Set(request.subscribe.filter((text) => !this.#slots.has(text)));
+    if (!this.#options.names.admits(this.#slots.size + added.size)) return this.#endTooMany();
     const names = this.#parse(request.subscribe);
-    if (new Set([...this.#slots.keys(), ...names.keys()]).size > maxNames) {
-      return this.#end({ kind: "too-many-names", limit: maxNames });
-    }
     const removed = this.#remove(request.unsubscribe);
-    const added = this.#add(names);
+    const newNames = this.#add(names);
     for (const text of names.keys()) {
       const slot = this.#slots.get(text);
       const has = request.initialVersions.get(text);
@@ -187,7 +189,7 @@ export class Subscription<T extends VersionedSecret> {
       slot.requested = has === undefined;
       slot.sentVersion = has ?? slot.sentVersion;
     }
-    return step({ added, removed, reports });
+    return step({ added: newNames, removed, reports });
   }
 
   /** Reports whether the client accepts or rejects a response. */
@@ -221,6 +223,10 @@ export class Subscription<T extends VersionedSecret> {
       this.#slots.delete(text);
     }
     return removed;
+  }
+
+  #endTooMany(): SubscriptionStep<T> {
+    return this.#end({ kind: "too-many-names", problem: this.#options.names.text });
   }
 
   #end(end: SubscriptionEnd): SubscriptionStep<T> {

@@ -115,14 +115,15 @@ function createAdsServer(streams: Set<EnvoyStream>, context: StreamContext): Grp
         [adsMethods.sotw]: handler("sotw", streams, context),
         [adsMethods.delta]: handler("delta", streams, context),
       },
-      maxReceiveBytes: context.config.maxReceiveBytes,
       chunkAboveBytes: Number.POSITIVE_INFINITY,
       maxConcurrentStreams: context.config.maxStreams,
       limits: {
         connections: context.budgets.of("xds-connections"),
         streams: context.budgets.of("xds-streams-of-connection"),
         resets: context.budgets.of("xds-resets"),
+        messageBytes: context.budgets.of("xds-request-bytes"),
         partialBytes: context.budgets.of("xds-partial-bytes"),
+        queuedBytes: context.budgets.of("xds-queued-bytes"),
       },
       keepalive: context.config.keepalive,
       onFailure: (path, error) => {

@@ -13,7 +13,9 @@ export function testServerLimits(budgets = testBudgets()): GrpcServerLimits {
     connections: budgets.of("xds-connections"),
     streams: budgets.of("xds-streams-of-connection"),
     resets: budgets.of("xds-resets"),
+    messageBytes: budgets.of("xds-request-bytes"),
     partialBytes: budgets.of("xds-partial-bytes"),
+    queuedBytes: budgets.of("xds-queued-bytes"),
   };
 }
 

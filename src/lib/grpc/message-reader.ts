@@ -88,7 +88,7 @@ interface ByteSource {
 
 export interface ReaderLimits {
   /** A longer message fails with RESOURCE_EXHAUSTED. */
-  readonly maxBytes: number;
+  readonly maxBytes: number | Budget;
   /** A longer message is handed on in chunks. */
   readonly chunkAboveBytes: number;
   /** Parts of messages that are not complete, of all readers together. */

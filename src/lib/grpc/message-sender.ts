@@ -2,6 +2,7 @@
 import { type Http2Stream, constants } from "node:http2";
 import { SerialQueue } from "../async/serial-queue.ts";
 import { type MessageWriter, encodeFrame, encodeFrameHeader } from "./message.ts";
+import type { UnreadBytes } from "./unread-bytes.ts";
 
 /** Up to here, copying a message behind its prefix costs less than a second write. */
 const copyUpToBytes = 8 * 1024;
@@ -11,12 +12,21 @@ export class MessageSender implements MessageWriter {
   readonly #stream: Http2Stream;
   readonly #failure: () => Error;
   readonly #queue = new SerialQueue();
+  readonly #unread: UnreadBytes | undefined;
+  #unreadBytes = 0;
   #wake: (() => void) | undefined;
 
-  /** @param failure what to throw when the stream is gone */
-  constructor(stream: Http2Stream, failure: () => Error) {
+  /**
+   * @param failure what to throw when the stream is gone
+   * @param unread counts what the peer has not read
+   */
+  constructor(stream: Http2Stream, failure: () => Error, unread?: UnreadBytes) {
     this.#stream = stream;
     this.#failure = failure;
+    this.#unread = unread;
+    stream.on("close", () => {
+      this.#onRead(this.#unreadBytes);
+    });
     for (const event of ["drain", "close", "aborted"]) {
       stream.on(event, () => {
         this.#wake?.();
@@ -69,8 +79,13 @@ export class MessageSender implements MessageWriter {
     const stream = this.#stream;
     let hasRoom = true;
     stream.cork();
-    for (const part of parts) hasRoom = stream.write(part);
+    for (const part of parts) {
+      hasRoom = stream.write(part, () => {
+        this.#onRead(part.length);
+      });
+    }
     stream.uncork();
+    this.#count(parts.reduce((sum, { length }) => sum + length, 0));
     while (!hasRoom && stream.writableNeedDrain) {
       await new Promise<void>((resolve) => {
         this.#wake = resolve;
@@ -78,6 +93,19 @@ export class MessageSender implements MessageWriter {
       this.#wake = undefined;
       this.#assertOpen();
     }
+  }
+
+  #count(bytes: number): void {
+    this.#unreadBytes += bytes;
+    this.#unread?.add(bytes);
+  }
+
+  /** The socket has the bytes, or the stream is gone: then a write may never be completed. */
+  #onRead(bytes: number): void {
+    const counted = Math.min(bytes, this.#unreadBytes);
+    if (counted === 0) return;
+    this.#unreadBytes -= counted;
+    this.#unread?.remove(counted);
   }
 
   #assertOpen(): void {

@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+import type { Budget } from "../budget.ts";
 import { GrpcError, GrpcStatus } from "./status.ts";
 
 /**
@@ -53,18 +54,21 @@ export function encodeFrame(message: Uint8Array): Uint8Array {
 
 /**
  * Reads a message's prefix.
+ * @param longest the longest message, in bytes
  * @returns the length of the message that follows, in bytes
- * @throws GrpcError when the message is compressed, which this side never offers, or longer than `maxBytes`
+ * @throws GrpcError when the message is compressed, which this side never offers, or longer than `longest`
  */
-export function parseFrameHeader(header: Uint8Array, maxBytes: number): number {
+export function parseFrameHeader(header: Uint8Array, longest: number | Budget): number {
   const view = new DataView(header.buffer, header.byteOffset, header.byteLength);
   const flag = view.getUint8(0);
   if (flag === 1) throw new GrpcError(GrpcStatus.unimplemented, "message is compressed; compression is not supported");
   if (flag !== 0) throw new GrpcError(GrpcStatus.internal, `message with the unknown flag ${String(flag)}`);
   const length = view.getUint32(1);
-  if (length > maxBytes) {
-    const sizes = `${String(length)} bytes, at most ${String(maxBytes)} are accepted`;
-    throw new GrpcError(GrpcStatus.resourceExhausted, `message of ${sizes}`);
+  const text = `message of ${String(length)} bytes`;
+  if (typeof longest !== "number") {
+    if (!longest.admits(length)) throw new GrpcError(GrpcStatus.resourceExhausted, `${text}: ${longest.text}`);
+  } else if (length > longest) {
+    throw new GrpcError(GrpcStatus.resourceExhausted, `${text}, at most ${String(longest)} are accepted`);
   }
   return length;
 }

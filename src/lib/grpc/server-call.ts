@@ -6,6 +6,7 @@ import type { IncomingMessage, MessageWriter } from "./message.ts";
 import { MessageSender } from "./message-sender.ts";
 import { type Metadata, encodeGrpcMessage, metadataOf } from "./metadata.ts";
 import { GrpcError, GrpcStatus } from "./status.ts";
+import type { UnreadBytes } from "./unread-bytes.ts";
 
 /** The facts about a call that a handler gets. */
 export interface ServerCall {
@@ -32,14 +33,18 @@ export class ServerStream implements ServerStreamCall {
   readonly #abort = new AbortController();
   #finished = false;
 
-  constructor(stream: ServerHttp2Stream, headers: IncomingHttpHeaders, limits: ReaderLimits) {
+  constructor(
+    stream: ServerHttp2Stream,
+    headers: IncomingHttpHeaders,
+    limits: ReaderLimits & { readonly unread: UnreadBytes },
+  ) {
     this.#stream = stream;
     this.path = headers[":path"] ?? "";
     this.metadata = metadataOf(headers);
     const gone = (): Error => this.#goneError();
     this.#source = new ChunkSource(stream);
     this.requests = new MessageReader(this.#source, limits, gone);
-    this.#sender = new MessageSender(stream, gone);
+    this.#sender = new MessageSender(stream, gone, limits.unread);
     for (const event of ["aborted", "close"]) {
       stream.on(event, () => {
         if (!this.#finished) this.#abort.abort(this.#goneError());

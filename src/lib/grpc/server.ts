@@ -16,6 +16,7 @@ import { parseGrpcTimeout } from "./metadata.ts";
 import { type ServerCall, ServerStream, type ServerStreamCall } from "./server-call.ts";
 import { GrpcError, GrpcStatus } from "./status.ts";
 import { windowSettings } from "./message-reader.ts";
+import { UnreadBytes } from "./unread-bytes.ts";
 
 export type { ServerCall, ServerStreamCall } from "./server-call.ts";
 
@@ -27,8 +28,6 @@ export type GrpcHandler =
 export interface GrpcServerOptions {
   /** By full path: `/package.Service/Method`. Anything else is UNIMPLEMENTED. */
   readonly methods: Readonly<Record<string, GrpcHandler>>;
-  /** A longer request is RESOURCE_EXHAUSTED. Default 4 MiB, as gRPC has it. */
-  readonly maxReceiveBytes?: number;
   /** A longer request is handed to stream handlers in chunks. Default 64 KiB. */
   readonly chunkAboveBytes?: number;
   /** On one connection, if that is less than the limits allow. */
@@ -47,8 +46,15 @@ export interface GrpcServerLimits {
   readonly streams: Budget;
   /** Each connection has a child of it. A connection whose client resets more streams is closed. */
   readonly resets: Budget;
+  /** A longer request is RESOURCE_EXHAUSTED. */
+  readonly messageBytes: Budget;
   /** Of the process: parts of requests that are not complete. */
   readonly partialBytes: Budget;
+  /**
+   * Of the process: messages that clients have not read. If its rule is to close, and it is spent, the connection is
+   * closed whose client has read nothing for the longest time, and for a second at least.
+   */
+  readonly queuedBytes: Budget;
 }
 
 /** After a connection was closed for its resets, the next one waits for so long: its client reconnects at once. */
@@ -59,6 +65,7 @@ interface Connection {
   readonly socket: Socket;
   readonly streams: Budget;
   readonly resets: Budget;
+  readonly unread: UnreadBytes;
 }
 
 /** Serves gRPC on connections that the caller accepts. Disposing cuts every call and connection. */
@@ -140,7 +147,10 @@ class Http2GrpcServer implements GrpcServer {
       idle.socket.destroy();
       if (!connections.tryTake()) return false;
     }
-    const connection = { socket, streams: streams.child(), resets: resets.child() };
+    const unread = new UnreadBytes(this.#options.limits.queuedBytes, this.#clock, () => {
+      this.#closeStalled();
+    });
+    const connection = { socket, streams: streams.child(), resets: resets.child(), unread };
     this.#connections.set(socket, connection);
     socket.once("close", () => {
       this.#forget(connection);
@@ -148,19 +158,33 @@ class Http2GrpcServer implements GrpcServer {
     return true;
   }
 
-  #forget({ socket, streams, resets }: Connection): void {
+  #forget({ socket, streams, resets, unread }: Connection): void {
     if (!this.#connections.delete(socket)) return;
     this.#options.limits.connections.release();
     streams[Symbol.dispose]();
     resets[Symbol.dispose]();
+    unread.clear();
   }
 
-  /** Counts the stream on its connection. @returns false when the connection has too many */
-  #countStream(stream: ServerHttp2Stream): boolean {
+  #closeStalled(): void {
+    if (this.#options.limits.queuedBytes.whenSpent !== "close") return;
+    let oldest: Connection | undefined;
+    let oldestMs = Number.POSITIVE_INFINITY;
+    for (const connection of this.#connections.values()) {
+      const sinceMs = connection.unread.stalledSinceMs ?? Number.POSITIVE_INFINITY;
+      if (sinceMs >= oldestMs) continue;
+      oldest = connection;
+      oldestMs = sinceMs;
+    }
+    oldest?.socket.destroy();
+  }
+
+  /** Counts the stream on its connection. @returns undefined when the connection has too many */
+  #countStream(stream: ServerHttp2Stream): Connection | undefined {
     const { session } = stream;
     const connection = session === undefined ? undefined : this.#ofSession.get(session);
-    if (session === undefined || connection === undefined) return false;
-    if (!connection.streams.tryTake()) return false;
+    if (session === undefined || connection === undefined) return undefined;
+    if (!connection.streams.tryTake()) return undefined;
     let isReset = false;
     stream.once("aborted", () => {
       isReset = true;
@@ -171,7 +195,7 @@ class Http2GrpcServer implements GrpcServer {
       this.#acceptAtMs = this.#clock.monotonicMs() + afterResetsMs;
       session.destroy();
     });
-    return true;
+    return connection;
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
@@ -199,13 +223,16 @@ class Http2GrpcServer implements GrpcServer {
       stream.respond({ ":status": 415 }, { endStream: true });
       return;
     }
-    if (!this.#countStream(stream)) {
+    const connection = this.#countStream(stream);
+    if (connection === undefined) {
       stream.close(constants.NGHTTP2_REFUSED_STREAM);
       return;
     }
+    const { partialBytes, messageBytes } = this.#options.limits;
     const call = new ServerStream(stream, headers, {
-      partialBytes: this.#options.limits.partialBytes,
-      maxBytes: this.#options.maxReceiveBytes ?? 4 * 1024 * 1024,
+      partialBytes,
+      maxBytes: messageBytes,
+      unread: connection.unread,
       chunkAboveBytes: this.#options.chunkAboveBytes ?? 64 * 1024,
     });
     const handler = this.#methods.get(call.path);

@@ -60,7 +60,8 @@ export const socketLimits = {
     scope: "process",
     size: ofMemory(1 / 64, { least: 1 * mib, most: 16 * mib }),
     whenSpent: "close",
-    meaning: "Responses that clients have not read.",
+    meaning:
+      "Responses that clients have not read. The connection that has read nothing for the longest time is closed.",
   },
   "sds-names": {
     owner: "sds",
@@ -152,6 +153,7 @@ export const socketLimits = {
     size: always(4 * mib),
     whenSpent: "reject",
     meaning: "One request of a client.",
+    setting: "ISTIO_GPRC_MAXRECVMSGSIZE",
   },
   "xds-queued-bytes": {
     owner: "xds",

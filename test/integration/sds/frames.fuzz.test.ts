@@ -7,6 +7,7 @@ import type { EncodedSecret } from "../../../src/sds/secret-hub.ts";
 import { checkSecretName, parseSecretName } from "../../../src/sds/secret-name.ts";
 import { renderSecret } from "../../../src/sds/secret-resource.ts";
 import { Subscription } from "../../../src/sds/subscription.ts";
+import { testBudgets } from "../../support/budgets.ts";
 import { fc } from "../../support/properties.ts";
 
 const framesPerStream = 25;
@@ -63,6 +64,7 @@ function damaged(frame: Uint8Array, changes: readonly (readonly [number, number]
   return changes.length % 2 === 0 ? copy : copy.subarray(0, (changes[0]?.[0] ?? 0) % (copy.length + 1));
 }
 
+const budgets = testBudgets();
 const counts = { frames: 0, refused: 0, answered: 0 };
 
 /** One stream's life on these frames: refused is an end with a status, anything else thrown is a failure. */
@@ -72,6 +74,8 @@ function serve(protocol: SdsProtocol, frames: readonly Uint8Array[]): void {
     new Subscription<EncodedSecret>({
       parseName: (text) => checkSecretName(parseSecretName(text), ["/certs"]),
       nextNonce: () => `n-${String(++nonce)}`,
+      names: budgets.of("sds-names"),
+      pendingResponses: budgets.of("sds-pending-responses"),
     });
   let stream = open();
   for (const frame of frames) {

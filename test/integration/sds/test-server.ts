@@ -32,7 +32,11 @@ export interface TestServer extends AsyncDisposable {
   client(): SdsClient;
 }
 
-export async function startTestServer(config: Partial<SdsConfig> = {}, withCrl = false): Promise<TestServer> {
+export async function startTestServer(
+  config: Partial<SdsConfig> = {},
+  withCrl = false,
+  budgets = testBudgets(),
+): Promise<TestServer> {
   const stack = new AsyncDisposableStack();
   const directory = stack.use(await temporaryDirectory()).path;
   const socketPath = join(directory, "socket");
@@ -68,7 +72,7 @@ export async function startTestServer(config: Partial<SdsConfig> = {}, withCrl =
     {
       log,
       clock: systemClock,
-      budgets: testBudgets(),
+      budgets,
       random: Math.random,
       metrics,
       onEvent: (event) => events.push(event),

@@ -8,6 +8,7 @@ import { textField } from "../../../src/xds/protocol/wire.ts";
 import { typeUrls } from "../../../src/xds/protocol/type-url.ts";
 import { type FakeResource, startFakeControlPlane } from "../../fakes/fake-control-plane.ts";
 import { startFakeMetadataServer } from "../../fakes/fake-metadata-server.ts";
+import { testBudgets } from "../../support/budgets.ts";
 import { eventually } from "../../support/eventually.ts";
 import { envoyNode, startProxy } from "../../support/xds-proxy-pair.ts";
 
@@ -128,7 +129,9 @@ describe.each(["sotw", "delta"] as const)("%s", (protocol) => {
 
   test("a message above the request limit ends the stream with resource exhausted; other services do not exist", async () => {
     await using controlPlane = await startFakeControlPlane();
-    await using under = await startProxy([controlPlane.port], { config: { maxReceiveBytes: 1_000 } });
+    await using under = await startProxy([controlPlane.port], {
+      budgets: testBudgets({ "xds-request-bytes": 1_000 }),
+    });
     const client = await under.open(protocol);
     await client.send({ typeUrl: cluster, subscribe: ["x".repeat(1_000)] });
     await expect(client.untilEnd()).rejects.toMatchObject({ status: status.RESOURCE_EXHAUSTED });

@@ -8,6 +8,7 @@ import { serveSdsStream } from "../../../src/sds/sds-stream.ts";
 import type { SecretHub, SecretSubscriber } from "../../../src/sds/secret-hub.ts";
 import { parseSecretName, type SecretName } from "../../../src/sds/secret-name.ts";
 import { stateOfTheWorld } from "../../../src/sds/sds-protocol.ts";
+import { testBudgets } from "../../support/budgets.ts";
 import { createTestMetrics } from "../../support/agent-metrics.ts";
 import { FakeClock } from "../../support/fake-clock.ts";
 import { testLog } from "../../support/test-log.ts";
@@ -38,7 +39,16 @@ test("a message that is read after the stream has failed subscribes to nothing",
   } as unknown as SecretHub;
   const observer = new SdsObserver({ metrics: createTestMetrics().sds, log: testLog().log, onEvent: () => undefined });
   const call = { requests: requests(), write: () => Promise.resolve() } as unknown as ServerStreamCall;
-  const options = { protocol: stateOfTheWorld, hub, parseName: parseSecretName, nextNonce: () => "1", observer };
+  const budgets = testBudgets();
+  const limits = { names: budgets.of("sds-names"), pendingResponses: budgets.of("sds-pending-responses") };
+  const options = {
+    ...limits,
+    protocol: stateOfTheWorld,
+    hub,
+    parseName: parseSecretName,
+    nextNonce: () => "1",
+    observer,
+  };
   const served = serveSdsStream(call, { ...options, clock: new FakeClock() });
   served.catch(() => undefined);
   await failed.promise;

@@ -3,6 +3,7 @@ import { expect, test } from "vitest";
 import { ObservableValue } from "../../../src/lib/async/observable-value.ts";
 import { type EncodedSecret, SecretHub, type SecretSubscriber } from "../../../src/sds/secret-hub.ts";
 import { type SecretName, parseSecretName } from "../../../src/sds/secret-name.ts";
+import { testBudgets } from "../../support/budgets.ts";
 import { FakeClock } from "../../support/fake-clock.ts";
 
 class FakeSubscriber implements SecretSubscriber {
@@ -30,6 +31,7 @@ function setupHub() {
   const sources = { default: new ObservableValue<Buffer>(), ROOTCA: new ObservableValue<Buffer>() };
   const watches: string[] = [];
   const hub = new SecretHub({
+    fileSecrets: testBudgets().of("sds-file-secrets"),
     clock,
     watch: (name, signal) => {
       watches.push(name.text);

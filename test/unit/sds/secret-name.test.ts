@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 import { resolve } from "node:path";
 import { expect, test } from "vitest";
+import { testBudgets } from "../../support/budgets.ts";
 import { SecretNameError, checkSecretName, parseSecretName } from "../../../src/sds/secret-name.ts";
 
 test("A17: the five forms are understood", () => {
@@ -47,7 +48,7 @@ test.each([
 });
 
 test("a very long name is rejected, and not repeated as a whole", () => {
-  const error = thrownBy(() => parseSecretName(`file-root:${"x".repeat(100_000)}`));
+  const error = thrownBy(() => parseSecretName(`file-root:${"x".repeat(100_000)}`, testBudgets().of("sds-name-bytes")));
   expect(error.problem).toBe("malformed");
   expect(error.message.length).toBeLessThan(400);
 });

@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+import { testBudgets } from "../../support/budgets.ts";
 import { checkSecretName, parseSecretName } from "../../../src/sds/secret-name.ts";
 import {
   Subscription,
@@ -11,6 +12,7 @@ export type Step = SubscriptionStep<VersionedSecret>;
 
 /** A stream and the secrets that exist, driven by hand: what a request or a change makes it send. */
 export class SubscriptionDriver {
+  readonly budgets = testBudgets();
   readonly secrets = new Map<string, VersionedSecret>();
   readonly subscription: Subscription<VersionedSecret>;
   lastNonce = "";
@@ -22,6 +24,8 @@ export class SubscriptionDriver {
     this.subscription = new Subscription({
       parseName: (text) => checkSecretName(parseSecretName(text), ["/certs"]),
       nextNonce: () => `nonce-${String(++this.#nonces)}`,
+      names: this.budgets.of("sds-names"),
+      pendingResponses: this.budgets.of("sds-pending-responses"),
     });
   }
 

@@ -155,7 +155,7 @@ describe("state of the world", () => {
   test("a stream cannot make the server remember names without end", () => {
     const stream = new SubscriptionDriver();
     stream.ask(Array.from({ length: 300 }, (_, index) => `file-root:/certs/${String(index)}.pem`));
-    expect(stream.end).toEqual({ kind: "too-many-names", limit: 256 });
+    expect(stream.end).toEqual({ kind: "too-many-names", problem: "limit sds-names of 256 items is reached" });
   });
 });
 

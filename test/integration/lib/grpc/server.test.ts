@@ -93,7 +93,9 @@ test("an unknown method is unimplemented", async () => {
 });
 
 test("a message of 20 MB goes through a stream in both directions, unchanged", async () => {
-  await using pair = await startPair(echo, { maxReceiveBytes: 64 * 1024 * 1024 });
+  await using pair = await startPair(echo, {
+    limits: testServerLimits(testBudgets({ "xds-request-bytes": 64 * 1024 * 1024 })),
+  });
   const message = Buffer.alloc(20 * 1024 * 1024, "attache");
   const stream = pair.client.stream(path);
   stream.write(message);
@@ -105,9 +107,12 @@ test("a message of 20 MB goes through a stream in both directions, unchanged", a
 });
 
 test("a message above the limit is resource exhausted", async () => {
-  await using pair = await startPair(echo, { maxReceiveBytes: 1_000 });
+  await using pair = await startPair(echo, { limits: testServerLimits(testBudgets({ "xds-request-bytes": 1_000 })) });
   const calling = pair.client.unary(path, Buffer.alloc(1_001));
-  await expect(calling).rejects.toMatchObject({ code: GrpcStatus.resourceExhausted });
+  await expect(calling).rejects.toMatchObject({
+    code: GrpcStatus.resourceExhausted,
+    details: "message of 1001 bytes: limit xds-request-bytes of 1000 bytes is reached",
+  });
   await expect(pair.client.unary(path, Buffer.alloc(1_000))).resolves.toHaveLength(1_000);
 });
 
