@@ -2,6 +2,7 @@
 import base from "../../bootstrap/stats.json" with { type: "json" };
 import type { JsonObject } from "../lib/json.ts";
 import type { BootstrapConfig } from "./bootstrap-config.ts";
+import { trimTrailing } from "../lib/trim.ts";
 
 /**
  * Tags extracted from the names of stats: the extra ones stand between Envoy's and Istio's own. No name occurs twice.
@@ -50,6 +51,6 @@ export function renderHistogramBuckets(
 /** A duration in protobuf's JSON form: seconds, with decimals where needed. */
 export function renderDuration(ms: number | undefined): string | undefined {
   if (ms === undefined) return undefined;
-  const seconds = (ms / 1_000).toFixed(9).replace(/\.?0+$/, "");
+  const seconds = trimTrailing(trimTrailing((ms / 1_000).toFixed(9), "0"), ".");
   return `${seconds}s`;
 }

@@ -4,7 +4,7 @@ import { type JsonValue, isJsonList, isJsonObject } from "../lib/json.ts";
 /** What is shown instead of a secret. */
 export const redacted = "[redacted]";
 
-const secretName = /(TOKEN|SECRET|PASSWORD|CREDENTIAL|_KEY|HEADER_.*)$/i;
+const secretName = /(TOKEN|SECRET|PASSWORD|CREDENTIAL|_KEY)$|HEADER_/i;
 const plainNames =
   /(_FILE|_PATH|FETCHER_TYPE|_ID|_MODE|IDENTITY_PROVIDER|_TTL|_RATIO|_JITTER)$|^PKCS8_KEY$|^PROXY_CONFIG$/i;
 

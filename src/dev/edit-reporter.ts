@@ -5,6 +5,7 @@ import { describeError } from "../lib/errors.ts";
 import type { ControlPlaneEvent } from "../xds/index.ts";
 import type { EnvoyAdmin } from "./envoy-admin.ts";
 import type { WorkloadName } from "./mesh.ts";
+import { oneLine } from "../lib/trim.ts";
 
 type Applied = Extract<ControlPlaneEvent, { readonly kind: "applied" }>;
 type Invalid = Extract<ControlPlaneEvent, { readonly kind: "invalid" }>;
@@ -133,6 +134,6 @@ export function inUseAfter(ms: number): string {
 
 /** Envoy's reasons can contain the whole resource. */
 function shorten(text: string): string {
-  const line = text.replaceAll(/\s*\n\s*/g, " ").trim();
+  const line = oneLine(text).trim();
   return line.length > shownColumns ? `${line.slice(0, shownColumns)}…` : line;
 }

@@ -34,7 +34,7 @@ export interface OpenConnections {
 /** Parses `/server_info`. @throws EnvoyAdminError `malformed` */
 export function parseServerInfo(text: string): EnvoyServerInfo {
   const body = parseBody(text, "GET /server_info");
-  const version = /\/(\d+\.\d+\.\d+[^/]*)\//.exec(textOf(body["version"]))?.[1] ?? "";
+  const version = /\/(\d+\.\d+\.\d[^/]*)\//.exec(textOf(body["version"]))?.[1] ?? "";
   const epoch = objectOf(body["command_line_options"])["restart_epoch"];
   return { version, state: textOf(body["state"]), restartEpoch: typeof epoch === "number" ? epoch : 0 };
 }

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 import type { EnvoyReadiness, EnvoyState } from "../model/envoy-readiness.ts";
+import { objectsOf, parseJsonObject, textsOf } from "../lib/json.ts";
 import type { EnvoyAdmin } from "./admin-client.ts";
 import { parseStats } from "./admin-responses.ts";
 
@@ -61,6 +62,7 @@ export async function readInitTargets(
 
 /** Source: envoy.admin.v3.UnreadyTargetsDumps; the names of targets as observed with Envoy 1.40 */
 export function parseInitTargets(json: string): readonly string[] {
-  const names = Array.from(json.matchAll(/"(?:shared )?target ((?:[^"\\]|\\.)*)"/g), (match) => match[1] ?? "");
-  return [...new Set(names)];
+  const dumps = objectsOf(parseJsonObject(json)?.["unready_targets_dumps"]);
+  const targets = dumps.flatMap((dump) => textsOf(dump["target_names"]));
+  return [...new Set(targets.flatMap((target) => /^(?:shared )?target (.*)$/s.exec(target)?.[1] ?? []))];
 }

@@ -73,9 +73,14 @@ export class ListenerSockets {
  */
 export function parseListeners(text: string): readonly Listener[] {
   return text.split("\n").flatMap((line) => {
-    const match = /^(.*)::((?:\[[^\]]*\]|[^[\]:]*):(\d{1,5}))$/.exec(line);
-    if (match === null) return [];
-    return [{ name: match[1] ?? "", address: match[2] ?? "", port: Number(match[3]) }];
+    const portAt = line.lastIndexOf(":") + 1;
+    const host = line.slice(0, Math.max(0, portAt - 1));
+    const addressAt = host.endsWith("]") ? host.lastIndexOf("[") : host.lastIndexOf(":") + 1;
+    const isAddress =
+      host.slice(0, Math.max(0, addressAt)).endsWith("::") && /^(\[[^\]]*\]|[^[\]]*)$/.test(host.slice(addressAt));
+    const port = line.slice(portAt);
+    if (!isAddress || !/^\d{1,5}$/.test(port)) return [];
+    return [{ name: host.slice(0, addressAt - 2), address: line.slice(addressAt), port: Number(port) }];
   });
 }
 

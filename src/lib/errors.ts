@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 import { exitCode } from "./exit-code.ts";
+import { oneLine } from "./trim.ts";
 
 /**
  * The base of every error thrown on purpose: a stable `code` to branch on, typed facts in the subclass, and the cause.
@@ -35,7 +36,7 @@ export function describeError(error: unknown): string {
     if (core !== "" && !parts.some((part) => part.includes(core))) parts.push(text);
     current = current instanceof Error ? current.cause : undefined;
   }
-  return parts.join(": ").replaceAll(/\s*\n\s*/g, " ");
+  return oneLine(parts.join(": "));
 }
 
 /** The code of a failed system call (`ENOENT`, `EADDRINUSE`); undefined for any other error. */

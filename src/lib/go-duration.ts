@@ -17,11 +17,15 @@ const unitMs: Readonly<Record<string, number>> = {
  * Source: the grammar of the variables in Istio's reference, `SECRET_TTL=24h`
  */
 export function parseGoDuration(text: string): number | undefined {
-  const match = /^([+-]?)((?:(?:\d+\.?\d*|\.\d+)(?:ns|us|µs|μs|ms|s|m|h))+|0)$/.exec(text);
-  if (match === null) return undefined;
+  const parts = /^[+-]/.test(text) ? text.slice(1) : text;
+  if (parts === "") return undefined;
   let totalMs = 0;
-  for (const part of (match[2] ?? "").matchAll(/(\d+\.?\d*|\.\d+)([a-zµμ]+)/g)) {
-    totalMs += Number(part[1]) * (unitMs[part[2] ?? ""] ?? Number.NaN);
+  // One part after the other: an expression for all of them would take exponential time for a text that does not fit.
+  const next = /(\d+(?:\.\d*)?|\.\d+)(ns|us|µs|μs|ms|s|m|h)/y;
+  while (parts !== "0" && next.lastIndex < parts.length) {
+    const [, number, unit = ""] = next.exec(parts) ?? [];
+    if (number === undefined) return undefined;
+    totalMs += Number(number) * (unitMs[unit] ?? Number.NaN);
   }
-  return match[1] === "-" ? -totalMs : totalMs;
+  return text.startsWith("-") ? -totalMs : totalMs;
 }

@@ -5,6 +5,7 @@ import { writeFileAtomicSync } from "../lib/fs/atomic-file.ts";
 import { makeDirectorySync } from "../lib/fs/make-directory.ts";
 import type { LogLevel } from "../lib/log/log.ts";
 import { attempt, writeMessage } from "./termination-message.ts";
+import { oneLine } from "../lib/trim.ts";
 
 /** Where the crash report goes. */
 export interface CrashReportConfig {
@@ -109,10 +110,6 @@ function detailLines({ details = "" }: FailedExit): string {
 
 function renderAge(ageMs: number): string {
   return `-${(Math.max(0, ageMs) / 1_000).toFixed(3)}s`;
-}
-
-function oneLine(text: string): string {
-  return text.replaceAll(/\s*[\r\n]+\s*/g, " ");
 }
 
 /** Cuts between characters, never within one. */

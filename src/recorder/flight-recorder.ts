@@ -2,6 +2,7 @@
 import type { LogFields, Logger, LogLevel } from "../lib/log/log.ts";
 import type { CrashReportConfig, FailedExit, RecordedEvent } from "./crash-report.ts";
 import type { AbortWatch, EngineAbort } from "./engine-abort.ts";
+import { oneLine } from "../lib/trim.ts";
 
 /** Keeps the last events of the agent in memory, for the crash report. */
 export interface FlightRecorder {
@@ -124,7 +125,7 @@ const maxTextLength = 400;
 /** An event as one line, `scope: message name=value`, cut if it is too long for the ring. */
 export function renderEvent(scope: string, message: string, fields: LogFields): string {
   const facts = Object.entries(fields).map(([name, value]) => ` ${name}=${renderValue(value)}`);
-  const text = `${scope === "" ? "" : `${scope}: `}${message}${facts.join("")}`.replaceAll(/\s*[\r\n]+\s*/g, " ");
+  const text = oneLine(`${scope === "" ? "" : `${scope}: `}${message}${facts.join("")}`);
   return text.length <= maxTextLength ? text : `${text.slice(0, maxTextLength - 1)}…`;
 }
 

@@ -210,9 +210,9 @@ export function parseRequestTarget(target: string): RequestTarget {
 
 /** The path and query of `http://authority/path?query`; undefined for anything else, such as `*`. */
 function originForm(target: string): string | undefined {
-  const match = /^[a-z][a-z0-9+.-]*:\/\/[^/?#]*(.*)$/i.exec(target);
-  if (match === null) return undefined;
-  const rest = match[1] ?? "";
+  const [origin] = /^[a-z][a-z0-9+.-]*:\/\/[^/?#]*/i.exec(target) ?? [];
+  if (origin === undefined) return undefined;
+  const rest = target.slice(origin.length);
   return rest.startsWith("/") ? rest : `/${rest}`;
 }
 

@@ -23,7 +23,7 @@ export function splitExplainFlags(args: readonly string[]) {
   const proxyArgs: string[] = [];
   for (let index = 0; index < args.length; index++) {
     const word = args[index] ?? "";
-    const name = word.replace(/^--/, "").replace(/=.*$/s, "");
+    const name = word.replace(/^--/, "").split("=", 1)[0] ?? "";
     if (!word.startsWith("--") || !Object.hasOwn(explainFlags, name)) proxyArgs.push(word);
     else {
       own.push(word);

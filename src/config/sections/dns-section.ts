@@ -2,6 +2,7 @@
 import type { DnsAddress, DnsConfig } from "../../dns/dns-config.ts";
 import { parseHostPort } from "../../lib/net/host-port.ts";
 import type { Sources } from "../sources/sources.ts";
+import { trimTrailing } from "../../lib/trim.ts";
 
 const defaultAddress: DnsAddress = { host: "localhost", port: 15_053 };
 const dnsPort = 53;
@@ -54,6 +55,6 @@ function forwardTimeoutMs({ env, findings }: Sources): number {
 
 /** The part of the domain that all namespaces share. */
 function withoutNamespace(domain: string, namespace: string): string {
-  const bare = domain.toLowerCase().replaceAll(/^\.+|\.+$/g, "");
+  const bare = trimTrailing(domain.toLowerCase().replace(/^\.+/, ""), ".");
   return namespace !== "" && bare.startsWith(`${namespace.toLowerCase()}.`) ? bare.slice(namespace.length + 1) : bare;
 }

@@ -3,6 +3,7 @@ import type { FileContent } from "../sources/config-input.ts";
 import type { IdentitySource } from "../agent-config.ts";
 import { parseHostPort } from "../../lib/net/host-port.ts";
 import { type Sources, places } from "../sources/sources.ts";
+import { trimTrailing } from "../../lib/trim.ts";
 
 /**
  * Where the workload certificate comes from: `ATTACHE_IDENTITY`, else the first source that applies.
@@ -64,7 +65,7 @@ function mountedFiles(sources: Sources): MountedFiles | undefined {
       rootsPath: path("ROOT_CERT", certificates.rootsPath),
     };
   }
-  const written = env.string("OUTPUT_CERTS").replace(/\/+$/, "");
+  const written = trimTrailing(env.string("OUTPUT_CERTS"), "/");
   const ownOutput =
     written === places.certificates ||
     written === places.certificates.slice(2) ||

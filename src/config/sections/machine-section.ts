@@ -41,7 +41,7 @@ const byteUnits: Readonly<Record<string, number>> = {
  * @returns MiB; undefined when nothing limits the memory
  */
 export function heapLimitMib({ env, input }: Sources): number | undefined {
-  const match = /^(\d+)(B|KiB|MiB|GiB|TiB|)$/.exec(env.string("GOMEMLIMIT"));
+  const match = /^(\d+)(B|KiB|MiB|GiB|TiB)?$/.exec(env.string("GOMEMLIMIT"));
   const given = match === null ? undefined : Number(match[1]) * (byteUnits[match[2] ?? ""] ?? 1);
   const shareText = env.string("AUTOMEMLIMIT");
   const share = shareText === "off" ? undefined : Number(shareText);

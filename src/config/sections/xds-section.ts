@@ -18,12 +18,13 @@ import {
   socketMode,
   tokenPath,
 } from "./trust-section.ts";
+import { trimTrailing } from "../../lib/trim.ts";
 
 /** Where Envoy's listeners and clusters come from. */
 export function discoverySource(sources: Sources): DiscoverySource {
   const { env, role } = sources;
   const directory = env.string("ATTACHE_XDS_FILES");
-  if (directory !== "") return { kind: "files", directory: directory.replace(/(.)\/+$/, "$1") };
+  if (directory !== "") return { kind: "files", directory: trimTrailing(directory, "/") || "/" };
   const proxy = xdsConfig(sources);
   return {
     kind: "ads",

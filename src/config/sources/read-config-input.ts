@@ -162,7 +162,10 @@ function readMemoryLimit(): number | undefined {
 
 function readSearchDomains(): readonly string[] {
   const lines = textOf(readText("/etc/resolv.conf")).split("\n");
-  return lines.flatMap((line) => /^\s*search\s+(.*)$/.exec(line)?.[1]?.trim().split(/\s+/) ?? []);
+  return lines.flatMap((line) => {
+    const [keyword, ...domains] = line.trim().split(/\s+/);
+    return keyword === "search" ? domains : [];
+  });
 }
 
 const resolveTimeoutMs = 15_000;

@@ -38,7 +38,7 @@ export interface FileResource extends XdsResource {
 type ErrorAt = (node: Node | null | undefined, problem: string) => ResourceFileError;
 
 /** Messages whose JSON form is not that of their fields. Source: protobuf.dev, ProtoJSON */
-const specialForms = /^google\.protobuf\.(Struct|Value|ListValue|Duration|Timestamp|FieldMask|\w+Value)$/;
+const specialForms = /^google\.protobuf\.(Struct|Value|Duration|Timestamp|FieldMask|\w+Value)$/;
 
 /**
  * Reads a file in the form of Envoy's filesystem subscriptions: `resources`, a list of objects with `@type`, in YAML or

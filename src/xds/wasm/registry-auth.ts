@@ -38,7 +38,7 @@ export function parsePullSecret(json: string, registry: string): RegistryLogin |
 }
 
 function entryOf(auths: object, name: string): unknown {
-  const hostOf = (key: string): string => key.replace(/^https?:\/\//, "").replace(/\/.*$/, "");
+  const hostOf = (key: string): string => key.replace(/^https?:\/\//, "").split("/", 1)[0] ?? "";
   return memberOf(auths, name) ?? Object.entries(auths).find(([key]) => hostOf(key) === name)?.[1];
 }
 
