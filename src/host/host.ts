@@ -46,7 +46,8 @@ export async function startHost(config: HostConfig, envoyPid: number, deps: Host
   const calls = exposed.length > 0 || deps.adoptsOrphans ? await loadSystemCalls() : undefined;
   forbidCoreFiles(exposed, calls, log);
   await using started = new AsyncDisposableStack();
-  if (!config.coreDumps) started.use(exitOnAbort(calls, deps.clock));
+  // With core files enabled the signal stays: the system writes one only for it.
+  if (!config.coreDumps && deps.adoptsOrphans) calls?.exitOnAbort(exitCode.internal);
   if (deps.adoptsOrphans) started.use(reapWith(calls, deps, log));
   started.use(watchMemory(before, deps.clock, log));
   const running = started.move();
@@ -59,25 +60,6 @@ export async function startHost(config: HostConfig, envoyPid: number, deps: Host
       await running.disposeAsync();
     },
   };
-}
-
-/** Loading the system calls only for this is not worth a delay of the start. */
-const loadCallsAfterMs = 1_000;
-
-/**
- * An abort of the engine ends the process with the code of an internal fault. 128 + SIGABRT would be taken for Envoy's.
- * With core files enabled the signal stays: the system writes one only for it.
- */
-function exitOnAbort(loaded: SystemCalls | undefined, clock: Clock): AsyncDisposable {
-  const isSet = loaded?.exitOnAbort(exitCode.internal);
-  return startTask(
-    async (stop) => {
-      if (isSet !== undefined) return;
-      await clock.delay(loadCallsAfterMs, stop);
-      (await loadSystemCalls())?.exitOnAbort(exitCode.internal);
-    },
-    () => undefined,
-  );
 }
 
 const memoryPollMs = 10_000;

@@ -10,7 +10,11 @@ export interface SystemCalls {
   forbidCoreFiles(pid: number): boolean;
   /** Makes this process a subreaper: it adopts the orphans among its descendants, as process 1 does. */
   adoptOrphans(): void;
-  /** Lets an abort of this process end it with an exit code instead of SIGABRT. @returns whether it is so now */
+  /**
+   * Lets an abort of this process end it with an exit code instead of SIGABRT. For process 1: 128 + SIGABRT as the exit
+   * code of the container would be taken for Envoy's.
+   * @returns false where it does not: unknown architecture, or the system forbids executable memory
+   */
   exitOnAbort(code: number): boolean;
 }
 
@@ -86,11 +90,13 @@ const mapFailed = 2n ** 64n - 1n;
 
 /**
  * The system call `exit_group(code)` as machine code: nothing else can run when the engine has aborted. No function of
- * the C library fits: a signal handler gets the signal's number, and `_exit` would exit with that.
+ * the C library fits: a signal handler gets the signal's number, and `_exit` would exit with that. On arm64 the kernel
+ * makes instruction and data caches agree when `mprotect` makes the page executable.
+ * @param code below 256
  * @returns undefined for an architecture that is not known
  * Source: the calling conventions in syscall(2); numbers in asm/unistd_64.h and asm-generic/unistd.h
  */
-function exitInstructions(arch: string, code: number): Buffer | undefined {
+export function exitInstructions(arch: string, code: number): Buffer | undefined {
   switch (arch) {
     case "x64":
       // mov edi, code; mov eax, 231; syscall
