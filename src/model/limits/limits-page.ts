@@ -42,6 +42,13 @@ the limit. [Metrics](metrics.md#budgets) and the status page show what is used, 
 Sizes follow from the memory limit of the container (cgroup version 2 or 1; without one, the machine's memory), and from
 \`RLIMIT_NOFILE\`, of which ${String(reservedFiles)} files are reserved for the agent itself. They are read once, after Envoy's start.
 
+## Memory
+
+The heap of the agent's JavaScript engine may grow to three eighths of the memory limit, at least to 16 MB and at most to
+48 MB: 24 MB with a limit of 64 MiB, 36 MB with 96 MiB, 48 MB from 128 MiB on and without a limit. The rest is for Envoy,
+and for what the agent holds outside of the heap: name table, sockets, responses on their way. The launcher reads the
+limit before the engine starts. \`--max-old-space-size\` in \`NODE_OPTIONS\` replaces it.
+
 ## Largest mesh
 
 ${table(
@@ -86,7 +93,11 @@ function sizeText({ unit, size }: BudgetSpec, limits: HostLimits): string {
 }
 
 function host(memoryMib: number, files: number): HostLimits {
-  return { memoryBytes: memoryMib * mib, heapBytes: 48 * mib, openFiles: files - reservedFiles };
+  return {
+    memoryBytes: memoryMib * mib,
+    heapBytes: Math.min(48, (memoryMib * 3) / 8) * mib,
+    openFiles: files - reservedFiles,
+  };
 }
 
 function number(value: number): string {

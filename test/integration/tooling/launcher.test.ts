@@ -1,7 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
+import { spawnSync } from "node:child_process";
 import { chmod, cp, mkdir, symlink, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { expect, test } from "vitest";
+import { makeMemoryGroup } from "../../support/memory-group.ts";
 import { projectRoot, runProgram } from "../../support/run-program.ts";
 import { engineEnv, launcherFlags } from "../../support/agent-engine.ts";
 import { temporaryDirectory } from "../../support/temporary-directory.ts";
@@ -12,6 +14,9 @@ interface Started {
   readonly args: readonly string[];
   readonly env: Readonly<Record<string, string | undefined>>;
 }
+
+/** What version 1 shows without a limit, with pages of 4 KiB. */
+const noLimit = "9223372036854771712";
 
 const report = `
   const { execPath, execArgv, argv, env } = process;
@@ -60,6 +65,51 @@ test("what the user has set stays as it is", async () => {
   expect(started.env["UV_THREADPOOL_SIZE"]).toBe("7");
   expect(started.env["ATTACHE_LAUNCHER_ENV"]).not.toContain("UV_THREADPOOL_SIZE");
   expect(started.flags.join(" ")).not.toContain("max-old-space-size");
+});
+
+/** Runs the rest of its words where the control groups are those of a directory. */
+const inGroups = 'mount --bind "$0/mount" /sys/fs/cgroup && mount --bind "$0/groups" /proc/$$/cgroup && exec "$@"';
+const canMount = spawnSync("unshare", ["-m", "true"]).status === 0;
+
+/** @param files below the mount of the control groups @returns the heap's limit in MB as the agent gets it */
+async function heapLimit(groups: string, files: Readonly<Record<string, string>>): Promise<number> {
+  await using root = await temporaryDirectory();
+  const launcher = await install(root.path);
+  await mkdir(join(root.path, "mount"));
+  await writeFile(join(root.path, "groups"), groups);
+  for (const [path, text] of Object.entries(files)) {
+    await mkdir(join(root.path, "mount", path, ".."), { recursive: true });
+    await writeFile(join(root.path, "mount", path), `${text}\n`);
+  }
+  const { flags } = await start("unshare", ["-m", "sh", "-c", inGroups, root.path, launcher, "proxy"]);
+  const limits = flags.filter((flag) => flag.startsWith("--max-old-space-size="));
+  expect(limits).toHaveLength(1);
+  return Number(limits[0]?.split("=")[1]);
+}
+
+const [mib32, mib64, mib96, mib128] = ["33554432", "67108864", "100663296", "134217728"];
+
+test.runIf(canMount).each([
+  ["a container's own group", "0::/\n", { "memory.max": mib64 }, 24],
+  ["a group around it", "0::/pod/app\n", { "pod/app/memory.max": "max", "pod/memory.max": mib96 }, 36],
+  ["the smallest group", "0::/pod/app\n", { "pod/app/memory.max": mib128, "pod/memory.max": mib64 }, 24],
+  ["a group that is named as on the machine", "0::/machine/pod\n", { "memory.max": mib64 }, 24],
+  ["version 1", "7:cpu:/\n5:cpu,memory:/pod/app\n", { "memory/pod/memory.limit_in_bytes": mib64 }, 24],
+  ["version 1 beside an empty version 2", "0::/\n4:memory:/\n", { "memory/memory.limit_in_bytes": mib96 }, 36],
+  ["a small container, at least", "0::/\n", { "memory.max": mib32 }, 16],
+  ["a large container, at most", "0::/\n", { "memory.max": "1073741824" }, 48],
+  ["no limit", "0::/pod\n1:memory:/\n", { "memory.max": "max", "memory/memory.limit_in_bytes": noLimit }, 48],
+  ["no limit that is a number", "0::/\n", { "memory.max": "" }, 48],
+  ["no control groups", "", {}, 48],
+] as const)("the heap's limit follows the memory limit: %s", async (_what, groups, files, limitMb) => {
+  expect(await heapLimit(groups, files)).toBe(limitMb);
+});
+
+test("the memory limit of this machine's own control groups is read", async ({ skip }) => {
+  using group = makeMemoryGroup(64 * 2 ** 20) ?? skip("this user may not limit memory");
+  await using root = await temporaryDirectory();
+  const [program, ...words] = [...group.launcher, await install(root.path), "proxy"];
+  expect((await start(program, words)).flags).toContain("--max-old-space-size=24");
 });
 
 test("variables that a shell would not hand on are told to the agent", async () => {
