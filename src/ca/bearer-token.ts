@@ -1,11 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
-import { readFile } from "node:fs/promises";
 import { systemCode } from "../lib/errors.ts";
+import { readTextFile } from "../lib/fs/bounded-read.ts";
 import { parseJwt } from "../lib/pki/jwt.ts";
 import type { BearerToken, ReadToken } from "../model/token.ts";
 import { callHttp } from "./http-call.ts";
 import type { CaDeps, CloudTokenConfig } from "./types.ts";
 
+/** Of a token file; no token is as large. */
+const mostTokenBytes = 64 * 1024;
 const printable = /^[\x21-\x7e]+$/;
 /** A cloud token with less than this left is fetched again. */
 const minRemainingMs = 25 * 60_000;
@@ -19,7 +21,7 @@ const fetchTimeoutMs = 2_000;
 export async function readToken(path: string, nowMs: number): Promise<BearerToken> {
   let text: string;
   try {
-    text = (await readFile(path, "utf8")).trim();
+    text = (await readTextFile(path, mostTokenBytes)).trim();
   } catch (cause) {
     const why = systemCode(cause) === "ENOENT" ? "does not exist; is the token mounted there?" : "cannot be read";
     return { kind: "unusable", problem: `the token file ${path} ${why}`, cause };

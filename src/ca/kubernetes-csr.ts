@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-import { readFile } from "node:fs/promises";
 import { deadline } from "../lib/async/clock.ts";
+import { readTextFile } from "../lib/fs/bounded-read.ts";
 import { type JsonObject, listOf, objectOf, parseJsonObject } from "../lib/json.ts";
 import { formatHostPort } from "../lib/net/host-port.ts";
 import type { SignedChain, SigningRequest } from "../model/signing.ts";
@@ -38,7 +38,7 @@ async function requestCertificate(
   signal: AbortSignal,
 ): Promise<SignedChain> {
   const address = formatHostPort(config.server);
-  const rootsPem = await readFile(config.rootsPath, "utf8").catch((cause: unknown) => {
+  const rootsPem = await readTextFile(config.rootsPath).catch((cause: unknown) => {
     throw new CaError("misconfigured", address, `the signer's roots ${config.rootsPath} cannot be read`, { cause });
   });
   const api = await createApi(config, deps, signal);

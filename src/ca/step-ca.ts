@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 import { createPrivateKey, type KeyObject, randomUUID } from "node:crypto";
-import { readFile } from "node:fs/promises";
 import { describeError, systemCode } from "../lib/errors.ts";
+import { readTextFile } from "../lib/fs/bounded-read.ts";
 import { parseJsonObject, textsOf } from "../lib/json.ts";
 import { formatHostPort } from "../lib/net/host-port.ts";
 import { signJwt } from "../lib/pki/jwt.ts";
@@ -102,7 +102,7 @@ async function tokenFor({ auth, server }: StepCaConfig, deps: CaDeps, spiffeId: 
   }
   let key: KeyObject;
   try {
-    key = createPrivateKey(await readFile(auth.keyPath, "utf8"));
+    key = createPrivateKey(await readTextFile(auth.keyPath));
   } catch (cause) {
     throw new CaError("misconfigured", address, `the provisioner's key ${auth.keyPath} cannot be read`, { cause });
   }

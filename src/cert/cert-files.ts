@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-import { readFile } from "node:fs/promises";
 import type { Clock } from "../lib/async/clock.ts";
 import { systemCode } from "../lib/errors.ts";
+import { readTextFile } from "../lib/fs/bounded-read.ts";
 import { watchFiles } from "../lib/fs/file-watch.ts";
 import { CertFileError } from "./errors.ts";
 
@@ -51,7 +51,7 @@ export async function readTexts(paths: readonly string[]): Promise<readonly stri
 async function readText(path: string): Promise<string> {
   let text: string;
   try {
-    text = await readFile(path, "utf8");
+    text = await readTextFile(path);
   } catch (cause) {
     const problem = systemCode(cause) === "ENOENT" ? "it does not exist" : "it cannot be read";
     throw new CertFileError(path, problem, cause);

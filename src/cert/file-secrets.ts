@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 import { existsSync } from "node:fs";
-import { readFile } from "node:fs/promises";
 import { describeError, systemCode } from "../lib/errors.ts";
+import { readTextFile } from "../lib/fs/bounded-read.ts";
 import type { Logger } from "../lib/log/log.ts";
 import { splitPem } from "../lib/pki/pem.ts";
 import type { Secret } from "../model/secret.ts";
@@ -133,7 +133,7 @@ export async function* watchRevocationList(
 /** No text when there is no file. */
 async function readIfPresent([path = ""]: readonly string[]): Promise<readonly string[]> {
   try {
-    return [await readFile(path, "utf8")];
+    return [await readTextFile(path)];
   } catch (cause) {
     if (systemCode(cause) === "ENOENT" || systemCode(cause) === "ENOTDIR") return [];
     throw new CertFileError(path, "it cannot be read", cause);

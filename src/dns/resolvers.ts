@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
-import { readFile } from "node:fs/promises";
 import { startTask } from "../lib/async/tasks.ts";
 import type { Deps } from "../lib/deps.ts";
 import { AgentError, describeError, systemCode } from "../lib/errors.ts";
 import { exitCode } from "../lib/exit-code.ts";
+import { readTextStart } from "../lib/fs/bounded-read.ts";
 import { watchFiles } from "../lib/fs/file-watch.ts";
 import type { Logger } from "../lib/log/log.ts";
 import { ipFamily } from "../lib/net/ip-address.ts";
@@ -35,6 +35,8 @@ export interface Resolvers extends AsyncDisposable {
   readonly current: ResolvConf;
 }
 
+/** More resolvers than any system uses. The rest is not read. */
+const mostBytes = 64 * 1024;
 const debounceMs = 100;
 const pollMs = 30_000;
 
@@ -81,7 +83,7 @@ async function readResolvConf(paths: readonly string[]): Promise<ResolvConf> {
   let problem: ResolvConfError | undefined;
   for (const path of paths) {
     try {
-      return parseResolvConf(await readFile(path, "utf8"));
+      return parseResolvConf(await readTextStart(path, mostBytes));
     } catch (error) {
       problem = new ResolvConfError(path, error);
       if (systemCode(error) !== "ENOENT") break;

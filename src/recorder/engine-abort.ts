@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-import { closeSync, constants, openSync, readFileSync, renameSync, rmSync } from "node:fs";
+import { closeSync, constants, openSync, renameSync, rmSync } from "node:fs";
 import { join } from "node:path";
+import { readTextFileSync } from "../lib/fs/bounded-read.ts";
 import { isJsonObject, type JsonObject, parseJsonObject } from "../lib/json.ts";
 
 const reportName = "attache-abort.json";
@@ -83,7 +84,7 @@ function sectionOf(report: JsonObject, name: string): JsonObject {
 
 function readText(path: string): string | undefined {
   try {
-    return readFileSync(path, "utf8");
+    return readTextFileSync(path);
   } catch {
     return undefined;
   }

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
-import { readFileSync } from "node:fs";
 import { availableParallelism, networkInterfaces } from "node:os";
 import { ipFamily } from "../../lib/net/ip-address.ts";
 import { istioVersion } from "../../model/version.ts";
 import { systemCode } from "../../lib/errors.ts";
+import { readTextFileSync, UnusableFileError } from "../../lib/fs/bounded-read.ts";
 import { parseGoDuration } from "../../lib/go-duration.ts";
 import { Findings } from "../config-error.ts";
 import type { ConfigInput, FileContent, MeshFileCheck, NetworkInterface, SystemFacts } from "./config-input.ts";
@@ -54,10 +54,11 @@ export async function loadMeshFileCheck(): Promise<MeshFileCheck> {
 
 function readText(path: string): FileContent {
   try {
-    return { kind: "text", text: readFileSync(path, "utf8") };
+    return { kind: "text", text: readTextFileSync(path) };
   } catch (error) {
     const code = systemCode(error);
     if (code === "ENOENT" || code === "ENOTDIR") return { kind: "absent" };
+    if (error instanceof UnusableFileError) return { kind: "unreadable", problem: error.problem };
     return {
       kind: "unreadable",
       problem: `cannot be read (${code ?? "unknown reason"}); it must be a file that this user may read`,

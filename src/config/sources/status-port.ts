@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-import { readFile } from "node:fs/promises";
+import { readTextFile } from "../../lib/fs/bounded-read.ts";
 import { Findings } from "../config-error.ts";
 import { loadYamlParser, needsYaml, parseJsonDocument, proxyConfigIn } from "./documents.ts";
 import { parseDownwardApi } from "./downward-api.ts";
@@ -45,5 +45,5 @@ function isPort(number: number): boolean {
 }
 
 async function textOf(path: string): Promise<string> {
-  return await readFile(path, "utf8").catch(() => "");
+  return await readTextFile(path).catch(() => "");
 }

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 import { createPrivateKey, X509Certificate } from "node:crypto";
-import { readFile } from "node:fs/promises";
 import { isIP } from "node:net";
 import type { ConnectionOptions, SecureContext, SecureContextOptions } from "node:tls";
+import { readTextFile } from "../fs/bounded-read.ts";
 import { splitPem } from "../pki/pem.ts";
 
 /** Limits on protocol versions, ciphers and groups, by the names of `COMPLIANCE_POLICY`. */
@@ -79,7 +79,7 @@ export async function readTlsClientPair(
   nowMs: number,
 ): Promise<TlsClientPair | undefined> {
   try {
-    const [cert, key] = await Promise.all([readFile(files.chainPath, "utf8"), readFile(files.keyPath, "utf8")]);
+    const [cert, key] = await Promise.all([readTextFile(files.chainPath), readTextFile(files.keyPath)]);
     const leaf = new X509Certificate(cert);
     const usable = leaf.checkPrivateKey(createPrivateKey(key)) && Date.parse(leaf.validTo) > nowMs;
     return usable ? { cert, key } : undefined;
@@ -89,7 +89,7 @@ export async function readTlsClientPair(
 }
 
 async function readRoots(path: string): Promise<string> {
-  const pem = await readFile(path, "utf8").catch((cause: unknown) => {
+  const pem = await readTextFile(path).catch((cause: unknown) => {
     throw new Error(`the root certificate ${path} cannot be read`, { cause });
   });
   const { blocks } = splitPem(pem);

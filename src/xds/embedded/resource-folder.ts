@@ -1,15 +1,19 @@
 // SPDX-License-Identifier: Apache-2.0
-import { readdir, readFile } from "node:fs/promises";
+import { readdir } from "node:fs/promises";
 import { join } from "node:path";
 import { shortHash } from "../../lib/content-hash.ts";
 import type { Registry } from "@bufbuild/protobuf";
 import { describeError } from "../../lib/errors.ts";
+import { readTextFile, UnusableFileError } from "../../lib/fs/bounded-read.ts";
 import { type FileResource, parseResourceFile, ResourceFileError } from "./resource-file.ts";
 
 /** A resource and its file. The version is a hash of the content. */
 interface FolderResource extends FileResource {
   readonly file: string;
 }
+
+/** Resources of a whole mesh fit into one file. */
+const mostResourceBytes = 64 * 1024 * 1024;
 
 /** All resources of a directory, by type and name. */
 export type ResourceSet = ReadonlyMap<string, ReadonlyMap<string, FolderResource>>;
@@ -43,7 +47,7 @@ export async function readResourceFolder(
   const set = new Map<string, Map<string, FolderResource>>();
   for (const name of names.filter((entry) => /^[^.].*\.(ya?ml|json)$/.test(entry)).sort()) {
     const file = join(directory, name);
-    const text = prepare(file, await readFile(file, "utf8"));
+    const text = prepare(file, await readResourceText(file));
     if (typeof text !== "string") throw new ResourceFileError(file, text.line, text.problem);
     for (const resource of parseResourceFile(file, text, api)) {
       const ofType = set.get(resource.typeUrl) ?? new Map<string, FolderResource>();
@@ -74,4 +78,13 @@ export function changesBetween(before: ResourceSet, after: ResourceSet): readonl
       ...gone.map(({ file, name }) => ({ file, typeUrl, name, version: undefined, typeVersion })),
     ];
   });
+}
+
+async function readResourceText(file: string): Promise<string> {
+  try {
+    return await readTextFile(file, mostResourceBytes);
+  } catch (error) {
+    if (error instanceof UnusableFileError) throw new ResourceFileError(file, 1, error.problem, error);
+    throw error;
+  }
 }

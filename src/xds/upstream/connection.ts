@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
-import { readFile, stat } from "node:fs/promises";
+import { stat } from "node:fs/promises";
 import type { Socket } from "node:net";
 import type { Clock } from "../../lib/async/clock.ts";
 import { orAborted } from "../../lib/async/tasks.ts";
 import { describeError } from "../../lib/errors.ts";
+import { readTextFile } from "../../lib/fs/bounded-read.ts";
 import { createGrpcChannel, type ClientStream, type GrpcTarget } from "../../lib/grpc/client.ts";
 import { type Dial, dialTcp } from "../../lib/grpc/dial.ts";
 import type { Metadata } from "../../lib/grpc/metadata.ts";
@@ -136,7 +137,7 @@ async function readBearerToken(
   }
   if (tokenPath === undefined) return undefined;
   try {
-    const token = (await readFile(tokenPath, "utf8")).trim();
+    const token = (await readTextFile(tokenPath)).trim();
     if (/^[\x21-\x7e]+$/.test(token)) {
       if (security.kind === "plaintext") log.warn("token is sent to the control plane unencrypted");
       return token;

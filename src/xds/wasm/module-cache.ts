@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 import { createHash } from "node:crypto";
-import { createReadStream } from "node:fs";
-import { readdir, rename, rm, stat, utimes, writeFile } from "node:fs/promises";
+import { constants } from "node:fs";
+import { open, readdir, rename, rm, stat, utimes, writeFile } from "node:fs/promises";
 import { dirname, join } from "node:path";
 import { pipeline } from "node:stream/promises";
 import type { Clock } from "../../lib/async/clock.ts";
@@ -108,8 +108,10 @@ export class ModuleCache {
   /** Of an archive or an image the name is not the content's checksum: then only this process's files are used. */
   async #isIntact(path: string, checksum: string): Promise<boolean> {
     try {
+      await using file = await open(path, constants.O_RDONLY | constants.O_NOFOLLOW | constants.O_NONBLOCK);
+      if (!(await file.stat()).isFile()) return false;
       const hash = createHash("sha256");
-      await pipeline(createReadStream(path), hash);
+      await pipeline(file.createReadStream({ autoClose: false }), hash);
       return hash.digest("hex") === (this.#contents.get(path) ?? checksum);
     } catch {
       return false;
