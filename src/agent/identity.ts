@@ -78,7 +78,8 @@ async function createIdentitySource(
     }
     case "mounted-files": {
       const { createMountedIdentity } = await import("../cert/index.ts");
-      return createMountedIdentity(identity, { clock: deps.clock, debounceMs: certFiles.debounceMs });
+      const { clock, budgets } = deps;
+      return createMountedIdentity(identity, { clock, budgets, debounceMs: certFiles.debounceMs });
     }
     case "workload-api": {
       const { createWorkloadApi } = await import("../ca/index.ts");
@@ -99,7 +100,8 @@ export async function serveSecrets(
 ): Promise<void> {
   const { createFileSecrets, watchRevocationList } = await import("../cert/index.ts");
   const { serveSds } = await import("../sds/index.ts");
-  const fileDeps = { clock: deps.clock, debounceMs: config.certFiles.debounceMs, log: deps.log.scope("cert") };
+  const { clock, budgets } = deps;
+  const fileDeps = { clock, budgets, debounceMs: config.certFiles.debounceMs, log: deps.log.scope("cert") };
   const files = createFileSecrets({ ...fileDeps, metrics: metrics.files });
   const { crlPath } = config.sds;
   modules.use(

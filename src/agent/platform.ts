@@ -2,7 +2,9 @@
 import type { AgentConfig } from "../config/agent-config.ts";
 import { deadline } from "../lib/async/clock.ts";
 import type { Deps } from "../lib/deps.ts";
+import { readHostLimits } from "../lib/host-limits.ts";
 import { isJsonObject, type JsonObject } from "../lib/json.ts";
+import type { Budgets } from "../model/limits.ts";
 import type { NodeIdentity } from "../model/node.ts";
 import type { PlatformFacts } from "../platform/index.ts";
 
@@ -12,7 +14,12 @@ type PlatformDeps = Pick<Deps, "clock" | "log">;
 export async function awaitPlatform(config: AgentConfig, deps: PlatformDeps, stop: AbortSignal): Promise<AgentConfig> {
   using limit = deadline(deps.clock, config.platform.waitMs, stop);
   const { lookUpPlatform } = await import("../platform/index.ts");
-  const facts = await lookUpPlatform(config.platform, deps, limit.signal);
+  const [{ createBudgets }, { limits }] = await Promise.all([
+    import("../lib/budget-set.ts"),
+    import("../model/limits.ts"),
+  ]);
+  const budgets = createBudgets(limits, readHostLimits());
+  const facts = await lookUpPlatform(config.platform, { ...deps, budgets }, limit.signal);
   if (facts !== undefined) return withPlatform(config, facts);
   deps.log.warn("no locality from the cloud platform in time; starting Envoy without it", {
     platform: config.platform.kind,
@@ -22,7 +29,11 @@ export async function awaitPlatform(config: AgentConfig, deps: PlatformDeps, sto
 }
 
 /** Logs what the cloud's metadata server knows about the machine, where Envoy's start does not depend on it. */
-export async function logPlatform({ platform }: AgentConfig, deps: PlatformDeps, stop: AbortSignal): Promise<void> {
+export async function logPlatform(
+  { platform }: AgentConfig,
+  deps: PlatformDeps & { readonly budgets: Budgets },
+  stop: AbortSignal,
+): Promise<void> {
   if (platform.kind === "none" || platform.localityNeeded) return;
   const { lookUpPlatform } = await import("../platform/index.ts");
   const facts = await lookUpPlatform(platform, deps, stop);

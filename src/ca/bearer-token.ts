@@ -43,8 +43,9 @@ export async function readToken(path: string, nowMs: number): Promise<BearerToke
  */
 export function createCloudToken(
   { host, port, audience }: CloudTokenConfig,
-  { clock }: Pick<CaDeps, "clock">,
+  deps: Pick<CaDeps, "clock" | "budgets">,
 ): ReadToken {
+  const { clock } = deps;
   let kept: string | undefined;
   const query = `audience=${encodeURIComponent(audience)}&format=full`;
   const path = `/computeMetadata/v1/instance/service-accounts/default/identity?${query}`;
@@ -56,7 +57,7 @@ export function createCloudToken(
     let cause: unknown;
     try {
       const call = { method: "GET", path, headers, timeoutMs: fetchTimeoutMs } as const;
-      const response = await callHttp(server, call, clock, signal);
+      const response = await callHttp(server, call, deps, signal);
       const text = response.body.trim();
       if (response.status === 200 && printable.test(text)) {
         kept = text;

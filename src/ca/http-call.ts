@@ -1,11 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 import type { ConnectionOptions } from "node:tls";
-import type { Clock } from "../lib/async/clock.ts";
 import { formatHostPort } from "../lib/net/host-port.ts";
 import { HttpError, type HttpResponse, requestHttp } from "../lib/net/http-client.ts";
 import { readTlsClientOptions } from "../lib/net/tls-client.ts";
 import { CaError, maxRetryAfterMs } from "./ca-error.ts";
-import type { HttpServer } from "./types.ts";
+import type { CaDeps, HttpServer } from "./types.ts";
 
 /** One request of a CA's HTTP API: JSON is sent and, unless the path says otherwise, received. */
 export interface HttpCall {
@@ -27,20 +26,19 @@ export interface CaHttpResponse {
   readonly retryAfterMs: number;
 }
 
-/** No CA sends a longer response. */
-const maxBodyBytes = 1024 * 1024;
-
 /**
  * Calls a CA over a connection of its own.
- * @throws CaError: unreachable, or misconfigured when there is no root to verify the server with; the signal's reason
+ * @throws CaError: unreachable, malformed-response when the response is too long, or misconfigured when there is no root
+ * to verify the server with; the signal's reason
  */
 export async function callHttp(
   server: HttpServer,
   call: HttpCall,
-  clock: Clock,
+  { clock, budgets }: Pick<CaDeps, "clock" | "budgets">,
   signal: AbortSignal,
 ): Promise<CaHttpResponse> {
   const { host, port, security } = server;
+  const limit = budgets.of("ca-response-bytes");
   const tls = await tlsOptionsFor(server, call, clock);
   const json = call.body === undefined ? {} : { "content-type": "application/json" };
   try {
@@ -51,7 +49,7 @@ export async function callHttp(
         headers: { accept: "application/json", ...json, ...call.headers },
         ...(call.body === undefined ? {} : { body: JSON.stringify(call.body) }),
         deadline: { clock, timeoutMs: call.timeoutMs },
-        maxBodyBytes,
+        maxBodyBytes: limit.size,
         connection: () => ({ tls }),
       },
       signal,
@@ -59,6 +57,9 @@ export async function callHttp(
     return { status: response.status, body: response.text(), retryAfterMs: retryAfterMs(response) };
   } catch (error) {
     if (!(error instanceof HttpError)) throw error;
+    if (error.failure === "too-large" && !limit.admits(limit.size + 1)) {
+      throw new CaError("malformed-response", formatHostPort(server), `its response is too long: ${limit.text}`);
+    }
     throw new CaError("unreachable", formatHostPort(server), error.problem, { cause: error });
   }
 }
@@ -86,7 +87,7 @@ export function asString(value: unknown): string | undefined {
 async function tlsOptionsFor(
   { security, ...server }: HttpServer,
   call: HttpCall,
-  clock: Clock,
+  clock: CaDeps["clock"],
 ): Promise<ConnectionOptions> {
   if (security.kind === "plaintext") return {};
   try {

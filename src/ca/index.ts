@@ -12,7 +12,7 @@ export type * from "./types.ts";
 export type { WorkloadApiConfig } from "./workload-api.ts";
 
 /** Reads the machine's identity token from its cloud's metadata server, and keeps it while it is fresh. */
-export function createMachineToken(config: CloudTokenConfig, deps: Pick<CaDeps, "clock">): ReadToken {
+export function createMachineToken(config: CloudTokenConfig, deps: Pick<CaDeps, "clock" | "budgets">): ReadToken {
   let read: ReadToken | undefined;
   return async (signal) => {
     read ??= (await import("./bearer-token.ts")).createCloudToken(config, deps);
@@ -23,13 +23,13 @@ export function createMachineToken(config: CloudTokenConfig, deps: Pick<CaDeps, 
 /** Provides the identity that the SPIFFE agent on this machine issues to this process. */
 export function createWorkloadApi(
   config: WorkloadApiConfig,
-  { clock }: Pick<CaDeps, "clock">,
+  deps: Pick<CaDeps, "clock" | "budgets">,
 ): { readonly name: string; watch(signal: AbortSignal): AsyncIterable<ProvidedIdentityEvent> } {
   return {
     name: "spiffe",
     async *watch(signal) {
       const { watchWorkloadApi } = await import("./workload-api.ts");
-      yield* watchWorkloadApi(config, clock, signal);
+      yield* watchWorkloadApi(config, deps, signal);
     },
   };
 }

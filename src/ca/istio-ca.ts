@@ -54,7 +54,8 @@ async function sign(ca: IstioCa, { csrPem, ttlMs }: SigningRequest, signal: Abor
   ]);
   const authority = config.security.kind === "tls" ? config.security.serverName : address;
   const { keepalive } = config;
-  await using channel = createGrpcChannel({ target, authority, keepalive, connectTimeoutMs }, deps);
+  const maxReceiveBytes = deps.budgets.of("ca-response-bytes").size;
+  await using channel = createGrpcChannel({ target, authority, keepalive, connectTimeoutMs, maxReceiveBytes }, deps);
   let response: Uint8Array;
   try {
     const options = { metadata, timeoutMs: config.timeoutPerTryMs, signal };

@@ -59,7 +59,7 @@ async function createApi({ server, tokenPath }: KubernetesCsrConfig, deps: CaDep
     throw new CaError("misconfigured", formatHostPort(server), token.problem, { cause: token.cause });
   }
   const headers = { authorization: `Bearer ${token.text}` };
-  return (call) => callHttp(server, { ...call, headers, timeoutMs: callTimeoutMs }, deps.clock, signal);
+  return (call) => callHttp(server, { ...call, headers, timeoutMs: callTimeoutMs }, deps, signal);
 }
 
 function renderObject({ signerName }: KubernetesCsrConfig, { csrPem, ttlMs }: SigningRequest): object {

@@ -56,7 +56,7 @@ async function rekey(
   const call = { method: "POST", path: "/1.0/rekey", body: { csr: csrPem }, timeoutMs, clientPair } as const;
   let rejection: string;
   try {
-    const response = await callHttp(server, call, deps.clock, signal);
+    const response = await callHttp(server, call, deps, signal);
     if (response.status === 201) return response;
     rejection = `status ${String(response.status)}`;
   } catch (error) {
@@ -89,7 +89,7 @@ async function signByToken(
   const { server, timeoutPerTryMs: timeoutMs } = config;
   const ott = await tokenFor(config, deps, spiffeId);
   const body = { csr: csrPem, ott, notAfter: `${String(Math.ceil(ttlMs / 1_000))}s` };
-  return callHttp(server, { method: "POST", path: "/1.0/sign", body, timeoutMs }, deps.clock, signal);
+  return callHttp(server, { method: "POST", path: "/1.0/sign", body, timeoutMs }, deps, signal);
 }
 
 /** A new token for each attempt: the CA accepts one of a JWK provisioner only once. */
@@ -133,7 +133,7 @@ function parseChain({ server }: StepCaConfig, response: CaHttpResponse): readonl
 
 async function readRoots(config: StepCaConfig, deps: CaDeps, signal: AbortSignal): Promise<readonly string[]> {
   const { server, timeoutPerTryMs: timeoutMs } = config;
-  const response = await callHttp(server, { method: "GET", path: "/1.0/roots", timeoutMs }, deps.clock, signal);
+  const response = await callHttp(server, { method: "GET", path: "/1.0/roots", timeoutMs }, deps, signal);
   const body = parseJsonObject(response.body);
   // All versions seen return 201, which is unusual for GET.
   if (response.status !== 200 && response.status !== 201) {

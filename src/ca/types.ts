@@ -2,11 +2,13 @@
 import type { Clock } from "../lib/async/clock.ts";
 import type { Logger } from "../lib/log/log.ts";
 import type { TlsClientConfig, TlsClientPolicy } from "../lib/net/tls-client.ts";
+import type { Budgets } from "../model/limits.ts";
 import type { ResponseCheck, SignedChain, SigningRequest } from "../model/signing.ts";
 
 export interface CaDeps {
   readonly log: Logger;
   readonly clock: Clock;
+  readonly budgets: Budgets;
 }
 
 /** A client of one CA, or of several in order of preference. One call is one attempt. */

@@ -157,7 +157,7 @@ class VaultCa implements CaProtocol {
   }
 
   #send(call: HttpCall, signal: AbortSignal): Promise<CaHttpResponse> {
-    return callHttp(this.#config.server, call, this.#deps.clock, signal);
+    return callHttp(this.#config.server, call, this.#deps, signal);
   }
 }
 

@@ -1,6 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
 import { X509SVIDRequest, X509SVIDResponse } from "../gen/spiffe/workload.ts";
-import type { Clock } from "../lib/async/clock.ts";
 import { readDerElements } from "../lib/pki/der-reader.ts";
 import type { GrpcChannel, GrpcTarget } from "../lib/grpc/client.ts";
 import { readWhole } from "../lib/grpc/message.ts";
@@ -8,6 +7,7 @@ import { GrpcError, GrpcStatus } from "../lib/grpc/status.ts";
 import { formatPem } from "../lib/pki/pem.ts";
 import type { ProvidedIdentity, ProvidedIdentityEvent } from "../model/provided-identity.ts";
 import { CaError } from "./ca-error.ts";
+import type { CaDeps } from "./types.ts";
 
 export interface WorkloadApiConfig {
   readonly endpoint:
@@ -32,12 +32,13 @@ const finalStatuses: ReadonlySet<number> = new Set([GrpcStatus.invalidArgument, 
  */
 export async function* watchWorkloadApi(
   config: WorkloadApiConfig,
-  clock: Clock,
+  { clock, budgets }: Pick<CaDeps, "clock" | "budgets">,
   signal: AbortSignal,
 ): AsyncGenerator<ProvidedIdentityEvent, void, undefined> {
   const { createGrpcChannel } = await import("../lib/grpc/client.ts");
   const target: GrpcTarget = config.endpoint;
-  await using channel = createGrpcChannel({ target, authority: "localhost" }, { clock });
+  const maxReceiveBytes = budgets.of("workload-api-message-bytes").size;
+  await using channel = createGrpcChannel({ target, authority: "localhost", maxReceiveBytes }, { clock });
   let delayMs = 0;
   const isAborted = (): boolean => signal.aborted;
   while (!isAborted()) {

@@ -3,12 +3,14 @@ import type { Clock } from "../lib/async/clock.ts";
 import { systemCode } from "../lib/errors.ts";
 import { readTextFile } from "../lib/fs/bounded-read.ts";
 import { watchFiles } from "../lib/fs/file-watch.ts";
+import type { Budgets } from "../model/limits.ts";
 import { CertFileError } from "./errors.ts";
 
 export interface FileFollowOptions {
   readonly clock: Clock;
   /** How long files must be unchanged before they are read again. `FILE_DEBOUNCE_DURATION` */
   readonly debounceMs: number;
+  readonly budgets: Budgets;
 }
 
 /** What was read, or why it is not usable. */
@@ -42,22 +44,24 @@ export async function* followFiles<T>(
 }
 
 /** One text for each file. @throws CertFileError */
-export async function readTexts(paths: readonly string[]): Promise<readonly string[]> {
+export async function readTexts(paths: readonly string[], budgets: Budgets): Promise<readonly string[]> {
   const texts: string[] = [];
-  for (const path of paths) texts.push(await readText(path));
+  for (const path of paths) {
+    const text = await readText(path, budgets);
+    if (text.trim() === "") throw new CertFileError(path, "it is empty");
+    texts.push(text);
+  }
   return texts;
 }
 
-async function readText(path: string): Promise<string> {
-  let text: string;
+/** The text of one file. @throws CertFileError */
+export async function readText(path: string, budgets: Budgets): Promise<string> {
   try {
-    text = await readTextFile(path);
+    return await readTextFile(path, budgets.of("certificate-file-bytes").size);
   } catch (cause) {
-    const problem = systemCode(cause) === "ENOENT" ? "it does not exist" : "it cannot be read";
-    throw new CertFileError(path, problem, cause);
+    const isMissing = systemCode(cause) === "ENOENT" || systemCode(cause) === "ENOTDIR";
+    throw new CertFileError(path, isMissing ? "it does not exist" : "it cannot be read", cause);
   }
-  if (text.trim() === "") throw new CertFileError(path, "it is empty");
-  return text;
 }
 
 async function attempt<T>(read: () => T | Promise<T>): Promise<Read<T>> {

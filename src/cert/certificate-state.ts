@@ -27,7 +27,7 @@ const overdueMs = 1_000;
  * renewer, the provider and the cache write to it. `accept` is the only way for a certificate to be served.
  */
 export class CertificateState {
-  readonly held = new HeldIdentities();
+  readonly held: HeldIdentities;
   readonly #deps: CertDeps;
   readonly #spiffeId: string;
   readonly #source: string;
@@ -46,6 +46,7 @@ export class CertificateState {
     this.#spiffeId = spiffeId;
     this.#source = source;
     this.#deps = deps;
+    this.held = new HeldIdentities(deps.budgets);
   }
 
   /** Failures in a row. */

@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 import { existsSync } from "node:fs";
 import { describeError, systemCode } from "../lib/errors.ts";
-import { readTextFile } from "../lib/fs/bounded-read.ts";
 import type { Logger } from "../lib/log/log.ts";
 import { splitPem } from "../lib/pki/pem.ts";
+import type { Budgets } from "../model/limits.ts";
 import type { Secret } from "../model/secret.ts";
-import { type FileFollowOptions, type FollowedFiles, followFiles, readTexts } from "./cert-files.ts";
+import { type FileFollowOptions, type FollowedFiles, followFiles, readText, readTexts } from "./cert-files.ts";
 import { CertFileError, ResponseError } from "./errors.ts";
 import { secretContent } from "./held-identities.ts";
 import { findLoadProblem } from "./path-validation.ts";
@@ -51,14 +51,17 @@ const systemBundles = [
 
 /** Follows the files of each watched name, for as long as it is watched. */
 export function createFileSecrets(deps: FileSecretsDeps, bundles: readonly string[] = systemBundles): FileSecrets {
+  const { budgets } = deps;
+  const read = (paths: readonly string[]): Promise<readonly string[]> => readTexts(paths, budgets);
   return {
     watch(name, signal) {
       if (name.kind === "file-certificate") {
-        return usableOnly({ paths: [name.chainPath, name.keyPath], read: readTexts, parse: parsePair }, deps, signal);
+        const parse = (texts: readonly string[]): Secret => parsePair(texts, budgets);
+        return usableOnly({ paths: [name.chainPath, name.keyPath], read, parse }, deps, signal);
       }
       const path = name.kind === "file-roots" ? name.path : findBundle(bundles);
-      const parse = ([text = ""]: readonly string[]): Secret => parseBundle(path, text, deps.log);
-      return usableOnly({ paths: [path], read: readTexts, parse }, deps, signal);
+      const parse = ([text = ""]: readonly string[]): Secret => parseBundle(path, text, deps);
+      return usableOnly({ paths: [path], read, parse }, deps, signal);
     },
   };
 }
@@ -90,16 +93,16 @@ async function* usableOnly(
 }
 
 /** Whom the certificate is for, and which peers verify it, is not known here: only what Envoy would not load is an error. */
-function parsePair([chainPem = "", keyPem = ""]: readonly string[]): Secret {
-  const { leaf, spiffeId } = checkPair(chainPem, keyPem);
+function parsePair([chainPem = "", keyPem = ""]: readonly string[], budgets: Budgets): Secret {
+  const { leaf, spiffeId } = checkPair(chainPem, keyPem, budgets);
   const problem = findLoadProblem(leaf.x509.raw);
   if (problem !== undefined) throw new ResponseError("invalid-path", `the certificate ${problem}`);
   const { notBeforeMs, notAfterMs } = leaf;
   return { kind: "certificate", chainPem, keyPem, spiffeId, serial: leaf.x509.serialNumber, notBeforeMs, notAfterMs };
 }
 
-function parseBundle(path: string, text: string, log: Logger): Secret {
-  const roots = readRoots(text);
+function parseBundle(path: string, text: string, { log, budgets }: FileSecretsDeps): Secret {
+  const roots = readRoots(text, budgets.of("ca-roots"));
   if (roots.length === 0) throw new CertFileError(path, "it has no certificate that can be parsed");
   const given = text.split("-----BEGIN ").length - 1;
   if (given > roots.length) {
@@ -119,7 +122,8 @@ export async function* watchRevocationList(
 ): AsyncGenerator<string | undefined, void, undefined> {
   let isFirst = true;
   const parse = ([text]: readonly string[]): string | undefined => parseRevocationList(path, text);
-  for await (const read of followFiles({ paths: [path], read: readIfPresent, parse }, deps, signal)) {
+  const readList = (): Promise<readonly string[]> => readIfPresent(path, deps.budgets);
+  for await (const read of followFiles({ paths: [path], read: readList, parse }, deps, signal)) {
     if ("value" in read) yield read.value;
     else {
       const error = describeError(read.error);
@@ -131,12 +135,13 @@ export async function* watchRevocationList(
 }
 
 /** No text when there is no file. */
-async function readIfPresent([path = ""]: readonly string[]): Promise<readonly string[]> {
+async function readIfPresent(path: string, budgets: Budgets): Promise<readonly string[]> {
   try {
-    return [await readTextFile(path)];
-  } catch (cause) {
-    if (systemCode(cause) === "ENOENT" || systemCode(cause) === "ENOTDIR") return [];
-    throw new CertFileError(path, "it cannot be read", cause);
+    return [await readText(path, budgets)];
+  } catch (error) {
+    const code = error instanceof Error ? systemCode(error.cause) : undefined;
+    if (code === "ENOENT" || code === "ENOTDIR") return [];
+    throw error;
   }
 }
 

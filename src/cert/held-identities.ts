@@ -1,5 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 import { ObservableValue } from "../lib/async/observable-value.ts";
+import type { Budget } from "../lib/budget.ts";
+import type { Budgets } from "../model/limits.ts";
 import type { Secret, WorkloadCertificate } from "../model/secret.ts";
 import type { ReadCertificate } from "./read-certificate.ts";
 import { TrustRoots } from "./trust-roots.ts";
@@ -11,9 +13,6 @@ export interface HeldIdentity {
   readonly acceptedMs: number;
 }
 
-/** A provider may renew often and issue long lifetimes: only the newest certificates are kept. */
-const maxHeld = 16;
-
 /**
  * Every certificate that may still be of use, and the choice of the one that is served: the newest that is valid now. A
  * certificate that begins later waits here. A replaced one stays until it expires, in case its successor expires first.
@@ -23,9 +22,16 @@ export class HeldIdentities {
   /** The secrets as SDS serves them, under their names on the wire. */
   readonly default = new ObservableValue<Secret>();
   readonly ROOTCA = new ObservableValue<Secret>();
-  readonly roots = new TrustRoots();
+  readonly roots: TrustRoots;
+  /** A provider may renew often and issue long lifetimes: only the newest certificates are kept. */
+  readonly #limit: Budget;
   #held: readonly HeldIdentity[] = [];
   #served: HeldIdentity | undefined;
+
+  constructor(budgets: Budgets) {
+    this.roots = new TrustRoots(budgets);
+    this.#limit = budgets.of("held-identities");
+  }
 
   /** The certificate in use, valid or not; undefined before the first. */
   get served(): HeldIdentity | undefined {
@@ -72,7 +78,7 @@ export class HeldIdentities {
   add(certificate: WorkloadCertificate, acceptedMs: number, nowMs: number): void {
     const added = { certificate, acceptedMs };
     const held = [...this.#held, added];
-    if (held.length > maxHeld) held.splice(held.indexOf(leastUseful(held, nowMs)), 1);
+    if (!this.#limit.admits(held.length)) held.splice(held.indexOf(leastUseful(held, nowMs)), 1);
     this.#held = held;
     this.refresh(nowMs);
   }

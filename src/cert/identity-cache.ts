@@ -50,7 +50,7 @@ export function restoreIdentity(
   directory: string,
   state: CertificateState,
   { spiffeId, key }: ExpectedIdentity,
-  { clock, log }: CertDeps,
+  { clock, log, budgets }: CertDeps,
 ): void {
   const path = fileFor(directory, spiffeId);
   try {
@@ -59,7 +59,7 @@ export function restoreIdentity(
     const privateKey = readPrivateKey(cached.keyPem);
     if (!isOfAlgorithm(privateKey, key))
       throw new IdentityCacheError(path, "its key is not of the configured algorithm");
-    const { leaf, roots } = checkResponse(cached, { privateKey, spiffeId, nowMs: clock.now(), maxSkewMs });
+    const { leaf, roots } = checkResponse(cached, { privateKey, spiffeId, nowMs: clock.now(), maxSkewMs, budgets });
     const { chainPem, keyPem, acceptedMs } = cached;
     const { notBeforeMs, notAfterMs } = leaf;
     const certificate = { chainPem, keyPem, spiffeId, serial: leaf.x509.serialNumber, notBeforeMs, notAfterMs };

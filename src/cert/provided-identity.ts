@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+import type { Budgets } from "../model/limits.ts";
 import type { ProvidedIdentity } from "../model/provided-identity.ts";
 import { type FileFollowOptions, followFiles, readTexts } from "./cert-files.ts";
 import type { CertificateState, CheckedIdentity } from "./certificate-state.ts";
@@ -20,7 +21,8 @@ export function createMountedIdentity(paths: MountedIdentityPaths, options: File
     name: "files",
     async *watch(signal) {
       const { chainPath, keyPath, rootsPath } = paths;
-      const files = { paths: [chainPath, keyPath, rootsPath], read: readTexts, parse: identityOf };
+      const read = (files: readonly string[]): Promise<readonly string[]> => readTexts(files, options.budgets);
+      const files = { paths: [chainPath, keyPath, rootsPath], read, parse: identityOf };
       for await (const read of followFiles(files, options, signal)) {
         if ("value" in read) yield { kind: "identity", identity: read.value };
         else yield { kind: "problem", error: read.error };
@@ -45,7 +47,7 @@ export async function serveProvidedIdentity(
     state.attemptStarted();
     try {
       if (event.kind === "problem") throw event.error;
-      acceptProvided(event.identity, state, deps.clock.now());
+      acceptProvided(event.identity, state, deps);
       deps.metrics.signed("ok", 0);
     } catch (error) {
       deps.metrics.signed("unusable", 0);
@@ -55,10 +57,11 @@ export async function serveProvidedIdentity(
 }
 
 /** An identity that is served already only brings its roots, even if it does not lead to them: the provider drops a root. */
-function acceptProvided(identity: ProvidedIdentity, state: CertificateState, nowMs: number): void {
+function acceptProvided(identity: ProvidedIdentity, state: CertificateState, { clock, budgets }: CertDeps): void {
+  const nowMs = clock.now();
   const newest = state.held.newest?.certificate;
   const isServed = newest?.chainPem === identity.chainPem && newest.keyPem === identity.keyPem;
-  const checked = checkProvided(identity, nowMs, isServed ? "unchanged" : "new");
+  const checked = checkProvided(identity, { nowMs, budgets, pair: isServed ? "unchanged" : "new" });
   if (!isServed) {
     state.accept(checked);
     return;
@@ -75,10 +78,9 @@ function acceptProvided(identity: ProvidedIdentity, state: CertificateState, now
  */
 export function checkProvided(
   { chainPem, keyPem, rootsPem }: ProvidedIdentity,
-  nowMs: number,
-  pair: "new" | "unchanged",
+  { nowMs, budgets, pair }: { readonly nowMs: number; readonly budgets: Budgets; readonly pair: "new" | "unchanged" },
 ): CheckedIdentity {
-  const { leaf, intermediates, spiffeId } = checkPair(chainPem, keyPem);
+  const { leaf, intermediates, spiffeId } = checkPair(chainPem, keyPem, budgets);
   if (spiffeId === "") {
     throw new ResponseError("wrong-identity", "the certificate must name one SPIFFE ID and no other URI");
   }
@@ -89,7 +91,7 @@ export function checkProvided(
   if (notBeforeMs > nowMs + maxSkewMs) {
     throw new ResponseError("not-yet-valid", `the certificate begins at ${new Date(notBeforeMs).toISOString()}`);
   }
-  const roots = readRoots(rootsPem);
+  const roots = readRoots(rootsPem, budgets.of("ca-roots"));
   if (roots.length === 0) throw new ResponseError("malformed", "it has no root certificate that can be parsed");
   if (pair === "new") findPath(leaf, intermediates, roots, { nowMs, maxSkewMs, search: "as-given" });
   const certificate = { chainPem, keyPem, spiffeId, serial: leaf.x509.serialNumber, notBeforeMs, notAfterMs };

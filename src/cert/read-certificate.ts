@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 import { createPrivateKey, type KeyObject, X509Certificate } from "node:crypto";
+import type { Budget } from "../lib/budget.ts";
 import { generalNameTag, readCertificateFields } from "../lib/pki/certificate-fields.ts";
 import { splitPem } from "../lib/pki/pem.ts";
 import { ResponseError } from "./errors.ts";
@@ -14,18 +15,21 @@ export interface ReadCertificate {
 
 /**
  * Reads every certificate of a text once.
+ * @param limit of the number of certificates
  * @param blocks what to do about blocks that are no certificates, such as a key in the same file
  * @throws ResponseError
  */
 export function readCertificates(
   pem: string,
   what: string,
+  limit: Budget,
   blocks: "certificates-only" | "skip-others" = "certificates-only",
 ): readonly ReadCertificate[] {
   const { blocks: all, problem } = splitPem(pem);
   if (problem !== undefined) throw new ResponseError("malformed", `${what}: ${problem}`);
   const read = blocks === "skip-others" ? all.filter(({ label }) => label === "CERTIFICATE") : all;
   const distinct = [...new Map(read.map((block) => [block.pem, block])).values()];
+  if (!limit.admits(distinct.length)) throw new ResponseError("malformed", `${what}: ${limit.text}`);
   return distinct.map((block, i) => {
     const where = `${what}, block ${String(i + 1)}`;
     if (block.label !== "CERTIFICATE") throw new ResponseError("malformed", `${where} is not a certificate`);
@@ -44,9 +48,13 @@ function readOrThrow(der: Uint8Array, pem: string, what: string): ReadCertificat
 /**
  * The readable certificates of a bundle. Skips other blocks, blocks after a break in the text, and certificates with a
  * negative serial number, for which Envoy would reject the whole bundle.
+ * @param limit of the number of blocks, unless the text is the configuration's own
+ * @throws ResponseError above the limit
  */
-export function readRoots(pem: string): readonly ReadCertificate[] {
-  return splitPem(pem).blocks.flatMap((block) => {
+export function readRoots(pem: string, limit?: Budget): readonly ReadCertificate[] {
+  const { blocks } = splitPem(pem);
+  if (limit?.admits(blocks.length) === false) throw new ResponseError("malformed", `root bundle: ${limit.text}`);
+  return blocks.flatMap((block) => {
     try {
       if (block.label !== "CERTIFICATE") return [];
       const root = readCertificate(block.der, block.pem);

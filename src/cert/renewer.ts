@@ -172,14 +172,14 @@ export class Renewer {
   }
 
   async #renew(signal: AbortSignal): Promise<void> {
-    const { clock, random } = this.#deps;
+    const { clock, random, budgets } = this.#deps;
     const { identity, key, ttlMs, pkcs8 } = this.#config;
     const spiffeId = this.#spiffeId;
     assertComplete(identity);
     this.#request ??= await orAborted(createKeyAndRequest(key, spiffeId), signal);
     const { privateKey, csrPem } = this.#request;
     const check = (response: SignedChain): CheckedResponse =>
-      checkResponse(response, { privateKey, spiffeId, nowMs: clock.now(), maxSkewMs });
+      checkResponse(response, { privateKey, spiffeId, nowMs: clock.now(), maxSkewMs, budgets });
     const current = this.#state.isValid ? this.#state.held.served?.certificate : undefined;
     const { leaf, chain, roots } = await this.#sign({ csrPem, spiffeId, ttlMs, current }, check, signal);
     signal.throwIfAborted();

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 import type { KeyObject, X509Certificate } from "node:crypto";
+import type { Budgets } from "../model/limits.ts";
 import type { SignedChain } from "../model/signing.ts";
 import { findPath } from "./certification-path.ts";
 import { ResponseError } from "./errors.ts";
@@ -26,13 +27,11 @@ export interface ResponseExpectation {
   readonly nowMs: number;
   /** How far in the future a certificate may begin, because clocks differ. It is not served before it begins. */
   readonly maxSkewMs: number;
+  readonly budgets: Budgets;
 }
 
 /** How much two clocks may differ: a certificate that begins later than this is rejected, an earlier one is kept. */
 export const maxSkewMs = 10 * 60_000;
-
-/** No CA returns more intermediates. */
-const maxChainCertificates = 32;
 
 /**
  * Checks a CA's response: it can be parsed, is for our key and our identity, is valid, and leads to one of the roots
@@ -40,13 +39,11 @@ const maxChainCertificates = 32;
  * @throws ResponseError
  */
 export function checkResponse(response: SignedChain, expected: ResponseExpectation): CheckedResponse {
-  const received = readCertificates(response.chainPem, "certificate chain");
-  const roots = readCertificates(response.rootsPem, "root bundle");
-  const otherRoots = readCertificates(response.otherRootsPem ?? "", "root bundle of other CAs");
+  const maxRoots = expected.budgets.of("ca-roots");
+  const received = readCertificates(response.chainPem, "certificate chain", expected.budgets.of("ca-chain-length"));
+  const roots = readCertificates(response.rootsPem, "root bundle", maxRoots);
+  const otherRoots = readCertificates(response.otherRootsPem ?? "", "root bundle of other CAs", maxRoots);
   const leaf = received[0];
-  if (received.length > maxChainCertificates) {
-    throw new ResponseError("malformed", `the chain has more than ${String(maxChainCertificates)} certificates`);
-  }
   if (leaf === undefined) throw new ResponseError("malformed", "invalid empty CertChain: it has no certificate");
   if (roots.length === 0) throw new ResponseError("malformed", "it has no root certificate");
   if (!leaf.x509.checkPrivateKey(expected.privateKey)) {
@@ -76,8 +73,9 @@ export interface CheckedPair {
  * Checks that a chain can be parsed and that the key is its leaf's.
  * @throws ResponseError
  */
-export function checkPair(chainPem: string, keyPem: string): CheckedPair {
-  const [leaf, ...intermediates] = readCertificates(chainPem, "certificate chain", "skip-others");
+export function checkPair(chainPem: string, keyPem: string, budgets: Budgets): CheckedPair {
+  const limit = budgets.of("ca-chain-length");
+  const [leaf, ...intermediates] = readCertificates(chainPem, "certificate chain", limit, "skip-others");
   if (leaf === undefined) throw new ResponseError("malformed", "certificate chain: it has no certificate");
   if (!leaf.x509.checkPrivateKey(readPrivateKey(keyPem))) {
     throw new ResponseError("wrong-key", "certificate and key do not belong together");

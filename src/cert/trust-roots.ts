@@ -1,4 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
+import type { Budget } from "../lib/budget.ts";
+import type { Budgets } from "../model/limits.ts";
 import type { ReadCertificate } from "./read-certificate.ts";
 
 interface CaRoot {
@@ -14,11 +16,16 @@ interface CaRoot {
  * peer's may be as old as ours was new.
  */
 export class TrustRoots {
+  readonly #limit: Budget;
   readonly #caRoots = new Map<string, CaRoot>();
   #anchors: readonly ReadCertificate[] = [];
   #changedMs: number | undefined;
   /** Read every second; undefined when it must be joined again. */
   #rootsPem: string | undefined;
+
+  constructor(budgets: Budgets) {
+    this.#limit = budgets.of("ca-roots");
+  }
 
   /**
    * Takes the roots of a CA's response.
@@ -34,6 +41,19 @@ export class TrustRoots {
     for (const [fingerprint, { pem, notAfterMs }] of given) {
       if (!this.#caRoots.has(fingerprint)) this.#changedMs = nowMs;
       this.#caRoots.set(fingerprint, { pem, notAfterMs, dropped: undefined });
+    }
+    this.#keepWithinLimit();
+  }
+
+  /** A CA that has other roots in each response: of those that it no longer returns, the oldest are not kept. */
+  #keepWithinLimit(): void {
+    if (this.#limit.admits(this.#caRoots.size)) return;
+    const dropped = [...this.#caRoots].flatMap(([fingerprint, root]) =>
+      root.dropped === undefined ? [] : [{ fingerprint, sinceMs: root.dropped.sinceMs }],
+    );
+    const surplus = this.#caRoots.size - this.#limit.size;
+    for (const { fingerprint } of dropped.toSorted((a, b) => a.sinceMs - b.sinceMs).slice(0, surplus)) {
+      this.#caRoots.delete(fingerprint);
     }
   }
 

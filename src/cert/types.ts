@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 import type { Deps } from "../lib/deps.ts";
+import type { Budgets } from "../model/limits.ts";
 import type { ProvidedIdentityEvent } from "../model/provided-identity.ts";
 import type { Secret } from "../model/secret.ts";
 import type { ResponseCheck, SigningRequest } from "../model/signing.ts";
@@ -83,6 +84,7 @@ export interface IdentityProvider {
 }
 
 export interface CertDeps extends Deps {
+  readonly budgets: Budgets;
   readonly hold: IdentityHold;
   readonly metrics: CertMetrics;
 }

@@ -1,4 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
+import { createBudgets } from "../lib/budget-set.ts";
+import { readHostLimits } from "../lib/host-limits.ts";
+import { limits } from "../model/limits.ts";
 import { startEmbeddedCa } from "../ca/index.ts";
 import type { Clock } from "../lib/async/clock.ts";
 import { createLogger, type LogRecord } from "../lib/log/log.ts";
@@ -183,7 +186,7 @@ async function startMeshCa(directory: string, lifetimeMs: () => number, clock: C
     backdateMs,
     trustedTokenKeysPem: [],
   };
-  const ca = await startEmbeddedCa(options, { log, clock });
+  const ca = await startEmbeddedCa(options, { log, clock, budgets: createBudgets(limits, readHostLimits()) });
   return {
     port: ca.port,
     rootsPem: ca.rootPem,

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 import type { Clock } from "../lib/async/clock.ts";
-import { requestHttp } from "../lib/net/http-client.ts";
+import type { Budgets } from "../model/limits.ts";
+import { HttpError, requestHttp } from "../lib/net/http-client.ts";
 
 export interface MetadataRequest {
   readonly method?: "GET" | "PUT";
@@ -18,19 +19,29 @@ export interface MetadataServer {
   readonly responseHeader?: readonly [name: string, value: string];
 }
 
-const maxBodyBytes = 1024 * 1024;
+/** What a lookup uses. */
+export interface MetadataDeps {
+  readonly clock: Clock;
+  readonly budgets: Budgets;
+}
 
 /** Failures are not reported, because nothing depends on these facts. */
-export function createMetadataGet(server: MetadataServer, clock: Clock, signal: AbortSignal): MetadataGet {
+export function createMetadataGet(
+  server: MetadataServer,
+  { clock, budgets }: MetadataDeps,
+  signal: AbortSignal,
+): MetadataGet {
+  const limit = budgets.of("metadata-response-bytes");
   return async (path, { method = "GET", headers = {} } = {}) => {
     try {
       const url = new URL(`${server.baseUrl}${path}`);
       const deadline = { clock, timeoutMs: server.timeoutPerCallMs };
-      const response = await requestHttp({ url, method, headers, deadline, maxBodyBytes }, signal);
+      const response = await requestHttp({ url, method, headers, deadline, maxBodyBytes: limit.size }, signal);
       const [name, value] = server.responseHeader ?? [];
       const isGenuine = name === undefined || response.headers[name] === value;
       return response.status === 200 && isGenuine ? response.text().trim() : undefined;
-    } catch {
+    } catch (error) {
+      if (error instanceof HttpError && error.failure === "too-large") limit.admits(limit.size + 1);
       return undefined;
     }
   };

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 import { readFile } from "node:fs/promises";
-import { type Clock, deadline } from "../lib/async/clock.ts";
+import { deadline } from "../lib/async/clock.ts";
 import { type PlatformFacts, readAws, readAzure, readGcp } from "./clouds.ts";
-import { createMetadataGet, type MetadataGet, type MetadataServer } from "./metadata-server.ts";
+import { createMetadataGet, type MetadataDeps, type MetadataGet, type MetadataServer } from "./metadata-server.ts";
 
 /** Which cloud's metadata server knows the machine. */
 export interface PlatformConfig {
@@ -27,11 +27,11 @@ const vendorFile = "/sys/class/dmi/id/sys_vendor";
  */
 export async function lookUpPlatform(
   config: PlatformConfig,
-  { clock }: { readonly clock: Clock },
+  deps: MetadataDeps,
   signal: AbortSignal,
 ): Promise<PlatformFacts | undefined> {
-  using limit = deadline(clock, totalMs, signal);
-  const query = (server: MetadataServer): MetadataGet => createMetadataGet(server, clock, limit.signal);
+  using limit = deadline(deps.clock, totalMs, signal);
+  const query = (server: MetadataServer): MetadataGet => createMetadataGet(server, deps, limit.signal);
   const aws = (): Promise<PlatformFacts | undefined> => readAws(query(awsServer(config)));
   const gcp = (): Promise<PlatformFacts | undefined> => readGcp(query(gcpServer(config)));
   const azure = (): Promise<PlatformFacts | undefined> => readAzure(query(azureServer));

@@ -5,6 +5,7 @@ import { readRequest } from "../../src/ca/embedded/certificate-request.ts";
 import { type CertificateFacts, type Issuer, issueCertificate, issueRoot } from "../../src/ca/embedded/certificates.ts";
 import { IstioCertificateRequest, IstioCertificateResponse } from "../../src/gen/istio/v1/auth/ca.ts";
 import { systemClock } from "../../src/lib/async/clock.ts";
+import { testBudgets } from "../support/budgets.ts";
 
 /** How the CA behaves from now on. */
 export type FakeCaMode =
@@ -217,7 +218,7 @@ class RunningFakeCa implements FakeCa {
   }
 
   #chainFor(mode: FakeCaMode, asked: Asked): readonly string[] {
-    const request = readRequest(asked.csrPem);
+    const request = readRequest(asked.csrPem, testBudgets().of("embedded-ca-csr-bytes"));
     const nowMs = Date.now();
     const lateMs = mode.kind === "not-yet-valid" ? mode.byMs : 0;
     const expiredMs = mode.kind === "expired" ? 2 * this.lifetimeMs : 0;

@@ -6,6 +6,7 @@ import type { ResponseCheck, SignedChain, SigningRequest } from "../../src/model
 import { newKey, publicKeyOf, testAuthority, testSpiffeId } from "./test-authority.ts";
 import { testCertConfig } from "./test-store.ts";
 import { seededRandom, VirtualClock } from "./virtual-clock.ts";
+import { testBudgets } from "./budgets.ts";
 
 const faults = [
   "down",
@@ -135,6 +136,7 @@ export async function simulateLifetimes(options: SimulationOptions): Promise<Sim
   const log = { ...quiet, scope: () => log };
   const rotation = { gracePeriodRatio: 0.5, gracePeriodRatioJitter: 0, leastSpread: 0.1, floorMs: 1_000 };
   await using store = createCertStore({ ...testCertConfig, rotation }, signer, {
+    budgets: testBudgets(),
     log,
     clock,
     random,

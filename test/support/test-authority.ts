@@ -2,6 +2,7 @@
 import { createPrivateKey, createPublicKey, generateKeyPairSync, type KeyObject } from "node:crypto";
 import { readRequest } from "../../src/ca/embedded/certificate-request.ts";
 import { type CertificateFacts, type Issuer, issueCertificate, issueRoot } from "../../src/ca/embedded/certificates.ts";
+import { testBudgets } from "./budgets.ts";
 
 export const testSpiffeId = "spiffe://cluster.local/ns/demo/sa/web";
 const hourMs = 3_600_000;
@@ -38,7 +39,7 @@ export function testAuthority(name: string, nowMs: number): TestAuthority {
     rootPem: issueRoot(issuer, nowMs - hourMs, nowMs + 10 * 365 * 24 * hourMs),
     issue,
     sign: (csrPem, lifetimeMs, atMs) => {
-      const { publicKey, uris } = readRequest(csrPem);
+      const { publicKey, uris } = readRequest(csrPem, testBudgets().of("embedded-ca-csr-bytes"));
       return issue({ publicKey, uris, notAfterMs: atMs + lifetimeMs }, atMs);
     },
   };

@@ -8,8 +8,10 @@ import {
   createCertStore,
 } from "../../src/cert/index.ts";
 import { type Clock, systemClock } from "../../src/lib/async/clock.ts";
+import type { Budgets } from "../../src/model/limits.ts";
 import type { Secret } from "../../src/model/secret.ts";
 import { testLog } from "./test-log.ts";
+import { testBudgets } from "./budgets.ts";
 
 export const testCertConfig: CertConfig = {
   identity: { trustDomain: "cluster.local", namespace: "demo", serviceAccount: "web" },
@@ -41,7 +43,8 @@ export function testStore(
     config = {},
     clock = systemClock,
     random = () => 0.5,
-  }: { config?: Partial<CertConfig>; clock?: Clock; random?: () => number } = {},
+    budgets = testBudgets(),
+  }: { config?: Partial<CertConfig>; clock?: Clock; random?: () => number; budgets?: Budgets } = {},
 ): TestStore {
   const { log, records } = testLog();
   const outcomes: string[] = [];
@@ -49,6 +52,7 @@ export function testStore(
   const stop = new AbortController();
   let pending: string | undefined = "not looked at yet";
   const deps: CertDeps = {
+    budgets,
     log,
     clock,
     random,

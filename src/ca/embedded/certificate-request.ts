@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 import { createPublicKey, type KeyObject, verify } from "node:crypto";
+import type { Budget } from "../../lib/budget.ts";
 import { AgentError } from "../../lib/errors.ts";
 import {
   generalNameTag,
@@ -27,8 +28,6 @@ export class CsrError extends AgentError {
   }
 }
 
-/** A request with the largest key and a long name has 3 KB. */
-const maxPemLength = 16 * 1024;
 /** The hash of each signature algorithm; null where the algorithm includes it. */
 const requestHashes: ReadonlyMap<string, string | null> = new Map([
   [signatureOids["rsa-sha256"], "sha256"],
@@ -47,11 +46,12 @@ const allowedCurves: ReadonlySet<string> = new Set(["P-256", "P-384"]);
 /**
  * Reads a PKCS#10 request, and verifies that its sender has the private key. The request's size is limited, and its
  * structure is read one level at a time, so that neither depth nor width costs anything.
+ * @param limit of its length; a request with the largest key and a long name has 3 KB
  * @throws CsrError
  * Source: RFC 2986 section 4
  */
-export function readRequest(pem: string): CertificateRequest {
-  if (pem.length > maxPemLength) throw new CsrError(`it is larger than ${String(maxPemLength)} bytes`);
+export function readRequest(pem: string, limit: Budget): CertificateRequest {
+  if (!limit.admits(pem.length)) throw new CsrError(limit.text);
   const { blocks, problem } = splitPem(pem);
   const block = blocks[0];
   if (problem !== undefined || block?.label !== "CERTIFICATE REQUEST") throw new CsrError("it is not a PEM request");

@@ -25,8 +25,9 @@ export async function serveEmbeddedCa(options: EmbeddedCaOptions, deps: CaDeps):
   const log = deps.log.scope("ca");
   const authority = openAuthority(options.directory, deps.clock.now());
   const tokenKeys = [authority.tokenKey, ...options.trustedTokenKeysPem.map((pem) => createPublicKey(pem))];
-  const handle = signWith(authority, () => ({ ...options, tokenKeys }), { ...deps, log });
-  const server = await listen(options, authority, handle, deps.clock.now());
+  const csrBytes = deps.budgets.of("embedded-ca-csr-bytes");
+  const handle = signWith(authority, () => ({ ...options, tokenKeys, csrBytes }), { ...deps, log });
+  const server = await listen(options, authority, handle, deps);
   const { host, directory } = options;
   const { port } = server;
   log.info("embedded CA listening", { address: formatHostPort({ host, port }), directory });
@@ -65,14 +66,20 @@ async function listen(
   options: EmbeddedCaOptions,
   authority: Authority,
   handle: (request: UnaryRequest) => Uint8Array,
-  nowMs: number,
+  { clock, budgets }: CaDeps,
 ): Promise<ListeningServer> {
-  const address = formatHostPort(options);
+  const { host, port } = options;
+  const limits = {
+    connections: budgets.of("embedded-ca-connections"),
+    calls: budgets.of("embedded-ca-calls-of-connection"),
+    requestBytes: budgets.of("embedded-ca-request-bytes"),
+  };
   try {
-    const tls = issueServerCertificate(options, authority, nowMs);
-    return await listenGrpcJs({ address, tls, methods: { [createCertificate]: { kind: "unary", handle } } });
+    const tls = issueServerCertificate(options, authority, clock.now());
+    const methods = { [createCertificate]: { kind: "unary", handle } } as const;
+    return await listenGrpcJs({ host, port, tls, methods, limits });
   } catch (error) {
-    throw new AuthorityError(options.directory, `cannot listen on ${address}`, error);
+    throw new AuthorityError(options.directory, `cannot listen on ${formatHostPort(options)}`, error);
   }
 }
 

@@ -16,17 +16,22 @@ const backdateMs = 120_000;
 export function createInProcessCa(config: EmbeddedCaConfig, deps: CaDeps): CaProtocol {
   deps.log.warn("agent signs its own identity, which is for development only", { directory: config.directory });
   return {
-    sign: (request) => Promise.resolve().then(() => signHere(config.directory, request, deps.clock.now())),
+    sign: (request) => Promise.resolve().then(() => signHere(config.directory, request, deps)),
     untilChanged: (signal) => untilFilesChange([], deps.clock, signal),
     [Symbol.asyncDispose]: () => Promise.resolve(),
   };
 }
 
-function signHere(directory: string, { csrPem, spiffeId, ttlMs }: SigningRequest, nowMs: number): SignedChain {
+function signHere(
+  directory: string,
+  { csrPem, spiffeId, ttlMs }: SigningRequest,
+  { clock, budgets }: CaDeps,
+): SignedChain {
+  const nowMs = clock.now();
   const { issuer, rootPem, rootNotAfterMs } = openAuthority(directory, nowMs);
   const chainPem = issueCertificate(issuer, {
     subject: undefined,
-    publicKey: readRequest(csrPem).publicKey,
+    publicKey: readRequest(csrPem, budgets.of("embedded-ca-csr-bytes")).publicKey,
     use: "workload",
     uris: [spiffeId],
     notBeforeMs: nowMs - backdateMs,

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 import { type KeyObject, randomUUID, X509Certificate } from "node:crypto";
+import type { Budget } from "../../lib/budget.ts";
 import { AgentError } from "../../lib/errors.ts";
 import { GrpcStatus } from "../../lib/grpc/status.ts";
 import { isSupportedAlgorithm, parseJwt, signJwt, verifyJwtSignature } from "../../lib/pki/jwt.ts";
@@ -18,6 +19,7 @@ export interface SigningPolicy {
   readonly backdateMs: number;
   /** Public or private keys. A token by any of them is accepted. */
   readonly tokenKeys: readonly KeyObject[];
+  readonly csrBytes: Budget;
 }
 
 export interface BearerRequest {
@@ -59,7 +61,7 @@ export function signRequest(
 ): IssuedCertificate {
   const spiffeId = callerOf(policy, request.authorization, nowMs);
   const { publicKey, uris, otherNames } = rejectOn(CsrError, GrpcStatus.invalidArgument, () =>
-    readRequest(request.csrPem),
+    readRequest(request.csrPem, policy.csrBytes),
   );
   if (otherNames > 0 || uris.length > 1) {
     throw new SigningRejectedError(GrpcStatus.invalidArgument, "the request may name one URI and nothing else");

@@ -1,12 +1,16 @@
 // SPDX-License-Identifier: Apache-2.0
 import { type EmbeddedCa, type EmbeddedCaOptions, startEmbeddedCa } from "../../ca/index.ts";
 import { systemClock } from "../../lib/async/clock.ts";
+import { BudgetLog } from "../../lib/budget-log.ts";
+import { createBudgets } from "../../lib/budget-set.ts";
 import { type FlagSpecs, parseFlags } from "../../lib/flags.ts";
 import { parseGoDuration } from "../../lib/go-duration.ts";
+import { readHostLimits } from "../../lib/host-limits.ts";
 import { createLogger } from "../../lib/log/log.ts";
 import { createLogWriter } from "../../lib/log/log-writer.ts";
 import { writeFileAtomicSync } from "../../lib/fs/atomic-file.ts";
 import { untilAborted } from "../../lib/async/tasks.ts";
+import { limits } from "../../model/limits.ts";
 import { type Command, type CommandContext, UsageError } from "../command.ts";
 
 export const command: Command = {
@@ -50,7 +54,9 @@ async function run({ args, print, stop }: CommandContext): Promise<number> {
   );
   await writer.load();
   await using _log = { [Symbol.asyncDispose]: () => writer.end() };
-  await using ca = await startEmbeddedCa(parseOptions(values), { log, clock: systemClock });
+  await using budgetLog = new BudgetLog(log, systemClock);
+  const budgets = createBudgets(limits, readHostLimits(), budgetLog);
+  await using ca = await startEmbeddedCa(parseOptions(values), { log, clock: systemClock, budgets });
   writeToken(ca, values);
   const account = values["token-for"];
   const token = account === "" ? "" : `, token for ${account} in ${values["token-file"]}`;

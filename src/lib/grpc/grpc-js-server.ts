@@ -1,9 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 import { once } from "node:events";
+import { type AddressInfo, createServer, type Socket } from "node:net";
 import {
   logVerbosity,
   type MethodDefinition,
   Server,
+  ServerInterceptingCall,
+  type ServerInterceptor,
   ServerCredentials,
   type ServerDuplexStream,
   type ServerUnaryCall,
@@ -11,6 +14,7 @@ import {
   setLogVerbosity,
 } from "@grpc/grpc-js";
 import { orAborted } from "../async/tasks.ts";
+import type { Budget } from "../budget.ts";
 import { describeError } from "../errors.ts";
 import { GrpcError, GrpcStatus } from "./status.ts";
 
@@ -39,13 +43,31 @@ export type ServerMethod =
   | { readonly kind: "stream"; handle(stream: MessageStream): Promise<void> };
 
 export interface ListenOptions {
-  /** `host:port`, an IPv6 host in brackets. Port 0 takes any free one. */
-  readonly address: string;
+  readonly host: string;
+  /** 0 takes any free one. */
+  readonly port: number;
   /** Undefined: plaintext. */
   readonly tls: { readonly keyPem: string; readonly chainPem: string } | undefined;
   /** By full path: `/package.Service/Method`. */
   readonly methods: Readonly<Record<string, ServerMethod>>;
+  /** None unless given: for clients of this program's own only. */
+  readonly limits?: GrpcJsLimits;
 }
+
+/** What clients can make grow. */
+export interface GrpcJsLimits {
+  /** Of the process. With more, the oldest connection without a call gives way; if there is none, the oldest one. */
+  readonly connections: Budget;
+  /** Each connection has a child of it. Further calls are RESOURCE_EXHAUSTED. */
+  readonly calls: Budget;
+  /** A longer request is RESOURCE_EXHAUSTED. */
+  readonly requestBytes: Budget;
+}
+
+/** Megabytes that HTTP/2 may use for one connection; the library's own limit is none. */
+const maxSessionMemory = 8;
+/** A connection without a call is closed after this time. */
+const maxIdleMs = 60_000;
 
 /** A server that listens. Disposing it closes its port and cuts every call. */
 export interface ListeningServer extends AsyncDisposable {
@@ -53,33 +75,135 @@ export interface ListeningServer extends AsyncDisposable {
 }
 
 /** @throws the library's error when the address cannot be used */
-export async function listenGrpcJs({ address, tls, methods }: ListenOptions): Promise<ListeningServer> {
+export async function listenGrpcJs({ host, port, tls, methods, limits }: ListenOptions): Promise<ListeningServer> {
   setLogVerbosity(logVerbosity.NONE); // the library would write to stderr itself
-  const server = new Server();
+  const connections = new Connections(limits);
+  const server = new Server({
+    interceptors: [connections.countCall],
+    "grpc-node.max_session_memory": maxSessionMemory,
+    ...(limits === undefined
+      ? {}
+      : {
+          "grpc.max_receive_message_length": limits.requestBytes.size,
+          "grpc.max_concurrent_streams": limits.calls.size,
+          "grpc.max_connection_idle_ms": maxIdleMs,
+        }),
+  });
   for (const [path, method] of Object.entries(methods)) {
     server.addService({ method: definitionOf(path, method) }, { method: handlerOf(method) });
   }
   const pair =
     tls === undefined ? [] : [{ private_key: Buffer.from(tls.keyPem), cert_chain: Buffer.from(tls.chainPem) }];
   const credentials = tls === undefined ? ServerCredentials.createInsecure() : ServerCredentials.createSsl(null, pair);
-  const port = await new Promise<number>((resolve, reject) => {
-    server.bindAsync(address, credentials, (error, bound) => {
-      if (error === null) resolve(bound);
-      else reject(error);
-    });
+  // The library neither counts connections nor limits them: they are accepted here.
+  const injector = server.createConnectionInjector(credentials);
+  const listener = createServer((socket) => {
+    if (connections.add(socket)) injector.injectConnection(socket);
   });
+  listener.listen({ host, port });
+  await once(listener, "listening");
   return {
-    port,
+    port: (listener.address() as AddressInfo).port,
     async [Symbol.asyncDispose]() {
+      listener.close();
       const closed = new Promise<void>((resolve) => {
         server.tryShutdown(() => {
           resolve();
         });
       });
       server.forceShutdown();
+      connections[Symbol.dispose]();
       await closed;
     },
   };
+}
+
+interface ConnectionInfo {
+  readonly remoteAddress?: string | undefined;
+  readonly remotePort?: number | undefined;
+}
+
+interface Connection {
+  readonly socket: Socket;
+  /** Undefined without limits. */
+  readonly calls: Budget | undefined;
+}
+
+/** The open connections, oldest first, by the address and port of their clients. */
+class Connections implements Disposable {
+  readonly #limits: GrpcJsLimits | undefined;
+  readonly #open = new Map<string, Connection>();
+
+  constructor(limits: GrpcJsLimits | undefined) {
+    this.#limits = limits;
+  }
+
+  /** @returns false when the socket was closed instead */
+  add(socket: Socket): boolean {
+    socket.on("error", () => undefined);
+    if (!this.#reserve()) {
+      socket.destroy();
+      return false;
+    }
+    const name = nameOf(socket);
+    const connection = { socket, calls: this.#limits?.calls.child() };
+    this.#open.set(name, connection);
+    socket.once("close", () => {
+      if (this.#open.get(name) === connection) this.#forget(name, connection);
+    });
+    return true;
+  }
+
+  /** Counts each call on its connection, from its first byte to its status. */
+  readonly countCall: ServerInterceptor = (_method, call) => {
+    const calls = this.#open.get(nameOf(call.getConnectionInfo()))?.calls;
+    if (calls === undefined) return new ServerInterceptingCall(call);
+    const lease = calls.take();
+    if (lease === undefined) {
+      const status = { code: GrpcStatus.resourceExhausted, details: calls.text };
+      return new ServerInterceptingCall(call, {
+        start: () => {
+          call.sendStatus(status);
+        },
+      });
+    }
+    const release = (): void => {
+      lease[Symbol.dispose]();
+    };
+    return new ServerInterceptingCall(call, {
+      start: (next) => {
+        next({ onCancel: release });
+      },
+      sendStatus: (status, next) => {
+        release();
+        next(status);
+      },
+    });
+  };
+
+  [Symbol.dispose](): void {
+    for (const { socket } of this.#open.values()) socket.destroy();
+  }
+
+  #reserve(): boolean {
+    if (this.#limits === undefined || this.#limits.connections.tryTake()) return true;
+    const open = [...this.#open];
+    const [name, connection] = open.find(([, { calls }]) => calls?.used === 0) ?? open[0] ?? [];
+    if (name === undefined || connection === undefined) return false;
+    this.#forget(name, connection);
+    connection.socket.destroy();
+    return this.#limits.connections.tryTake();
+  }
+
+  #forget(name: string, { calls }: Connection): void {
+    this.#open.delete(name);
+    this.#limits?.connections.release();
+    calls?.[Symbol.dispose]();
+  }
+}
+
+function nameOf({ remoteAddress = "", remotePort = 0 }: ConnectionInfo | Socket): string {
+  return `${remoteAddress} ${String(remotePort)}`;
 }
 
 function definitionOf(path: string, { kind }: ServerMethod): MethodDefinition<Uint8Array, Uint8Array> {

@@ -4,7 +4,6 @@ import type { Clock } from "../../lib/async/clock.ts";
 import { describeError } from "../../lib/errors.ts";
 import { type WatchReport, watchFiles } from "../../lib/fs/file-watch.ts";
 import { listenGrpcJs, type ServerMethod } from "../../lib/grpc/grpc-js-server.ts";
-import { formatHostPort } from "../../lib/net/host-port.ts";
 import type { XdsProtocol } from "../protocol/request.ts";
 import { adsMethods } from "../upstream/connection.ts";
 import { ClientStream, type XdsRejection } from "./client-stream.ts";
@@ -75,7 +74,7 @@ export async function serveControlPlane(
     },
   });
   const methods = { [adsMethods.sotw]: method("sotw"), [adsMethods.delta]: method("delta") };
-  const { port } = stack.use(await listenGrpcJs({ address: formatHostPort(options), tls: undefined, methods }));
+  const { port } = stack.use(await listenGrpcJs({ host: options.host, port: options.port, tls: undefined, methods }));
   const onChange = (): Promise<unknown> => Promise.all([...streams].map((stream) => stream.push()));
   stack.use(startWatch(options, deps.clock, resources, onChange));
   const owned = stack.move();

@@ -3,6 +3,7 @@ import { createServer } from "node:http";
 import { expect, test } from "vitest";
 import { createCloudToken } from "../../../src/ca/bearer-token.ts";
 import { FakeClock } from "../../support/fake-clock.ts";
+import { testBudgets } from "../../support/budgets.ts";
 
 const never = new AbortController().signal;
 
@@ -24,7 +25,10 @@ test("R30: the machine's token is fetched once, kept in memory, and still used w
   const address = server.address();
   const port = typeof address === "object" && address !== null ? address.port : 0;
   try {
-    const read = createCloudToken({ host: "127.0.0.1", port, audience: "cluster.local" }, { clock });
+    const read = createCloudToken(
+      { host: "127.0.0.1", port, audience: "cluster.local" },
+      { clock, budgets: testBudgets() },
+    );
     const first = await read(never);
     expect(first).toEqual({ kind: "usable", text: jwt(clock.now() + hourMs) });
     expect(await read(never)).toEqual(first);

@@ -18,6 +18,7 @@ import { temporaryDirectory } from "../../support/temporary-directory.ts";
 import { testSpiffeId } from "../../support/test-authority.ts";
 import { signingRequest, unchecked } from "../../support/signing.ts";
 import { testLog } from "../../support/test-log.ts";
+import { testBudgets } from "../../support/budgets.ts";
 
 const never = new AbortController().signal;
 const hourMs = 3_600_000;
@@ -61,7 +62,7 @@ async function clientOf(ca: EmbeddedCa, directory: string, token: string | undef
       timeoutPerTryMs: 5_000,
       keepalive: { intervalMs: 30_000, timeoutMs: 10_000 },
     },
-    { log: testLog().log, clock: systemClock },
+    { log: testLog().log, clock: systemClock, budgets: testBudgets() },
   );
 }
 
@@ -74,12 +75,22 @@ describe("the embedded CA", () => {
     { kind: "ec", curve: "P-384" },
   ] as const)("signs for a $kind key what the agent accepts", async (algorithm) => {
     await using directory = await temporaryDirectory();
-    await using ca = await startEmbeddedCa(options(directory.path), { log: testLog().log, clock: systemClock });
+    await using ca = await startEmbeddedCa(options(directory.path), {
+      log: testLog().log,
+      clock: systemClock,
+      budgets: testBudgets(),
+    });
     await using client = await clientOf(ca, directory.path, ca.issueToken(web));
     const { csrPem, privateKey } = await createKeyAndRequest(algorithm, testSpiffeId);
     const nowMs = Date.now();
     const answer = await client.sign(signingRequest(csrPem, 2 * hourMs), unchecked, never);
-    const { leaf } = checkResponse(answer, { privateKey, spiffeId: testSpiffeId, nowMs, maxSkewMs: 0 });
+    const { leaf } = checkResponse(answer, {
+      privateKey,
+      spiffeId: testSpiffeId,
+      nowMs,
+      maxSkewMs: 0,
+      budgets: testBudgets(),
+    });
     expect(leaf.notAfterMs - nowMs).toBeGreaterThan(2 * hourMs - 5_000);
     expect(nowMs - leaf.notBeforeMs).toBeGreaterThanOrEqual(119_000);
     expect(answer.rootsPem).toBe(ca.rootPem);
@@ -88,7 +99,7 @@ describe("the embedded CA", () => {
 
   test("keeps its root over a restart, with the key readable by its owner only", async () => {
     await using directory = await temporaryDirectory();
-    const deps = { log: testLog().log, clock: systemClock };
+    const deps = { log: testLog().log, clock: systemClock, budgets: testBudgets() };
     await using first = await startEmbeddedCa(options(directory.path), deps);
     await using second = await startEmbeddedCa(options(directory.path), deps);
     expect(second.rootPem).toBe(first.rootPem);
@@ -101,13 +112,16 @@ describe("the embedded CA", () => {
     await using directory = await temporaryDirectory();
     let maxTtlMs = 60_000;
     const limits = Object.defineProperty(options(directory.path), "maxTtlMs", { get: () => maxTtlMs });
-    await using ca = await startEmbeddedCa(limits, { log: testLog().log, clock: systemClock });
+    await using ca = await startEmbeddedCa(limits, { log: testLog().log, clock: systemClock, budgets: testBudgets() });
     await using client = await clientOf(ca, directory.path, ca.issueToken(web));
     const { csrPem, privateKey } = await createKeyAndRequest({ kind: "ec", curve: "P-256" }, testSpiffeId);
     const leftMs = async (): Promise<number> => {
       const answer = await client.sign(signingRequest(csrPem, hourMs), unchecked, never);
       const nowMs = Date.now();
-      return checkResponse(answer, { privateKey, spiffeId: testSpiffeId, nowMs, maxSkewMs: 0 }).leaf.notAfterMs - nowMs;
+      return (
+        checkResponse(answer, { privateKey, spiffeId: testSpiffeId, nowMs, maxSkewMs: 0, budgets: testBudgets() }).leaf
+          .notAfterMs - nowMs
+      );
     };
     expect(await leftMs()).toBeLessThanOrEqual(60_000);
     maxTtlMs = 24 * hourMs;
@@ -127,7 +141,11 @@ describe("the embedded CA", () => {
   ])("rejects %s", async (_name, token, text) => {
     await using directory = await temporaryDirectory();
     const { log, records } = testLog();
-    await using ca = await startEmbeddedCa(options(directory.path), { log, clock: systemClock });
+    await using ca = await startEmbeddedCa(options(directory.path), {
+      log,
+      clock: systemClock,
+      budgets: testBudgets(),
+    });
     await using client = await clientOf(ca, directory.path, token(ca));
     const { csrPem } = await createKeyAndRequest({ kind: "ec", curve: "P-256" }, testSpiffeId);
     const expected =
@@ -140,7 +158,11 @@ describe("the embedded CA", () => {
 
   test("rejects a request that is not signed by its own key, and one that is nonsense", async () => {
     await using directory = await temporaryDirectory();
-    await using ca = await startEmbeddedCa(options(directory.path), { log: testLog().log, clock: systemClock });
+    await using ca = await startEmbeddedCa(options(directory.path), {
+      log: testLog().log,
+      clock: systemClock,
+      budgets: testBudgets(),
+    });
     await using client = await clientOf(ca, directory.path, ca.issueToken(web));
     const { csrPem } = await createKeyAndRequest({ kind: "ec", curve: "P-256" }, testSpiffeId);
     const lines = csrPem.split("\n");
@@ -155,7 +177,11 @@ describe("the embedded CA", () => {
 
   test("rejects a request with names besides the identity", async () => {
     await using directory = await temporaryDirectory();
-    await using ca = await startEmbeddedCa(options(directory.path), { log: testLog().log, clock: systemClock });
+    await using ca = await startEmbeddedCa(options(directory.path), {
+      log: testLog().log,
+      clock: systemClock,
+      budgets: testBudgets(),
+    });
     await using client = await clientOf(ca, directory.path, ca.issueToken(web));
     const request = async (names: string): Promise<string> => {
       const key = ["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-keyout", "/dev/null"];
@@ -181,6 +207,7 @@ describe("the embedded CA", () => {
     await using ca = await startEmbeddedCa(options(directory.path, { trustedTokenKeysPem: [trusted] }), {
       log: testLog().log,
       clock: systemClock,
+      budgets: testBudgets(),
     });
     const part = (value: object): string => Buffer.from(JSON.stringify(value)).toString("base64url");
     const claims = { sub: "system:serviceaccount:demo:web", aud: "istio-ca", exp: Date.now() / 1_000 + 60 };
@@ -194,7 +221,11 @@ describe("the embedded CA", () => {
   test("warns when it listens beyond this machine", async () => {
     await using directory = await temporaryDirectory();
     const { log, records } = testLog();
-    await using _ca = await startEmbeddedCa(options(directory.path, { host: "0.0.0.0" }), { log, clock: systemClock });
+    await using _ca = await startEmbeddedCa(options(directory.path, { host: "0.0.0.0" }), {
+      log,
+      clock: systemClock,
+      budgets: testBudgets(),
+    });
     expect(records.filter((record) => record.level === "warn").map((record) => record.fields)).toEqual([
       { host: "0.0.0.0" },
     ]);
@@ -202,7 +233,7 @@ describe("the embedded CA", () => {
 
   test("reports a port that is taken", async () => {
     await using directory = await temporaryDirectory();
-    const deps = { log: testLog().log, clock: systemClock };
+    const deps = { log: testLog().log, clock: systemClock, budgets: testBudgets() };
     await using first = await startEmbeddedCa(options(directory.path), deps);
     await expect(startEmbeddedCa(options(directory.path, { port: first.port }), deps)).rejects.toThrow(
       `cannot listen on 127.0.0.1:${String(first.port)}`,
@@ -211,7 +242,7 @@ describe("the embedded CA", () => {
 
   test("a damaged file is reported, and not replaced", async () => {
     await using directory = await temporaryDirectory();
-    const deps = { log: testLog().log, clock: systemClock };
+    const deps = { log: testLog().log, clock: systemClock, budgets: testBudgets() };
     await (await startEmbeddedCa(options(directory.path), deps))[Symbol.asyncDispose]();
     const path = join(directory.path, "ca", "authority.pem");
     await writeFile(path, "damaged");

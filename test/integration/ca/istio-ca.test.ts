@@ -13,6 +13,7 @@ import { newKey, publicKeyOf, testAuthority, testSpiffeId } from "../../support/
 import { eventually } from "../../support/eventually.ts";
 import { signingRequest, unchecked } from "../../support/signing.ts";
 import { testLog } from "../../support/test-log.ts";
+import { testBudgets } from "../../support/budgets.ts";
 
 const never = new AbortController().signal;
 
@@ -27,7 +28,7 @@ interface Setup extends AsyncDisposable {
   tls(more?: object): IstioCaConfig["security"];
 }
 
-async function setUp(options: Parameters<typeof startFakeCa>[0] = {}): Promise<Setup> {
+async function setUp(options: Parameters<typeof startFakeCa>[0] = {}, budgets = testBudgets()): Promise<Setup> {
   const directory = await temporaryDirectory();
   const ca = await startFakeCa(options);
   const rootPath = join(directory.path, "root.pem");
@@ -58,7 +59,7 @@ async function setUp(options: Parameters<typeof startFakeCa>[0] = {}): Promise<S
         keepalive: { intervalMs: 30_000, timeoutMs: 10_000 },
         ...config,
       },
-      { log, clock: systemClock },
+      { log, clock: systemClock, budgets },
     );
   const sign: Setup["sign"] = (config = {}, signal = never) =>
     clientFor(config).sign(signingRequest(csrPem), unchecked, signal);
@@ -97,6 +98,11 @@ describe("the client of Istio's certificate service", () => {
     expect(chainPem.match(/BEGIN CERTIFICATE/g)).toHaveLength(2);
     expect(rootsPem).toBe(it.ca.rootPem);
     expect(it.ca.calls[0]?.ttlMs).toBe(3_600_000);
+  });
+
+  test("a response above the limit is rejected", async () => {
+    await using it = await setUp({}, testBudgets({ "ca-response-bytes": 100 }));
+    expect((await it.signError()).message).toContain("at most 100 are accepted");
   });
 
   test("C8: sends cluster, token and its own headers, and nothing else of ours", async () => {

@@ -17,6 +17,7 @@ import { FakeClock } from "../../support/fake-clock.ts";
 import { temporaryDirectory } from "../../support/temporary-directory.ts";
 import { newKey, testSpiffeId } from "../../support/test-authority.ts";
 import { testLog } from "../../support/test-log.ts";
+import { testBudgets } from "../../support/budgets.ts";
 
 const never = new AbortController().signal;
 
@@ -45,14 +46,14 @@ function serverOf({ host, port }: HttpsServer, rootPath: string) {
   } as const;
 }
 
-function client(config: CaConfig, clock = systemClock): CaClient {
-  return createCaClient(config, { log: testLog().log, clock });
+function client(config: CaConfig, clock = systemClock, budgets = testBudgets()): CaClient {
+  return createCaClient(config, { log: testLog().log, clock, budgets });
 }
 
 /** Has a certificate signed, and checks the response as the store does. */
 async function sign(ca: CaClient, more: Partial<SigningRequest> = {}) {
   const { csrPem, privateKey } = await createKeyAndRequest({ kind: "ec", curve: "P-256" }, testSpiffeId);
-  const expected = { privateKey, spiffeId: testSpiffeId, nowMs: Date.now(), maxSkewMs: 0 };
+  const expected = { privateKey, spiffeId: testSpiffeId, nowMs: Date.now(), maxSkewMs: 0, budgets: testBudgets() };
   const request = signingRequest(csrPem, 3_600_000, more);
   const checked = await ca.sign(request, (response) => checkResponse(response, expected), never);
   return { checked, current: { chainPem: checked.leaf.pem, keyPem: renderPrivateKey(privateKey, true) } };
@@ -120,6 +121,17 @@ describe("Vault", () => {
     const error = await failureOf(ca);
     expect(error).toMatchObject({ failure: "refused", isPermanent: true });
     expect(error.message).toContain("status 403: role is forbidden");
+  });
+
+  test("a response above the limit is malformed, and names the limit", async () => {
+    await using it = await files();
+    await using vault = await startFakeVault();
+    const auth = { kind: "token-file", path: await it.put("token", "static") } as const;
+    const server = serverOf(vault.server, await it.put("root.pem", vault.rootPem));
+    await using ca = client({ ...common, server, auth }, systemClock, testBudgets({ "ca-response-bytes": 100 }));
+    const error = await failureOf(ca);
+    expect(error).toMatchObject({ failure: "malformed-response" });
+    expect(error.message).toContain("limit ca-response-bytes of 100 bytes is reached");
   });
 
   test("B11: reads its roots from the mount when the response has none; a token from a file is sent unchanged", async () => {

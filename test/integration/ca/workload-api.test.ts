@@ -9,6 +9,7 @@ import { eventually } from "../../support/eventually.ts";
 import { temporaryDirectory } from "../../support/temporary-directory.ts";
 import { newKey, publicKeyOf, testAuthority } from "../../support/test-authority.ts";
 import { type TestStore, testStore } from "../../support/test-store.ts";
+import { testBudgets } from "../../support/budgets.ts";
 
 const ca = testAuthority("agent", Date.now());
 const federated = testAuthority("federated", Date.now());
@@ -24,7 +25,7 @@ interface Setup extends AsyncDisposable {
   readonly pod: TestStore;
 }
 
-async function setUp(config: Partial<WorkloadApiConfig> = {}): Promise<Setup> {
+async function setUp(config: Partial<WorkloadApiConfig> = {}, budgets = testBudgets()): Promise<Setup> {
   const directory = await temporaryDirectory();
   const path = join(directory.path, "agent.sock");
   const agent = await startFakeWorkloadApi(path);
@@ -35,7 +36,7 @@ async function setUp(config: Partial<WorkloadApiConfig> = {}): Promise<Setup> {
     federatesWith: [],
     ...config,
   } as const;
-  const pod = testStore(createWorkloadApi(whole, { clock: systemClock }));
+  const pod = testStore(createWorkloadApi(whole, { clock: systemClock, budgets }));
   return {
     agent,
     pod,
@@ -144,5 +145,20 @@ describe("the identity from a SPIFFE agent", () => {
       { withinMs: 5_000 },
     );
     expect(it.pod.store.status().serial).not.toBe(serial);
+  });
+
+  test("above the limit of a message is a problem, and the identity in use stays", async () => {
+    await using it = await setUp({}, testBudgets({ "workload-api-message-bytes": 4_000 }));
+    const one = svid("spiffe://cluster.local/ns/a/sa/one");
+    it.agent.give([one]);
+    await untilServed(it.pod, one.spiffeId);
+    it.agent.give([svid("spiffe://cluster.local/ns/a/sa/two", { bundlePem: ca.rootPem.repeat(20) })]);
+    await eventually(
+      () => {
+        expect(it.pod.store.status().lastError).toContain("at most 4000 are accepted");
+      },
+      { withinMs: 4_000 },
+    );
+    expect(it.pod.store.status()).toMatchObject({ state: "valid", spiffeId: one.spiffeId });
   });
 });

@@ -19,8 +19,9 @@ import { temporaryDirectory } from "../../support/temporary-directory.ts";
 import { newKey, publicKeyOf, type TestAuthority, testAuthority } from "../../support/test-authority.ts";
 import { testLog } from "../../support/test-log.ts";
 import { testStore } from "../../support/test-store.ts";
+import { testBudgets } from "../../support/budgets.ts";
 
-const options = { clock: systemClock, debounceMs: 30 };
+const options = { budgets: testBudgets(), clock: systemClock, debounceMs: 30 };
 
 interface Pair {
   readonly chain: string;
@@ -43,12 +44,12 @@ interface Followed extends AsyncDisposable {
   readonly failed: () => number;
 }
 
-function follow(name: FileSecretName, bundles?: readonly string[]): Followed {
+function follow(name: FileSecretName, bundles?: readonly string[], budgets = testBudgets()): Followed {
   const stop = new AbortController();
   const secrets: Secret[] = [];
   let failed = 0;
   const metrics = { fileSecretFailed: () => failed++ };
-  const source = createFileSecrets({ ...options, log: testLog().log, metrics }, bundles);
+  const source = createFileSecrets({ ...options, budgets, log: testLog().log, metrics }, bundles);
   const end = (async () => {
     for await (const secret of source.watch(name, stop.signal)) secrets.push(secret);
   })();
@@ -85,7 +86,7 @@ test("texts are understood once, however often their files are looked at", async
   const parsed: string[] = [];
   const yielded: string[] = [];
   const read = async (): Promise<readonly string[]> => {
-    const texts = await readTexts(paths);
+    const texts = await readTexts(paths, testBudgets());
     reads.push(...texts);
     return texts;
   };
@@ -95,7 +96,11 @@ test("texts are understood once, however often their files are looked at", async
     return text;
   };
   const end = (async () => {
-    for await (const found of followFiles({ paths, read, parse }, { clock, debounceMs: 30 }, stop.signal)) {
+    for await (const found of followFiles(
+      { paths, read, parse },
+      { clock, debounceMs: 30, budgets: testBudgets() },
+      stop.signal,
+    )) {
       yielded.push("value" in found ? found.value : found.error.message);
     }
   })();
@@ -134,6 +139,27 @@ describe("secrets in files", () => {
     await replace(keyPath, second.key);
     await untilChains(followed, [withText, second.chain]);
     expect(followed.secrets[1]).toMatchObject({ keyPem: second.key });
+  });
+
+  test("a file above the limit is not used, and the previous content stays", async () => {
+    await using directory = await temporaryDirectory();
+    const ca = testAuthority("files", Date.now());
+    const [chainPath, keyPath] = [join(directory.path, "cert.pem"), join(directory.path, "key.pem")];
+    const [first, second] = [issue(ca), issue(ca)];
+    await writeFile(chainPath, first.chain);
+    await writeFile(keyPath, first.key);
+    const budgets = testBudgets({ "certificate-file-bytes": 4_000 });
+    await using followed = follow({ kind: "file-certificate", chainPath, keyPath }, undefined, budgets);
+    await untilChains(followed, [first.chain]);
+    await replace(chainPath, `${" ".repeat(4_000)}${second.chain}`);
+    await replace(keyPath, second.key);
+    await eventually(
+      () => {
+        expect(followed.failed()).toBeGreaterThan(0);
+      },
+      { withinMs: 2_000 },
+    );
+    expect(chains(followed)).toEqual([first.chain]);
   });
 
   test("D3: a key alone that does not fit changes nothing but is complained about", async () => {

@@ -14,6 +14,7 @@ import { AgentError } from "../../../src/lib/errors.ts";
 import { splitPem } from "../../../src/lib/pki/pem.ts";
 import { newKey, publicKeyOf, testAuthority, testSpiffeId } from "../../support/test-authority.ts";
 import { seededRandom } from "../../support/virtual-clock.ts";
+import { testBudgets } from "../../support/budgets.ts";
 
 const nowMs = Date.now();
 const random = seededRandom(20_260_601);
@@ -98,13 +99,13 @@ describe("hostile input crashes nothing and reveals no key", { timeout: 120_000 
     const pair = (): readonly [string, string] =>
       random() < 0.5 ? [mutateText(chainPem), keyPem] : [chainPem, mutateText(keyPem)];
     fuzz(10_000, pair, AgentError, ([chain, mutatedKey]: [string, string]) => {
-      checkPair(chain, mutatedKey);
+      checkPair(chain, mutatedKey, testBudgets());
     });
   });
 
   test("20,000 responses of a CA: what is accepted is for our key and our identity", () => {
     const good = Buffer.from(IstioCertificateResponse.encode({ certChain: [chainPem, ca.rootPem] }).finish());
-    const expected = { privateKey: key, spiffeId: testSpiffeId, nowMs, maxSkewMs: 0 };
+    const expected = { privateKey: key, spiffeId: testSpiffeId, nowMs, maxSkewMs: 0, budgets: testBudgets() };
     let accepted = 0;
     fuzz(
       20_000,
@@ -178,7 +179,7 @@ describe("hostile input crashes nothing and reveals no key", { timeout: 120_000 
       () => pemOf(mutate(der)),
       AgentError,
       (text: string) => {
-        const { uris } = readRequest(text);
+        const { uris } = readRequest(text, testBudgets().of("embedded-ca-csr-bytes"));
         expect(uris).toEqual([testSpiffeId]);
       },
     );

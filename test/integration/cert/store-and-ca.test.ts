@@ -10,6 +10,7 @@ import { startStopwatch } from "../../support/stopwatch.ts";
 import { temporaryDirectory } from "../../support/temporary-directory.ts";
 import { testLog } from "../../support/test-log.ts";
 import { type TestStore, testStore } from "../../support/test-store.ts";
+import { testBudgets } from "../../support/budgets.ts";
 
 interface Pod extends AsyncDisposable {
   readonly ca: FakeCa;
@@ -42,7 +43,7 @@ async function startPod(mode: FakeCaMode, options: FakeCaOptions = {}, timeoutPe
       timeoutPerTryMs,
       keepalive: { intervalMs: 30_000, timeoutMs: 10_000 },
     },
-    { log: testLog().log, clock: systemClock },
+    { log: testLog().log, clock: systemClock, budgets: testBudgets() },
   );
   const store = testStore(client);
   return {

@@ -4,6 +4,7 @@ import type { AddressInfo } from "node:net";
 import { expect, test } from "vitest";
 import { systemClock } from "../../../src/lib/async/clock.ts";
 import { lookUpPlatform } from "../../../src/platform/index.ts";
+import { testBudgets } from "../../support/budgets.ts";
 
 const never = new AbortController().signal;
 
@@ -28,20 +29,40 @@ const config = { kind: "gcp", localityNeeded: false, waitMs: 250, ipv6: false } 
 
 test("Google's metadata server is read over HTTP", async () => {
   await using server = await startServer((path) => (path.endsWith("project/project-id") ? " p \n" : undefined));
-  const facts = await lookUpPlatform({ ...config, gceMetadataHost: server.host }, { clock: systemClock }, never);
+  const facts = await lookUpPlatform(
+    { ...config, gceMetadataHost: server.host },
+    { clock: systemClock, budgets: testBudgets() },
+    never,
+  );
   expect(facts?.metadata).toEqual({ gcp_project: "p" });
 });
 
 test("another server's response is not used", async () => {
   await using server = await startServer(() => "anything", "other");
-  const facts = await lookUpPlatform({ ...config, gceMetadataHost: server.host }, { clock: systemClock }, never);
+  const facts = await lookUpPlatform(
+    { ...config, gceMetadataHost: server.host },
+    { clock: systemClock, budgets: testBudgets() },
+    never,
+  );
   expect(facts).toBeUndefined();
 });
 
 test("an unreachable server is unknown, and the lookup ends with the signal", async () => {
   const stop = AbortSignal.timeout(100);
   const started = performance.now();
-  const facts = await lookUpPlatform({ ...config, gceMetadataHost: "240.0.0.1" }, { clock: systemClock }, stop);
+  const facts = await lookUpPlatform(
+    { ...config, gceMetadataHost: "240.0.0.1" },
+    { clock: systemClock, budgets: testBudgets() },
+    stop,
+  );
   expect(facts).toBeUndefined();
   expect(performance.now() - started).toBeLessThan(1_000);
+});
+
+test("a response above the limit is not used, and counted", async () => {
+  await using server = await startServer((path) => (path.endsWith("project/project-id") ? "p".repeat(101) : undefined));
+  const budgets = testBudgets({ "metadata-response-bytes": 100 });
+  const options = { ...config, gceMetadataHost: server.host };
+  expect(await lookUpPlatform(options, { clock: systemClock, budgets }, never)).toBeUndefined();
+  expect(budgets.facts().find(({ name }) => name === "metadata-response-bytes")?.spentTotal).toBe(1);
 });

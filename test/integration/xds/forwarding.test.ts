@@ -181,7 +181,7 @@ describe.each(["sotw", "delta"] as const)("%s", (protocol) => {
     await using server = await startFakeMetadataServer(() => (isDown ? undefined : "machine"));
     await using controlPlane = await startFakeControlPlane();
     const config = { host: "127.0.0.1", port: server.port, audience: "cluster.local" };
-    const readToken = createMachineToken(config, { clock: systemClock });
+    const readToken = createMachineToken(config, { clock: systemClock, budgets: testBudgets() });
     await using under = await startProxy([controlPlane.port], { readToken });
     await (await under.open(protocol)).send({ typeUrl: cluster });
     const tokens = (): readonly unknown[] => controlPlane.requests.map(({ metadata }) => metadata.get("authorization"));

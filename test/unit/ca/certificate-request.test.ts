@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 import { createPublicKey, generateKeyPairSync, type KeyObject } from "node:crypto";
 import { describe, expect, test } from "vitest";
-import { CsrError, readRequest } from "../../../src/ca/embedded/certificate-request.ts";
+import { type CertificateRequest, CsrError, readRequest } from "../../../src/ca/embedded/certificate-request.ts";
 import { issueCertificate } from "../../../src/ca/embedded/certificates.ts";
 import { formatPem } from "../../../src/lib/pki/pem.ts";
 import {
@@ -15,11 +15,14 @@ import {
   spiffeUri,
 } from "../../support/forged-certificates.ts";
 import { testSpiffeId } from "../../support/test-authority.ts";
+import { testBudgets } from "../../support/budgets.ts";
 
 const rsaWithExponent = (publicExponent: number): KeyObject =>
   generateKeyPairSync("rsa", { modulusLength: 2048, publicExponent }).privateKey;
 const explicitCurve = (): KeyObject =>
   generateKeyPairSync("ec", { namedCurve: "P-256", paramEncoding: "explicit" }).privateKey;
+
+const read = (pem: string): CertificateRequest => readRequest(pem, testBudgets().of("embedded-ca-csr-bytes"));
 
 describe("a signing request", () => {
   test.each([
@@ -29,7 +32,7 @@ describe("a signing request", () => {
     ["P-384", newEcKey("P-384")],
     ["Ed25519", newEd25519Key()],
   ])("with a key of %s is read, and its certificate can be issued", (_name, key) => {
-    const { publicKey, uris, otherNames } = readRequest(forgeRequest({ key }));
+    const { publicKey, uris, otherNames } = read(forgeRequest({ key }));
     expect({ uris, otherNames }).toEqual({ uris: [testSpiffeId], otherNames: 0 });
     const issuer = { name: "test", privateKey: newEcKey() };
     const facts = { subject: undefined, publicKey, use: "workload", notBeforeMs: 0, notAfterMs: 1 } as const;
@@ -50,7 +53,7 @@ describe("a signing request", () => {
     ["Ed448", generateKeyPairSync("ed448").privateKey],
   ])("with a key of %s is rejected", (_name, key) => {
     const signature = key.asymmetricKeyType === "ed448" ? { oid: "1.3.101.112", hash: null } : undefined;
-    expect(() => readRequest(forgeRequest({ key, ...(signature && { signature }) }))).toThrow(CsrError);
+    expect(() => read(forgeRequest({ key, ...(signature && { signature }) }))).toThrow(CsrError);
   });
 
   const key = newEcKey();
@@ -60,18 +63,18 @@ describe("a signing request", () => {
     ["an authority's constraints", [name, extensionOf.basicConstraints(true)], /the certificate of an authority/],
     ["an extension twice", [name, name], CsrError],
   ])("with %s is rejected", (_title, extensions, problem) => {
-    expect(() => readRequest(forgeRequest({ key, extensions }))).toThrow(problem);
+    expect(() => read(forgeRequest({ key, extensions }))).toThrow(problem);
   });
 
   test("may have extensions that are unknown and not critical", () => {
     const extensions = [name, extensionOf.unknown(false), extensionOf.basicConstraints(false)];
-    expect(readRequest(forgeRequest({ key, extensions })).uris).toEqual([testSpiffeId]);
+    expect(read(forgeRequest({ key, extensions })).uris).toEqual([testSpiffeId]);
   });
 
   test("signed with SHA-1, or by another key, is rejected", () => {
-    expect(() => readRequest(forgeRequest({ key, signature: signatures.ecdsaSha1 }))).toThrow(/algorithm/);
+    expect(() => read(forgeRequest({ key, signature: signatures.ecdsaSha1 }))).toThrow(/algorithm/);
     const spki = createPublicKey(newEcKey()).export({ type: "spki", format: "der" });
-    expect(() => readRequest(forgeRequest({ key, spki }))).toThrow(/not by the key that it names/);
+    expect(() => read(forgeRequest({ key, spki }))).toThrow(/not by the key that it names/);
   });
 
   test("that is deep, wide or large costs no time", () => {
@@ -80,9 +83,9 @@ describe("a signing request", () => {
     const wide = der(0x30, Buffer.alloc(12_000, Uint8Array.of(5, 0)));
     const startMs = performance.now();
     for (const bytes of [deep, wide, Buffer.alloc(3_000_000, 0x30)]) {
-      expect(() => readRequest(formatPem("CERTIFICATE REQUEST", bytes))).toThrow(CsrError);
+      expect(() => read(formatPem("CERTIFICATE REQUEST", bytes))).toThrow(CsrError);
     }
-    expect(() => readRequest("A".repeat(4_000_000))).toThrow(/larger than 16384/);
+    expect(() => read("A".repeat(4_000_000))).toThrow(/limit embedded-ca-csr-bytes of 16384 bytes/);
     expect(performance.now() - startMs).toBeLessThan(1_000);
   });
 });

@@ -7,6 +7,7 @@ import type { ResponseCheck, SignedChain, SigningRequest } from "../../../src/mo
 import { FakeClock } from "../../support/fake-clock.ts";
 import { signingRequest, unchecked } from "../../support/signing.ts";
 import { testLog } from "../../support/test-log.ts";
+import { testBudgets } from "../../support/budgets.ts";
 
 const never = new AbortController().signal;
 
@@ -41,7 +42,7 @@ function setUp() {
   const { log, records } = testLog();
   const [first, second] = [new Member("first"), new Member("second")];
   const members = [first, second].map((client) => ({ name: client.name, client }));
-  const both = createFailoverClient(members, 30_000, { clock, log });
+  const both = createFailoverClient(members, 30_000, { clock, log, budgets: testBudgets() });
   return {
     clock,
     records,

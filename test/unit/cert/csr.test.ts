@@ -7,6 +7,7 @@ import { readRequest } from "../../../src/ca/embedded/certificate-request.ts";
 import type { KeyAlgorithm } from "../../../src/cert/types.ts";
 import { createKeyAndRequest, renderPrivateKey } from "../../../src/cert/csr.ts";
 import { KeyAlgorithmError } from "../../../src/cert/errors.ts";
+import { testBudgets } from "../../support/budgets.ts";
 
 const spiffeId = "spiffe://cluster.local/ns/demo/sa/web";
 const algorithms: readonly [string, KeyAlgorithm, string][] = [
@@ -36,7 +37,7 @@ describe.each(algorithms)("B1: a request with %s", (_name, algorithm, label) => 
 
   test("has the empty organisation byte for byte, one URI and the signature of its own key", async () => {
     const { csrPem, privateKey } = await createKeyAndRequest(algorithm, spiffeId);
-    const request = readRequest(csrPem);
+    const request = readRequest(csrPem, testBudgets().of("embedded-ca-csr-bytes"));
     expect(request.uris).toEqual([spiffeId]);
     expect(request.otherNames).toBe(0);
     expect(request.publicKey.equals(createPublicKey(privateKey))).toBe(true);

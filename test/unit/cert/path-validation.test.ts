@@ -13,13 +13,20 @@ import {
 } from "../../support/forged-certificates.ts";
 import { peerCases } from "../../support/peer-cases.ts";
 import { testSpiffeId } from "../../support/test-authority.ts";
+import { testBudgets } from "../../support/budgets.ts";
 
 const pemOf = (certificates: readonly Forged[]): string => certificates.map(({ pem }) => pem).join("");
 
 function check(chain: readonly Forged[], roots: readonly Forged[]): CheckedResponse {
   const [leaf] = chain;
   if (leaf === undefined) throw new Error("no leaf");
-  const expected = { privateKey: leaf.key, spiffeId: testSpiffeId, nowMs: Date.now(), maxSkewMs: 60_000 };
+  const expected = {
+    privateKey: leaf.key,
+    spiffeId: testSpiffeId,
+    nowMs: Date.now(),
+    maxSkewMs: 60_000,
+    budgets: testBudgets(),
+  };
   return checkResponse({ chainPem: pemOf(chain), rootsPem: pemOf(roots) }, expected);
 }
 
@@ -27,7 +34,7 @@ describe("a provided identity is checked as peers check it:", () => {
   test.each(peerCases)("$name", ({ build, agentAccepts }) => {
     const { chain, roots } = build();
     const identity = { chainPem: pemOf(chain), keyPem: chain[0]?.keyPem ?? "", rootsPem: pemOf(roots) };
-    const checked = (): unknown => checkProvided(identity, Date.now(), "new");
+    const checked = (): unknown => checkProvided(identity, { nowMs: Date.now(), budgets: testBudgets(), pair: "new" });
     if (agentAccepts) expect(checked).not.toThrow();
     else expect(checked).toThrow(ResponseError);
   });

@@ -4,6 +4,7 @@ import { ResponseError, type ResponseProblem } from "../../../src/cert/errors.ts
 import { checkResponse } from "../../../src/cert/response-check.ts";
 import type { SignedChain } from "../../../src/model/signing.ts";
 import { newKey, publicKeyOf, testAuthority, testSpiffeId } from "../../support/test-authority.ts";
+import { testBudgets } from "../../support/budgets.ts";
 
 const nowMs = Date.parse("2026-06-01T12:00:00Z");
 const minuteMs = 60_000;
@@ -11,7 +12,7 @@ const privateKey = newKey();
 const publicKey = publicKeyOf(privateKey);
 const ca = testAuthority("root A", nowMs);
 const other = testAuthority("root B", nowMs);
-const expected = { privateKey, spiffeId: testSpiffeId, nowMs, maxSkewMs: minuteMs };
+const expected = { privateKey, spiffeId: testSpiffeId, nowMs, maxSkewMs: minuteMs, budgets: testBudgets() };
 const good = ca.issue({ publicKey }, nowMs);
 
 function problemOf(response: SignedChain): ResponseProblem | undefined {
@@ -125,5 +126,15 @@ describe("a CA's response", () => {
     expect(() => checkResponse({ chainPem, rootsPem }, expected)).toThrow(
       "the certificate names spiffe://cluster.local/ns/demo/sa/api, but the request named spiffe://cluster.local/ns/demo/sa/web",
     );
+  });
+
+  test.each([
+    ["ca-chain-length", { chainPem: good + ca.rootPem, rootsPem: ca.rootPem }],
+    ["ca-roots", { chainPem: good, rootsPem: ca.rootPem + other.rootPem }],
+    ["ca-roots", { chainPem: good, rootsPem: ca.rootPem, otherRootsPem: ca.rootPem + other.rootPem }],
+  ] as const)("above the limit %s is rejected before it is parsed", (limit, response) => {
+    const limited = { ...expected, budgets: testBudgets({ [limit]: 1 }) };
+    expect(() => checkResponse(response, limited)).toThrow(`limit ${limit} of 1 items is reached`);
+    expect(checkResponse({ chainPem: good, rootsPem: ca.rootPem }, limited).leaf.pem).toBe(good);
   });
 });

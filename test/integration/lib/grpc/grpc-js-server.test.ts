@@ -1,20 +1,33 @@
 // SPDX-License-Identifier: Apache-2.0
-import { createServer } from "node:net";
+import { createConnection, createServer } from "node:net";
 import { once } from "node:events";
 import { expect, test } from "vitest";
 import { systemClock } from "../../../../src/lib/async/clock.ts";
 import { createGrpcChannel } from "../../../../src/lib/grpc/client.ts";
-import { listenGrpcJs, type MessageStream, type ServerMethod } from "../../../../src/lib/grpc/grpc-js-server.ts";
+import {
+  type GrpcJsLimits,
+  listenGrpcJs,
+  type MessageStream,
+  type ServerMethod,
+} from "../../../../src/lib/grpc/grpc-js-server.ts";
 import { readWhole } from "../../../../src/lib/grpc/message.ts";
 import { GrpcError, GrpcStatus } from "../../../../src/lib/grpc/status.ts";
+import type { Budgets } from "../../../../src/model/limits.ts";
+import { testBudgets } from "../../../support/budgets.ts";
 import { eventually } from "../../../support/eventually.ts";
 
 const path = "/test.Echo/Call";
 
 /** The server with one method, and the agent's client. */
-async function startPair(method: ServerMethod) {
+async function startPair(method: ServerMethod, limits?: GrpcJsLimits) {
   const stack = new AsyncDisposableStack();
-  const options = { address: "127.0.0.1:0", tls: undefined, methods: { [path]: method } };
+  const options = {
+    host: "127.0.0.1",
+    port: 0,
+    tls: undefined,
+    methods: { [path]: method },
+    ...(limits && { limits }),
+  };
   const server = stack.use(await listenGrpcJs(options));
   const target = { kind: "tcp", host: "127.0.0.1", port: server.port } as const;
   const channel = stack.use(createGrpcChannel({ target, authority: "test.example" }, { clock: systemClock }));
@@ -105,6 +118,69 @@ test("a disposed server has closed its port and its calls", async () => {
 
 test("a taken address is an error", async () => {
   await using pair = await startPair({ kind: "unary", handle: ({ bytes }) => bytes });
-  const address = `127.0.0.1:${String(pair.server.port)}`;
-  await expect(listenGrpcJs({ address, tls: undefined, methods: {} })).rejects.toThrow(/EADDRINUSE/);
+  const { port } = pair.server;
+  await expect(listenGrpcJs({ host: "127.0.0.1", port, tls: undefined, methods: {} })).rejects.toThrow(/EADDRINUSE/);
+});
+
+/** Of a server for clients that are not trusted. */
+function limitsOf(budgets: Budgets): GrpcJsLimits {
+  return {
+    connections: budgets.of("embedded-ca-connections"),
+    calls: budgets.of("embedded-ca-calls-of-connection"),
+    requestBytes: budgets.of("embedded-ca-request-bytes"),
+  };
+}
+
+const echo: ServerMethod = { kind: "unary", handle: ({ bytes }) => bytes };
+
+test("idle connections above the limit give way to new ones, the oldest first", async () => {
+  const budgets = testBudgets({ "embedded-ca-connections": 2 });
+  await using pair = await startPair(echo, limitsOf(budgets));
+  const [first, second] = [1, 2].map(() => createConnection(pair.server.port, "127.0.0.1").resume());
+  if (first === undefined || second === undefined) throw new Error("no connection");
+  await Promise.all([once(first, "connect"), once(second, "connect")]);
+  const closed = once(first, "close");
+  await expect(pair.channel.unary(path, Buffer.from("a"))).resolves.toEqual(Buffer.from("a"));
+  await closed;
+  expect(second.destroyed).toBe(false);
+  second.destroy();
+  expect(budgets.of("embedded-ca-connections").used).toBeLessThanOrEqual(2);
+});
+
+test("a connection with a call stays while there is another one", async () => {
+  await using pair = await startPair(echo, limitsOf(testBudgets({ "embedded-ca-connections": 2 })));
+  const call = await pair.channel.stream(path);
+  const sockets = [1, 2, 3].map(() => createConnection(pair.server.port, "127.0.0.1").resume());
+  await Promise.all(sockets.slice(0, 2).map((socket) => once(socket, "close")));
+  await call.write(Buffer.from("a"));
+  await call.end();
+  const received: string[] = [];
+  for await (const message of call.responses) received.push(Buffer.from(await readWhole(message)).toString());
+  expect(received).toEqual(["a"]);
+  for (const socket of sockets) socket.destroy();
+});
+
+test("calls above the limit of all connections are rejected, and others served when one has ended", async () => {
+  const budgets = testBudgets({ "embedded-ca-calls": 1, "embedded-ca-calls-of-connection": 2 });
+  await using pair = await startPair(echo, limitsOf(budgets));
+  const open = await pair.channel.stream(path);
+  const text = "limit embedded-ca-calls of 1 items is reached";
+  const rejected = { status: GrpcStatus.resourceExhausted, detail: text };
+  await expect(pair.channel.unary(path, Buffer.from("a"))).rejects.toMatchObject(rejected);
+  open[Symbol.dispose]();
+  await eventually(
+    async () => {
+      await expect(pair.channel.unary(path, Buffer.from("a"))).resolves.toEqual(Buffer.from("a"));
+    },
+    { withinMs: 1_000 },
+  );
+  expect(budgets.of("embedded-ca-calls").used).toBe(0);
+});
+
+test("a request above the limit is rejected", async () => {
+  await using pair = await startPair(echo, limitsOf(testBudgets({ "embedded-ca-request-bytes": 100 })));
+  await expect(pair.channel.unary(path, Buffer.alloc(101))).rejects.toMatchObject({
+    status: GrpcStatus.resourceExhausted,
+  });
+  await expect(pair.channel.unary(path, Buffer.alloc(100))).resolves.toHaveLength(100);
 });
