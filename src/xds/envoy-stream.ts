@@ -1,18 +1,23 @@
 // SPDX-License-Identifier: Apache-2.0
+import { SerialQueue } from "../lib/async/serial-queue.ts";
 import { orAborted, runTasks } from "../lib/async/tasks.ts";
+import { TimeSlice } from "../lib/async/time-slice.ts";
 import { type Budget, BudgetSpentError } from "../lib/budget.ts";
 import { type IncomingMessage, readWhole } from "../lib/grpc/message.ts";
 import type { ServerStreamCall } from "../lib/grpc/server.ts";
 import { GrpcError, GrpcStatus } from "../lib/grpc/status.ts";
-import { nodeFacts, parseRequest, type XdsProtocol, type XdsRequest } from "./protocol/request.ts";
+import {
+  nodeFacts,
+  parseRequestSteps,
+  type RequestLimits,
+  type XdsProtocol,
+  type XdsRequest,
+} from "./protocol/request.ts";
 import { WireError } from "./protocol/wire.ts";
 import type { ProxiedStream, StreamContext } from "./proxied-stream.ts";
-import { Subscriptions } from "./subscriptions.ts";
+import { type AppliedRequest, type ReplayedRequest, Subscriptions } from "./subscriptions.ts";
 import { runUpstream } from "./upstream/loop.ts";
 import type { UpstreamStream } from "./upstream/stream.ts";
-
-/** Requests that are kept as they came until the first stream to the control plane is open. */
-const maxPendingBytes = 1024 * 1024;
 
 /**
  * One ADS stream from Envoy, or from another client of the socket. It stays open while streams to the control plane
@@ -28,8 +33,11 @@ export class EnvoyStream implements ProxiedStream {
   upstream: UpstreamStream | undefined;
   hasResponse = false;
   /** Undefined once they have been sent, or are too many: then the subscriptions are sent instead. */
-  #pending: { readonly typeUrl: string; readonly bytes: Uint8Array }[] | undefined = [];
-  #pendingBytes = 0;
+  #pending: ReplayedRequest[] | undefined = [];
+  readonly #pendingBytes: Budget;
+  /** Requests change the subscriptions, and new streams read them, one after the other. */
+  readonly #turns = new SerialQueue();
+  readonly #requestLimits: RequestLimits;
   readonly #maxNames: Budget;
   readonly #maxTypes: Budget;
   #isEnvoy = false;
@@ -38,9 +46,16 @@ export class EnvoyStream implements ProxiedStream {
     this.call = call;
     this.protocol = protocol;
     this.context = context;
-    this.subscriptions = new Subscriptions(protocol);
-    this.#maxNames = context.budgets.of("xds-names").child();
-    this.#maxTypes = context.budgets.of("xds-types").child();
+    const { budgets } = context;
+    this.subscriptions = new Subscriptions(protocol, {
+      namesBytes: budgets.of("xds-names-bytes"),
+      sentResponses: budgets.of("xds-sent-responses"),
+    });
+    this.#pendingBytes = budgets.of("xds-pending-bytes").child();
+    this.#maxNames = budgets.of("xds-names").child();
+    this.#maxTypes = budgets.of("xds-types").child();
+    const [nameBytes, textBytes] = [budgets.of("xds-name-bytes"), budgets.of("xds-text-bytes")];
+    this.#requestLimits = { names: this.#maxNames, nameBytes, textBytes };
   }
 
   get isEnvoy(): boolean {
@@ -59,6 +74,8 @@ export class EnvoyStream implements ProxiedStream {
       ]);
     } finally {
       cache?.forget(this);
+      this.subscriptions[Symbol.dispose]();
+      this.#pendingBytes[Symbol.dispose]();
       this.#maxNames[Symbol.dispose]();
       this.#maxTypes[Symbol.dispose]();
     }
@@ -68,11 +85,17 @@ export class EnvoyStream implements ProxiedStream {
     this.#stop.abort(new Error("another stream took over"));
   }
 
-  /** Uses a new stream to the control plane, and brings it to the client's state. */
-  attach(upstream: UpstreamStream): void {
-    const replay = this.subscriptions.replay();
-    const requests = this.#pending ?? replay;
-    this.#pending = undefined;
+  /** Uses a new stream to the control plane, and brings it to the client's state. @throws the signal's reason */
+  async attach(upstream: UpstreamStream, signal: AbortSignal): Promise<void> {
+    const slice = new TimeSlice(this.context.clock, signal);
+    await this.#turns.run(async () => {
+      const replay = await slice.run(this.subscriptions.replay());
+      this.#start(upstream, this.#pending ?? replay);
+    });
+  }
+
+  #start(upstream: UpstreamStream, requests: readonly ReplayedRequest[]): void {
+    this.#dropPending();
     this.upstream = upstream;
     for (const { typeUrl, bytes } of requests) void upstream.send(typeUrl, bytes);
   }
@@ -82,7 +105,7 @@ export class EnvoyStream implements ProxiedStream {
   }
 
   reopenUpstream(): void {
-    this.#pending = undefined;
+    this.#dropPending();
     this.upstream?.cancel();
   }
 
@@ -91,31 +114,36 @@ export class EnvoyStream implements ProxiedStream {
     for (;;) {
       const next = await orAborted(requests.next(), signal);
       if (next.done === true) return;
-      await orAborted(this.#onRequest(next.value), signal);
+      await orAborted(this.#onRequest(next.value, signal), signal);
     }
   }
 
-  async #onRequest(message: IncomingMessage): Promise<void> {
+  async #onRequest(message: IncomingMessage, signal: AbortSignal): Promise<void> {
     const bytes = await readWhole(message);
     this.#countBytes(bytes.length);
-    const request = this.#parse(bytes);
-    const { forward, acknowledgement, isChanged } = this.subscriptions.apply(request, bytes);
+    const { request, applied } = await this.#apply(bytes, new TimeSlice(this.context.clock, signal));
+    const { forward, acknowledgement, isChanged } = applied;
     if (isChanged) this.#limitSubscriptions(request.typeUrl);
     this.#recogniseEnvoy(request);
     if (acknowledgement !== undefined) {
       this.context.rejections.record(acknowledgement);
       this.context.cache?.onAcknowledged(this, acknowledgement);
     }
-    if (isChanged) this.context.cache?.onSubscribe(this, request.typeUrl);
+    if (isChanged) await this.context.cache?.onSubscribe(this, request.typeUrl);
     if (forward === undefined) return;
     if (this.upstream === undefined) this.#keep(request.typeUrl, bytes);
     else await this.upstream.send(request.typeUrl, forward);
   }
 
-  /** @throws GrpcError */
-  #parse(bytes: Uint8Array): XdsRequest {
+  /** @throws GrpcError for a malformed or too large request */
+  async #apply(
+    bytes: Uint8Array,
+    slice: TimeSlice,
+  ): Promise<{ readonly request: XdsRequest; readonly applied: AppliedRequest }> {
     try {
-      return parseRequest(bytes, this.protocol, this.#maxNames);
+      const request = await slice.run(parseRequestSteps(bytes, this.protocol, this.#requestLimits));
+      const applied = await this.#turns.run(() => slice.run(this.subscriptions.apply(request, bytes)));
+      return { request, applied };
     } catch (error) {
       if (error instanceof BudgetSpentError) {
         throw new GrpcError(GrpcStatus.resourceExhausted, error.message, { cause: error });
@@ -135,9 +163,14 @@ export class EnvoyStream implements ProxiedStream {
   }
 
   #keep(typeUrl: string, bytes: Uint8Array): void {
-    this.#pendingBytes += bytes.length;
-    if (this.#pendingBytes > maxPendingBytes) this.#pending = undefined;
-    this.#pending?.push({ typeUrl, bytes });
+    if (this.#pending === undefined) return;
+    if (this.#pendingBytes.tryTake(bytes.length)) this.#pending.push({ typeUrl, bytes });
+    else this.#dropPending();
+  }
+
+  #dropPending(): void {
+    this.#pending = undefined;
+    this.#pendingBytes.release(this.#pendingBytes.used);
   }
 
   /** The first request with a node names the program. Envoy has one stream; a second one replaces the first. */

@@ -66,8 +66,8 @@ export interface CachedResponses {
   recordOwn(client: ProxiedStream, typeUrl: string): AgentResourceRecording | undefined;
   /** The client is gone; what it has not accepted is discarded. */
   forget(client: ProxiedStream): void;
-  /** The client has changed its subscription to a type. */
-  onSubscribe(client: ProxiedStream, typeUrl: string): void;
+  /** The client has changed its subscription to a type. Resolves when the client has read what it gets for this. */
+  onSubscribe(client: ProxiedStream, typeUrl: string): Promise<void>;
   /** The control plane does not respond: serves the client from the cache until it does. */
   serve(client: ProxiedStream, signal: AbortSignal): Promise<void>;
 }

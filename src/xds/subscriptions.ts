@@ -1,7 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
-import { renderRequest, type XdsProtocol, type XdsRequest } from "./protocol/request.ts";
+import type { Steps } from "../lib/async/time-slice.ts";
+import type { Budget } from "../lib/budget.ts";
+import { renderRequestSteps, type XdsProtocol, type XdsRequest } from "./protocol/request.ts";
 import type { ResourceVersion } from "./protocol/response-scanner.ts";
-import { type TypeSubscription, DeltaSubscription, StateOfTheWorldSubscription } from "./type-subscription.ts";
+import { bytesOf, DeltaSubscription, StateOfTheWorldSubscription, type TypeSubscription } from "./type-subscription.ts";
 
 /** A response that was sent to Envoy, and not yet accepted or rejected. */
 export interface SentResponse {
@@ -31,22 +33,45 @@ export interface AppliedRequest {
   readonly isChanged: boolean;
 }
 
+/** What the subscriptions of one stream take from. */
+export interface SubscriptionLimits {
+  /** Memory for names, versions and the node. */
+  readonly namesBytes: Budget;
+  /** Responses that are neither accepted nor rejected. */
+  readonly sentResponses: Budget;
+}
+
+interface PendingResponse {
+  readonly response: SentResponse;
+  /** Taken from the budget for names. */
+  readonly bytes: number;
+}
+
 /**
- * What one stream of Envoy is subscribed to, and which versions Envoy has. It outlives the streams to the control
+ * What one stream of Envoy is subscribed to, and which versions Envoy has. Disposing it releases what it has taken.
+ * It outlives the streams to the control
  * plane: a new one is brought to the same state without Envoy's help.
  */
-export class Subscriptions {
+export class Subscriptions implements Disposable {
   readonly protocol: XdsProtocol;
+  readonly #namesBytes: Budget;
+  readonly #sentResponses: Budget;
   readonly #types = new Map<string, TypeSubscription>();
   /** By nonce, oldest first. */
-  readonly #sent = new Map<string, SentResponse>();
+  readonly #sent = new Map<string, PendingResponse>();
   /** Nonces of the current stream to the control plane; others mean nothing to it. */
   #nonces = new Set<string>();
   #latestNonces = new Map<string, string>();
   #node: Uint8Array | undefined;
 
-  constructor(protocol: XdsProtocol) {
+  constructor(protocol: XdsProtocol, { namesBytes, sentResponses }: SubscriptionLimits) {
     this.protocol = protocol;
+    this.#namesBytes = namesBytes.child();
+    this.#sentResponses = sentResponses;
+  }
+
+  [Symbol.dispose](): void {
+    this.#namesBytes[Symbol.dispose]();
   }
 
   get node(): Uint8Array | undefined {
@@ -81,44 +106,44 @@ export class Subscriptions {
     return this.#types.get(typeUrl)?.nameCount ?? 0;
   }
 
-  /** Applies a request of Envoy, whose bytes are `bytes`. */
-  apply(request: XdsRequest, bytes: Uint8Array): AppliedRequest {
-    this.#node ??= request.node;
+  /** Applies a request of Envoy, whose bytes are `bytes`. @throws BudgetSpentError when it subscribes to too much */
+  *apply(request: XdsRequest, bytes: Uint8Array): Steps<AppliedRequest> {
+    if (request.node !== undefined) this.#keepNode(request.node);
     const type = this.#typeOf(request.typeUrl);
-    const acknowledgement = this.#acknowledge(request, type);
-    const isChanged = type.apply(request);
+    const acknowledgement = yield* this.#acknowledge(request, type);
+    const isChanged = yield* type.apply(request);
     if (request.nonce === "" || this.#nonces.has(request.nonce)) return { forward: bytes, acknowledgement, isChanged };
     if (!isChanged) return { forward: undefined, acknowledgement, isChanged };
     // The nonce is of an earlier stream. The current one must get its own latest nonce, or none.
     const nonce = this.protocol === "sotw" ? (this.#latestNonces.get(request.typeUrl) ?? "") : "";
-    const forward = renderRequest({ ...request, nonce, error: undefined }, this.protocol);
+    const forward = yield* renderRequestSteps({ ...request, nonce, error: undefined }, this.protocol);
     return { forward, acknowledgement, isChanged };
   }
 
   /** Notes a response that is sent to Envoy. @param isCurrent whether it is of the current stream to the control plane */
   sent(response: SentResponse, isCurrent: boolean): void {
-    this.#sent.delete(response.nonce);
-    this.#sent.set(response.nonce, response);
+    this.#forget(response.nonce);
+    this.#keep(response);
     if (!isCurrent) return;
     this.#nonces.add(response.nonce);
     this.#latestNonces.set(response.typeUrl, response.nonce);
   }
 
   /** Assumes that Envoy accepts a response, so that a stream opened before its ACK includes the response's versions. */
-  assumeAccepted(response: SentResponse): void {
-    this.#typeOf(response.typeUrl).accept(response);
+  *assumeAccepted(response: SentResponse): Steps<void> {
+    yield* this.#typeOf(response.typeUrl).accept(response);
   }
 
   /** The requests that bring a new stream to this state; the first one carries the node. Forgets the old nonces. */
-  replay(): { readonly typeUrl: string; readonly bytes: Uint8Array }[] {
+  *replay(): Steps<ReplayedRequest[]> {
     this.#nonces = new Set();
     this.#latestNonces = new Map();
     let node = this.#node;
-    const requests: { readonly typeUrl: string; readonly bytes: Uint8Array }[] = [];
+    const requests: ReplayedRequest[] = [];
     for (const [typeUrl, type] of this.#types) {
       const request = type.replay();
       if (request === undefined) continue;
-      requests.push({ typeUrl, bytes: renderRequest({ ...request, node, typeUrl }, this.protocol) });
+      requests.push({ typeUrl, bytes: yield* renderRequestSteps({ ...request, node, typeUrl }, this.protocol) });
       node = undefined;
     }
     return requests;
@@ -127,31 +152,69 @@ export class Subscriptions {
   #typeOf(typeUrl: string): TypeSubscription {
     let type = this.#types.get(typeUrl);
     if (type === undefined) {
-      type = this.protocol === "sotw" ? new StateOfTheWorldSubscription() : new DeltaSubscription();
+      const namesBytes = this.#namesBytes;
+      type = this.protocol === "sotw" ? new StateOfTheWorldSubscription(namesBytes) : new DeltaSubscription(namesBytes);
       this.#types.set(typeUrl, type);
     }
     return type;
   }
 
-  #acknowledge(request: XdsRequest, type: TypeSubscription): Acknowledgement | undefined {
-    const response = this.#sent.get(request.nonce);
+  #keepNode(node: Uint8Array): void {
+    if (this.#node !== undefined) return;
+    if (!this.#namesBytes.tryTake(node.length)) throw this.#namesBytes.spentError();
+    // A view would keep all of the request.
+    this.#node = Uint8Array.from(node);
+  }
+
+  /** Older responses give way. One that does not fit at all is kept without the names of its resources. */
+  #keep(response: SentResponse): void {
+    const bytes = bytesOf(response);
+    while (this.#sent.size > 0) {
+      const hasPlace = this.#sentResponses.admits(this.#sent.size + 1);
+      if (hasPlace && this.#namesBytes.tryTake(bytes)) {
+        this.#sent.set(response.nonce, { response, bytes });
+        return;
+      }
+      const [oldest = ""] = this.#sent.keys();
+      this.#forget(oldest);
+    }
+    const fits = this.#namesBytes.tryTake(bytes);
+    const kept = fits ? response : { ...response, resources: [], removed: [] };
+    this.#sent.set(response.nonce, { response: kept, bytes: fits ? bytes : 0 });
+  }
+
+  #forget(nonce: string): void {
+    const pending = this.#sent.get(nonce);
+    if (pending === undefined) return;
+    this.#sent.delete(nonce);
+    this.#namesBytes.release(pending.bytes);
+    // A later request may repeat the latest nonce to change its subscription.
+    if (this.#latestNonces.get(pending.response.typeUrl) !== nonce) this.#nonces.delete(nonce);
+  }
+
+  *#acknowledge(request: XdsRequest, type: TypeSubscription): Steps<Acknowledgement | undefined> {
+    const response = this.#sent.get(request.nonce)?.response;
     if (response === undefined || response.typeUrl !== request.typeUrl) return undefined;
     this.#forgetUpTo(response);
     if (request.error !== undefined) {
       return { kind: "nack", response, reason: request.error.message, versionInUse: type.version };
     }
-    type.accept(response);
+    yield* type.accept(response);
     return { kind: "ack", response };
   }
 
   /** Envoy acknowledges each response once, and none before the one that it acknowledged last. */
   #forgetUpTo(acknowledged: SentResponse): void {
-    for (const [nonce, { typeUrl }] of this.#sent) {
-      if (typeUrl !== acknowledged.typeUrl) continue;
-      this.#sent.delete(nonce);
-      // A later request may repeat the latest nonce to change its subscription.
-      if (this.#latestNonces.get(typeUrl) !== nonce) this.#nonces.delete(nonce);
+    for (const [nonce, { response }] of this.#sent) {
+      if (response.typeUrl !== acknowledged.typeUrl) continue;
+      this.#forget(nonce);
       if (nonce === acknowledged.nonce) return;
     }
   }
+}
+
+/** A request for a new stream. */
+export interface ReplayedRequest {
+  readonly typeUrl: string;
+  readonly bytes: Uint8Array;
 }

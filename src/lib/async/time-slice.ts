@@ -28,4 +28,20 @@ export class TimeSlice {
     await this.#clock.delay(0, this.#signal);
     this.#endMs = this.#clock.monotonicMs() + sliceMs;
   }
+
+  /** Runs work that yields after each step. @throws the work's error, or the signal's reason */
+  async run<T>(steps: Steps<T>): Promise<T> {
+    for (let step = steps.next(); ; step = steps.next()) {
+      if (step.done === true) return step.value;
+      if (this.isOver) await this.next();
+    }
+  }
+}
+
+/** Work that yields after each step of a fraction of a millisecond. */
+export type Steps<T> = Generator<undefined, T, undefined>;
+
+/** Runs all steps at once: for work that is known to be short. */
+export function runSteps<T>(steps: Steps<T>): T {
+  for (let step = steps.next(); ; step = steps.next()) if (step.done === true) return step.value;
 }

@@ -178,7 +178,7 @@ export const socketLimits = {
     scope: "process",
     size: ofMemory(1 / 16, { least: 4 * mib, most: 32 * mib }),
     whenSpent: "pause",
-    meaning: "Responses that are passed on when they are complete.",
+    meaning: "Responses that are passed on when they are complete; what does not fit passes as it comes.",
   },
   "xds-held-bytes-of-response": {
     owner: "xds",
@@ -216,9 +216,10 @@ export const socketLimits = {
     owner: "xds",
     unit: "bytes",
     scope: "process",
-    size: ofMemory(1 / 8, { least: 8 * mib, most: 32 * mib }),
+    size: ofMemory(1 / 8, { least: 16 * mib, most: 64 * mib }),
     whenSpent: "reject",
-    meaning: "Resource names of all subscriptions.",
+    meaning:
+      "Resource names and versions of all subscriptions, and of responses that are neither accepted nor rejected.",
   },
   "xds-text-bytes": {
     owner: "xds",
@@ -272,16 +273,8 @@ export const socketLimits = {
     owner: "xds",
     unit: "bytes",
     scope: "process",
-    size: always(512 * mib),
+    size: ofMemory(1 / 4, { least: 16 * mib, most: 512 * mib }),
     whenSpent: "reject",
-    meaning: "Records on disk.",
-  },
-  "health-checks": {
-    owner: "xds",
-    unit: "items",
-    scope: "process",
-    size: always(1),
-    whenSpent: "pause",
-    meaning: "Health checks of the workload that run.",
+    meaning: "Records on disk, which are read into memory at a start without control plane. Older records stay.",
   },
 } as const satisfies BudgetTable;

@@ -117,7 +117,7 @@ export class AgentResourceReceiver {
     update: AgentResourceUpdate,
     recording: AgentResourceRecording | undefined,
   ): Promise<{ readonly names: ReadonlySet<string>; readonly problem: string | undefined }> {
-    const { protocol, clock, signal } = this.#options;
+    const { protocol, clock, budgets, signal } = this.#options;
     const names = new Set<string>();
     const handler = {
       onContent: update.push.bind(update),
@@ -126,7 +126,7 @@ export class AgentResourceReceiver {
         names.add(name);
       },
     };
-    const reader = new ResponseScanner(protocol, response.length, handler);
+    const reader = new ResponseScanner(protocol, response.length, budgets.of("xds-text-bytes"), handler);
     const slice = new TimeSlice(clock, signal);
     let problem: string | undefined;
     for await (const chunk of response.chunks(() => undefined)) {

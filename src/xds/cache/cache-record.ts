@@ -2,6 +2,7 @@
 import { createHash, type Hash } from "node:crypto";
 import { type FileHandle, open, readFile, rm } from "node:fs/promises";
 import { dirname, join } from "node:path";
+import type { Budget } from "../../lib/budget.ts";
 import { AgentError } from "../../lib/errors.ts";
 import { SerialQueue } from "../../lib/async/serial-queue.ts";
 import { makeDirectorySync } from "../../lib/fs/make-directory.ts";
@@ -44,10 +45,18 @@ export class PendingRecord {
   isComplete = false;
   #isBroken = false;
   #file: FileHandle | undefined;
+  /** What is on disk of records that are not kept yet. */
+  readonly #bytes: Budget;
 
-  constructor(path: string, head: RecordHead) {
+  /** @param bytes on disk, of all records that are being written */
+  constructor(path: string, head: RecordHead, bytes: Budget) {
     this.#path = path;
     this.head = head;
+    this.#bytes = bytes.child();
+  }
+
+  get bytes(): number {
+    return this.#bytes.used;
   }
 
   /** A write failed, or the record was discarded: the file is not the whole response. */
@@ -65,7 +74,8 @@ export class PendingRecord {
           this.#file = await open(this.#path, "wx", 0o600);
           await this.#write(this.#file, Buffer.from(`${JSON.stringify(this.head)}\n`));
         }
-        await this.#write(this.#file, bytes);
+        if (this.#bytes.tryTake(bytes.length)) await this.#write(this.#file, bytes);
+        else this.#isBroken = true;
       } catch (error) {
         this.#isBroken = true;
         throw error;
@@ -77,6 +87,7 @@ export class PendingRecord {
     this.#isBroken = true;
     return this.#queue.run(async () => {
       await this.#close();
+      this.#bytes[Symbol.dispose]();
       await rm(this.#path, { force: true });
     });
   }
@@ -84,6 +95,7 @@ export class PendingRecord {
   close(): Promise<{ readonly path: string; readonly checksum: string }> {
     return this.#queue.run(async () => {
       await this.#close();
+      this.#bytes[Symbol.dispose]();
       return { path: this.#path, checksum: this.#hash.digest("hex") };
     });
   }

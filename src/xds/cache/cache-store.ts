@@ -1,9 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 import { randomUUID } from "node:crypto";
-import { readdir, rename, rm } from "node:fs/promises";
+import { readdir, rename, rm, stat } from "node:fs/promises";
 import { join } from "node:path";
 import { shortHash } from "../../lib/content-hash.ts";
 import { SerialQueue } from "../../lib/async/serial-queue.ts";
+import type { Budget } from "../../lib/budget.ts";
+import type { Budgets } from "../../model/limits.ts";
 import { InvalidCacheError, PendingRecord, readRecord, type RecordHead } from "./cache-record.ts";
 import { parseResponse, renderResponse, type XdsResource } from "../protocol/response.ts";
 import { shortTypeName } from "../protocol/type-url.ts";
@@ -20,8 +22,15 @@ export interface CachedState {
   readonly savedAtMs: number;
 }
 
-/** The records of a type are merged when there are more. */
-const maxRecords = 32;
+/** A record may be so far in the future: clocks are corrected by small steps. The age of others is not known. */
+const clockToleranceMs = 300_000;
+
+/** How old a cache may be. */
+interface AgeLimit {
+  /** Wall clock. */
+  readonly nowMs: number;
+  readonly maxAgeMs: number;
+}
 
 /**
  * Responses that Envoy has accepted, one file each, named by type, sequence number and checksum. A file gets this name
@@ -30,19 +39,23 @@ const maxRecords = 32;
 export class CacheStore {
   readonly #directory: string;
   readonly #queue = new SerialQueue();
+  readonly #records: Budget;
+  readonly #bytes: Budget;
   #sequence = 0;
 
-  constructor(directory: string) {
+  constructor(directory: string, budgets: Budgets) {
     this.#directory = directory;
+    this.#records = budgets.of("xds-cache-records");
+    this.#bytes = budgets.of("xds-cache-bytes");
   }
 
   /** Starts a record; bytes are written to disk as they come. */
   begin(head: RecordHead): PendingRecord {
-    return new PendingRecord(join(this.#directory, `${randomUUID()}.part`), head);
+    return new PendingRecord(join(this.#directory, `${randomUUID()}.part`), head, this.#bytes);
   }
 
   /**
-   * Adds a record, after all that were added before.
+   * Adds a record, after all that were added before. One that does not fit is dropped: the older ones stay.
    * @param isWhole whether it has all resources of the type: then older records are removed
    */
   keep(record: PendingRecord, isWhole = record.head.isWhole): Promise<void> {
@@ -52,10 +65,16 @@ export class CacheStore {
         return;
       }
       const { typeUrl } = record.head;
-      const older = (await this.#recordFiles()).filter(({ type }) => type === fileType(typeUrl));
+      const files = await this.#recordFiles();
+      const older = files.filter(({ type }) => type === fileType(typeUrl));
+      const kept = isWhole ? files.filter((file) => !older.includes(file)) : files;
+      if (!this.#bytes.admits(record.bytes + (await this.#bytesOf(kept)))) {
+        await record.discard();
+        return;
+      }
       await this.#seal(record, older.at(-1)?.sequence ?? 0);
       if (isWhole) await this.#remove(older);
-      else if (older.length >= maxRecords) await this.#merge(record.head);
+      else if (!this.#records.admits(older.length + 1)) await this.#merge(record.head);
     });
   }
 
@@ -68,14 +87,15 @@ export class CacheStore {
   /**
    * All records of a node, joined.
    * @returns undefined when there are none
-   * @throws InvalidCacheError when a record was changed or is of another node, or the newest is too old
+   * @throws InvalidCacheError when a record was changed or is of another node, or the newest is too old or in the future
    */
-  load(nodeId: string, notBeforeMs: number): Promise<CachedState | undefined> {
-    return this.#queue.run(() => this.#read(nodeId, notBeforeMs));
+  load(nodeId: string, age: AgeLimit): Promise<CachedState | undefined> {
+    return this.#queue.run(() => this.#read(nodeId, age));
   }
 
-  async #read(nodeId: string, notBeforeMs: number): Promise<CachedState | undefined> {
+  async #read(nodeId: string, { nowMs, maxAgeMs }: AgeLimit): Promise<CachedState | undefined> {
     const files = await this.#recordFiles();
+    if (!this.#bytes.admits(await this.#bytesOf(files))) throw new InvalidCacheError(this.#directory, this.#bytes.text);
     const types = new Map<string, CachedType>();
     let savedAtMs = 0;
     for (const file of files) {
@@ -85,7 +105,11 @@ export class CacheStore {
       types.set(head.typeUrl, addRecord(head.isWhole ? undefined : types.get(head.typeUrl), head, body));
     }
     if (files.length === 0) return undefined;
-    if (savedAtMs < notBeforeMs) throw new InvalidCacheError(this.#directory, "it is too old");
+    if (savedAtMs < nowMs - maxAgeMs) throw new InvalidCacheError(this.#directory, "it is too old");
+    if (savedAtMs > nowMs + clockToleranceMs) {
+      const problem = `it is from ${new Date(savedAtMs).toISOString()}, in the future: its age is not known`;
+      throw new InvalidCacheError(this.#directory, problem);
+    }
     return { types, savedAtMs };
   }
 
@@ -120,6 +144,13 @@ export class CacheStore {
 
   async #remove(files: readonly RecordFile[]): Promise<void> {
     await Promise.all(files.map(({ name }) => rm(join(this.#directory, name), { force: true })));
+  }
+
+  async #bytesOf(files: readonly RecordFile[]): Promise<number> {
+    const sizes = files.map(
+      async ({ name }) => (await stat(join(this.#directory, name)).catch(() => undefined))?.size ?? 0,
+    );
+    return (await Promise.all(sizes)).reduce((sum, size) => sum + size, 0);
   }
 
   /** In the order in which they were added. */

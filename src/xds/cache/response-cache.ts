@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 import type { Clock } from "../../lib/async/clock.ts";
 import { orAborted } from "../../lib/async/tasks.ts";
-import { TimeSlice } from "../../lib/async/time-slice.ts";
+import { runSteps, TimeSlice } from "../../lib/async/time-slice.ts";
 import { describeError } from "../../lib/errors.ts";
 import type { Logger } from "../../lib/log/log.ts";
 import {
@@ -9,8 +9,9 @@ import {
   type AgentResourceType,
   pushResources,
 } from "../agent-resources/agent-resource-type.ts";
+import type { Budgets } from "../../model/limits.ts";
 import { nodeFacts } from "../protocol/request.ts";
-import { contentOf, renderResponse } from "../protocol/response.ts";
+import { contentOf, renderResponseSteps } from "../protocol/response.ts";
 import { typeUrls } from "../protocol/type-url.ts";
 import type { CachedResponses, ProxiedStream, ResponseRecording } from "../proxied-stream.ts";
 import type { Acknowledgement, SentResponse } from "../subscriptions.ts";
@@ -22,6 +23,7 @@ import { type CachedState, CacheStore } from "./cache-store.ts";
 export interface ResponseCacheDeps {
   readonly log: Logger;
   readonly clock: Clock;
+  readonly budgets: Budgets;
   readonly metrics: Pick<XdsMetrics, "cacheStalenessSeconds">;
   /** Called when the cache starts to serve, and, with undefined, when it stops. */
   readonly onCache?: (status: CacheStatus | undefined) => void;
@@ -57,7 +59,7 @@ export class ResponseCache implements CachedResponses {
   constructor(config: XdsCacheConfig, deps: ResponseCacheDeps) {
     this.#config = config;
     this.#deps = deps;
-    this.#store = new CacheStore(config.directory);
+    this.#store = new CacheStore(config.directory, deps.budgets);
     this.#store.clean().catch((error: unknown) => {
       this.#warn("cannot clean the xDS cache", error);
     });
@@ -140,9 +142,9 @@ export class ResponseCache implements CachedResponses {
     this.#recordings.delete(client);
   }
 
-  onSubscribe(client: ProxiedStream, typeUrl: string): void {
+  async onSubscribe(client: ProxiedStream, typeUrl: string): Promise<void> {
     const state = this.#serving.get(client);
-    if (state !== undefined && !client.hasResponse) this.#respond(client, state, typeUrl);
+    if (state !== undefined && !client.hasResponse) await this.#respond(client, state, typeUrl);
   }
 
   async serve(client: ProxiedStream, signal: AbortSignal): Promise<void> {
@@ -157,7 +159,7 @@ export class ResponseCache implements CachedResponses {
     this.#setStatus({ servingSinceMs: clock.now(), savedAtMs });
     this.#serving.set(client, state);
     client.reopenUpstream();
-    for (const typeUrl of client.subscriptions.typeUrls) this.#respond(client, state, typeUrl);
+    void this.#respondAll(client, state, signal);
     for (const type of this.#deps.agentResources) void this.#apply(type, state, signal);
     try {
       while (isSilent()) {
@@ -201,14 +203,23 @@ export class ResponseCache implements CachedResponses {
     const { node } = client.subscriptions;
     if (!client.isEnvoy || node === undefined) return undefined;
     try {
-      return await this.#store.load(nodeFacts(node).id, this.#deps.clock.now() - this.#config.maxAgeMs);
+      const nowMs = this.#deps.clock.now();
+      return await this.#store.load(nodeFacts(node).id, { nowMs, maxAgeMs: this.#config.maxAgeMs });
     } catch (error) {
       this.#warn("cannot use the xDS cache; Envoy waits for the control plane", error);
       return undefined;
     }
   }
 
-  #respond(client: ProxiedStream, state: CachedState, typeUrl: string): void {
+  /** One type after the other: a client that does not read gets no more. */
+  async #respondAll(client: ProxiedStream, state: CachedState, signal: AbortSignal): Promise<void> {
+    for (const typeUrl of client.subscriptions.typeUrls) {
+      if (signal.aborted || client.hasResponse) return;
+      await this.#respond(client, state, typeUrl);
+    }
+  }
+
+  async #respond(client: ProxiedStream, state: CachedState, typeUrl: string): Promise<void> {
     const cached = state.types.get(typeUrl);
     if (cached === undefined) return;
     const { names, wildcard } = client.subscriptions.subscribed(typeUrl);
@@ -217,9 +228,14 @@ export class ResponseCache implements CachedResponses {
     if (resources.length === 0 && !wildcard) return;
     const nonce = `cache-${String(++this.#nonce)}`;
     const response: SentResponse = { typeUrl, version: cached.version, nonce, resources, removed: [] };
+    const bytes = await new TimeSlice(this.#deps.clock).run(
+      renderResponseSteps({ ...response, resources }, client.protocol),
+    );
+    // The control plane has responded meanwhile: Envoy must not get an older configuration after that.
+    if (client.hasResponse) return;
     client.subscriptions.sent(response, false);
-    client.subscriptions.assumeAccepted(response);
-    client.call.write(renderResponse({ ...response, resources }, client.protocol)).catch(() => undefined);
+    runSteps(client.subscriptions.assumeAccepted(response));
+    await client.call.write(bytes).catch(() => undefined);
   }
 
   async *#tee(record: PendingRecord, chunks: AsyncIterable<Uint8Array>): AsyncGenerator<Uint8Array, void, undefined> {

@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+import { runSteps } from "../../lib/async/time-slice.ts";
 import type { MessageStream } from "../../lib/grpc/grpc-js-server.ts";
 import { parseRequest, type XdsProtocol, type XdsRequest } from "../protocol/request.ts";
 import { renderResponse, type XdsResource } from "../protocol/response.ts";
@@ -49,7 +50,7 @@ export class ClientStream {
       const { typeUrl, error } = request;
       if (error !== undefined) this.#onRejected({ typeUrl, reason: error.message });
       const type = this.#typeOf(request);
-      if (type.subscription.apply(request)) await this.#respond(typeUrl, type);
+      if (runSteps(type.subscription.apply(request))) await this.#respond(typeUrl, type);
     }
   }
 
@@ -61,8 +62,9 @@ export class ClientStream {
   async #respond(typeUrl: string, type: SubscribedType, { onlyChanges } = { onlyChanges: false }): Promise<void> {
     const set = this.#resources();
     const { names, wildcard } = type.subscription.subscribed();
+    const named = new Set(names);
     const available = set.get(typeUrl) ?? new Map<string, XdsResource>();
-    const wanted = [...available.values()].filter(({ name }) => wildcard || names.includes(name));
+    const wanted = [...available.values()].filter(({ name }) => wildcard || named.has(name));
     const sent = new Map(wanted.map(({ name, version }) => [name, version]));
     const isDelta = this.#protocol === "delta";
     const resources = isDelta ? wanted.filter(({ name, version }) => type.sent.get(name) !== version) : wanted;

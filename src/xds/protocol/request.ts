@@ -1,6 +1,18 @@
 // SPDX-License-Identifier: Apache-2.0
+import { runSteps, type Steps } from "../../lib/async/time-slice.ts";
 import type { Budget } from "../../lib/budget.ts";
-import { bytesField, firstText, integerField, textField, textOf, valueOf, wireFields, wireType } from "./wire.ts";
+import {
+  firstText,
+  integerField,
+  textField,
+  textOf,
+  valueOf,
+  type WireField,
+  wireFields,
+  WireReader,
+  wireType,
+} from "./wire.ts";
+import { WireWriter } from "./wire-writer.ts";
 
 /** Whether a response has all resources of its type (state of the world), or only the changes (delta). */
 export type XdsProtocol = "sotw" | "delta";
@@ -27,38 +39,111 @@ const numbers = {
   delta: { version: 0, node: 1, typeUrl: 2, subscribe: 3, unsubscribe: 4, initialVersions: 5, nonce: 6, error: 7 },
 } as const;
 
+/** What a request may have. */
+export interface RequestLimits {
+  readonly names: Budget;
+  readonly nameBytes: Budget;
+  readonly textBytes: Budget;
+}
+
+/** Fields and names of one step. */
+const fieldsPerStep = 64;
+
 /**
  * Reads a request of either protocol.
- * @param names limits the resource names of the request
- * @throws WireError when the bytes are not a protobuf message; BudgetSpentError when there are too many names
+ * @throws WireError when the bytes are not a protobuf message; BudgetSpentError when it is beyond the limits
  */
-export function parseRequest(bytes: Uint8Array, protocol: XdsProtocol, names?: Budget): XdsRequest {
-  const of = numbers[protocol];
-  const found = { typeUrl: "", version: "", nonce: "" };
-  let error: XdsRequest["error"];
-  let node: Uint8Array | undefined;
-  const subscribe: string[] = [];
-  const unsubscribe: string[] = [];
-  const initialVersions = new Map<string, string>();
-  const rest: Uint8Array[] = [];
-  let fields = 0;
-  for (const field of wireFields(bytes)) {
-    const number = field.type === wireType.bytes ? field.number : -1;
-    // Each name may have a version beside it.
-    if (names !== undefined && ++fields > 2 * names.size && !names.admits(fields)) throw names.spentError();
-    if (number === of.typeUrl) found.typeUrl = textOf(bytes, field);
-    else if (number === of.version) found.version = textOf(bytes, field);
-    else if (number === of.nonce) found.nonce = textOf(bytes, field);
-    else if (number === of.subscribe) subscribe.push(textOf(bytes, field));
-    else if (number === of.unsubscribe) unsubscribe.push(textOf(bytes, field));
-    else if (number === of.node) node = valueOf(bytes, field);
-    else if (number === of.error) error = parseStatus(valueOf(bytes, field));
-    else if (number === of.initialVersions) {
-      const entry = valueOf(bytes, field);
-      initialVersions.set(firstText(entry, 1), firstText(entry, 2));
-    } else rest.push(bytes.subarray(field.start, field.end));
+export function parseRequest(bytes: Uint8Array, protocol: XdsProtocol, limits?: RequestLimits): XdsRequest {
+  return runSteps(parseRequestSteps(bytes, protocol, limits));
+}
+
+/** As `parseRequest`, for a request that may have thousands of names. */
+export function* parseRequestSteps(
+  bytes: Uint8Array,
+  protocol: XdsProtocol,
+  limits?: RequestLimits,
+): Steps<XdsRequest> {
+  const parser = new RequestParser(bytes, protocol, limits);
+  for (let fields = 1; parser.next(); fields++) if (fields % fieldsPerStep === 0) yield;
+  return parser.request;
+}
+
+class RequestParser {
+  readonly #bytes: Uint8Array;
+  readonly #field: WireReader;
+  readonly #of: (typeof numbers)[XdsProtocol];
+  readonly #limits: RequestLimits | undefined;
+  readonly #found = { typeUrl: "", version: "", nonce: "" };
+  #error: XdsRequest["error"];
+  #node: Uint8Array | undefined;
+  readonly #subscribe: string[] = [];
+  readonly #unsubscribe: string[] = [];
+  readonly #initialVersions = new Map<string, string>();
+  readonly #rest: Uint8Array[] = [];
+  #fields = 0;
+
+  constructor(bytes: Uint8Array, protocol: XdsProtocol, limits: RequestLimits | undefined) {
+    this.#bytes = bytes;
+    this.#field = new WireReader(bytes);
+    this.#of = numbers[protocol];
+    this.#limits = limits;
   }
-  return { ...found, error, node, subscribe, unsubscribe, initialVersions, rest };
+
+  get request(): XdsRequest {
+    const [error, node] = [this.#error, this.#node];
+    const [subscribe, unsubscribe, rest] = [this.#subscribe, this.#unsubscribe, this.#rest];
+    return { ...this.#found, error, node, subscribe, unsubscribe, initialVersions: this.#initialVersions, rest };
+  }
+
+  /** Reads the next field. @returns false after the last one */
+  next(): boolean {
+    const field = this.#field;
+    if (!field.next()) return false;
+    const names = this.#limits?.names;
+    // Each name may have a version beside it.
+    if (names !== undefined && ++this.#fields > 2 * names.size && !names.admits(this.#fields)) throw names.spentError();
+    const of = this.#of;
+    const number = field.type === wireType.bytes ? field.number : -1;
+    if (number === of.subscribe) this.#subscribe.push(this.#name());
+    else if (number === of.unsubscribe) this.#unsubscribe.push(this.#name());
+    else if (number === of.initialVersions) this.#addVersion();
+    else if (number === of.typeUrl) this.#found.typeUrl = this.#text();
+    else if (number === of.version) this.#found.version = this.#text();
+    else if (number === of.nonce) this.#found.nonce = this.#text();
+    else if (number === of.node) this.#node = valueOf(this.#bytes, field);
+    else if (number === of.error) this.#error = parseStatus(valueOf(this.#bytes, field), this.#limits?.textBytes.size);
+    else this.#rest.push(this.#bytes.subarray(field.start, field.end));
+    return true;
+  }
+
+  #name(): string {
+    this.#limit(this.#limits?.nameBytes, this.#field);
+    return textOf(this.#bytes, this.#field);
+  }
+
+  #text(): string {
+    this.#limit(this.#limits?.textBytes, this.#field);
+    return textOf(this.#bytes, this.#field);
+  }
+
+  #addVersion(): void {
+    this.#limit(this.#limits?.textBytes, this.#field);
+    const entry = valueOf(this.#bytes, this.#field);
+    const field = new WireReader(entry);
+    let [name, version] = ["", ""];
+    while (field.next()) {
+      if (field.type !== wireType.bytes) continue;
+      if (field.number === 1) {
+        this.#limit(this.#limits?.nameBytes, field);
+        name = textOf(entry, field);
+      } else if (field.number === 2) version = textOf(entry, field);
+    }
+    this.#initialVersions.set(name, version);
+  }
+
+  #limit(budget: Budget | undefined, { valueStart, end }: WireField): void {
+    if (budget?.admits(end - valueStart) === false) throw budget.spentError();
+  }
 }
 
 /** The bytes of a request; empty fields are left out. */
@@ -66,19 +151,48 @@ export function renderRequest(
   request: Partial<XdsRequest> & Pick<XdsRequest, "typeUrl">,
   protocol: XdsProtocol,
 ): Uint8Array {
+  return runSteps(renderRequestSteps(request, protocol));
+}
+
+/** As `renderRequest`, for a request that may have thousands of names. */
+export function* renderRequestSteps(
+  request: Partial<XdsRequest> & Pick<XdsRequest, "typeUrl">,
+  protocol: XdsProtocol,
+): Steps<Uint8Array> {
   const of = numbers[protocol];
   const { node, error } = request;
-  return Buffer.concat([
-    of.version === 0 ? new Uint8Array(0) : textField(of.version, request.version ?? ""),
-    node === undefined ? new Uint8Array(0) : bytesField(of.node, node),
-    ...(request.subscribe ?? []).map((name) => bytesField(of.subscribe, Buffer.from(name))),
-    textField(of.typeUrl, request.typeUrl),
-    ...(protocol === "sotw" ? [] : (request.unsubscribe ?? []).map((name) => bytesField(4, Buffer.from(name)))),
-    ...(protocol === "sotw" ? [] : [...(request.initialVersions ?? [])].map(renderVersion)),
-    textField(of.nonce, request.nonce ?? ""),
-    error === undefined ? new Uint8Array(0) : bytesField(of.error, renderStatus(error.code, error.message)),
-    ...(request.rest ?? []),
-  ]);
+  const writer = new WireWriter();
+  if (of.version !== 0) writer.optionalText(of.version, request.version ?? "");
+  if (node !== undefined) writer.bytes(of.node, node);
+  yield* writeNames(writer, of.subscribe, request.subscribe ?? []);
+  writer.optionalText(of.typeUrl, request.typeUrl);
+  if (protocol === "delta") {
+    yield* writeNames(writer, of.unsubscribe, request.unsubscribe ?? []);
+    yield* writeVersions(writer, of.initialVersions, request.initialVersions);
+  }
+  writer.optionalText(of.nonce, request.nonce ?? "");
+  if (error !== undefined) writer.bytes(of.error, renderStatus(error.code, error.message));
+  for (const field of request.rest ?? []) writer.raw(field);
+  return writer.finish();
+}
+
+function* writeNames(writer: WireWriter, number: number, names: readonly string[]): Steps<void> {
+  for (const [index, name] of names.entries()) {
+    writer.text(number, name);
+    if (index % fieldsPerStep === 0) yield;
+  }
+}
+
+function* writeVersions(
+  writer: WireWriter,
+  number: number,
+  versions: ReadonlyMap<string, string> | undefined,
+): Steps<void> {
+  let count = 0;
+  for (const [name, version] of versions ?? []) {
+    writer.entry(number, name, version);
+    if (++count % fieldsPerStep === 0) yield;
+  }
 }
 
 /** Of a node: its ID and `user_agent_name`, which is `envoy` for Envoy. Source: Envoy API, core/v3/base.proto */
@@ -86,18 +200,22 @@ export function nodeFacts(node: Uint8Array): { readonly id: string; readonly use
   return { id: firstText(node, 1), userAgent: firstText(node, 6) };
 }
 
-function renderVersion([name, version]: readonly [string, string]): Uint8Array {
-  return bytesField(5, Buffer.concat([textField(1, name), textField(2, version)]));
-}
-
 function renderStatus(code: number, message: string): Uint8Array {
   return Buffer.concat([integerField(1, code), textField(2, message)]);
 }
 
-function parseStatus(bytes: Uint8Array): { readonly code: number; readonly message: string } {
+/** @param maxText of the message; the rest is cut off: an Envoy that rejects thousands of resources names them all */
+function parseStatus(
+  bytes: Uint8Array,
+  maxText = Number.POSITIVE_INFINITY,
+): { readonly code: number; readonly message: string } {
   let code = 0;
+  let message = "";
   for (const field of wireFields(bytes)) {
     if (field.number === 1 && field.type === wireType.varint) code = bytes[field.valueStart] ?? 0;
+    else if (field.number === 2 && field.type === wireType.bytes) {
+      message = textOf(bytes, { ...field, end: Math.min(field.end, field.valueStart + maxText) });
+    }
   }
-  return { code, message: firstText(bytes, 2) };
+  return { code, message };
 }

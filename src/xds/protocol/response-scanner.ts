@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+import type { Budget } from "../../lib/budget.ts";
 import type { XdsProtocol } from "./request.ts";
 import { VarintReader } from "./varint-reader.ts";
 import { WireError, wireType } from "./wire.ts";
@@ -28,8 +29,6 @@ const fieldsOf: Readonly<Record<Message, Readonly<Record<number, Nested | Text |
   resource: { 1: "resourceVersion", 2: "any", 3: "resourceName" },
   any: { 1: "resourceTypeUrl", 2: "content" },
 };
-
-const maxTextBytes = 64 * 1024;
 
 /**
  * Memory for the names and versions of one response. Those of a larger response are not all known: then its rejection
@@ -64,10 +63,12 @@ export class ResponseScanner {
   #text: Text = "version";
   #textParts: Uint8Array[] = [];
   #keptBytes = 0;
+  readonly #textBytes: Budget;
 
-  /** @param length of the whole message, in bytes */
-  constructor(protocol: XdsProtocol, length: number, handler?: ResourceHandler) {
+  /** @param length of the whole message, in bytes. @param textBytes limits one text */
+  constructor(protocol: XdsProtocol, length: number, textBytes: Budget, handler?: ResourceHandler) {
     this.#open = [{ message: protocol, end: length }];
+    this.#textBytes = textBytes;
     this.#handler = handler;
   }
 
@@ -138,7 +139,9 @@ export class ResponseScanner {
       this.#skip(length);
       return;
     }
-    if (length > maxTextBytes) throw new WireError(`string of ${String(length)} bytes`);
+    if (!this.#textBytes.admits(length)) {
+      throw new WireError(`string of ${String(length)} bytes: ${this.#textBytes.text}`);
+    }
     this.#step = "text";
     this.#text = field;
     this.#left = length;

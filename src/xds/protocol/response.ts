@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+import { runSteps, type Steps } from "../../lib/async/time-slice.ts";
 import type { XdsProtocol } from "./request.ts";
 import { bytesField, firstText, textField, textOf, valueOf, wireFields, wireType } from "./wire.ts";
 
@@ -44,17 +45,23 @@ export function parseResponse(bytes: Uint8Array, protocol: XdsProtocol): XdsResp
 
 /** The bytes of a response. */
 export function renderResponse(response: XdsResponse, protocol: XdsProtocol): Uint8Array {
-  const resources = response.resources.map(({ name, version, any }) => {
-    if (protocol === "sotw") return bytesField(2, any);
-    return bytesField(2, Buffer.concat([textField(1, version), bytesField(2, any), textField(3, name)]));
-  });
-  return Buffer.concat([
-    textField(1, response.version),
-    ...resources,
-    textField(4, response.typeUrl),
-    textField(5, response.nonce),
-    ...(protocol === "sotw" ? [] : response.removed.map((name) => bytesField(6, Buffer.from(name)))),
-  ]);
+  return runSteps(renderResponseSteps(response, protocol));
+}
+
+const resourcesPerStep = 16;
+
+/** As `renderResponse`, for a response that may have thousands of resources. */
+export function* renderResponseSteps(response: XdsResponse, protocol: XdsProtocol): Steps<Uint8Array> {
+  const parts = [textField(1, response.version)];
+  for (const [index, { name, version, any }] of response.resources.entries()) {
+    const resource =
+      protocol === "sotw" ? any : Buffer.concat([textField(1, version), bytesField(2, any), textField(3, name)]);
+    parts.push(bytesField(2, resource));
+    if (index % resourcesPerStep === 0) yield;
+  }
+  parts.push(textField(4, response.typeUrl), textField(5, response.nonce));
+  if (protocol === "delta") for (const name of response.removed) parts.push(bytesField(6, Buffer.from(name)));
+  return Buffer.concat(parts);
 }
 
 /** The serialised message inside an Any. */

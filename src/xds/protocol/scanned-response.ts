@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+import type { Budget } from "../../lib/budget.ts";
 import type { IncomingMessage } from "../../lib/grpc/message.ts";
 import type { XdsProtocol } from "./request.ts";
 import { ResponseScanner } from "./response-scanner.ts";
@@ -8,13 +9,20 @@ import { WireError } from "./wire.ts";
 const typeWithinBytes = 1024 * 1024;
 
 /**
- * A response up to this size is passed on when all of it has been received, so that Envoy never sees one that is cut
- * off. Larger ones are few, and pass while they are received: holding them would cost their size in memory.
+ * A response up to a size is passed on when all of it has been received, so that Envoy never sees one that is cut off.
+ * Larger ones are few, and pass while they are received: holding them would cost their size in memory. So do responses
+ * that do not fit into the memory for all streams.
  */
-const maxHeldBytes = 4 * 1024 * 1024;
+export interface ScanLimits {
+  /** One text of the response. */
+  readonly textBytes: Budget;
+  /** Of the process. */
+  readonly heldBytes: Budget;
+  readonly heldBytesOfResponse: Budget;
+}
 
-/** A response whose type is known; the rest is read while it passes. */
-export interface ScannedResponse {
+/** A response whose type is known; the rest is read while it passes. Dispose it when it has been read. */
+export interface ScannedResponse extends Disposable {
   readonly length: number;
   readonly typeUrl: string;
   readonly scanner: ResponseScanner;
@@ -31,8 +39,9 @@ export async function scanResponse(
   message: IncomingMessage,
   protocol: XdsProtocol,
   isPassedOn: (typeUrl: string) => boolean,
+  limits: ScanLimits,
 ): Promise<ScannedResponse> {
-  const scanner = new ResponseScanner(protocol, message.length);
+  const scanner = new ResponseScanner(protocol, message.length, limits.textBytes);
   if (message.kind === "whole") {
     const { bytes } = message;
     scanner.push(bytes);
@@ -41,16 +50,46 @@ export async function scanResponse(
       typeUrl: scanner.knownTypeUrl,
       scanner,
       chunks: (onScanned) => one(bytes, onScanned),
+      [Symbol.dispose]: () => undefined,
     };
   }
-  const source = message.chunks[Symbol.asyncIterator]();
+  const held = limits.heldBytes.child();
+  const mayHold = message.length <= limits.heldBytesOfResponse.size;
+  const isHeld = (typeUrl: string): boolean =>
+    mayHold && isPassedOn(typeUrl) && (held.used > 0 || held.tryTake(message.length));
+  try {
+    const passing = await readBeginning(message, scanner, isHeld);
+    const typeUrl = scanner.knownTypeUrl;
+    if (typeUrl === "") throw new WireError("response without a type");
+    return {
+      length: message.length,
+      typeUrl,
+      scanner,
+      chunks: (onScanned) => passOn(passing, onScanned),
+      [Symbol.dispose]: () => {
+        held[Symbol.dispose]();
+      },
+    };
+  } catch (error) {
+    held[Symbol.dispose]();
+    throw error;
+  }
+}
+
+/** Up to the type, and of a response that is held, to its end. */
+async function readBeginning(
+  { length, chunks }: IncomingMessage & { readonly kind: "chunks" },
+  scanner: ResponseScanner,
+  isHeld: (typeUrl: string) => boolean,
+): Promise<PassingResponse> {
+  const source = chunks[Symbol.asyncIterator]();
   const read: Uint8Array[] = [];
   let readBytes = 0;
-  const { length } = message;
   let isReadable = true;
   const isTyped = (): boolean => scanner.knownTypeUrl !== "";
-  const isHeld = (): boolean => length <= maxHeldBytes && isPassedOn(scanner.knownTypeUrl);
-  while (isTyped() ? readBytes < length && isHeld() : readBytes < Math.min(length, typeWithinBytes)) {
+  while (
+    isTyped() ? readBytes < length && isHeld(scanner.knownTypeUrl) : readBytes < Math.min(length, typeWithinBytes)
+  ) {
     const next = await source.next();
     if (next.done === true) break;
     if (isTyped()) isReadable &&= tryPush(scanner, next.value);
@@ -58,10 +97,7 @@ export async function scanResponse(
     read.push(next.value);
     readBytes += next.value.length;
   }
-  const typeUrl = scanner.knownTypeUrl;
-  if (typeUrl === "") throw new WireError("response without a type");
-  const passing = { read, source, scanner, length, isReadable };
-  return { length, typeUrl, scanner, chunks: (onScanned) => passOn(passing, onScanned) };
+  return { read, source, scanner, length, isReadable };
 }
 
 /** The whole response. */

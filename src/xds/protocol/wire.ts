@@ -27,24 +27,76 @@ export interface WireField {
  * @throws WireError
  */
 export function* wireFields(bytes: Uint8Array): Generator<WireField, void, undefined> {
-  for (let at = 0; at < bytes.length; ) {
-    const start = at;
-    const tag = readVarint(bytes, at);
-    at = tag.end;
-    const type = tag.value % 8;
-    const number = Math.floor(tag.value / 8);
-    let valueStart = at;
-    if (type === wireType.varint) at = readVarint(bytes, at).end;
-    else if (type === wireType.fixed64) at += 8;
-    else if (type === wireType.fixed32) at += 4;
-    else if (type === wireType.bytes) {
-      const length = readVarint(bytes, at);
-      valueStart = length.end;
-      at = length.end + length.value;
-    } else throw new WireError(`wire type ${String(type)}`);
-    if (number === 0) throw new WireError("field number 0");
-    if (at > bytes.length) throw new WireError("truncated field");
-    yield { number, type, start, valueStart, end: at };
+  const reader = new WireReader(bytes);
+  while (reader.next()) {
+    const { number, type, start, valueStart, end } = reader;
+    yield { number, type, start, valueStart, end };
+  }
+}
+
+/** Reads the fields of a message one after the other, and allocates nothing: for messages with thousands of fields. */
+export class WireReader implements WireField {
+  readonly #bytes: Uint8Array;
+  number = 0;
+  type = 0;
+  start = 0;
+  valueStart = 0;
+  end: number;
+  /** Behind the number that was read last. */
+  #at = 0;
+
+  constructor(bytes: Uint8Array) {
+    this.#bytes = bytes;
+    this.end = 0;
+  }
+
+  /** Goes to the next field. @returns false after the last one. @throws WireError */
+  next(): boolean {
+    const bytes = this.#bytes;
+    if (this.end >= bytes.length) return false;
+    this.start = this.end;
+    this.#at = this.end;
+    const tag = this.#varint();
+    this.type = tag % 8;
+    this.number = Math.floor(tag / 8);
+    this.valueStart = this.#at;
+    this.end = this.#valueEnd();
+    if (this.number === 0) throw new WireError("field number 0");
+    if (this.end > bytes.length) throw new WireError("truncated field");
+    return true;
+  }
+
+  #valueEnd(): number {
+    switch (this.type) {
+      case wireType.varint:
+        this.#varint();
+        return this.#at;
+      case wireType.fixed64:
+        return this.#at + 8;
+      case wireType.fixed32:
+        return this.#at + 4;
+      case wireType.bytes: {
+        const length = this.#varint();
+        this.valueStart = this.#at;
+        return this.#at + length;
+      }
+      default:
+        throw new WireError(`wire type ${String(this.type)}`);
+    }
+  }
+
+  #varint(): number {
+    let value = 0;
+    let scale = 1;
+    const last = this.#at + 10;
+    while (this.#at < last) {
+      const byte = this.#bytes[this.#at++];
+      if (byte === undefined) throw new WireError("truncated number");
+      value += (byte % 0x80) * scale;
+      if (byte < 0x80) return value;
+      scale *= 0x80;
+    }
+    throw new WireError("varint of more than ten bytes");
   }
 }
 
@@ -90,17 +142,4 @@ function varint(value: number): Uint8Array {
   }
   bytes.push(left);
   return Uint8Array.from(bytes);
-}
-
-function readVarint(bytes: Uint8Array, from: number): { readonly value: number; readonly end: number } {
-  let value = 0;
-  let scale = 1;
-  for (let at = from; at < from + 10; at++) {
-    const byte = bytes[at];
-    if (byte === undefined) throw new WireError("truncated number");
-    value += (byte % 0x80) * scale;
-    if (byte < 0x80) return { value, end: at + 1 };
-    scale *= 0x80;
-  }
-  throw new WireError("varint of more than ten bytes");
 }

@@ -3,6 +3,7 @@ import { stat } from "node:fs/promises";
 import type { Socket } from "node:net";
 import type { Clock } from "../../lib/async/clock.ts";
 import { orAborted } from "../../lib/async/tasks.ts";
+import type { Budget } from "../../lib/budget.ts";
 import { describeError } from "../../lib/errors.ts";
 import { readTextFile } from "../../lib/fs/bounded-read.ts";
 import { createGrpcChannel, type ClientStream, type GrpcTarget } from "../../lib/grpc/client.ts";
@@ -12,6 +13,7 @@ import type { Logger } from "../../lib/log/log.ts";
 import { formatHostPort, type HostPort } from "../../lib/net/host-port.ts";
 import { canonicalIp, isIpv4 } from "../../lib/net/ip-address.ts";
 import type { TlsClient } from "../../lib/net/tls-client.ts";
+import type { Budgets } from "../../model/limits.ts";
 import type { ReadToken } from "../../model/token.ts";
 import type { XdsProtocol } from "../protocol/request.ts";
 import type { HttpProxyAddress, XdsConfig, XdsUpstream } from "../xds-config.ts";
@@ -25,6 +27,7 @@ export interface UpstreamConnection extends AsyncDisposable {
 export interface UpstreamDeps {
   readonly log: Logger;
   readonly clock: Clock;
+  readonly budgets: Budgets;
   /** Undefined: the connection is plaintext. */
   readonly tls: TlsClient | undefined;
   /** Takes precedence over the token file; undefined: the file is read, if one is configured. */
@@ -94,8 +97,10 @@ async function connectTo(address: HostPort, options: StreamOptions, deps: Upstre
   }
 }
 
-function targetFor({ host, port }: HostPort, { httpProxy }: XdsUpstream, { tls, clock }: UpstreamDeps): GrpcTarget {
-  const dial = httpProxy === undefined ? {} : { dial: dialThroughProxy(httpProxy) };
+function targetFor({ host, port }: HostPort, { httpProxy }: XdsUpstream, deps: UpstreamDeps): GrpcTarget {
+  const { tls, clock, budgets } = deps;
+  const responseBytes = budgets.of("xds-connect-response-bytes");
+  const dial = httpProxy === undefined ? {} : { dial: dialThroughProxy(httpProxy, responseBytes) };
   if (tls === undefined) return { kind: "tcp", host, port, ...dial };
   return { kind: "tls", host, port, ...dial, tlsOptions: () => tls.options(clock.now()) };
 }
@@ -165,18 +170,15 @@ export async function readConnectionFiles(upstream: XdsUpstream): Promise<string
   return (await Promise.all(states)).join(" ");
 }
 
-/** A proxy's response to CONNECT is a few lines. */
-const maxConnectResponseBytes = 8 * 1024;
-
 /** Connects through an HTTP proxy by CONNECT. @throws Error with the proxy's status line when it rejects the request */
-function dialThroughProxy(proxy: HttpProxyAddress): Dial {
+function dialThroughProxy(proxy: HttpProxyAddress, responseBytes: Budget): Dial {
   return async (host, port, signal) => {
     const socket = await dialTcp(proxy.host, proxy.port, signal);
     try {
       const authority = formatHostPort({ host, port });
       const credentials = proxy.authorization === undefined ? "" : `Proxy-Authorization: ${proxy.authorization}\r\n`;
       socket.write(`CONNECT ${authority} HTTP/1.1\r\nHost: ${authority}\r\n${credentials}\r\n`);
-      const statusLine = await orAborted(readStatusLine(socket), signal);
+      const statusLine = await orAborted(readStatusLine(socket, responseBytes), signal);
       if (!/^HTTP\/1\.[01] 2\d\d/.test(statusLine)) {
         throw new Error(`proxy ${formatHostPort(proxy)} rejected CONNECT: ${statusLine}`);
       }
@@ -189,16 +191,16 @@ function dialThroughProxy(proxy: HttpProxyAddress): Dial {
 }
 
 /** Reads a response's headers; what follows them stays in the socket. @returns the status line */
-function readStatusLine(socket: Socket): Promise<string> {
+function readStatusLine(socket: Socket, responseBytes: Budget): Promise<string> {
   return new Promise((resolve, reject) => {
     let received = Buffer.alloc(0);
     const onData = (chunk: Buffer): void => {
       received = Buffer.concat([received, chunk]);
       const end = received.indexOf("\r\n\r\n");
-      if (end === -1 && received.length < maxConnectResponseBytes) return;
+      if (end === -1 && responseBytes.admits(received.length)) return;
       socket.off("data", onData);
       socket.pause();
-      if (end === -1) reject(new Error("the proxy's response is not HTTP"));
+      if (end === -1) reject(new Error(`the proxy's response is not HTTP: ${responseBytes.text}`));
       else {
         if (received.length > end + 4) socket.unshift(received.subarray(end + 4));
         resolve(received.subarray(0, received.indexOf("\r\n")).toString("latin1"));

@@ -20,7 +20,7 @@ const filesCheckMs = 1_000;
 
 /** A client that can be given a stream to the control plane. */
 interface AttachableStream extends ProxiedStream {
-  attach(upstream: UpstreamStream): void;
+  attach(upstream: UpstreamStream, signal: AbortSignal): Promise<void>;
   detach(): void;
 }
 
@@ -62,7 +62,7 @@ async function connectOnce(
     ({ address } = connection);
     log.debug("stream to the control plane opened", { address, protocol });
     const upstream = new UpstreamStream(client, connection.stream, { address, extensions, signal });
-    client.attach(upstream);
+    await client.attach(upstream, signal);
     try {
       await upstream.run();
     } finally {

@@ -10,7 +10,7 @@ import { AgentResourceReceiver } from "../agent-resources/agent-resource-receive
 import type { AgentResourceRecording } from "../agent-resources/agent-resource-type.ts";
 import { renderHealthReport, type WorkloadHealth } from "../health-checks.ts";
 import { renderRequest } from "../protocol/request.ts";
-import { readScanned, type ScannedResponse, scanResponse } from "../protocol/scanned-response.ts";
+import { readScanned, type ScanLimits, type ScannedResponse, scanResponse } from "../protocol/scanned-response.ts";
 import { shortTypeName, typeUrls } from "../protocol/type-url.ts";
 import { WireError } from "../protocol/wire.ts";
 import type { ProxiedStream } from "../proxied-stream.ts";
@@ -35,6 +35,7 @@ export class UpstreamStream implements ResponseOrigin {
   /** Aborts when this stream has ended, or the client is gone. */
   readonly #signal: AbortSignal;
   readonly #receivers: ReadonlyMap<string, AgentResourceReceiver>;
+  readonly #scanLimits: ScanLimits;
   #hasAgentRequests = false;
 
   constructor(client: ProxiedStream, stream: ClientStream, options: UpstreamStreamOptions) {
@@ -43,6 +44,12 @@ export class UpstreamStream implements ResponseOrigin {
     this.#options = options;
     this.#signal = AbortSignal.any([options.signal, this.#ended.signal]);
     const { context, protocol } = client;
+    const { budgets } = context;
+    this.#scanLimits = {
+      textBytes: budgets.of("xds-text-bytes"),
+      heldBytes: budgets.of("xds-held-bytes"),
+      heldBytesOfResponse: budgets.of("xds-held-bytes-of-response"),
+    };
     const signal = this.#signal;
     const send = this.reply.bind(this);
     this.#receivers = new Map(
@@ -120,7 +127,7 @@ export class UpstreamStream implements ResponseOrigin {
     const { protocol, subscriptions, context } = this.#client;
     let scanned: ScannedResponse;
     try {
-      scanned = await scanResponse(message, protocol, (typeUrl) => subscriptions.has(typeUrl));
+      scanned = await scanResponse(message, protocol, (typeUrl) => subscriptions.has(typeUrl), this.#scanLimits);
     } catch (error) {
       if (!(error instanceof WireError)) throw error;
       const { length } = message;
@@ -129,6 +136,12 @@ export class UpstreamStream implements ResponseOrigin {
       }
       return;
     }
+    using response = scanned;
+    await this.#route(response);
+  }
+
+  async #route(scanned: ScannedResponse): Promise<void> {
+    const { subscriptions } = this.#client;
     const { extensions } = this.#options;
     if (!subscriptions.has(scanned.typeUrl)) await this.#consume(scanned);
     else if (scanned.typeUrl === typeUrls.extension && extensions !== undefined) {

@@ -7,6 +7,7 @@ import { textField } from "../../../src/xds/protocol/wire.ts";
 import { typeUrls } from "../../../src/xds/protocol/type-url.ts";
 import { type FakeControlPlane, type FakeResource, startFakeControlPlane } from "../../fakes/fake-control-plane.ts";
 import { startAdsEnvoy } from "../../support/ads-envoy.ts";
+import { testBudgets } from "../../support/budgets.ts";
 import { eventually } from "../../support/eventually.ts";
 import { freePorts } from "../../support/free-ports.ts";
 import { temporaryDirectory } from "../../support/temporary-directory.ts";
@@ -253,7 +254,11 @@ describe("no file stays open", () => {
 
   test("when a record is discarded while its file is being opened", async () => {
     await using directory = await temporaryDirectory();
-    const record = new PendingRecord(join(directory.path, "a.part"), { ...head, isWhole: true });
+    const record = new PendingRecord(
+      join(directory.path, "a.part"),
+      { ...head, isWhole: true },
+      testBudgets().of("xds-cache-bytes"),
+    );
     const adding = record.add(Buffer.from("first"));
     await Promise.all([adding, record.discard(), record.add(Buffer.from("too late"))]);
     expect(await openBelow(directory.path)).toEqual([]);

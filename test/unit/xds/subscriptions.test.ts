@@ -1,14 +1,21 @@
 // SPDX-License-Identifier: Apache-2.0
 import { expect, test } from "vitest";
+import { runSteps } from "../../../src/lib/async/time-slice.ts";
+import { testBudgets } from "../../support/budgets.ts";
 import { namesIn } from "../../../src/xds/rejections.ts";
 import { parseRequest, renderRequest, type XdsProtocol, type XdsRequest } from "../../../src/xds/protocol/request.ts";
 import { Subscriptions } from "../../../src/xds/subscriptions.ts";
 
 const typeUrl = "t/x";
 
+function createSubscriptions(protocol: XdsProtocol, budgets = testBudgets()): Subscriptions {
+  const [namesBytes, sentResponses] = [budgets.of("xds-names-bytes"), budgets.of("xds-sent-responses")];
+  return new Subscriptions(protocol, { namesBytes, sentResponses });
+}
+
 function send(subscriptions: Subscriptions, request: Partial<XdsRequest>) {
   const bytes = renderRequest({ typeUrl, ...request }, subscriptions.protocol);
-  return subscriptions.apply(parseRequest(bytes, subscriptions.protocol), bytes);
+  return runSteps(subscriptions.apply(parseRequest(bytes, subscriptions.protocol), bytes));
 }
 
 function response(nonce: string, names: readonly string[] = [], removed: readonly string[] = []) {
@@ -16,21 +23,21 @@ function response(nonce: string, names: readonly string[] = [], removed: readonl
 }
 
 function replayed(subscriptions: Subscriptions) {
-  return subscriptions.replay().map(({ bytes }) => parseRequest(bytes, subscriptions.protocol));
+  return runSteps(subscriptions.replay()).map(({ bytes }) => parseRequest(bytes, subscriptions.protocol));
 }
 
 test("no names mean all resources in the first request, and none in a later one: then there is nothing to replay", () => {
-  const whole = new Subscriptions("sotw");
+  const whole = createSubscriptions("sotw");
   send(whole, {});
   expect(replayed(whole)).toMatchObject([{ typeUrl, subscribe: [] }]);
-  const none = new Subscriptions("sotw");
+  const none = createSubscriptions("sotw");
   send(none, { subscribe: ["a"] });
   send(none, { subscribe: [] });
   expect(replayed(none)).toEqual([]);
 });
 
 test("delta: subscriptions and versions add up over requests and responses", () => {
-  const subscriptions = new Subscriptions("delta");
+  const subscriptions = createSubscriptions("delta");
   send(subscriptions, { subscribe: ["a", "b"], initialVersions: new Map([["a", "0"]]) });
   subscriptions.sent(response("1", ["a", "b"]), true);
   send(subscriptions, { nonce: "1" });
@@ -44,7 +51,7 @@ test("delta: subscriptions and versions add up over requests and responses", () 
 });
 
 test("delta: a wildcard subscription with names beside it keeps both", () => {
-  const subscriptions = new Subscriptions("delta");
+  const subscriptions = createSubscriptions("delta");
   send(subscriptions, {});
   send(subscriptions, { subscribe: ["on-demand"] });
   expect(replayed(subscriptions)[0]?.subscribe).toEqual(["*", "on-demand"]);
@@ -57,10 +64,10 @@ test("delta: a wildcard subscription with names beside it keeps both", () => {
 test.each(["sotw", "delta"] satisfies XdsProtocol[])(
   "%s: nonces of a lost control plane are not sent to the next one",
   (protocol) => {
-    const subscriptions = new Subscriptions(protocol);
+    const subscriptions = createSubscriptions(protocol);
     send(subscriptions, { subscribe: ["a"] });
     subscriptions.sent(response("old"), true);
-    subscriptions.replay();
+    runSteps(subscriptions.replay());
     expect(send(subscriptions, { nonce: "old", subscribe: protocol === "sotw" ? ["a"] : [] }).forward).toBeUndefined();
     subscriptions.sent(response("new"), true);
     const { forward } = send(subscriptions, { nonce: "old", subscribe: ["a", "b"] });
@@ -72,7 +79,7 @@ test.each(["sotw", "delta"] satisfies XdsProtocol[])(
 );
 
 test("a response is acknowledged once, also when its nonce is used again to change names", () => {
-  const subscriptions = new Subscriptions("sotw");
+  const subscriptions = createSubscriptions("sotw");
   send(subscriptions, { subscribe: ["a"] });
   subscriptions.sent(response("1"), true);
   expect(send(subscriptions, { nonce: "1", version: "v1", subscribe: ["a"] }).acknowledgement?.kind).toBe("ack");
@@ -91,7 +98,7 @@ test("a NACK is about the resources that its text names, or all of a small respo
 });
 
 test("a response that Envoy skipped for a later one of its type is forgotten with it", () => {
-  const subscriptions = new Subscriptions("sotw");
+  const subscriptions = createSubscriptions("sotw");
   send(subscriptions, {});
   send(subscriptions, { typeUrl: "t/y" });
   subscriptions.sent(response("1"), true);

@@ -6,6 +6,9 @@ import { ResponseScanner } from "../../../../src/xds/protocol/response-scanner.t
 import { WireError } from "../../../../src/xds/protocol/wire.ts";
 import { fc } from "../../../support/properties.ts";
 import { reachableBytes } from "../../../support/reachable-bytes.ts";
+import { testBudgets } from "../../../support/budgets.ts";
+
+const textBytes = testBudgets().of("xds-text-bytes");
 
 const text = fc.string({ maxLength: 12 });
 const any = fc.record({
@@ -14,7 +17,7 @@ const any = fc.record({
 });
 
 function scan(bytes: Uint8Array, protocol: "sotw" | "delta", cut: number): ResponseScanner {
-  const scanner = new ResponseScanner(protocol, bytes.length);
+  const scanner = new ResponseScanner(protocol, bytes.length, textBytes);
   for (let at = 0; at < bytes.length; at += cut) scanner.push(bytes.subarray(at, at + cut));
   return scanner;
 }
@@ -49,7 +52,7 @@ test("the type of a state-of-the-world response is known from its first resource
   const resources = [{ typeUrl: "t/cluster", value: Buffer.alloc(5_000) }];
   const message = DiscoveryResponse.fromPartial({ versionInfo: "7", typeUrl: "t/cluster", nonce: "n", resources });
   const bytes = DiscoveryResponse.encode(message).finish();
-  const scanner = new ResponseScanner("sotw", bytes.length);
+  const scanner = new ResponseScanner("sotw", bytes.length, textBytes);
   scanner.push(bytes.subarray(0, 40));
   expect(scanner.knownTypeUrl).toBe("t/cluster");
   expect(scanner.nonce).toBe("");
@@ -97,7 +100,7 @@ test("a truncated message, or one with a changed byte, never fails in another wa
 test("of a long message only the names are kept", () => {
   const pieceBytes = 64 * 1024;
   const pieces = 3_200;
-  const scanner = new ResponseScanner("sotw", pieces * pieceBytes);
+  const scanner = new ResponseScanner("sotw", pieces * pieceBytes, textBytes);
   scanner.push(Uint8Array.from([0x12, ...varint(pieces * pieceBytes - 6), 0x12, ...varint(pieces * pieceBytes - 12)]));
   const before = reachableBytes();
   for (let piece = 1; piece < pieces; piece++) scanner.push(Buffer.alloc(pieceBytes, piece));
@@ -106,7 +109,7 @@ test("of a long message only the names are kept", () => {
 });
 
 test("a string above the limit is rejected before it is kept", () => {
-  const scanner = new ResponseScanner("sotw", 2 ** 31);
+  const scanner = new ResponseScanner("sotw", 2 ** 31, textBytes);
   expect(() => {
     scanner.push(Uint8Array.from([0x2a, 0xff, 0xff, 0xff, 0x7f]));
   }).toThrow(WireError);

@@ -6,6 +6,8 @@ import { parseRequest, renderRequest } from "../../../../src/xds/protocol/reques
 import { parseResponse, renderResponse, type XdsResource } from "../../../../src/xds/protocol/response.ts";
 import { Subscriptions } from "../../../../src/xds/subscriptions.ts";
 import { typeUrls } from "../../../../src/xds/protocol/type-url.ts";
+import { runSteps } from "../../../../src/lib/async/time-slice.ts";
+import { testBudgets } from "../../../support/budgets.ts";
 import { FakeClock } from "../../../support/fake-clock.ts";
 import { testLog } from "../../../support/test-log.ts";
 import { createXdsMetrics } from "../../../support/agent-metrics.ts";
@@ -17,7 +19,11 @@ function startFeed(canRetry: (version: string) => boolean) {
   const clock = new FakeClock();
   const sent: string[] = [];
   const tried: string[] = [];
-  const subscriptions = new Subscriptions("delta");
+  const budgets = testBudgets();
+  const subscriptions = new Subscriptions("delta", {
+    namesBytes: budgets.of("xds-names-bytes"),
+    sentResponses: budgets.of("xds-sent-responses"),
+  });
   const client = {
     protocol: "delta",
     context: { clock, random: () => 0.5, log: testLog().log, metrics: createXdsMetrics() },
@@ -86,12 +92,12 @@ test.each([true, false])(
   async (isOpen) => {
     const { clock, subscriptions, feed } = startFeed(() => false);
     const first = renderRequest({ typeUrl, subscribe: ["a"] }, "delta");
-    subscriptions.apply(parseRequest(first, "delta"), first);
+    runSteps(subscriptions.apply(parseRequest(first, "delta"), first));
     const received = feed.receive(response("1"), { ...origin(), isOpen });
     await received;
     await clock.advance(0);
     const accepted = renderRequest({ typeUrl, nonce: "n1" }, "delta");
-    const { forward, acknowledgement } = subscriptions.apply(parseRequest(accepted, "delta"), accepted);
+    const { forward, acknowledgement } = runSteps(subscriptions.apply(parseRequest(accepted, "delta"), accepted));
     expect(acknowledgement?.kind).toBe("ack");
     expect(forward === undefined).toBe(!isOpen);
   },
