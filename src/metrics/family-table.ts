@@ -6,7 +6,9 @@ export interface Declared {
   readonly type: string;
 }
 
-const firstSlots = 1_024;
+/** A part grows by itself: of 50,000 names, 800 are moved at a time. */
+const parts = 64;
+const firstSlots = 16;
 /** Differ from start to start, so that no application can choose names with the same hashes. */
 const [highSeed, lowSeed] = [randomSeed(), randomSeed()];
 
@@ -20,11 +22,8 @@ function randomSeed(): number {
  * second one then counts as declared.
  */
 export class FamilyTable {
-  #slots = firstSlots;
+  readonly #parts = Array.from({ length: parts }, () => new TablePart());
   #size = 0;
-  #hashes = new Uint32Array(2 * firstSlots);
-  /** Index into `#owners`, plus one; 0 is a free slot. */
-  #ownerOf = new Uint16Array(firstSlots);
   /** A label and a type together are few: unknown types count as one. */
   readonly #owners: Declared[] = [];
 
@@ -33,15 +32,40 @@ export class FamilyTable {
   }
 
   find(family: string): Declared | undefined {
-    const owner = this.#ownerOf[this.#slotOf(...hash(family))] ?? 0;
+    const [high, low] = hash(family);
+    const owner = this.#parts[high % parts]?.find(high, low) ?? 0;
     return owner === 0 ? undefined : this.#owners[owner - 1];
   }
 
   /** @param family not in the table yet */
   add(family: string, declared: Declared): void {
-    if (2 * (this.#size + 1) > this.#slots) this.#grow();
     const [high, low] = hash(family);
-    this.#put(high, low, this.#ownerIndex(declared));
+    this.#parts[high % parts]?.add(high, low, this.#ownerIndex(declared));
+    this.#size++;
+  }
+
+  #ownerIndex({ label, type }: Declared): number {
+    const found = this.#owners.findIndex((owner) => owner.label === label && owner.type === type);
+    return found >= 0 ? found + 1 : this.#owners.push({ label, type });
+  }
+}
+
+/** Hashes with open addressing. */
+class TablePart {
+  #slots = firstSlots;
+  #size = 0;
+  #hashes = new Uint32Array(2 * firstSlots);
+  /** Index into the owners, plus one; 0 is a free slot. */
+  #ownerOf = new Uint16Array(firstSlots);
+
+  /** @returns 0 when the hash is not in the table */
+  find(high: number, low: number): number {
+    return this.#ownerOf[this.#slotOf(high, low)] ?? 0;
+  }
+
+  add(high: number, low: number, owner: number): void {
+    if (2 * (this.#size + 1) > this.#slots) this.#grow();
+    this.#put(high, low, owner);
     this.#size++;
   }
 
@@ -65,14 +89,10 @@ export class FamilyTable {
     this.#slots *= 2;
     this.#hashes = new Uint32Array(2 * this.#slots);
     this.#ownerOf = new Uint16Array(this.#slots);
-    for (const [slot, owner] of owners.entries()) {
+    for (let slot = 0; slot < owners.length; slot++) {
+      const owner = owners[slot] ?? 0;
       if (owner !== 0) this.#put(hashes[2 * slot] ?? 0, hashes[2 * slot + 1] ?? 0, owner);
     }
-  }
-
-  #ownerIndex({ label, type }: Declared): number {
-    const found = this.#owners.findIndex((owner) => owner.label === label && owner.type === type);
-    return found >= 0 ? found + 1 : this.#owners.push({ label, type });
   }
 }
 

@@ -69,12 +69,12 @@ export function createMergedScrape(
           failures.report(part.label, reason);
         };
         for (const part of decided) if (part.decision.kind === "failed") failed(part, part.decision.reason);
-        const format = responseFormat(decided, request);
+        const pace = new Pace(deps.clock, turns);
+        const format = await responseFormat(decided, request, pace);
         const register = new FamilyRegister({ duplicates: metrics.scrape.duplicateFamilies, conflicts });
         sink.begin(renderContentType(format));
         using batching = new BatchingSink(sink);
         const line = budgets.of("scrape-line-bytes");
-        const pace = new Pace(deps.clock, turns);
         const writer = new ResponseWriter({ sink: batching, format, register, line, pace, failed });
         await writer.write(await registry.metrics(), decided);
       } catch (error) {
@@ -179,23 +179,31 @@ class ResponseWriter {
  * The applications' format, unless two of them declare the same family: OpenMetrics does not allow the samples of the
  * second one, while the text format does.
  */
-function responseFormat(parts: readonly DecidedPart[], request: ScrapeRequest): ScrapeFormat {
+async function responseFormat(
+  parts: readonly DecidedPart[],
+  request: ScrapeRequest,
+  pace: Pace,
+): Promise<ScrapeFormat> {
   const usable = parts.filter(({ type, decision }) => type === "application" && decision.kind === "usable");
   const formats = usable.flatMap(({ decision }) => (decision.kind === "usable" ? [decision.format] : []));
   const format = commonFormat(formats, acceptsOpenMetrics(request.accept));
   if (format.kind === "text" || usable.length < 2) return format;
-  return haveCommonFamily(usable) ? { kind: "text" } : format;
+  return (await haveCommonFamily(usable, pace)) ? { kind: "text" } : format;
 }
 
+const familiesBetweenPauses = 50;
+
 /** Of the families in the buffered beginnings of the bodies. */
-function haveCommonFamily(parts: readonly DecidedPart[]): boolean {
+async function haveCommonFamily(parts: readonly DecidedPart[], pace: Pace): Promise<boolean> {
   const table = new FamilyTable();
+  await pace.begin();
   for (const [index, { fetch }] of parts.entries()) {
     const label = String(index);
     for (const family of fetch.declaredFamilies()) {
       const first = table.find(family);
       if (first === undefined) table.add(family, { label, type: "" });
       else if (first.label !== label) return true;
+      if (table.size % familiesBetweenPauses === 0) await pace.pause();
     }
   }
   return false;

@@ -104,12 +104,14 @@ export class TargetFetch {
 
   /** The families that the buffered part of the body declares; call it after the decision and before `emit`. */
   *declaredFamilies(): Iterable<string> {
-    const text = Buffer.concat(this.#buffered.pieces()).toString("latin1");
-    for (let at = text.startsWith("#") ? 0 : nextComment(text, 0); at >= 0; at = nextComment(text, at)) {
-      const end = text.indexOf("\n", at);
-      const { word, family } = parseDeclaration(text.slice(at, end < 0 ? undefined : end)) ?? {};
-      if (word === "TYPE" && family !== undefined) yield family;
+    let text = "\n";
+    for (const piece of this.#buffered.pieces()) {
+      text += piece.toString("latin1");
+      const end = text.lastIndexOf("\n");
+      yield* typesIn(text.slice(0, end));
+      text = text.slice(end);
     }
+    yield* typesIn(text);
   }
 
   /** Fails the fetch; has no effect on one that has ended. */
@@ -178,9 +180,13 @@ export class TargetFetch {
   }
 }
 
-function nextComment(text: string, from: number): number {
-  const before = text.indexOf("\n#", from);
-  return before < 0 ? -1 : before + 1;
+/** @param text each of its lines follows a line break */
+function* typesIn(text: string): Iterable<string> {
+  for (let before = text.indexOf("\n#"); before >= 0; before = text.indexOf("\n#", before + 1)) {
+    const end = text.indexOf("\n", before + 1);
+    const { word, family } = parseDeclaration(text.slice(before + 1, end < 0 ? undefined : end)) ?? {};
+    if (word === "TYPE" && family !== undefined) yield family;
+  }
 }
 
 const sampleLine = /^[a-zA-Z_:][a-zA-Z0-9_:]*(?:\{|[ \t])|^\{[ \t]*"(?:[^"\\]|\\.)*"[ \t]*[,}]/;

@@ -12,7 +12,7 @@ import { freePorts } from "./free-ports.ts";
 import { reachableBytes } from "./reachable-bytes.ts";
 
 const [port = 0] = await freePorts(1);
-/** Serves until the parent disconnects. To any message it answers with the bytes that are reachable. */
+/** Serves until the parent disconnects. It answers each message with a number: see `measured`. */
 const config: StatusConfig = {
   port,
   appProbes: {},
@@ -32,6 +32,27 @@ const log = createLogger(
   () => new Map(),
 );
 const deps = { log, clock: systemClock, budgets: createBudgets(limits, readHostLimits()) };
+/** Processor time, since other work on the machine also makes the event loop stand still. */
+let [longestMs, before] = [0, process.threadCpuUsage()];
+let isWatching = false;
+
+function turn(): void {
+  const { user, system } = process.threadCpuUsage(before);
+  longestMs = Math.max(longestMs, (user + system) / 1_000);
+  before = process.threadCpuUsage();
+  if (process.connected) setImmediate(turn);
+}
+
+/** `collect`: the bytes that are reachable; `longest turn`: that of the event loop since the message before, in ms. */
+function measured(what: unknown): number {
+  if (what === "collect") return reachableBytes();
+  const longest = longestMs;
+  [longestMs, before] = [0, process.threadCpuUsage()];
+  if (!isWatching) turn();
+  isWatching = true;
+  return longest;
+}
+
 const metrics = createTestMetrics();
 const live = {
   cdsUpdates: 1,
@@ -60,5 +81,5 @@ const server = await listenStatus(
   },
 );
 process.once("disconnect", () => void server[Symbol.asyncDispose]());
-process.on("message", () => process.send?.(reachableBytes()));
+process.on("message", (message) => process.send?.(measured(message)));
 process.send?.(server.port);

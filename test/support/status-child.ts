@@ -14,6 +14,8 @@ export interface StatusChild extends AsyncDisposable {
   privateBytes(): number;
   /** What is reachable, in bytes: the heap after a garbage collection, and the buffers outside of it. */
   keptBytes(): Promise<number>;
+  /** The longest turn of its event loop since the call before, in ms of processor time. Meaningless for the first. */
+  longestTurnMs(): Promise<number>;
   /** The most private memory seen until it is disposed, looked at every few milliseconds. */
   watchPeak(): { readonly bytes: () => number } & Disposable;
   /** How many files and sockets it has open. */
@@ -41,16 +43,18 @@ async function startMeasured(path: string, args: readonly string[]): Promise<Sta
   });
   const [port] = (await once(child, "message")) as [number];
   const pid = child.pid ?? 0;
+  const ask = async (what: string): Promise<number> => {
+    const answer = once(child, "message");
+    child.send(what);
+    const [measured] = (await answer) as [number];
+    return measured;
+  };
   return {
     port,
     pid,
     privateBytes: () => privateBytes(pid),
-    async keptBytes() {
-      const answer = once(child, "message");
-      child.send("collect");
-      const [bytes] = (await answer) as [number];
-      return bytes;
-    },
+    keptBytes: () => ask("collect"),
+    longestTurnMs: () => ask("longest turn"),
     watchPeak() {
       let peak = privateBytes(pid);
       const timer = setInterval(() => {

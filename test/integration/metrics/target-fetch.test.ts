@@ -41,3 +41,17 @@ test("a large body is read once per turn of the event loop, so that probes are s
   // the first pieces were there already
   expect(new Set(turns).size).toBeGreaterThan(turns.length - 3);
 });
+
+test("every family of the buffered body is found, wherever its line is divided between two blocks of the buffer", async () => {
+  const families = Array.from({ length: 6_000 }, (_, index) => `family_of_number_${String(index)}`);
+  const body = families.map((family) => `# HELP ${family} Help.\n# TYPE ${family} gauge\n${family} 1\n`).join("");
+  await using app = await listening(
+    createServer((_request, response) => {
+      response.end(body);
+    }),
+  );
+  const target = { host: "127.0.0.1", scheme: "http", port: app.port, path: "/" } as const;
+  using fetch = new TargetFetch({ target, headers: {}, limitBody: true, budgets: testBudgets() });
+  await fetch.decided;
+  expect([...fetch.declaredFamilies()]).toEqual(families);
+});
