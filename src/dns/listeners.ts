@@ -9,6 +9,7 @@ import { formatHostPort } from "../lib/net/host-port.ts";
 import { ipFamily } from "../lib/net/ip-address.ts";
 import { readPortHolder } from "../lib/net/socket-table.ts";
 import type { Budgets } from "../model/limits.ts";
+import { type DnsConnection, DnsConnections } from "./connections.ts";
 import type { DnsAddress } from "./dns-config.ts";
 import type { Transport } from "./exchange.ts";
 import { frame, unframe } from "./message.ts";
@@ -50,6 +51,10 @@ export interface ListenDeps {
   readonly fail: (error: unknown) => void;
 }
 
+interface TcpDeps extends ListenDeps {
+  readonly connections: DnsConnections;
+}
+
 /**
  * Listens over UDP and TCP on each host.
  * @throws DnsPortError
@@ -60,10 +65,11 @@ export async function listenDns(
   handle: HandleQuery,
   deps: ListenDeps,
 ): Promise<AsyncDisposable> {
+  const connections = new DnsConnections(deps.budgets);
   await using stack = new AsyncDisposableStack();
   for (const host of hosts) {
     stack.use(await listenUdp({ host, port }, handle, deps));
-    stack.use(await listenTcp({ host, port }, handle, deps));
+    stack.use(await listenTcp({ host, port }, handle, { ...deps, connections }));
   }
   return stack.move();
 }
@@ -103,28 +109,16 @@ async function listenUdp(address: DnsAddress, handle: HandleQuery, { fail }: Lis
 async function listenTcp(
   address: DnsAddress,
   handle: HandleQuery,
-  { budgets, clock, fail }: ListenDeps,
+  { budgets, clock, connections, fail }: TcpDeps,
 ): Promise<AsyncDisposable> {
-  const connections = new Set<Socket>();
-  const budget = budgets.of("dns-connections");
-  const forget = (socket: Socket): void => {
-    if (connections.delete(socket)) budget.release();
-  };
+  const open = new Set<Socket>();
   const server = createServer({ allowHalfOpen: true }, (socket) => {
-    if (!budget.tryTake()) {
-      const [oldest] = connections;
-      if (oldest !== undefined) forget(oldest);
-      oldest?.destroy();
-      if (!budget.tryTake()) {
-        socket.destroy();
-        return;
-      }
-    }
-    connections.add(socket);
-    socket.on("close", () => {
-      forget(socket);
-    });
-    serveConnection(socket, handle, { budgets, clock });
+    socket.on("error", () => undefined);
+    const connection = connections.add(socket);
+    if (connection === undefined) return;
+    open.add(socket);
+    socket.on("close", () => open.delete(socket));
+    serveConnection(connection, handle, { budgets, clock });
   });
   try {
     await new Promise<void>((resolve, reject) => {
@@ -140,10 +134,7 @@ async function listenTcp(
   server.on("error", fail);
   return {
     [Symbol.asyncDispose]: async () => {
-      for (const connection of connections) {
-        forget(connection);
-        connection.destroy();
-      }
+      for (const socket of open) socket.destroy();
       if (server.listening) await new Promise((resolve) => server.close(resolve));
     },
   };
@@ -159,12 +150,11 @@ const queriesPerConnection = 128;
  * within the time for it: single bytes do not extend it.
  */
 function serveConnection(
-  socket: Socket,
+  { socket, queries, touch }: DnsConnection,
   handle: HandleQuery,
   { budgets, clock }: Pick<ListenDeps, "budgets" | "clock">,
 ): void {
   let waitingSinceMs = clock.monotonicMs();
-  const queries = budgets.of("dns-queries-of-connection").child();
   closeWhenIdle(socket, queries);
   const unreadFits = countUnread(socket, budgets.of("dns-unread-bytes-of-connection").child());
   let received: Buffer = Buffer.alloc(0);
@@ -179,6 +169,7 @@ function serveConnection(
       if (isFull) break;
       received = framed.rest;
       taken++;
+      touch();
       waitingSinceMs = clock.monotonicMs();
       void respond(framed.message);
     }
@@ -221,14 +212,10 @@ function countUnread(socket: Socket, budget: Budget): () => boolean {
   return count;
 }
 
-/** Closes a connection without queries, and gives back what it holds when it is closed. */
+/** Closes a connection without queries. */
 function closeWhenIdle(socket: Socket, queries: Budget): void {
   socket.setTimeout(firstQueryMs);
   socket.on("timeout", () => {
     if (queries.used === 0 || socket.writableLength > 0) socket.destroy();
-  });
-  socket.on("error", () => undefined);
-  socket.on("close", () => {
-    queries[Symbol.dispose]();
   });
 }

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 import { startTask } from "../lib/async/tasks.ts";
+import type { Budget } from "../lib/budget.ts";
 import type { Deps } from "../lib/deps.ts";
 import { AgentError, describeError, systemCode } from "../lib/errors.ts";
 import { exitCode } from "../lib/exit-code.ts";
@@ -7,6 +8,7 @@ import { readTextStart } from "../lib/fs/bounded-read.ts";
 import { watchFiles } from "../lib/fs/file-watch.ts";
 import type { Logger } from "../lib/log/log.ts";
 import { ipFamily } from "../lib/net/ip-address.ts";
+import type { Budgets } from "../model/limits.ts";
 import { fullName } from "./lookup-table.ts";
 
 /** The machine's resolvers and search domain. */
@@ -35,8 +37,6 @@ export interface Resolvers extends AsyncDisposable {
   readonly current: ResolvConf;
 }
 
-/** More resolvers than any system uses. The rest is not read. */
-const mostBytes = 64 * 1024;
 const debounceMs = 100;
 const pollMs = 30_000;
 
@@ -46,16 +46,17 @@ const pollMs = 30_000;
  */
 export async function followResolvers(
   paths: readonly string[],
-  { log, clock, fail }: Pick<Deps, "log" | "clock" | "fail">,
+  { log, clock, budgets, fail }: Pick<Deps, "log" | "clock" | "fail"> & { readonly budgets: Budgets },
 ): Promise<Resolvers> {
-  let current = await readResolvConf(paths);
+  const fileBytes = budgets.of("dns-file-bytes");
+  let current = await readResolvConf(paths, fileBytes);
   log.debug("resolvers", { ...current });
   warnIfNone(log, current);
   const task = startTask(async (signal) => {
     let isUnreadable = false;
     for await (const _ of watchFiles(paths, { clock, debounceMs, pollMs }, signal)) {
       try {
-        const read = await readResolvConf(paths);
+        const read = await readResolvConf(paths, fileBytes);
         if (!isEqual(read, current)) {
           log.info("resolvers changed", { ...read });
           warnIfNone(log, read);
@@ -79,17 +80,23 @@ export async function followResolvers(
 }
 
 /** Reads the first of the files that exists. @throws ResolvConfError */
-async function readResolvConf(paths: readonly string[]): Promise<ResolvConf> {
+async function readResolvConf(paths: readonly string[], fileBytes: Budget): Promise<ResolvConf> {
   let problem: ResolvConfError | undefined;
   for (const path of paths) {
     try {
-      return parseResolvConf(await readTextStart(path, mostBytes));
+      return parseResolvConf(await readStart(path, fileBytes));
     } catch (error) {
       problem = new ResolvConfError(path, error);
       if (systemCode(error) !== "ENOENT") break;
     }
   }
   throw problem ?? new Error("no path of resolv.conf is configured");
+}
+
+/** Without the part that is beyond the limit. */
+async function readStart(path: string, fileBytes: Budget): Promise<string> {
+  const text = await readTextStart(path, fileBytes.size + 1);
+  return fileBytes.admits(text.length) ? text : text.slice(0, fileBytes.size);
 }
 
 /** Source: resolv.conf(5); options and sortlist are ignored */

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 import type { Clock } from "../lib/async/clock.ts";
+import type { Budgets } from "../model/limits.ts";
 import { HttpError, type HttpResponse, requestHttp } from "../lib/net/http-client.ts";
 import {
   type EnvoyCertificates,
@@ -14,7 +15,8 @@ import type { DrainConfig, EnvoyAdminAddress } from "./envoy-config.ts";
 import { EnvoyAdminError } from "./envoy-errors.ts";
 
 const defaultTimeoutMs = 1_000;
-const defaultMaxBytes = 16 * 1024 * 1024;
+/** Without a budget, which the start of a next Envoy does not have: it reads the server information only. */
+const serverInfoBytes = 1024 * 1024;
 
 export interface DrainOrder {
   readonly direction: DrainConfig["direction"];
@@ -36,7 +38,7 @@ export interface EnvoyAdmin {
     uncountedPorts: readonly number[],
     signal?: AbortSignal,
   ): Promise<readonly OpenConnections[] | undefined>;
-  /** Any other call. Default timeout 1,000 ms, default limit 16 MiB. @returns the response's body */
+  /** Any other call. Default timeout 1,000 ms, default limit that of the budget. @returns the response's body */
   request(
     method: "GET" | "POST",
     path: string,
@@ -45,15 +47,23 @@ export interface EnvoyAdmin {
   ): Promise<string>;
 }
 
-/** Opens no connection before the first call. */
-export function createEnvoyAdmin(address: EnvoyAdminAddress, deps: { readonly clock: Clock }): EnvoyAdmin {
-  const request: EnvoyAdmin["request"] = (method, path, limits = {}, signal) =>
-    callAdmin(
-      address,
-      { method, path, timeoutMs: limits.timeoutMs ?? defaultTimeoutMs, maxBytes: limits.maxBytes ?? defaultMaxBytes },
-      deps.clock,
-      signal,
-    );
+/** Opens no connection before the first call. @param budgets undefined: only the server information is read */
+export function createEnvoyAdmin(
+  address: EnvoyAdminAddress,
+  { clock, budgets }: { readonly clock: Clock; readonly budgets?: Budgets },
+): EnvoyAdmin {
+  const responseBytes = budgets?.of("envoy-admin-response-bytes");
+  const request: EnvoyAdmin["request"] = async (method, path, limits = {}, signal) => {
+    const timeoutMs = limits.timeoutMs ?? defaultTimeoutMs;
+    const maxBytes = limits.maxBytes ?? responseBytes?.size ?? serverInfoBytes;
+    try {
+      return await callAdmin(address, { method, path, timeoutMs, maxBytes }, clock, signal);
+    } catch (error) {
+      // Counts it, which logs the budget's name.
+      if (error instanceof EnvoyAdminError && error.failure === "too-large") responseBytes?.admits(maxBytes + 1);
+      throw error;
+    }
+  };
   const stats: EnvoyAdmin["stats"] = (filter, limits, signal) =>
     request("GET", `/stats?usedonly&filter=${filter}`, limits, signal);
   return {

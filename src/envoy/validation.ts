@@ -17,6 +17,7 @@ export type Validation =
   /** No result in time, or the binary does not run. */
   | { readonly kind: "unknown"; readonly problem: string };
 
+/** Of the child that the agent itself runs: the last part is kept, where the reason is. */
 const maxOutputLength = 64 * 1024;
 const maxDetailLength = 600;
 

@@ -31,6 +31,12 @@ export function canonicalIp(text: string): string | undefined {
   return groups === undefined ? undefined : formatGroups(groups);
 }
 
+/** Whether the peer of a socket is a process of this machine or pod. @param address as the system shows it */
+export function isLoopbackAddress(address: string): boolean {
+  const plain = address.startsWith("::ffff:") ? address.slice("::ffff:".length) : address;
+  return plain === "::1" || plain.startsWith("127.");
+}
+
 /** The four or sixteen bytes of an address, an IPv6 one without its zone; undefined when the text is no address. */
 export function ipBytes(text: string): Uint8Array | undefined {
   if (!text.includes(":")) return isIpv4(text) ? Uint8Array.from(text.split("."), Number) : undefined;

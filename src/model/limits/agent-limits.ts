@@ -76,14 +76,6 @@ export const agentLimits = {
     whenSpent: "reject",
     meaning: "One response of Envoy's admin interface.",
   },
-  "envoy-validation-output-bytes": {
-    owner: "envoy",
-    unit: "bytes",
-    scope: "process",
-    size: always(64 * kib),
-    whenSpent: "reject",
-    meaning: "Output of a validation by Envoy; the rest is not kept.",
-  },
   "ca-response-bytes": {
     owner: "ca",
     unit: "bytes",

@@ -14,13 +14,10 @@ export const plannedBudgets: readonly string[] = [
   "wasm-disk-bytes",
   "wasm-urls",
   "wasm-response-bytes",
-  "dns-file-bytes",
   "log-waiting-bytes",
   "log-buffered-lines",
   "log-line-bytes",
   "recorder-events",
   "recorder-event-bytes",
   "recorder-reports",
-  "envoy-admin-response-bytes",
-  "envoy-validation-output-bytes",
 ];

@@ -155,7 +155,7 @@ export const resourceLimits = {
     scope: "process",
     size: ofFiles(1 / 8, { most: 256 }),
     whenSpent: "drop-oldest",
-    meaning: "TCP connections of clients.",
+    meaning: "TCP connections of clients. The one idle for the longest time gives way, one from loopback last.",
     openFiles: 1,
   },
   "dns-queries-of-connection": {

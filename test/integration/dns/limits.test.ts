@@ -12,7 +12,7 @@ const table = [named("web.mesh", ["10.0.0.1"])];
 
 const usage = ({ budgets }: DnsUnderTest, budget: string) => budgets.facts().find(({ name }) => name === budget);
 
-test("a DNS connection beyond the limit takes the place of the oldest one", async () => {
+test("a DNS connection beyond the limit takes the place of the one that has been idle for the longest time", async () => {
   await using dns = await startDns({ table, sizes: { "dns-connections": 3 } });
   const closed: number[] = [];
   const sockets: Socket[] = [];
@@ -39,4 +39,18 @@ test("with resolvers that do not respond, the sockets to them stay within their 
   expect(usage(dns, "dns-sockets")).toMatchObject({ used: 0, peak: 10 });
   expect(usage(dns, "dns-queries")?.used).toBe(0);
   expect(dns.failures).toEqual([]);
+});
+
+test("of a resolv.conf beyond the limit the rest is not read", async () => {
+  await using resolver = await startFakeResolver(() => undefined);
+  await using dns = await startDns({ table, resolvers: [resolver], sizes: { "dns-file-bytes": 200 } });
+  dns.writeResolvConf(`nameserver 127.0.0.9\n${"# \n".repeat(100)}nameserver 127.0.0.10\n`);
+  await eventually(
+    () => {
+      const changed = dns.records.find(({ message }) => message === "resolvers changed");
+      expect(changed?.fields).toMatchObject({ servers: ["127.0.0.9"] });
+    },
+    { withinMs: 5_000 },
+  );
+  expect(usage(dns, "dns-file-bytes")?.spentTotal).toBe(1);
 });
