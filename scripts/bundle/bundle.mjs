@@ -10,6 +10,7 @@ import { renderBundle } from "./render.mjs";
  * @property {string} entry relative to the root
  * @property {string} agent the module, asked for by the entry, whose start must be quick
  * @property {RegExp} others modules that the agent imports lazily, and hardly ever or never
+ * @property {RegExp} transient modules without a state, that are imported once; they are freed after their use
  * @property {readonly string[]} flags of the engine, that the agent is run with
  * @property {Readonly<Record<string, string>>} define
  */
@@ -18,7 +19,7 @@ import { renderBundle } from "./render.mjs";
  * Makes one file of a program with lazily imported parts.
  * @param {BundleOptions} options
  */
-export async function makeBundle({ root, entry, agent, others, flags, define }) {
+export async function makeBundle({ root, entry, agent, others, transient, flags, define }) {
   const { outputFiles, metafile } = await build({
     absWorkingDir: root,
     entryPoints: [entry],
@@ -36,6 +37,6 @@ export async function makeBundle({ root, entry, agent, others, flags, define }) 
     logLevel: "warning",
     define: { ...define, "import.meta.dirname": "__dirname", "import.meta.filename": "__filename" },
   });
-  const parts = layOut(metafile, outputFiles, { entry, agent, others });
+  const parts = layOut(metafile, outputFiles, { entry, agent, others, transient });
   return { ...(await renderBundle(parts, flags)), licences: renderLicences(root, metafile) };
 }

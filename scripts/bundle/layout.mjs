@@ -15,13 +15,14 @@ import { basename } from "node:path";
  * @property {boolean} isEntry
  * @property {boolean} isPackage a package that is imported lazily, and gives its one object as default export
  * @property {Place} place
+ * @property {boolean} isTransient not kept by the loader: imported again, it is compiled again
  * @property {string} code an ES module, with its source map inside
  */
 
 /**
  * @param {import("esbuild").Metafile} metafile
  * @param {readonly import("esbuild").OutputFile[]} files
- * @param {Pick<import("./bundle.mjs").BundleOptions, "entry" | "agent" | "others">} options
+ * @param {Pick<import("./bundle.mjs").BundleOptions, "entry" | "agent" | "others" | "transient">} options
  * @returns {readonly Part[]}
  */
 export function layOut({ outputs }, files, options) {
@@ -35,6 +36,7 @@ export function layOut({ outputs }, files, options) {
     name: `./${basename(path)}`,
     isEntry: path === entry,
     isPackage: (output.entryPoint ?? "").includes("node_modules/") && output.exports.join() === "default",
+    isTransient: options.transient.test(output.entryPoint ?? ""),
     place: atStart.has(path) ? "start" : ofAgent.has(path) ? "text" : "packed",
     code: textOf(files, basename(path)),
   }));

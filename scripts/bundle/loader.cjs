@@ -6,7 +6,7 @@ const { readSync } = process.getBuiltinModule("node:fs");
 
 /** @typedef {{ exports: unknown }} Module */
 /** @typedef {(module: Module, exports: unknown, load: (name: string) => unknown, file: string, directory: string) => void} Factory */
-/** @typedef {{ readonly line: number, readonly offset: number, readonly length: number, readonly packed: boolean }} Stored */
+/** @typedef {{ readonly line: number, readonly offset: number, readonly length: number, readonly packed: boolean, readonly transient: boolean }} Stored */
 
 /** @type {Record<string, Factory | undefined>} */
 const factories = {};
@@ -25,7 +25,7 @@ const load = (name) => {
   if (factory === undefined) return builtIn(name);
   /** @type {Module} */
   const module = { exports: {} };
-  modules[name] = module;
+  if (at?.transient !== true) modules[name] = module;
   factory(module, module.exports, load, __filename, __dirname);
   return module.exports;
 };

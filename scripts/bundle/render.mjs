@@ -67,7 +67,7 @@ function makeCodeCache(text, flags) {
  */
 function assemble(boot, loader, scripts, known, cache) {
   const later = scripts.filter(({ place }) => place !== "start");
-  const table = later.map(({ name, place }) => `${JSON.stringify(name)}:${renderStored(place, known[name])}`);
+  const table = later.map((part) => `${JSON.stringify(part.name)}:${renderStored(part, known[part.name])}`);
   /** @type {Section[]} */
   const sections = [];
   /** @type {Record<string, Stored>} */
@@ -108,11 +108,15 @@ function assemble(boot, loader, scripts, known, cache) {
 }
 
 /**
- * @param {import("./layout.mjs").Place} place
+ * @param {Part} part
  * @param {Stored} [at]
  */
-function renderStored(place, { line, offset, length } = { line: 0, offset: 0, length: 0, packed: false }) {
-  return `{${numbers({ line, offset, length })},packed:${String(place === "packed")}}`;
+function renderStored(
+  { place, isTransient },
+  { line, offset, length } = { line: 0, offset: 0, length: 0, packed: false },
+) {
+  const kind = `packed:${String(place === "packed")},transient:${String(isTransient)}`;
+  return `{${numbers({ line, offset, length })},${kind}}`;
 }
 
 /** @param {Readonly<Record<string, Stored>>} known */

@@ -6,8 +6,10 @@ const settleMs = 1_000;
 
 /** The first two collections free nearly everything. */
 const rounds = 3;
-/** Enough for one collection on a busy machine. */
+/** Enough for one collection, unless the machine is busy. */
 const turnMs = 50;
+/** A quiet process takes its next step of marking much later, so each attempt asks for one. Two seconds in total. */
+const longestAttempts = 20;
 
 /**
  * After the start: half-empty pages are put together and given back, and the heap may grow by 2 MB instead
@@ -17,6 +19,9 @@ const thrift = "optimize-for-size";
 
 /** For as long as this lasts: code that is not running is dropped, to be compiled again if it is needed. */
 const dropsCode = "stress-flush-code";
+
+/** For as long: half-empty pages are put together each time. The engine's own rule depends on how busy the machine is. */
+const compacts = "compact-on-every-full-gc";
 
 /** Lets the next allocation begin a collection that marks in steps of a tenth of a millisecond. */
 const inSteps = "stress-incremental-marking";
@@ -33,16 +38,28 @@ export async function releaseStartMemory(clock: Clock, signal: AbortSignal): Pro
   const { setFlagsFromString } = await import("node:v8");
   setFlagsFromString(`--${thrift}`);
   setFlagsFromString(`--${dropsCode}`);
+  setFlagsFromString(`--${compacts}`);
   try {
-    for (let turn = 0; turn < rounds; turn++) {
-      setFlagsFromString(`--${inSteps}`);
-      allocate();
-      setFlagsFromString(`--no-${inSteps}`);
-      await clock.delay(turnMs, signal);
+    for (let round = 0; round < rounds; round++) {
+      const marker = makeUnreachable();
+      for (let attempt = 0; attempt < longestAttempts && marker.deref() !== undefined; attempt++) {
+        // in the turn of its last use, the marker counts as reachable
+        await clock.delay(turnMs, signal);
+        setFlagsFromString(`--${inSteps}`);
+        allocate();
+        setFlagsFromString(`--no-${inSteps}`);
+        await clock.delay(turnMs, signal);
+      }
     }
   } finally {
+    setFlagsFromString(`--no-${compacts}`);
     setFlagsFromString(`--no-${dropsCode}`);
   }
+}
+
+/** What a complete collection clears. A collection of the young generation alone does not. */
+function makeUnreachable(): WeakRef<object> {
+  return new WeakRef({});
 }
 
 /** Allocates more than a page, so that the engine must look for space and starts a collection. */

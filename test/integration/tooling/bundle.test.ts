@@ -53,6 +53,7 @@ async function bundle(root: string, files = sources): Promise<Awaited<ReturnType
     entry: "main.ts",
     agent: "agent.ts",
     others: /^tool\.ts$/,
+    transient: /^once\.ts$/,
     flags: [],
     define: {},
   });
@@ -75,6 +76,18 @@ test("each part stands where the one who needs it finds it cheaply, and all of t
     stderr: "",
   });
   expect(licences).toMatch(/The licence of the program\.[^]*last-of 1\.2\.3\nMIT\n\nPermission is granted/);
+});
+
+test("a part that is needed once is not kept", async () => {
+  await using root = await temporaryDirectory();
+  const agent = `
+    export async function run(): Promise<void> {
+      const parts = [await import("./once.ts"), await import("./once.ts"), await import("./later.ts"), await import("./later.ts")];
+      console.log(parts[0] === parts[1], parts[2] === parts[3]);
+    }`;
+  await bundle(root.path, { ...sources, "agent.ts": agent, "once.ts": "export const value = 1;" });
+  const run = await runProgram("node", [join(root.path, "dist", "attache.cjs"), "agent"]);
+  expect(run).toMatchObject({ stdout: "false true\n", stderr: "" });
 });
 
 test("the source map leads from a part that is unpacked late to its line in the source", async () => {
