@@ -13,18 +13,13 @@ import { type PodExit, startPod } from "../../test/support/pod.ts";
 import { percentile } from "../../test/support/prober.ts";
 import { privateMegabytes } from "./agent-under-test.ts";
 import type { Figure } from "./figure.ts";
+import type { HostileApplication } from "./hostile-application.ts";
 import type { HostileLoad, HostileTarget } from "./hostile-load.ts";
 
 const seconds = Number(process.argv[2]);
 const memoryLimitBytes = Number(process.argv[3] ?? 64) * 2 ** 20;
 const dnsPort = 15_053;
 const probePath = "/app-health/web/livez";
-
-const floods: readonly string[] = [
-  `# TYPE a gauge\n${"# TYPE a counter\n".repeat(200_000)}`,
-  `# HELP a${" ".repeat(250_000)}x\rx\na 1\n`,
-  Array.from({ length: 200_000 }, (_, number) => `# TYPE a${String(number)} gauge\n`).join(""),
-];
 
 /** The time after which the kubelet gives up, and a mark. */
 const failedMs = 1_000;
@@ -37,6 +32,14 @@ async function serve(stack: AsyncDisposableStack, handler: RequestListener): Pro
     await new Promise((resolve) => server.close(resolve));
   });
   return (server.address() as AddressInfo).port;
+}
+
+/** In a process of its own: what it does must not delay the probes of this one. @returns its ports */
+async function startHostileApplication(stack: AsyncDisposableStack): Promise<HostileApplication> {
+  const child = fork(join(import.meta.dirname, "hostile-application.ts"), { execArgv: [] });
+  stack.defer(() => void child.kill("SIGKILL"));
+  const [ports] = (await once(child, "message")) as [HostileApplication];
+  return ports;
 }
 
 /** @returns what each request took, ascending; `failedMs` for one that failed */
@@ -64,9 +67,7 @@ async function measure(): Promise<readonly Figure[]> {
   await using stack = new AsyncDisposableStack();
   const ca = stack.use(await startFakeCa());
   const app = await serve(stack, (_request, response) => response.end("ok"));
-  let scrape = 0;
-  const bad = await serve(stack, (_request, response) => response.end(floods[scrape++ % floods.length]));
-  const hanging = await serve(stack, () => undefined);
+  const { bad, hanging } = await startHostileApplication(stack);
   const group = makeMemoryGroup(memoryLimitBytes);
   if (group !== undefined) stack.use(group);
   const pod = stack.use(

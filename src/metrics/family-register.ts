@@ -36,13 +36,14 @@ export class FamilyRegister {
     this.#options = options;
   }
 
-  /** @throws BudgetSpentError when the part declares too many families */
+  /** @throws BudgetSpentError when the part has too many declarations */
   declare(family: string, givenType: string, { label, families }: DeclaringPart): Declaration {
     const { duplicates, conflicts } = this.#options;
+    // a repeated one costs as much work as a new one
+    if (families?.tryTake() === false) throw families.spentError();
     const type = types.has(givenType) ? givenType : "of no known type";
     const first = this.#declared.find(family);
     if (first === undefined) {
-      if (families?.tryTake() === false) throw families.spentError();
       this.#declared.add(family, { label, type });
       return "first";
     }

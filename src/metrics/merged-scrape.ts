@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 import { type Clock, deadline } from "../lib/async/clock.ts";
 import { Pace } from "../lib/async/pace.ts";
-import { TurnQueue } from "../lib/async/turn-queue.ts";
 import type { Budget } from "../lib/budget.ts";
 import { describeError } from "../lib/errors.ts";
 import { CauseLog } from "../lib/log/cause-log.ts";
@@ -15,7 +14,7 @@ import { acceptsOpenMetrics, commonFormat, renderContentType, type ScrapeFormat,
 import { ConflictLog, type DeclaringPart, FamilyRegister } from "./family-register.ts";
 import { FamilyTable } from "./family-table.ts";
 import { PartRules } from "./part-rules.ts";
-import { createRegistry, renderTargetUp } from "./registry.ts";
+import { createRegistry, renderMetrics, renderTargetUp } from "./registry.ts";
 import { type DecidedPart, type ScrapePart, type ScrapeRequest, startParts, untilDecided } from "./scrape-parts.ts";
 
 /** Receives the response; `write` resolves when the memory of the bytes may be reused. */
@@ -47,7 +46,6 @@ export function createMergedScrape(
   const log = deps.log.scope("metrics");
   const config = { ...given, targets: given.targets.filter(() => budgets.of("scrape-targets").tryTake()) };
   const registry = createRegistry(metrics.exposed);
-  const turns = new TurnQueue();
   const causeLog = (): CauseLog => new CauseLog(log, budgets.of("log-lines-of-cause").child(), deps.clock);
   const failures = new FailureLog(causeLog);
   const conflicts = new ConflictLog(causeLog(), budgets.of("scrape-conflicts"));
@@ -69,14 +67,14 @@ export function createMergedScrape(
           failures.report(part.label, reason);
         };
         for (const part of decided) if (part.decision.kind === "failed") failed(part, part.decision.reason);
-        const pace = new Pace(deps.clock, turns);
+        const pace = new Pace(deps.clock, request.turn);
         const format = await responseFormat(decided, request, pace);
         const register = new FamilyRegister({ duplicates: metrics.scrape.duplicateFamilies, conflicts });
         sink.begin(renderContentType(format));
         using batching = new BatchingSink(sink);
         const line = budgets.of("scrape-line-bytes");
         const writer = new ResponseWriter({ sink: batching, format, register, line, pace, failed });
-        await writer.write(await registry.metrics(), decided);
+        await writer.write(await renderMetrics(registry, pace), decided);
       } catch (error) {
         if (!signal.aborted) throw error;
         metrics.scrape.aborts.inc();

@@ -3,6 +3,7 @@ import Counter from "prom-client/lib/counter.js";
 import Gauge from "prom-client/lib/gauge.js";
 import Histogram from "prom-client/lib/histogram.js";
 import Registry from "prom-client/lib/registry.js";
+import type { Pace } from "../lib/async/pace.ts";
 import type { Histogram as CountedHistogram, Sample } from "../lib/metrics.ts";
 import type { Metric } from "./agent-metrics.ts";
 import type { ComputedMetric } from "./computed-metrics.ts";
@@ -12,6 +13,17 @@ export function createRegistry(metrics: readonly Metric[]): Registry {
   const registry = new Registry();
   for (const metric of metrics) registry.registerMetric(registered(metric));
   return registry;
+}
+
+/** The text of all metrics, metric by metric, so that no step takes long. */
+export async function renderMetrics(registry: Registry, pace: Pick<Pace, "begin" | "pause">): Promise<string> {
+  const texts: string[] = [];
+  await pace.begin();
+  for (const { name } of registry.getMetricsAsArray()) {
+    texts.push(await registry.getSingleMetricAsString(name));
+    await pace.pause();
+  }
+  return `${texts.join("\n\n")}\n`;
 }
 
 /** For one scrape: whether each target's metrics are in it. */

@@ -16,6 +16,8 @@ export interface ScrapeRequest {
   readonly waitedMs: number;
   /** Aborts when others wait: the response is made of the targets that have responded. */
   readonly preempted: AbortSignal;
+  /** Resolves when the next step of long work may run: one in each turn of the event loop. */
+  readonly turn: () => Promise<void>;
   /** For Envoy; without the question mark. */
   readonly query: string;
 }

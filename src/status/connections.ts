@@ -3,6 +3,7 @@ import type { IncomingMessage, RequestListener, Server, ServerResponse } from "n
 import type { Socket } from "node:net";
 import type { Clock } from "../lib/async/clock.ts";
 import { loopbackPeer } from "../lib/async/fair-slots.ts";
+import type { TurnQueue } from "../lib/async/turn-queue.ts";
 import type { Budget } from "../lib/budget.ts";
 import type { Budgets } from "../model/limits.ts";
 import { sendReply, textReply } from "./call.ts";
@@ -28,6 +29,35 @@ const checkEveryMs = 1_000;
 /** Of the connections, those on loopback may take this share. */
 const loopbackShare = 3 / 4;
 
+/** The part of Node.js's parser that passes on a request when its headers are complete. */
+interface Parser {
+  onIncoming: (request: IncomingMessage, keepAlive: boolean) => number;
+}
+
+function isParser(value: unknown): value is Parser {
+  return typeof value === "object" && value !== null && "onIncoming" in value && typeof value.onIncoming === "function";
+}
+
+/** Node.js's result for a request after which the bytes are no longer HTTP. */
+const upgraded = 2;
+
+/**
+ * One read may have thousands of pipelined requests, and Node.js parses all of them even when the first one has closed
+ * the connection. This ends the parsing, in the way in which an upgrade does.
+ * @param isClosed whether no more requests are wanted
+ * Source: Node.js, lib/_http_server.js and lib/_http_common.js; without the parser there, all requests are parsed
+ */
+function stopParsing(socket: Socket, isClosed: () => boolean): void {
+  const parser: unknown = "parser" in socket ? socket.parser : undefined;
+  if (!isParser(parser)) return;
+  const { onIncoming } = parser;
+  parser.onIncoming = (request, keepAlive) => {
+    if (!isClosed()) return onIncoming(request, keepAlive);
+    Object.assign(request, { upgrade: true });
+    return upgraded;
+  };
+}
+
 /**
  * The connections of the status port. When there are too many, the peer with the most gives way: its longest idle
  * connection is closed, or its oldest. Those on loopback give way to each other only. The requests of a connection are
@@ -36,13 +66,16 @@ const loopbackShare = 3 / 4;
 export class Connections implements Disposable {
   readonly #budgets: Budgets;
   readonly #clock: Clock;
+  readonly #turns: Pick<TurnQueue, "delay">;
   /** By peer, each in the order of its last change between idle and busy. */
   readonly #peers = new Map<string, Set<Connection>>();
   readonly #connections = new Map<Socket, Connection>();
   readonly #stop = new AbortController();
   #isChecking = false;
 
-  constructor(budgets: Budgets, clock: Clock) {
+  /** @param turns work for callers, which waits while there are connections to be accepted */
+  constructor(budgets: Budgets, clock: Clock, turns: Pick<TurnQueue, "delay">) {
+    this.#turns = turns;
     this.#budgets = budgets;
     this.#clock = clock;
   }
@@ -61,6 +94,8 @@ export class Connections implements Disposable {
   }
 
   #open(socket: Socket): void {
+    // one is accepted in each turn of the event loop, and the kubelet's may be the next
+    this.#turns.delay();
     const peer = peerOf(socket);
     const ofPeer = this.#peers.get(peer) ?? new Set();
     const budget = this.#budgets.of("status-connections");
@@ -74,6 +109,7 @@ export class Connections implements Disposable {
     const connection: Connection = { socket, peer, place, places, waiting: [], busySinceMs: undefined };
     this.#connections.set(socket, connection);
     this.#peers.set(peer, ofPeer.add(connection));
+    stopParsing(socket, () => !this.#connections.has(socket));
     socket.once("close", () => {
       this.#forget(connection);
     });
@@ -139,6 +175,7 @@ export class Connections implements Disposable {
 
   #serve(connection: Connection, request: IncomingMessage, response: ServerResponse, handle: RequestListener): void {
     this.#setBusy(connection, this.#clock.monotonicMs());
+    if (connection.peer === loopbackPeer) this.#turns.delay();
     response.once("close", () => {
       if (!this.#connections.has(connection.socket)) return;
       const next = connection.waiting.shift();

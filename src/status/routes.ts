@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 import type { IncomingMessage, RequestListener, ServerResponse } from "node:http";
 import type { Clock } from "../lib/async/clock.ts";
-import { TurnQueue } from "../lib/async/turn-queue.ts";
+import type { TurnQueue } from "../lib/async/turn-queue.ts";
 import { BudgetSpentError } from "../lib/budget.ts";
 import { describeError } from "../lib/errors.ts";
 import type { Logger } from "../lib/log/log.ts";
@@ -22,6 +22,8 @@ export interface RoutesContext {
   readonly sources: StatusSources;
   readonly judge: ReadinessJudge;
   readonly prober: AppProber;
+  /** For all work that takes longer than a probe. */
+  readonly turns: TurnQueue;
   readonly budgets: Budgets;
   readonly clock: Clock;
   readonly log: Logger;
@@ -35,9 +37,8 @@ export interface Routes extends Disposable {
 }
 
 export function createRoutes(context: RoutesContext): Routes {
-  const { config, sources, log, prober, clock, budgets } = context;
+  const { config, sources, log, prober, clock, budgets, turns } = context;
   using stack = new DisposableStack();
-  const turns = new TurnQueue();
   const appProbes = stack.use(new AppProbeRoute({ probes: config.appProbes, prober, turns, budgets, clock, log }));
   const debug = stack.use(lazyDebugRoutes(context, appProbes));
   const scrapes = stack.use(new ScrapeRoute({ config, sources, turns, budgets, clock }));

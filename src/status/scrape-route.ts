@@ -80,7 +80,8 @@ export class ScrapeRoute implements Disposable {
       const startedMs = clock.monotonicMs();
       await turns.turn(peer);
       slot = await this.#slots.acquire(peer, group.abandoned);
-      const scrape = { ...asked, preempted: slot.preempted, waitedMs: clock.monotonicMs() - startedMs };
+      const waitedMs = clock.monotonicMs() - startedMs;
+      const scrape = { ...asked, preempted: slot.preempted, waitedMs, turn: () => turns.turn(peer) };
       await sources.metrics.scrape(scrape, group, group.abandoned);
       await group.end();
     };

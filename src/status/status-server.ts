@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 import { createServer, type Server } from "node:http";
 import type { Clock } from "../lib/async/clock.ts";
+import { TurnQueue } from "../lib/async/turn-queue.ts";
 import type { Deps } from "../lib/deps.ts";
 import { systemCode } from "../lib/errors.ts";
 import { readPortHolder } from "../lib/net/socket-table.ts";
@@ -55,8 +56,9 @@ export async function startStatusServer(
   using stack = new DisposableStack();
   const { clock } = deps;
   const prober = stack.use(createAppProber(config, deps));
-  const routes = stack.use(createRoutes({ config, sources, judge, prober, budgets: deps.budgets, log, clock }));
-  const connections = stack.use(new Connections(deps.budgets, clock));
+  const turns = new TurnQueue();
+  const routes = stack.use(createRoutes({ config, sources, judge, prober, turns, budgets: deps.budgets, log, clock }));
+  const connections = stack.use(new Connections(deps.budgets, clock, turns));
   const server = createHttpServer(deps.budgets);
   connections.watch(server, routes.handle);
   const port = await listen(server, config.port);

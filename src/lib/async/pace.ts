@@ -1,6 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
 import type { Clock } from "./clock.ts";
-import type { TurnQueue } from "./turn-queue.ts";
 
 /**
  * Work that takes longer lets the rest of the event loop run, so that no probe waits for it: with one more step and a
@@ -11,18 +10,18 @@ const longestMs = 1.5;
 /** Splits long work into steps, of which one runs in each turn of the event loop, whatever work it belongs to. */
 export class Pace {
   readonly #clock: Pick<Clock, "monotonicMs">;
-  readonly #turns: Pick<TurnQueue, "turn">;
+  readonly #turn: () => Promise<void>;
   #sinceMs = 0;
 
-  /** @param turns shared by all such work */
-  constructor(clock: Pick<Clock, "monotonicMs">, turns: Pick<TurnQueue, "turn">) {
+  /** @param turn waits until the next step may run, of a queue that all such work shares */
+  constructor(clock: Pick<Clock, "monotonicMs">, turn: () => Promise<void>) {
     this.#clock = clock;
-    this.#turns = turns;
+    this.#turn = turn;
   }
 
   /** Waits for the turn of this work. */
   async begin(): Promise<void> {
-    await this.#turns.turn("");
+    await this.#turn();
     this.#sinceMs = this.#clock.monotonicMs();
   }
 

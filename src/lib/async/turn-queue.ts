@@ -1,6 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 import { loopbackPeer } from "./fair-slots.ts";
 
+/** Work is put off for so many turns in a row at most. */
+const longestDelayTurns = 20;
+
 /**
  * Starts one piece of work in each turn of the event loop, so that short work overtakes it. Callers on loopback come
  * first; the other peers take turns.
@@ -8,6 +11,13 @@ import { loopbackPeer } from "./fair-slots.ts";
 export class TurnQueue {
   readonly #waiting = new Map<string, (() => void)[]>();
   #isScheduled = false;
+  #isDelayed = false;
+  #delayedTurns = 0;
+
+  /** Something more urgent than all this work happened in this turn: none starts in it. */
+  delay(): void {
+    this.#isDelayed = true;
+  }
 
   /** Resolves when it is this caller's turn. */
   turn(peer: string): Promise<void> {
@@ -24,7 +34,12 @@ export class TurnQueue {
     this.#isScheduled = true;
     setImmediate(() => {
       this.#isScheduled = false;
-      this.#startOne();
+      if (this.#isDelayed && this.#delayedTurns < longestDelayTurns) this.#delayedTurns++;
+      else {
+        this.#delayedTurns = 0;
+        this.#startOne();
+      }
+      this.#isDelayed = false;
       this.#schedule();
     });
   }

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-import { always, type BudgetTable, kib, largestMesh, mib, ofFiles, ofMemory } from "./sizes.ts";
+import { always, type BudgetTable, kib, largestMesh, mib, ofFiles, ofMemory, ofSpareMemory } from "./sizes.ts";
 
 /** The resource types that the agent itself uses, and what depends on them: name table, trust bundles, Wasm modules, DNS. */
 export const resourceLimits = {
@@ -7,7 +7,7 @@ export const resourceLimits = {
     owner: "xds",
     unit: "bytes",
     scope: "single item",
-    size: ofMemory(1 / 3, { least: 16 * mib, most: 64 * mib }),
+    size: ofSpareMemory(1 / 3, { least: 4 * mib, most: 64 * mib }),
     whenSpent: "reject",
     meaning: "One response with a name table (NDS).",
   },
@@ -39,7 +39,7 @@ export const resourceLimits = {
     owner: "dns",
     unit: "bytes",
     scope: "process",
-    size: ofMemory(1 / 3, { least: 16 * mib, most: 64 * mib }),
+    size: ofSpareMemory(1 / 3, { least: 4 * mib, most: 64 * mib }),
     whenSpent: "reject",
     meaning: "The name table in memory, with its indexes.",
   },
@@ -136,7 +136,7 @@ export const resourceLimits = {
     owner: "dns",
     unit: "items",
     scope: "process",
-    size: always(1_000),
+    size: ofMemory(1 / (128 * kib), { least: 250, most: 1_000 }),
     whenSpent: "reject",
     meaning: "Queries that wait for the name table or a resolver.",
   },

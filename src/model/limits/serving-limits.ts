@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-import { always, type BudgetTable, kib, largestMesh, mib, ofFiles, ofMemory } from "./sizes.ts";
+import { always, type BudgetTable, kib, largestMesh, mib, ofFiles, ofMemory, smallest } from "./sizes.ts";
 
 /** Status port, probes, metrics. */
 export const servingLimits = {
@@ -7,7 +7,7 @@ export const servingLimits = {
     owner: "status",
     unit: "items",
     scope: "process",
-    size: ofFiles(3 / 8, { most: 1_024 }),
+    size: smallest(ofFiles(3 / 8, { most: 1_024 }), ofMemory(1 / (256 * kib), { least: 128, most: 1_024 })),
     whenSpent: "drop-oldest",
     meaning: "Connections to the status port. The peer with the most gives way; those on loopback never do to others.",
     openFiles: 1,
@@ -16,7 +16,7 @@ export const servingLimits = {
     owner: "status",
     unit: "items",
     scope: "process",
-    size: ofMemory(1 / (32 * kib), { least: 1_024, most: 8_192 }),
+    size: ofMemory(1 / (128 * kib), { least: 256, most: 4_096 }),
     whenSpent: "close",
     meaning: "Requests that wait for the response to the one before them. The connection with the most is closed.",
   },
@@ -24,7 +24,7 @@ export const servingLimits = {
     owner: "status",
     unit: "items",
     scope: "connection",
-    size: always(1_024),
+    size: always(64),
     whenSpent: "close",
     meaning: "The same of one connection. While one waits, no more is read.",
     within: "status-requests-waiting",
@@ -214,7 +214,7 @@ export const servingLimits = {
     scope: "process",
     size: always(4 * largestMesh.metricFamilies),
     whenSpent: "reject",
-    meaning: "Metric families of all scrapes that run.",
+    meaning: "Metric families that all scrapes declare which run.",
   },
   "scrape-families-of-target": {
     owner: "metrics",
@@ -222,7 +222,8 @@ export const servingLimits = {
     scope: "target",
     size: always(largestMesh.metricFamilies),
     whenSpent: "reject",
-    meaning: "Metric families of one target in one scrape; the body is cut before a further one.",
+    meaning:
+      "Metric families that one target declares in one scrape, repeated ones too; the body is cut before a further one.",
     within: "scrape-families",
   },
   "scrape-conflicts": {

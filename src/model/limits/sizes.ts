@@ -31,3 +31,15 @@ export function ofMemory(share: number, { least, most }: { readonly least: numbe
 export function ofFiles(share: number, { most }: { readonly most: number }): Size {
   return ({ openFiles }) => Math.min(most, openFiles * share);
 }
+
+/** What an agent and an idle Envoy leave of the smallest container. */
+const idlePodBytes = 40 * mib;
+
+/** A share of the container's memory limit without what an idle pod takes. */
+export function ofSpareMemory(share: number, { least, most }: { readonly least: number; readonly most: number }): Size {
+  return ({ memoryBytes }) => Math.max(least, Math.min(most, (memoryBytes - idlePodBytes) * share));
+}
+
+export function smallest(...sizes: readonly Size[]): Size {
+  return (limits) => Math.min(...sizes.map((size) => size(limits)));
+}

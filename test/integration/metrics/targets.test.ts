@@ -19,6 +19,7 @@ import { startStatus } from "../status/status-fixture.ts";
 
 const body = "# TYPE app gauge\napp 1\n";
 const plainRequest = {
+  turn: () => Promise.resolve(),
   accept: undefined,
   userAgent: undefined,
   timeoutSeconds: undefined,

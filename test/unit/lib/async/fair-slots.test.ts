@@ -104,3 +104,27 @@ test("one turn of the event loop starts one; loopback first, then the peers in t
   await Promise.all(peers.map((peer) => turns.turn(peer).then(() => started.push(peer))));
   expect(started).toEqual([loopbackPeer, "a", "b", "a", "b"]);
 });
+
+test("work in turns waits while something more urgent happens, but not for ever", async () => {
+  const nextTurn = (): Promise<void> => new Promise((resolve) => setImmediate(resolve));
+  const turns = new TurnQueue();
+  let started = 0;
+  const start = async (): Promise<void> => {
+    await turns.turn("a");
+    started++;
+  };
+  const first = start();
+  for (let turn = 0; turn < 10; turn++) {
+    turns.delay();
+    await nextTurn();
+  }
+  expect(started).toBe(0);
+  await first;
+  expect(started).toBe(1);
+  void start();
+  for (let turn = 0; turn < 30; turn++) {
+    turns.delay();
+    await nextTurn();
+  }
+  expect(started).toBe(2);
+});
