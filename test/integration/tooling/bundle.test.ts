@@ -82,10 +82,12 @@ test("a part that is needed once is not kept", async () => {
   await using root = await temporaryDirectory();
   const agent = `
     export async function run(): Promise<void> {
-      const parts = [await import("./once.ts"), await import("./once.ts"), await import("./later.ts"), await import("./later.ts")];
-      console.log(parts[0] === parts[1], parts[2] === parts[3]);
+      const once = [(await import("./once.ts")).value, (await import("./once.ts")).value];
+      const kept = [(await import("./kept.ts")).value, (await import("./kept.ts")).value];
+      console.log(once[0] === once[1], kept[0] === kept[1]);
     }`;
-  await bundle(root.path, { ...sources, "agent.ts": agent, "once.ts": "export const value = 1;" });
+  const value = "export const value = {};";
+  await bundle(root.path, { ...sources, "agent.ts": agent, "once.ts": value, "kept.ts": value });
   const run = await runProgram("node", [join(root.path, "dist", "attache.cjs"), "agent"]);
   expect(run).toMatchObject({ stdout: "false true\n", stderr: "" });
 });
