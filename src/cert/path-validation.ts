@@ -110,8 +110,10 @@ function authorityProblem({ fields }: PathMember, below: readonly PathMember[]):
   return keyProblem(publicKey, authorityKeys);
 }
 
-function memberProblem({ fields }: PathMember, isAnchor: boolean): string | undefined {
+function memberProblem({ certificate, fields }: PathMember, isAnchor: boolean): string | undefined {
   const { criticalExtensions, extendedKeyUsage } = fields;
+  // Envoy accepts it in a certificate that is not a root; peers in Go do not parse it.
+  if (certificate.x509.serialNumber.startsWith("-")) return "has a negative serial number";
   const unknown = criticalExtensions.find((id) => !knownExtensions.has(id));
   if (unknown !== undefined) return `has the unknown critical extension ${unknown}`;
   const missing = [oid.serverAuth, oid.clientAuth].filter((use) => extendedKeyUsage?.includes(use) === false);

@@ -65,9 +65,13 @@ export function readRoots(pem: string, limit?: Budget): readonly ReadCertificate
   });
 }
 
-/** @throws the crypto library's error, or a plain one when the validity is not a time */
+/**
+ * @throws the crypto library's error, or a plain one when the validity is not a time, or the bytes are not the one encoding
+ * of a certificate: the library also reads BER, and ignores what comes after the end. Peers do not.
+ */
 export function readCertificate(der: Uint8Array, pem: string): ReadCertificate {
   const x509 = new X509Certificate(der);
+  if (Buffer.compare(x509.raw, der) !== 0) throw new Error("it is not DER, or has bytes after its end");
   const notBeforeMs = Date.parse(x509.validFrom);
   const notAfterMs = Date.parse(x509.validTo);
   if (Number.isNaN(notBeforeMs) || Number.isNaN(notAfterMs)) throw new Error("its validity is not a time");

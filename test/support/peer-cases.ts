@@ -1,4 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
+import { generateKeyPairSync, type KeyObject } from "node:crypto";
+import { formatPem } from "../../src/lib/pki/pem.ts";
 import {
   authorityExtensions,
   extensionOf,
@@ -50,6 +52,20 @@ const withRoot = (name: string, make: () => Forged, extensions = workloadExtensi
   },
 });
 
+/** The certificate with other bytes, which its signature may still fit. */
+const changed = (one: Forged, change: (bytes: Buffer) => Uint8Array): Forged => {
+  const bytes = change(Buffer.from(one.der));
+  return { ...one, der: bytes, pem: formatPem("CERTIFICATE", bytes) };
+};
+const trailing = (bytes: Buffer): Uint8Array => Buffer.concat([bytes, Buffer.of(0x05, 0)]);
+/** The outer length, of two bytes after 0x82, becomes the indefinite one of BER. */
+const indefinite = (bytes: Buffer): Uint8Array =>
+  Buffer.concat([Buffer.of(0x30, 0x80), bytes.subarray(4), Buffer.of(0, 0)]);
+/** An RSA key with a small exponent. */
+const rsaKeyWithExponent = (publicExponent: number): KeyObject =>
+  generateKeyPairSync("rsa", { modulusLength: 2048, publicExponent }).privateKey;
+const hourMs = 3_600_000;
+
 const caExtensions = extensionOf.basicConstraints(true);
 const signing = extensionOf.keyUsage("keyCertSign", "cRLSign");
 const notCa = extensionOf.basicConstraints(false);
@@ -97,6 +113,35 @@ const cases: readonly PairCase[] = [
   leaf("a negative serial number", workloadExtensions(), { serial: Uint8Array.of(0x80, 1) }),
   leaf("version 1 with extensions", workloadExtensions(), { version: 1 }),
   leaf("expired", workloadExtensions(), { notAfterMs: Date.now() - 60_000 }),
+  leaf("not yet valid", workloadExtensions(), { notBeforeMs: Date.now() + hourMs }),
+  leaf("RSA with exponent 3", workloadExtensions(), { key: rsaKeyWithExponent(3) }),
+  leaf("two SPIFFE IDs", [
+    ...[notCa, leafUsage, both],
+    extensionOf.alternativeNames(spiffeUri, "URI:spiffe://cluster.local/ns/demo/sa/admin"),
+  ]),
+  leaf("another URI beside", [notCa, leafUsage, both, extensionOf.alternativeNames(spiffeUri, "URI:https://a.b")]),
+  {
+    name: "bytes after its end",
+    build: () => ({ chain: [changed(leafBy(plainRoot), trailing)], roots: [plainRoot] }),
+  },
+  {
+    name: "a length that is not DER",
+    build: () => ({ chain: [changed(leafBy(plainRoot), indefinite)], roots: [plainRoot] }),
+  },
+  ...(["trailing", "indefinite"] as const).map((kind) => ({
+    name: kind === "trailing" ? "an intermediate with bytes after its end" : "an intermediate that is not DER",
+    build: () => {
+      const one = authority("int", plainRoot);
+      return { chain: [leafBy(one), changed(one, kind === "trailing" ? trailing : indefinite)], roots: [plainRoot] };
+    },
+  })),
+  under("an intermediate that is not yet valid", () =>
+    authority("int", plainRoot, authorityExtensions(), { notBeforeMs: Date.now() + hourMs }),
+  ),
+  under("an intermediate with an extension twice", () => authority("int", plainRoot, authorityExtensions(signing))),
+  under("an intermediate with a negative serial number", () =>
+    authority("int", plainRoot, authorityExtensions(), { serial: Uint8Array.of(0x80, 1) }),
+  ),
   under("an intermediate", () => authority("int", plainRoot)),
   under("an intermediate that is no authority", () => authority("int", plainRoot, [notCa])),
   under("an intermediate without basic constraints", () => authority("int", plainRoot, [signing])),
@@ -333,6 +378,12 @@ const rejectedByEnvoy: ReadonlySet<string> = new Set([
   "Ed25519",
   "version 1 with extensions",
   "expired",
+  "not yet valid",
+  "bytes after its end",
+  "a length that is not DER",
+  "an intermediate that is not DER",
+  "an intermediate that is not yet valid",
+  "an intermediate with an extension twice",
   "an intermediate that is no authority",
   "an intermediate without basic constraints",
   "an intermediate that may not sign",
@@ -363,6 +414,11 @@ const rejectedByEnvoy: ReadonlySet<string> = new Set([
 
 /** What Envoy accepts, but the SPIFFE specification, another kind of peer, or our own rules do not. */
 const rejectedByAgentAlone: ReadonlySet<string> = new Set([
+  "a negative serial number",
+  "an intermediate with a negative serial number",
+  "an intermediate with bytes after its end",
+  "two SPIFFE IDs",
+  "another URI beside",
   "a leaf that is an authority",
   "signed with SHA-1",
   "signed with SHA-1 and RSA",

@@ -11,8 +11,11 @@ import {
   spiffeUri,
   workloadExtensions,
 } from "../../support/forged-certificates.ts";
-import { peerCases } from "../../support/peer-cases.ts";
+import { type PeerCase, peerCases } from "../../support/peer-cases.ts";
 import { testSpiffeId } from "../../support/test-authority.ts";
+import { testStore } from "../../support/test-store.ts";
+import { untilAborted } from "../../../src/lib/async/tasks.ts";
+import type { ProvidedIdentity } from "../../../src/model/provided-identity.ts";
 import { testBudgets } from "../../support/budgets.ts";
 
 const pemOf = (certificates: readonly Forged[]): string => certificates.map(({ pem }) => pem).join("");
@@ -38,6 +41,34 @@ describe("a provided identity is checked as peers check it:", () => {
     if (agentAccepts) expect(checked).not.toThrow();
     else expect(checked).toThrow(ResponseError);
   });
+});
+
+test("no pair that peers would reject replaces a good one, nor do its roots", async () => {
+  const [good, ...others] = [...peerCases].sort((a, b) => Number(b.agentAccepts) - Number(a.agentAccepts));
+  const bad = others.filter((one) => !one.agentAccepts);
+  const identityOf = ({ build }: PeerCase): ProvidedIdentity => {
+    const { chain, roots } = build();
+    return { chainPem: pemOf(chain), keyPem: chain[0]?.keyPem ?? "", rootsPem: pemOf(roots) };
+  };
+  if (good === undefined) throw new Error("no good case");
+  const kept = identityOf(good);
+  const given = Promise.withResolvers<undefined>();
+  await using pod = testStore({
+    name: "test",
+    async *watch(signal) {
+      for (const one of [kept, ...bad.map(identityOf)]) yield { kind: "identity", identity: one };
+      given.resolve(undefined);
+      await untilAborted(signal);
+    },
+  });
+  const secrets = [pod.collect("default"), pod.collect("ROOTCA")];
+  await given.promise;
+  expect(secrets).toEqual([
+    [expect.objectContaining({ chainPem: kept.chainPem, keyPem: kept.keyPem })],
+    [{ kind: "trust-bundle", rootsPem: kept.rootsPem }],
+  ]);
+  expect(pod.outcomes).toEqual(["ok", ...bad.map(() => "unusable")]);
+  expect(bad.length).toBeGreaterThan(50);
 });
 
 describe("a CA's response", () => {
