@@ -83,5 +83,5 @@ async function whyNeverReady(exit: FailedExit, start: StartState): Promise<strin
 
 /** After a failure the bootstrap is kept, for inspection. */
 function removeBootstrap({ bootstrap }: AgentConfig): void {
-  if (bootstrap.kind === "generated") rmSync(bootstrap.path, { force: true });
+  if (bootstrap.kind !== "file") rmSync(bootstrap.path, { force: true });
 }

@@ -122,7 +122,7 @@ async function serve(started: Started, deps: AgentDeps, signals: AgentSignals): 
 
 /** The engine's report goes to the directory of the bootstrap, which is in memory in a pod and survives the container. */
 async function prepareForAbort({ bootstrap, sds }: AgentConfig, start: StartState, log: Logger): Promise<void> {
-  const directory = dirname(bootstrap.kind === "generated" ? bootstrap.path : sds.socketPath);
+  const directory = dirname(bootstrap.kind === "file" ? sds.socketPath : bootstrap.path);
   try {
     const abort = await start.prepareForAbort(directory);
     if (abort !== undefined) log.error("the JavaScript engine aborted in the previous run", { ...abort });

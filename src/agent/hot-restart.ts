@@ -146,10 +146,8 @@ class BootstrapInputs {
 
 /** The bootstrap and Envoy's arguments as one text, to compare. */
 async function readInputs({ bootstrap, envoy }: AgentConfig): Promise<string> {
-  const text =
-    bootstrap.kind === "generated"
-      ? JSON.stringify(renderMergedBootstrap(bootstrap))
-      : await readFile(bootstrap.path, "utf8");
+  const document = renderMergedBootstrap(bootstrap);
+  const text = document === undefined ? await readFile(bootstrap.path, "utf8") : JSON.stringify(document);
   return JSON.stringify([envoy.binaryPath, envoy.args, text]);
 }
 

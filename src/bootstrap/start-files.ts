@@ -15,18 +15,30 @@ export interface GeneratedBootstrap {
   readonly override: JsonObject | undefined;
 }
 
-/** The bootstrap as Envoy gets it. */
-export function renderMergedBootstrap({ config, override }: GeneratedBootstrap): JsonObject {
-  const document = renderBootstrap(config);
-  return override === undefined ? document : mergeOverride(document, override);
+/** A bootstrap that the agent generates, one that it merges, or a file that Envoy reads unchanged. */
+export type WrittenBootstrap =
+  | ({ readonly kind: "generated" } & GeneratedBootstrap)
+  | { readonly kind: "merged"; readonly custom: JsonObject; readonly override: JsonObject }
+  | { readonly kind: "file" };
+
+/** The bootstrap as Envoy gets it; undefined for a file that it reads unchanged. */
+export function renderMergedBootstrap(bootstrap: WrittenBootstrap): JsonObject | undefined {
+  if (bootstrap.kind === "file") return undefined;
+  const document = bootstrap.kind === "generated" ? renderBootstrap(bootstrap.config) : bootstrap.custom;
+  return bootstrap.override === undefined ? document : mergeOverride(document, bootstrap.override);
+}
+
+/** The bootstrap of gRPC applications, which may run as other users. */
+export interface GrpcBootstrap {
+  readonly path: string;
+  readonly mode: number;
+  readonly document: JsonObject;
 }
 
 /** The files that Envoy or a gRPC application needs at its start. */
 export interface StartFiles {
-  readonly bootstrap:
-    | ({ readonly kind: "generated"; readonly path: string } & GeneratedBootstrap)
-    | { readonly kind: "file" };
-  readonly grpcBootstrap: { readonly path: string; readonly document: JsonObject } | undefined;
+  readonly bootstrap: WrittenBootstrap & { readonly path: string };
+  readonly grpcBootstrap: GrpcBootstrap | undefined;
   /** Without Envoy, no bootstrap is written for it. */
   readonly disableEnvoy: boolean;
   /** Envoy's user; undefined: the agent's. */
@@ -38,12 +50,13 @@ export interface StartFiles {
  * @throws BootstrapWriteError
  */
 export function writeStartFiles({ bootstrap, grpcBootstrap, disableEnvoy, envoy }: StartFiles): void {
+  const document = renderMergedBootstrap(bootstrap);
+  if (document !== undefined && !disableEnvoy) writeBootstrap(bootstrap.path, document, envoy.user);
   if (bootstrap.kind === "generated" && !disableEnvoy) {
     const { tracer } = bootstrap.config;
-    writeBootstrap(bootstrap.path, renderMergedBootstrap(bootstrap), envoy.user);
     if (tracer?.kind === "lightstep") writeAccessToken(tracer.accessTokenPath, tracer.accessToken, envoy.user);
   }
-  if (grpcBootstrap !== undefined) writeGrpcBootstrap(grpcBootstrap.path, grpcBootstrap.document);
+  if (grpcBootstrap !== undefined) writeGrpcBootstrap(grpcBootstrap);
 }
 
 /** A generated file cannot be written. */
@@ -67,12 +80,9 @@ export function writeBootstrap(path: string, document: JsonObject, owner?: FileO
   writeGenerated(path, JSON.stringify(document), 0o600, owner);
 }
 
-/**
- * Writes the bootstrap of gRPC applications, which run as other users.
- * @throws BootstrapWriteError
- */
-export function writeGrpcBootstrap(path: string, document: JsonObject): void {
-  writeGenerated(path, JSON.stringify(document, undefined, 2), 0o644);
+/** @throws BootstrapWriteError */
+function writeGrpcBootstrap({ path, mode, document }: GrpcBootstrap): void {
+  writeGenerated(path, JSON.stringify(document, undefined, 2), mode);
 }
 
 /**

@@ -60,7 +60,7 @@ export interface LogConfig {
   readonly targets: readonly string[];
 }
 
-/** A document that the agent renders, or a file that Envoy reads unchanged. */
+/** A document that the agent renders or merges, or a file that Envoy reads unchanged. */
 export type BootstrapSource =
   | {
       readonly kind: "generated";
@@ -69,10 +69,20 @@ export type BootstrapSource =
       /** Merged over the document; may have secrets. */
       readonly override: JsonObject | undefined;
     }
+  /** The document of a custom file with an override: written to a file of its own, not to be on Envoy's command line. */
+  | {
+      readonly kind: "merged";
+      readonly path: string;
+      readonly customPath: string;
+      readonly custom: JsonObject;
+      /** May have secrets. */
+      readonly override: JsonObject;
+    }
   | { readonly kind: "file"; readonly path: string };
 
 export interface GrpcBootstrapConfig {
   readonly path: string;
+  readonly mode: number;
   readonly document: JsonObject;
 }
 

@@ -64,7 +64,7 @@ function agentConfig(sources: Sources, fields: JsonObject, externalSds: boolean)
     node,
     log: logConfig(flags, findings),
     bootstrap,
-    grpcBootstrap: grpcBootstrap(sources),
+    grpcBootstrap: grpcBootstrap(sources, xds),
     envoy,
     disableEnvoy: env.bool("DISABLE_ENVOY"),
     identity,

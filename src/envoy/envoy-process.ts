@@ -62,7 +62,7 @@ export function startEnvoyProcess(config: EnvoyConfig, epoch: number, deps: Envo
   const { pid } = child;
   if (pid === undefined) throw new EnvoyMissingError(binaryPath, "exec-failed");
   const shell = watchdog.kind === "shell" ? startWatchdogShell(watchdog.path, pid) : undefined;
-  log.info("Envoy started", { pid, binaryPath, args: withoutOverride(envoyArgs) });
+  log.info("Envoy started", { pid, binaryPath, args: envoyArgs });
   logWatchdog(log, watchdog);
   return superviseChild({ child, pid, shell, startedMs, clock: deps.clock });
 }
@@ -78,11 +78,6 @@ export function epochArgs(args: readonly string[], hotRestart: HotRestartConfig,
     ...["--restart-epoch", String(epoch), "--base-id", String(hotRestart.baseId)],
     ...["--parent-shutdown-time-s", String(Math.max(1, Math.ceil(hotRestart.parentShutdownMs / 1_000)))],
   ];
-}
-
-/** The arguments as they may be shown: the override of the bootstrap may have secrets. */
-export function withoutOverride(args: readonly string[]): readonly string[] {
-  return args.map((arg, index) => (args[index - 1] === "--config-yaml" ? "(ISTIO_BOOTSTRAP_OVERRIDE)" : arg));
 }
 
 interface Supervised {

@@ -5,7 +5,7 @@ export type { DrainReport, StopOrder, StopOutcome } from "./drain.ts";
 export type { DrainConfig, EnvoyAdminAddress, EnvoyConfig, HotRestartConfig, RestartConfig } from "./envoy-config.ts";
 export { EnvoyAdminError, EnvoyExitedError, EnvoyMissingError } from "./envoy-errors.ts";
 export { type EnvoyExit, exitCodeFor } from "./envoy-exit.ts";
-export { type EnvoyProcess, withoutOverride } from "./envoy-process.ts";
+export type { EnvoyProcess } from "./envoy-process.ts";
 export { type HotRestartOutcome, type SupervisedEnvoy, startEnvoy } from "./envoy-supervisor.ts";
 export type { ExitDiagnosis } from "./exit-diagnosis.ts";
 

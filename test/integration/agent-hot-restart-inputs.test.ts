@@ -33,7 +33,7 @@ function makeConfig(directory: string, { cluster, document = "first", grpcPath }
   };
   return {
     bootstrap: cluster === undefined ? { kind: "file", path: join(directory, "custom.json") } : generated,
-    grpcBootstrap: { path: grpcPath ?? join(directory, "grpc.json"), document: { version: document } },
+    grpcBootstrap: { path: grpcPath ?? join(directory, "grpc.json"), mode: 0o600, document: { version: document } },
     disableEnvoy: false,
     envoy: { hotRestart: {}, binaryPath: "/envoy", args: [], admin: {}, user: undefined },
     status: { port: 15_020 },

@@ -25,11 +25,11 @@ function isList(value: JsonValue | undefined): value is readonly JsonValue[] {
 
 /** Strict: what Envoy does not know is an error here. The output goes to a file, which Envoy may open again. */
 const strictly = (args: readonly string[]): readonly string[] =>
-  args.includes("--config-yaml") ? args : args.filter((arg) => arg !== "--allow-unknown-static-fields");
+  args.filter((arg) => arg !== "--allow-unknown-static-fields");
 
 /** What Envoy says against the bootstrap under the command line that the agent gives it; empty when nothing. */
 export async function envoyProblem(config: AgentConfig): Promise<string> {
-  if (config.bootstrap.kind === "file") return "";
+  if (config.bootstrap.kind !== "generated") return "";
   await using directory = await temporaryDirectory();
   const path = join(directory.path, "envoy.json");
   const tracer = config.bootstrap.config.tracer;

@@ -8,7 +8,6 @@ import {
   readConfigInput,
   redactSecrets,
 } from "../../config/index.ts";
-import { withoutOverride } from "../../envoy/index.ts";
 import { exitCode } from "../../lib/exit-code.ts";
 import type { JsonObject, JsonValue } from "../../lib/json.ts";
 import { type CommandContext, UsageError } from "../command.ts";
@@ -42,7 +41,9 @@ function explain(input: ConfigInput): { readonly config: AgentConfig; readonly e
   const config = parseConfig(input);
   const { node, envoy, bootstrap, warnings } = config;
   const document: JsonValue =
-    bootstrap.kind === "generated" ? renderBootstrap(bootstrap.config) : { file: bootstrap.path };
+    bootstrap.kind === "generated"
+      ? renderBootstrap(bootstrap.config)
+      : { file: bootstrap.kind === "merged" ? bootstrap.customPath : bootstrap.path };
   const settings = effectiveSettings(input).map(
     ({ kind, name, value, source }): JsonObject => ({ kind, name, value, source }),
   );
@@ -50,7 +51,7 @@ function explain(input: ConfigInput): { readonly config: AgentConfig; readonly e
     role: config.role,
     settings,
     node: redactSecrets({ id: node.id, cluster: node.cluster, ips: node.ips, metadata: node.metadata }),
-    envoy: { command: [envoy.binaryPath, ...withoutOverride(envoy.args)] },
+    envoy: { command: [envoy.binaryPath, ...envoy.args] },
     warnings: warnings.map(({ source, message }): JsonObject => ({ source, message })),
     bootstrap: redactSecrets(document),
   };

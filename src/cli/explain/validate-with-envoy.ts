@@ -18,10 +18,9 @@ export async function validateWithEnvoy({ bootstrap, envoy }: AgentConfig, stop:
   const { validateBootstrap } = await loadRunningEnvoy();
   const directory = await mkdtemp(join(tmpdir(), "attache-explain-"));
   try {
-    const path = bootstrap.kind === "generated" ? join(directory, "envoy.json") : bootstrap.path;
-    if (bootstrap.kind === "generated") {
-      await writeFile(path, JSON.stringify(renderMergedBootstrap(bootstrap)), { mode: 0o600 });
-    }
+    const document = renderMergedBootstrap(bootstrap);
+    const path = document === undefined ? bootstrap.path : join(directory, "envoy.json");
+    if (document !== undefined) await writeFile(path, JSON.stringify(document), { mode: 0o600 });
     const { binaryPath, env, args } = envoy;
     const program = { binaryPath, env, args: ["-c", path, ...args.slice(2)], user: undefined };
     const validation = await validateBootstrap(program, timeoutMs, stop);

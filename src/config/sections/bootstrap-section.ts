@@ -2,9 +2,10 @@
 import runtimeBase from "../../../bootstrap/runtime.json" with { type: "json" };
 import { normalize } from "node:path";
 import type { BootstrapAddresses, BootstrapClusterManager, BootstrapConfig } from "../../bootstrap/bootstrap-config.ts";
-import { type JsonValue, isJsonObject, toJsonValue, tryParseJson } from "../../lib/json.ts";
+import { type JsonObject, type JsonValue, isJsonObject, toJsonValue, tryParseJson } from "../../lib/json.ts";
 import { isIpv4, isIpv6 } from "../../lib/net/ip-address.ts";
 import type { BootstrapSource, DiscoverySource } from "../agent-config.ts";
+import type { ConfigInput } from "../sources/config-input.ts";
 import { parseInteger } from "../sources/environment.ts";
 import { bootstrapOverride } from "./bootstrap-override.ts";
 import { type Sources, places } from "../sources/sources.ts";
@@ -143,19 +144,38 @@ function clusterManager({ flags, node, findings }: Sources): BootstrapClusterMan
 /** The generated document, or the custom file that Envoy reads unchanged. */
 export function bootstrapSource(sources: Sources, config: BootstrapConfig): BootstrapSource {
   const { proxy, input, fieldSource, findings } = sources;
-  const custom = proxy.customConfigFile ?? "";
-  if (custom === "") {
+  const customPath = proxy.customConfigFile ?? "";
+  const path = normalize(`${proxy.configPath}/envoy-rev.json`);
+  const override = bootstrapOverride(sources);
+  if (customPath === "") {
     checkTemplates(sources);
-    const path = normalize(`${proxy.configPath}/envoy-rev.json`);
-    return { kind: "generated", path, config, override: bootstrapOverride(sources) };
+    return { kind: "generated", path, config, override };
   }
-  if (input.readFile(custom).kind !== "text") {
+  const file = input.readFile(customPath);
+  if (file.kind !== "text") {
     findings.problem(
       fieldSource("customConfigFile"),
-      `${custom} cannot be read; Envoy needs this file as its bootstrap`,
+      `${customPath} cannot be read; Envoy needs this file as its bootstrap`,
+    );
+  } else if (override !== undefined) {
+    const custom = documentIn(file.text, input.parseDocument);
+    if (custom !== undefined) return { kind: "merged", path, customPath, custom, override };
+    findings.problem(
+      "ISTIO_BOOTSTRAP_OVERRIDE",
+      `cannot be merged into ${customPath}, which is neither YAML nor JSON; make the change in that file`,
     );
   }
-  return { kind: "file", path: custom };
+  return { kind: "file", path: customPath };
+}
+
+/** Undefined for a text that is no object in YAML or JSON, such as a bootstrap in protobuf's own forms. */
+function documentIn(text: string, parse: ConfigInput["parseDocument"]): JsonObject | undefined {
+  try {
+    const value = toJsonValue(parse(text));
+    return isJsonObject(value) ? value : undefined;
+  } catch {
+    return undefined;
+  }
 }
 
 /**

@@ -10,8 +10,6 @@ export interface EnvoyCommandLine {
   readonly log: EnvoyLogLevels;
   readonly skipDeprecatedLogs: boolean;
   readonly coreDump: boolean;
-  /** JSON that Envoy merges over its bootstrap. */
-  readonly overrideJson: string | undefined;
   /** 0 or less: one worker for each hardware thread. */
   readonly concurrency: number;
 }
@@ -48,7 +46,6 @@ export function envoyArguments(line: EnvoyCommandLine): readonly string[] {
     ...(line.log.components === "" ? [] : ["--component-log-level", line.log.components]),
     ...(line.skipDeprecatedLogs ? ["--skip-deprecated-logs"] : []),
     ...(line.coreDump ? ["--enable-core-dump"] : []),
-    ...(line.overrideJson === undefined ? [] : ["--config-yaml", line.overrideJson]),
     ...(line.concurrency > 0 ? ["--concurrency", String(line.concurrency)] : []),
   ];
 }

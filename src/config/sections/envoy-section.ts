@@ -6,7 +6,6 @@ import { envoyArguments, splitLogLevels } from "./envoy-command-line.ts";
 import { protoDurationMs } from "../proxy-config/proxy-config.ts";
 import type { BootstrapSource } from "../agent-config.ts";
 import type { Sources } from "../sources/sources.ts";
-import { bootstrapOverride } from "./bootstrap-override.ts";
 import { compliancePolicy, envoyUser } from "./trust-section.ts";
 
 /** Envoy exits 8 to 15 ms after SIGTERM (observed with Envoy 1.40). One that takes much longer does not exit at all. */
@@ -43,8 +42,6 @@ export function envoyConfig(sources: Sources, bootstrap: BootstrapSource, adminH
       log,
       skipDeprecatedLogs: env.bool("ENVOY_SKIP_DEPRECATED_LOGS"),
       coreDump: env.bool("ISTIO_ENVOY_ENABLE_CORE_DUMP"),
-      // Merged by the agent, except over a custom file, which Envoy reads unchanged.
-      overrideJson: bootstrap.kind === "file" ? JSON.stringify(bootstrapOverride(sources)) : undefined,
       concurrency: proxy.concurrency ?? 0,
     }),
     env: envoyEnvironment(sources),

@@ -1,14 +1,15 @@
 // SPDX-License-Identifier: Apache-2.0
 import { normalize } from "node:path";
 import type { JsonObject } from "../../lib/json.ts";
-import type { GrpcBootstrapConfig } from "../agent-config.ts";
+import type { DiscoverySource, GrpcBootstrapConfig } from "../agent-config.ts";
 import type { Sources } from "../sources/sources.ts";
 
 /**
- * The bootstrap of gRPC applications that use xDS through the agent's socket; undefined: none.
+ * The bootstrap of gRPC applications that use xDS through the agent's socket; undefined: none. Those who may connect to
+ * that socket may read it: with `DISABLE_ENVOY` everyone, since the application runs as another user.
  * Source: the file that Istio's agent writes; gRPC's xDS bootstrap format (gRFC A27, A29)
  */
-export function grpcBootstrap({ env, proxy, node }: Sources): GrpcBootstrapConfig | undefined {
+export function grpcBootstrap({ env, proxy, node }: Sources, xds: DiscoverySource): GrpcBootstrapConfig | undefined {
   const path = env.string("GRPC_XDS_BOOTSTRAP");
   if (path === "") return undefined;
   const { region, zone, subZone } = node.locality;
@@ -30,7 +31,8 @@ export function grpcBootstrap({ env, proxy, node }: Sources): GrpcBootstrapConfi
     ...certificateProviders(env.string("OUTPUT_CERTS")),
     server_listener_resource_name_template: "xds.istio.io/grpc/lds/inbound/%s",
   };
-  return { path, document };
+  const mode = xds.kind === "ads" ? 0o600 | (xds.proxy.socketMode & 0o044) : 0o600;
+  return { path, mode, document };
 }
 
 function certificateProviders(directory: string): JsonObject {

@@ -53,7 +53,7 @@ export const variables = {
   DNS_FORWARD_PARALLEL: row("bool", "false", "queries all upstream resolvers at once"),
   DNS_FORWARD_TIMEOUT: row("duration", "5s", "timeout of a forwarded DNS query"),
   ISTIO_BOOTSTRAP: row("string", "", "custom bootstrap template; not supported, except for the path of Istio's image"),
-  ISTIO_BOOTSTRAP_OVERRIDE: row("string", "", "file, YAML or JSON, that Envoy merges over its bootstrap"),
+  ISTIO_BOOTSTRAP_OVERRIDE: row("string", "", "file, YAML or JSON, that is merged over the bootstrap"),
   ISTIO_ENVOY_ENABLE_CORE_DUMP: row("bool", "false", "starts Envoy with --enable-core-dump"),
   ENVOY_SKIP_DEPRECATED_LOGS: row("bool", "true", "starts Envoy with --skip-deprecated-logs"),
   ENVOY_STATUS_PORT: row("int", "15021", "Envoy's readiness listener", { unit: "port" }),

@@ -293,6 +293,40 @@ test("the override reaches Envoy as JSON, with an IPv6 host in brackets", () => 
   expect(envoy.args).not.toContain("--config-yaml");
 });
 
+describe("an override of a custom bootstrap", () => {
+  const env = {
+    ISTIO_BOOTSTRAP_OVERRIDE: "o.yaml",
+    PROXY_CONFIG: '{"customConfigFile":"custom.yaml","configPath":"./proxy"}',
+  };
+
+  test("is merged into a file of the agent's, and not on Envoy's command line", () => {
+    const files = new Map([
+      ["o.yaml", "admin: {access_log_path: s3cret}"],
+      ["custom.yaml", "node: {id: mine}"],
+    ]);
+    const { bootstrap, envoy } = parse({ env, files });
+    expect(bootstrap).toEqual({
+      kind: "merged",
+      path: "proxy/envoy-rev.json",
+      customPath: "custom.yaml",
+      custom: { node: { id: "mine" } },
+      override: { admin: { access_log_path: "s3cret" } },
+    });
+    expect(envoy.args.slice(0, 2)).toEqual(["-c", "proxy/envoy-rev.json"]);
+    expect(envoy.args.join(" ")).not.toContain("s3cret");
+  });
+
+  test("needs a bootstrap in YAML or JSON; without an override any form is given to Envoy", () => {
+    const files = new Map([
+      ["o.yaml", "a: b"],
+      ["custom.yaml", "\n\u0001binary"],
+    ]);
+    expect(() => parse({ env, files })).toThrow(/cannot be merged into custom.yaml, which is neither YAML nor JSON/);
+    const { bootstrap } = parse({ env: { PROXY_CONFIG: env.PROXY_CONFIG }, files });
+    expect(bootstrap).toEqual({ kind: "file", path: "custom.yaml" });
+  });
+});
+
 describe("files instead of a control plane", () => {
   test("Envoy reads listeners and clusters from the directory, and no xDS cluster is there", () => {
     const { xds, bootstrap } = parse({ env: { ATTACHE_XDS_FILES: "/mesh/", XDS_ROOT_CA: "" } });
