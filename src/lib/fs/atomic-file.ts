@@ -6,6 +6,7 @@ import {
   fstatSync,
   openSync,
   readdirSync,
+  readlinkSync,
   renameSync,
   lstatSync,
   rmSync,
@@ -13,6 +14,7 @@ import {
 } from "node:fs";
 import { basename, dirname, join } from "node:path";
 import { makeDirectorySync } from "./make-directory.ts";
+import { assertTrustedLinksSync, NotPrivateError } from "./private-file.ts";
 
 /** What follows the target's name in a temporary file's name; the second form is that of earlier versions. */
 const temporarySuffix = /^\.(?:[0-9a-z]{12}|\d+\.\d+)\.tmp$/;
@@ -35,14 +37,16 @@ export interface FileOwner {
  * file by then. Missing parent directories are created with mode 0700. Synchronous, for small files only. Not
  * flushed to the disk: these files are written again at each start. The first write to a path removes temporary files
  * that killed processes have left beside it.
- * @throws the system's error; no temporary file is left then
+ * @throws NotPrivateError when a link on the way may be another user's; the system's error. No temporary file is left then
  */
 export function writeFileAtomicSync(path: string, data: string | Uint8Array, mode: number, owner?: FileOwner): void {
   makeDirectorySync(dirname(path), 0o700);
+  const directory = assertTrustedLinksSync(dirname(path));
   const temporary = `${path}.${randomText()}.tmp`;
   const descriptor = openSync(temporary, "wx", mode);
   try {
     try {
+      assertInside(descriptor, directory);
       fchmodSync(descriptor, mode);
       if (owner !== undefined) fchownSync(descriptor, owner.uid, owner.gid);
       const bytes = typeof data === "string" ? Buffer.from(data) : data;
@@ -58,6 +62,12 @@ export function writeFileAtomicSync(path: string, data: string | Uint8Array, mod
     rmSync(temporary, { force: true });
     throw error;
   }
+}
+
+/** A directory on the way may have been replaced by a link after the check of the path. */
+function assertInside(descriptor: number, directory: string): void {
+  const opened = readlinkSync(`/proc/self/fd/${String(descriptor)}`);
+  if (dirname(opened) !== directory) throw new NotPrivateError(directory, `it was replaced by a link to ${opened}`);
 }
 
 /** Twelve letters and digits. `node:crypto` would take milliseconds to load before Envoy's exec. */
