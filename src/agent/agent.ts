@@ -21,6 +21,9 @@ export async function runAgent(config: AgentConfig, deps: AgentDeps, signals: Ag
     pendingAtExit: undefined,
     envoyCheck: undefined,
     prepareForAbort: (directory) => recorder.prepareForAbort(directory),
+    limitRecorder: (budgets) => {
+      recorder.useBudgets(budgets);
+    },
   };
   signals.onFault((fault) => {
     log.error("uncaught fault", { error: describeError(fault), stack: fault.stack });

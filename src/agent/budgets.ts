@@ -2,17 +2,26 @@
 import type { AgentConfig } from "../config/agent-config.ts";
 import { createBudgets } from "../lib/budget-set.ts";
 import { BudgetLog } from "../lib/budget-log.ts";
-import type { Deps } from "../lib/deps.ts";
 import { readHostLimits } from "../lib/host-limits.ts";
 import { type Budgets, limits } from "../model/limits.ts";
+import type { AgentDeps } from "./types.ts";
 
-/** The budgets of the agent on this host. What reports their rejections goes to `modules`. */
+/**
+ * The budgets of the agent on this host. What reports their rejections goes to `modules`. Log and flight recorder, which
+ * exist before, count what they hold from now on.
+ */
 export function createAgentBudgets(
   { xds }: Pick<AgentConfig, "xds">,
   modules: AsyncDisposableStack,
-  { log, clock }: Pick<Deps, "log" | "clock">,
+  { log, clock, limitLog }: Pick<AgentDeps, "log" | "clock" | "limitLog">,
 ): Budgets {
   const { onSpent } = modules.use(new BudgetLog(log, clock));
   const sizes = xds.kind === "files" ? {} : { "xds-request-bytes": xds.proxy.maxReceiveBytes };
-  return createBudgets(limits, readHostLimits(), { onSpent, sizes });
+  const budgets = createBudgets(limits, readHostLimits(), { onSpent, sizes });
+  limitLog({
+    waitingBytes: budgets.of("log-waiting-bytes"),
+    bufferedLines: budgets.of("log-buffered-lines"),
+    lineBytes: budgets.of("log-line-bytes"),
+  });
+  return budgets;
 }

@@ -29,6 +29,8 @@ export interface StartState {
   envoyCheck: ReadinessCheck | undefined;
   /** For an end that leaves no time for a crash report. @returns the abort of the engine in the previous run, once */
   readonly prepareForAbort: FlightRecorder["prepareForAbort"];
+  /** Counts what the flight recorder holds against budgets. */
+  readonly limitRecorder: FlightRecorder["useBudgets"];
 }
 
 /**
@@ -71,6 +73,7 @@ async function serve(started: Started, deps: AgentDeps, signals: AgentSignals): 
   await using modules = new AsyncDisposableStack();
   const { createAgentBudgets } = await import("./budgets.ts");
   const budgets = createAgentBudgets(config, modules, deps);
+  start.limitRecorder(budgets);
   const moduleDeps: ModuleDeps = { ...deps, budgets, fail: shutdown.fail.bind(shutdown) };
 
   const { createModuleMetrics } = await import("./metrics.ts");

@@ -2,6 +2,7 @@
 import type { AgentConfig } from "../config/agent-config.ts";
 import type { Clock } from "../lib/async/clock.ts";
 import type { Deps } from "../lib/deps.ts";
+import type { LogBudgets } from "../lib/log/log-limits.ts";
 import type { LogLevelSwitch, Logger } from "../lib/log/log.ts";
 import type { JsonValue } from "../lib/json.ts";
 import type { Budgets } from "../model/limits.ts";
@@ -19,6 +20,8 @@ export interface AgentDeps {
   readonly redact: (value: JsonValue) => JsonValue;
   /** Writes the buffered log lines without loading anything. Called right after Envoy's exec. */
   readonly flushLog: () => void;
+  /** Counts what the log holds against budgets. */
+  readonly limitLog: (budgets: LogBudgets) => void;
   /** Loads the log writer. Called when everything that Envoy waits for is served. */
   readonly loadLog: () => Promise<void>;
 }

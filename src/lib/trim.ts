@@ -17,3 +17,10 @@ export function oneLine(text: string): string {
     .filter((line, index) => line !== "" || index === 0 || index === last)
     .join(" ");
 }
+
+/** The beginning of a text in UTF-8, with an ellipsis where something is missing. Cuts between characters, never within one. */
+export function cutToBytes(text: string, maxBytes: number): string {
+  if (Buffer.byteLength(text) <= maxBytes) return text;
+  const cut = Buffer.from(text).subarray(0, Math.max(0, maxBytes - 3));
+  return `${new TextDecoder("utf-8", { fatal: false }).decode(cut, { stream: true })}…`;
+}

@@ -3,9 +3,10 @@ import { readdirSync, rmSync } from "node:fs";
 import { join } from "node:path";
 import { writeFileAtomicSync } from "../lib/fs/atomic-file.ts";
 import { makeDirectorySync } from "../lib/fs/make-directory.ts";
+import { escapeControls } from "../lib/printable-text.ts";
 import type { LogLevel } from "../lib/log/log.ts";
 import { attempt, writeMessage } from "./termination-message.ts";
-import { oneLine } from "../lib/trim.ts";
+import { cutToBytes, oneLine } from "../lib/trim.ts";
 
 /** Where the crash report goes. */
 export interface CrashReportConfig {
@@ -42,6 +43,8 @@ export interface CrashReport {
   readonly forgotten: number;
   /** Wall clock at the exit. */
   readonly nowMs: number;
+  /** How many reports the directory may have. */
+  readonly mostReports: number;
 }
 
 /** Source: Kubernetes, "Customizing the termination message" */
@@ -49,8 +52,6 @@ const terminationMessageBytes = 4_096;
 
 /** So that events have space beside the details. */
 const maxDetailBytes = 1_500;
-
-const keptReports = 10;
 
 /**
  * Writes the report to all places of the configuration. Synchronous, because the process is about to exit.
@@ -67,11 +68,18 @@ export function writeCrashReport(config: CrashReportConfig, report: CrashReport)
 }
 
 /** Reason, details and as many of the newest events as fit, each with its age in seconds; the newest is last. */
-export function renderTerminationMessage({ exit, events, nowMs }: Omit<CrashReport, "forgotten">): string {
+export function renderTerminationMessage({
+  exit,
+  events,
+  nowMs,
+}: Omit<CrashReport, "forgotten" | "mostReports">): string {
   const maxBytes = terminationMessageBytes;
-  const title = cutToBytes(`attache exited with code ${String(exit.code)}: ${oneLine(exit.reason)}\n`, maxBytes);
+  const title = cutLines(
+    `attache exited with code ${String(exit.code)}: ${escapeControls(oneLine(exit.reason))}\n`,
+    maxBytes,
+  );
   const detailBytes = Math.min(maxDetailBytes, maxBytes - Buffer.byteLength(title));
-  const head = title + cutToBytes(detailLines(exit), detailBytes);
+  const head = title + cutLines(detailLines(exit), detailBytes);
   const lines: string[] = [];
   let bytes = Buffer.byteLength(head);
   for (const event of events.toReversed()) {
@@ -89,14 +97,14 @@ function writeReportFile(directory: string, report: CrashReport): void {
   const name = `attache-${time.replaceAll(":", "")}-${String(process.pid)}.json`;
   writeFileAtomicSync(join(directory, name), renderJson(report), 0o600);
   const reports = readdirSync(directory).filter((file) => /^attache-.*\.json$/.test(file));
-  for (const old of reports.sort().slice(0, -keptReports)) rmSync(join(directory, old), { force: true });
+  for (const old of reports.sort().slice(0, -report.mostReports)) rmSync(join(directory, old), { force: true });
 }
 
 function renderJson({ exit, events, forgotten, nowMs }: CrashReport): string {
   const document = {
     endedAt: new Date(nowMs).toISOString(),
     code: exit.code,
-    reason: oneLine(exit.reason),
+    reason: escapeControls(oneLine(exit.reason)),
     details: exit.details?.split("\n"),
     forgottenEvents: forgotten,
     events: events.map(({ timeMs, level, text }) => ({ time: new Date(timeMs).toISOString(), level, text })),
@@ -112,9 +120,6 @@ function renderAge(ageMs: number): string {
   return `-${(Math.max(0, ageMs) / 1_000).toFixed(3)}s`;
 }
 
-/** Cuts between characters, never within one. */
-function cutToBytes(text: string, maxBytes: number): string {
-  if (Buffer.byteLength(text) <= maxBytes) return text;
-  const cut = Buffer.from(text).subarray(0, Math.max(0, maxBytes - 4));
-  return `${new TextDecoder("utf-8", { fatal: false }).decode(cut, { stream: true })}…\n`;
+function cutLines(lines: string, maxBytes: number): string {
+  return Buffer.byteLength(lines) <= maxBytes ? lines : `${cutToBytes(lines, maxBytes - 1)}\n`;
 }

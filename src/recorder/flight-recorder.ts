@@ -2,12 +2,18 @@
 import type { LogFields, Logger, LogLevel } from "../lib/log/log.ts";
 import type { CrashReportConfig, FailedExit, RecordedEvent } from "./crash-report.ts";
 import type { AbortWatch, EngineAbort } from "./engine-abort.ts";
-import { oneLine } from "../lib/trim.ts";
+import type { Budget } from "../lib/budget.ts";
+import { escapeControls } from "../lib/printable-text.ts";
+import type { Budgets } from "../model/limits.ts";
+import { recorderSizes } from "../model/limits/sizes.ts";
+import { cutToBytes, oneLine } from "../lib/trim.ts";
 
 /** Keeps the last events of the agent in memory, for the crash report. */
 export interface FlightRecorder {
   /** A logger that passes everything on, and records events of level info and above and those of SDS and xDS. */
   logger(log: Logger): Logger;
+  /** From now on, what the recorder keeps is counted there. */
+  useBudgets(budgets: Budgets): void;
   /** Records an event that is not logged. */
   record(message: string, fields?: LogFields): void;
   /**
@@ -25,18 +31,24 @@ export interface FlightRecorder {
   writeCrashReport(exit: FailedExit): Promise<readonly string[]>;
 }
 
-const capacity = 500;
-
 /** @param now wall clock in milliseconds */
 export function createFlightRecorder(config: CrashReportConfig, now: () => number): FlightRecorder {
-  const ring = new EventRing(capacity);
+  const ring = new EventRing(recorderSizes.events);
+  let sizes: Readonly<Record<"eventBytes" | "reports", number>> = recorderSizes;
   const record: RecordEvent = (level, scope, message, fields) => {
-    ring.add({ timeMs: now(), level, text: renderEvent(scope, message, fields) });
+    ring.add({ timeMs: now(), level, text: renderEvent(scope, message, fields, sizes.eventBytes) });
   };
   let watch: AbortWatch | undefined;
   let hasNotice = false;
   return {
     logger: (log) => recordingLogger(log, record, ""),
+    useBudgets(budgets) {
+      ring.useBudget(budgets.of("recorder-events"));
+      sizes = {
+        eventBytes: budgets.of("recorder-event-bytes").size,
+        reports: budgets.of("recorder-reports").size,
+      };
+    },
     record(message, fields = {}) {
       record("info", "", message, fields);
     },
@@ -59,7 +71,9 @@ export function createFlightRecorder(config: CrashReportConfig, now: () => numbe
         return clearTerminationMessage(config);
       }
       const { writeCrashReport } = await import("./crash-report.ts");
-      return writeCrashReport(config, { exit, events: ring.events(), forgotten: ring.forgotten, nowMs: now() });
+      const { forgotten } = ring;
+      const report = { exit, events: ring.events(), forgotten, nowMs: now(), mostReports: sizes.reports };
+      return writeCrashReport(config, report);
     },
   };
 }
@@ -92,6 +106,7 @@ function recordingLogger(log: Logger, record: RecordEvent, scope: string): Logge
 export class EventRing {
   readonly #events: RecordedEvent[] = [];
   readonly #capacity: number;
+  #budget: Budget | undefined;
   #next = 0;
   #forgotten = 0;
 
@@ -99,9 +114,16 @@ export class EventRing {
     this.#capacity = capacity;
   }
 
+  /** From now on, events are counted there. A full ring is no rejection: new events replace old ones. */
+  useBudget(budget: Budget): void {
+    this.#budget = budget;
+    budget.charge(this.#events.length);
+  }
+
   add(event: RecordedEvent): void {
     if (this.#events.length < this.#capacity) {
       this.#events.push(event);
+      this.#budget?.charge(1);
       return;
     }
     this.#events[this.#next] = event;
@@ -120,13 +142,11 @@ export class EventRing {
   }
 }
 
-const maxTextLength = 400;
-
-/** An event as one line, `scope: message name=value`, cut if it is too long for the ring. */
-export function renderEvent(scope: string, message: string, fields: LogFields): string {
+/** An event as one line, `scope: message name=value`, without control characters and at most as long as given. */
+export function renderEvent(scope: string, message: string, fields: LogFields, maxBytes: number): string {
   const facts = Object.entries(fields).map(([name, value]) => ` ${name}=${renderValue(value)}`);
   const text = oneLine(`${scope === "" ? "" : `${scope}: `}${message}${facts.join("")}`);
-  return text.length <= maxTextLength ? text : `${text.slice(0, maxTextLength - 1)}…`;
+  return cutToBytes(escapeControls(text.slice(0, maxBytes + 1)), maxBytes);
 }
 
 function renderValue(value: unknown): string {

@@ -13,6 +13,7 @@ import { systemClock } from "../../lib/async/clock.ts";
 import { describeError } from "../../lib/errors.ts";
 import { exitCode } from "../../lib/exit-code.ts";
 import { LogLevelSwitch, createLogger } from "../../lib/log/log.ts";
+import type { LogBudgets } from "../../lib/log/log-limits.ts";
 import { type LogWriter, createLogWriter } from "../../lib/log/log-writer.ts";
 import type { Command, CommandContext } from "../command.ts";
 
@@ -63,6 +64,9 @@ async function runProxy({ args, env, ...signals }: CommandContext): Promise<numb
     redact: redactSecrets,
     flushLog: () => {
       writer.flush();
+    },
+    limitLog: (budgets: LogBudgets) => {
+      writer.useBudgets(budgets);
     },
     loadLog: () => writer.load(),
   };

@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 import { constants, fstatSync, openSync, writeSync } from "node:fs";
 import { systemClock } from "../async/clock.ts";
+import type { Budget } from "../budget.ts";
 import { systemCode } from "../errors.ts";
+import { logSizes } from "./log-limits.ts";
 
-/** The buffer for a slow reader, in memory. */
-const mostWaitingBytes = 1024 * 1024;
 const retryEveryMs = 10;
 /** A reader that reads nothing for this long is treated as absent. */
 const patienceMs = 1_000;
@@ -19,6 +19,8 @@ export class LineOutput {
   readonly #onLost: (lines: number) => void;
   readonly #waiting: Uint8Array[] = [];
   #waitingBytes = 0;
+  /** For the bytes that wait, here and in other outputs. */
+  #budget: Budget | undefined;
   #isStuck = false;
   #lost = 0;
   #retrying: Promise<void> | undefined;
@@ -30,17 +32,26 @@ export class LineOutput {
     this.#onLost = onLost;
   }
 
+  /** From now on, the bytes that wait are counted there. */
+  useBudget(budget: Budget): void {
+    this.#budget = budget;
+    budget.charge(this.#waitingBytes);
+  }
+
   write(line: string): void {
     const bytes = Buffer.from(line);
     const rest = this.#waiting.length === 0 ? bytes.subarray(writeSome(this.#descriptor, bytes)) : bytes;
     if (rest.length === 0) return;
     const isBegun = rest.length < bytes.length;
-    if (!isBegun && this.#waitingBytes + rest.length > mostWaitingBytes && !this.#makeRoom(rest.length)) {
+    if (!isBegun && !this.#fits(rest.length) && !this.#makeRoom(rest.length)) {
       this.#lost++;
+      // counts the rejection
+      this.#budget?.admits(Number.POSITIVE_INFINITY);
       return;
     }
     this.#waiting.push(rest);
     this.#waitingBytes += rest.length;
+    this.#budget?.charge(rest.length);
     this.#retrying ??= this.#retry().finally(() => {
       this.#retrying = undefined;
     });
@@ -72,11 +83,17 @@ export class LineOutput {
   #makeRoom(bytes: number): boolean {
     for (let waitedMs = 0; !this.#isStuck; waitedMs += retryEveryMs) {
       if (this.#flush()) waitedMs = 0;
-      if (this.#waitingBytes + bytes <= mostWaitingBytes) return true;
+      if (this.#fits(bytes)) return true;
       if (waitedMs >= patienceMs) this.#isStuck = true;
       else holdUp(retryEveryMs);
     }
     return false;
+  }
+
+  #fits(bytes: number): boolean {
+    const budget = this.#budget;
+    if (budget === undefined) return this.#waitingBytes + bytes <= logSizes.waitingBytes;
+    return budget.used + bytes <= budget.size;
   }
 
   /** @returns whether the reader has read anything */
@@ -85,6 +102,7 @@ export class LineOutput {
     for (let [first] = this.#waiting; first !== undefined; [first] = this.#waiting) {
       const written = writeSome(this.#descriptor, first);
       this.#waitingBytes -= written;
+      this.#budget?.release(written);
       if (written < first.length) {
         this.#waiting[0] = first.subarray(written);
         break;

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 import { escapeControls } from "../printable-text.ts";
+import { defaultLineLimit, type LineLimit } from "./log-limits.ts";
 import type { LogRecord } from "./log.ts";
 
 export type LogFormat = "text" | "json";
@@ -27,22 +28,48 @@ const redacted = "[redacted]";
 const longestString = 4_096;
 
 /** A record as one line in the given form, without secrets. Never throws. */
-export function renderRecord({ level, timeMs, scope, message, fields }: LogRecord, format: LogFormat): string {
+export function renderRecord(
+  { level, timeMs, scope, message, fields }: LogRecord,
+  format: LogFormat,
+  limit: LineLimit,
+): string {
   const head = {
     level: renderLogLevel(level),
     time: renderLogTime(timeMs),
     ...(scope === "" ? {} : { scope }),
     msg: message,
   };
-  return renderLine({ ...head, ...fields, ...head }, format);
+  return renderLine({ ...head, ...fields, ...head }, format, limit);
 }
 
 /**
  * One line in the given form. The text form is time, level, scope where it is not the default one, message and
- * `key=value` pairs, separated by tabs. Control characters are escaped in both forms, and long strings are cut.
+ * `key=value` pairs, separated by tabs. Control characters are escaped in both forms. Long strings are cut, and in a
+ * line that is longer than the limit, so are all values.
  * Source: the text form of Istio's agent log
  */
-export function renderLine(line: LogLine, format: LogFormat): string {
+export function renderLine(line: LogLine, format: LogFormat, limit = defaultLineLimit): string {
+  const whole = renderWhole(line, format);
+  if (limit.admits(Buffer.byteLength(whole))) return whole;
+  for (let most = limit.size; ; most = Math.floor(most / 2)) {
+    const cut = renderWhole(cutValues(line, most), format);
+    if (most === 0 || Buffer.byteLength(cut) <= limit.size) return cut;
+  }
+}
+
+/** @param most characters that remain of the message and of the JSON of each field */
+function cutValues({ level, time, scope, msg, ...fields }: LogLine, most: number): LogLine {
+  const cut = Object.entries(fields).map(([name, value]): [string, unknown] => {
+    const json = secretFields.has(name) ? undefined : toJson(value);
+    if (json === undefined || json.length <= most) return [name, value];
+    const text = typeof value === "string" ? value : json;
+    return [name, `${text.slice(0, most)}... (${String(text.length)} characters)`];
+  });
+  const shortScope = scope === undefined ? {} : { scope };
+  return { level, time, ...shortScope, msg: msg.slice(0, most), ...Object.fromEntries(cut) };
+}
+
+function renderWhole(line: LogLine, format: LogFormat): string {
   if (format === "json")
     return `${escapeControls(`{${renderFields(line, (name, json) => `${JSON.stringify(name)}:${json}`).join(",")}}`)}\n`;
   const { level, time, scope, msg, ...fields } = line;

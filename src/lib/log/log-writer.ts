@@ -1,8 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 import { openSync } from "node:fs";
 import { systemClock } from "../async/clock.ts";
+import type { Budget } from "../budget.ts";
 import { LineOutput, openWithoutWait } from "./line-output.ts";
 import { type LogFormat, renderRecord } from "./log-format.ts";
+import { defaultLineLimit, type LogBudgets, logSizes } from "./log-limits.ts";
 import type { LogRecord, LogSink } from "./log.ts";
 
 /**
@@ -14,6 +16,8 @@ export interface LogWriter {
   load(): Promise<void>;
   /** Writes the kept records without loading anything, for an exit that cannot wait. */
   flush(): void;
+  /** From now on, what the log holds is counted there. */
+  useBudgets(budgets: LogBudgets): void;
   /** Waits until everything is read, or the reader has stopped reading. Nothing may be written afterwards. */
   end(): Promise<void>;
 }
@@ -24,8 +28,6 @@ export interface LogWriterOptions {
   readonly targets: readonly string[];
 }
 
-const mostKept = 10_000;
-
 export function createLogWriter(options: LogWriterOptions): LogWriter {
   const onLost = (lines: number): void => {
     const message = "log lines lost: the reader is too slow";
@@ -35,14 +37,17 @@ export function createLogWriter(options: LogWriterOptions): LogWriter {
   const write = (line: string): void => {
     for (const output of outputs) output.write(line);
   };
-  const kept: LogRecord[] = [];
+  let budgets: LogBudgets | undefined;
+  const render = (record: LogRecord): string =>
+    renderRecord(record, options.format, budgets?.lineBytes ?? defaultLineLimit);
+  const kept = new KeptRecords();
   let sink: LogSink = (record) => {
-    if (kept.length < mostKept) kept.push(record);
+    kept.add(record);
   };
   let loading: Promise<void> | undefined;
   const load = async (): Promise<void> => {
-    const loaded = await loadPino(options.format, write);
-    for (const record of kept.splice(0)) loaded(record);
+    const loaded = await loadPino(render, write);
+    for (const record of kept.take()) loaded(record);
     sink = loaded;
   };
   return {
@@ -51,7 +56,12 @@ export function createLogWriter(options: LogWriterOptions): LogWriter {
     },
     load: () => (loading ??= load()),
     flush: () => {
-      for (const record of kept.splice(0)) write(renderRecord(record, options.format));
+      for (const record of kept.take()) write(render(record));
+    },
+    useBudgets: (given) => {
+      budgets = given;
+      kept.useBudget(given.bufferedLines);
+      for (const output of outputs) output.useBudget(given.waitingBytes);
     },
     end: async () => {
       await Promise.all(outputs.map((output) => output.end()));
@@ -59,11 +69,43 @@ export function createLogWriter(options: LogWriterOptions): LogWriter {
   };
 }
 
+/** Records from before the log writer is loaded; the oldest give way. */
+class KeptRecords {
+  #records: LogRecord[] = [];
+  #lost = 0;
+  #budget: Budget | undefined;
+
+  useBudget(budget: Budget): void {
+    this.#budget = budget;
+    budget.charge(this.#records.length);
+  }
+
+  add(record: LogRecord): void {
+    const fits = this.#budget?.tryTake() ?? this.#records.length < logSizes.bufferedLines;
+    this.#records.push(record);
+    if (fits) return;
+    this.#records.shift();
+    this.#lost++;
+  }
+
+  take(): readonly LogRecord[] {
+    const records = this.#records;
+    this.#records = [];
+    this.#budget?.release(records.length);
+    const [first] = records;
+    if (first === undefined || this.#lost === 0) return records;
+    const message = "log lines lost: too many before the log writer was loaded";
+    const lost = { ...first, level: "warn", scope: "", message, fields: { lines: this.#lost } } as const;
+    this.#lost = 0;
+    return [lost, ...records];
+  }
+}
+
 /** pino with the serialiser that `flush` uses too, so that both write the same line and redact the same fields. */
-async function loadPino(format: LogFormat, write: (line: string) => void): Promise<LogSink> {
+async function loadPino(render: (record: LogRecord) => string, write: (line: string) => void): Promise<LogSink> {
   const { pino } = await import("pino");
   const logger = pino({ level: "debug", base: null, timestamp: false }, { write });
-  Object.assign(logger, { [pino.symbols.asJsonSym]: (record: LogRecord) => renderRecord(record, format) });
+  Object.assign(logger, { [pino.symbols.asJsonSym]: render });
   return (record) => {
     logger[record.level](record);
   };

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-import { always, type BudgetTable, kib, largestMesh, mib, ofFiles } from "./sizes.ts";
+import { logSizes } from "../../lib/log/log-limits.ts";
+import { always, type BudgetTable, kib, largestMesh, mib, ofFiles, recorderSizes } from "./sizes.ts";
 
 /** Log, crash reports, Envoy, and where certificates come from. */
 export const agentLimits = {
@@ -7,7 +8,7 @@ export const agentLimits = {
     owner: "log",
     unit: "bytes",
     scope: "process",
-    size: always(1 * mib),
+    size: always(logSizes.waitingBytes),
     whenSpent: "reject",
     meaning: "Log lines that the reader of the log has not taken. Lost ones are counted in a line.",
   },
@@ -15,7 +16,7 @@ export const agentLimits = {
     owner: "log",
     unit: "items",
     scope: "process",
-    size: always(10_000),
+    size: always(logSizes.bufferedLines),
     whenSpent: "drop-oldest",
     meaning: "Log lines from before the log writer is loaded.",
   },
@@ -23,7 +24,7 @@ export const agentLimits = {
     owner: "log",
     unit: "bytes",
     scope: "single item",
-    size: always(16 * kib),
+    size: always(logSizes.lineBytes),
     whenSpent: "reject",
     meaning: "One log line; a longer one is cut.",
   },
@@ -48,7 +49,7 @@ export const agentLimits = {
     owner: "recorder",
     unit: "items",
     scope: "process",
-    size: always(500),
+    size: always(recorderSizes.events),
     whenSpent: "drop-oldest",
     meaning: "Events that the flight recorder keeps.",
   },
@@ -56,7 +57,7 @@ export const agentLimits = {
     owner: "recorder",
     unit: "bytes",
     scope: "single item",
-    size: always(400),
+    size: always(recorderSizes.eventBytes),
     whenSpent: "reject",
     meaning: "One event of the flight recorder; a longer one is cut.",
   },
@@ -64,7 +65,7 @@ export const agentLimits = {
     owner: "recorder",
     unit: "items",
     scope: "process",
-    size: always(10),
+    size: always(recorderSizes.reports),
     whenSpent: "drop-oldest",
     meaning: "Crash reports on disk.",
   },

@@ -14,10 +14,4 @@ export const plannedBudgets: readonly string[] = [
   "wasm-disk-bytes",
   "wasm-urls",
   "wasm-response-bytes",
-  "log-waiting-bytes",
-  "log-buffered-lines",
-  "log-line-bytes",
-  "recorder-events",
-  "recorder-event-bytes",
-  "recorder-reports",
 ];

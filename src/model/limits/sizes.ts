@@ -17,6 +17,9 @@ export const largestMesh = {
   trustRoots: 200,
 } as const;
 
+/** Of the flight recorder, which begins before the budgets are created and ends after them. */
+export const recorderSizes = { events: 500, eventBytes: 400, reports: 10 } as const;
+
 /** The same on every host. */
 export function always(size: number): Size {
   return () => size;

@@ -5,6 +5,7 @@ import { join } from "node:path";
 import { describe, expect, test } from "vitest";
 import { renderTerminationMessage } from "../../../src/recorder/crash-report.ts";
 import { createFlightRecorder, EventRing, renderEvent } from "../../../src/recorder/flight-recorder.ts";
+import { testBudgets } from "../../support/budgets.ts";
 import { temporaryDirectory } from "../../support/temporary-directory.ts";
 import { testLog } from "../../support/test-log.ts";
 
@@ -22,13 +23,17 @@ describe("event ring", () => {
   test("an event is one line of bounded length, whatever its facts are", () => {
     const circular: Record<string, unknown> = {};
     circular["self"] = circular;
-    expect(renderEvent("sds", "secret sent", { name: "default", count: 2 })).toBe(
+    expect(renderEvent("sds", "secret sent", { name: "default", count: 2 }, 400)).toBe(
       "sds: secret sent name=default count=2",
     );
-    expect(renderEvent("", "odd", { circular, none: undefined, text: "a\n  b" })).toBe(
+    expect(renderEvent("", "odd", { circular, none: undefined, text: "a\n  b" }, 400)).toBe(
       "odd circular=? none=undefined text=a b",
     );
-    expect(renderEvent("", "long", { text: "x".repeat(10_000) })).toHaveLength(400);
+    for (const text of ["x", "ü", "\u001b", "\u{1f600}"]) {
+      const event = renderEvent("", "long", { text: text.repeat(10_000) }, 400);
+      expect(Buffer.byteLength(event)).toBeLessThanOrEqual(400);
+      expect(event).toMatch(/^long text=[^\u001b]*…$/);
+    }
   });
 });
 
@@ -126,6 +131,38 @@ describe("flight recorder", () => {
     expect((await stat(folder)).mode & 0o777).toBe(0o700);
     const report: unknown = JSON.parse(await readFile(join(folder, files[9] ?? ""), "utf8"));
     expect(report).toMatchObject({ code: 137, forgottenEvents: 0, events: [{ level: "info", text: "first" }] });
+  });
+
+  test("what it keeps is counted, and as many events and reports are kept as the budgets say", async () => {
+    await using directory = await temporaryDirectory();
+    const folder = join(directory.path, "flights");
+    let nowMs = startMs;
+    const recorder = createFlightRecorder({ terminationMessagePath: undefined, directory: folder }, () => nowMs);
+    recorder.record("first");
+    const budgets = testBudgets({ "recorder-event-bytes": 20, "recorder-reports": 2 });
+    recorder.useBudgets(budgets);
+    for (let event = 0; event < 600; event++) recorder.record("an event with a long text");
+    const facts = budgets.facts().find(({ name }) => name === "recorder-events");
+    expect(facts).toMatchObject({ used: 500, spentTotal: 0 });
+    for (let exit = 0; exit < 4; exit++) {
+      nowMs += 1_000;
+      expect(await recorder.writeCrashReport(killed)).toEqual([]);
+    }
+    const files = await readdir(folder);
+    expect(files).toHaveLength(2);
+    const report: unknown = JSON.parse(await readFile(join(folder, files[0] ?? ""), "utf8"));
+    expect(report).toMatchObject({ forgottenEvents: 101, events: { 499: { text: "an event with a l…" } } });
+  });
+
+  test("a reason has no control characters in the message and in the report", async () => {
+    await using directory = await temporaryDirectory();
+    const path = join(directory.path, "termination-log");
+    const recorder = createFlightRecorder({ terminationMessagePath: path, directory: directory.path }, () => startMs);
+    expect(await recorder.writeCrashReport({ code: 1, reason: "peer\u001b[2J says\u202e" })).toEqual([]);
+    for (const file of await readdir(directory.path)) {
+      const text = await readFile(join(directory.path, file), "utf8");
+      expect(text).toMatch(/peer\\+u001b\[2J says\\+u202e/);
+    }
   });
 
   test("a failed write is returned and does not prevent the other one", async () => {

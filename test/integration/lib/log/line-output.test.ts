@@ -5,6 +5,7 @@ import { join } from "node:path";
 import { expect, test } from "vitest";
 import { systemCode } from "../../../../src/lib/errors.ts";
 import { LineOutput } from "../../../../src/lib/log/line-output.ts";
+import { testBudgets } from "../../../support/budgets.ts";
 import { eventually } from "../../../support/eventually.ts";
 import { temporaryDirectory } from "../../../support/temporary-directory.ts";
 
@@ -78,6 +79,27 @@ test("a pipe that nobody reads holds everything up for a second once, then lines
   const [count = 0] = lost;
   expect(count).toBeGreaterThan(100);
   expect(numbers(text)).toEqual(Array.from({ length: 300 - count }, (_, number) => number));
+  await output.end();
+});
+
+test("bytes that wait are counted against the budget, from before it was set too, and lost lines are rejections", async () => {
+  await using pipe = await openPipe();
+  const output = new LineOutput(pipe.writer, () => undefined);
+  for (let number = 0; number < 30; number++) output.write(line(number));
+  const budgets = testBudgets({ "log-waiting-bytes": 300_000 });
+  const budget = budgets.of("log-waiting-bytes");
+  output.useBudget(budget);
+  for (let number = 30; number < 100; number++) output.write(line(number));
+  expect(budget.used).toBeGreaterThan(200_000);
+  expect(budget.used).toBeLessThanOrEqual(300_000);
+  expect(budgets.facts().find(({ name }) => name === "log-waiting-bytes")?.spentTotal).toBeGreaterThan(10);
+  await eventually(
+    () => {
+      pipe.read();
+      expect(budget.used).toBe(0);
+    },
+    { withinMs: 10_000 },
+  );
   await output.end();
 });
 

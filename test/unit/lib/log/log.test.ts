@@ -3,8 +3,10 @@ import { readFile } from "node:fs/promises";
 import { join } from "node:path";
 import { describe, expect, test } from "vitest";
 import { renderRecord } from "../../../../src/lib/log/log-format.ts";
+import { defaultLineLimit, type LogBudgets } from "../../../../src/lib/log/log-limits.ts";
 import { createLogger, type Logger, LogLevelSwitch, type LogRecord } from "../../../../src/lib/log/log.ts";
 import { createLogWriter } from "../../../../src/lib/log/log-writer.ts";
+import { testBudgets } from "../../../support/budgets.ts";
 import { temporaryDirectory } from "../../../support/temporary-directory.ts";
 
 const at = Date.parse("2026-11-21T01:46:27.218Z");
@@ -92,10 +94,53 @@ describe.each(["json", "text"] as const)("the %s form", (format) => {
   });
 });
 
+function logBudgets(budgets = testBudgets()): LogBudgets {
+  return {
+    waitingBytes: budgets.of("log-waiting-bytes"),
+    bufferedLines: budgets.of("log-buffered-lines"),
+    lineBytes: budgets.of("log-line-bytes"),
+  };
+}
+
+test.each(["text", "json"] as const)("a line with very many texts is cut to its budget; form %s", (format) => {
+  const budgets = testBudgets({ "log-line-bytes": 2_000 });
+  const list = Array.from({ length: 1_000 }, (_, index) => `\u001b${String(index)}`);
+  const fields = { list, name: "kept", token: "canary".repeat(1_000), text: "ü".repeat(4_000) };
+  const record = { timeMs: at, level: "warn", scope: "sds", message: "\u0007".repeat(9_000), fields } as const;
+  const line = renderRecord(record, format, budgets.of("log-line-bytes"));
+  expect(Buffer.byteLength(line)).toBeLessThanOrEqual(2_000);
+  expect(line).toContain("characters)");
+  expect(line).toContain("kept");
+  expect(line).not.toContain("canary");
+  if (format === "json") expect(JSON.parse(line)).toMatchObject({ level: "warning", scope: "sds", name: "kept" });
+  expect(budgets.facts().find(({ name }) => name === "log-line-bytes")?.spentTotal).toBe(1);
+});
+
+test("of too many lines before the writer is loaded the oldest give way, and a line says how many", async () => {
+  await using directory = await temporaryDirectory();
+  const path = join(directory.path, "log");
+  const writer = createLogWriter({ format: "text", targets: [path] });
+  const budgets = testBudgets({ "log-buffered-lines": 3 });
+  const write = (text: string): void => {
+    writer.sink({ timeMs: at, level: "info", scope: "", message: text, fields: {} });
+  };
+  write("a");
+  writer.useBudgets(logBudgets(budgets));
+  for (const text of ["b", "c", "d", "e"]) write(text);
+  expect(budgets.of("log-buffered-lines").used).toBe(3);
+  await writer.load();
+  const messages = (await readFile(path, "utf8")).split("\n").map((line) => line.split("\t").slice(2).join(" "));
+  const lost = "log lines lost: too many before the log writer was loaded lines=2";
+  expect(messages).toEqual([lost, "c", "d", "e", ""]);
+  expect(budgets.of("log-buffered-lines").used).toBe(0);
+});
+
 test("a record has its text form", () => {
   const fields = { big: "x".repeat(3), nested: { a: 1 } };
   const record = { timeMs: at, level: "info", scope: "sds", message: "m", fields } as const;
-  expect(renderRecord(record, "text")).toBe('2026-11-21T01:46:27.218000Z\tinfo\tsds\tm\tbig=xxx nested={"a":1}\n');
+  expect(renderRecord(record, "text", defaultLineLimit)).toBe(
+    '2026-11-21T01:46:27.218000Z\tinfo\tsds\tm\tbig=xxx nested={"a":1}\n',
+  );
 });
 
 test("a level that is changed counts at once, and the configured one counts again afterwards", () => {

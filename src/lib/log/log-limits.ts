@@ -1,0 +1,28 @@
+// SPDX-License-Identifier: Apache-2.0
+import type { Budget } from "../budget.ts";
+
+/** The sizes of the log's budgets, which apply before the budgets are created too: the log begins with the process. */
+export const logSizes = {
+  waitingBytes: 1024 * 1024,
+  bufferedLines: 1_000,
+  lineBytes: 16 * 1024,
+} as const;
+
+/** What the log counts. */
+export interface LogBudgets {
+  /** Lines that the readers of the log have not taken. */
+  readonly waitingBytes: Budget;
+  /** Lines from before the log writer is loaded. */
+  readonly bufferedLines: Budget;
+  /** One line. */
+  readonly lineBytes: LineLimit;
+}
+
+/** The limit of one line. */
+export type LineLimit = Pick<Budget, "size" | "admits">;
+
+/** Without a budget: in commands, and before there is one. */
+export const defaultLineLimit: LineLimit = {
+  size: logSizes.lineBytes,
+  admits: (bytes) => bytes <= logSizes.lineBytes,
+};
