@@ -41,12 +41,15 @@ export async function callHttp(
   const limit = budgets.of("ca-response-bytes");
   const tls = await tlsOptionsFor(server, call, clock);
   const json = call.body === undefined ? {} : { "content-type": "application/json" };
+  const headers = { accept: "application/json", ...json };
+  const isTls = security.kind === "tls";
   try {
     const response = await requestHttp(
       {
-        url: { scheme: security.kind === "tls" ? "https" : "http", host, port, path: call.path },
+        url: { scheme: isTls ? "https" : "http", host, port, path: call.path },
         method: call.method,
-        headers: { accept: "application/json", ...json, ...call.headers },
+        // Without TLS only what the configuration allows: ATTACHE_CA_PLAINTEXT, or a metadata server.
+        ...(isTls ? { headers, secretHeaders: call.headers ?? {} } : { headers: { ...headers, ...call.headers } }),
         ...(call.body === undefined ? {} : { body: JSON.stringify(call.body) }),
         deadline: { clock, timeoutMs: call.timeoutMs },
         maxBodyBytes: limit.size,

@@ -107,7 +107,8 @@ async function callAdmin(
   try {
     response = await requestHttp(request, signal);
   } catch (cause) {
-    if (!(cause instanceof HttpError) || cause.failure === "too-many-redirects") throw cause;
+    if (!(cause instanceof HttpError)) throw cause;
+    if (cause.failure === "too-many-redirects" || cause.failure === "insecure") throw cause;
     throw new EnvoyAdminError(cause.failure, name, { cause });
   }
   if (response.status !== 200) throw new EnvoyAdminError("status", name, { status: response.status });

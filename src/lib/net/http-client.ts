@@ -5,12 +5,17 @@ import type { ConnectionOptions } from "node:tls";
 import { type Clock, DeadlineError, deadline } from "../async/clock.ts";
 import { AgentError, describeError, systemCode } from "../errors.ts";
 import { formatHostPort } from "./host-port.ts";
+import { isLoopbackHost } from "./ip-address.ts";
 
 export interface HttpRequest {
   readonly url: URL | HttpAddress;
   /** Default `GET`. Sent in the letter case given here. */
   readonly method?: string;
+  /** A redirect to another origin takes along only those that are no credential, whatever their name. */
   readonly headers?: Readonly<Record<string, string>>;
+  /** Credentials: sent only to the URL's origin, and only over verified TLS or within this machine. */
+  readonly secretHeaders?: Readonly<Record<string, string>>;
+  /** A redirect that would send it to another origin is an error. */
   readonly body?: string;
   /** Covers everything from connecting to the last byte of the body, redirects included. None unless given. */
   readonly deadline?: { readonly clock: Clock; readonly timeoutMs: number };
@@ -57,7 +62,15 @@ export interface HttpResponse {
   text(): string;
 }
 
-export type HttpFailure = "unreachable" | "timeout" | "malformed" | "too-large" | "too-many-redirects";
+/** A response whose body is read as it comes. */
+export interface HttpStream {
+  readonly status: number;
+  readonly headers: IncomingHttpHeaders;
+  /** @throws HttpError when the body is larger than `maxBodyBytes`, or cut off; the signal's reason */
+  readonly chunks: AsyncIterable<Uint8Array>;
+}
+
+export type HttpFailure = "unreachable" | "timeout" | "malformed" | "too-large" | "too-many-redirects" | "insecure";
 
 /** A request got no complete response. Retrying is the caller's decision. */
 export class HttpError extends AgentError {
@@ -77,8 +90,8 @@ export class HttpError extends AgentError {
 
 const defaultMaxBodyBytes = 16 * 1024 * 1024;
 const redirectStatuses: readonly number[] = [301, 302, 303, 307, 308];
-/** Not sent to another origin than the one they were meant for. */
-const credentialHeaders: readonly string[] = ["authorization", "cookie", "proxy-authorization"];
+/** Sent to another origin too: these are no credentials. A caller's other headers may be. */
+const harmlessHeaders: readonly string[] = ["accept", "accept-language", "content-type", "user-agent"];
 
 /**
  * Sends one HTTP/1.1 request and reads the whole response. Each request has a connection of its own, which is closed
@@ -86,15 +99,47 @@ const credentialHeaders: readonly string[] = ["authorization", "cookie", "proxy-
  * @throws HttpError; the signal's reason when the signal aborts
  */
 export async function requestHttp(request: HttpRequest, signal?: AbortSignal): Promise<HttpResponse> {
+  return await streamHttp(request, (response) => readResponse(response, request), signal);
+}
+
+/**
+ * As `requestHttp`, with a body of any size. What `read` leaves of the body is not received.
+ * @param read what it throws is thrown on
+ */
+export async function streamHttp<T>(
+  request: HttpRequest,
+  read: (response: HttpStream) => Promise<T>,
+  signal?: AbortSignal,
+): Promise<T> {
   signal?.throwIfAborted();
   using limit = request.deadline && deadline(request.deadline.clock, request.deadline.timeoutMs, signal);
-  const stop = limit?.signal ?? signal;
+  const stops = { own: limit?.signal ?? signal, callers: signal };
+  const { message, last } = await follow(request, stops);
+  try {
+    const { statusCode = 0, headers } = message;
+    return await read({ status: statusCode, headers, chunks: readBody(message, last, stops) });
+  } finally {
+    message.destroy();
+  }
+}
+
+interface Stops {
+  /** Aborts at the deadline too. */
+  readonly own: AbortSignal | undefined;
+  readonly callers: AbortSignal | undefined;
+}
+
+/** The first response that is no redirect, and the request that led to it. */
+async function follow(
+  request: HttpRequest,
+  stops: Stops,
+): Promise<{ readonly message: IncomingMessage; readonly last: HttpRequest }> {
   let current = request;
   for (let redirects = request.maxRedirects ?? 0; ; redirects--) {
     try {
-      const message = await send(current, stop);
+      const message = await send(current, stops.own);
       const next = request.maxRedirects === undefined ? undefined : redirectOf(current, message);
-      if (next === undefined) return await readResponse(message, current);
+      if (next === undefined) return { message, last: current };
       message.destroy();
       if (redirects === 0) {
         const problem = `more than ${String(request.maxRedirects)} redirects`;
@@ -102,19 +147,27 @@ export async function requestHttp(request: HttpRequest, signal?: AbortSignal): P
       }
       current = next;
     } catch (error) {
-      signal?.throwIfAborted();
-      if (error instanceof HttpError) throw error;
-      const cause: unknown = stop?.aborted === true ? stop.reason : error;
-      throw new HttpError(failureOf(cause), describeCall(current), describeError(cause), cause);
+      throw failed(error, current, stops);
     }
   }
+}
+
+function failed(error: unknown, request: HttpRequest, { own, callers }: Stops): unknown {
+  if (callers?.aborted === true) return callers.reason;
+  if (error instanceof HttpError) return error;
+  const cause: unknown = own?.aborted === true ? own.reason : error;
+  return new HttpError(failureOf(cause), describeCall(request), describeError(cause), cause);
 }
 
 async function send(request: HttpRequest, signal: AbortSignal | undefined): Promise<IncomingMessage> {
   const { url, method = "GET", body } = request;
   const isTls = url instanceof URL ? url.protocol === "https:" : url.scheme === "https";
   const { Agent, request: open } = isTls ? await import("node:https") : await import("node:http");
-  const { tls, proxies, ...connection } = request.connection?.(urlOf(request)) ?? {};
+  const chosen = request.connection?.(urlOf(request)) ?? {};
+  const { tls, proxies, ...connection } = chosen;
+  const { secretHeaders = {} } = request;
+  const hasLogin = url instanceof URL && url.username !== "";
+  if (hasLogin || Object.keys(secretHeaders).length > 0) assertConfidential(request, chosen);
   const options = {
     ...tls,
     ...connection,
@@ -125,6 +178,7 @@ async function send(request: HttpRequest, signal: AbortSignal | undefined): Prom
       ...(request.gzip === true ? { "accept-encoding": "gzip" } : {}),
       ...(body === undefined ? {} : { "content-length": Buffer.byteLength(body) }),
       ...request.headers,
+      ...secretHeaders,
     },
     ...(signal === undefined ? {} : { signal }),
   };
@@ -144,46 +198,76 @@ function addressOptions(url: URL | HttpAddress): { host: string; port: number | 
   return { host: hostname.replace(/^\[(.*)\]$/, "$1"), port, path: `${pathname}${search}`, ...auth };
 }
 
+/** @throws HttpError when others could read what is sent, or when the server could be another one */
+function assertConfidential(request: HttpRequest, { tls, proxies, socketPath }: HttpConnectionOptions): void {
+  const url = urlOf(request);
+  const isVerified = url.protocol === "https:" && tls?.rejectUnauthorized !== false;
+  const isLocal = socketPath !== undefined || (isLoopbackHost(url.hostname) && proxies === undefined);
+  if (isVerified || isLocal) return;
+  const problem = `a credential is not sent to ${url.host} without verified TLS`;
+  throw new HttpError("insecure", describeCall(request), problem);
+}
+
 /** The request that a redirect leads to; undefined for every other response. */
 function redirectOf(request: HttpRequest, { statusCode = 0, headers }: IncomingMessage): HttpRequest | undefined {
   if (headers.location === undefined || !redirectStatuses.includes(statusCode)) return undefined;
   const from = urlOf(request);
-  const url = new URL(headers.location, from);
-  const isSameOrigin = url.origin === from.origin;
-  const kept = Object.entries(request.headers ?? {}).filter(
-    ([name]) => isSameOrigin || !credentialHeaders.includes(name.toLowerCase()),
-  );
-  const next = { ...request, url, headers: Object.fromEntries(kept) };
-  if (statusCode === 307 || statusCode === 308 || request.method === "HEAD") return next;
-  const { body: _, ...withoutBody } = next;
-  return { ...withoutBody, method: "GET" };
+  const url = URL.parse(headers.location, from.href);
+  if (url === null) throw new HttpError("malformed", describeCall(request), "the redirect's location is not a URL");
+  const keepsBody = statusCode === 307 || statusCode === 308;
+  const { body, ...next } = { ...(url.origin === from.origin ? request : withoutSecrets(request)), url };
+  if (!keepsBody) return { ...next, method: request.method === "HEAD" ? "HEAD" : "GET" };
+  if (body !== undefined && url.origin !== from.origin) {
+    throw new HttpError("insecure", describeCall(request), `a body is not sent on to ${url.origin}`);
+  }
+  return { ...next, ...(body === undefined ? {} : { body }) };
 }
 
-async function readResponse(message: IncomingMessage, request: HttpRequest): Promise<HttpResponse> {
-  const maxBytes = request.maxBodyBytes ?? defaultMaxBodyBytes;
-  const tooLarge = (): HttpError => {
-    const problem = `the response's body is larger than ${String(maxBytes)} bytes`;
-    return new HttpError("too-large", describeCall(request), problem);
-  };
-  const chunks: Uint8Array[] = [];
+function withoutSecrets({ secretHeaders: _, ...request }: HttpRequest): HttpRequest {
+  const entries = Object.entries(request.headers ?? {});
+  const headers = Object.fromEntries(entries.filter(([name]) => harmlessHeaders.includes(name.toLowerCase())));
+  return { ...request, headers };
+}
+
+async function* readBody(
+  message: IncomingMessage,
+  request: HttpRequest,
+  stops: Stops,
+): AsyncGenerator<Uint8Array, void, undefined> {
+  const { maxBodyBytes = defaultMaxBodyBytes } = request;
   let length = 0;
-  const received: AsyncIterable<Uint8Array> = message;
-  for await (const chunk of received) {
-    length += chunk.length;
-    if (length > maxBytes) throw tooLarge();
-    chunks.push(chunk);
+  try {
+    const received: AsyncIterable<Uint8Array> = message;
+    for await (const chunk of received) {
+      length += chunk.length;
+      if (length > maxBodyBytes) throw tooLarge(request);
+      yield chunk;
+    }
+  } catch (error) {
+    throw failed(error, request, stops);
   }
-  let body = Buffer.concat(chunks);
-  if (request.gzip === true && message.headers["content-encoding"] === "gzip") {
+}
+
+function tooLarge(request: HttpRequest): HttpError {
+  const { maxBodyBytes = defaultMaxBodyBytes } = request;
+  const problem = `the response's body is larger than ${String(maxBodyBytes)} bytes`;
+  return new HttpError("too-large", describeCall(request), problem);
+}
+
+async function readResponse({ status, headers, chunks }: HttpStream, request: HttpRequest): Promise<HttpResponse> {
+  const parts: Uint8Array[] = [];
+  for await (const chunk of chunks) parts.push(chunk);
+  let body = Buffer.concat(parts);
+  if (request.gzip === true && headers["content-encoding"] === "gzip") {
     const { gunzipSync } = await import("node:zlib");
     try {
-      body = gunzipSync(body, { maxOutputLength: maxBytes });
+      body = gunzipSync(body, { maxOutputLength: request.maxBodyBytes ?? defaultMaxBodyBytes });
     } catch (error) {
-      if (systemCode(error) === "ERR_BUFFER_TOO_LARGE") throw tooLarge();
+      if (systemCode(error) === "ERR_BUFFER_TOO_LARGE") throw tooLarge(request);
       throw new HttpError("malformed", describeCall(request), "the response's body is not valid gzip", error);
     }
   }
-  return { status: message.statusCode ?? 0, headers: message.headers, body, text: () => body.toString("utf8") };
+  return { status, headers, body, text: () => body.toString("utf8") };
 }
 
 function failureOf(cause: unknown): HttpFailure {

@@ -37,6 +37,13 @@ export function isLoopbackAddress(address: string): boolean {
   return plain === "::1" || plain.startsWith("127.");
 }
 
+/** Whether a host is this machine by its very text: `localhost`, or an address of loopback, with or without brackets. */
+export function isLoopbackHost(host: string): boolean {
+  if (host.toLowerCase() === "localhost") return true;
+  const address = canonicalIp(host.replace(/^\[(.*)\]$/, "$1"))?.replace(/^::ffff:(?=[\d.]+$)/, "");
+  return address === "::1" || (address?.startsWith("127.") === true && isIpv4(address));
+}
+
 /** The four or sixteen bytes of an address, an IPv6 one without its zone; undefined when the text is no address. */
 export function ipBytes(text: string): Uint8Array | undefined {
   if (!text.includes(":")) return isIpv4(text) ? Uint8Array.from(text.split("."), Number) : undefined;

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 import { createPublicKey } from "node:crypto";
 import { writeFile } from "node:fs/promises";
+import { createServer } from "node:http";
 import { join } from "node:path";
 import { describe, expect, test } from "vitest";
 import { type CaClient, type CaConfig, CaError, createCaClient } from "../../../src/ca/index.ts";
@@ -12,6 +13,7 @@ import { startFakeKubernetesCsr } from "../../fakes/fake-kubernetes-csr.ts";
 import { startFakeStepCa } from "../../fakes/fake-step-ca.ts";
 import { startFakeVault } from "../../fakes/fake-vault.ts";
 import type { HttpsServer } from "../../fakes/https-server.ts";
+import { listening } from "../../support/listening.ts";
 import { signingRequest } from "../../support/signing.ts";
 import { FakeClock } from "../../support/fake-clock.ts";
 import { temporaryDirectory } from "../../support/temporary-directory.ts";
@@ -94,6 +96,38 @@ describe("Vault", () => {
     ]);
     expect(vault.requests[1]?.body).toMatchObject({ ttl: "3600s", uri_sans: testSpiffeId, format: "pem" });
     expect(vault.requests[1]?.headers["x-vault-namespace"]).toBe("team");
+  });
+
+  test("sends neither its token nor a login to where a response redirects it", async () => {
+    await using it = await files();
+    await using vault = await startFakeVault();
+    const received: unknown[] = [];
+    await using other = await listening(
+      createServer((request, response) => {
+        received.push(request.headers);
+        response.end();
+      }),
+    );
+    const location = `http://127.0.0.1:${String(other.port)}/`;
+    const auth = {
+      kind: "approle",
+      mount: "approle",
+      roleIdPath: await it.put("role", "id"),
+      secretIdPath: await it.put("secret", "secret"),
+    } as const;
+    await using ca = client({
+      ...common,
+      auth,
+      server: serverOf(vault.server, await it.put("root.pem", vault.rootPem)),
+    });
+    for (const status of [301, 302, 303, 307, 308]) {
+      vault.answerNext({ status, body: {}, headers: { location } });
+      expect((await failureOf(ca)).message).toContain(`status ${String(status)}`);
+    }
+    await sign(ca);
+    vault.answerNext({ status: 307, body: {}, headers: { location } });
+    expect((await failureOf(ca)).message).toContain("status 307");
+    expect(received).toEqual([]);
   });
 
   test("logs in again when its token is no longer accepted, once for each attempt", async () => {

@@ -5,6 +5,7 @@ import { expect, test } from "vitest";
 import { systemClock } from "../../../src/lib/async/clock.ts";
 import { lookUpPlatform } from "../../../src/platform/index.ts";
 import { testBudgets } from "../../support/budgets.ts";
+import { listening } from "../../support/listening.ts";
 
 const never = new AbortController().signal;
 
@@ -65,4 +66,25 @@ test("a response above the limit is not used, and counted", async () => {
   const options = { ...config, gceMetadataHost: server.host };
   expect(await lookUpPlatform(options, { clock: systemClock, budgets }, never)).toBeUndefined();
   expect(budgets.facts().find(({ name }) => name === "metadata-response-bytes")?.spentTotal).toBe(1);
+});
+
+test("a redirect is not followed, so that no header of a request reaches another server", async () => {
+  const received: unknown[] = [];
+  const other = createServer((request, response) => {
+    received.push(request.headers);
+    response.writeHead(200, { "metadata-flavor": "Google" }).end("p");
+  });
+  await using target = await listening(other);
+  const location = `http://127.0.0.1:${String(target.port)}/`;
+  await using server = await listening(
+    createServer((_request, response) => response.writeHead(302, { location, "metadata-flavor": "Google" }).end()),
+  );
+  const gceMetadataHost = `127.0.0.1:${String(server.port)}`;
+  const facts = await lookUpPlatform(
+    { ...config, gceMetadataHost },
+    { clock: systemClock, budgets: testBudgets() },
+    never,
+  );
+  expect(facts).toBeUndefined();
+  expect(received).toEqual([]);
 });

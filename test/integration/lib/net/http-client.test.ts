@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 import { createServer, type RequestListener } from "node:http";
-import { type AddressInfo, createServer as createTcpServer } from "node:net";
+import { type AddressInfo, createServer as createTcpServer, type LookupFunction } from "node:net";
 import { join } from "node:path";
 import { gzipSync } from "node:zlib";
 import { expect, test } from "vitest";
-import { HttpError, type HttpRequest, loopback, requestHttp } from "../../../../src/lib/net/http-client.ts";
+import { HttpError, type HttpRequest, loopback, requestHttp, streamHttp } from "../../../../src/lib/net/http-client.ts";
 import { startHttpsServer } from "../../../fakes/https-server.ts";
 import { FakeClock } from "../../../support/fake-clock.ts";
 import { listening } from "../../../support/listening.ts";
@@ -137,6 +137,8 @@ test("redirects are followed up to the limit; credentials stay with their origin
   await using otherServer = await listening(createServer(other.handle));
   const { seen, handle } = recording({
     "/away": to(302, `http://127.0.0.1:${String(otherServer.port)}/there`),
+    "/away-with-body": to(307, `http://127.0.0.1:${String(otherServer.port)}/there`),
+    "/nowhere": to(302, "http://["),
     "/303": to(303, "/end"),
     "/307": to(307, "/end"),
     "/loop": to(301, "/loop"),
@@ -151,6 +153,8 @@ test("redirects are followed up to the limit; credentials stay with their origin
   });
   expect((await requestHttp(post("/303"))).status).toBe(303);
   for (const path of ["/303", "/307", "/away"]) expect((await requestHttp(post(path, 1))).status).toBe(200);
+  expect((await failureOf(post("/away-with-body", 1))).failure).toBe("insecure");
+  expect((await failureOf(post("/nowhere", 1))).failure).toBe("malformed");
   expect(seen).toEqual([
     "POST /303 Bearer t close b",
     "POST /303 Bearer t close b",
@@ -158,9 +162,101 @@ test("redirects are followed up to the limit; credentials stay with their origin
     "POST /307 Bearer t close b",
     "POST /end Bearer t close b",
     "POST /away Bearer t close b",
+    "POST /away-with-body Bearer t close b",
+    "POST /nowhere Bearer t close b",
   ]);
   expect(other.seen).toEqual(["GET /there - close"]);
   expect((await failureOf(post("/loop", 3))).failure).toBe("too-many-redirects");
+});
+
+test("a redirect to another origin takes along no header that may be a credential, whatever its name", async () => {
+  const received: (readonly string[])[] = [];
+  await using other = await listening(
+    createServer((request, response) => {
+      received.push(Object.keys(request.headers).toSorted());
+      response.end("ok");
+    }),
+  );
+  await using server = await listening(
+    createServer((request, response) => {
+      const location = request.url === "/away" ? `http://localhost:${String(other.port)}/` : "/away";
+      response.writeHead(302, { location }).end();
+    }),
+  );
+  const headers = {
+    accept: "*/*",
+    "user-agent": "u",
+    cookie: "c",
+    "proxy-authorization": "p",
+    "X-Vault-Token": "t",
+    "x-aws-ec2-metadata-token": "a",
+    "metadata-flavor": "Google",
+    "private-token": "g",
+  };
+  const url = new URL(`http://127.0.0.1:${String(server.port)}/`);
+  await requestHttp({ url, headers, secretHeaders: { authorization: "Bearer t" }, maxRedirects: 3 });
+  expect(received).toEqual([["accept", "connection", "host", "user-agent"]]);
+});
+
+test("a credential is sent over verified TLS, a Unix socket or loopback, and in no other way", async () => {
+  const authority = testAuthority("test root", Date.now());
+  const seen: unknown[] = [];
+  await using tlsServer = await startHttpsServer(authority, ({ headers }) => {
+    seen.push(headers["x-secret"]);
+    return { status: 200, body: "" };
+  });
+  await using server = await listening(createServer((_request, response) => response.end()));
+  const secretHeaders = { "x-secret": "s" };
+  const lookup: LookupFunction = (_host, _options, done) => {
+    done(null, [{ address: "127.0.0.1", family: 4 }]);
+  };
+  const secure = new URL(`https://localhost:${String(tlsServer.port)}/`);
+  await requestHttp({ url: secure, secretHeaders, connection: () => ({ tls: { ca: authority.rootPem } }) });
+  await requestHttp({ url: loopback(server.port, "/"), secretHeaders });
+  expect(seen).toEqual(["s"]);
+  for (const [url, tls] of [
+    [`https://name.example:${String(tlsServer.port)}/`, { rejectUnauthorized: false }],
+    [`http://name.example:${String(server.port)}/`, {}],
+    [`http://127.0.0.1.name.example:${String(server.port)}/`, {}],
+  ] as const) {
+    const error = await failureOf({ url: new URL(url), secretHeaders, connection: () => ({ tls, lookup }) });
+    expect([error.failure, error.problem]).toEqual(["insecure", expect.stringContaining("verified TLS")]);
+    const login = new URL(url);
+    [login.username, login.password] = ["u", "p"];
+    expect((await failureOf({ url: login, connection: () => ({ tls, lookup }) })).failure).toBe("insecure");
+  }
+  const proxied = { url: loopback(server.port, "/"), secretHeaders, connection: () => ({ proxies: {} }) };
+  expect((await failureOf(proxied)).failure).toBe("insecure");
+  expect(seen).toEqual(["s"]);
+});
+
+test("a body of any size is read as it comes, and is cut off where its reader stops", async () => {
+  const closed = Promise.withResolvers<boolean>();
+  await using server = await listening(
+    createServer((_request, response) => {
+      const write = (): void => {
+        while (response.write(Buffer.alloc(65_536)));
+        response.once("drain", write);
+      };
+      response.on("close", () => {
+        closed.resolve(response.writableFinished);
+      });
+      write();
+    }),
+  );
+  const request = { url: loopback(server.port, "/"), maxBodyBytes: Number.POSITIVE_INFINITY };
+  const read = await streamHttp(request, async ({ chunks }) => {
+    let bytes = 0;
+    for await (const chunk of chunks) {
+      bytes += chunk.length;
+      if (bytes > 40_000_000) break;
+    }
+    return bytes;
+  });
+  expect(read).toBeGreaterThan(40_000_000);
+  expect(await closed.promise).toBe(false);
+  const failure = new Error("the disk is full");
+  await expect(streamHttp(request, () => Promise.reject(failure))).rejects.toBe(failure);
 });
 
 test("a server is verified by the given trust anchors", async () => {

@@ -1,7 +1,15 @@
 // SPDX-License-Identifier: Apache-2.0
 import { isIP, isIPv6, SocketAddress } from "node:net";
 import { expect, test } from "vitest";
-import { canonicalIp, formatIp, ipBytes, ipFamily, isIpv4, isIpv6 } from "../../../../src/lib/net/ip-address.ts";
+import {
+  canonicalIp,
+  formatIp,
+  ipBytes,
+  ipFamily,
+  isIpv4,
+  isIpv6,
+  isLoopbackHost,
+} from "../../../../src/lib/net/ip-address.ts";
 import { fc } from "../../../support/properties.ts";
 
 const group = fc.stringMatching(/^[0-9a-fA-F]{0,5}$/);
@@ -56,4 +64,29 @@ test("an address and its bytes are the same thing", () => {
       expect(bytes === undefined ? undefined : formatIp(bytes)).toBe(canonicalIp(text));
     }),
   );
+});
+
+test("a host is loopback by its text only", () => {
+  for (const host of [
+    "localhost",
+    "LOCALHOST",
+    "127.0.0.1",
+    "127.9.8.7",
+    "::1",
+    "[::1]",
+    "0:0:0:0:0:0:0:1",
+    "[::ffff:127.0.0.1]",
+  ])
+    expect([host, isLoopbackHost(host)]).toEqual([host, true]);
+  for (const host of [
+    "",
+    "127.evil.example",
+    "127.0.0.1.evil.example",
+    "localhost.evil.example",
+    "128.0.0.1",
+    "0.0.0.0",
+    "::",
+    "::2",
+  ])
+    expect([host, isLoopbackHost(host)]).toEqual([host, false]);
 });
