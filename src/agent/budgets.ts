@@ -3,7 +3,7 @@ import type { AgentConfig } from "../config/agent-config.ts";
 import { createBudgets } from "../lib/budget-set.ts";
 import { BudgetLog } from "../lib/budget-log.ts";
 import { readHostLimits } from "../lib/host-limits.ts";
-import { type Budgets, limits } from "../model/limits.ts";
+import { type BudgetName, type Budgets, limits } from "../model/limits.ts";
 import type { AgentDeps } from "./types.ts";
 
 /**
@@ -16,12 +16,17 @@ export function createAgentBudgets(
   { log, clock, limitLog }: Pick<AgentDeps, "log" | "clock" | "limitLog">,
 ): Budgets {
   const { onSpent } = modules.use(new BudgetLog(log, clock));
-  const sizes = xds.kind === "files" ? {} : { "xds-request-bytes": xds.proxy.maxReceiveBytes };
-  const budgets = createBudgets(limits, readHostLimits(), { onSpent, sizes });
+  const budgets = createBudgets(limits, readHostLimits(), { onSpent, sizes: configuredSizes(xds) });
   limitLog({
     waitingBytes: budgets.of("log-waiting-bytes"),
     bufferedLines: budgets.of("log-buffered-lines"),
     lineBytes: budgets.of("log-line-bytes"),
   });
   return budgets;
+}
+
+function configuredSizes(xds: AgentConfig["xds"]): Partial<Record<BudgetName, number>> {
+  if (xds.kind === "files") return {};
+  const moduleBytes = xds.wasm === undefined ? {} : { "wasm-module-bytes": xds.wasm.maxModuleBytes };
+  return { "xds-request-bytes": xds.proxy.maxReceiveBytes, ...moduleBytes };
 }

@@ -82,7 +82,15 @@ export interface ResponseRecording {
 /** Rewrites extension configurations (ECDS) that name remote Wasm modules. */
 export interface ExtensionConverter {
   /** @throws Error when a resource is not an extension configuration */
-  convert(resources: readonly XdsResource[], signal: AbortSignal): Promise<ConvertedExtensions>;
+  convert(update: ExtensionUpdate, signal: AbortSignal): Promise<ConvertedExtensions>;
+}
+
+/** What one response changes. */
+export interface ExtensionUpdate {
+  readonly resources: readonly XdsResource[];
+  readonly removed: readonly string[];
+  /** Whether there are no other extensions than these, as with state of the world. */
+  readonly isComplete: boolean;
 }
 
 export interface ConvertedExtensions {

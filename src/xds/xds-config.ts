@@ -72,7 +72,7 @@ export interface WasmConfig {
   readonly requestTimeoutMs: number;
   /** For one module; 1 does not retry. */
   readonly maxAttempts: number;
-  /** A larger module is rejected. */
+  /** The size of the budget `wasm-module-bytes`. */
   readonly maxModuleBytes: number;
   /** `host` or `host:port`, or `*` for all: their certificates are not verified, and plain HTTP is allowed for OCI. */
   readonly insecureRegistries: ReadonlySet<string>;

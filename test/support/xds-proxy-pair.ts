@@ -28,6 +28,7 @@ export interface ProxyUnderTest extends AsyncDisposable {
   readonly socketPath: string;
   readonly directory: string;
   readonly metrics: XdsMetrics;
+  readonly budgets: Budgets;
   readonly records: readonly LogRecord[];
   /** A client on the socket, as Envoy is one. */
   open(protocol: XdsProtocol): Promise<XdsClient>;
@@ -91,6 +92,7 @@ export async function startProxy(
     socketPath: listener.path,
     directory,
     metrics,
+    budgets: deps.budgets,
     records,
     open: async (protocol) => {
       const client = await XdsClient.open(listener.path, protocol);

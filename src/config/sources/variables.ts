@@ -139,7 +139,11 @@ export const variables = {
   ),
   ENABLE_VTPROTOBUF: dead("bool", "true", "not used"),
   ISTIO_AGENT_ENABLE_WASM_REMOTE_LOAD_CONVERSION: row("bool", "true", "fetches Wasm modules for Envoy"),
-  WASM_INSECURE_REGISTRIES: row("string", "", "registries whose TLS certificate is not verified, comma separated"),
+  WASM_INSECURE_REGISTRIES: row(
+    "string",
+    "",
+    "registries whose TLS certificate is not verified, comma separated; they get no pull secret",
+  ),
   WASM_MODULE_EXPIRY: row("duration", "24h", "time after which an unused Wasm module is removed"),
   WASM_PURGE_INTERVAL: row("duration", "1h", "time between removals of unused Wasm modules"),
   WASM_HTTP_REQUEST_TIMEOUT: row("duration", "15s", "timeout of a Wasm download"),

@@ -71,7 +71,7 @@ function assertInside(descriptor: number, directory: string): void {
 }
 
 /** Twelve letters and digits. `node:crypto` would take milliseconds to load before Envoy's exec. */
-function randomText(): string {
+export function randomText(): string {
   return (Math.random() * 36 ** 12).toString(36).slice(0, 12).replace(".", "0").padStart(12, "0");
 }
 

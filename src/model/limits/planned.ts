@@ -5,13 +5,4 @@ export const plannedBudgets: readonly string[] = [
   "status-unread-bytes",
   "status-unread-bytes-of-connection",
   "debug-output-bytes",
-  "ecds-response-bytes",
-  "ecds-resources",
-  "ecds-conversions",
-  "wasm-fetches",
-  "wasm-memory-bytes",
-  "wasm-module-bytes",
-  "wasm-disk-bytes",
-  "wasm-urls",
-  "wasm-response-bytes",
 ];

@@ -7,9 +7,6 @@ import { renderRequest } from "../protocol/request.ts";
 import { parseResponse, renderResponse, type XdsResponse } from "../protocol/response.ts";
 import type { ConvertedExtensions, ExtensionConverter, ProxiedStream } from "../proxied-stream.ts";
 
-/** Conversions at once; with more, the stream to the control plane is not read. */
-const maxConversions = 4;
-
 const retryPolicy = { firstMs: 5_000, factor: 2, maxMs: 60_000 };
 
 /** The stream to the control plane that a response came on. */
@@ -30,8 +27,9 @@ export class ExtensionFeed {
   readonly #converter: ExtensionConverter;
   readonly #signal: AbortSignal;
   readonly #queue = new SerialQueue();
-  #conversions = 0;
   #received = 0;
+  /** Aborts when a newer response has come. */
+  #retrying: AbortController | undefined;
   #nonces = 0;
 
   /** @param signal aborts when the client is gone */
@@ -41,21 +39,47 @@ export class ExtensionFeed {
     this.#signal = signal;
   }
 
-  /** Resolves when the next response can be taken. */
+  /** Resolves when the next response can be taken: while too many are converted, the stream is not read. */
   async receive(bytes: Uint8Array, origin: ResponseOrigin): Promise<void> {
-    const response = parseResponse(bytes, this.#client.protocol);
+    const { protocol, context } = this.#client;
+    const response = parseResponse(bytes, protocol);
     const number = ++this.#received;
-    const converting = this.#converter.convert(response.resources, this.#signal);
+    this.#retrying?.abort(new Error("a newer response came"));
+    const count = context.budgets.of("ecds-resources");
+    if (!count.admits(response.resources.length)) {
+      this.reject(response, count.text, origin);
+      return;
+    }
+    const conversions = context.budgets.of("ecds-conversions");
+    conversions.charge(1);
+    const converting = this.#convert(response, this.#signal);
     converting.catch(() => undefined);
-    this.#conversions++;
-    const sending = this.#queue.run(async () => {
+    void this.#queue.run(async () => {
       try {
         await this.#send({ response, bytes, number, origin }, converting);
       } finally {
-        this.#conversions--;
+        conversions.release(1);
       }
     });
-    if (this.#conversions >= maxConversions) await sending;
+    await conversions.untilFree(this.#signal).catch(() => undefined);
+  }
+
+  /** Reports a response that is not used. */
+  reject({ typeUrl, nonce }: RejectedResponse, reason: string, origin: ResponseOrigin): void {
+    const { subscriptions, context, protocol } = this.#client;
+    const { budgets, clock, log, metrics, responseWarnings } = context;
+    // The names of extensions in it are as long as the control plane makes them.
+    const message = reason.slice(0, budgets.of("peer-text-bytes").size);
+    metrics.rejections.inc("ecds");
+    if (responseWarnings.tryTakeAt(clock.monotonicMs())) {
+      log.warn("agent rejected extensions", { typeUrl, reason: message });
+    }
+    const version = subscriptions.versionInUse(typeUrl);
+    origin.reply(renderRequest({ typeUrl, version, nonce, error: { code: GrpcStatus.internal, message } }, protocol));
+  }
+
+  #convert({ resources, removed }: XdsResponse, signal: AbortSignal): Promise<ConvertedExtensions> {
+    return this.#converter.convert({ resources, removed, isComplete: this.#client.protocol === "sotw" }, signal);
   }
 
   async #send(received: ReceivedResponse, converting: Promise<ConvertedExtensions>): Promise<void> {
@@ -65,7 +89,7 @@ export class ExtensionFeed {
     try {
       converted = await converting;
     } catch (error) {
-      if (!this.#signal.aborted) this.#reject(response, describeError(error), origin);
+      if (!this.#signal.aborted) this.reject(response, describeError(error), origin);
       return;
     }
     const { resources, isChanged, canRetry } = converted;
@@ -77,12 +101,14 @@ export class ExtensionFeed {
 
   /** Until no retry can get more, or a newer response came. */
   async #retry({ response, number }: ReceivedResponse): Promise<void> {
+    if (this.#received !== number) return;
     const { clock, random, log } = this.#client.context;
+    this.#retrying = new AbortController();
+    const signal = AbortSignal.any([this.#signal, this.#retrying.signal]);
     for (let attempt = 0; ; attempt++) {
-      await clock.delay(backoffMs(retryPolicy, attempt, random(), retryPolicy.firstMs / 2), this.#signal);
-      if (this.#received !== number) return;
-      const converted = await this.#converter.convert(response.resources, this.#signal);
-      if (this.#received !== number) return;
+      await clock.delay(backoffMs(retryPolicy, attempt, random(), retryPolicy.firstMs / 2), signal);
+      const converted = await this.#convert(response, signal);
+      signal.throwIfAborted();
       if (converted.canRetry) continue;
       log.info("missing Wasm modules fetched", { typeUrl: response.typeUrl, missing: converted.failed });
       const nonce = `attache-${String(++this.#nonces)}`;
@@ -92,15 +118,9 @@ export class ExtensionFeed {
       return;
     }
   }
-
-  #reject({ typeUrl, nonce }: XdsResponse, message: string, origin: ResponseOrigin): void {
-    const { subscriptions, context, protocol } = this.#client;
-    context.metrics.rejections.inc("ecds");
-    context.log.warn("agent rejected extensions", { typeUrl, reason: message });
-    const version = subscriptions.versionInUse(typeUrl);
-    origin.reply(renderRequest({ typeUrl, version, nonce, error: { code: GrpcStatus.internal, message } }, protocol));
-  }
 }
+
+type RejectedResponse = Pick<XdsResponse, "typeUrl" | "nonce">;
 
 interface ReceivedResponse {
   readonly response: XdsResponse;

@@ -145,8 +145,20 @@ export class UpstreamStream implements ResponseOrigin {
     const { extensions } = this.#options;
     if (!subscriptions.has(scanned.typeUrl)) await this.#consume(scanned);
     else if (scanned.typeUrl === typeUrls.extension && extensions !== undefined) {
-      await extensions.receive(await readScanned(scanned), this);
+      await this.#receiveExtensions(scanned, extensions);
     } else await this.#forward(scanned);
+  }
+
+  /** A response over its limit is rejected, and is not kept in memory. */
+  async #receiveExtensions(response: ScannedResponse, extensions: ExtensionFeed): Promise<void> {
+    const responseBytes = this.#client.context.budgets.of("ecds-response-bytes");
+    if (responseBytes.admits(response.length)) {
+      await extensions.receive(await readScanned(response), this);
+      return;
+    }
+    for await (const _chunk of response.chunks(() => undefined));
+    const { typeUrl, scanner } = response;
+    extensions.reject({ typeUrl, nonce: scanner.nonce }, responseBytes.text, this);
   }
 
   /** Passes a response on as it comes. A slow client delays this stream and no other. */

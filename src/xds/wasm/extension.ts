@@ -10,7 +10,7 @@ export interface RemoteModule {
   readonly url: string;
   /** 64 hexadecimal digits in lower case; undefined when none is configured. Becomes a part of a path. */
   readonly sha256: string | undefined;
-  /** For all attempts together. */
+  /** For all attempts together; ten minutes at most, whatever is configured. */
   readonly timeoutMs: number;
   /** A docker configuration in JSON. */
   readonly pullSecret: string | undefined;
@@ -56,6 +56,7 @@ const agentVariables = {
 };
 
 const defaultTimeoutMs = 5_000;
+const maxTimeoutMs = 600_000;
 
 /**
  * Reads one ECDS resource.
@@ -105,7 +106,7 @@ function remoteModule(vm: VmConfig, { uri, timeout }: HttpUri, sha256: RemoteMod
   return {
     url: uri,
     sha256,
-    timeoutMs: timeoutMs > 0 ? timeoutMs : defaultTimeoutMs,
+    timeoutMs: timeoutMs > 0 ? Math.min(timeoutMs, maxTimeoutMs) : defaultTimeoutMs,
     pullSecret: variables[agentVariables.secret],
     pullPolicy: pullPolicyOf(variables[agentVariables.policy]),
     resourceVersion: variables[agentVariables.version] ?? "",

@@ -1,17 +1,28 @@
 // SPDX-License-Identifier: Apache-2.0
-import { lookup as lookupName, type LookupAddress } from "node:dns";
-import { BlockList, type LookupFunction } from "node:net";
-import { type HttpConnectionOptions, type HttpResponse, requestHttp } from "../../lib/net/http-client.ts";
-import { ipFamily, isIpv6 } from "../../lib/net/ip-address.ts";
+import type { Budget } from "../../lib/budget.ts";
+import {
+  HttpError,
+  type HttpConnectionOptions,
+  type HttpRequest,
+  type HttpResponse,
+  type HttpStream,
+  requestHttp,
+  streamHttp,
+} from "../../lib/net/http-client.ts";
+import { isLoopbackHost } from "../../lib/net/ip-address.ts";
 import type { WasmProxies } from "../xds-config.ts";
+import type { BlockedAddresses } from "./blocked-addresses.ts";
 
 export interface HttpFetchOptions {
   readonly headers?: Readonly<Record<string, string>>;
+  /** Sent to the first URL's origin only, and only over verified TLS or to literal loopback. */
+  readonly secretHeaders?: Readonly<Record<string, string>>;
   readonly blocked: BlockedAddresses;
   /** Whether the server's certificate is not verified. */
   readonly isInsecure: (url: URL) => boolean;
-  readonly maxBytes: number;
   readonly proxies: WasmProxies;
+  /** Limits a response that is kept in memory. */
+  readonly responseBytes: Budget;
 }
 
 const maxRedirects = 10;
@@ -26,87 +37,56 @@ export class HttpStatusError extends Error {
 }
 
 /**
- * Downloads over HTTP and follows redirects. Each URL on the way is checked against the blocked addresses.
- * @throws HttpError, also for a blocked address and for another scheme than http and https; the signal's reason
+ * Requests a small response over HTTP and follows redirects. Each URL on the way is checked against the blocked
+ * addresses.
+ * @throws HttpError, also for a blocked address and for another scheme than http and https; BudgetSpentError for a
+ * larger response; the signal's reason
  */
 export async function fetchHttp(url: URL, options: HttpFetchOptions, signal: AbortSignal): Promise<HttpResponse> {
-  const { headers = {}, blocked, isInsecure, maxBytes: maxBodyBytes, proxies } = options;
+  const { responseBytes } = options;
+  try {
+    return await requestHttp({ ...requestFor(url, options), maxBodyBytes: responseBytes.size }, signal);
+  } catch (error) {
+    if (!(error instanceof HttpError) || error.failure !== "too-large") throw error;
+    responseBytes.admits(responseBytes.size + 1);
+    throw responseBytes.spentError();
+  }
+}
+
+/** As `fetchHttp`, for a response of any size. @param read limits what it reads */
+export async function downloadHttp<T>(
+  url: URL,
+  options: HttpFetchOptions,
+  read: (response: HttpStream) => Promise<T>,
+  signal: AbortSignal,
+): Promise<T> {
+  const request = { ...requestFor(url, options), maxBodyBytes: Number.POSITIVE_INFINITY };
+  return await streamHttp(request, read, signal);
+}
+
+/** A redirect must not lead from elsewhere to this machine, whatever name resolves to it. */
+function requestFor(url: URL, options: HttpFetchOptions): HttpRequest {
+  const { headers = {}, secretHeaders = {}, blocked, isInsecure, proxies } = options;
+  let requests = 0;
+  let startsOnLoopback = isLoopbackHost(url.hostname);
   const connection = (target: URL): HttpConnectionOptions => {
     if (target.protocol !== "http:" && target.protocol !== "https:") {
-      throw new Error(`the scheme of ${target.href} is not supported`);
+      throw new Error(`the scheme ${target.protocol} is not supported`);
     }
-    blocked.assertAllowed(target.hostname);
+    const isFirst = requests++ === 0;
+    const addresses = isFirst || startsOnLoopback ? blocked : blocked.andLoopback;
+    addresses.assertAllowed(target.hostname);
+    const lookup = addresses.lookup((loopback) => {
+      if (isFirst && loopback) startsOnLoopback = true;
+    });
+    const lookupOfProxy = blocked.lookup();
     return {
-      lookup: blocked.lookup(),
+      lookup: (host, ...rest) => {
+        (host === target.hostname ? lookup : lookupOfProxy)(host, ...rest);
+      },
       tls: { rejectUnauthorized: !isInsecure(target) },
-      ...(isLoopback(target.hostname) ? {} : { proxies: { ...proxies } }),
+      ...(isLoopbackHost(target.hostname) ? {} : { proxies: { ...proxies } }),
     };
   };
-  return await requestHttp({ url, headers, maxBodyBytes, maxRedirects, connection }, signal);
-}
-
-/** Never requested through a proxy. */
-export function isLoopback(host: string): boolean {
-  return host === "localhost" || host === "[::1]" || host.startsWith("127.");
-}
-
-/**
- * Link-local and multicast addresses, and the metadata servers of clouds.
- * Source: what Istio's agent blocks, as observed with 1.31
- */
-const alwaysBlocked = [
-  "169.254.0.0/16",
-  "fe80::/10",
-  "224.0.0.0/24",
-  "ff02::/16",
-  "100.100.100.200/32",
-  "fd00:ec2::/32",
-];
-
-/** Addresses that modules are not fetched from, whatever name resolves to them. */
-export class BlockedAddresses {
-  readonly #list = new BlockList();
-
-  /** @param cidrs in addition to those that are always blocked */
-  constructor(cidrs: readonly string[]) {
-    for (const cidr of [...alwaysBlocked, ...cidrs]) {
-      const [address = "", bits = ""] = cidr.split("/");
-      this.#list.addSubnet(address, Number(bits), familyOf(address));
-    }
-  }
-
-  has(address: string): boolean {
-    const mapped = /^::ffff:(\d+\.\d+\.\d+\.\d+)$/i.exec(address)?.[1] ?? address;
-    return this.#list.check(mapped, familyOf(mapped));
-  }
-
-  /** Resolves names as the system does; a blocked address is an error with the code `EBLOCKED`. */
-  lookup(): LookupFunction {
-    return (hostname, options, callback) => {
-      lookupName(hostname, { ...options, all: true }, (error, addresses) => {
-        const found: readonly LookupAddress[] = error === null ? addresses : [];
-        const [first] = found;
-        if (error !== null || first === undefined) {
-          callback(error ?? new Error(`${hostname} has no address`), "", 0);
-        } else if (found.some(({ address }) => this.has(address))) {
-          callback(blockedError(hostname), "", 0);
-        } else if (options.all === true) callback(null, [...found]);
-        else callback(null, first.address, first.family);
-      });
-    };
-  }
-
-  /** For a host that is an address, and is not resolved. @throws Error with the code `EBLOCKED` */
-  assertAllowed(host: string): void {
-    const address = host.replace(/^\[(.*)\]$/, "$1");
-    if (ipFamily(address) !== 0 && this.has(address)) throw blockedError(host);
-  }
-}
-
-function familyOf(address: string): "ipv4" | "ipv6" {
-  return isIpv6(address) ? "ipv6" : "ipv4";
-}
-
-function blockedError(host: string): NodeJS.ErrnoException {
-  return Object.assign(new Error(`the address of ${host} is blocked`), { code: "EBLOCKED" });
+  return { url, headers, secretHeaders, maxRedirects, connection };
 }

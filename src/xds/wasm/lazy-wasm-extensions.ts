@@ -1,6 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-import type { XdsResource } from "../protocol/response.ts";
-import type { ConvertedExtensions, ExtensionConverter } from "../proxied-stream.ts";
+import type { ConvertedExtensions, ExtensionConverter, ExtensionUpdate } from "../proxied-stream.ts";
 import type { WasmConfig } from "../xds-config.ts";
 import type { WasmDeps, WasmExtensions } from "./wasm-extensions.ts";
 
@@ -15,11 +14,11 @@ export class LazyWasmExtensions implements ExtensionConverter, AsyncDisposable {
     this.#deps = { ...deps, log: deps.log.scope("wasm") };
   }
 
-  async convert(resources: readonly XdsResource[], signal: AbortSignal): Promise<ConvertedExtensions> {
+  async convert(update: ExtensionUpdate, signal: AbortSignal): Promise<ConvertedExtensions> {
     this.#loading ??= import("./wasm-extensions.ts").then(
       ({ WasmExtensions: Loaded }) => new Loaded(this.#config, this.#deps),
     );
-    return (await this.#loading).convert(resources, signal);
+    return (await this.#loading).convert(update, signal);
   }
 
   async [Symbol.asyncDispose](): Promise<void> {

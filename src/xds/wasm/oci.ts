@@ -1,9 +1,17 @@
 // SPDX-License-Identifier: Apache-2.0
 import { sha256Hex } from "../../lib/content-hash.ts";
 import { HttpError, type HttpResponse } from "../../lib/net/http-client.ts";
-import { BlockedAddresses, fetchHttp, isLoopback, type HttpFetchOptions, HttpStatusError } from "./http-fetch.ts";
-import { dockerHub, parseChallenge, privateCidrs, parsePullSecret, type RegistryLogin } from "./registry-auth.ts";
-import { unpackModule } from "./unpack.ts";
+import { isLoopbackHost } from "../../lib/net/ip-address.ts";
+import { BlockedAddresses, privateCidrs } from "./blocked-addresses.ts";
+import { downloadHttp, fetchHttp, type HttpFetchOptions, HttpStatusError } from "./http-fetch.ts";
+import {
+  dockerHub,
+  isOwnRealm,
+  parseChallenge,
+  parsePullSecret,
+  type RegistryLogin,
+  shortened,
+} from "./registry-auth.ts";
 
 /** An image in a registry: `oci://host/repository:tag` or `@sha256:…`. */
 export interface ImageReference {
@@ -24,10 +32,24 @@ export function parseImageReference(url: string): ImageReference | undefined {
 }
 
 export interface Image {
+  /** As the registry has sent it. */
+  readonly manifest: Buffer;
   /** SHA-256 of the manifest. */
   readonly digest: string;
-  /** @throws Error when no layout with a module is recognised; NoModuleError when the file is not a module */
-  download(signal: AbortSignal): Promise<Buffer>;
+  /** Downloads the layer with the module. @throws what `read` throws; HttpStatusError */
+  download<T>(
+    layer: ModuleLayer,
+    read: (body: AsyncIterable<Uint8Array>) => Promise<T>,
+    signal: AbortSignal,
+  ): Promise<T>;
+}
+
+/** The layer of an image that has the module. */
+export interface ModuleLayer {
+  /** 64 hexadecimal digits. */
+  readonly sha256: string;
+  /** The file of the module; undefined when the layer is the module. */
+  readonly path: string | undefined;
 }
 
 const manifestTypes = [
@@ -52,85 +74,146 @@ export async function fetchImage(
   options: HttpFetchOptions,
   signal: AbortSignal,
 ): Promise<Image> {
-  const login = pullSecret === undefined ? undefined : parsePullSecret(pullSecret, image.registry);
-  const registry = new Registry(image, login, options);
+  const loginFor = (host: string): RegistryLogin | undefined =>
+    pullSecret === undefined ? undefined : parsePullSecret(pullSecret, host);
+  const registry = new Registry(image, loginFor, options);
   const reference = image.digest === undefined ? image.tag : `sha256:${image.digest}`;
   const { body } = await registry.get(`manifests/${reference}`, manifestTypes, signal);
   const digest = await sha256Hex(body);
   if (image.digest !== undefined && image.digest !== digest) throw new Error(`the manifest has the digest ${digest}`);
   return {
+    manifest: body,
     digest,
-    async download(stop) {
-      const layer = parseManifest(body);
-      const blob = await registry.get(`blobs/${layer.digest}`, "*/*", stop);
-      if (`sha256:${await sha256Hex(blob.body)}` !== layer.digest)
-        throw new Error("a layer has another digest than in the manifest");
-      return unpackModule(blob.body, options.maxBytes, layer.isArchive ? "plugin.wasm" : undefined);
-    },
+    download: (layer, read, stop) => registry.download(`blobs/sha256:${layer.sha256}`, read, stop),
   };
 }
 
 /** A registry must not direct requests to a private address by a name that resolves to one. */
 const realmAddresses = new BlockedAddresses(privateCidrs);
 
+/** What a request to a registry adds to the options of all requests. */
+type Headers = Pick<HttpFetchOptions, "headers" | "secretHeaders">;
+
 class Registry {
   readonly #image: ImageReference;
+  readonly #loginFor: (host: string) => RegistryLogin | undefined;
   readonly #login: RegistryLogin | undefined;
   readonly #options: HttpFetchOptions;
   #scheme = "https";
   #authorization: string | undefined;
 
-  constructor(image: ImageReference, login: RegistryLogin | undefined, options: HttpFetchOptions) {
+  constructor(image: ImageReference, loginFor: (host: string) => RegistryLogin | undefined, options: HttpFetchOptions) {
     this.#image = image;
-    this.#login = login;
+    this.#loginFor = loginFor;
+    this.#login = loginFor(image.registry);
     this.#options = options;
   }
 
   async get(path: string, accept: string, signal: AbortSignal): Promise<HttpResponse> {
-    let response = await this.#try(path, accept, signal);
-    if (response.status === 401 && this.#authorization === undefined) {
-      this.#authorization = await this.#authorize(response.headers["www-authenticate"] ?? "", signal);
-      response = await this.#try(path, accept, signal);
-    }
+    const send = (headers: Headers): Promise<HttpResponse> =>
+      fetchHttp(this.#url(path), { ...this.#options, ...headers }, signal);
+    const response = await this.#authorized(accept, send, signal);
     if (response.status !== 200) throw new HttpStatusError(response.status, this.#url(path));
     return response;
   }
 
-  async #try(path: string, accept: string, signal: AbortSignal): Promise<HttpResponse> {
+  async download<T>(
+    path: string,
+    read: (body: AsyncIterable<Uint8Array>) => Promise<T>,
+    signal: AbortSignal,
+  ): Promise<T> {
+    const send = (headers: Headers) =>
+      downloadHttp(
+        this.#url(path),
+        { ...this.#options, ...headers },
+        async ({ status, headers: received, chunks }) => ({
+          status,
+          headers: received,
+          ...(status === 200 ? { result: await read(chunks) } : {}),
+        }),
+        signal,
+      );
+    const response = await this.#authorized("*/*", send, signal);
+    if (!("result" in response)) throw new HttpStatusError(response.status, this.#url(path));
+    return response.result;
+  }
+
+  /** Sends a request, and again with a login or a token when the registry requires it. */
+  async #authorized<R extends Pick<HttpResponse, "status" | "headers">>(
+    accept: string,
+    send: (headers: Headers) => Promise<R>,
+    signal: AbortSignal,
+  ): Promise<R> {
+    const response = await this.#tryBothSchemes(accept, send);
+    if (response.status !== 401 || this.#authorization !== undefined) return response;
+    this.#authorization = await this.#authorize(response.headers["www-authenticate"] ?? "", signal);
+    return await this.#tryBothSchemes(accept, send);
+  }
+
+  async #tryBothSchemes<R>(accept: string, send: (headers: Headers) => Promise<R>): Promise<R> {
     const authorization = this.#authorization === undefined ? {} : { authorization: this.#authorization };
-    const options = { ...this.#options, headers: { accept, ...authorization } };
+    // A token that was issued without a login is no secret.
+    const headers =
+      this.#login === undefined
+        ? { headers: { accept, ...authorization } }
+        : { headers: { accept }, secretHeaders: authorization };
     try {
-      return await fetchHttp(this.#url(path), options, signal);
+      return await send(headers);
     } catch (error) {
       // Node reports a plain-text response by the first code for https requests, by the second for bare TLS sockets.
       const code = error instanceof HttpError ? error.systemCode : undefined;
       const isPlain = code === "EPROTO" || code === "ERR_SSL_WRONG_VERSION_NUMBER";
-      if (!isPlain || this.#scheme === "http" || !this.#options.isInsecure(this.#url(path))) throw error;
+      if (!isPlain || this.#scheme === "http" || !this.#options.isInsecure(this.#url(""))) throw error;
       this.#scheme = "http";
-      return fetchHttp(this.#url(path), options, signal);
+      return await send(headers);
     }
   }
 
   async #authorize(header: string, signal: AbortSignal): Promise<string | undefined> {
     const challenge = parseChallenge(header);
-    const basic = this.#login === undefined ? undefined : `Basic ${this.#login.basic}`;
-    // Only a registry on this machine gets it without TLS.
-    if (basic !== undefined && this.#scheme !== "https" && !isLoopback(this.#url("").hostname)) {
-      throw new Error("the pull secret is not sent without TLS");
-    }
-    if (challenge === undefined) return basic;
-    const url = new URL(challenge.realm);
-    if (basic !== undefined && url.protocol !== "https:") {
-      throw new Error(`the pull secret is not sent to ${url.origin}: the registry's realm is not https`);
-    }
-    if (challenge.service !== undefined) url.searchParams.set("service", challenge.service);
-    url.searchParams.set("scope", challenge.scope ?? `repository:${this.#image.repository}:pull`);
-    const headers = basic === undefined ? {} : { authorization: basic };
-    const isKnown = url.host === this.#image.registry || this.#options.isInsecure(url);
-    const blocked = isKnown ? this.#options.blocked : realmAddresses;
-    const response = await fetchHttp(url, { ...this.#options, blocked, headers }, signal);
-    if (response.status !== 200) throw new HttpStatusError(response.status, url);
+    if (this.#login !== undefined) this.#assertVerified(this.#url(""));
+    if (challenge === undefined) return this.#login && `Basic ${this.#login.basic}`;
+    const realm = new URL(challenge.realm);
+    const login = this.#loginOf(realm);
+    if (challenge.service !== undefined) realm.searchParams.set("service", challenge.service);
+    realm.searchParams.set("scope", challenge.scope ?? `repository:${this.#image.repository}:pull`);
+    const secretHeaders = login === undefined ? {} : { authorization: `Basic ${login.basic}` };
+    const blocked = this.#realmAddresses(realm);
+    const response = await fetchHttp(realm, { ...this.#options, blocked, secretHeaders }, signal);
+    if (response.status !== 200) throw new HttpStatusError(response.status, realm);
     return `Bearer ${parseToken(response.text())}`;
+  }
+
+  /** What may be sent to a realm of the registry's choice. @throws Error when the registry's login must not be */
+  #loginOf(realm: URL): RegistryLogin | undefined {
+    if (this.#login === undefined) return undefined;
+    if (realm.protocol !== "https:") {
+      throw new Error(`the pull secret is not sent to ${realm.origin}: the registry's realm is not https`);
+    }
+    this.#assertVerified(realm);
+    if (isOwnRealm(realm, this.#image.registry)) return this.#login;
+    const own = this.#loginFor(realm.host);
+    if (own !== undefined) return own;
+    throw new Error(
+      `the pull secret of ${this.#image.registry} is not sent to its realm ${realm.host}: add ${realm.host} to the secret`,
+    );
+  }
+
+  #assertVerified(url: URL): void {
+    const isVerified = url.protocol === "https:" && !this.#options.isInsecure(url);
+    if (isVerified || isLoopbackHost(url.hostname)) return;
+    throw new Error(
+      `the pull secret is not sent to ${url.host} without verified TLS: ` +
+        "use a certificate that is verified, with its root in NODE_EXTRA_CA_CERTS",
+    );
+  }
+
+  /** Whether a private address is allowed for a realm depends on where the registry is. */
+  #realmAddresses(realm: URL): BlockedAddresses {
+    const { blocked, isInsecure } = this.#options;
+    if (realm.host === this.#image.registry) return blocked;
+    if (!isInsecure(realm)) return realmAddresses;
+    return isLoopbackHost(this.#url("").hostname) ? blocked : blocked.andLoopback;
   }
 
   #url(path: string): URL {
@@ -149,17 +232,31 @@ function parseToken(text: string): string {
   throw new Error("the registry's token response has no token");
 }
 
-function parseManifest(bytes: Buffer): { readonly digest: string; readonly isArchive: boolean } {
-  const manifest = JSON.parse(bytes.toString("utf8")) as { readonly layers?: unknown };
-  const layers = Array.isArray(manifest.layers) ? (manifest.layers as readonly unknown[]) : [];
-  const typed = layers.map((layer) => layer as { readonly mediaType?: unknown; readonly digest?: unknown });
+/** @throws Error when the manifest has no layer with a module in a known layout */
+export function parseManifest(bytes: Buffer): ModuleLayer {
+  const typed = layersOf(bytes).map((layer) => layer as { readonly mediaType?: unknown; readonly digest?: unknown });
   const artifact = typed.length === 2 ? typed.find(({ mediaType }) => mediaType === layouts.artifact) : undefined;
   const last = typed.at(-1);
   const isArchive = last?.mediaType === layouts.docker || last?.mediaType === layouts.oci;
   const chosen = artifact ?? (isArchive ? last : undefined);
-  if (typeof chosen?.digest !== "string") {
-    const types = typed.map(({ mediaType }) => String(mediaType)).join(", ");
-    throw new Error(`not a docker or OCI image with a module, nor a Wasm artifact; layers: ${types}`);
+  const digest = typeof chosen?.digest === "string" ? chosen.digest : "";
+  if (chosen === undefined) {
+    const types = typed.slice(0, 5).map(({ mediaType }) => shortened(String(mediaType)));
+    const more = typed.length > 5 ? ` and ${String(typed.length - 5)} more` : "";
+    throw new Error(`not a docker or OCI image with a module, nor a Wasm artifact; layers: ${types.join(", ")}${more}`);
   }
-  return { digest: chosen.digest, isArchive: artifact === undefined };
+  const sha256 = /^sha256:([0-9a-f]{64})$/.exec(digest)?.[1];
+  if (sha256 === undefined) throw new Error(`the digest of a layer is not a SHA-256: ${shortened(digest)}`);
+  return { sha256, path: artifact === undefined ? "plugin.wasm" : undefined };
+}
+
+function layersOf(bytes: Buffer): readonly unknown[] {
+  let manifest: unknown;
+  try {
+    manifest = JSON.parse(bytes.toString("utf8"));
+  } catch {
+    throw new Error("the manifest is not JSON");
+  }
+  const layers: unknown = typeof manifest === "object" && manifest !== null ? Reflect.get(manifest, "layers") : [];
+  return Array.isArray(layers) ? layers.filter((layer) => typeof layer === "object" && layer !== null) : [];
 }

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-import { BlockList } from "node:net";
 import { ipFamily } from "../../lib/net/ip-address.ts";
+import { BlockedAddresses, privateCidrs } from "./blocked-addresses.ts";
 
 /** Name and password for one registry. */
 export interface RegistryLogin {
@@ -62,35 +62,46 @@ export function parseChallenge(header: string): BearerChallenge | undefined {
   return realm === undefined ? undefined : { realm, service: value("service"), scope: value("scope") };
 }
 
-/** Addresses that a realm must not have. */
-export const privateCidrs = [
-  "10.0.0.0/8",
-  "172.16.0.0/12",
-  "192.168.0.0/16",
-  "127.0.0.0/8",
-  "169.254.0.0/16",
-  "0.0.0.0/8",
-  "::1/128",
-  "fc00::/7",
-  "fe80::/10",
-];
-const privateRanges = new BlockList();
-for (const cidr of privateCidrs) {
-  const [address = "", bits = ""] = cidr.split("/");
-  privateRanges.addSubnet(address, Number(bits), address.includes(":") ? "ipv6" : "ipv4");
-}
+const privateAddresses = new BlockedAddresses(privateCidrs);
 
 /** A registry must not direct the login to a private address. */
 function assertRealm(realm: string): void {
   const url = URL.parse(realm);
   const host = url?.hostname.replace(/^\[(.*)\]$/, "$1").toLowerCase() ?? "";
-  const family = ipFamily(host);
-  const isPrivate = family !== 0 && privateRanges.check(host, family === 6 ? "ipv6" : "ipv4");
+  const isPrivate = ipFamily(host) !== 0 && privateAddresses.has(host);
   const isWeb = url?.protocol === "http:" || url?.protocol === "https:";
   if (!isWeb || host === "" || host === "localhost" || host === "metadata.google.internal" || isPrivate) {
-    throw new Error(`the registry's realm ${realm} is not allowed`);
+    throw new Error(`the registry's realm ${shortened(realm)} is not allowed`);
   }
 }
+
+/**
+ * Whether a login for a registry is for the realm too: on its host, or in its domain, as auth.docker.io is for
+ * registry-1.docker.io.
+ * @param registry host, or host and port
+ */
+export function isOwnRealm(realm: URL, registry: string): boolean {
+  const host = URL.parse(`https://${registry}`)?.hostname ?? "";
+  if (realm.hostname === host) return true;
+  if (host === "" || ipFamily(host) !== 0 || host.startsWith("[")) return false;
+  const domain = domainOf(host);
+  return realm.hostname === domain || realm.hostname.endsWith(`.${domain}`);
+}
+
+/** The parent, unless it looks like a public suffix, such as `co.uk`: then hosts in it have different owners. */
+function domainOf(host: string): string {
+  const [, ...parent] = host.split(".");
+  const [second = "", top = ""] = parent;
+  const isPublic = parent.length < 2 || (parent.length === 2 && top.length === 2 && second.length <= 3);
+  return isPublic ? host : parent.join(".");
+}
+
+/** For a message: a registry may send texts of any length. */
+export function shortened(text: string): string {
+  return text.length <= maxTextLength ? text : `${text.slice(0, maxTextLength)}...`;
+}
+
+const maxTextLength = 100;
 
 function memberOf(value: unknown, name: string): unknown {
   if (typeof value !== "object" || value === null) return undefined;

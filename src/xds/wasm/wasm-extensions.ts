@@ -1,19 +1,23 @@
 // SPDX-License-Identifier: Apache-2.0
 import type { Clock } from "../../lib/async/clock.ts";
+import type { Budget } from "../../lib/budget.ts";
 import { describeError } from "../../lib/errors.ts";
 import type { Logger } from "../../lib/log/log.ts";
 import { startTask } from "../../lib/async/tasks.ts";
+import type { Budgets } from "../../model/limits.ts";
 import type { XdsResource } from "../protocol/response.ts";
-import type { ConvertedExtensions, ExtensionConverter } from "../proxied-stream.ts";
+import type { ConvertedExtensions, ExtensionConverter, ExtensionUpdate } from "../proxied-stream.ts";
 import type { WasmConfig } from "../xds-config.ts";
 import type { XdsMetrics } from "../xds-metrics.ts";
 import { type Extension, parseExtension } from "./extension.ts";
-import { ModuleFetcher, WasmFetchError } from "./module-fetcher.ts";
+import { WasmFetchError } from "./fetch-error.ts";
+import { ModuleFetcher } from "./module-fetcher.ts";
 
 export interface WasmDeps {
   readonly log: Logger;
   readonly clock: Clock;
   readonly random: () => number;
+  readonly budgets: Budgets;
   readonly metrics: Pick<
     XdsMetrics,
     "wasmConversions" | "wasmConversionMs" | "wasmFetches" | "wasmCacheEntries" | "wasmCacheLookups"
@@ -27,10 +31,13 @@ export class WasmExtensions implements ExtensionConverter, AsyncDisposable {
   readonly #deps: WasmDeps;
   readonly #fetcher: ModuleFetcher;
   readonly #purging: AsyncDisposable;
+  /** A control plane may name many modules that cannot be fetched. */
+  readonly #warnings: Budget;
 
   constructor(config: WasmConfig, deps: WasmDeps) {
     this.#deps = deps;
     this.#fetcher = new ModuleFetcher(config, deps);
+    this.#warnings = deps.budgets.of("log-lines-of-cause").child();
     this.#purging = startTask(
       async (signal) => {
         for (;;) {
@@ -44,17 +51,23 @@ export class WasmExtensions implements ExtensionConverter, AsyncDisposable {
     );
   }
 
-  async convert(resources: readonly XdsResource[], signal: AbortSignal): Promise<ConvertedExtensions> {
+  async convert(update: ExtensionUpdate, signal: AbortSignal): Promise<ConvertedExtensions> {
     const { clock, metrics } = this.#deps;
     const startMs = clock.monotonicMs();
     try {
-      return await this.#convert(resources, signal);
+      return await this.#convert(update, signal);
     } finally {
       metrics.wasmConversionMs.observe(clock.monotonicMs() - startMs);
     }
   }
 
-  async #convert(resources: readonly XdsResource[], signal: AbortSignal): Promise<ConvertedExtensions> {
+  async #convert(
+    { resources, removed, isComplete }: ExtensionUpdate,
+    signal: AbortSignal,
+  ): Promise<ConvertedExtensions> {
+    const { cache } = this.#fetcher;
+    for (const name of removed) cache.use(name, undefined);
+    if (isComplete) cache.useOnly(new Set(resources.map(({ name }) => name)));
     const extensions = await Promise.all(resources.map((resource) => this.#parse(resource)));
     let canRetry = false;
     const failed: string[] = [];
@@ -62,7 +75,8 @@ export class WasmExtensions implements ExtensionConverter, AsyncDisposable {
       resources.map(async (resource, index) => {
         const extension = extensions[index];
         if (extension?.kind !== "remote") return resource;
-        const { any, failure } = await this.#convertOne(extension, signal);
+        const { any, failure, path } = await this.#convertOne(extension, signal);
+        cache.use(resource.name, path);
         if (failure !== undefined) failed.push(resource.name);
         if (failure?.isPermanent === false) canRetry = true;
         return { ...resource, any };
@@ -90,24 +104,23 @@ export class WasmExtensions implements ExtensionConverter, AsyncDisposable {
   async #convertOne(
     extension: Remote,
     signal: AbortSignal,
-  ): Promise<{ readonly any: Uint8Array; readonly failure: WasmFetchError | undefined }> {
-    const { log, metrics } = this.#deps;
+  ): Promise<{ readonly any: Uint8Array; readonly failure?: WasmFetchError; readonly path?: string }> {
+    const { log, clock, budgets, metrics } = this.#deps;
     const { module } = extension;
     try {
       if (module === undefined) throw new WasmFetchError("", "no http_uri in its configuration", { isPermanent: true });
       const path = await this.#fetcher.fetch(module, signal);
       metrics.wasmConversions.inc("success");
-      return { any: extension.withFile(path), failure: undefined };
+      return { any: extension.withFile(path), path };
     } catch (error) {
       if (!(error instanceof WasmFetchError)) throw error;
       metrics.wasmConversions.inc(module === undefined ? "miss_remote_fetch_hint" : "fetch_failure");
-      const { url, isPermanent } = error;
-      log.warn("Wasm module missing; its filter is replaced", {
-        extension: extension.name,
-        url,
-        isPermanent,
-        reason: describeError(error),
-      });
+      if (this.#warnings.tryTakeAt(clock.monotonicMs())) {
+        const { url, isPermanent } = error;
+        const name = extension.name.slice(0, budgets.of("peer-text-bytes").size);
+        const facts = { extension: name, url, isPermanent, reason: describeError(error) };
+        log.warn("Wasm module missing; its filter is replaced", facts);
+      }
       return { any: extension.withoutModule(), failure: error };
     }
   }

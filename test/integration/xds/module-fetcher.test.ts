@@ -7,54 +7,16 @@ import type { AddressInfo } from "node:net";
 import { basename } from "node:path";
 import { gzipSync } from "node:zlib";
 import { expect, test } from "vitest";
-import { systemClock } from "../../../src/lib/async/clock.ts";
 import type { RemoteModule } from "../../../src/xds/wasm/extension.ts";
-import { ModuleFetcher } from "../../../src/xds/wasm/module-fetcher.ts";
-import type { WasmConfig } from "../../../src/xds/xds-config.ts";
-import { sha256Of, startFakeModuleServer, wasmModule } from "../../fakes/fake-module-server.ts";
+import { sha256Of, wasmModule } from "../../fakes/fake-module-server.ts";
+import { fetcherTest } from "../../support/fetcher-under-test.ts";
 import { createOpensslPki } from "../../support/openssl-pki.ts";
 import { tarOf } from "../../support/tar.ts";
 import { temporaryDirectory } from "../../support/temporary-directory.ts";
-import { createXdsMetrics } from "../../support/agent-metrics.ts";
 
 const artifactType = "application/vnd.module.wasm.content.layer.v1+wasm";
 const dockerType = "application/vnd.docker.image.rootfs.diff.tar.gzip";
 const ociType = "application/vnd.oci.image.layer.v1.tar+gzip";
-const noSignal = new AbortController().signal;
-
-async function fetcherTest(config: Partial<WasmConfig> = {}) {
-  const stack = new AsyncDisposableStack();
-  const { path: cacheDirectory } = stack.use(await temporaryDirectory());
-  const server = stack.use(await startFakeModuleServer());
-  const metrics = createXdsMetrics();
-  const whole: WasmConfig = {
-    cacheDirectory,
-    requestTimeoutMs: 1_000,
-    maxAttempts: 2,
-    maxModuleBytes: 100_000,
-    insecureRegistries: new Set(["*"]),
-    blockedCidrs: [],
-    proxies: {},
-    expiryMs: 60_000,
-    purgeEveryMs: 60_000,
-    ...config,
-  };
-  const fetcher = new ModuleFetcher(whole, { clock: systemClock, random: () => 0, metrics });
-  const fetch = (url: string, more: Partial<RemoteModule> = {}): Promise<string> =>
-    fetcher.fetch(
-      {
-        url,
-        sha256: undefined,
-        timeoutMs: 5_000,
-        pullPolicy: "unspecified",
-        pullSecret: undefined,
-        resourceVersion: "1",
-        ...more,
-      },
-      noSignal,
-    );
-  return { server, metrics, fetcher, fetch, cacheDirectory, [Symbol.asyncDispose]: () => stack.disposeAsync() };
-}
 
 test("7.3.1, 7.3.2: a miss is fetched and named by its checksum; a hit sends no request and counts as use", async () => {
   await using all = await fetcherTest();

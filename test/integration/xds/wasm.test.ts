@@ -12,6 +12,7 @@ import { textField } from "../../../src/xds/protocol/wire.ts";
 import { type FakeResource, startFakeControlPlane } from "../../fakes/fake-control-plane.ts";
 import { type FakeModuleServer, sha256Of, startFakeModuleServer, wasmModule } from "../../fakes/fake-module-server.ts";
 import { eventually } from "../../support/eventually.ts";
+import { testBudgets } from "../../support/budgets.ts";
 import { tarOf } from "../../support/tar.ts";
 import { temporaryDirectory } from "../../support/temporary-directory.ts";
 import { envoyNode, type ProxyUnderTest, startProxy, type XdsClient } from "../../support/xds-proxy-pair.ts";
@@ -68,12 +69,18 @@ function outcome({ any }: XdsResource): { readonly file?: string; readonly type?
     : { type };
 }
 
-async function startAll(cacheDirectory: string, protocol: "sotw" | "delta", proxies: WasmConfig["proxies"] = {}) {
+async function startAll(
+  cacheDirectory: string,
+  protocol: "sotw" | "delta",
+  proxies: WasmConfig["proxies"] = {},
+  sizes: Parameters<typeof testBudgets>[0] = {},
+) {
   const stack = new AsyncDisposableStack();
   const server = stack.use(await startFakeModuleServer());
   const controlPlane = stack.use(await startFakeControlPlane());
   const under = stack.use(
     await startProxy([controlPlane.port], {
+      budgets: testBudgets({ "wasm-module-bytes": 100_000, ...sizes }),
       wasm: {
         cacheDirectory,
         requestTimeoutMs: 1_000,
@@ -139,7 +146,8 @@ describe.each(["sotw", "delta"] as const)("%s", (protocol) => {
     expect(all.under.metrics.wasmConversions.value("fetch_failure")).toBe(2);
     expect(all.under.metrics.wasmConversionMs.snapshot().count).toBe(1);
     expect(all.under.metrics.wasmFetches.value("success")).toBe(1);
-    expect(all.under.metrics.wasmFetches.value("download_failure")).toBe(2);
+    // Both extensions share the fetch.
+    expect(all.under.metrics.wasmFetches.value("download_failure")).toBe(1);
     expect(all.under.metrics.wasmCacheEntries.value()).toBe(1);
     expect(all.under.metrics.wasmCacheLookups.value("false")).toBe(3);
   });
@@ -168,6 +176,57 @@ describe.each(["sotw", "delta"] as const)("%s", (protocol) => {
       },
       { withinMs: 2_000 },
     );
+  });
+
+  test("a response over its limit, or with too many extensions, is rejected with the limit's name", async () => {
+    await using directory = await temporaryDirectory();
+    const sizes = { "ecds-response-bytes": 5_000, "ecds-resources": 3 };
+    await using all = await startAll(directory.path, protocol, {}, sizes);
+    const rejection = (): string => all.controlPlane.requests.at(-1)?.request.errorDetail?.message ?? "";
+    const any = "type.googleapis.com/x.Y";
+    all.controlPlane.set(extension, [config("a", any, Buffer.alloc(6_000))]);
+    await all.subscribe();
+    await eventually(
+      () => {
+        expect(rejection()).toBe("limit ecds-response-bytes of 5000 bytes is reached");
+      },
+      { withinMs: 2_000 },
+    );
+    all.controlPlane.set(
+      extension,
+      ["a", "b", "c", "d"].map((name) => ({ ...config(name, any, Buffer.alloc(0)), version: "2" })),
+    );
+    await eventually(
+      () => {
+        expect(rejection()).toBe("limit ecds-resources of 3 items is reached");
+      },
+      { withinMs: 2_000 },
+    );
+    all.controlPlane.set(extension, [{ ...config("a", any, Buffer.alloc(0)), version: "3" }]);
+    await expect(all.client.next()).resolves.toMatchObject({ resources: [expect.anything()] });
+    expect(all.under.budgets.of("ecds-conversions").used).toBe(0);
+  });
+
+  test("an extension whose sha256 is not 64 hex digits is rejected, and no path is made of it", async () => {
+    await using directory = await temporaryDirectory();
+    await using all = await startAll(directory.path, protocol);
+    all.server.files.set("/m", wasmModule);
+    const wrong = ["../../../../etc/passwd", "a".repeat(63), `${"a".repeat(64)}/x`, "z".repeat(64)];
+    for (const [index, sha256] of wrong.entries()) {
+      const resource = { ...remote("a", { uri: all.server.url("/m"), sha256 }), version: String(index) };
+      all.controlPlane.set(extension, [resource]);
+      if (index === 0) await all.subscribe();
+      await eventually(
+        () => {
+          expect(all.controlPlane.requests.filter(({ request }) => request.errorDetail !== undefined)).toHaveLength(
+            index + 1,
+          );
+        },
+        { withinMs: 2_000 },
+      );
+      expect(all.controlPlane.requests.at(-1)?.request.errorDetail?.message).toContain("is not 64 hex digits");
+    }
+    expect(all.server.asked).toEqual([]);
   });
 
   test("a later response does not overtake an earlier one that takes longer", async () => {
@@ -285,7 +344,7 @@ describe("a module is not fetched, without retries,", () => {
     ],
     [
       "when it is too large",
-      "larger than",
+      "limit wasm-module-bytes of 100000 bytes",
       (server) => {
         server.files.set("/m", Buffer.alloc(200_000));
         return { uri: server.url("/m") };

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 import { expect, test } from "vitest";
 import { ExtensionFeed } from "../../../../src/xds/upstream/extension-feed.ts";
-import type { ConvertedExtensions, ProxiedStream } from "../../../../src/xds/proxied-stream.ts";
+import type { ConvertedExtensions, ExtensionUpdate, ProxiedStream } from "../../../../src/xds/proxied-stream.ts";
 import { parseRequest, renderRequest } from "../../../../src/xds/protocol/request.ts";
-import { parseResponse, renderResponse, type XdsResource } from "../../../../src/xds/protocol/response.ts";
+import { parseResponse, renderResponse } from "../../../../src/xds/protocol/response.ts";
 import { Subscriptions } from "../../../../src/xds/subscriptions.ts";
 import { typeUrls } from "../../../../src/xds/protocol/type-url.ts";
 import { runSteps } from "../../../../src/lib/async/time-slice.ts";
@@ -26,7 +26,7 @@ function startFeed(canRetry: (version: string) => boolean) {
   });
   const client = {
     protocol: "delta",
-    context: { clock, random: () => 0.5, log: testLog().log, metrics: createXdsMetrics() },
+    context: { clock, random: () => 0.5, log: testLog().log, metrics: createXdsMetrics(), budgets },
     call: {
       write: (bytes: Uint8Array) => {
         const { version, nonce } = parseResponse(bytes, "delta");
@@ -38,7 +38,7 @@ function startFeed(canRetry: (version: string) => boolean) {
     hasResponse: false,
   } as unknown as ProxiedStream;
   const converter = {
-    convert: ([resource]: readonly XdsResource[]): Promise<ConvertedExtensions> => {
+    convert: ({ resources: [resource] }: ExtensionUpdate): Promise<ConvertedExtensions> => {
       const version = resource?.version ?? "";
       tried.push(version);
       const resources = resource === undefined ? [] : [resource];

@@ -2,8 +2,8 @@
 import { expect, test } from "vitest";
 import { describeError } from "../../../../src/lib/errors.ts";
 import { parseImageReference } from "../../../../src/xds/wasm/oci.ts";
-import { parseChallenge, parsePullSecret } from "../../../../src/xds/wasm/registry-auth.ts";
-import { BlockedAddresses } from "../../../../src/xds/wasm/http-fetch.ts";
+import { isOwnRealm, parseChallenge, parsePullSecret } from "../../../../src/xds/wasm/registry-auth.ts";
+import { BlockedAddresses } from "../../../../src/xds/wasm/blocked-addresses.ts";
 
 test("a pull secret gives the login of its registry, in both forms", () => {
   const secret = JSON.stringify({
@@ -99,4 +99,51 @@ test("a name that resolves to a blocked address is not connected to", async () =
     });
   expect(await resolve([])).toBeUndefined();
   expect(await resolve(["127.0.0.0/8", "::1/128"])).toBe("EBLOCKED");
+});
+
+test.each([
+  ["https://auth.docker.io/token", "registry-1.docker.io"],
+  ["https://gitlab.com/jwt/auth", "registry.gitlab.com"],
+  ["https://registry.corp:8443/token", "registry.corp:5000"],
+  ["https://ghcr.io/token", "ghcr.io"],
+  ["https://auth.quay.io/token", "quay.io"],
+  ["https://10.0.0.5/token", "10.0.0.5:5000"],
+  ["https://auth.team.example.co.uk/token", "registry.team.example.co.uk"],
+])("the realm %s is %s's own", (realm, registry) => {
+  expect(isOwnRealm(new URL(realm), registry)).toBe(true);
+});
+
+test.each([
+  ["https://evil.example/token", "registry.corp:8443"],
+  ["https://evil.io/token", "ghcr.io"],
+  ["https://evil.co.uk/token", "registry.co.uk"],
+  ["https://docker.io.evil.example/token", "registry-1.docker.io"],
+  ["https://evildocker.io/token", "registry-1.docker.io"],
+  ["https://10.0.0.6/token", "10.0.0.5:5000"],
+  ["https://5.0.0.5/token", "10.0.0.5"],
+  ["https://[2001:db8::2]/token", "[2001:db8::1]"],
+])("the realm %s is not %s's own", (realm, registry) => {
+  expect(isOwnRealm(new URL(realm), registry)).toBe(false);
+});
+
+test("IPv6 addresses that lead to a blocked IPv4 address are blocked", () => {
+  const blocked = new BlockedAddresses([]).andLoopback;
+  for (const address of [
+    "::ffff:169.254.169.254",
+    "::ffff:a9fe:a9fe",
+    "64:ff9b::169.254.169.254",
+    "::127.0.0.1",
+    "::1",
+    "::",
+    "0.0.0.0",
+    "127.8.8.8",
+  ])
+    expect([address, blocked.has(address)]).toEqual([address, true]);
+  for (const address of ["::ffff:8.8.8.8", "64:ff9b::808:808", "2001:db8::1", "10.0.0.1"])
+    expect([address, blocked.has(address)]).toEqual([address, false]);
+});
+
+test("a message shows a realm only up to a length", () => {
+  const header = `Bearer realm="file:///${"x".repeat(10_000)}"`;
+  expect(() => parseChallenge(header)).toThrow(/^.{50,200}$/);
 });
