@@ -5,7 +5,7 @@ import { describeError } from "../../lib/errors.ts";
 import { listenGrpcJs, type ListeningServer, type UnaryRequest } from "../../lib/grpc/grpc-js-server.ts";
 import { GrpcError, GrpcStatus, grpcStatusName } from "../../lib/grpc/status.ts";
 import { formatHostPort } from "../../lib/net/host-port.ts";
-import { canonicalIp, ipFamily } from "../../lib/net/ip-address.ts";
+import { ipFamily, isLoopbackHost } from "../../lib/net/ip-address.ts";
 import type { CaDeps } from "../types.ts";
 import { type Authority, AuthorityError, openAuthority } from "./authority.ts";
 import { issueCertificate } from "./certificates.ts";
@@ -31,7 +31,7 @@ export async function serveEmbeddedCa(options: EmbeddedCaOptions, deps: CaDeps):
   const { host, directory } = options;
   const { port } = server;
   log.info("embedded CA listening", { address: formatHostPort({ host, port }), directory });
-  if (!isLoopback(host))
+  if (!isLoopbackHost(host))
     log.warn("embedded CA is reachable from other machines, but is for development only", { host });
   return {
     host,
@@ -97,9 +97,4 @@ function issueServerCertificate({ host, serverNames }: EmbeddedCaOptions, author
     notAfterMs: Math.min(nowMs + serverCertificateLifeMs, authority.rootNotAfterMs),
   });
   return { keyPem: privateKey.export({ type: "pkcs8", format: "pem" }), chainPem };
-}
-
-function isLoopback(host: string): boolean {
-  const ip = canonicalIp(host);
-  return host === "localhost" || ip === "::1" || ip?.startsWith("127.") === true;
 }

@@ -11,7 +11,7 @@ import { type Dial, dialTcp } from "../../lib/grpc/dial.ts";
 import type { Metadata } from "../../lib/grpc/metadata.ts";
 import type { Logger } from "../../lib/log/log.ts";
 import { formatHostPort, type HostPort } from "../../lib/net/host-port.ts";
-import { canonicalIp, isIpv4 } from "../../lib/net/ip-address.ts";
+import { isLoopbackHost } from "../../lib/net/ip-address.ts";
 import type { TlsClient } from "../../lib/net/tls-client.ts";
 import type { Budgets } from "../../model/limits.ts";
 import type { ReadToken } from "../../model/token.ts";
@@ -114,12 +114,7 @@ async function readMetadata(upstream: XdsUpstream, deps: UpstreamDeps, signal: A
 
 /** Whether only the control plane can read a token: over TLS, and in plaintext within this machine. */
 export function keepsTokensSecret({ security, addresses }: Pick<XdsUpstream, "security" | "addresses">): boolean {
-  return security.kind === "tls" || addresses.every(({ host }) => isLoopback(host));
-}
-
-function isLoopback(host: string): boolean {
-  const ip = canonicalIp(host);
-  return host === "localhost" || ip === "::1" || (ip !== undefined && isIpv4(ip) && ip.startsWith("127."));
+  return security.kind === "tls" || addresses.every(({ host }) => isLoopbackHost(host));
 }
 
 async function readBearerToken(
