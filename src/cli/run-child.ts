@@ -28,7 +28,11 @@ export interface ChildEnd {
   readonly failure: unknown;
 }
 
-/** Runs a program on this process's own standard streams, forwards signals to it, and waits for its end. */
+/**
+ * Runs a program on this process's own standard streams, forwards signals to it, and waits for its end. It stays in this
+ * process's group: a terminal's Ctrl-C and Ctrl-Z must reach it, and it must be allowed to read the terminal. What it leaves
+ * behind is its own decision, as without `attache exec`; in a container it ends with process 1.
+ */
 export async function runChild(order: ChildOrder): Promise<ChildEnd> {
   const { execa } = await import("execa");
   const child = execa(order.command, order.args, {

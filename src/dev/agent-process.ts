@@ -88,7 +88,7 @@ export async function startAgentProcess(
   return { pid, logPath, ended, [Symbol.asyncDispose]: stop };
 }
 
-/** Kills what is left of the agent's process group. Nothing is, unless the agent could not stop Envoy. */
+/** Kills the agent, if it is left. Envoy has a group of its own, and ends with the agent by its parent-death signal. */
 function killGroup(leaderPid: number): void {
   try {
     process.kill(-leaderPid, "SIGKILL");

@@ -4,6 +4,7 @@ import { accessSync, constants, statSync } from "node:fs";
 import type { Clock } from "../lib/async/clock.ts";
 import { systemCode } from "../lib/errors.ts";
 import type { Logger } from "../lib/log/log.ts";
+import { killGroup, ownGroup } from "../lib/process-group.ts";
 import type { EnvoyConfig, HotRestartConfig } from "./envoy-config.ts";
 import { EnvoyExitedError, EnvoyMissingError } from "./envoy-errors.ts";
 import type { EnvoyExit } from "./envoy-exit.ts";
@@ -94,17 +95,15 @@ function superviseChild({ child, pid, shell, startedMs, clock }: Supervised): En
   const gone = new AbortController();
   const exited = new Promise<EnvoyExit>((resolve) => {
     child.once("exit", (code, signal) => {
+      killGroup(child);
       exit = exitOf(code, signal, requested);
       gone.abort();
       resolve(exit);
     });
   });
-  const send = (signal: "SIGTERM" | "SIGKILL"): void => {
-    requested = true;
-    child.kill(signal);
-  };
   const kill = (): Promise<EnvoyExit> => {
-    send("SIGKILL");
+    requested = true;
+    if (exit === undefined) killGroup(child);
     return exited;
   };
   return {
@@ -114,7 +113,8 @@ function superviseChild({ child, pid, shell, startedMs, clock }: Supervised): En
       return exit;
     },
     async terminate(killAfterMs, force) {
-      send("SIGTERM");
+      requested = true;
+      child.kill("SIGTERM");
       const ends = force === undefined ? gone.signal : AbortSignal.any([gone.signal, force]);
       await clock.delay(killAfterMs, ends).catch(() => undefined);
       return exit ?? (await kill());
@@ -141,9 +141,14 @@ function exitOf(code: number | null, signal: NodeJS.Signals | null, requested: b
   return { kind: ended === 126 || ended === 127 ? "not-run" : "code", code: ended, requested };
 }
 
+/**
+ * In a group of its own: Ctrl-C in a terminal reaches the agent alone, which drains Envoy first, and what a launcher in
+ * place of Envoy has started ends with it.
+ */
 function launch(command: string, args: readonly string[], { env, user }: EnvoyConfig): ChildProcess {
   try {
     const child = spawn(command, args, {
+      ...ownGroup,
       stdio: ["ignore", "inherit", "inherit"],
       env,
       ...(user === undefined ? {} : user),

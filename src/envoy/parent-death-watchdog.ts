@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 import { type ChildProcess, spawn } from "node:child_process";
 import { accessSync, constants, readFileSync } from "node:fs";
+import { ownGroup } from "../lib/process-group.ts";
 
 /**
  * Kills Envoy when the agent exits, even if the agent is killed: the kernel's parent-death signal, which
@@ -42,18 +43,20 @@ function isExecutable(path: string): boolean {
 /** A line on standard input releases the shell. Its end without a line means that the agent is gone. */
 const script = `trap '' HUP INT QUIT TERM
 read -r word
-[ -n "$word" ] || kill -9 "$1" 2>/dev/null`;
+[ -n "$word" ] || kill -s KILL -- "-$1" 2>/dev/null || kill -9 "$1" 2>/dev/null`;
 
 export interface WatchdogShell extends AsyncDisposable {
   readonly pid: number | undefined;
 }
 
 /**
- * Starts a shell that kills process `pid` when this process is gone. Only this process holds the other end of the
+ * Starts a shell that kills the group that process `pid` leads when this process is gone. It has a group of its own, so
+ * that who kills the agent's group does not kill it too. Only this process holds the other end of the
  * shell's input, so the system closes it, however this process ends. Disposing the shell does not kill `pid`.
  */
 export function startWatchdogShell(shellPath: string, pid: number): WatchdogShell {
   const shell = spawn(shellPath, ["-c", script, "attache-watchdog", String(pid)], {
+    ...ownGroup,
     stdio: ["pipe", "ignore", "ignore"],
     env: {},
   });

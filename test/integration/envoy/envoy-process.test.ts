@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 import { spawn } from "node:child_process";
 import { once } from "node:events";
-import { chmod, writeFile } from "node:fs/promises";
+import { chmod, readFile, writeFile } from "node:fs/promises";
 import { dirname, join } from "node:path";
 import { afterEach, describe, expect, test } from "vitest";
 import { EnvoyExitedError, EnvoyMissingError, exitCodeFor, startEnvoy } from "../../../src/envoy/index.ts";
@@ -66,6 +66,25 @@ describe.each([
     await using directory = await temporaryDirectory();
     await using envoy = startEnvoy(await program(directory.path, "#!/bin/sh\nexit 7\n"), deps(watchdog));
     expect(exitCodeFor(await envoy.exited)).toBe(7);
+  });
+
+  test("leads a group of its own, and what a launcher in its place has started ends with it", async () => {
+    await using directory = await temporaryDirectory();
+    const pidFile = join(directory.path, "pid");
+    const script = `#!/bin/sh\nsleep 60 &\necho $! > '${pidFile}.new' && mv '${pidFile}.new' '${pidFile}'\nwait\n`;
+    await using envoy = startEnvoy(await program(directory.path, script), deps(watchdog));
+    const started = await eventually(async () => Number(await readFile(pidFile, "utf8")), { withinMs: 3_000 });
+    const groupOf = async (pid: number): Promise<number> =>
+      Number((await readFile(`/proc/${String(pid)}/stat`, "utf8")).replace(/^.*\) /, "").split(" ")[2]);
+    expect(await groupOf(envoy.pid)).toBe(envoy.pid);
+    expect(await groupOf(started)).toBe(envoy.pid);
+    await envoy.terminate(1_000);
+    await eventually(
+      () => {
+        expect(isRunning(started)).toBe(false);
+      },
+      { withinMs: 1_000 },
+    );
   });
 
   test("an end before it is live is a failure that tells the exit", async () => {
