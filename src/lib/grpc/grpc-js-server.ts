@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 import { once } from "node:events";
-import { type AddressInfo, createServer, type Socket } from "node:net";
+import { createServer, type Socket } from "node:net";
 import {
   logVerbosity,
   type MethodDefinition,
@@ -12,6 +12,7 @@ import {
   type ServerUnaryCall,
   type sendUnaryData,
   setLogVerbosity,
+  status,
 } from "@grpc/grpc-js";
 import { orAborted } from "../async/tasks.ts";
 import type { Budget } from "../budget.ts";
@@ -102,8 +103,10 @@ export async function listenGrpcJs({ host, port, tls, methods, limits }: ListenO
   });
   listener.listen({ host, port });
   await once(listener, "listening");
+  const address = listener.address();
+  if (typeof address !== "object" || address === null) throw new Error(`the server of ${host} has no port`);
   return {
-    port: (listener.address() as AddressInfo).port,
+    port: address.port,
     async [Symbol.asyncDispose]() {
       listener.close();
       const closed = new Promise<void>((resolve) => {
@@ -160,10 +163,10 @@ class Connections implements Disposable {
     if (calls === undefined) return new ServerInterceptingCall(call);
     const lease = calls.take();
     if (lease === undefined) {
-      const status = { code: GrpcStatus.resourceExhausted, details: calls.text };
+      const rejection = { code: status.RESOURCE_EXHAUSTED, details: calls.text };
       return new ServerInterceptingCall(call, {
         start: () => {
-          call.sendStatus(status);
+          call.sendStatus(rejection);
         },
       });
     }
@@ -174,9 +177,9 @@ class Connections implements Disposable {
       start: (next) => {
         next({ onCancel: release });
       },
-      sendStatus: (status, next) => {
+      sendStatus: (sent, next) => {
         release();
-        next(status);
+        next(sent);
       },
     });
   };
