@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 import { defineConfig } from "eslint/config";
+import regexp from "eslint-plugin-regexp";
 import tseslint from "typescript-eslint";
 
 const timers = ["setTimeout", "setInterval"];
@@ -49,6 +50,43 @@ const timersOfNode = {
   ],
 };
 
+/**
+ * Text of a peer, a file or the environment may be long and made to be slow: a regular expression takes time that grows
+ * with the length of the text, and no faster. What cannot be written so is written without one.
+ * @type {import("eslint").Linter.RulesRecord}
+ */
+const linearExpressions = {
+  "regexp/no-super-linear-backtracking": ["error", { report: "potential" }],
+  "regexp/no-super-linear-move": ["error", { report: "potential", ignorePartial: false }],
+  ...Object.fromEntries(
+    [
+      "confusing-quantifier",
+      "no-contradiction-with-assertion",
+      "no-dupe-characters-character-class",
+      "no-dupe-disjunctions",
+      "no-empty-alternative",
+      "no-empty-capturing-group",
+      "no-empty-character-class",
+      "no-empty-group",
+      "no-empty-lookarounds-assertion",
+      "no-invalid-regexp",
+      "no-lazy-ends",
+      "no-misleading-capturing-group",
+      "no-misleading-unicode-character",
+      "no-missing-g-flag",
+      "no-optional-assertion",
+      "no-potentially-useless-backreference",
+      "no-standalone-backslash",
+      "no-trivially-nested-assertion",
+      "no-useless-assertions",
+      "no-useless-backreference",
+      "no-useless-dollar-replacements",
+      "optimal-quantifier-concatenation",
+      "strict",
+    ].map((name) => [`regexp/${name}`, "error"]),
+  ),
+};
+
 /** A disabled rule says why, after two hyphens on the same line. */
 const reasonedDisable = {
   /** @param {import("eslint").Rule.RuleContext} context */
@@ -92,6 +130,11 @@ export default defineConfig(
       "max-lines": ["error", 300],
       "no-console": "error",
     },
+  },
+  {
+    files: ["src/**/*.ts"],
+    plugins: { regexp },
+    rules: linearExpressions,
   },
   {
     files: ["src/**/*.ts"],
