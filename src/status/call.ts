@@ -1,10 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 import type { IncomingMessage, ServerResponse } from "node:http";
+import { escapeControls } from "../lib/printable-text.ts";
+import type { ResponseLimits } from "./response-limits.ts";
 
 /** One request that is being handled. */
 export interface Call {
   readonly request: IncomingMessage;
   readonly response: ServerResponse;
+  readonly limits: ResponseLimits;
   /** Decoded once; to be compared as text only. */
   readonly path: string;
   /** As received, without the question mark. */
@@ -12,6 +15,9 @@ export interface Call {
   /** Aborts when the caller has left. */
   readonly signal: AbortSignal;
 }
+
+/** What it takes to respond. */
+export type Exchange = Pick<Call, "request" | "response" | "limits">;
 
 /** A complete response, small enough to be held in memory. */
 export interface Reply {
@@ -32,7 +38,8 @@ export function textReply(status: number, text: string): Reply {
 }
 
 export function jsonReply(status: number, value: unknown, headers: Reply["headers"] = {}): Reply {
-  const body = `${JSON.stringify(value, undefined, 2)}\n`;
+  const lines = JSON.stringify(value, undefined, 2).split("\n");
+  const body = `${lines.map(escapeControls).join("\n")}\n`;
   return { status, headers: { "Content-Type": "application/json", ...headers }, body };
 }
 
@@ -46,12 +53,14 @@ export const onlyLocalhost = textReply(403, "Only requests from localhost are al
 export const methodNotAllowed = textReply(405, "Method Not Allowed");
 
 /** Sends a reply, compressed where it is long and the caller accepts that. Does nothing when the caller has left. */
-export function sendReply({ request, response }: Pick<Call, "request" | "response">, reply: Reply): void {
+export function sendReply({ request, response, limits }: Exchange, reply: Reply): void {
   if (response.destroyed || response.headersSent) return;
   const { status, headers, body = "" } = reply;
   const bytes = typeof body === "string" ? Buffer.byteLength(body) : body.byteLength;
   const accepted = request.headers["accept-encoding"];
-  if (bytes >= minCompressedBytes && typeof accepted === "string" && request.method !== "HEAD") {
+  const isLong = bytes >= minCompressedBytes && request.method !== "HEAD";
+  if (isLong && typeof accepted === "string" && limits.admitsEncoder(response)) {
+    limits.count(response, bytes);
     sendCompressed(response, reply, Buffer.from(body), accepted).catch(() => response.destroy());
     return;
   }
@@ -61,6 +70,7 @@ export function sendReply({ request, response }: Pick<Call, "request" | "respons
   if (bytes === 0) response.end();
   else response.end(body);
   if (response.socket !== null && response.socket.writableLength > 0) {
+    limits.count(response);
     response.setTimeout(readWithinMs, () => response.destroy());
   }
 }
@@ -77,6 +87,7 @@ async function sendCompressed(response: ServerResponse, reply: Reply, body: Uint
   response.writeHead(reply.status, { ...headers, "Content-Encoding": coding });
   const encoder = createEncoder(coding);
   encoder.on("error", () => response.destroy());
+  response.once("close", () => encoder.destroy());
   encoder.pipe(response);
   encoder.end(body);
 }

@@ -7,6 +7,7 @@ import type { TurnQueue } from "../lib/async/turn-queue.ts";
 import type { Budget } from "../lib/budget.ts";
 import type { Budgets } from "../model/limits.ts";
 import { sendReply, textReply } from "./call.ts";
+import type { ResponseLimits } from "./response-limits.ts";
 import { peerOf } from "./local-caller.ts";
 
 interface Connection {
@@ -58,6 +59,14 @@ function stopParsing(socket: Socket, isClosed: () => boolean): void {
   };
 }
 
+interface ConnectionsDeps {
+  readonly budgets: Budgets;
+  readonly limits: ResponseLimits;
+  readonly clock: Clock;
+  /** Work for callers, which waits while there are connections to be accepted. */
+  readonly turns: Pick<TurnQueue, "delay">;
+}
+
 /**
  * The connections of the status port. When there are too many, the peer with the most gives way: its longest idle
  * connection is closed, or its oldest. Those on loopback give way to each other only. The requests of a connection are
@@ -65,6 +74,7 @@ function stopParsing(socket: Socket, isClosed: () => boolean): void {
  */
 export class Connections implements Disposable {
   readonly #budgets: Budgets;
+  readonly #limits: ResponseLimits;
   readonly #clock: Clock;
   readonly #turns: Pick<TurnQueue, "delay">;
   /** By peer, each in the order of its last change between idle and busy. */
@@ -73,9 +83,9 @@ export class Connections implements Disposable {
   readonly #stop = new AbortController();
   #isChecking = false;
 
-  /** @param turns work for callers, which waits while there are connections to be accepted */
-  constructor(budgets: Budgets, clock: Clock, turns: Pick<TurnQueue, "delay">) {
+  constructor({ budgets, limits, clock, turns }: ConnectionsDeps) {
     this.#turns = turns;
+    this.#limits = limits;
     this.#budgets = budgets;
     this.#clock = clock;
   }
@@ -204,7 +214,7 @@ export class Connections implements Disposable {
     const headers = this.#budgets.of("status-headers");
     if (!headers.admits(request.rawHeaders.length / 2)) {
       response.shouldKeepAlive = false;
-      sendReply({ request, response }, textReply(431, headers.text));
+      sendReply({ request, response, limits: this.#limits }, textReply(431, headers.text));
       return false;
     }
     if (request.headers["content-length"] === undefined && request.headers["transfer-encoding"] === undefined)

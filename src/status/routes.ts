@@ -12,6 +12,7 @@ import { isLocalCaller, peerOf } from "./local-caller.ts";
 import { AppProbeRoute } from "./probes/app-probe-route.ts";
 import type { AppProber } from "./probes/app-prober.ts";
 import type { ReadinessJudge } from "./readiness/readiness-judge.ts";
+import type { ResponseLimits } from "./response-limits.ts";
 import { createReadinessRoute } from "./readiness/readiness-route.ts";
 import { ScrapeRoute } from "./scrape-route.ts";
 import type { StatusConfig } from "./status-config.ts";
@@ -25,6 +26,7 @@ export interface RoutesContext {
   /** For all work that takes longer than a probe. */
   readonly turns: TurnQueue;
   readonly budgets: Budgets;
+  readonly limits: ResponseLimits;
   readonly clock: Clock;
   readonly log: Logger;
 }
@@ -71,14 +73,17 @@ export function createRoutes(context: RoutesContext): Routes {
   };
   const opened = stack.move();
   return {
-    handle: createListener(find, log),
+    handle: createListener(find, context),
     [Symbol.dispose]: () => {
       opened.dispose();
     },
   };
 }
 
-function createListener(find: (path: string) => Handler, log: Logger): RequestListener {
+function createListener(
+  find: (path: string) => Handler,
+  { log, limits }: Pick<RoutesContext, "log" | "limits">,
+): RequestListener {
   return (request, response) => {
     const left = new AbortController();
     response.once("close", () => {
@@ -87,15 +92,15 @@ function createListener(find: (path: string) => Handler, log: Logger): RequestLi
     response.on("error", () => undefined);
     const target = parseRequestTarget(request.url ?? "");
     if (target.kind === "malformed") {
-      sendReply({ request, response }, textReply(400, "400 Bad Request"));
+      sendReply({ request, response, limits }, textReply(400, "400 Bad Request"));
       return;
     }
     if (target.kind === "unclean") {
-      sendReply({ request, response }, redirect({ request }, target.location));
+      sendReply({ request, response, limits }, redirect({ request }, target.location));
       return;
     }
     const { path, query } = target;
-    const call = { request, response, path, query, signal: left.signal };
+    const call = { request, response, limits, path, query, signal: left.signal };
     run(find(path), call).catch((error: unknown) => {
       if (left.signal.aborted && !response.writableFinished) {
         log.debug("caller left before its response was complete", { path });

@@ -9,6 +9,7 @@ import type { Budgets } from "../model/limits.ts";
 import { Connections } from "./connections.ts";
 import { createAppProber } from "./probes/app-prober.ts";
 import { ReadinessJudge, type ReadinessVerdict } from "./readiness/readiness-judge.ts";
+import { ResponseLimits } from "./response-limits.ts";
 import { createRoutes } from "./routes.ts";
 import type { StatusConfig } from "./status-config.ts";
 import { StatusPortError } from "./status-errors.ts";
@@ -54,11 +55,12 @@ export async function startStatusServer(
     return { ...checks, port: 0, [Symbol.asyncDispose]: () => Promise.resolve() };
   }
   using stack = new DisposableStack();
-  const { clock } = deps;
+  const { clock, budgets } = deps;
+  const limits = new ResponseLimits(budgets);
   const prober = stack.use(createAppProber(config, deps));
   const turns = new TurnQueue();
-  const routes = stack.use(createRoutes({ config, sources, judge, prober, turns, budgets: deps.budgets, log, clock }));
-  const connections = stack.use(new Connections(deps.budgets, clock, turns));
+  const routes = stack.use(createRoutes({ config, sources, judge, prober, turns, budgets, limits, log, clock }));
+  const connections = stack.use(new Connections({ budgets, limits, clock, turns }));
   const server = createHttpServer(deps.budgets);
   connections.watch(server, routes.handle);
   const port = await listen(server, config.port);

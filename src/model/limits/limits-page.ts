@@ -2,7 +2,6 @@
 import type { BudgetSpec } from "../../lib/budget.ts";
 import { type HostLimits, reservedFiles } from "../../lib/host-limits.ts";
 import { limits } from "../limits.ts";
-import { plannedBudgets } from "./planned.ts";
 import { kib, largestMesh, mib } from "./sizes.ts";
 
 /** Between them the sizes follow the memory limit and the open files; beyond them they stay as they are. */
@@ -31,8 +30,7 @@ export function renderLimitsPage(): string {
 
 const introduction = `# Limits
 
-This page is generated from the program's own table (\`node scripts/limits-page.ts\`); a test fails when they differ. Budgets that are planned are not counted yet; where the code has a
-limit of its own for them, it is of about this size.
+This page is generated from the program's own table (\`node scripts/limits-page.ts\`); a test fails when they differ.
 
 Everything that a peer can make grow is counted against a budget. A budget that is spent never ends the agent: what
 happens then is in the table. The first time is a line in the log, with the budget's name and size; after that there is at
@@ -77,7 +75,6 @@ function limitRow([name, spec]: [string, BudgetSpec]): readonly string[] {
   const sizes = Object.values(exampleHosts).map((limits) => sizeText(spec, limits));
   const each = scope === "process" ? "" : scope;
   const notes = [
-    ...(plannedBudgets.includes(name) ? ["**Planned: not counted yet.**"] : []),
     ...(windowMs === undefined ? [] : [`In ${number(windowMs / 1_000)} s.`]),
     ...(within === undefined ? [] : [`Counts into \`${within}\`.`]),
     ...(setting === undefined ? [] : [`Set by \`${setting}\`.`]),

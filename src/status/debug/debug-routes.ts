@@ -44,20 +44,28 @@ export function createDebugRoutes(context: DebugContext): DebugRoutes {
   return {
     async handle(call) {
       const { request, path } = call;
+      const send = (reply: Reply): void => {
+        sendReply(call, withinLimit(reply, context.budgets));
+      };
       if (path === "/" && !wantsHtml(call)) sendReply(call, notFound);
       else if (!isLocalCaller(request)) sendReply(call, path === "/" ? notFound : onlyLocalhost);
-      else if (path === "/") sendReply(call, htmlReply(renderStatusPage(await readOverview(context))));
+      else if (path === "/") send(htmlReply(renderStatusPage(await readOverview(context))));
       else if (path === "/debug") sendReply(call, { status: 307, headers: { Location: "/debug/" } });
-      else if (path === "/debug/") sendReply(call, indexReply(pages));
+      else if (path === "/debug/") send(indexReply(pages));
       else {
         const reply = await (pages.get(path)?.handle(call) ?? notFound);
-        if (reply !== undefined) sendReply(call, reply);
+        if (reply !== undefined) send(reply);
       }
     },
     [Symbol.dispose]() {
       logging?.[Symbol.dispose]();
     },
   };
+}
+
+function withinLimit(reply: Reply, budgets: Budgets): Reply {
+  const limit = budgets.of("debug-output-bytes");
+  return limit.admits(Buffer.byteLength(reply.body ?? "")) ? reply : textReply(503, limit.text);
 }
 
 /** A profile or snapshot takes memory beside that of the heap. */

@@ -40,12 +40,18 @@ function countKinds(kinds: readonly string[]): Readonly<Record<string, number>> 
   return counts;
 }
 
+const leastIntervalUs = 1_000;
+/** They and their stacks are held in memory until the profile is sent. */
+const mostSamples = 10_000;
+
 /** Profiles the CPU for some seconds, in the format of Chromium's developer tools. */
 export async function recordCpuProfile(seconds: number, clock: Clock, signal: AbortSignal): Promise<string> {
   const session = new Session();
   session.connect();
   try {
     await session.post("Profiler.enable");
+    const intervalUs = Math.max(leastIntervalUs, (seconds * 1e6) / mostSamples);
+    await session.post("Profiler.setSamplingInterval", { interval: Math.ceil(intervalUs) });
     await session.post("Profiler.start");
     await clock.delay(seconds * 1_000, signal);
     const { profile } = await session.post("Profiler.stop");

@@ -5,6 +5,7 @@ import { Readable } from "node:stream";
 import { expect, test } from "vitest";
 import type { LogLevelControl } from "../../../src/status/index.ts";
 import { answer, startFakeApp } from "../../fakes/fake-app.ts";
+import { testBudgets } from "../../support/budgets.ts";
 import { eventually } from "../../support/eventually.ts";
 import { rawHttp } from "../../support/raw-http.ts";
 import type { EventLoopReport } from "../../../src/status/debug/profiles.ts";
@@ -162,4 +163,20 @@ test("the page shows what is pending, certificates with their time left, refusal
   expect(page).toContain("<td>7</td><td>8</td><td>1970-01-01T00:25:00.000Z</td><td>inbound</td>");
   expect(page).toContain("served from the cache of 1970-01-01T00:08:20.000Z since 1970-01-01T00:16:40.000Z");
   expect(page).not.toMatch(/<script>alert|<b>bad|https?:\/\//);
+});
+
+test("a page that is longer than its limit is rejected with the limit's name", async () => {
+  const inspect = { node: () => ["x".repeat(2_000)], xds: () => ({ connected: true, types: [] }) };
+  await using status = await startStatus({}, { inspect }, testBudgets({ "debug-output-bytes": 1_500 }));
+  const long = await fetch(status.url("/debug/node"));
+  expect([long.status, await long.text()]).toEqual([503, "limit debug-output-bytes of 1500 bytes is reached\n"]);
+  expect((await fetch(status.url("/debug/xds"))).status).toBe(200);
+});
+
+test("text of peers has no control characters in JSON pages, and means the same", async () => {
+  const node = { reason: "\u009b2J \u202e \u2028 \u007f\n" };
+  await using status = await startStatus({}, { inspect: { node: () => node } });
+  const text = await (await fetch(status.url("/debug/node"))).text();
+  expect(JSON.parse(text)).toEqual(node);
+  expect(text).toContain("\\u009b2J \\u202e \\u2028 \\u007f\\n");
 });

@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
+import { randomBytes } from "node:crypto";
 import { subscribe, unsubscribe } from "node:diagnostics_channel";
 import { once } from "node:events";
 import { createServer } from "node:http";
-import { connect } from "node:net";
+import { connect, type Socket } from "node:net";
 import { networkInterfaces } from "node:os";
 import { expect, test } from "vitest";
 import { systemClock } from "../../../src/lib/async/clock.ts";
@@ -287,4 +288,49 @@ test("an application that switches protocols, or answers with no HTTP, fails its
   await using other = await startStatus({ appProbes: probes({ ...http, port: garbage.port }) });
   const failed = await rawHttp(other.port, { target: live });
   expect([failed.status, failed.headers.get("x-attache-probe-fault")]).toEqual([500, "app"]);
+});
+
+/** Sends a request and reads no response. */
+async function silentClient(port: number, target: string, headers = ""): Promise<Socket> {
+  const socket = connect({ host: "127.0.0.1", port });
+  socket.on("error", () => undefined).pause();
+  await once(socket, "connect");
+  socket.write(`GET ${target} HTTP/1.1\r\nHost: localhost\r\n${headers}\r\n`);
+  return socket;
+}
+
+test("responses that clients do not read are counted, and with too many the connection with the most is closed", async () => {
+  const sizes = { "status-unread-bytes": 30e6, "status-unread-bytes-of-connection": 50e6, "debug-output-bytes": 50e6 };
+  const budgets = testBudgets(sizes);
+  const inspect = { node: () => "x".repeat(20e6), configuration: () => "x".repeat(30e6) };
+  await using status = await startStatus({}, { inspect }, budgets);
+  const unread = () => budgets.of("status-unread-bytes").used;
+  const first = await silentClient(status.port, "/debug/node");
+  await eventually(() => expect(unread()).toBeGreaterThan(1e6), { withinMs: 5_000 });
+  const [ofFirst, spent] = [unread(), () => budgets.facts().find(({ name }) => name === "status-unread-bytes")];
+  const second = await silentClient(status.port, "/debug/config");
+  await eventually(() => expect(spent()).toMatchObject({ spentTotal: 1, used: ofFirst }), { withinMs: 5_000 });
+  let bytes = 0;
+  first.on("data", (part: Buffer) => (bytes += part.byteLength)).resume();
+  await eventually(() => expect([bytes > 20e6, unread()]).toEqual([true, 0]), { withinMs: 5_000 });
+  first.destroy();
+  second.destroy();
+});
+
+test("few responses are compressed at a time, further ones are sent as they are", async () => {
+  const budgets = testBudgets({ "status-encoders": 1, "debug-output-bytes": 50e6, "status-unread-bytes": 90e6 });
+  const text = randomBytes(10e6).toString("base64");
+  const inspect = { node: () => text, configuration: () => "x".repeat(5_000) };
+  await using status = await startStatus({}, { inspect }, budgets);
+  const silent = await silentClient(status.port, "/debug/node", "Accept-Encoding: gzip\r\n");
+  await eventually(() => expect(budgets.of("status-encoders").used).toBe(1), { withinMs: 5_000 });
+  const coding = async () => {
+    const response = await fetch(status.url("/debug/config"), { headers: { "Accept-Encoding": "gzip" } });
+    await response.text();
+    return response.headers.get("content-encoding");
+  };
+  expect(await coding()).toBeNull();
+  silent.destroy();
+  await eventually(() => expect(budgets.of("status-encoders").used).toBe(0), { withinMs: 5_000 });
+  expect(await coding()).toBe("gzip");
 });
