@@ -1,20 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
-import { fork } from "node:child_process";
-import { once } from "node:events";
 import { join } from "node:path";
-import { systemClock } from "../../src/lib/async/clock.ts";
-import { createGrpcChannel } from "../../src/lib/grpc/client.ts";
-import { renderRequest } from "../../src/xds/protocol/request.ts";
 import { renderResponse } from "../../src/xds/protocol/response.ts";
 import { typeUrls } from "../../src/xds/protocol/type-url.ts";
 import { bytesField, textField } from "../../src/xds/protocol/wire.ts";
 import { type FakeControlPlane, startFakeControlPlane } from "../../test/fakes/fake-control-plane.ts";
-import { engineEnv, engineFlags } from "../../test/support/agent-engine.ts";
 import { eventually } from "../../test/support/eventually.ts";
 import { temporaryDirectory } from "../../test/support/temporary-directory.ts";
 import { privateMegabytes } from "./agent-under-test.ts";
 import type { Figure } from "./figure.ts";
-import { watchMemory } from "./memory-watch.ts";
+import { measure, openStream, startMeshServer } from "./mesh-under-test.ts";
 
 export const name = "name-table";
 
@@ -25,7 +19,10 @@ const addressesPerService = 5;
 export async function run(): Promise<readonly Figure[]> {
   await using directory = await temporaryDirectory();
   await using controlPlane = await startFakeControlPlane();
-  await using server = await startServer(join(directory.path, "XDS"), controlPlane.port);
+  await using server = await startMeshServer(join(directory.path, "XDS"), controlPlane.port);
+  await using stream = await openStream(server);
+  await stream.subscribe(typeUrls.cluster);
+  await stream.subscribe(typeUrls.listener);
   await eventually(
     () => {
       if (controlPlane.seen(typeUrls.nameTable).length === 0) throw new Error("the name table is not subscribed to");
@@ -51,21 +48,6 @@ export async function run(): Promise<readonly Figure[]> {
     { name: `everything changes: ${block}`, value: other.blockMs, unit: "ms", limit: 10 },
     { name: "everything changes: private memory above before, peak", value: other.peak, unit: "MB", limit: 24 },
   ];
-}
-
-interface Server extends AsyncDisposable {
-  readonly pid: number;
-  /** Since the call before. */
-  read(): Promise<{ readonly blockMs: number }>;
-}
-
-async function measure(server: Server, work: () => Promise<void>) {
-  await server.read();
-  const memory = watchMemory(server.pid);
-  const startMs = performance.now();
-  await work();
-  const ms = performance.now() - startMs;
-  return { ms, peak: memory.stop(), ...(await server.read()) };
 }
 
 /** @param changedEvery of so many services one has other addresses; 0 changes none */
@@ -103,36 +85,4 @@ async function push(controlPlane: FakeControlPlane, table: Uint8Array, nonce: st
     },
     { withinMs: 60_000, everyMs: 5 },
   );
-}
-
-async function startServer(socketPath: string, controlPlanePort: number): Promise<Server> {
-  await using stack = new AsyncDisposableStack();
-  const child = fork(join(import.meta.dirname, "name-table-server.ts"), [socketPath, String(controlPlanePort)], {
-    execArgv: [...engineFlags],
-    env: { ...process.env, ...engineEnv },
-  });
-  const exited = once(child, "exit");
-  stack.defer(async () => {
-    child.kill("SIGKILL");
-    await exited;
-  });
-  await once(child, "message");
-  const target = { kind: "unix", path: socketPath } as const;
-  const channel = stack.use(createGrpcChannel({ target, authority: "xds-grpc" }, { clock: systemClock }));
-  const stream = await channel.stream(
-    "/envoy.service.discovery.v3.AggregatedDiscoveryService/DeltaAggregatedResources",
-  );
-  await stream.write(renderRequest({ typeUrl: typeUrls.cluster }, "delta"));
-  await stream.write(renderRequest({ typeUrl: typeUrls.listener }, "delta"));
-  const owned = stack.move();
-  return {
-    pid: child.pid ?? 0,
-    async read() {
-      const answer = once(child, "message");
-      child.send("read");
-      const [facts] = (await answer) as [{ readonly blockMs: number }];
-      return facts;
-    },
-    [Symbol.asyncDispose]: () => owned.disposeAsync(),
-  };
 }

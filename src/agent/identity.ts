@@ -30,7 +30,7 @@ export interface Identity {
   /** Undefined if another process serves the workload certificate. */
   status(): CertStatus | undefined;
   /** Replaces the trust anchors that the control plane distributes; an empty list removes them. */
-  setMeshAnchors(pems: readonly string[]): void;
+  setMeshAnchors(pems: readonly string[], signal: AbortSignal): Promise<void>;
   /** Makes readiness wait for the certificate: a client has requested it. In strict mode it waits from the start. */
   certificateRequested(): void;
 }
@@ -58,7 +58,9 @@ export async function startIdentity(
   return {
     certs,
     status: () => certs?.status(),
-    setMeshAnchors: (pems) => certs?.setMeshAnchors(pems),
+    async setMeshAnchors(pems, signal) {
+      await certs?.setMeshAnchors(pems, signal);
+    },
     certificateRequested() {
       isRequested = true;
     },

@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+import { TimeSlice } from "../lib/async/time-slice.ts";
 import { untilWallClock } from "../lib/async/clock.ts";
 import { runTasks, startTask, type Task } from "../lib/async/tasks.ts";
 import { formatSpiffeId } from "../model/spiffe-id.ts";
@@ -25,12 +26,21 @@ export function createCertStore(
   const state = new CertificateState(spiffeId, "sign" in source ? "ca" : source.name, moduleDeps);
   const extraRoots = readRoots(config.extraRootsPem.join("\n"));
   if (extraRoots.length > 0) state.held.setAnchors(extraRoots);
+  /** A later set replaces one that is still being read. */
+  let anchorSets = 0;
   const task = startTask((stop) => runStore({ config, source, state, deps: moduleDeps }, stop), deps.fail);
   return {
     watch: (name, signal) => state.held[name].watch(signal),
     status: () => state.status(),
-    setMeshAnchors(pems) {
-      const anchors = readRoots([...config.extraRootsPem, ...pems].join("\n"));
+    async setMeshAnchors(pems, signal) {
+      const set = ++anchorSets;
+      const anchors = [...extraRoots];
+      const slice = new TimeSlice(deps.clock, signal);
+      for (const pem of pems) {
+        anchors.push(...readRoots(pem));
+        if (slice.isOver) await slice.next();
+      }
+      if (set !== anchorSets) return;
       const readable = anchors.length - extraRoots.length;
       moduleDeps.log.info("mesh trust anchors updated", { given: pems.length, readable });
       state.held.setAnchors(anchors);

@@ -111,7 +111,7 @@ export interface CertStore extends AsyncDisposable {
   watch(name: "default" | "ROOTCA", signal: AbortSignal): AsyncIterable<Secret>;
   status(): CertStatus;
   /** Replaces the trust anchors that the mesh's control plane distributes; unreadable ones are skipped. */
-  setMeshAnchors(pems: readonly string[]): void;
+  setMeshAnchors(pems: readonly string[], signal?: AbortSignal): Promise<void>;
 }
 
 /** A snapshot for status pages and metrics. Times are milliseconds since the epoch. */

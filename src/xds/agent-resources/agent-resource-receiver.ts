@@ -16,6 +16,7 @@ import {
   type AgentResourceRecording,
   type AgentResourceType,
   type AgentResourceUpdate,
+  pieceBytes,
   pushResources,
 } from "./agent-resource-type.ts";
 
@@ -131,12 +132,14 @@ export class AgentResourceReceiver {
     let problem: string | undefined;
     for await (const chunk of response.chunks(() => undefined)) {
       await recording?.add(chunk);
-      try {
-        if (problem === undefined) reader.push(chunk);
-      } catch (error) {
-        problem = describeError(error);
+      for (let at = 0; at < chunk.length && problem === undefined; at += pieceBytes) {
+        try {
+          reader.push(chunk.subarray(at, at + pieceBytes));
+        } catch (error) {
+          problem = describeError(error);
+        }
+        if (slice.isOver) await slice.next();
       }
-      if (slice.isOver) await slice.next();
     }
     return { names, problem };
   }

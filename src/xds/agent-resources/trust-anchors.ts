@@ -2,7 +2,7 @@
 import { X509Certificate } from "node:crypto";
 import { ProxyConfig } from "../../gen/istio/mesh/v1alpha1/proxy.ts";
 import type { Clock } from "../../lib/async/clock.ts";
-import { TimeSlice } from "../../lib/async/time-slice.ts";
+import { type Steps, TimeSlice } from "../../lib/async/time-slice.ts";
 import { AgentError } from "../../lib/errors.ts";
 import { splitPem } from "../../lib/pki/pem.ts";
 import type { Budgets } from "../../model/limits.ts";
@@ -20,7 +20,7 @@ export interface TrustAnchorsDeps {
   readonly clock: Clock;
   readonly budgets: Budgets;
   /** Takes each new set: PEM blocks, one certificate each; not called when the set is unchanged. */
-  readonly publish: (certificatesPem: readonly string[]) => void;
+  readonly publish: (certificatesPem: readonly string[], signal: AbortSignal) => Promise<void>;
 }
 
 /**
@@ -36,23 +36,26 @@ export function createTrustAnchors({ clock, budgets, publish }: TrustAnchorsDeps
     responseBytes: budgets.of("pcds-response-bytes"),
     begin(signal) {
       const parts: Uint8Array[] = [];
-      const changed = new Map<string, readonly string[]>();
+      const entries = new Map<string, readonly string[]>();
       return Promise.resolve({
         push(bytes: Uint8Array) {
           parts.push(Uint8Array.from(bytes));
         },
         endResource(name: string) {
-          changed.set(name, parseAnchors(Buffer.concat(parts.splice(0))));
+          entries.set(name, decodeProxyConfig(Buffer.concat(parts.splice(0))).caCertificatesPem);
         },
         async commit(kept: ReadonlySet<string>) {
+          const slice = new TimeSlice(clock, signal);
+          const changed = new Map<string, readonly string[]>();
+          for (const [name, texts] of entries) changed.set(name, await slice.run(parseAnchors(texts)));
           const all = new Map([...[...accepted].filter(([name]) => kept.has(name)), ...changed]);
           const pems = [...new Set([...all.values()].flat())];
           const text = pems.join("");
           // Checking a certificate is slow, and a control plane that restarts sends the same set again.
           if (text !== current) {
             if (!maxRoots.admits(pems.length)) throw maxRoots.spentError();
-            await checkCertificates(pems, new TimeSlice(clock, signal));
-            publish(pems);
+            await slice.run(checkCertificates(pems));
+            await publish(pems, signal);
           }
           accepted = all;
           current = text;
@@ -64,9 +67,9 @@ export function createTrustAnchors({ clock, budgets, publish }: TrustAnchorsDeps
 }
 
 /** @throws TrustAnchorsError when an entry is not a list of PEM certificates */
-function parseAnchors(proxyConfig: Uint8Array): readonly string[] {
+function* parseAnchors(entries: readonly string[]): Steps<readonly string[]> {
   const pems: string[] = [];
-  for (const entry of decodeProxyConfig(proxyConfig).caCertificatesPem) {
+  for (const entry of entries) {
     const { blocks, problem } = splitPem(entry);
     if (problem !== undefined || blocks.length === 0)
       throw new TrustAnchorsError(problem ?? "an entry has no PEM block");
@@ -74,6 +77,7 @@ function parseAnchors(proxyConfig: Uint8Array): readonly string[] {
       if (label !== "CERTIFICATE") throw new TrustAnchorsError(`an entry has a block ${label}`);
       pems.push(pem);
     }
+    yield;
   }
   return pems;
 }
@@ -86,10 +90,10 @@ function decodeProxyConfig(bytes: Uint8Array): ProxyConfig {
   }
 }
 
-async function checkCertificates(pems: readonly string[], slice: TimeSlice): Promise<void> {
+function* checkCertificates(pems: readonly string[]): Steps<void> {
   for (const pem of pems) {
     checkCertificate(pem);
-    if (slice.isOver) await slice.next();
+    yield;
   }
 }
 

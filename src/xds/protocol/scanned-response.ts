@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+import type { TimeSlice } from "../../lib/async/time-slice.ts";
 import type { Budget } from "../../lib/budget.ts";
 import type { IncomingMessage } from "../../lib/grpc/message.ts";
 import type { XdsProtocol } from "./request.ts";
@@ -19,6 +20,8 @@ export interface ScanLimits {
   /** Of the process. */
   readonly heldBytes: Budget;
   readonly heldBytesOfResponse: Budget;
+  /** Reading gives way to other work. */
+  readonly slice: TimeSlice;
 }
 
 /** A response whose type is known; the rest is read while it passes. Dispose it when it has been read. */
@@ -58,7 +61,7 @@ export async function scanResponse(
   const isHeld = (typeUrl: string): boolean =>
     mayHold && isPassedOn(typeUrl) && (held.used > 0 || held.tryTake(message.length));
   try {
-    const passing = await readBeginning(message, scanner, isHeld);
+    const passing = await readBeginning(message, scanner, limits.slice, isHeld);
     const typeUrl = scanner.knownTypeUrl;
     if (typeUrl === "") throw new WireError("response without a type");
     return {
@@ -80,6 +83,7 @@ export async function scanResponse(
 async function readBeginning(
   { length, chunks }: IncomingMessage & { readonly kind: "chunks" },
   scanner: ResponseScanner,
+  slice: TimeSlice,
   isHeld: (typeUrl: string) => boolean,
 ): Promise<PassingResponse> {
   const source = chunks[Symbol.asyncIterator]();
@@ -96,6 +100,7 @@ async function readBeginning(
     else scanner.push(next.value);
     read.push(next.value);
     readBytes += next.value.length;
+    if (slice.isOver) await slice.next();
   }
   return { read, source, scanner, length, isReadable };
 }

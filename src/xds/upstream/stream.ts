@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 import type { Clock } from "../../lib/async/clock.ts";
+import { TimeSlice } from "../../lib/async/time-slice.ts";
 import { orAborted } from "../../lib/async/tasks.ts";
 import { describeError } from "../../lib/errors.ts";
 import type { ClientStream } from "../../lib/grpc/client.ts";
@@ -35,7 +36,7 @@ export class UpstreamStream implements ResponseOrigin {
   /** Aborts when this stream has ended, or the client is gone. */
   readonly #signal: AbortSignal;
   readonly #receivers: ReadonlyMap<string, AgentResourceReceiver>;
-  readonly #scanLimits: ScanLimits;
+  readonly #scanLimits: Omit<ScanLimits, "slice">;
   #hasAgentRequests = false;
 
   constructor(client: ProxiedStream, stream: ClientStream, options: UpstreamStreamOptions) {
@@ -127,7 +128,10 @@ export class UpstreamStream implements ResponseOrigin {
     const { protocol, subscriptions, context } = this.#client;
     let scanned: ScannedResponse;
     try {
-      scanned = await scanResponse(message, protocol, (typeUrl) => subscriptions.has(typeUrl), this.#scanLimits);
+      scanned = await scanResponse(message, protocol, (typeUrl) => subscriptions.has(typeUrl), {
+        ...this.#scanLimits,
+        slice: new TimeSlice(context.clock, this.#signal),
+      });
     } catch (error) {
       if (!(error instanceof WireError)) throw error;
       const { length } = message;

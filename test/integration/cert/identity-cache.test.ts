@@ -57,7 +57,7 @@ describe("the identity over a restart", () => {
     const anchor = testAuthority("anchor", Date.now()).rootPem;
     {
       await using pod = testStore(up, { config: { cacheDirectory: path } });
-      pod.store.setMeshAnchors([anchor]);
+      await pod.store.setMeshAnchors([anchor]);
       await eventually(
         async () => {
           expect((await readdir(path)).filter((name) => name.endsWith(".json"))).toHaveLength(1);

@@ -69,15 +69,15 @@ describe("the mesh's trust anchors", () => {
       },
       { withinMs: 1_000 },
     );
-    pod.store.setMeshAnchors([a.rootPem]);
+    await pod.store.setMeshAnchors([a.rootPem]);
     await eventually(
       () => {
         expect(bundles).toHaveLength(2);
       },
       { withinMs: 1_000 },
     );
-    pod.store.setMeshAnchors([a.rootPem.replaceAll("\n", "\r\n"), a.rootPem]);
-    pod.store.setMeshAnchors([]);
+    await pod.store.setMeshAnchors([a.rootPem.replaceAll("\n", "\r\n"), a.rootPem]);
+    await pod.store.setMeshAnchors([]);
     await eventually(
       () => {
         expect(bundles).toHaveLength(3);
@@ -94,7 +94,7 @@ describe("the mesh's trust anchors", () => {
     await using _pod = pod;
     const bundles = pod.collect("ROOTCA");
     await untilOutcome(pod);
-    pod.store.setMeshAnchors([a.rootPem, a.rootPem, ca.rootPem, "rubbish"]);
+    await pod.store.setMeshAnchors([a.rootPem, a.rootPem, ca.rootPem, "rubbish"]);
     const merged = [a.rootPem, b.rootPem, ca.rootPem].sort().join("");
     await eventually(
       () => {

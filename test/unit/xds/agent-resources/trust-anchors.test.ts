@@ -27,7 +27,10 @@ const signal = new AbortController().signal;
 
 function anchorsUnderTest(budgets = testBudgets()) {
   const published: (readonly string[])[] = [];
-  const publish = (pems: readonly string[]) => published.push(pems);
+  const publish = (pems: readonly string[]) => {
+    published.push(pems);
+    return Promise.resolve();
+  };
   const type = createTrustAnchors({ clock: systemClock, budgets, publish });
   const apply = async (resources: ReadonlyMap<string, Uint8Array>): Promise<void> => {
     using update = await type.begin(signal);

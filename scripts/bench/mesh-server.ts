@@ -3,13 +3,13 @@ import { createNames } from "../../src/dns/index.ts";
 import { systemClock } from "../../src/lib/async/clock.ts";
 import { createLogger } from "../../src/lib/log/log.ts";
 import { listenUnix } from "../../src/lib/net/unix-socket.ts";
-import { createNameTable, serveXdsProxy } from "../../src/xds/index.ts";
+import { createNameTable, createTrustAnchors, serveXdsProxy } from "../../src/xds/index.ts";
 import { createXdsMetrics } from "../../test/support/agent-metrics.ts";
 import { testBudgets } from "../../test/support/budgets.ts";
 import { xdsConfigOf } from "./xds-config-under-test.ts";
 
 /**
- * The xDS proxy with the name table of the DNS proxy, in a process of its own, as a child of the benchmark. Each message
+ * The xDS proxy with the agent's own resource types, in a process of its own, as a child of the benchmark. Each message
  * from the parent is answered with the longest turn of the event loop since the one before.
  */
 const [socketPath = "", controlPlanePort = ""] = process.argv.slice(2);
@@ -24,7 +24,10 @@ const listener = await listenUnix({ path: socketPath, mode: 0o600 });
 serveXdsProxy(listener, xdsConfigOf(socketPath, Number(controlPlanePort)), {
   ...deps,
   metrics: createXdsMetrics(),
-  agentResources: [createNameTable({ ...deps, begin: (signal) => names.begin(signal) })],
+  agentResources: [
+    createNameTable({ ...deps, begin: (signal) => names.begin(signal) }),
+    createTrustAnchors({ ...deps, publish: () => Promise.resolve() }),
+  ],
 });
 /** Processor time, since other work on the machine also makes the event loop stand still. */
 let longestMs = 0;

@@ -1,0 +1,77 @@
+// SPDX-License-Identifier: Apache-2.0
+import { fork } from "node:child_process";
+import { once } from "node:events";
+import { join } from "node:path";
+import { systemClock } from "../../src/lib/async/clock.ts";
+import { createGrpcChannel } from "../../src/lib/grpc/client.ts";
+import { readWhole } from "../../src/lib/grpc/message.ts";
+import { renderRequest, type XdsRequest } from "../../src/xds/protocol/request.ts";
+import { parseResponse, type XdsResponse } from "../../src/xds/protocol/response.ts";
+import { engineEnv, engineFlags } from "../../test/support/agent-engine.ts";
+import { watchMemory } from "./memory-watch.ts";
+
+/** The xDS proxy in a process of its own. */
+export interface MeshServer extends AsyncDisposable {
+  readonly pid: number;
+  readonly socketPath: string;
+  /** Since the call before. */
+  read(): Promise<{ readonly blockMs: number }>;
+}
+
+export async function startMeshServer(socketPath: string, controlPlanePort: number): Promise<MeshServer> {
+  const child = fork(join(import.meta.dirname, "mesh-server.ts"), [socketPath, String(controlPlanePort)], {
+    execArgv: [...engineFlags],
+    env: { ...process.env, ...engineEnv },
+  });
+  const exited = once(child, "exit");
+  await once(child, "message");
+  return {
+    pid: child.pid ?? 0,
+    socketPath,
+    async read() {
+      const answer = once(child, "message");
+      child.send("read");
+      const [facts] = (await answer) as [{ readonly blockMs: number }];
+      return facts;
+    },
+    async [Symbol.asyncDispose]() {
+      child.kill("SIGKILL");
+      await exited;
+    },
+  };
+}
+
+/** A delta stream as Envoy's. */
+export interface MeshStream extends AsyncDisposable {
+  subscribe(typeUrl: string, facts?: Partial<XdsRequest>): Promise<void>;
+  next(): Promise<XdsResponse>;
+}
+
+export async function openStream({ socketPath }: MeshServer): Promise<MeshStream> {
+  const target = { kind: "unix", path: socketPath } as const;
+  const options = { target, authority: "xds-grpc", maxReceiveBytes: 2 ** 31 - 1 };
+  const channel = createGrpcChannel(options, { clock: systemClock });
+  const stream = await channel.stream(
+    "/envoy.service.discovery.v3.AggregatedDiscoveryService/DeltaAggregatedResources",
+  );
+  const responses = stream.responses[Symbol.asyncIterator]();
+  return {
+    subscribe: (typeUrl, facts = {}) => stream.write(renderRequest({ typeUrl, ...facts }, "delta")),
+    async next() {
+      const response = await responses.next();
+      if (response.done === true) throw new Error("the stream has ended");
+      return parseResponse(await readWhole(response.value), "delta");
+    },
+    [Symbol.asyncDispose]: () => channel[Symbol.asyncDispose](),
+  };
+}
+
+/** Time, longest turn of the event loop and peak of the private memory during the work. */
+export async function measure(server: MeshServer, work: () => Promise<void>) {
+  await server.read();
+  const memory = watchMemory(server.pid);
+  const startMs = performance.now();
+  await work();
+  const ms = performance.now() - startMs;
+  return { ms, peak: memory.stop(), ...(await server.read()) };
+}
