@@ -28,6 +28,9 @@ export async function serveSdsStream(call: ServerStreamCall, options: SdsStreamO
   }
 }
 
+/** Requests of one stream that are handled in one turn of the event loop. */
+const requestsPerTurn = 16;
+
 class SdsStream implements SecretSubscriber {
   readonly #call: ServerStreamCall;
   readonly #options: SdsStreamOptions;
@@ -71,7 +74,8 @@ class SdsStream implements SecretSubscriber {
   }
 
   async #read(): Promise<void> {
-    const { protocol, observer, hub } = this.#options;
+    const { protocol, observer, hub, clock } = this.#options;
+    let count = 0;
     for await (const message of this.#call.requests) {
       const bytes = await readWhole(message);
       // A stream that has failed may still have read a message; its subscriptions would never be released.
@@ -83,6 +87,8 @@ class SdsStream implements SecretSubscriber {
       for (const name of step.added) this.#subscribe(name);
       await this.#send();
       hub.settled(this);
+      // Requests that came together would keep other streams waiting.
+      if (++count % requestsPerTurn === 0) await clock.delay(0, this.#call.signal);
     }
   }
 

@@ -19,6 +19,9 @@ import { type AppliedRequest, type ReplayedRequest, Subscriptions } from "./subs
 import { runUpstream } from "./upstream/loop.ts";
 import type { UpstreamStream } from "./upstream/stream.ts";
 
+/** Requests of one stream that are handled in one turn of the event loop. */
+const requestsPerTurn = 16;
+
 /**
  * One ADS stream from Envoy, or from another client of the socket. It stays open while streams to the control plane
  * come and go; each new one is brought to the client's current subscriptions and versions.
@@ -111,10 +114,12 @@ export class EnvoyStream implements ProxiedStream {
 
   async #readRequests(signal: AbortSignal): Promise<void> {
     const requests = this.call.requests[Symbol.asyncIterator]();
-    for (;;) {
+    for (let count = 1; ; count++) {
       const next = await orAborted(requests.next(), signal);
       if (next.done === true) return;
       await orAborted(this.#onRequest(next.value, signal), signal);
+      // Requests that came together would keep other streams waiting.
+      if (count % requestsPerTurn === 0) await this.context.clock.delay(0, signal);
     }
   }
 

@@ -12,6 +12,10 @@ export const windowSettings = { streamBytes: 1024 * 1024, connectionBytes: 2 * 1
 
 /** The number of bytes that are read ahead of the reader before flow control holds the peer back. */
 const readAheadBytes = 64 * 1024;
+/** The same for frames of a few bytes, each of which costs more memory than it has. */
+const readAheadChunks = 1_024;
+/** Smaller chunks are joined: a reader has a fixed cost for each. */
+const smallChunkBytes = 256;
 
 /**
  * The bytes of an HTTP/2 stream, pulled. Without a pending read the stream is paused, so that the peer's window runs
@@ -32,7 +36,7 @@ export class ChunkSource {
       if (this.#discarding) return;
       this.#chunks.push(chunk);
       this.#keptBytes += chunk.length;
-      if (this.#keptBytes >= readAheadBytes) stream.pause();
+      if (this.#keptBytes >= readAheadBytes || this.#chunks.length >= readAheadChunks) stream.pause();
       this.#notify();
     });
     stream.on("end", () => {
@@ -51,8 +55,9 @@ export class ChunkSource {
    */
   async next(): Promise<Uint8Array | "end" | "closed"> {
     for (;;) {
-      const chunk = this.#chunks.shift();
-      if (chunk !== undefined) {
+      const areSmall = this.#keptBytes < smallChunkBytes * this.#chunks.length;
+      const chunk = areSmall ? Buffer.concat(this.#chunks.splice(0)) : this.#chunks.shift();
+      if (chunk !== undefined && chunk.length > 0) {
         this.#keptBytes -= chunk.length;
         return chunk;
       }
