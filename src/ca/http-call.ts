@@ -73,7 +73,9 @@ export async function callHttp(
  */
 export function httpFailure(address: string, response: CaHttpResponse, message: string | undefined): CaError {
   const { status } = response;
-  const text = `status ${String(status)}${message === undefined || message === "" ? "" : `: ${message}`}`;
+  // Vault's explanations have line breaks and tabs: "1 error occurred:\n\t* permission denied\n\n".
+  const line = (message ?? "").replace(/\s+/g, " ").trim();
+  const text = `status ${String(status)}${line === "" ? "" : `: ${line}`}`;
   const isBusy = status === 412 || status === 429 || status >= 500;
   return new CaError(isBusy ? "unreachable" : "refused", address, text, {
     retryAfterMs: Math.min(response.retryAfterMs, maxRetryAfterMs),

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 import { X509SVIDRequest, X509SVIDResponse } from "../gen/spiffe/workload.ts";
+import { untilAborted } from "../lib/async/tasks.ts";
 import { readDerElements } from "../lib/pki/der-reader.ts";
 import type { GrpcChannel, GrpcTarget } from "../lib/grpc/client.ts";
 import { readWhole } from "../lib/grpc/message.ts";
@@ -7,6 +8,7 @@ import { GrpcError, GrpcStatus } from "../lib/grpc/status.ts";
 import { formatPem } from "../lib/pki/pem.ts";
 import type { ProvidedIdentity, ProvidedIdentityEvent } from "../model/provided-identity.ts";
 import { CaError } from "./ca-error.ts";
+import { untilFilesChange } from "./retry-causes.ts";
 import type { CaDeps } from "./types.ts";
 
 export interface WorkloadApiConfig {
@@ -22,12 +24,13 @@ export interface WorkloadApiConfig {
 
 const path = "/SpiffeWorkloadAPI/FetchX509SVID";
 const maxDelayMs = 30_000;
+/** The least delay, and by how much each failure adds to it. */
 const delayStepMs = 1_000;
 const finalStatuses: ReadonlySet<number> = new Set([GrpcStatus.invalidArgument, GrpcStatus.unimplemented]);
 
 /**
  * The X.509 identity that a SPIFFE agent on this machine issues to this process, each time it is renewed. A stream that
- * ends is opened again, after a delay that grows with the number of failures.
+ * ends is opened again, after a delay that grows with the number of failures, and ends when the agent's socket is created.
  * Source: SPIFFE Workload API, sections 4 to 6; the delays are those of the reference client
  */
 export async function* watchWorkloadApi(
@@ -55,7 +58,26 @@ export async function* watchWorkloadApi(
       const isFinal = error instanceof GrpcError && finalStatuses.has(error.status);
       delayMs = isFinal ? maxDelayMs : Math.min(maxDelayMs, delayMs + delayStepMs);
     }
-    await clock.delay(delayMs, signal).catch(() => undefined);
+    await untilRetry(config, delayMs, clock, signal).catch(() => undefined);
+  }
+}
+
+/** Waits for the delay, or after the least delay only until the agent's socket is created: the agent was started. */
+async function untilRetry(
+  { endpoint }: WorkloadApiConfig,
+  delayMs: number,
+  clock: CaDeps["clock"],
+  signal: AbortSignal,
+): Promise<void> {
+  const done = new AbortController();
+  const either = AbortSignal.any([signal, done.signal]);
+  const changed = endpoint.kind === "unix" ? untilFilesChange([endpoint.path], clock, either) : untilAborted(either);
+  try {
+    await clock.delay(delayStepMs, signal);
+    await Promise.race([changed, clock.delay(delayMs - delayStepMs, either)]);
+  } finally {
+    done.abort();
+    await changed.catch(() => undefined);
   }
 }
 

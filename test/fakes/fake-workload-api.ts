@@ -27,6 +27,13 @@ export interface FakeWorkloadApi extends AsyncDisposable {
   garble(): void;
 }
 
+/** What SPIRE's agent gives as details. Source: SPIRE 1.15.3, pkg/agent/endpoints */
+const details: Readonly<Partial<Record<status, string>>> = {
+  [status.PERMISSION_DENIED]: "no identity issued",
+  [status.INVALID_ARGUMENT]: "security header missing from request",
+  [status.UNAVAILABLE]: "workload attestation failed",
+};
+
 export async function startFakeWorkloadApi(path: string): Promise<FakeWorkloadApi> {
   const server = new Server();
   const streams = new Set<ServerWritableStream<Buffer, Uint8Array>>();
@@ -44,7 +51,7 @@ export async function startFakeWorkloadApi(path: string): Promise<FakeWorkloadAp
     responseDeserialize: bytes.deserialize,
   } as const;
   const end = (call: ServerWritableStream<Buffer, Uint8Array>, code: status): void => {
-    call.emit("error", { code, details: "as the test wants it" });
+    call.emit("error", { code, details: details[code] ?? "as the test requested" });
   };
   server.addService(
     { fetch: method },

@@ -26,6 +26,8 @@ export interface HttpsServer extends AsyncDisposable {
   readonly port: number;
   /** Ends every connection whose client presents a certificate, before it is served. */
   rejectsClientCertificates: boolean;
+  /** From now on verifies client certificates by these roots. */
+  trustClients(rootPems: readonly string[]): void;
 }
 
 /** An HTTPS server whose certificate is under the given authority; client certificates are asked for, not demanded. */
@@ -75,6 +77,9 @@ export async function startHttpsServer(
     host: "localhost",
     port: typeof address === "object" && address !== null ? address.port : 0,
     rejectsClientCertificates: false,
+    trustClients(rootPems) {
+      server.setSecureContext({ ...tls, ca: [...rootPems] });
+    },
     async [Symbol.asyncDispose]() {
       server.closeAllConnections();
       await new Promise((resolve) => server.close(resolve));

@@ -58,7 +58,8 @@ async function sign(ca: CaClient, more: Partial<SigningRequest> = {}) {
   const expected = { privateKey, spiffeId: testSpiffeId, nowMs: Date.now(), maxSkewMs: 0, budgets: testBudgets() };
   const request = signingRequest(csrPem, 3_600_000, more);
   const checked = await ca.sign(request, (response) => checkResponse(response, expected), never);
-  return { checked, current: { chainPem: checked.leaf.pem, keyPem: renderPrivateKey(privateKey, true) } };
+  const chainPem = checked.chain.map((one) => one.pem).join("");
+  return { checked, current: { chainPem, keyPem: renderPrivateKey(privateKey, true) } };
 }
 
 async function failureOf(ca: CaClient): Promise<CaError> {
@@ -149,12 +150,12 @@ describe("Vault", () => {
     await sign(ca);
     expect(vault.requests.filter((request) => request.path.endsWith("login"))).toHaveLength(2);
     vault.answerNext(
-      { status: 403, body: { errors: ["no"] } },
-      { status: 403, body: { errors: ["role is forbidden"] } },
+      { status: 403, body: { errors: ["permission denied"] } },
+      { status: 403, body: { errors: ["1 error occurred:\n\t* permission denied\n\n"] } },
     );
     const error = await failureOf(ca);
     expect(error).toMatchObject({ failure: "refused", isPermanent: true });
-    expect(error.message).toContain("status 403: role is forbidden");
+    expect(error.message).toMatch(/status 403: 1 error occurred: \* permission denied$/);
   });
 
   test("a response above the limit is malformed, and names the limit", async () => {
@@ -250,6 +251,33 @@ describe("step-ca", () => {
     expect(paths).toEqual(["/1.0/sign", "/1.0/sign"]);
   });
 
+  test("after a rotation of its root, renews by the certificate under the old one and gets both roots", async () => {
+    await using it = await files();
+    await using step = await startFakeStepCa(createPublicKey(newKey()));
+    const auth = { kind: "kubernetes", tokenPath: await it.put("token", "sa-token") } as const;
+    await using ca = client({ ...common, auth, server: serverOf(step.server, await it.put("root.pem", step.rootPem)) });
+    const oldRootPem = step.rootPem;
+    const first = await sign(ca);
+    expect(first.checked.chain).toHaveLength(2);
+    step.rotateRoot();
+    const second = await sign(ca, { current: first.current });
+    expect(second.checked.anchor.pem).toBe(step.rootPem);
+    expect(second.checked.roots.map((root) => root.pem)).toEqual([step.rootPem, oldRootPem]);
+    await sign(ca, { current: second.current });
+    const paths = step.requests.map((request) => request.path).filter((path) => path !== "/1.0/roots");
+    expect(paths).toEqual(["/1.0/sign", "/1.0/rekey", "/1.0/rekey"]);
+  });
+
+  test("rejects a lifetime below the provisioner's least one for good, and says which it is", async () => {
+    await using it = await files();
+    await using step = await startFakeStepCa(createPublicKey(newKey()));
+    const auth = { kind: "kubernetes", tokenPath: await it.put("token", "sa-token") } as const;
+    await using ca = client({ ...common, auth, server: serverOf(step.server, await it.put("root.pem", step.rootPem)) });
+    const error: unknown = await sign(ca, { ttlMs: 60_000 }).catch((reason: unknown) => reason);
+    expect(error).toMatchObject({ failure: "refused", isPermanent: true });
+    expect(String(error)).toContain("requested duration of 2m0s is less than the authorized minimum");
+  });
+
   test("reports a rejection with the CA's message, and a missing key before the call", async () => {
     await using it = await files();
     await using step = await startFakeStepCa(createPublicKey(newKey()));
@@ -257,7 +285,7 @@ describe("step-ca", () => {
     const keyPath = await it.put("key.pem", renderPrivateKey(newKey(), true));
     const auth = { kind: "jwk", provisioner: "mesh", keyId: "kid" } as const;
     await using stranger = client({ ...common, server, auth: { ...auth, keyPath } });
-    expect((await failureOf(stranger)).message).toContain("status 401: the token was used before");
+    expect((await failureOf(stranger)).message).toContain("status 401: The request lacked necessary authorization");
     await using keyless = client({ ...common, server, auth: { ...auth, keyPath: "/none" } });
     expect(await failureOf(keyless)).toMatchObject({ failure: "misconfigured" });
   });

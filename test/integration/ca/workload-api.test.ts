@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+import { mkdir } from "node:fs/promises";
 import { join } from "node:path";
 import { status } from "@grpc/grpc-js";
 import { describe, expect, test } from "vitest";
@@ -6,6 +7,7 @@ import { createWorkloadApi, type WorkloadApiConfig } from "../../../src/ca/index
 import { systemClock } from "../../../src/lib/async/clock.ts";
 import { type FakeSvid, type FakeWorkloadApi, startFakeWorkloadApi } from "../../fakes/fake-workload-api.ts";
 import { eventually } from "../../support/eventually.ts";
+import { FakeClock } from "../../support/fake-clock.ts";
 import { temporaryDirectory } from "../../support/temporary-directory.ts";
 import { newKey, publicKeyOf, testAuthority } from "../../support/test-authority.ts";
 import { type TestStore, testStore } from "../../support/test-store.ts";
@@ -114,7 +116,7 @@ describe("the identity from a SPIFFE agent", () => {
     it.agent.refuse(status.PERMISSION_DENIED);
     await eventually(
       () => {
-        expect(it.pod.pending()).toContain("it has no identity for this process");
+        expect(it.pod.pending()).toContain("it has no identity for this process: no identity issued");
       },
       { withinMs: 3_000 },
     );
@@ -145,6 +147,40 @@ describe("the identity from a SPIFFE agent", () => {
       { withinMs: 5_000 },
     );
     expect(it.pod.store.status().serial).not.toBe(serial);
+  });
+
+  test("A6: comes at once when the agent starts, however long its socket was missing", async () => {
+    await using directory = await temporaryDirectory();
+    const path = join(directory.path, "later", "agent.sock");
+    const clock = new FakeClock(Date.now());
+    const config = {
+      endpoint: { kind: "unix", path },
+      spiffeId: undefined,
+      hint: undefined,
+      federatesWith: [],
+    } as const;
+    await using pod = testStore(createWorkloadApi(config, { clock, budgets: testBudgets() }), { clock });
+    /** Every wait before the next attempt, but the last one, passes. */
+    for (let failures = 1; failures <= 6; failures++) {
+      await eventually(
+        () => {
+          expect(pod.store.status().failuresInARow).toBe(failures);
+        },
+        { withinMs: 4_000 },
+      );
+      await clock.advance(failures < 6 ? failures * 1_000 : 1_100);
+    }
+    await mkdir(join(directory.path, "later"));
+    await using agent = await startFakeWorkloadApi(path);
+    const one = svid("spiffe://cluster.local/ns/a/sa/one");
+    agent.give([one]);
+    await eventually(
+      async () => {
+        await clock.advance(10);
+        expect(pod.store.status()).toMatchObject({ state: "valid", spiffeId: one.spiffeId });
+      },
+      { withinMs: 3_000 },
+    );
   });
 
   test("above the limit of a message is a problem, and the identity in use stays", async () => {
