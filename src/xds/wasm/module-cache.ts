@@ -168,6 +168,8 @@ export class ModuleCache {
         const base = await this.#inspect(directory, file, nowMs);
         if (base !== undefined) seen.add(base);
       }
+      // Of a fetch that failed; one with files in it stays.
+      await rmdir(directory).catch(() => undefined);
     }
     const inUse = new Set(this.#uses.values());
     for (const [base, { usedMs }] of this.#entries) {

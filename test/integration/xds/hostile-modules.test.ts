@@ -241,9 +241,12 @@ describe("the space on disk", () => {
     const young = join(dirname(first), "mnopqrstuvwx.tmp");
     for (const path of [unfinished, young]) await writeFile(path, "part");
     await utimes(unfinished, 1, 1);
+    const empty = "0".repeat(64);
+    await mkdir(join(all.cacheDirectory, empty));
     await all.fetcher.cache.purge();
     expect(await filesIn(all.cacheDirectory)).toEqual([basename(first), basename(third), basename(young)].toSorted());
     expect(all.budgets.of("wasm-disk-bytes").used).toBe(2 * 256 * 1024);
+    expect(await readdir(all.cacheDirectory)).not.toContain(empty);
   });
 });
 
