@@ -3,6 +3,7 @@ import { createSocket } from "node:dgram";
 import { createServer, type Socket } from "node:net";
 import type { Budget } from "../lib/budget.ts";
 import type { Clock } from "../lib/async/clock.ts";
+import { TurnQueue } from "../lib/async/turn-queue.ts";
 import { AgentError, systemCode } from "../lib/errors.ts";
 import { exitCode } from "../lib/exit-code.ts";
 import { formatHostPort } from "../lib/net/host-port.ts";
@@ -53,6 +54,8 @@ export interface ListenDeps {
 
 interface TcpDeps extends ListenDeps {
   readonly connections: DnsConnections;
+  /** In each turn of the event loop, one connection goes on with the queries that it has received. */
+  readonly turns: TurnQueue;
 }
 
 /**
@@ -66,10 +69,11 @@ export async function listenDns(
   deps: ListenDeps,
 ): Promise<AsyncDisposable> {
   const connections = new DnsConnections(deps.budgets);
+  const turns = new TurnQueue();
   await using stack = new AsyncDisposableStack();
   for (const host of hosts) {
     stack.use(await listenUdp({ host, port }, handle, deps));
-    stack.use(await listenTcp({ host, port }, handle, { ...deps, connections }));
+    stack.use(await listenTcp({ host, port }, handle, { ...deps, connections, turns }));
   }
   return stack.move();
 }
@@ -109,7 +113,7 @@ async function listenUdp(address: DnsAddress, handle: HandleQuery, { fail }: Lis
 async function listenTcp(
   address: DnsAddress,
   handle: HandleQuery,
-  { budgets, clock, connections, fail }: TcpDeps,
+  { budgets, clock, connections, turns, fail }: TcpDeps,
 ): Promise<AsyncDisposable> {
   const open = new Set<Socket>();
   const server = createServer({ allowHalfOpen: true }, (socket) => {
@@ -118,7 +122,7 @@ async function listenTcp(
     if (connection === undefined) return;
     open.add(socket);
     socket.on("close", () => open.delete(socket));
-    serveConnection(connection, handle, { budgets, clock });
+    serveConnection(connection, handle, { budgets, clock, turns });
   });
   try {
     await new Promise<void>((resolve, reject) => {
@@ -150,53 +154,89 @@ const queriesPerConnection = 128;
  * within the time for it: single bytes do not extend it.
  */
 function serveConnection(
-  { socket, queries, touch }: DnsConnection,
+  connection: DnsConnection,
   handle: HandleQuery,
-  { budgets, clock }: Pick<ListenDeps, "budgets" | "clock">,
+  { budgets, clock, turns }: Pick<TcpDeps, "budgets" | "clock" | "turns">,
 ): void {
-  let waitingSinceMs = clock.monotonicMs();
+  const { socket, queries } = connection;
   closeWhenIdle(socket, queries);
+  let waitingSinceMs = clock.monotonicMs();
   const unreadFits = countUnread(socket, budgets.of("dns-unread-bytes-of-connection").child());
   let received: Buffer = Buffer.alloc(0);
-  let taken = 0;
-  let isEnding = false;
+  let [taken, isEnding] = [0, false];
   const takeNext = (): void => {
-    let isFull = false;
-    while (taken < queriesPerConnection) {
-      const framed = unframe(received);
-      if (framed === undefined) break;
-      isFull = !queries.tryTake();
-      if (isFull) break;
-      received = framed.rest;
-      taken++;
-      touch();
+    const { messages, rest, isFull } = takeMessages(received, queries, queriesPerConnection - taken);
+    taken += messages.length;
+    // nothing of what follows the last one is read
+    isEnding ||= taken >= queriesPerConnection;
+    received = taken < queriesPerConnection ? rest : Buffer.alloc(0);
+    for (const message of messages) {
+      connection.touch();
       waitingSinceMs = clock.monotonicMs();
-      void respond(framed.message);
+      void respond(message);
     }
-    if (taken >= queriesPerConnection) isEnding = true;
-    if (isEnding && queries.used === 0) socket.end();
-    else if (isFull) socket.pause();
+    if (isEnding && queries.used === 0) endConnection(socket);
+    else if (isFull || isEnding) socket.pause();
     else socket.resume();
   };
+  const takeNextInTurn = inTurn(turns, () => {
+    if (!socket.destroyed) takeNext();
+  });
   const respond = async (message: Buffer): Promise<void> => {
     const response = await handle(message, { transport: "tcp", port: socket.remotePort ?? 0 });
     queries.release();
     if (socket.destroyed) return;
     if (response !== undefined) socket.write(frame(response));
-    if (unreadFits()) takeNext();
+    if (unreadFits()) await takeNextInTurn();
     else socket.destroy();
   };
   socket.on("data", (chunk: Buffer) => {
-    received = Buffer.concat([received, chunk]);
+    if (isEnding) return;
+    if (received.length === 0) received = chunk;
+    else received = Buffer.concat([received, chunk]);
     socket.setTimeout(idleMs);
     takeNext();
-    const limitMs = taken === 0 ? firstQueryMs : idleMs;
-    if (queries.used === 0 && clock.monotonicMs() - waitingSinceMs > limitMs) socket.destroy();
+    const waitedMs = queries.used > 0 ? 0 : clock.monotonicMs() - waitingSinceMs;
+    if (waitedMs > (taken === 0 ? firstQueryMs : idleMs)) socket.destroy();
   });
   socket.on("end", () => {
     isEnding = true;
     takeNext();
   });
+}
+
+/** The complete messages in received bytes, as many as may be handled at once, at most `most`. */
+function takeMessages(received: Buffer, queries: Budget, most: number) {
+  const messages: Buffer[] = [];
+  let rest = received;
+  let isFull = false;
+  while (messages.length < most) {
+    const framed = unframe(rest);
+    if (framed === undefined) break;
+    isFull = !queries.tryTake();
+    if (isFull) break;
+    rest = framed.rest;
+    messages.push(framed.message);
+  }
+  return { messages, rest, isFull };
+}
+
+/** Many queries of one read must not block the event loop: `run` is called in its turn, for all calls until then. */
+function inTurn(turns: Pick<TurnQueue, "turn">, run: () => void): () => Promise<void> {
+  let isScheduled = false;
+  return async () => {
+    if (isScheduled) return;
+    isScheduled = true;
+    await turns.turn("");
+    isScheduled = false;
+    run();
+  };
+}
+
+function endConnection(socket: Socket): void {
+  socket.end();
+  // for a client that does not close its side
+  socket.setTimeout(firstQueryMs);
 }
 
 /** Counts what the client has not read. @returns a function that says whether it fits, for after each write */

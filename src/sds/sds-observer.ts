@@ -1,7 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
-import { BudgetSpentError } from "../lib/budget.ts";
+import type { Clock } from "../lib/async/clock.ts";
+import { type Budget, BudgetSpentError } from "../lib/budget.ts";
 import { describeError } from "../lib/errors.ts";
 import { GrpcError, GrpcStatus } from "../lib/grpc/status.ts";
+import { CauseLog } from "../lib/log/cause-log.ts";
 import type { Logger } from "../lib/log/log.ts";
 import type { SecretName } from "./secret-name.ts";
 import type { SubscriptionReport, SubscriptionResponse, VersionedSecret } from "./subscription.ts";
@@ -14,15 +16,23 @@ export class SdsObserver {
   readonly #metrics: SdsMetrics;
   readonly #log: Logger;
   readonly #onEvent: (event: SdsEvent) => void;
+  readonly #rejectedRequests: CauseLog;
+  readonly #rejectedSecrets: CauseLog;
 
   constructor(deps: {
     readonly metrics: SdsMetrics;
     readonly log: Logger;
+    readonly clock: Pick<Clock, "monotonicMs">;
+    /** For the lines of one cause that clients can repeat. */
+    readonly logLines: Budget;
     readonly onEvent: (event: SdsEvent) => void;
   }) {
     this.#metrics = deps.metrics;
     this.#log = deps.log;
     this.#onEvent = deps.onEvent;
+    const causeLog = (): CauseLog => new CauseLog(deps.log, deps.logLines.child(), deps.clock);
+    this.#rejectedRequests = causeLog();
+    this.#rejectedSecrets = causeLog();
   }
 
   opened(): void {
@@ -79,7 +89,7 @@ export class SdsObserver {
   /** A request that ends its stream. */
   requestRejected(error: GrpcError): GrpcError {
     this.#metrics.rejectedRequests.inc(String(error.status));
-    this.#log.warn("secret request rejected", { reason: error.detail.slice(0, maxReasonLength) });
+    this.#rejectedRequests.write("warn", "secret request rejected", { reason: error.detail.slice(0, maxReasonLength) });
     this.#onEvent({ kind: "request-rejected", reason: error.detail.slice(0, maxReasonLength) });
     return error;
   }
@@ -96,12 +106,13 @@ export class SdsObserver {
     const why = reason.slice(0, maxReasonLength);
     if (deliveries.length === 0) {
       this.#metrics.nacks.inc("other");
-      this.#log.warn("client rejected secret (NACK)", { reason: why });
+      this.#rejectedSecrets.write("warn", "client rejected secret (NACK)", { reason: why });
     }
     for (const { name, secret } of deliveries) {
       this.#metrics.nacks.inc(resourceLabel(name));
       this.#metrics.rejects.inc("sds");
-      this.#log.warn("client rejected secret (NACK)", { resource: name.text, version: secret.version, reason: why });
+      const fields = { resource: name.text, version: secret.version, reason: why };
+      this.#rejectedSecrets.write("warn", "client rejected secret (NACK)", fields);
       this.#onEvent({ kind: "rejected", resource: name.text, version: secret.version, reason: why });
     }
   }

@@ -35,7 +35,8 @@ export function serveSds(
   deps: SdsDeps,
 ): AsyncDisposable {
   const log = deps.log.scope("sds");
-  const observer = new SdsObserver({ metrics: deps.metrics, log, onEvent: deps.onEvent ?? (() => undefined) });
+  const { metrics, clock, onEvent = () => undefined } = deps;
+  const observer = new SdsObserver({ metrics, log, clock, logLines: deps.budgets.of("log-lines-of-cause"), onEvent });
   const { privateKeyProvider } = config;
   const hub = new SecretHub({
     clock: deps.clock,

@@ -1,5 +1,15 @@
 // SPDX-License-Identifier: Apache-2.0
-import { always, type BudgetTable, kib, largestMesh, mib, ofFiles, ofMemory, ofSpareMemory } from "./sizes.ts";
+import {
+  always,
+  type BudgetTable,
+  kib,
+  largestMesh,
+  mib,
+  ofFiles,
+  ofMemory,
+  ofSpareMemory,
+  smallest,
+} from "./sizes.ts";
 
 /** The resource types that the agent itself uses, and what depends on them: name table, trust bundles, Wasm modules, DNS. */
 export const resourceLimits = {
@@ -163,7 +173,7 @@ export const resourceLimits = {
     owner: "dns",
     unit: "items",
     scope: "process",
-    size: ofFiles(1 / 8, { most: 256 }),
+    size: smallest(ofFiles(1 / 8, { most: 256 }), ofMemory(1 / mib, { least: 32, most: 256 })),
     whenSpent: "drop-oldest",
     meaning: "TCP connections of clients. The one idle for the longest time gives way, one from loopback last.",
     openFiles: 1,

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 import { connect, type Socket } from "node:net";
 import { expect, test } from "vitest";
+import { systemClock } from "../../../src/lib/async/clock.ts";
 import { startFakeResolver } from "../../fakes/fake-resolver.ts";
 import { ask, askUdpRaw } from "../../support/dns-client.ts";
 import { encodeQuery } from "../../support/dns-messages.ts";
@@ -53,4 +54,31 @@ test("of a resolv.conf beyond the limit the rest is not read", async () => {
     { withinMs: 5_000 },
   );
   expect(usage(dns, "dns-file-bytes")?.spentTotal).toBe(1);
+});
+
+test("after the last query of a TCP connection nothing more of it is read", async () => {
+  await using resolver = await startFakeResolver(() => undefined);
+  await using dns = await startDns({ table, resolvers: [resolver], timeoutMs: 5_000, sizes: { "dns-queries": 1 } });
+  const query = encodeQuery("www.example.org");
+  const framed = Buffer.concat([Buffer.from([0, query.length]), query]);
+  const socket = connect(dns.address.port, dns.address.host).on("error", () => undefined);
+  let responses = 0;
+  socket.on("data", (bytes: Buffer) => {
+    responses += bytes.length;
+  });
+  // the first one waits for the resolver, the others are rejected
+  socket.write(Buffer.concat(Array.from({ length: 128 }, () => framed)));
+  await eventually(() => expect(responses).toBeGreaterThanOrEqual(127 * framed.length), { withinMs: 3_000 });
+  let written = 0;
+  const chunk = Buffer.alloc(65_536);
+  const writeNext = (): void => {
+    written += chunk.length;
+    if (written < 64_000_000) socket.write(chunk, writeNext);
+  };
+  socket.write(chunk, writeNext);
+  await systemClock.delay(1_500);
+  // what the system's buffers hold
+  expect(written).toBeLessThan(10_000_000);
+  expect((await ask(dns.address, "tcp", encodeQuery("web.mesh"))).answers).toHaveLength(1);
+  socket.destroy();
 });

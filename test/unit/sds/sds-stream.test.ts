@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 import { expect, test } from "vitest";
+import { systemClock } from "../../../src/lib/async/clock.ts";
 import { DiscoveryRequest } from "../../../src/gen/envoy/service/discovery/v3/discovery.ts";
 import type { IncomingMessage } from "../../../src/lib/grpc/message.ts";
 import type { ServerStreamCall } from "../../../src/lib/grpc/server.ts";
@@ -17,6 +18,8 @@ function requestFor(...resourceNames: string[]): IncomingMessage {
   const bytes = DiscoveryRequest.encode(DiscoveryRequest.fromPartial({ node: { id: "n" }, resourceNames })).finish();
   return { kind: "whole", length: bytes.length, bytes };
 }
+
+const logLimits = { clock: systemClock, logLines: testBudgets().of("log-lines-of-cause") };
 
 test("a message that is read after the stream has failed subscribes to nothing", async () => {
   const subscribed: string[] = [];
@@ -37,7 +40,12 @@ test("a message that is read after the stream has failed subscribes to nothing",
     },
     settled: () => undefined,
   } as unknown as SecretHub;
-  const observer = new SdsObserver({ metrics: createTestMetrics().sds, log: testLog().log, onEvent: () => undefined });
+  const observer = new SdsObserver({
+    metrics: createTestMetrics().sds,
+    log: testLog().log,
+    ...logLimits,
+    onEvent: () => undefined,
+  });
   const call = { requests: requests(), write: () => Promise.resolve() } as unknown as ServerStreamCall;
   const budgets = testBudgets();
   const limits = { names: budgets.of("sds-names"), pendingResponses: budgets.of("sds-pending-responses") };
