@@ -7,7 +7,8 @@ import {
   constants,
 } from "node:http2";
 import { describeError } from "../errors.ts";
-import { ChunkSource, MessageReader, type ReaderLimits } from "./message-reader.ts";
+import { ChunkSource } from "./chunk-source.ts";
+import { MessageReader, type ReaderLimits } from "./message-reader.ts";
 import { GrpcError, GrpcStatus, errorOfHttpStatus, errorOfReset, outcomeOf } from "./status.ts";
 import type { IncomingMessage, MessageWriter } from "./message.ts";
 import { MessageSender } from "./message-sender.ts";

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-import type { Http2Stream } from "node:http2";
 import type { Budget } from "../budget.ts";
+import { ByteParts } from "../byte-parts.ts";
 import { type IncomingMessage, frameHeaderBytes, parseFrameHeader } from "./message.ts";
 import { GrpcError, GrpcStatus } from "./status.ts";
 
@@ -9,82 +9,6 @@ import { GrpcError, GrpcStatus } from "./status.ts";
  * pushes; a stream's window is also what a stalled reader can cost.
  */
 export const windowSettings = { streamBytes: 1024 * 1024, connectionBytes: 2 * 1024 * 1024 } as const;
-
-/** The number of bytes that are read ahead of the reader before flow control holds the peer back. */
-const readAheadBytes = 64 * 1024;
-/** The same for frames of a few bytes, each of which costs more memory than it has. */
-const readAheadChunks = 1_024;
-/** Smaller chunks are joined: a reader has a fixed cost for each. */
-const smallChunkBytes = 256;
-
-/**
- * The bytes of an HTTP/2 stream, pulled. Without a pending read the stream is paused, so that the peer's window runs
- * out and the buffer here is bounded.
- */
-export class ChunkSource {
-  readonly #stream: Http2Stream;
-  readonly #chunks: Uint8Array[] = [];
-  #keptBytes = 0;
-  #ended = false;
-  #closed = false;
-  #discarding = false;
-  #wake: (() => void) | undefined;
-
-  constructor(stream: Http2Stream) {
-    this.#stream = stream;
-    stream.on("data", (chunk: Uint8Array) => {
-      if (this.#discarding) return;
-      this.#chunks.push(chunk);
-      this.#keptBytes += chunk.length;
-      if (this.#keptBytes >= readAheadBytes || this.#chunks.length >= readAheadChunks) stream.pause();
-      this.#notify();
-    });
-    stream.on("end", () => {
-      this.#ended = true;
-      this.#notify();
-    });
-    stream.on("close", () => {
-      this.#closed = true;
-      this.#notify();
-    });
-  }
-
-  /**
-   * The next bytes as they came.
-   * @returns `"end"` when the peer has finished its side, `"closed"` when the stream is gone before that
-   */
-  async next(): Promise<Uint8Array | "end" | "closed"> {
-    for (;;) {
-      const areSmall = this.#keptBytes < smallChunkBytes * this.#chunks.length;
-      const chunk = areSmall ? Buffer.concat(this.#chunks.splice(0)) : this.#chunks.shift();
-      if (chunk !== undefined && chunk.length > 0) {
-        this.#keptBytes -= chunk.length;
-        return chunk;
-      }
-      if (this.#ended) return "end";
-      if (this.#closed) return "closed";
-      const { promise, resolve } = Promise.withResolvers<undefined>();
-      this.#wake = () => {
-        resolve(undefined);
-      };
-      this.#stream.resume();
-      await promise;
-    }
-  }
-
-  /** Reads and drops the rest, so that the stream can end. */
-  discard(): void {
-    this.#discarding = true;
-    this.#chunks.length = 0;
-    this.#stream.resume();
-  }
-
-  #notify(): void {
-    const wake = this.#wake;
-    this.#wake = undefined;
-    wake?.();
-  }
-}
 
 /** The source of a reader's bytes: a `ChunkSource`, or a list in a test. */
 interface ByteSource {
@@ -151,14 +75,14 @@ export class MessageReader {
   }
 
   async #whole(): Promise<Uint8Array> {
-    const parts: Uint8Array[] = [];
+    const parts = new ByteParts();
     using held = this.#limits.partialBytes?.child();
     while (this.#openBytes > 0) {
       const part = await this.#take();
       if (held?.tryTake(part.length) === false) throw new GrpcError(GrpcStatus.resourceExhausted, held.text);
       parts.push(part);
     }
-    return parts.length === 1 ? (parts[0] ?? nothing) : Buffer.concat(parts);
+    return parts.take();
   }
 
   async *#chunks(): AsyncGenerator<Uint8Array, void, undefined> {

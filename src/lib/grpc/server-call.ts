@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 import type { IncomingHttpHeaders, OutgoingHttpHeaders, ServerHttp2Stream } from "node:http2";
 import { describeError } from "../errors.ts";
-import { ChunkSource, MessageReader, type ReaderLimits } from "./message-reader.ts";
+import { ChunkSource } from "./chunk-source.ts";
+import { MessageReader, type ReaderLimits } from "./message-reader.ts";
 import type { IncomingMessage, MessageWriter } from "./message.ts";
 import { MessageSender } from "./message-sender.ts";
 import { type Metadata, encodeGrpcMessage, metadataOf } from "./metadata.ts";

@@ -2,6 +2,7 @@
 import type { IncomingHttpHeaders, IncomingMessage } from "node:http";
 import type { LookupFunction } from "node:net";
 import type { ConnectionOptions } from "node:tls";
+import { ByteParts } from "../byte-parts.ts";
 import { type Clock, DeadlineError, deadline } from "../async/clock.ts";
 import { AgentError, describeError, systemCode } from "../errors.ts";
 import { formatHostPort } from "./host-port.ts";
@@ -255,9 +256,9 @@ function tooLarge(request: HttpRequest): HttpError {
 }
 
 async function readResponse({ status, headers, chunks }: HttpStream, request: HttpRequest): Promise<HttpResponse> {
-  const parts: Uint8Array[] = [];
+  const parts = new ByteParts();
   for await (const chunk of chunks) parts.push(chunk);
-  let body = Buffer.concat(parts);
+  let body = parts.take();
   if (request.gzip === true && headers["content-encoding"] === "gzip") {
     const { gunzipSync } = await import("node:zlib");
     try {

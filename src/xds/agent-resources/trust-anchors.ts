@@ -3,6 +3,7 @@ import { X509Certificate } from "node:crypto";
 import { ProxyConfig } from "../../gen/istio/mesh/v1alpha1/proxy.ts";
 import type { Clock } from "../../lib/async/clock.ts";
 import { type Steps, TimeSlice } from "../../lib/async/time-slice.ts";
+import { ByteParts } from "../../lib/byte-parts.ts";
 import { AgentError } from "../../lib/errors.ts";
 import { splitPem } from "../../lib/pki/pem.ts";
 import type { Budgets } from "../../model/limits.ts";
@@ -35,14 +36,14 @@ export function createTrustAnchors({ clock, budgets, publish }: TrustAnchorsDeps
     typeUrl: typeUrls.proxyConfig,
     responseBytes: budgets.of("pcds-response-bytes"),
     begin(signal) {
-      const parts: Uint8Array[] = [];
+      const parts = new ByteParts();
       const entries = new Map<string, readonly string[]>();
       return Promise.resolve({
         push(bytes: Uint8Array) {
           parts.push(Uint8Array.from(bytes));
         },
         endResource(name: string) {
-          entries.set(name, decodeProxyConfig(Buffer.concat(parts.splice(0))).caCertificatesPem);
+          entries.set(name, decodeProxyConfig(parts.take()).caCertificatesPem);
         },
         async commit(kept: ReadonlySet<string>) {
           const slice = new TimeSlice(clock, signal);

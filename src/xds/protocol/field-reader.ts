@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 import type { Budget } from "../../lib/budget.ts";
+import { ByteParts } from "../../lib/byte-parts.ts";
 import { VarintReader } from "./varint-reader.ts";
 import { WireError, wireType } from "./wire.ts";
 
@@ -13,7 +14,7 @@ export class FieldReader {
   readonly #varint = new VarintReader();
   /** Bytes of the value, or of the skipped field, that are still to come. */
   #left = 0;
-  #parts: Uint8Array[] = [];
+  readonly #parts = new ByteParts();
 
   /**
    * @param number of the field
@@ -45,9 +46,11 @@ export class FieldReader {
   #pass(part: Uint8Array): void {
     this.#left -= part.length;
     if (this.#step === "value") {
-      if (this.#left === 0 && this.#parts.length === 0) this.#onValue(part);
-      else if (this.#left > 0) this.#parts.push(Uint8Array.from(part));
-      else this.#onValue(Buffer.concat([...this.#parts.splice(0), part]));
+      if (this.#left === 0 && this.#parts.byteLength === 0) this.#onValue(part);
+      else {
+        this.#parts.push(Uint8Array.from(part));
+        if (this.#left === 0) this.#onValue(this.#parts.take());
+      }
     }
     if (this.#left === 0) this.#step = "tag";
   }

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 import type { Budget } from "../../lib/budget.ts";
+import { ByteParts } from "../../lib/byte-parts.ts";
 import type { XdsProtocol } from "./request.ts";
 import { VarintReader } from "./varint-reader.ts";
 import { WireError, wireType } from "./wire.ts";
@@ -61,7 +62,7 @@ export class ResponseScanner {
   readonly #varint = new VarintReader();
   #left = 0;
   #text: Text = "version";
-  #textParts: Uint8Array[] = [];
+  readonly #textParts = new ByteParts();
   #keptBytes = 0;
   readonly #textBytes: Budget;
 
@@ -155,7 +156,7 @@ export class ResponseScanner {
   }
 
   #endValue(): void {
-    if (this.#step === "text") this.#keep(this.#text, Buffer.concat(this.#textParts.splice(0)).toString("utf8"));
+    if (this.#step === "text") this.#keep(this.#text, this.#textParts.take().toString("utf8"));
     this.#endField();
   }
 

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 import type { TimeSlice } from "../../lib/async/time-slice.ts";
 import type { Budget } from "../../lib/budget.ts";
+import { ByteParts } from "../../lib/byte-parts.ts";
 import type { IncomingMessage } from "../../lib/grpc/message.ts";
 import type { XdsProtocol } from "./request.ts";
 import { ResponseScanner } from "./response-scanner.ts";
@@ -107,9 +108,9 @@ async function readBeginning(
 
 /** The whole response. */
 export async function readScanned(response: ScannedResponse): Promise<Uint8Array> {
-  const parts: Uint8Array[] = [];
+  const parts = new ByteParts();
   for await (const chunk of response.chunks(() => undefined)) parts.push(chunk);
-  return parts.length === 1 && parts[0] !== undefined ? parts[0] : Buffer.concat(parts);
+  return parts.take();
 }
 
 async function* one(bytes: Uint8Array, onScanned: () => void): AsyncGenerator<Uint8Array, void, undefined> {
