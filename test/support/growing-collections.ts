@@ -46,7 +46,7 @@ function grows(initial: ts.Expression | undefined, source: ts.SourceFile): boole
   const name = parent.name.getText();
   if (ts.isArrayLiteralExpression(initial)) return initial.elements.length === 0;
   if (ts.isNewExpression(initial)) {
-    const isCollection = ["Map", "Set", "Array"].includes(initial.expression.getText());
+    const isCollection = ["Map", "Set", "Array", "ByteParts"].includes(initial.expression.getText());
     const isEmpty = (initial.arguments?.length ?? 0) === 0;
     if (isCollection) return isEmpty || ["set", "add", "push"].some((add) => source.text.includes(`${name}.${add}(`));
   }

@@ -13,6 +13,14 @@ import {
 
 /** The resource types that the agent itself uses, and what depends on them: name table, trust bundles, Wasm modules, DNS. */
 export const resourceLimits = {
+  "agent-resources": {
+    owner: "xds",
+    unit: "items",
+    scope: "type",
+    size: always(1_000),
+    whenSpent: "reject",
+    meaning: "Resources of one type that the agent itself uses. Istio sends one.",
+  },
   "nds-response-bytes": {
     owner: "xds",
     unit: "bytes",
@@ -28,6 +36,14 @@ export const resourceLimits = {
     size: always(4 * mib),
     whenSpent: "reject",
     meaning: "One service of the name table.",
+  },
+  "nds-service-fields": {
+    owner: "xds",
+    unit: "items",
+    scope: "single item",
+    size: always(100_000),
+    whenSpent: "reject",
+    meaning: "Addresses, alternative names and other fields of one service.",
   },
   "nds-services": {
     owner: "xds",

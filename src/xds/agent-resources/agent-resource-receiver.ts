@@ -51,6 +51,7 @@ export class AgentResourceReceiver {
   readonly #type: AgentResourceType;
   readonly #options: AgentResourceReceiverOptions;
   readonly #heldBytes: Budget;
+  readonly #maxResources: Budget;
   /** Names of the resources that the agent has. Always empty for state of the world. */
   #accepted: ReadonlySet<string> = new Set();
   #acceptedVersion = "";
@@ -63,6 +64,7 @@ export class AgentResourceReceiver {
     this.#type = type;
     this.#options = options;
     this.#heldBytes = options.budgets.of("xds-held-bytes").child();
+    this.#maxResources = options.budgets.of("agent-resources").child();
     options.signal.addEventListener("abort", () => {
       this.#heldBytes[Symbol.dispose]();
     });
@@ -125,6 +127,7 @@ export class AgentResourceReceiver {
       onResource: (name: string) => {
         update.endResource(name);
         names.add(name);
+        if (!this.#maxResources.admits(names.size)) throw this.#maxResources.spentError();
       },
     };
     const reader = new ResponseScanner(protocol, response.length, budgets.of("xds-text-bytes"), handler);
@@ -148,6 +151,13 @@ export class AgentResourceReceiver {
     const { protocol, record } = this.#options;
     const recording = record();
     const bytes = await readScanned(response);
+    const { scanner } = response;
+    if (!this.#maxResources.admits(scanner.resourceCount + scanner.removed.length)) {
+      recording?.discard();
+      this.#heldBytes.release(response.length);
+      this.#acknowledge(scanner, this.#maxResources.text);
+      return;
+    }
     await recording?.add(bytes);
     if (protocol === "sotw") this.#heldResources.clear();
     const { resources, removed } = parseResponse(bytes, protocol);
@@ -203,6 +213,8 @@ export class AgentResourceReceiver {
     const changed = new Set(responses.flatMap(({ names, removed }) => [...names, ...removed]));
     let problem = problemOfReading;
     try {
+      const most = Math.max(...states.map(({ accepted }) => accepted.size));
+      if (problem === undefined && !this.#maxResources.admits(most)) throw this.#maxResources.spentError();
       if (problem === undefined) await update.commit(new Set([...this.#accepted].filter((name) => !changed.has(name))));
     } catch (error) {
       problem = describeError(error);

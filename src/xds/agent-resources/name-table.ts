@@ -5,7 +5,7 @@ import type { BeginNameTable, NamedService, NameTableUpdate } from "../../model/
 import type { Budget } from "../../lib/budget.ts";
 import { FieldReader } from "../protocol/field-reader.ts";
 import { typeUrls } from "../protocol/type-url.ts";
-import { WireError } from "../protocol/wire.ts";
+import { countFields, WireError } from "../protocol/wire.ts";
 import type { AgentResourceType, AgentResourceUpdate } from "./agent-resource-type.ts";
 
 export interface NameTableDeps {
@@ -16,6 +16,7 @@ export interface NameTableDeps {
 
 /** The map `table` of a NameTable. It is read one entry at a time, while it is received. */
 const tableField = 1;
+const nameInfoField = 2;
 
 /**
  * The names of the mesh, for the DNS proxy (NDS). A response without a table removes the names, unless no table came
@@ -44,6 +45,7 @@ class NameTableResponse implements AgentResourceUpdate {
   readonly #fields: FieldReader;
   readonly #maxServices: Budget;
   readonly #maxAddresses: Budget;
+  readonly #maxFields: Budget;
   #services = 0;
   #addresses = 0;
   #hasTable = false;
@@ -53,8 +55,10 @@ class NameTableResponse implements AgentResourceUpdate {
     this.#update = update;
     this.#isWanted = isWanted;
     this.#maxServices = budgets.of("nds-services").child();
+    this.#maxFields = budgets.of("nds-service-fields");
     this.#maxAddresses = budgets.of("nds-addresses").child();
     this.#fields = new FieldReader(tableField, budgets.of("nds-service-bytes"), (bytes) => {
+      if (!this.#maxFields.admits(fieldsOf(bytes, this.#maxFields.size))) throw this.#maxFields.spentError();
       this.#add(parseEntry(bytes));
     });
   }
@@ -82,6 +86,15 @@ class NameTableResponse implements AgentResourceUpdate {
     this.#addresses += service.addresses.length;
     if (!this.#maxAddresses.admits(this.#addresses)) throw this.#maxAddresses.spentError();
     this.#update.add(service);
+  }
+}
+
+/** @throws WireError */
+function fieldsOf(entry: Uint8Array, most: number): number {
+  try {
+    return countFields(entry, most, nameInfoField);
+  } catch (error) {
+    throw new WireError("malformed entry of a name table", error);
   }
 }
 

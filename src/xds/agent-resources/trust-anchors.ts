@@ -3,11 +3,13 @@ import { X509Certificate } from "node:crypto";
 import { ProxyConfig } from "../../gen/istio/mesh/v1alpha1/proxy.ts";
 import type { Clock } from "../../lib/async/clock.ts";
 import { type Steps, TimeSlice } from "../../lib/async/time-slice.ts";
+import { type Budget, BudgetSpentError } from "../../lib/budget.ts";
 import { ByteParts } from "../../lib/byte-parts.ts";
 import { AgentError } from "../../lib/errors.ts";
 import { splitPem } from "../../lib/pki/pem.ts";
 import type { Budgets } from "../../model/limits.ts";
 import { typeUrls } from "../protocol/type-url.ts";
+import { countFields } from "../protocol/wire.ts";
 import type { AgentResourceType } from "./agent-resource-type.ts";
 
 export class TrustAnchorsError extends AgentError {
@@ -43,7 +45,7 @@ export function createTrustAnchors({ clock, budgets, publish }: TrustAnchorsDeps
           parts.push(Uint8Array.from(bytes));
         },
         endResource(name: string) {
-          entries.set(name, decodeProxyConfig(parts.take()).caCertificatesPem);
+          entries.set(name, decodeProxyConfig(parts.take(), maxRoots).caCertificatesPem);
         },
         async commit(kept: ReadonlySet<string>) {
           const slice = new TimeSlice(clock, signal);
@@ -83,10 +85,16 @@ function* parseAnchors(entries: readonly string[]): Steps<readonly string[]> {
   return pems;
 }
 
-function decodeProxyConfig(bytes: Uint8Array): ProxyConfig {
+/** Beside the roots, of which an entry has one or more. */
+const otherFields = 200;
+
+function decodeProxyConfig(bytes: Uint8Array, maxRoots: Budget): ProxyConfig {
   try {
+    const roots = countFields(bytes, maxRoots.size + otherFields) - otherFields;
+    if (!maxRoots.admits(roots)) throw maxRoots.spentError();
     return ProxyConfig.decode(bytes);
   } catch (error) {
+    if (error instanceof BudgetSpentError) throw error;
     throw new TrustAnchorsError("malformed ProxyConfig", error);
   }
 }

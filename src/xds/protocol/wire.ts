@@ -100,6 +100,22 @@ export class WireReader implements WireField {
   }
 }
 
+/**
+ * How many fields a message has, those of one nested message included; counts no further than one above `most`. A decoded
+ * field takes a hundred bytes, known or not, and two on the wire.
+ * @param nested field number of the nested message
+ * @throws WireError
+ */
+export function countFields(bytes: Uint8Array, most: number, nested?: number): number {
+  let count = 0;
+  for (const field of wireFields(bytes)) {
+    if (++count > most) return count;
+    if (field.number !== nested || field.type !== wireType.bytes) continue;
+    for (const _inner of wireFields(valueOf(bytes, field))) if (++count > most) return count;
+  }
+  return count;
+}
+
 /** The value of a field of type `string`. */
 export function textOf(bytes: Uint8Array, field: WireField): string {
   return Buffer.from(bytes.buffer, bytes.byteOffset + field.valueStart, field.end - field.valueStart).toString("utf8");

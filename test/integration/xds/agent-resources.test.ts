@@ -132,6 +132,33 @@ describe.each(["sotw", "delta"] as const)("%s", (protocol) => {
     expect(handler.applied).toEqual([["t2"]]);
   });
 
+  test("a response with very many resources is rejected, also while another one is applied, and the next one is applied", async () => {
+    await using controlPlane = await startFakeControlPlane();
+    const handler = keeper();
+    const gate = Promise.withResolvers<undefined>();
+    const many = Array.from({ length: 1_001 }, (_item, index) => named(`r${String(index)}`));
+    controlPlane.set(nameTable, many);
+    await using under = await startProxy([controlPlane.port], { agentResources: [handler] });
+    await openTriggered(under, protocol);
+    await untilSeen(controlPlane, nameTable, 2);
+    const message = "limit agent-resources of 1000 items is reached";
+    expect(controlPlane.seen(nameTable)[1]?.request).toMatchObject({ errorDetail: { message } });
+    handler.gate = gate.promise;
+    controlPlane.set(nameTable, [named("t1")]);
+    await eventually(
+      () => {
+        expect(handler.begun).toBe(2);
+      },
+      { withinMs: 1_000 },
+    );
+    controlPlane.set(nameTable, many);
+    await untilSeen(controlPlane, nameTable, 3);
+    expect(controlPlane.seen(nameTable)[2]?.request).toMatchObject({ errorDetail: { message } });
+    gate.resolve(undefined);
+    await untilSeen(controlPlane, nameTable, 4);
+    expect(handler.applied).toEqual([["t1"]]);
+  });
+
   test("a handler that hangs does not delay the client; it gets the newest state afterwards", async () => {
     await using controlPlane = await startFakeControlPlane();
     const handler = keeper();

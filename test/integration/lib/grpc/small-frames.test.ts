@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 import { once } from "node:events";
 import { createServer, type Socket } from "node:net";
-import { setImmediate as nextTurn } from "node:timers/promises";
 import { expect, test } from "vitest";
 import { systemClock } from "../../../../src/lib/async/clock.ts";
 import { createGrpcChannel } from "../../../../src/lib/grpc/client.ts";
@@ -35,7 +34,7 @@ async function sendInBytes(socket: Socket, message: Uint8Array, framesAtOnce: nu
   for (let at = 0; at < bytes.length && !socket.destroyed; at += framesAtOnce) {
     const frames = [...bytes.subarray(at, at + framesAtOnce)].map((byte) => frame(0, 0, 1, Buffer.of(byte)));
     if (!socket.write(Buffer.concat(frames))) await Promise.race([once(socket, "drain"), once(socket, "close")]);
-    await nextTurn();
+    await new Promise((resolve) => setImmediate(resolve));
   }
   socket.write(frame(1, 5, 1, literalHeader("grpc-status", "0")));
 }

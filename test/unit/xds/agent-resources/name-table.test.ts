@@ -85,6 +85,16 @@ test("a malformed table is rejected, and the previous one stays", async () => {
 test.each([
   ["nds-services", 2, [named("a", []), named("b", []), named("c", [])]],
   ["nds-addresses", 2, [named("a", ["10.0.0.1", "10.0.0.2"]), named("b", ["10.0.0.3"])]],
+  [
+    "nds-service-fields",
+    10,
+    [
+      named(
+        "a",
+        Array.from({ length: 11 }, () => "10.0.0.1"),
+      ),
+    ],
+  ],
   ["nds-service-bytes", 100, [named("a".repeat(100), [])]],
 ] as const)("a name table over the limit %s is rejected with the limit's name", async (limit, size, services) => {
   const { type, published } = tables(testBudgets({ [limit]: size }));

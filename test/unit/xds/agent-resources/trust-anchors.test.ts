@@ -72,3 +72,15 @@ test("as many roots as the limit are taken; with one more the set is rejected wi
   await expect(apply(config(...roots))).rejects.toThrow("limit trust-roots of 2 items is reached");
   expect(published.map((pems) => pems.length)).toEqual([2]);
 });
+
+test("very many empty entries and unknown fields are rejected before they are decoded", async () => {
+  const { published, apply } = anchorsUnderTest();
+  for (const field of [34, 99]) {
+    const empty = bytesField(field, new Uint8Array(0));
+    const many = Buffer.concat(Array.from({ length: 1_000_000 }, () => empty));
+    const startMs = performance.now();
+    await expect(apply(new Map([["0", many]]))).rejects.toThrow("limit trust-roots of 200 items is reached");
+    expect(performance.now() - startMs).toBeLessThan(200);
+  }
+  expect(published).toEqual([]);
+});
