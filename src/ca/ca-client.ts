@@ -27,7 +27,8 @@ function createSingleClient(config: SingleCaConfig, deps: CaDeps): CaClient {
     supportsHedging: isIstio,
     sign: async (request, check, signal) => check(await (await protocol()).sign(request, signal)),
     untilChanged: async (signal) => (await protocol()).untilChanged(signal),
-    ...(isIstio ? { untilReachable } : {}),
+    // The embedded CA is in this process.
+    ...(config.kind === "embedded" ? {} : { untilReachable }),
     async [Symbol.asyncDispose]() {
       if (loading !== undefined) await (await loading)[Symbol.asyncDispose]();
     },

@@ -10,6 +10,16 @@ export type CaFailure = "unreachable" | "refused" | "malformed-response" | "misc
 /** The longest delay that a CA may request. */
 export const maxRetryAfterMs = 5 * 60_000;
 
+const connectCodes: ReadonlySet<string> = new Set([
+  ...["ECONNREFUSED", "EHOSTUNREACH", "ENETUNREACH", "EHOSTDOWN", "ETIMEDOUT"],
+  ...["ENOTFOUND", "EAI_AGAIN", "EAI_NODATA"],
+]);
+
+/** Whether a system code is of a failure to connect: refused, no route, unknown name, or timed out. */
+export function isConnectCode(code: string | undefined): boolean {
+  return code !== undefined && connectCodes.has(code);
+}
+
 /** What is known about a failed call beside its kind. */
 export interface CaFailureFacts {
   /** The least delay before the next attempt, as the CA requested it; 0 for none. */

@@ -3,7 +3,7 @@ import type { ConnectionOptions } from "node:tls";
 import { formatHostPort } from "../lib/net/host-port.ts";
 import { HttpError, type HttpResponse, requestHttp } from "../lib/net/http-client.ts";
 import { readTlsClientOptions } from "../lib/net/tls-client.ts";
-import { CaError, maxRetryAfterMs } from "./ca-error.ts";
+import { CaError, isConnectCode, maxRetryAfterMs } from "./ca-error.ts";
 import type { CaDeps, HttpServer } from "./types.ts";
 
 /** One request of a CA's HTTP API: JSON is sent and, unless the path says otherwise, received. */
@@ -63,7 +63,8 @@ export async function callHttp(
     if (error.failure === "too-large" && !limit.admits(limit.size + 1)) {
       throw new CaError("malformed-response", formatHostPort(server), `its response is too long: ${limit.text}`);
     }
-    throw new CaError("unreachable", formatHostPort(server), error.problem, { cause: error });
+    const facts = { cause: error, isUnconnected: isConnectCode(error.systemCode) };
+    throw new CaError("unreachable", formatHostPort(server), error.problem, facts);
   }
 }
 

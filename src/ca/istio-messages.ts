@@ -5,13 +5,7 @@ import { IstioCertificateRequest, IstioCertificateResponse } from "../gen/istio/
 import { DeadlineError } from "../lib/async/clock.ts";
 import { describeError, systemCode } from "../lib/errors.ts";
 import { GrpcError, GrpcStatus, grpcStatusName } from "../lib/grpc/status.ts";
-import { CaError, maxRetryAfterMs } from "./ca-error.ts";
-
-/** The codes of a failure to connect: refused, no route, unknown name, or timed out. */
-const connectCodes: ReadonlySet<string> = new Set([
-  ...["ECONNREFUSED", "EHOSTUNREACH", "ENETUNREACH", "EHOSTDOWN", "ETIMEDOUT"],
-  ...["ENOTFOUND", "EAI_AGAIN", "EAI_NODATA"],
-]);
+import { CaError, isConnectCode, maxRetryAfterMs } from "./ca-error.ts";
 
 /** The request; the validity is in whole seconds. */
 export function encodeRequest(csrPem: string, ttlMs: number, certSigner: string): Uint8Array {
@@ -55,7 +49,7 @@ export function failureOf(error: unknown, address: string): CaError {
   const statusCode = grpcStatusName(error.status);
   switch (error.status) {
     case GrpcStatus.unavailable: {
-      const isUnconnected = error.cause instanceof DeadlineError || connectCodes.has(systemCode(error.cause) ?? "");
+      const isUnconnected = error.cause instanceof DeadlineError || isConnectCode(systemCode(error.cause));
       const facts = { retryAfterMs, statusCode, isUnconnected, cause: error };
       return new CaError("unreachable", address, error.detail, facts);
     }

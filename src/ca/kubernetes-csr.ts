@@ -7,7 +7,7 @@ import type { SignedChain, SigningRequest } from "../model/signing.ts";
 import { readToken } from "./bearer-token.ts";
 import { CaError } from "./ca-error.ts";
 import { asString, callHttp, type CaHttpResponse, type HttpCall, httpFailure } from "./http-call.ts";
-import { tlsFilesOf, untilFilesChange } from "./retry-causes.ts";
+import { tlsFilesOf, untilFilesChange, untilReachable } from "./retry-causes.ts";
 import type { CaDeps, CaProtocol, KubernetesCsrConfig } from "./types.ts";
 
 const collection = "/apis/certificates.k8s.io/v1/certificatesigningrequests";
@@ -27,6 +27,7 @@ export function createKubernetesCsr(config: KubernetesCsrConfig, deps: CaDeps): 
   return {
     sign: (request, signal) => requestCertificate(config, deps, request, signal),
     untilChanged: (signal) => untilFilesChange(files, deps.clock, signal),
+    untilReachable: (signal) => untilReachable(config.server, deps.clock, signal),
     [Symbol.asyncDispose]: () => Promise.resolve(),
   };
 }

@@ -2,6 +2,7 @@
 import { createPublicKey } from "node:crypto";
 import { writeFile } from "node:fs/promises";
 import { createServer } from "node:http";
+import { createServer as createTcpServer } from "node:net";
 import { join } from "node:path";
 import { describe, expect, test } from "vitest";
 import { type CaClient, type CaConfig, CaError, createCaClient } from "../../../src/ca/index.ts";
@@ -16,8 +17,9 @@ import type { HttpsServer } from "../../fakes/https-server.ts";
 import { listening } from "../../support/listening.ts";
 import { signingRequest } from "../../support/signing.ts";
 import { FakeClock } from "../../support/fake-clock.ts";
+import { freePorts } from "../../support/free-ports.ts";
 import { temporaryDirectory } from "../../support/temporary-directory.ts";
-import { newKey, testSpiffeId } from "../../support/test-authority.ts";
+import { newKey, testAuthority, testSpiffeId } from "../../support/test-authority.ts";
 import { testLog } from "../../support/test-log.ts";
 import { testBudgets } from "../../support/budgets.ts";
 
@@ -39,7 +41,7 @@ async function files(): Promise<Files> {
   };
 }
 
-function serverOf({ host, port }: HttpsServer, rootPath: string) {
+function serverOf({ host, port }: Pick<HttpsServer, "host" | "port">, rootPath: string) {
   const roots = { kind: "file", path: rootPath } as const;
   return {
     host,
@@ -353,6 +355,43 @@ describe("Kubernetes' signing requests", () => {
     await using stranger = await setUp(it, kubernetes, { tokenPath: await it.put("bad", "other") });
     expect(await failureOf(stranger)).toMatchObject({ failure: "refused" });
   });
+});
+
+describe("a CA that accepts no connections", () => {
+  const configs: readonly ((server: ReturnType<typeof serverOf>, path: string) => CaConfig)[] = [
+    (server, path) => ({
+      ...{ kind: "vault", server, namespace: "", signPath: "pki/sign/mesh", timeoutPerTryMs: 2_000 },
+      auth: { kind: "token-file", path },
+    }),
+    (server, tokenPath) => ({ kind: "step", server, auth: { kind: "kubernetes", tokenPath }, timeoutPerTryMs: 2_000 }),
+    (server, tokenPath) => ({
+      ...{ kind: "kubernetes-csr", server, tokenPath, signerName: "example.com/mesh", timeoutPerTryMs: 2_000 },
+      rootsPath: tokenPath,
+    }),
+  ];
+
+  test.each(configs.map((configOf, at) => [["Vault", "step-ca", "Kubernetes"][at], configOf] as const))(
+    "is reported as such, and when it accepts them again: %s",
+    async (_name, configOf) => {
+      await using it = await files();
+      const [port = 0] = await freePorts(1);
+      const { rootPem } = testAuthority("server", Date.now());
+      const server = serverOf({ host: "localhost", port }, await it.put("root.pem", rootPem));
+      await using ca = client(configOf(server, await it.put("token", "a-token")));
+      expect(await failureOf(ca)).toMatchObject({ failure: "unreachable", isUnconnected: true });
+      let isBack = false;
+      const back = ca.untilReachable?.(never).then(() => {
+        isBack = true;
+      });
+      await systemClock.delay(1_500);
+      expect(isBack).toBe(false);
+      const listener = createTcpServer((socket) => socket.resume());
+      await new Promise<void>((resolve) => listener.listen(port, "127.0.0.1", resolve));
+      await back;
+      expect(isBack).toBe(true);
+      await new Promise((resolve) => listener.close(resolve));
+    },
+  );
 });
 
 test("the in-process CA gives agents that share its folder one root", async () => {
