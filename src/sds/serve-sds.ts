@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 import type { Deps } from "../lib/deps.ts";
-import { createGrpcServer, type GrpcServerLimits } from "../lib/grpc/server.ts";
+import { createGrpcServer, type GrpcHandler, type GrpcServerLimits } from "../lib/grpc/server.ts";
 import type { UnixListener } from "../lib/net/unix-socket.ts";
 import type { Budgets } from "../model/limits.ts";
 import { fetchSecrets } from "./fetch-secrets.ts";
@@ -53,29 +53,22 @@ export function serveSds(
     names: deps.budgets.of("sds-names"),
     pendingResponses: deps.budgets.of("sds-pending-responses"),
   };
-  const server = createGrpcServer(
-    {
-      methods: {
-        [`${service}StreamSecrets`]: {
-          kind: "stream",
-          handle: (call) => serveSdsStream(call, { ...options, protocol: stateOfTheWorld }),
-        },
-        [`${service}DeltaSecrets`]: {
-          kind: "stream",
-          handle: (call) => serveSdsStream(call, { ...options, protocol: delta }),
-        },
-        [`${service}FetchSecrets`]: {
-          kind: "unary",
-          handle: (request, call) => fetchSecrets(request, { ...options, signal: call.signal }),
-        },
-      },
-      limits: serverLimits(deps.budgets),
-      onFailure: (path, error) => {
-        observer.failed(path, error);
-      },
+  const methods: Record<string, GrpcHandler> = {
+    [`${service}StreamSecrets`]: {
+      kind: "stream",
+      handle: (call) => serveSdsStream(call, { ...options, protocol: stateOfTheWorld }),
     },
-    deps,
-  );
+    [`${service}DeltaSecrets`]: {
+      kind: "stream",
+      handle: (call) => serveSdsStream(call, { ...options, protocol: delta }),
+    },
+    [`${service}FetchSecrets`]: {
+      kind: "unary",
+      handle: (request, call) => fetchSecrets(request, { ...options, signal: call.signal }),
+    },
+  };
+  const onFailure = observer.failed.bind(observer);
+  const server = createGrpcServer({ methods, limits: serverLimits(deps.budgets), onFailure }, deps);
   listener.serve((socket) => {
     server.accept(socket);
   });

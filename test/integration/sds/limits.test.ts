@@ -1,5 +1,4 @@
 // SPDX-License-Identifier: Apache-2.0
-import { setTimeout as pause } from "node:timers/promises";
 import { expect, test } from "vitest";
 import { systemClock } from "../../../src/lib/async/clock.ts";
 import { createGrpcChannel } from "../../../src/lib/grpc/client.ts";
@@ -81,7 +80,7 @@ test("a client that does not read is closed when the others need the memory; wha
   using early = reading.stream();
   early.ask({ resource_names: ["ROOTCA"] });
   await early.untilAnswer(1);
-  await pause(1_100);
+  await systemClock.delay(1_100);
   using late = reading.stream();
   late.ask({ resource_names: ["ROOTCA"] });
   await late.untilAnswer(1);
