@@ -112,8 +112,9 @@ function parseBundle(path: string, text: string, { log, budgets }: FileSecretsDe
 }
 
 /**
- * The revocation list in a file, as PEM; undefined while there is no file. Yields at once and after each change. A file
- * that is not a revocation list is reported, and the previous list stays in force.
+ * The revocation list in a file, as PEM; undefined while there is no file, or an empty one, which istiod mounts where
+ * nothing is revoked. Yields at once and after each change. A file that is not a revocation list is reported, and the
+ * previous list stays in force.
  */
 export async function* watchRevocationList(
   path: string,
@@ -146,7 +147,7 @@ async function readIfPresent(path: string, budgets: Budgets): Promise<readonly s
 }
 
 function parseRevocationList(path: string, text: string | undefined): string | undefined {
-  if (text === undefined) return undefined;
+  if (text === undefined || text.trim() === "") return undefined;
   const { blocks, problem } = splitPem(text);
   if (problem !== undefined || blocks.length === 0 || blocks.some((block) => block.label !== "X509 CRL")) {
     const text = `it is not a revocation list: ${problem ?? "it must have X509 CRL blocks and no others"}`;

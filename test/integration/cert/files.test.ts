@@ -322,6 +322,34 @@ describe("an identity in mounted files", () => {
 });
 
 describe("a revocation list", () => {
+  test("A9: an empty file is no error and no list; emptying one later takes it out of force", async () => {
+    await using directory = await temporaryDirectory();
+    const path = join(directory.path, "ca-crl.pem");
+    await writeFile(path, "");
+    const stop = new AbortController();
+    const seen: (string | undefined)[] = [];
+    const { log, records } = testLog();
+    const end = (async () => {
+      for await (const list of watchRevocationList(path, { ...options, log }, stop.signal)) seen.push(list);
+    })();
+    const one = formatPem("X509 CRL", Buffer.from("one"));
+    const untilSeen = (lists: readonly (string | undefined)[]): Promise<void> =>
+      eventually(
+        () => {
+          expect(seen).toEqual(lists);
+        },
+        { withinMs: 2_000 },
+      );
+    await untilSeen([undefined]);
+    await replace(path, one);
+    await untilSeen([undefined, one]);
+    await replace(path, "\n");
+    await untilSeen([undefined, one, undefined]);
+    expect(records).toEqual([]);
+    stop.abort();
+    await end;
+  });
+
   test("is read at once, after each change, and kept when the file turns to rubbish", async () => {
     await using directory = await temporaryDirectory();
     const path = join(directory.path, "ca-crl.pem");
