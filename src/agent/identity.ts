@@ -51,6 +51,9 @@ export async function startIdentity(
         if (outcome === "ok") phases.end("certificate received");
         metrics.cert.signed(outcome, durationMs, statusCode);
       },
+      trustDomainChanged() {
+        metrics.cert.trustDomainChanged();
+      },
     };
     return modules.use(createCertStore(config.cert, given, { ...deps, hold, metrics: certMetrics }));
   };

@@ -68,5 +68,8 @@ function countAttempts({ certificate, csr }: Pick<AgentMetrics, "certificate" | 
       csr.latencyMs.add(Math.round(durationMs), "csr");
       csr.durationSeconds.observe(durationMs / 1_000);
     },
+    trustDomainChanged() {
+      certificate.trustDomainChanges.inc();
+    },
   };
 }

@@ -25,7 +25,10 @@ function createSingleClient(config: SingleCaConfig, deps: CaDeps): CaClient {
     (await protocol()).untilReachable?.(signal) ?? untilAborted(signal);
   return {
     supportsHedging: isIstio,
-    sign: async (request, check, signal) => check(await (await protocol()).sign(request, signal)),
+    sign: async (request, check, signal) => {
+      const response = await (await protocol()).sign(request, signal);
+      return check({ ...response, isAuthenticated: isAuthenticated(config) });
+    },
     untilChanged: async (signal) => (await protocol()).untilChanged(signal),
     // The embedded CA is in this process.
     ...(config.kind === "embedded" ? {} : { untilReachable }),
@@ -33,6 +36,12 @@ function createSingleClient(config: SingleCaConfig, deps: CaDeps): CaClient {
       if (loading !== undefined) await (await loading)[Symbol.asyncDispose]();
     },
   };
+}
+
+/** Whether the CA's identity is verified: by its server certificate, or because it is this process. */
+function isAuthenticated(config: SingleCaConfig): boolean {
+  if (config.kind === "embedded") return true;
+  return (config.kind === "istio" ? config.security : config.server.security).kind === "tls";
 }
 
 async function loadProtocol(config: SingleCaConfig, deps: CaDeps): Promise<CaProtocol> {

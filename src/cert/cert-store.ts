@@ -66,9 +66,10 @@ async function runStore({ config, source, state, deps }: Store, stop: AbortSigna
   if ("sign" in source) {
     if (cacheDirectory !== undefined) {
       const { restoreIdentity, writeCache } = await import("./identity-cache.ts");
-      const expected = { spiffeId: formatSpiffeId(config.identity), key: config.key };
+      const { key, strictTrustDomain } = config;
+      const expected = { spiffeId: formatSpiffeId(config.identity), key, strictTrustDomain };
       restoreIdentity(cacheDirectory, state, expected, deps);
-      tasks.push((signal) => writeCache(cacheDirectory, state.held, deps, signal));
+      tasks.push((signal) => writeCache(cacheDirectory, expected.spiffeId, state.held, deps, signal));
     }
     tasks.push((signal) => new Renewer(config, source, state, deps).run(signal));
   } else tasks.push((signal) => serveProvidedIdentity(source, state, deps, signal));

@@ -30,15 +30,17 @@ interface CachedIdentity {
   readonly rootsPem: string;
 }
 
-/** One file for each identity, so that workloads that share the directory by mistake do not mix their identities. */
+/** One file for each identity that is configured, so that workloads that share the directory by mistake do not mix their identities. */
 function fileFor(directory: string, spiffeId: string): string {
   return join(directory, `identity-${shortHash(spiffeId, 16)}.json`);
 }
 
 /** What the configuration says about a cached identity. */
 interface ExpectedIdentity {
+  /** The configured one; the CA may have issued the certificate in another trust domain. */
   readonly spiffeId: string;
   readonly key: KeyAlgorithm;
+  readonly strictTrustDomain: boolean;
 }
 
 /**
@@ -49,17 +51,19 @@ interface ExpectedIdentity {
 export function restoreIdentity(
   directory: string,
   state: CertificateState,
-  { spiffeId, key }: ExpectedIdentity,
+  { spiffeId: configured, key, strictTrustDomain }: ExpectedIdentity,
   { clock, log, budgets }: CertDeps,
 ): void {
-  const path = fileFor(directory, spiffeId);
+  const path = fileFor(directory, configured);
   try {
     const cached = readCache(directory, path);
     if (cached === undefined) return;
     const privateKey = readPrivateKey(cached.keyPem);
     if (!isOfAlgorithm(privateKey, key))
       throw new IdentityCacheError(path, "its key is not of the configured algorithm");
-    const { leaf, roots } = checkResponse(cached, { privateKey, spiffeId, nowMs: clock.now(), maxSkewMs, budgets });
+    const expected = { spiffeId: configured, strictTrustDomain, privateKey, nowMs: clock.now(), maxSkewMs, budgets };
+    // The file is this user's alone, and its content was checked when it was received.
+    const { leaf, roots, spiffeId } = checkResponse({ ...cached, isAuthenticated: true }, expected);
     const { chainPem, keyPem, acceptedMs } = cached;
     const { notBeforeMs, notAfterMs } = leaf;
     const certificate = { chainPem, keyPem, spiffeId, serial: leaf.x509.serialNumber, notBeforeMs, notAfterMs };
@@ -79,9 +83,13 @@ function isOfAlgorithm({ asymmetricKeyType, asymmetricKeyDetails }: KeyObject, a
     : asymmetricKeyDetails?.namedCurve === curveNames[algorithm.curve];
 }
 
-/** Writes each identity in use to the cache, until the signal aborts. */
+/**
+ * Writes each identity in use to the cache, until the signal aborts.
+ * @param configured the configured identity, which a later run knows before it has a certificate
+ */
 export async function writeCache(
   directory: string,
+  configured: string,
   held: HeldIdentities,
   { clock, log }: CertDeps,
   signal: AbortSignal,
@@ -96,7 +104,7 @@ export async function writeCache(
     try {
       makeDirectorySync(directory, 0o700);
       assertPrivateDirectorySync(directory, othersMayAccess);
-      writeFileAtomicSync(fileFor(directory, spiffeId), JSON.stringify(identity), 0o600);
+      writeFileAtomicSync(fileFor(directory, configured), JSON.stringify(identity), 0o600);
     } catch (error) {
       log.error("cannot write the identity cache", { directory, error: describeError(error) });
     }

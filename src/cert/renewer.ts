@@ -2,7 +2,7 @@
 import { untilWallClock } from "../lib/async/clock.ts";
 import { orAborted } from "../lib/async/tasks.ts";
 import type { ResponseCheck, SignedChain, SigningRequest } from "../model/signing.ts";
-import { checkSpiffeId, formatSpiffeId, type SpiffeId } from "../model/spiffe-id.ts";
+import { checkAccount, checkSpiffeId, formatSpiffeId } from "../model/spiffe-id.ts";
 import type { CertificateState } from "./certificate-state.ts";
 import { createKeyAndRequest, type KeyAndRequest, renderPrivateKey } from "./csr.ts";
 import { CaRejectedError, IdentityIncompleteError, ResponseError } from "./errors.ts";
@@ -173,24 +173,31 @@ export class Renewer {
 
   async #renew(signal: AbortSignal): Promise<void> {
     const { clock, random, budgets } = this.#deps;
-    const { identity, key, ttlMs, pkcs8 } = this.#config;
+    const { key, ttlMs, pkcs8, strictTrustDomain } = this.#config;
     const spiffeId = this.#spiffeId;
-    assertComplete(identity);
+    assertComplete(this.#config);
     this.#request ??= await orAborted(createKeyAndRequest(key, spiffeId), signal);
     const { privateKey, csrPem } = this.#request;
     const check = (response: SignedChain): CheckedResponse =>
-      checkResponse(response, { privateKey, spiffeId, nowMs: clock.now(), maxSkewMs, budgets });
+      checkResponse(response, { privateKey, spiffeId, strictTrustDomain, nowMs: clock.now(), maxSkewMs, budgets });
     const current = this.#state.isValid ? this.#state.held.served?.certificate : undefined;
-    const { leaf, chain, roots } = await this.#sign({ csrPem, spiffeId, ttlMs, current }, check, signal);
+    const {
+      leaf,
+      chain,
+      roots,
+      spiffeId: received,
+    } = await this.#sign({ csrPem, spiffeId, ttlMs, current }, check, signal);
     signal.throwIfAborted();
     this.#request = undefined;
     this.#random = random();
-    this.#isFirst = this.#state.held.newest === undefined;
+    const previous = this.#state.held.newest;
+    this.#isFirst = previous === undefined;
+    this.#reportTrustDomain(previous?.certificate.spiffeId ?? spiffeId, received);
     this.#state.accept({
       certificate: {
         chainPem: chain.map((one) => one.pem).join(""),
         keyPem: renderPrivateKey(privateKey, pkcs8),
-        spiffeId,
+        spiffeId: received,
         serial: leaf.x509.serialNumber,
         notBeforeMs: leaf.notBeforeMs,
         notAfterMs: leaf.notAfterMs,
@@ -199,6 +206,15 @@ export class Renewer {
       keepRootsMs: leaf.notAfterMs - leaf.notBeforeMs,
       acceptedMs: clock.now(),
     });
+  }
+
+  /** @param previous the identity of the certificate before; at first the configured one */
+  #reportTrustDomain(previous: string, received: string): void {
+    if (previous === received) return;
+    const { log, metrics } = this.#deps;
+    metrics.trustDomainChanged();
+    const facts = { previous, received, configured: this.#config.identity.trustDomain };
+    log.warn("the CA issued the certificate in another trust domain; the identity received is used", facts);
   }
 
   /** The first attempt without a valid certificate is hedged: it does not wait for a CA that hangs. */
@@ -231,10 +247,15 @@ export class Renewer {
   }
 }
 
-/** @throws IdentityIncompleteError for an identity that no peer could verify */
-function assertComplete(identity: SpiffeId): void {
+/**
+ * An empty trust domain is sent as it is, as the reference does: istiod signs in its own.
+ * @throws IdentityIncompleteError for an identity that no peer could verify
+ */
+function assertComplete({ identity, strictTrustDomain }: CertConfig): void {
   try {
-    checkSpiffeId(identity);
+    const isDecidedByCa = !strictTrustDomain && /^[\w.@-]*$/.test(identity.trustDomain);
+    if (!isDecidedByCa) checkSpiffeId(identity);
+    else checkAccount(identity);
   } catch (cause) {
     throw new IdentityIncompleteError(cause);
   }

@@ -2,6 +2,7 @@
 import type { KeyObject, X509Certificate } from "node:crypto";
 import type { Budgets } from "../model/limits.ts";
 import type { SignedChain } from "../model/signing.ts";
+import { hasTrustDomain, workloadPath } from "../model/spiffe-id.ts";
 import { findPath } from "./certification-path.ts";
 import { ResponseError } from "./errors.ts";
 import { isSelfSigned, type ReadCertificate, readCertificates, readPrivateKey, urisOf } from "./read-certificate.ts";
@@ -17,12 +18,16 @@ export interface CheckedResponse {
   readonly roots: readonly ReadCertificate[];
   /** The root that the chain leads to. */
   readonly anchor: ReadCertificate;
+  /** The identity of the leaf: the requested one, or the same workload's in the trust domain of the CA. */
+  readonly spiffeId: string;
 }
 
 export interface ResponseExpectation {
   readonly privateKey: KeyObject;
-  /** The one URI that the leaf must have. */
+  /** The one URI that the leaf must have; its trust domain may be another one unless `strictTrustDomain` is set. */
   readonly spiffeId: string;
+  /** Rejects a certificate of another trust domain than the requested one. `ATTACHE_STRICT_TRUST_DOMAIN` */
+  readonly strictTrustDomain: boolean;
   /** Wall clock, milliseconds. */
   readonly nowMs: number;
   /** How far in the future a certificate may begin, because clocks differ. It is not served before it begins. */
@@ -35,7 +40,8 @@ export const maxSkewMs = 10 * 60_000;
 
 /**
  * Checks a CA's response: it can be parsed, is for our key and our identity, is valid, and leads to one of the roots
- * that came with it by a path that peers accept.
+ * that came with it by a path that peers accept. Namespace and service account must be the requested ones. The trust
+ * domain is decided by a CA that was authenticated: istiod signs in the mesh's present one, whatever the request names.
  * @throws ResponseError
  */
 export function checkResponse(response: SignedChain, expected: ResponseExpectation): CheckedResponse {
@@ -49,7 +55,7 @@ export function checkResponse(response: SignedChain, expected: ResponseExpectati
   if (!leaf.x509.checkPrivateKey(expected.privateKey)) {
     throw new ResponseError("wrong-key", "the certificate is for another key than the one in the request");
   }
-  checkIdentity(leaf.x509, expected.spiffeId);
+  const spiffeId = checkIdentity(leaf.x509, response, expected);
   checkValidity(leaf, expected);
   const path = findPath(leaf, received.slice(1), roots, { ...expected, search: "any-order" });
   const others = received.filter((one) => !path.includes(one) && !isSelfSigned(one.x509));
@@ -58,6 +64,7 @@ export function checkResponse(response: SignedChain, expected: ResponseExpectati
     chain: [...path.slice(0, -1), ...others],
     roots: [...roots, ...otherRoots],
     anchor: path.at(-1) ?? leaf,
+    spiffeId,
   };
 }
 
@@ -84,11 +91,28 @@ export function checkPair(chainPem: string, keyPem: string, budgets: Budgets): C
   return { leaf, intermediates, spiffeId: more.length === 0 && uri.startsWith("spiffe://") ? uri : "" };
 }
 
-function checkIdentity(leaf: X509Certificate, spiffeId: string): void {
+/** @returns the identity of the leaf */
+function checkIdentity(
+  leaf: X509Certificate,
+  { isAuthenticated = false }: SignedChain,
+  { spiffeId, strictTrustDomain }: ResponseExpectation,
+): string {
   const uris = urisOf(leaf);
-  if (uris.length === 1 && uris[0] === spiffeId) return;
+  const [only = ""] = uris.length === 1 ? uris : [];
+  const isSameWorkload = only !== "" && workloadPath(only) === workloadPath(spiffeId);
+  if (isSameWorkload && only === spiffeId && !only.startsWith("spiffe:///")) return only;
+  if (isSameWorkload && hasTrustDomain(only) && isAuthenticated && !strictTrustDomain) return only;
   const found = uris.length === 0 ? "no identity" : uris.join(" and ").slice(0, 500);
-  throw new ResponseError("wrong-identity", `the certificate names ${found}, but the request named ${spiffeId}`);
+  const reason = isSameWorkload ? `; ${trustDomainReason(only, strictTrustDomain)}` : "";
+  const text = `the certificate names ${found}, but the request named ${spiffeId}${reason}`;
+  throw new ResponseError("wrong-identity", text);
+}
+
+function trustDomainReason(received: string, strictTrustDomain: boolean): string {
+  if (!hasTrustDomain(received)) return "that is no trust domain; set TRUST_DOMAIN";
+  return strictTrustDomain
+    ? "set TRUST_DOMAIN to that of the mesh, or ATTACHE_STRICT_TRUST_DOMAIN=false"
+    : "only a CA with a verified server certificate may decide the trust domain; use TLS, or set TRUST_DOMAIN";
 }
 
 function checkValidity(leaf: ReadCertificate, { nowMs, maxSkewMs }: ResponseExpectation): void {

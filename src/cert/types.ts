@@ -12,6 +12,11 @@ export type KeyAlgorithm =
 
 export interface CertConfig {
   readonly identity: SpiffeId;
+  /**
+   * Only certificates in the trust domain of `identity` are used. Otherwise the CA decides the trust domain, as istiod
+   * does. `ATTACHE_STRICT_TRUST_DOMAIN`, default false.
+   */
+  readonly strictTrustDomain: boolean;
   readonly key: KeyAlgorithm;
   /** Render the key as PKCS#8 instead of PKCS#1 or SEC1. */
   readonly pkcs8: boolean;
@@ -103,6 +108,8 @@ export interface CertMetrics {
    * @param statusCode the status of the call, where there was one
    */
   signed(outcome: string, durationMs: number, statusCode?: string): void;
+  /** The CA issued a certificate in another trust domain than before, or at first in another one than configured. */
+  trustDomainChanged(): void;
 }
 
 /** The workload's identity as it changes. Disposing ends renewal; what was handed out stays valid. */

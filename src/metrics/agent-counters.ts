@@ -84,6 +84,10 @@ function certificateMetrics() {
       help: "Attempts to obtain a certificate, by outcome (ok, or the kind of failure) and the status of the call.",
       labelNames: ["outcome", "code"],
     }),
+    trustDomainChanges: counter(
+      "attache_cert_trust_domain_changes_total",
+      "Certificates that the CA issued in another trust domain than the one before, or than the configured one at first.",
+    ),
   };
 }
 

@@ -17,6 +17,11 @@ export interface SignedChain {
   readonly chainPem: string;
   /** The roots that the CA returns with it. */
   readonly rootsPem: string;
+  /**
+   * The CA is who it claims to be: its server certificate was verified, or it is part of this process. Only such a CA
+   * may decide the trust domain.
+   */
+  readonly isAuthenticated?: boolean;
   /** Roots of other CAs to trust as well; the chain itself is not verified against them. */
   readonly otherRootsPem?: string;
 }

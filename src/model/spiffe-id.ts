@@ -17,6 +17,8 @@ export class SpiffeIdError extends AgentError {
   }
 }
 
+const trustDomainForm = /^[a-z0-9._-]{1,255}$/;
+
 /** The identity as a URI, as it stands in a certificate's subject alternative name. */
 export function formatSpiffeId(id: SpiffeId): string {
   return `spiffe://${id.trustDomain}/ns/${id.namespace}/sa/${id.serviceAccount}`;
@@ -28,9 +30,19 @@ export function formatSpiffeId(id: SpiffeId): string {
  */
 export function checkSpiffeId(id: SpiffeId): SpiffeId {
   const text = formatSpiffeId(id);
-  if (!/^[a-z0-9._-]{1,255}$/.test(id.trustDomain)) {
+  if (!trustDomainForm.test(id.trustDomain)) {
     throw new SpiffeIdError(text, "the trust domain must be 1 to 255 of a-z, 0-9, dot, dash and underscore");
   }
+  checkAccount(id);
+  return id;
+}
+
+/**
+ * Checks namespace and service account alone, for a CA that decides the trust domain itself.
+ * @throws SpiffeIdError naming the part
+ */
+export function checkAccount(id: SpiffeId): void {
+  const text = formatSpiffeId(id);
   for (const [part, value] of [
     ["namespace", id.namespace],
     ["service account", id.serviceAccount],
@@ -42,5 +54,14 @@ export function checkSpiffeId(id: SpiffeId): SpiffeId {
       );
     }
   }
-  return id;
+}
+
+/** A SPIFFE ID without its trust domain: `/ns/<namespace>/sa/<serviceAccount>`; undefined for any other URI. */
+export function workloadPath(spiffeId: string): string | undefined {
+  return /^spiffe:\/\/[^/]*(\/.*)$/.exec(spiffeId)?.[1];
+}
+
+/** Whether the URI has a trust domain that SPIFFE allows. */
+export function hasTrustDomain(spiffeId: string): boolean {
+  return trustDomainForm.test(/^spiffe:\/\/([^/]*)\//.exec(spiffeId)?.[1] ?? "");
 }

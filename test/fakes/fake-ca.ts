@@ -59,6 +59,8 @@ export interface FakeCa extends AsyncDisposable {
   /** From now on issues under a new root; the old ones are handed out too, if wanted. */
   rotateRoot(options: { readonly keepOld: boolean }): void;
   lifetimeMs: number;
+  /** As istiod: signs the workload in this trust domain, whatever the request names. Undefined signs what is requested. */
+  trustDomain: string | undefined;
 }
 
 const hourMs = 3_600_000;
@@ -75,6 +77,7 @@ class RunningFakeCa implements FakeCa {
   readonly host = "127.0.0.1";
   port = 0;
   lifetimeMs: number;
+  trustDomain: string | undefined;
   readonly calls: FakeCaCall[] = [];
   readonly serverRootPem: string;
   readonly #options: FakeCaOptions;
@@ -217,6 +220,13 @@ class RunningFakeCa implements FakeCa {
     else done(null, renderChain(this.#chainFor(mode, asked)));
   }
 
+  #inDomain(uris: readonly string[]): readonly string[] {
+    const { trustDomain } = this;
+    return trustDomain === undefined
+      ? uris
+      : uris.map((uri) => uri.replace(/^spiffe:\/\/[^/]*/, `spiffe://${trustDomain}`));
+  }
+
   #chainFor(mode: FakeCaMode, asked: Asked): readonly string[] {
     const request = readRequest(asked.csrPem, testBudgets().of("embedded-ca-csr-bytes"));
     const nowMs = Date.now();
@@ -226,7 +236,8 @@ class RunningFakeCa implements FakeCa {
       subject: undefined,
       publicKey: mode.kind === "wrong-key" ? otherKey() : request.publicKey,
       use: "workload",
-      uris: mode.kind === "wrong-identity" ? ["spiffe://cluster.local/ns/other/sa/other"] : request.uris,
+      uris:
+        mode.kind === "wrong-identity" ? ["spiffe://cluster.local/ns/other/sa/other"] : this.#inDomain(request.uris),
       notBeforeMs: nowMs - (this.#options.backdateMs ?? 120_000) * (lateMs > 0 ? 0 : 1) + lateMs - expiredMs,
       notAfterMs: nowMs + lateMs + this.lifetimeMs - expiredMs,
     };

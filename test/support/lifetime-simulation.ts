@@ -142,7 +142,7 @@ export async function simulateLifetimes(options: SimulationOptions): Promise<Sim
     random,
     fail: (error) => (failure = error),
     hold: { set: () => undefined, release: () => undefined },
-    metrics: { signed: () => finished++ },
+    metrics: { signed: () => finished++, trustDomainChanged: () => undefined },
   });
   const tally = new Tally(signer, store);
   while (signer.good.length < options.lifetimes && failure === undefined) {

@@ -15,6 +15,7 @@ import { testBudgets } from "./budgets.ts";
 
 export const testCertConfig: CertConfig = {
   identity: { trustDomain: "cluster.local", namespace: "demo", serviceAccount: "web" },
+  strictTrustDomain: false,
   key: { kind: "ec", curve: "P-256" },
   pkcs8: false,
   ttlMs: 3_600_000,
@@ -31,6 +32,8 @@ export interface TestStore extends AsyncDisposable {
   /** What keeps the workload from being ready; undefined when nothing does. */
   pending(): string | undefined;
   readonly outcomes: readonly string[];
+  /** How often the trust domain changed. */
+  trustDomainChanges(): number;
   readonly failures: readonly unknown[];
   readonly records: ReturnType<typeof testLog>["records"];
   /** Everything that `watch` yielded for the name, from now on; `order` gets the name each time. */
@@ -50,6 +53,7 @@ export function testStore(
   const outcomes: string[] = [];
   const failures: unknown[] = [];
   const stop = new AbortController();
+  let trustDomainChanges = 0;
   let pending: string | undefined = "not looked at yet";
   const deps: CertDeps = {
     budgets,
@@ -65,13 +69,14 @@ export function testStore(
         pending = undefined;
       },
     },
-    metrics: { signed: (outcome) => outcomes.push(outcome) },
+    metrics: { signed: (outcome) => outcomes.push(outcome), trustDomainChanged: () => trustDomainChanges++ },
   };
   const store = createCertStore({ ...testCertConfig, ...config }, source, deps);
   return {
     store,
     pending: () => pending,
     outcomes,
+    trustDomainChanges: () => trustDomainChanges,
     failures,
     records,
     collect(name, order = []) {

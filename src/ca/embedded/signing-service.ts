@@ -4,7 +4,7 @@ import type { Budget } from "../../lib/budget.ts";
 import { AgentError } from "../../lib/errors.ts";
 import { GrpcStatus } from "../../lib/grpc/status.ts";
 import { isSupportedAlgorithm, parseJwt, signJwt, verifyJwtSignature } from "../../lib/pki/jwt.ts";
-import { formatSpiffeId } from "../../model/spiffe-id.ts";
+import { formatSpiffeId, workloadPath } from "../../model/spiffe-id.ts";
 import type { Authority } from "./authority.ts";
 import { CsrError, readRequest } from "./certificate-request.ts";
 import { issueCertificate } from "./certificates.ts";
@@ -49,7 +49,8 @@ export class SigningRejectedError extends AgentError {
 }
 
 /**
- * Signs a request whose bearer token is of the identity that the request names.
+ * Signs a request whose bearer token is of the workload that the request names. The trust domain is this CA's, whatever
+ * the request names, as with istiod.
  * @throws SigningRejectedError
  * Source: shape of the certificate and of the response as observed with Istio 1.31's CA
  */
@@ -66,7 +67,7 @@ export function signRequest(
   if (otherNames > 0 || uris.length > 1) {
     throw new SigningRejectedError(GrpcStatus.invalidArgument, "the request may name one URI and nothing else");
   }
-  if (uris.some((uri) => uri !== spiffeId)) {
+  if (uris.some((uri) => workloadPath(uri) !== workloadPath(spiffeId))) {
     const reason = `the token is for ${spiffeId}, but the request is for ${String(uris[0])}`;
     throw new SigningRejectedError(GrpcStatus.permissionDenied, reason);
   }

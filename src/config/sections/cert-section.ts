@@ -34,6 +34,7 @@ export function certConfig(sources: Sources): CertConfig {
       namespace: node.namespace,
       serviceAccount: env.string("SERVICE_ACCOUNT"),
     },
+    strictTrustDomain: env.bool("ATTACHE_STRICT_TRUST_DOMAIN"),
     key: keyAlgorithm(sources),
     pkcs8: env.bool("PKCS8_KEY"),
     ttlMs,

@@ -18,6 +18,12 @@ export const ownVariables = {
     own,
   ),
   ATTACHE_CA_FAILOVER_AFTER: row("duration", "30s", "how long a CA must fail before the next one is used", own),
+  ATTACHE_STRICT_TRUST_DOMAIN: row(
+    "bool",
+    "false",
+    "rejects a certificate that the CA issued in another trust domain than TRUST_DOMAIN",
+    own,
+  ),
   ATTACHE_CA_PLAINTEXT: row(
     "bool",
     "false",

@@ -57,7 +57,14 @@ function client(config: CaConfig, clock = systemClock, budgets = testBudgets()):
 /** Has a certificate signed, and checks the response as the store does. */
 async function sign(ca: CaClient, more: Partial<SigningRequest> = {}) {
   const { csrPem, privateKey } = await createKeyAndRequest({ kind: "ec", curve: "P-256" }, testSpiffeId);
-  const expected = { privateKey, spiffeId: testSpiffeId, nowMs: Date.now(), maxSkewMs: 0, budgets: testBudgets() };
+  const expected = {
+    privateKey,
+    spiffeId: testSpiffeId,
+    strictTrustDomain: false,
+    nowMs: Date.now(),
+    maxSkewMs: 0,
+    budgets: testBudgets(),
+  };
   const request = signingRequest(csrPem, 3_600_000, more);
   const checked = await ca.sign(request, (response) => checkResponse(response, expected), never);
   const chainPem = checked.chain.map((one) => one.pem).join("");

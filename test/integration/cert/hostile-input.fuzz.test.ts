@@ -105,7 +105,14 @@ describe("hostile input crashes nothing and reveals no key", { timeout: 120_000 
 
   test("20,000 responses of a CA: what is accepted is for our key and our identity", () => {
     const good = Buffer.from(IstioCertificateResponse.encode({ certChain: [chainPem, ca.rootPem] }).finish());
-    const expected = { privateKey: key, spiffeId: testSpiffeId, nowMs, maxSkewMs: 0, budgets: testBudgets() };
+    const expected = {
+      privateKey: key,
+      spiffeId: testSpiffeId,
+      strictTrustDomain: false,
+      nowMs,
+      maxSkewMs: 0,
+      budgets: testBudgets(),
+    };
     let accepted = 0;
     fuzz(
       20_000,

@@ -26,6 +26,7 @@ function check(chain: readonly Forged[], roots: readonly Forged[]): CheckedRespo
   const expected = {
     privateKey: leaf.key,
     spiffeId: testSpiffeId,
+    strictTrustDomain: false,
     nowMs: Date.now(),
     maxSkewMs: 60_000,
     budgets: testBudgets(),

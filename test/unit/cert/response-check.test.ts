@@ -12,7 +12,14 @@ const privateKey = newKey();
 const publicKey = publicKeyOf(privateKey);
 const ca = testAuthority("root A", nowMs);
 const other = testAuthority("root B", nowMs);
-const expected = { privateKey, spiffeId: testSpiffeId, nowMs, maxSkewMs: minuteMs, budgets: testBudgets() };
+const expected = {
+  privateKey,
+  spiffeId: testSpiffeId,
+  strictTrustDomain: false,
+  nowMs,
+  maxSkewMs: minuteMs,
+  budgets: testBudgets(),
+};
 const good = ca.issue({ publicKey }, nowMs);
 
 function problemOf(response: SignedChain): ResponseProblem | undefined {
