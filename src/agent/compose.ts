@@ -6,6 +6,7 @@ import type { AgentConfig } from "../config/agent-config.ts";
 import { type SupervisedEnvoy, startEnvoy } from "../envoy/index.ts";
 import { startTask } from "../lib/async/tasks.ts";
 import { describeError } from "../lib/errors.ts";
+import { exitCode } from "../lib/exit-code.ts";
 import type { Logger } from "../lib/log/log.ts";
 import { formatHostPort } from "../lib/net/host-port.ts";
 import { listenUnix, type UnixListener } from "../lib/net/unix-socket.ts";
@@ -15,7 +16,7 @@ import type { FlightRecorder } from "../recorder/index.ts";
 import type { ReadinessCheck, StatusServer, StatusSources } from "../status/index.ts";
 import type { XdsProxy } from "../xds/index.ts";
 import type { EnvoyLifecycle } from "./envoy-lifecycle.ts";
-import { Shutdown, type StartPhases } from "./lifecycle.ts";
+import { NeverReadyError, Shutdown, type StartPhases } from "./lifecycle.ts";
 import type { ModuleMetrics, ModuleMetricsOptions } from "./metrics.ts";
 import type { AgentDeps, AgentExit, AgentSignals, ModuleDeps } from "./types.ts";
 
@@ -264,7 +265,7 @@ async function logPreflight(config: AgentConfig, log: Logger): Promise<void> {
   }
 }
 
-/** @throws the error of the module whose server failed */
+/** @throws the error of the module whose server failed; NeverReadyError unless the end was asked for */
 async function stopEnvoy(
   shutdown: Shutdown,
   lifecycle: EnvoyLifecycle,
@@ -274,7 +275,11 @@ async function stopEnvoy(
 ): Promise<AgentExit> {
   log.info("shutting down", { cause: shutdown.reason() ?? "Envoy has exited" });
   const { shouldDrain, drainEnd } = shutdown;
-  const exit = await lifecycle.stop({ shouldDrain, wasReady: phases.hasEnded("ready"), drainEnd, force });
+  const wasReady = phases.hasEnded("ready");
+  const cause = shutdown.reason();
+  const exit = await lifecycle.stop({ shouldDrain, wasReady, drainEnd, force });
   if (shutdown.failure !== undefined) throw shutdown.failure;
+  const isSuccess = wasReady || shutdown.hasQuit;
+  if (exit.code === exitCode.ok && !isSuccess) throw new NeverReadyError(cause ?? exit.reason);
   return exit;
 }

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 import type { Clock } from "../lib/async/clock.ts";
 import { untilAborted } from "../lib/async/tasks.ts";
+import { AgentError } from "../lib/errors.ts";
+import { exitCode } from "../lib/exit-code.ts";
 import type { Logger } from "../lib/log/log.ts";
 
 /** A phase of the start that has ended. */
@@ -70,6 +72,7 @@ export class Shutdown implements Disposable {
   readonly #requested = new AbortController();
   readonly #drainEnd = new AbortController();
   #shouldDrain = true;
+  #hasQuit = false;
   #failure: Error | undefined;
   /** Aborts when the shutdown begins, with its reason. */
   readonly signal: AbortSignal;
@@ -94,9 +97,15 @@ export class Shutdown implements Disposable {
   /** Shuts down without a drain, and ends a drain that is under way. */
   quit(): void {
     this.#shouldDrain = false;
+    this.#hasQuit = true;
     const reason = new Error("/quitquitquit called");
     this.#drainEnd.abort(reason);
     this.#requested.abort(reason);
+  }
+
+  /** Whether a control endpoint asked for the end: a job's program has ended, whether or not the pod was ready. */
+  get hasQuit(): boolean {
+    return this.#hasQuit;
   }
 
   /** Notes that Envoy already drains on request. The shutdown then needs no drain of its own. */
@@ -126,5 +135,17 @@ export class Shutdown implements Disposable {
 
   [Symbol.dispose](): void {
     this.#requested.abort(new Error("agent has exited"));
+  }
+}
+
+/**
+ * The pod ended in order, but was never ready. That is no success: with the restart policy OnFailure the sidecar would
+ * count as completed and would not be started again.
+ */
+export class NeverReadyError extends AgentError {
+  readonly code = "AGENT_NEVER_READY";
+  override readonly exitCode = exitCode.neverReady;
+  constructor(cause: string) {
+    super(`the pod ended before it was ready: ${cause}`);
   }
 }

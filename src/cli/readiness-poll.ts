@@ -10,6 +10,8 @@ export interface ReadinessResponse {
   readonly problem: string | undefined;
   /** Whether no process listens there. */
   readonly isRefused: boolean;
+  /** Whether there was an HTTP response. */
+  readonly isResponse: boolean;
   /** What the agent reports as missing; undefined when the response is not an agent's. */
   readonly missing: readonly MissingStep[] | undefined;
 }
@@ -40,6 +42,8 @@ export class ReadinessPoll {
   /** What the agent reported as missing last; undefined while no agent has responded. */
   missing: readonly MissingStep[] | undefined;
   lastProblem = "no request was made";
+  /** Whether any HTTP server has responded, an agent or another one. */
+  hasResponded = false;
 
   constructor(url: URL, policy: PollPolicy, clock: Clock) {
     this.#url = url;
@@ -73,6 +77,7 @@ export class ReadinessPoll {
   /** Sends one request. Never rejects. @param wait seconds by which the agent may delay its response */
   async request(signal: AbortSignal, wait = 0): Promise<ReadinessResponse> {
     const response = await requestReadiness(this.#url, wait, this.#policy.timeoutMs, this.#clock, signal);
+    if (response.isResponse) this.hasResponded = true;
     if (!signal.aborted) {
       this.missing = response.missing ?? this.missing;
       this.lastProblem = response.problem ?? this.lastProblem;
@@ -112,7 +117,7 @@ async function requestReadiness(
     const deadline = { clock, timeoutMs: wait * 1_000 + timeoutMs };
     const response = await requestHttp({ url, headers, deadline, maxRedirects: 10, gzip: true }, signal);
     const problem = response.status === 200 ? undefined : `HTTP status code ${String(response.status)}`;
-    return { problem, isRefused: false, missing: parseMissing(response.text()) };
+    return { problem, isRefused: false, isResponse: true, missing: parseMissing(response.text()) };
   } catch (error) {
     const isLate = signal.aborted || (error instanceof HttpError && error.failure === "timeout");
     const text = error instanceof HttpError ? error.problem : describeError(error);
@@ -120,6 +125,7 @@ async function requestReadiness(
     return {
       problem,
       isRefused: error instanceof HttpError && error.systemCode === "ECONNREFUSED",
+      isResponse: false,
       missing: undefined,
     };
   }
@@ -155,4 +161,11 @@ function byCode(steps: readonly MissingStep[]): readonly MissingStep[] {
 function rank({ code }: MissingStep): number {
   const index = order.indexOf(code);
   return index < 0 ? order.length : index;
+}
+
+/** What a pod that is not ready waits for, in one line. @param missing undefined: no agent responded */
+export function renderMissing(missing: readonly MissingStep[] | undefined, statusUrl: URL): string {
+  if (missing === undefined) return `missing agent (no agent responded at ${statusUrl.href})`;
+  if (missing.length === 0) return "the agent is ready, but the address is not";
+  return `missing ${missing.map(({ code, detail }) => (detail === "" ? code : `${code} (${detail})`)).join(", ")}`;
 }

@@ -16,6 +16,8 @@ export const exitCode = {
   unavailable: 69,
   /** An internal fault of the agent. */
   internal: 70,
+  /** The pod ended before it was ever ready. */
+  neverReady: 75,
   /** The CA permanently rejects this workload. */
   rejected: 77,
 } as const;

@@ -9,7 +9,7 @@ import { type Pod, startPod } from "../support/pod.ts";
 import { startStopwatch } from "../support/stopwatch.ts";
 
 describe("checklist of control and shutdown", () => {
-  test("C5 Envoy returns at once: the agent returns", async () => {
+  test("C5, B13: Envoy returns at once: the agent returns, with 75 because the pod was never ready", async () => {
     await using ca = await startFakeCa();
     await using pod = await startPod({
       ca,
@@ -19,7 +19,7 @@ describe("checklist of control and shutdown", () => {
         await chmod(join(directory, "program"), 0o755);
       },
     });
-    expect(await pod.exited).toEqual({ code: 0, signal: null });
+    expect(await pod.exited).toEqual({ code: 75, signal: null });
   });
 
   test("C6 the generated bootstrap is gone after a good end, and stays after a crash to be looked at", async () => {
@@ -96,7 +96,7 @@ describe("the end of a pod that serves", () => {
     expect(watch.ms()).toBeLessThan(2_500);
   });
 
-  test("an Envoy that ignores SIGTERM is killed at the deadline, and the end is still a good one", async () => {
+  test("an Envoy that ignores SIGTERM is killed at the deadline, and the pod, never ready, ends with 75", async () => {
     await using ca = await startFakeCa();
     await using pod = await startPod({
       ca,
@@ -110,7 +110,7 @@ describe("the end of a pod that serves", () => {
     await expect.poll(() => pod.log(), { timeout: 5_000 }).toContain("status served");
     using watch = startStopwatch(() => [pod.pid, ...pod.envoyPids()]);
     pod.kill("SIGTERM");
-    expect(await pod.exited).toEqual({ code: 0, signal: null });
+    expect(await pod.exited).toEqual({ code: 75, signal: null });
     expect(watch.ms()).toBeLessThan(1_000);
   });
 });

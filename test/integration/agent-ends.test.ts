@@ -5,6 +5,7 @@ import { createServer, type Server, type Socket } from "node:net";
 import { once } from "node:events";
 import { join } from "node:path";
 import { afterAll, expect, test } from "vitest";
+import { systemClock } from "../../src/lib/async/clock.ts";
 import { type FakeCaMode, startFakeCa } from "../fakes/fake-ca.ts";
 import { eventually } from "../support/eventually.ts";
 import { makeMemoryGroup } from "../support/memory-group.ts";
@@ -277,3 +278,44 @@ test.runIf(limit !== undefined)(
     );
   },
 );
+
+const ownReports = { ATTACHE_TERMINATION_MESSAGE_PATH: "./message", ATTACHE_FLIGHT_RECORDER_DIR: "./flights" };
+
+test.each(["SIGTERM", "SIGINT"] as const)(
+  "B13: %s before the pod was ever ready ends it with 75, and the message says what was pending",
+  async (signal) => {
+    await using ca = await startFakeCa();
+    ca.set({ kind: "refuse", status: "UNAVAILABLE" });
+    await using pod = await startPod({ ca, env: ownReports });
+    await eventually(
+      async () => {
+        expect((await pod.readiness()).body).toContain("identity");
+      },
+      { withinMs: 10_000 },
+    );
+    pod.kill(signal);
+    expect(await pod.exited).toEqual({ code: 75, signal: null });
+    const message = await readFile(join(pod.directory, "message"), "utf8");
+    expect(message).toContain(`attache exited with code 75: the pod ended before it was ready: received ${signal}\n`);
+    expect(message).toMatch(/\[-\] identity: /);
+  },
+);
+
+test("B13: a pod that was never ready and was asked to quit ends with 0: its job's program has ended", async () => {
+  await using ca = await startFakeCa();
+  ca.set({ kind: "refuse", status: "UNAVAILABLE" });
+  await using pod = await startPod({ ca, env: ownReports });
+  await eventually(() => pod.readiness(), { withinMs: 10_000 });
+  await post(pod.ports.status, "/quitquitquit");
+  expect(await pod.exited).toEqual({ code: 0, signal: null });
+});
+
+test("B13: a stop while the agent waits for another process's socket ends with 75 and a message", async () => {
+  await using ca = await startFakeCa();
+  const env = { ...ownReports, ATTACHE_SDS_SOURCE: "foreign", ATTACHE_FOREIGN_SDS_WAIT: "60s" };
+  await using pod = await startPod({ ca, env });
+  await systemClock.delay(1_500);
+  pod.kill("SIGTERM");
+  expect(await pod.exited).toEqual({ code: 75, signal: null });
+  expect(await readFile(join(pod.directory, "message"), "utf8")).toContain("the pod ended before it was ready");
+});

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 import { reportInvalidConfig, runAgent } from "../../agent/agent.ts";
+import { NeverReadyError } from "../../agent/lifecycle.ts";
 import type { AgentConfig } from "../../config/agent-config.ts";
 import {
   ConfigError,
@@ -11,7 +12,6 @@ import {
 } from "../../config/index.ts";
 import { systemClock } from "../../lib/async/clock.ts";
 import { describeError } from "../../lib/errors.ts";
-import { exitCode } from "../../lib/exit-code.ts";
 import { LogLevelSwitch, createLogger } from "../../lib/log/log.ts";
 import type { LogBudgets } from "../../lib/log/log-limits.ts";
 import { type LogWriter, createLogWriter } from "../../lib/log/log-writer.ts";
@@ -35,11 +35,10 @@ async function runProxy({ args, env, ...signals }: CommandContext): Promise<numb
   };
   const start = await readStart().catch(async (error: unknown) => {
     // stopped while it waited for another process's socket: nothing has been started
-    if (stop.aborted) return undefined;
-    await reportInvalidConfig(error, recorderConfig(env), systemClock);
-    throw error;
+    const cause = stop.aborted ? new NeverReadyError(describeError(stop.reason)) : error;
+    await reportInvalidConfig(cause, recorderConfig(env), systemClock);
+    throw cause;
   });
-  if (start === undefined) return exitCode.ok;
   const { config, writer } = start;
   // It is known now which process serves the workload's socket. A later look would find this agent's own.
   const known = {

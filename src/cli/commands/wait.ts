@@ -8,7 +8,7 @@ import type { FlagSpecs } from "../../lib/flags.ts";
 import { renderLine, renderLogTime } from "../../lib/log/log-format.ts";
 import { startTask } from "../../lib/async/tasks.ts";
 import { type Command, type CommandContext, parseCommandFlags, UsageError } from "../command.ts";
-import { type MissingStep, ReadinessPoll } from "../readiness-poll.ts";
+import { ReadinessPoll, renderMissing } from "../readiness-poll.ts";
 
 const flags = {
   ...globalFlags,
@@ -81,12 +81,6 @@ async function isReadyInTime(address: ReadinessPoll, agent: ReadinessPoll, limit
     () => true,
     () => false,
   );
-}
-
-function renderMissing(missing: readonly MissingStep[] | undefined, statusUrl: URL): string {
-  if (missing === undefined) return `missing agent (no agent responded at ${statusUrl.href})`;
-  if (missing.length === 0) return "the agent is ready, but the address is not";
-  return `missing ${missing.map(({ code, detail }) => (detail === "" ? code : `${code} (${detail})`)).join(", ")}`;
 }
 
 function parseUrl(text: string): URL {

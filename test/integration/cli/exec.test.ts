@@ -6,6 +6,8 @@ import { describe, expect, test } from "vitest";
 import { commandTable } from "../../../src/cli/command-table.ts";
 import { command } from "../../../src/cli/commands/exec.ts";
 import { runChild } from "../../../src/cli/run-child.ts";
+import { StopRequest } from "../../../src/cli/signals.ts";
+import { systemClock } from "../../../src/lib/async/clock.ts";
 import { eventually } from "../../support/eventually.ts";
 import { freePorts } from "../../support/free-ports.ts";
 import { temporaryDirectory } from "../../support/temporary-directory.ts";
@@ -16,17 +18,26 @@ const never = new AbortController().signal;
 
 /** Runs the command; its program writes nothing. */
 async function exec(port: number, ...program: readonly string[]) {
+  return await execWith(port, {}, ...program);
+}
+
+interface ExecOptions {
+  readonly flags?: readonly string[];
+  readonly stop?: AbortSignal;
+}
+
+async function execWith(port: number, { flags = [], stop = never }: ExecOptions, ...program: readonly string[]) {
   let said = "";
   const startMs = performance.now();
   const code = await command.run({
-    args: ["--debug-port", String(port), "--quit-timeout", "300ms", "--", ...program],
+    args: ["--debug-port", String(port), "--quit-timeout", "300ms", ...flags, "--", ...program],
     env,
     programName: "attache",
     print: () => undefined,
     printError: (text) => {
       said += text;
     },
-    stop: never,
+    stop,
     force: never,
     fault: () => undefined,
     onFault: () => undefined,
@@ -36,15 +47,25 @@ async function exec(port: number, ...program: readonly string[]) {
   return { code, said, tookMs: performance.now() - startMs };
 }
 
-/** An agent's control endpoint: keeps what it was asked, and answers with `status`. */
-async function controlEndpoint(status = 200) {
+/**
+ * An agent's readiness and control endpoints: keeps what it was asked, and answers control requests with `status`.
+ * @param isReady whether readiness is 200; otherwise it lists what is pending, as the agent does
+ */
+async function controlEndpoint(status = 200, isReady = (): boolean => true, given = 0) {
   const asked: string[] = [];
   const server = createServer((request, response) => {
+    if (request.url === "/healthz/ready") {
+      const ready = isReady();
+      response.statusCode = ready ? 200 : 503;
+      const checks = ready ? [] : [{ name: "identity", code: "certificate", state: "failed", detail: "no token" }];
+      response.end(JSON.stringify({ ready, checks }));
+      return;
+    }
     asked.push(`${request.method ?? ""} ${request.url ?? ""}`);
     response.statusCode = status;
     response.end("OK");
   });
-  server.listen(0, "127.0.0.1");
+  server.listen(given, "127.0.0.1");
   await once(server, "listening");
   const address = server.address();
   return {
@@ -87,9 +108,10 @@ describe("attache exec", () => {
 
   test("runs the program also when no agent is there", async () => {
     const [port = 0] = await freePorts(1);
-    const end = await exec(port, "/bin/sh", "-c", "exit 0");
-    expect(end).toMatchObject({ code: 0, said: "" });
-    expect(end.tookMs).toBeLessThan(1_000);
+    const end = await execWith(port, { flags: ["--agent-timeout", "300ms"] }, "/bin/sh", "-c", "exit 0");
+    expect(end).toMatchObject({ code: 0 });
+    expect(end.said).toMatch(/no agent responded at http:\S+\); the program runs all the same\n$/);
+    expect(end.tookMs).toBeLessThan(2_000);
   });
 
   test("an agent that does not want to end is told of, and the program's code stays", async () => {
@@ -97,6 +119,78 @@ describe("attache exec", () => {
     const end = await exec(agent.port, "/bin/sh", "-c", "exit 4");
     expect(end.code).toBe(4);
     expect(end.said).toContain("HTTP status 403");
+  });
+});
+
+describe("B14: attache exec waits until the proxy is ready", () => {
+  test("the program runs only then, and the agent is shut down afterwards", async () => {
+    const readyAtMs = performance.now() + 700;
+    let readyWhenRun = false;
+    await using directory = await temporaryDirectory();
+    const mark = join(directory.path, "ran");
+    await using agent = await controlEndpoint(200, () => {
+      const ready = performance.now() >= readyAtMs;
+      if (ready) readyWhenRun = !existsSync(mark);
+      return ready;
+    });
+    expect(await exec(agent.port, "/bin/sh", "-c", `: > ${mark}`)).toMatchObject({ code: 0, said: "" });
+    expect([readyWhenRun, existsSync(mark)]).toEqual([true, true]);
+    expect(agent.asked).toEqual(["POST /quitquitquit"]);
+  });
+
+  test("an agent that starts later than the program is waited for", async () => {
+    const [port = 0] = await freePorts(1);
+    const end = execWith(port, {}, "/bin/sh", "-c", "exit 5");
+    await systemClock.delay(400);
+    await using agent = await controlEndpoint(200, () => true, port);
+    expect(await end).toMatchObject({ code: 5, said: "" });
+    expect(agent.asked).toEqual(["POST /quitquitquit"]);
+  });
+
+  test.each([
+    ["the default", [], 69, "the program is not run"],
+    ["--timeout-fatal=false", ["--timeout-fatal=false"], 6, "the program runs all the same"],
+  ])("a proxy that is not ready in time: %s", async (_title, flags, code, text) => {
+    await using agent = await controlEndpoint(200, () => false);
+    const end = await execWith(
+      agent.port,
+      { flags: ["--ready-timeout", "400ms", ...flags] },
+      "/bin/sh",
+      "-c",
+      "exit 6",
+    );
+    expect(end.code).toBe(code);
+    expect(end.said).toBe(
+      `attache exec: the proxy was not ready within 400 ms: missing certificate (no token); ${text}\n`,
+    );
+    expect(agent.asked).toEqual(["POST /quitquitquit"]);
+  });
+
+  test("a missing agent is fatal only with --timeout-fatal", async () => {
+    const [port = 0] = await freePorts(1);
+    const flags = ["--agent-timeout", "200ms", "--timeout-fatal"];
+    const end = await execWith(port, { flags }, "/bin/sh", "-c", "exit 6");
+    expect(end).toMatchObject({ code: 69 });
+    expect(end.said).toMatch(/no agent responded at http:\S+\); the program is not run\n$/);
+  });
+
+  test("--ready-timeout=0s runs the program at once", async () => {
+    await using agent = await controlEndpoint(200, () => false);
+    const end = await execWith(agent.port, { flags: ["--ready-timeout=0s"] }, "/bin/sh", "-c", "exit 6");
+    expect(end).toMatchObject({ code: 6, said: "" });
+  });
+
+  test("a signal ends the wait with its code, and the program does not run", async () => {
+    await using directory = await temporaryDirectory();
+    const mark = join(directory.path, "ran");
+    await using agent = await controlEndpoint(200, () => false);
+    const stop = new AbortController();
+    const end = execWith(agent.port, { stop: stop.signal }, "/bin/sh", "-c", `: > ${mark}`);
+    await systemClock.delay(200);
+    stop.abort(new StopRequest("SIGTERM"));
+    expect(await end).toMatchObject({ code: 143, said: "" });
+    expect(existsSync(mark)).toBe(false);
+    expect(agent.asked).toEqual(["POST /quitquitquit"]);
   });
 });
 
