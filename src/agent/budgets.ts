@@ -28,5 +28,9 @@ export function createAgentBudgets(
 function configuredSizes(xds: AgentConfig["xds"]): Partial<Record<BudgetName, number>> {
   if (xds.kind === "files") return {};
   const moduleBytes = xds.wasm === undefined ? {} : { "wasm-module-bytes": xds.wasm.maxModuleBytes };
-  return { "xds-request-bytes": xds.proxy.maxReceiveBytes, ...moduleBytes };
+  const { maxReceiveBytes } = xds.proxy;
+  if (maxReceiveBytes === undefined) return moduleBytes;
+  // a message arrives in parts, and its names are kept
+  const twice = { "xds-partial-bytes": 2 * maxReceiveBytes, "xds-names-bytes": 2 * maxReceiveBytes };
+  return { "xds-request-bytes": maxReceiveBytes, ...twice, ...moduleBytes };
 }

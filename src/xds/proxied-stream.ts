@@ -3,6 +3,8 @@ import type { Clock } from "../lib/async/clock.ts";
 import type { Budget } from "../lib/budget.ts";
 import type { ServerStreamCall } from "../lib/grpc/server.ts";
 import type { Logger } from "../lib/log/log.ts";
+import type { OutageLog } from "../lib/log/outage-log.ts";
+import type { RepeatedWarnings } from "../lib/log/repeated-warnings.ts";
 import type { TlsClient } from "../lib/net/tls-client.ts";
 import type { Budgets } from "../model/limits.ts";
 import type { ReadToken } from "../model/token.ts";
@@ -40,6 +42,10 @@ export interface StreamContext {
   readonly random: () => number;
   readonly metrics: XdsMetrics;
   readonly budgets: Budgets;
+  /** Reports that the control plane fails and that it works, for all streams. */
+  readonly outage: OutageLog;
+  /** Limits log lines that tries to connect cause. */
+  readonly connectionWarnings: RepeatedWarnings;
   /** Limits log lines that responses of the control plane cause. */
   readonly responseWarnings: Budget;
   /** For connections to the control plane; undefined where they are plaintext. */

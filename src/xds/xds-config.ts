@@ -11,7 +11,7 @@ export interface XdsConfig {
   readonly socketMode: number;
   readonly upstream: XdsUpstream;
   /** A longer request from Envoy ends its stream. */
-  readonly maxReceiveBytes: number;
+  readonly maxReceiveBytes: number | undefined;
   readonly maxStreams: number;
   /** HTTP/2 pings, to Envoy and to the control plane. */
   readonly keepalive: { readonly intervalMs: number; readonly timeoutMs: number };

@@ -3,6 +3,8 @@ import type { Clock } from "../lib/async/clock.ts";
 import { createGrpcServer, type GrpcHandler, type GrpcServer } from "../lib/grpc/server.ts";
 import { GrpcError, GrpcStatus } from "../lib/grpc/status.ts";
 import type { Logger } from "../lib/log/log.ts";
+import { OutageLog } from "../lib/log/outage-log.ts";
+import { RepeatedWarnings } from "../lib/log/repeated-warnings.ts";
 import { createTlsClient } from "../lib/net/tls-client.ts";
 import type { UnixListener } from "../lib/net/unix-socket.ts";
 import type { Budgets } from "../model/limits.ts";
@@ -73,8 +75,11 @@ export function serveXdsProxy(listener: UnixListener, config: XdsConfig, deps: X
   const extensions = deps.wasm === undefined ? undefined : new LazyWasmExtensions(deps.wasm, deps);
   let health: WorkloadHealth | undefined;
   const { security } = config.upstream;
+  const outage = new OutageLog(deps.log, deps.clock, "connected to the control plane");
   const context: StreamContext = {
     ...deps,
+    outage,
+    connectionWarnings: new RepeatedWarnings(deps.log, deps.clock),
     config,
     tls: security.kind === "tls" ? createTlsClient(security) : undefined,
     rejections,
@@ -104,6 +109,7 @@ export function serveXdsProxy(listener: UnixListener, config: XdsConfig, deps: X
     async [Symbol.asyncDispose]() {
       await server[Symbol.asyncDispose]();
       await extensions?.[Symbol.asyncDispose]();
+      outage[Symbol.dispose]();
     },
   };
 }

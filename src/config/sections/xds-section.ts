@@ -62,13 +62,17 @@ function xdsConfig(sources: Sources): XdsConfig {
       connectTimeoutMs,
       backoff,
     },
-    maxReceiveBytes: env.int(
-      env.isSet("ISTIO_GRPC_MAXRECVMSGSIZE") ? "ISTIO_GRPC_MAXRECVMSGSIZE" : "ISTIO_GPRC_MAXRECVMSGSIZE",
-    ),
+    maxReceiveBytes: maxReceiveBytes(env),
     maxStreams: env.int(env.isSet("ISTIO_GRPC_MAXSTREAMS") ? "ISTIO_GRPC_MAXSTREAMS" : "ISTIO_GPRC_MAXSTREAMS"),
     keepalive: keepaliveOf(sources),
     cache: xdsCache(sources),
   };
+}
+
+/** Undefined where it is not set: then it follows from the memory of the container. */
+function maxReceiveBytes(env: Sources["env"]): number | undefined {
+  const name = (["ISTIO_GRPC_MAXRECVMSGSIZE", "ISTIO_GPRC_MAXRECVMSGSIZE"] as const).find((each) => env.isSet(each));
+  return name === undefined ? undefined : env.int(name);
 }
 
 /** Without Envoy, applications connect to the socket, and they may run as any user. */

@@ -123,9 +123,14 @@ export const variables = {
     "time without received data after which CA or control plane is pinged (keepalive)",
   ),
   GRPC_KEEPALIVE_TIMEOUT: row("duration", "10s", "timeout of a keepalive ping; then the connection is closed"),
-  ISTIO_GPRC_MAXRECVMSGSIZE: row("int", "4194304", "largest message accepted from Envoy", { unit: "bytes" }),
+  ISTIO_GPRC_MAXRECVMSGSIZE: row(
+    "int",
+    "",
+    "largest message accepted from Envoy; default: 4 to 16 MiB, by the memory limit",
+    { unit: "bytes" },
+  ),
   ISTIO_GPRC_MAXSTREAMS: row("int", "100000", "maximum number of streams on one connection of the xDS socket"),
-  ISTIO_GRPC_MAXRECVMSGSIZE: row("int", "4194304", "other spelling of ISTIO_GPRC_MAXRECVMSGSIZE", {
+  ISTIO_GRPC_MAXRECVMSGSIZE: row("int", "", "other spelling of ISTIO_GPRC_MAXRECVMSGSIZE", {
     source: "attache",
     unit: "bytes",
   }),

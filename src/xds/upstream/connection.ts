@@ -9,7 +9,7 @@ import { readTextFile } from "../../lib/fs/bounded-read.ts";
 import { createGrpcChannel, type ClientStream, type GrpcTarget } from "../../lib/grpc/client.ts";
 import { type Dial, dialTcp } from "../../lib/grpc/dial.ts";
 import type { Metadata } from "../../lib/grpc/metadata.ts";
-import type { Logger } from "../../lib/log/log.ts";
+import type { RepeatedWarnings } from "../../lib/log/repeated-warnings.ts";
 import { formatHostPort, type HostPort } from "../../lib/net/host-port.ts";
 import { isLoopbackHost } from "../../lib/net/ip-address.ts";
 import type { TlsClient } from "../../lib/net/tls-client.ts";
@@ -25,7 +25,7 @@ export interface UpstreamConnection extends AsyncDisposable {
 }
 
 export interface UpstreamDeps {
-  readonly log: Logger;
+  readonly connectionWarnings: RepeatedWarnings;
   readonly clock: Clock;
   readonly budgets: Budgets;
   /** Undefined: the connection is plaintext. */
@@ -59,7 +59,7 @@ export async function connectUpstream(
       return await connectTo(address, { config, protocol, metadata }, deps, signal);
     } catch (error) {
       if (signal.aborted || index === addresses.length - 1) throw error;
-      deps.log.warn("control plane unreachable; trying the next address", {
+      deps.connectionWarnings.warn("control plane unreachable; trying the next address", {
         address: formatHostPort(address),
         next: formatHostPort(addresses[index + 1] ?? address),
         reason: describeError(error),
@@ -119,32 +119,35 @@ export function keepsTokensSecret({ security, addresses }: Pick<XdsUpstream, "se
 
 async function readBearerToken(
   upstream: XdsUpstream,
-  { log, readToken }: UpstreamDeps,
+  { connectionWarnings, readToken }: UpstreamDeps,
   signal: AbortSignal,
 ): Promise<string | undefined> {
   const { tokenPath, security } = upstream;
   if (!keepsTokensSecret(upstream)) {
     if (tokenPath !== undefined || readToken !== undefined) {
-      log.warn("control plane is not reached over TLS; connecting without a token");
+      connectionWarnings.warn("control plane is not reached over TLS; connecting without a token");
     }
     return undefined;
   }
   if (readToken !== undefined) {
     const token = await readToken(signal);
     if (token.kind === "usable") return token.text;
-    log.warn("machine token unavailable; connecting without a token", { reason: token.problem });
+    connectionWarnings.warn("machine token unavailable; connecting without a token", { reason: token.problem });
     return undefined;
   }
   if (tokenPath === undefined) return undefined;
   try {
     const token = (await readTextFile(tokenPath)).trim();
     if (/^[\x21-\x7e]+$/.test(token)) {
-      if (security.kind === "plaintext") log.warn("token is sent to the control plane unencrypted");
+      if (security.kind === "plaintext") connectionWarnings.warn("token is sent to the control plane unencrypted");
       return token;
     }
-    log.warn("invalid token file; connecting without a token", { tokenPath });
+    connectionWarnings.warn("invalid token file; connecting without a token", { tokenPath });
   } catch (error) {
-    log.warn("cannot read token file; connecting without a token", { tokenPath, reason: describeError(error) });
+    connectionWarnings.warn("cannot read token file; connecting without a token", {
+      tokenPath,
+      reason: describeError(error),
+    });
   }
   return undefined;
 }

@@ -15,6 +15,8 @@ const frequentRetriesMs = 60_000;
 /** A stream that was open for so long ends an outage: the backoff starts again. */
 const stableStreamMs = 5_000;
 
+const closedMessage = "control plane closed the stream; reconnecting";
+
 /** How often connection files are checked during a wait: a replaced file is retried at once. */
 const filesCheckMs = 1_000;
 
@@ -55,7 +57,7 @@ async function connectOnce(
   signal: AbortSignal,
 ): Promise<boolean> {
   const { context, protocol } = client;
-  const { log, metrics } = context;
+  const { log, metrics, outage } = context;
   let address: string | undefined;
   try {
     await using connection = await connectUpstream(context.config, protocol, context, signal);
@@ -68,7 +70,7 @@ async function connectOnce(
     } finally {
       client.detach();
     }
-    log.info("control plane closed the stream; reconnecting", { address });
+    outage.failed({ level: "info", message: closedMessage, fields: { address } });
   } catch (error) {
     if (address === undefined) metrics.connectionFailures.inc();
     else metrics.upstreamTerminations.inc(signal.aborted || isRoutine(error) ? "cancelled" : "error");
@@ -77,18 +79,13 @@ async function connectOnce(
   return address !== undefined;
 }
 
-function logFailure({ context: { log } }: ProxiedStream, address: string | undefined, error: unknown): void {
+function logFailure({ context, hasResponse }: ProxiedStream, address: string | undefined, error: unknown): void {
   const status = error instanceof GrpcError ? grpcStatusName(error.status) : undefined;
-  const reason = describeError(error);
-  if (address === undefined) log.warn("control plane unreachable; Envoy keeps its configuration; retrying", { reason });
-  else if (isRoutine(error)) log.info("control plane closed the stream; reconnecting", { address, status, reason });
-  else {
-    log.warn("stream to the control plane failed; Envoy keeps its configuration; retrying", {
-      address,
-      status,
-      reason,
-    });
-  }
+  const fields = { address, status, reason: describeError(error), envoyHasConfiguration: hasResponse };
+  const { outage } = context;
+  if (address === undefined) outage.failed({ level: "warn", message: "control plane unreachable; retrying", fields });
+  else if (isRoutine(error)) outage.failed({ level: "info", message: closedMessage, fields });
+  else outage.failed({ level: "warn", message: "stream to the control plane failed; retrying", fields });
 }
 
 /** A stream's time limit, or a restart of the control plane. */

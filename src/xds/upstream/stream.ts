@@ -92,17 +92,13 @@ export class UpstreamStream implements ResponseOrigin {
 
   /** Passes responses on until the stream ends. @throws GrpcError unless it ends with OK */
   async run(): Promise<void> {
-    const { log, metrics } = this.#client.context;
+    const { outage, metrics } = this.#client.context;
+    const { protocol } = this.#client;
     let isConnected = false;
     try {
       for await (const message of this.#stream.responses) {
         // A stream that is open may still be rejected; a response shows that it was accepted.
-        if (!isConnected) {
-          log.info("connected to the control plane", {
-            address: this.#options.address,
-            protocol: this.#client.protocol,
-          });
-        }
+        if (!isConnected) outage.works({ address: this.#options.address, protocol });
         isConnected = true;
         metrics.responses.inc();
         await this.#onResponse(message);

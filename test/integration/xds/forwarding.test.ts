@@ -137,6 +137,15 @@ describe.each(["sotw", "delta"] as const)("%s", (protocol) => {
     await expect(client.untilEnd()).rejects.toMatchObject({ status: status.RESOURCE_EXHAUSTED });
   });
 
+  test("C20: what Envoy sends after a reconnect passes, also above the 4 MiB of pilot-agent", async () => {
+    await using controlPlane = await startFakeControlPlane();
+    await using under = await startProxy([controlPlane.port]);
+    const client = await under.open(protocol);
+    const subscribe = Array.from({ length: 5_000 }, (_, number) => String(number).padStart(1_000, "x"));
+    await client.send({ typeUrl: cluster, subscribe });
+    await eventually(() => expect(controlPlane.seen(cluster)).toHaveLength(1), { withinMs: 10_000 });
+  });
+
   test("a malformed request ends the stream with invalid argument", async () => {
     await using controlPlane = await startFakeControlPlane();
     await using under = await startProxy([controlPlane.port]);

@@ -4,6 +4,7 @@ import { connect, createServer, type AddressInfo } from "node:net";
 import { join } from "node:path";
 import { ServerCredentials, status } from "@grpc/grpc-js";
 import { expect, test } from "vitest";
+import { systemClock } from "../../../src/lib/async/clock.ts";
 import { typeUrls } from "../../../src/xds/protocol/type-url.ts";
 import { textField } from "../../../src/xds/protocol/wire.ts";
 import type { XdsSecurity } from "../../../src/xds/xds-config.ts";
@@ -162,10 +163,35 @@ test("a stream is logged as connected when the control plane has accepted it, no
   await eventually(() => expect(controlPlane.seen(cluster)).toHaveLength(1), { withinMs: 2_000 });
   expect(messages()).toEqual([]);
   controlPlane.fail(status.UNAUTHENTICATED, "no token");
-  const failure = "stream to the control plane failed; Envoy keeps its configuration; retrying";
+  const failure = "stream to the control plane failed; retrying";
   await eventually(() => expect(messages()).toEqual([failure]), { withinMs: 2_000 });
   controlPlane.responds = true;
   controlPlane.set(cluster, resources);
   await client.next();
   await eventually(() => expect(messages()).toEqual([failure, "connected to the control plane"]), { withinMs: 2_000 });
+});
+
+test("C21: an outage of the control plane is one line, however many tries there are, and one when it ends", async () => {
+  await using controlPlane = await startFakeControlPlane();
+  controlPlane.set(cluster, resources);
+  const { port } = controlPlane;
+  const often = { firstMs: 5, factor: 1, maxMs: 10, idleMaxMs: 10 };
+  await using under = await startProxy([port], { upstream: { backoff: often } });
+  const lines = (): readonly (readonly [string, string])[] =>
+    under.records.filter(({ level }) => level !== "debug").map(({ level, message }) => [level, message]);
+  const client = await under.open("delta");
+  await client.send({ typeUrl: cluster });
+  await client.next();
+  await controlPlane[Symbol.asyncDispose]();
+  await systemClock.delay(1_000);
+  const outage = lines().slice(1);
+  // the stream's end may be seen before the refused connections
+  expect(outage.length, JSON.stringify(outage)).toBeLessThanOrEqual(2);
+  expect(outage.at(-1)).toEqual(["warn", "control plane unreachable; retrying"]);
+  await controlPlane.listen(port);
+  controlPlane.set(cluster, [{ name: "b", version: "2", value: textField(1, "b") }]);
+  await client.next();
+  expect(lines().slice(1 + outage.length)).toEqual([["info", "connected to the control plane"]]);
+  const fields = under.records.filter(({ message }) => message.startsWith("connected")).at(-1)?.fields;
+  expect(fields?.["failures"]).toBeGreaterThan(20);
 });
