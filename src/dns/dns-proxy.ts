@@ -10,7 +10,7 @@ import { listenDns } from "./listeners.ts";
 import type { Names } from "./names.ts";
 import { QueryHandler } from "./query-handler.ts";
 import { followResolvers } from "./resolvers.ts";
-import { StaleResponses } from "./stale-responses.ts";
+import { ResponseCache } from "./response-cache.ts";
 
 export interface DnsMetrics extends ForwarderMetrics {
   readonly requests: Counter;
@@ -61,7 +61,7 @@ export async function startDnsProxy(config: DnsConfig, deps: DnsProxyDeps): Prom
       random,
       openQueries,
       forwarder,
-      stale: new StaleResponses(clock, budgets),
+      cache: new ResponseCache({ clock, random, budgets }),
       waiting: budgets.of("dns-queries"),
       lookup: names.lookup,
       beforeTable: config.beforeTable,
@@ -76,7 +76,7 @@ export async function startDnsProxy(config: DnsConfig, deps: DnsProxyDeps): Prom
   stack.defer(() => {
     stop.abort(new Error("the DNS proxy shuts down"));
   });
-  log.debug("DNS proxy listening", { hosts, port });
+  log.info("DNS proxy listens", { hosts, port });
   const owned = stack.move();
   return { hosts, port, [Symbol.asyncDispose]: () => owned.disposeAsync() };
 }

@@ -58,6 +58,58 @@ export class HashIndex {
   }
 }
 
+/** A set grows in parts: of 250,000 hashes, 4,000 are moved at a time. */
+const setParts = 64;
+const firstSetSlots = 32;
+
+/**
+ * Hashes of 32 bits. A text that is not in the set is found once in some 10,000 searches, if the set is full: only for
+ * what then does no harm.
+ */
+export class HashSet {
+  readonly #parts: (Uint32Array<ArrayBuffer> | undefined)[] = Array.from({ length: setParts });
+  readonly #sizes = new Uint32Array(setParts);
+  readonly #most: number;
+  #size = 0;
+
+  /** @param most further hashes are not added */
+  constructor(most: number) {
+    this.#most = most;
+  }
+
+  has(hash: number): boolean {
+    const slots = this.#parts[hash % setParts];
+    return slots !== undefined && slots[slotOf(slots, hash || 1)] !== 0;
+  }
+
+  /** @returns whether it was not in the set before; also true when it is full */
+  add(hash: number): boolean {
+    const part = hash % setParts;
+    const slots = this.#parts[part] ?? new Uint32Array(firstSetSlots);
+    this.#parts[part] = slots;
+    const slot = slotOf(slots, hash || 1);
+    if (slots[slot] !== 0) return false;
+    if (this.#size >= this.#most) return true;
+    this.#size++;
+    slots[slot] = hash || 1;
+    const size = (this.#sizes[part] ?? 0) + 1;
+    this.#sizes[part] = size;
+    if (2 * size <= slots.length) return true;
+    const larger = new Uint32Array(2 * slots.length);
+    for (const value of slots) if (value !== 0) larger[slotOf(larger, value)] = value;
+    this.#parts[part] = larger;
+    return true;
+  }
+}
+
+/** The slot of a hash, or the free one where it belongs. The low bits are those of the part. */
+function slotOf(slots: Uint32Array, hash: number): number {
+  const mask = slots.length - 1;
+  let slot = (hash >>> 6) & mask;
+  while (slots[slot] !== 0 && slots[slot] !== hash) slot = (slot + 1) & mask;
+  return slot;
+}
+
 /** The rank of an id among those that have what is searched for; undefined when it does not have it. */
 export type RankOf = (id: number) => number | undefined;
 
@@ -68,9 +120,10 @@ export function hashOfBytes(seed: number, bytes: Uint8Array): number {
   return finish(hash);
 }
 
-export function hashOfText(seed: number, text: string): number {
+/** @param from where the hashed part begins */
+export function hashOfText(seed: number, text: string, from = 0): number {
   let hash = seed;
-  for (let i = 0; i < text.length; i++) hash = Math.imul(hash ^ text.charCodeAt(i), 0x01000193);
+  for (let i = from; i < text.length; i++) hash = Math.imul(hash ^ text.charCodeAt(i), 0x01000193);
   return finish(hash);
 }
 

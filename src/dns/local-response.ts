@@ -3,7 +3,8 @@ import { ipBytes } from "../lib/net/ip-address.ts";
 import type { LookupTable } from "./lookup-table.ts";
 import { opcode, recordClass, recordType } from "./message.ts";
 import type { Query } from "./query.ts";
-import type { AddressRecords, HostRecord } from "./response.ts";
+import type { ResolvConf } from "./resolvers.ts";
+import { type AddressRecords, type HostRecord, renderAlias, renderNoData } from "./response.ts";
 
 /** Source: Istio's agent, observed */
 const ttlSeconds = 30;
@@ -29,14 +30,38 @@ export function findAddresses(
   searchDomain: string | undefined,
   random: () => number,
 ): AddressRecords | undefined {
-  const { name, question, type } = query;
+  const { name, type } = query;
   const found = name === undefined ? undefined : lookup.find(name, searchDomain);
   if (name === undefined || found === undefined) return undefined;
   const addresses = shuffled(type === recordType.a ? found.v4 : found.v6, random);
-  if (!found.hasSearchDomain) return { alias: undefined, addresses, ttlSeconds };
+  return { alias: found.hasSearchDomain ? aliasOf(query, name, searchDomain) : undefined, addresses, ttlSeconds };
+}
+
+/** The queried name without the search domain. */
+function aliasOf({ question }: Query, name: string, searchDomain: string | undefined): Buffer {
   // On the wire a name is as long as its text with the trailing dot, plus the last byte.
   const aliasBytes = name.length - (searchDomain?.length ?? 0);
-  return { alias: Buffer.concat([question.subarray(0, aliasBytes), Buffer.alloc(1)]), addresses, ttlSeconds };
+  return Buffer.concat([question.subarray(0, aliasBytes), Buffer.alloc(1)]);
+}
+
+/**
+ * The response to a query that the resolvers say is about no name, where the table has the name or one below it. If a
+ * name exists for one type, it exists for each.
+ * @returns undefined for a name that is not in the table
+ * Source: RFC 8020
+ */
+export function renderKnownName(
+  query: Query,
+  lookup: LookupTable,
+  { searchDomain, searchDomains }: Pick<ResolvConf, "searchDomain" | "searchDomains">,
+): Buffer | undefined {
+  const { name, type } = query;
+  if (name === undefined || query.opcode !== opcode.query || !isInternet(query)) return undefined;
+  const found = lookup.find(name, searchDomain);
+  if (found === undefined && !lookup.isParent(name, searchDomains)) return undefined;
+  return found?.hasSearchDomain === true && type === recordType.cname
+    ? renderAlias(query, aliasOf(query, name, searchDomain), ttlSeconds)
+    : renderNoData(query, ttlSeconds);
 }
 
 /** The host in the table that has the address of a PTR query; undefined for other queries and addresses. */

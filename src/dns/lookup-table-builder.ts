@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 import type { TimeSlice } from "../lib/async/time-slice.ts";
 import type { Budget } from "../lib/budget.ts";
+import type { Budgets } from "../model/limits.ts";
 import type { NamedService } from "../model/name-table.ts";
 import { indexBytes } from "./hash-index.ts";
 import { LookupTable, type LookupTableOptions, otherNames } from "./lookup-table.ts";
@@ -17,6 +18,7 @@ const positionBytes = 4;
 export class LookupTableBuilder {
   readonly #options: LookupTableOptions;
   readonly #tableBytes: Budget;
+  readonly #parents: number;
   readonly #previous: LookupTable | undefined;
   readonly #packer = new ServicePacker();
   readonly #store: ServiceStoreBuilder;
@@ -28,10 +30,10 @@ export class LookupTableBuilder {
   /** Whether each service so far is the previous table's, in the same place. */
   #isUnchanged: boolean;
 
-  /** @param tableBytes limits the table */
-  constructor(options: LookupTableOptions, tableBytes: Budget, previous: LookupTable | undefined) {
+  constructor(options: LookupTableOptions, budgets: Budgets, previous: LookupTable | undefined) {
     this.#options = options;
-    this.#tableBytes = tableBytes;
+    this.#tableBytes = budgets.of("nds-table-bytes");
+    this.#parents = budgets.of("dns-parent-names").size;
     this.#previous = previous;
     this.#store = new ServiceStoreBuilder(previous?.store);
     this.#isUnchanged = previous !== undefined;
@@ -77,7 +79,11 @@ export class LookupTableBuilder {
       return previous;
     }
     const store = this.#store.build();
-    const table = new LookupTable(store, { names: this.#names, addresses: this.#addresses }, this.#options);
+    const table = new LookupTable(
+      store,
+      { names: this.#names, addresses: this.#addresses, parents: this.#parents },
+      this.#options,
+    );
     try {
       for (let id = 0; id < store.count; id++) {
         table.addHost(id);

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 import type { NamedService } from "../model/name-table.ts";
 import type { ProxyDomain } from "./dns-config.ts";
-import { HashIndex, hashOfBytes, hashOfText, type RankOf } from "./hash-index.ts";
+import { HashIndex, HashSet, hashOfBytes, hashOfText, type RankOf } from "./hash-index.ts";
 import type { ServiceStore } from "./service-store.ts";
 
 /** The addresses of a name: views that are valid until the next name table replaces this one. */
@@ -27,6 +27,8 @@ export interface LookupTableSize {
   /** The most names and addresses that are added. */
   readonly names: number;
   readonly addresses: number;
+  /** The most names above others that are known. */
+  readonly parents: number;
 }
 
 export interface LookupTableOptions {
@@ -46,14 +48,17 @@ export class LookupTable {
   readonly #names: HashIndex;
   /** The service of each address; a shared address belongs to the service with the fewest addresses. */
   readonly #owners: HashIndex;
+  /** Hashes of the names that others are below. */
+  readonly #parents: HashSet;
   #hasWildcards = false;
 
-  constructor(store: ServiceStore, { names, addresses }: LookupTableSize, { domain, seed }: LookupTableOptions) {
+  constructor(store: ServiceStore, size: LookupTableSize, { domain, seed }: LookupTableOptions) {
     this.store = store;
     this.#domain = domain;
     this.#seed = seed;
-    this.#names = new HashIndex(names);
-    this.#owners = new HashIndex(addresses);
+    this.#names = new HashIndex(size.names);
+    this.#owners = new HashIndex(size.addresses);
+    this.#parents = new HashSet(size.parents);
   }
 
   /** Adds the host of a service. To be called for each service, in order, before `addOtherNames` for any. */
@@ -67,7 +72,15 @@ export class LookupTable {
     }
     if (name === "." || this.store.addresses(id).length === 0) return;
     this.#names.insert(hashOfText(this.#seed, name), id, rankOfHost, this.#nameRank(name));
+    this.#addParents(name);
     if (name.startsWith("*.")) this.#hasWildcards = true;
+  }
+
+  #addParents(name: string): void {
+    for (let dot = name.indexOf("."); dot >= 0 && dot < name.length - 1; dot = name.indexOf(".", dot + 1)) {
+      // those above a known one are known
+      if (!this.#parents.add(hashOfText(this.#seed, name, dot + 1))) return;
+    }
   }
 
   /** Adds the short forms and other hosts of a service, and its addresses for reverse lookup. */
@@ -76,9 +89,11 @@ export class LookupTable {
     const addresses = this.store.addresses(id);
     if (addresses.length === 0) return;
     const names = this.store.names(id);
-    for (const name of otherNames(names, this.#domain)) {
+    for (const [index, name] of otherNames(names, this.#domain).entries()) {
       if (name === ".") continue;
       this.#names.insert(hashOfText(this.#seed, name), id, rankOfOtherName, this.#nameRank(name));
+      // other hosts come before short forms
+      if (index < names.altHosts.length) this.#addParents(name);
       if (name.startsWith("*.")) this.#hasWildcards = true;
     }
     // A wildcard is not a host.
@@ -121,6 +136,18 @@ export class LookupTable {
       if (wildcard !== undefined) return wildcard;
     }
     return undefined;
+  }
+
+  /**
+   * Whether a host is below the name, which then exists although it has no record. Not for names that end in a search
+   * domain: clients try them although they mean another name, and some stop at the first one that exists.
+   * @param name in lower case with a trailing dot
+   * Source: RFC 8020; the search of musl
+   */
+  isParent(name: string, searchDomains: readonly string[]): boolean {
+    return (
+      !searchDomains.some((domain) => name.endsWith(`.${domain}`)) && this.#parents.has(hashOfText(this.#seed, name))
+    );
   }
 
   /** Gives the memory back that the next table does not share. The table finds nothing any more. */

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
 /** Source: IANA, Domain Name System Parameters */
-export const recordType = { a: 1, cname: 5, ptr: 12, aaaa: 28, opt: 41 } as const;
+export const recordType = { a: 1, cname: 5, soa: 6, ptr: 12, aaaa: 28, opt: 41 } as const;
 export const recordClass = { internet: 1, any: 255 } as const;
 export const opcode = { query: 0, notify: 4 } as const;
 export const rcode = {
@@ -25,6 +25,8 @@ export class FormatError extends Error {}
 /** The position of a record in a message. */
 export interface RecordPosition {
   readonly type: number;
+  /** Position of the owner's name. */
+  readonly owner: number;
   /** Position of the type, after the owner's name; class, TTL and the data's length follow. */
   readonly start: number;
   readonly end: number;
@@ -42,7 +44,7 @@ export function* recordsOf(bytes: Buffer, from: number, count: number): Generato
     if (start + 10 > bytes.length) throw new FormatError();
     const end = start + 10 + bytes.readUInt16BE(start + 8);
     if (end > bytes.length) throw new FormatError();
-    yield { type: bytes.readUInt16BE(start), start, end };
+    yield { type: bytes.readUInt16BE(start), owner: at, start, end };
     at = end;
   }
 }

@@ -25,7 +25,6 @@ export interface NamesDeps extends Pick<Deps, "clock" | "log" | "random"> {
 }
 
 export function createNames(domain: ProxyDomain, { clock, log, random, budgets }: NamesDeps): Names {
-  const tableBytes = budgets.of("nds-table-bytes");
   const lookup = new ObservableValue<LookupTable>();
   const turn = new Semaphore(1);
   return {
@@ -33,7 +32,7 @@ export function createNames(domain: ProxyDomain, { clock, log, random, budgets }
     async begin(signal) {
       const held = await turn.acquire(signal);
       const previous = lookup.current;
-      const builder = new LookupTableBuilder({ domain, seed: Math.floor(random() * 2 ** 32) }, tableBytes, previous);
+      const builder = new LookupTableBuilder({ domain, seed: Math.floor(random() * 2 ** 32) }, budgets, previous);
       let isOpen = true;
       return {
         add: builder.add.bind(builder),

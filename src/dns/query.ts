@@ -28,6 +28,8 @@ export interface Edns {
   readonly version: number;
   /** The DO bit: the client understands DNSSEC. */
   readonly isSecure: boolean;
+  /** An option is for this query alone, such as the client's subnet: its response is not for others. */
+  readonly isPrivate: boolean;
 }
 
 /** Bytes that are not a query: they get no response, or one with an error code. */
@@ -90,13 +92,25 @@ function skipQuestion(bytes: Buffer, from: number): number {
 /** The OPT record among `count` records. @throws FormatError, also when there are two */
 function findEdns(bytes: Buffer, from: number, count: number): Edns | undefined {
   let found: Edns | undefined;
-  for (const { type, start } of recordsOf(bytes, from, count)) {
+  for (const { type, start, end } of recordsOf(bytes, from, count)) {
     if (type !== recordType.opt) continue;
     if (found !== undefined) throw new FormatError();
     const isSecure = (bytes.readUInt16BE(start + 6) & 0x8000) !== 0;
-    found = { udpBytes: bytes.readUInt16BE(start + 2), version: bytes.readUInt8(start + 5), isSecure };
+    const isPrivate = hasPrivateOption(bytes.subarray(start + 10, end));
+    found = { udpBytes: bytes.readUInt16BE(start + 2), version: bytes.readUInt8(start + 5), isSecure, isPrivate };
   }
   return found;
+}
+
+/** Options that a response need not answer: cookie, keepalive, padding. Source: RFC 7873, RFC 7828, RFC 7830 */
+const sharedOptions: ReadonlySet<number> = new Set([10, 11, 12]);
+
+function hasPrivateOption(options: Buffer): boolean {
+  for (let at = 0; at < options.length; ) {
+    if (at + 4 > options.length || !sharedOptions.has(options.readUInt16BE(at))) return true;
+    at += 4 + options.readUInt16BE(at + 2);
+  }
+  return false;
 }
 
 /** The name as text; undefined unless its labels are printable ASCII without dots. */

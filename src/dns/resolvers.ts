@@ -11,11 +11,13 @@ import { ipFamily } from "../lib/net/ip-address.ts";
 import type { Budgets } from "../model/limits.ts";
 import { fullName } from "./lookup-table.ts";
 
-/** The machine's resolvers and search domain. */
+/** The machine's resolvers and search domains. */
 export interface ResolvConf {
   /** IP addresses without duplicates, in the order of the file. */
   readonly servers: readonly string[];
-  /** The first one, in lower case with a trailing dot. */
+  /** In lower case with a trailing dot, in the order of the file. */
+  readonly searchDomains: readonly string[];
+  /** The first one. */
   readonly searchDomain: string | undefined;
 }
 
@@ -60,8 +62,8 @@ export async function followResolvers(
         if (!isEqual(read, current)) {
           log.info("resolvers changed", { ...read });
           warnIfNone(log, read);
+          current = read;
         }
-        current = read;
         isUnreadable = false;
       } catch (error) {
         if (!isUnreadable) {
@@ -102,14 +104,17 @@ async function readStart(path: string, fileBytes: Budget): Promise<string> {
 /** Source: resolv.conf(5); options and sortlist are ignored */
 function parseResolvConf(text: string): ResolvConf {
   const servers = new Set<string>();
-  let searchDomain: string | undefined;
+  let searchDomains: readonly string[] = [];
   for (const line of text.split("\n")) {
-    const [keyword, first] = line.replace(/^\s*[#;].*/, "").split(/\s+/);
+    const [keyword, first, ...others] = line.replace(/^\s*[#;].*/, "").split(/\s+/);
     if (first === undefined || first === "") continue;
     if (keyword === "nameserver" && ipFamily(first) !== 0) servers.add(first);
-    else if (keyword === "search" || keyword === "domain") searchDomain = fullName(first);
+    else if (keyword === "search" || keyword === "domain") {
+      const listed = keyword === "search" ? [first, ...others.filter((domain) => domain !== "")] : [first];
+      searchDomains = listed.map(fullName).filter((domain) => domain !== ".");
+    }
   }
-  return { servers: [...servers], searchDomain: searchDomain === "." ? undefined : searchDomain };
+  return { servers: [...servers], searchDomains, searchDomain: searchDomains[0] };
 }
 
 function warnIfNone(log: Logger, { servers }: ResolvConf): void {
@@ -117,5 +122,5 @@ function warnIfNone(log: Logger, { servers }: ResolvConf): void {
 }
 
 function isEqual(left: ResolvConf, right: ResolvConf): boolean {
-  return left.searchDomain === right.searchDomain && left.servers.join() === right.servers.join();
+  return left.searchDomains.join() === right.searchDomains.join() && left.servers.join() === right.servers.join();
 }

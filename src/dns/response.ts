@@ -7,7 +7,14 @@ const ownUdpBytes = 4_096;
 
 /** The response to an invalid query: a header only, never longer than the query. */
 export function renderInvalid({ id, flags, rcode: code }: InvalidQuery & { readonly kind: "invalid" }): Buffer {
-  return header({ id, flags: flag.response | (flags & 0x7900) | code, answers: 0, additionals: 0, questions: 0 });
+  return header({
+    id,
+    flags: flag.response | (flags & 0x7900) | code,
+    answers: 0,
+    authorities: 0,
+    additionals: 0,
+    questions: 0,
+  });
 }
 
 /** A response with an error code, which may be one of EDNS, and no records. */
@@ -23,11 +30,12 @@ export interface AddressRecords {
   readonly ttlSeconds: number;
 }
 
-/** Addresses that do not fit are left out, and the response is marked as truncated. */
+/** Addresses that do not fit are left out, and the response is marked as truncated. Without any it has no data. */
 export function renderAddresses(query: Query, found: AddressRecords, maxBytes: number): Buffer {
   const { alias, addresses, ttlSeconds } = found;
+  if (addresses.length === 0) return renderNoData(query, ttlSeconds);
   const records: Buffer[] = [];
-  if (alias !== undefined && addresses.length > 0) {
+  if (alias !== undefined) {
     records.push(record({ owner: headerBytes, type: recordType.cname, ttlSeconds, data: alias }));
   }
   /** The alias is the data of the record before: after the question and twelve bytes of record. */
@@ -40,6 +48,26 @@ export function renderAddresses(query: Query, found: AddressRecords, maxBytes: n
   }
   const truncated = maxAddresses < addresses.length ? flag.truncated : 0;
   return renderResponse(query, { flags: flag.authoritative | truncated, records, extendedCode: 0 });
+}
+
+/** The name exists and has no record of the queried type; an SOA record says for how long that is valid. */
+export function renderNoData(query: Query, ttlSeconds: number): Buffer {
+  const authorities = [soaRecord(ttlSeconds)];
+  return renderResponse(query, { flags: flag.authoritative, records: [], authorities, extendedCode: 0 });
+}
+
+/** The queried name is an alias. @param alias the other name's bytes as on the wire */
+export function renderAlias(query: Query, alias: Buffer, ttlSeconds: number): Buffer {
+  const records = [record({ owner: headerBytes, type: recordType.cname, ttlSeconds, data: alias })];
+  return renderResponse(query, { flags: flag.authoritative, records, extendedCode: 0 });
+}
+
+/** The response with an EDNS record if the query has one. @param response without one */
+export function withOwnEdns(response: Buffer, { edns }: Query): Buffer {
+  if (edns === undefined) return response;
+  const extended = Buffer.concat([response, optRecord(edns, 0)]);
+  extended.writeUInt16BE(extended.readUInt16BE(10) + 1, 10);
+  return extended;
 }
 
 /** The host that an address belongs to. */
@@ -81,6 +109,11 @@ export function isResponseTo(bytes: Buffer, { question }: Pick<Query, "question"
   );
 }
 
+/** Whether a response is no error and has an answer. */
+export function hasRecords(response: Buffer): boolean {
+  return responseCode(response) === rcode.noError && response.readUInt16BE(6) > 0;
+}
+
 export function responseCode(response: Buffer): number {
   return response.readUInt8(3) & 15;
 }
@@ -117,22 +150,34 @@ function record({ owner, type, ttlSeconds, data }: RecordParts): Buffer {
   return bytes;
 }
 
+/** The name is its own zone, whose mailbox is `hostmaster`. Source: RFC 1035 section 3.3.13, RFC 2308 section 5 */
+function soaRecord(ttlSeconds: number): Buffer {
+  const mailbox = "hostmaster";
+  const name = Buffer.of(0xc0, headerBytes);
+  const numbers = Buffer.alloc(20);
+  for (const [index, value] of [1, 7_200, 1_800, 86_400, ttlSeconds].entries()) numbers.writeUInt32BE(value, 4 * index);
+  const data = Buffer.concat([name, Buffer.of(mailbox.length), Buffer.from(mailbox), name, numbers]);
+  return record({ owner: headerBytes, type: recordType.soa, ttlSeconds, data });
+}
+
 interface ResponseParts {
   /** In addition to those of every response. */
   readonly flags: number;
   readonly records: readonly Buffer[];
+  readonly authorities?: readonly Buffer[];
   readonly extendedCode: number;
 }
 
 /** Recursion is available; RD and CD are the client's. The question is repeated in its letter case. */
 function renderResponse(
   { id, flags: queryFlags, question, edns }: Query,
-  { flags, records, extendedCode }: ResponseParts,
+  { flags, records, authorities = [], extendedCode }: ResponseParts,
 ): Buffer {
   const all = flag.response | flag.recursionAvailable | (queryFlags & 0x7910) | flags;
   const additionals = edns === undefined ? 0 : 1;
-  const start = header({ id, flags: all, questions: 1, answers: records.length, additionals });
-  return Buffer.concat([start, question, ...records, ...(edns === undefined ? [] : [optRecord(edns, extendedCode)])]);
+  const counts = { questions: 1, answers: records.length, authorities: authorities.length, additionals };
+  const opt = edns === undefined ? [] : [optRecord(edns, extendedCode)];
+  return Buffer.concat([header({ id, flags: all, ...counts }), question, ...records, ...authorities, ...opt]);
 }
 
 function optRecord({ isSecure }: Edns, extendedCode: number): Buffer {
@@ -149,12 +194,13 @@ interface HeaderParts {
   readonly flags: number;
   readonly questions: number;
   readonly answers: number;
+  readonly authorities: number;
   readonly additionals: number;
 }
 
-function header({ id, flags, questions, answers, additionals }: HeaderParts): Buffer {
+function header({ id, flags, questions, answers, authorities, additionals }: HeaderParts): Buffer {
   const bytes = Buffer.alloc(headerBytes);
-  for (const [index, value] of [id, flags, questions, answers, 0, additionals].entries()) {
+  for (const [index, value] of [id, flags, questions, answers, authorities, additionals].entries()) {
     bytes.writeUInt16BE(value, 2 * index);
   }
   return bytes;

@@ -24,11 +24,11 @@ export interface FakeResolver extends AsyncDisposable {
   behave(behaviour: ResolverBehaviour): void;
 }
 
-/** Answers with an address for the names that it has, else that there is no such name. */
-export function answering(names: Readonly<Record<string, readonly string[]>> = {}): ResolverBehaviour {
+/** Answers with an address for the names that it has, else that there is no such name. @param ttl of the addresses */
+export function answering(names: Readonly<Record<string, readonly string[]>> = {}, ttl = 60): ResolverBehaviour {
   return (query, { name, type }) => {
     const known = names[name.toLowerCase()];
-    return encodeReply(query, type === 1 ? (known ?? []) : [], known === undefined ? 0x8183 : 0x8180);
+    return encodeReply(query, type === 1 ? (known ?? []) : [], known === undefined ? 0x8183 : 0x8180, ttl);
   };
 }
 

@@ -4,6 +4,7 @@
 export const types = {
   A: 1,
   CNAME: 5,
+  SOA: 6,
   PTR: 12,
   MX: 15,
   TXT: 16,
@@ -31,6 +32,7 @@ export interface DnsMessage {
   readonly rcode: number;
   readonly questions: readonly Pick<DnsRecord, "name" | "type" | "class">[];
   readonly answers: readonly DnsRecord[];
+  readonly authorities: readonly DnsRecord[];
   readonly additionals: readonly DnsRecord[];
   readonly bytes: number;
 }
@@ -44,23 +46,48 @@ export interface QueryParts {
   /** The size that the client announces; undefined sends no OPT. */
   readonly ednsBytes?: number;
   readonly ednsVersion?: number;
+  /** Data of the OPT record. */
+  readonly ednsOptions?: Buffer;
 }
 
 export function encodeQuery(name: string, parts: QueryParts = {}): Buffer {
-  const { id = 0x1234, type = "A", flags = 0x0100, ednsBytes, ednsVersion = 0 } = parts;
-  const opt = ednsBytes === undefined ? [] : [bytes16(0, types.OPT, ednsBytes, ednsVersion, 0x8000, 0).subarray(1)];
+  const { id = 0x1234, type = "A", flags = 0x0100, ednsBytes, ednsVersion = 0, ednsOptions = Buffer.alloc(0) } = parts;
+  const optHead = bytes16(0, types.OPT, ednsBytes ?? 0, ednsVersion, 0x8000, ednsOptions.length).subarray(1);
+  const opt = ednsBytes === undefined ? [] : [Buffer.concat([optHead, ednsOptions])];
   const header = bytes16(id, flags, 1, 0, 0, opt.length);
   return Buffer.concat([header, encodeName(name), bytes16(types[type], parts.class ?? 1), ...opt]);
 }
 
 /** A reply to the bytes of a query, with address records for its name, or none. */
-export function encodeReply(query: Buffer, addresses: readonly string[] = [], flags = 0x8180): Buffer {
+export function encodeReply(query: Buffer, addresses: readonly string[] = [], flags = 0x8180, ttl = 60): Buffer {
   const question = questionOf(query);
   const records = addresses.map((address) => {
     const data = Buffer.from(address.split(".").map(Number));
-    return Buffer.concat([bytes16(0xc00c, types.A, 1, 0, 60, data.length), data]);
+    return Buffer.concat([bytes16(0xc00c, types.A, 1, ttl >>> 16, ttl & 0xffff, data.length), data]);
   });
   return Buffer.concat([bytes16(query.readUInt16BE(0), flags, 1, records.length, 0, 0), question, ...records]);
+}
+
+/** What a reply says besides its question. */
+export interface ReplyParts {
+  readonly flags?: number;
+  readonly ttl?: number;
+  /** TTL and minimum of an SOA record. */
+  readonly negative?: readonly [ttl: number, minimum: number];
+  /** Data of an OPT record; undefined for none. */
+  readonly ednsOptions?: Buffer;
+}
+
+export function encodeFullReply(query: Buffer, addresses: readonly string[], parts: ReplyParts): Buffer {
+  const { flags = 0x8180, ttl = 60, negative, ednsOptions } = parts;
+  const reply = encodeReply(query, addresses, flags, ttl);
+  const soaData = Buffer.concat([Buffer.alloc(2), bytes16(0, 1, 0, 2, 0, 3, 0, 4, 0, negative?.[1] ?? 0)]);
+  const soa = Buffer.concat([bytes16(0xc00c, types.SOA, 1, 0, negative?.[0] ?? 0, soaData.length), soaData]);
+  const opt = bytes16(0, types.OPT, 1232, 0, 0, ednsOptions?.length ?? 0).subarray(1);
+  if (negative !== undefined) reply.writeUInt16BE(1, 8);
+  if (ednsOptions !== undefined) reply.writeUInt16BE(1, 10);
+  const additional = ednsOptions === undefined ? [] : [opt, ednsOptions];
+  return Buffer.concat([reply, ...(negative === undefined ? [] : [soa]), ...additional]);
 }
 
 export function questionOf(query: Buffer): Buffer {
@@ -111,6 +138,7 @@ export function decodeMessage(bytes: Buffer): DnsMessage {
     rcode: flags & 15,
     questions,
     answers,
+    authorities,
     additionals,
     bytes: bytes.length,
   };
@@ -147,7 +175,7 @@ export function encodeName(name: string): Buffer {
 }
 
 function bytes16(...values: readonly number[]): Buffer {
-  return Buffer.from(values.flatMap((value) => [value >> 8, value & 255]));
+  return Buffer.from(values.flatMap((value) => [(value >> 8) & 255, value & 255]));
 }
 
 function times<T>(count: number, make: () => T): T[] {

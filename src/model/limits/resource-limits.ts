@@ -219,15 +219,23 @@ export const resourceLimits = {
     meaning: "Responses that one client has not read.",
     within: "dns-unread-bytes",
   },
-  "dns-stale-responses": {
+  "dns-parent-names": {
+    owner: "dns",
+    unit: "items",
+    scope: "process",
+    size: always(256 * kib),
+    whenSpent: "reject",
+    meaning: "Names that have none but names below them in the name table; for further ones a resolver decides.",
+  },
+  "dns-cached-responses": {
     owner: "dns",
     unit: "items",
     scope: "process",
     size: always(1_000),
     whenSpent: "drop-oldest",
-    meaning: "Responses that are kept for the time when no resolver responds.",
+    meaning: "Responses of resolvers that are kept: for their TTL, and for the time when no resolver responds.",
   },
-  "dns-stale-response-bytes": {
+  "dns-cached-response-bytes": {
     owner: "dns",
     unit: "bytes",
     scope: "single item",

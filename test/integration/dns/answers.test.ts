@@ -1,10 +1,17 @@
 // SPDX-License-Identifier: Apache-2.0
 import { Resolver } from "node:dns/promises";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
-import { answering, startFakeResolver } from "../../fakes/fake-resolver.ts";
+import { answering, failing, type ResolverBehaviour, startFakeResolver } from "../../fakes/fake-resolver.ts";
 import { ask, askUdpRaw } from "../../support/dns-client.ts";
-import { encodeQuery, encodeReply, type QueryParts, type TypeName } from "../../support/dns-messages.ts";
-import { type DnsUnderTest, startDns } from "../../support/dns-under-test.ts";
+import {
+  encodeFullReply,
+  encodeQuery,
+  encodeReply,
+  type QueryParts,
+  type TypeName,
+} from "../../support/dns-messages.ts";
+import { type DnsUnderTest, resolvConf, startDns } from "../../support/dns-under-test.ts";
+import { eventually } from "../../support/eventually.ts";
 import { kubernetes, named, replaceNames } from "../../support/name-tables.ts";
 
 const remote = { registry: "Kubernetes", shortName: "details", namespace: "ns2" };
@@ -74,7 +81,7 @@ const cases: readonly Case[] = [
   plain("foo.wildcard", "10.10.10.10"),
   plain("a.b.wildcard", "11.11.11.11"),
   plain("foo.foons.svc.mesh.company.net", "10.1.2.3"),
-  { name: "wildcard", records: [], rcode: nxdomain },
+  { name: "wildcard", records: [] },
   alias("foo.wildcard", "10.10.10.10"),
   plain("example.localhost", "3.3.3.3"),
 ];
@@ -207,6 +214,118 @@ describe("a name of the mesh", () => {
   );
 });
 
+const mesh = [
+  ...table,
+  named("api.ext.example", ["10.0.0.9"]),
+  named("*.apps.example", ["10.0.0.8"]),
+  kubernetes("svc-of-alt", "ns1", ["10.0.0.7"], ["svc.alt.example"]),
+];
+const otherTypes = ["MX", "TXT", "SRV", "HTTPS", "SOA", "ANY"] as const;
+
+describe("C19: what exists in the mesh exists for each type", () => {
+  test.each(["udp", "tcp"] as const)("no data instead of NXDOMAIN, with an SOA record, over %s", async (transport) => {
+    await using resolver = await startFakeResolver(answering());
+    await using dns = await startDns({ table: mesh, resolvers: [resolver] });
+    const names = ["api.ext.example", "x.y.apps.example", "productpage", "api.ext.example.NS1.svc.cluster.local"];
+    for (const name of names) {
+      for (const type of [...otherTypes, "AAAA"] as const) {
+        const reply = await ask(dns.address, transport, encodeQuery(name, { type, ednsBytes: 1232 }));
+        expect([name, type, reply.rcode, reply.answers]).toEqual([name, type, 0, []]);
+        expect(reply.authorities).toMatchObject([{ name: `${name}.`, type: 6, ttl: 30 }]);
+        expect(reply.questions).toMatchObject([{ name: `${name}.` }]);
+      }
+    }
+    expect((await ask(dns.address, transport, encodeQuery("other.example", { type: "TXT" }))).rcode).toBe(nxdomain);
+    expect((await ask(dns.address, transport, encodeQuery("api.ext.example", { class: 3 }))).rcode).toBe(nxdomain);
+  });
+
+  test("an alias by the search domain has a CNAME record", async () => {
+    await using resolver = await startFakeResolver(answering());
+    await using dns = await startDns({ table: mesh, resolvers: [resolver] });
+    const reply = await ask(dns.address, "udp", encodeQuery(`Api.ext.example.${search}`, { type: "CNAME" }));
+    expect(reply.answers).toMatchObject([{ name: `Api.ext.example.${search}.`, data: "Api.ext.example." }]);
+  });
+
+  test("names above it exist too, but not where a client only tries a search domain", async () => {
+    await using resolver = await startFakeResolver(answering());
+    await using dns = await startDns({ table: mesh, resolvers: [resolver] });
+    const codes = async (name: string): Promise<readonly number[]> =>
+      await Promise.all(
+        (["A", "AAAA", "TXT"] as const).map(
+          async (type) => (await ask(dns.address, "udp", encodeQuery(name, { type }))).rcode,
+        ),
+      );
+    for (const name of ["ext.example", "example", "apps.example", "alt.example", "Google.com"]) {
+      expect([name, await codes(name)]).toEqual([name, [0, 0, 0]]);
+    }
+    // musl stops its search at the first name that exists
+    for (const name of ["google.com.ns1.svc.cluster.local", "ns2.svc.cluster.local", "ns1", "xt.example"]) {
+      expect([name, await codes(name)]).toEqual([name, [nxdomain, nxdomain, nxdomain]]);
+    }
+  });
+
+  test("what a resolver has of such a name, or does not say, is passed on", async () => {
+    await using resolver = await startFakeResolver(failing(0x8182));
+    await using dns = await startDns({ table: mesh, resolvers: [resolver], timeoutMs: 500 });
+    expect((await ask(dns.address, "udp", encodeQuery("www.google.com", { type: "TXT" }))).rcode).toBe(2);
+    resolver.behave((query) => encodeReply(query, ["192.0.2.1"]));
+    const reply = await ask(dns.address, "udp", encodeQuery("www.google.com", { type: "MX" }));
+    expect(reply.answers).toMatchObject([{ data: "192.0.2.1" }]);
+  });
+});
+
+describe("C19: what a resolver has said is reused", () => {
+  test("for its TTL, over both transports, in the query's letter case", async () => {
+    await using resolver = await startFakeResolver(answering({ "www.bing.com.": ["1.2.3.4"] }));
+    await using dns = await startDns({ table, resolvers: [resolver] });
+    for (const transport of ["udp", "tcp", "udp"] as const) {
+      const reply = await ask(dns.address, transport, encodeQuery("wWw.Bing.com", { id: 7 }));
+      expect(reply).toMatchObject({ id: 7, rcode: 0, answers: [{ name: "wWw.Bing.com.", data: "1.2.3.4" }] });
+    }
+    expect(resolver.seen).toHaveLength(1);
+    resolver.behave(answering({ "www.bing.com.": ["1.2.3.5"] }, 1));
+    dns.writeResolvConf(`${resolvConf([resolver])}search other.example\n`);
+    await eventually(
+      async () => {
+        expect((await ask(dns.address, "udp", encodeQuery("www.bing.com"))).answers).toMatchObject([
+          { data: "1.2.3.5" },
+        ]);
+      },
+      { withinMs: 3_000 },
+    );
+  });
+
+  test("also that there is no such name, for the time of the SOA record", async () => {
+    await using resolver = await startFakeResolver((query) =>
+      encodeFullReply(query, [], { flags: 0x8183, negative: [2, 60] }),
+    );
+    await using dns = await startDns({ table, resolvers: [resolver] });
+    const rcodeOf = async (name: string) => (await ask(dns.address, "udp", encodeQuery(name))).rcode;
+    expect([await rcodeOf("no.example"), await rcodeOf("no.example")]).toEqual([nxdomain, nxdomain]);
+    expect(resolver.seen).toHaveLength(1);
+    // the table decides about its names, also when the response is a reused one
+    const text = async () => (await ask(dns.address, "udp", encodeQuery("www.google.com", { type: "TXT" }))).rcode;
+    expect([await text(), await text()]).toEqual([0, 0]);
+    expect(resolver.seen).toHaveLength(2);
+    resolver.behave(answering({ "no.example.": ["192.0.2.1"] }));
+    await eventually(async () => expect(await rcodeOf("no.example")).toBe(0), { withinMs: 5_000 });
+  });
+
+  test("a response that a client over UDP cannot take is not cut: the resolver says what fits", async () => {
+    const many = Array.from({ length: 100 }, (_, index) => `192.0.2.${String(index)}`);
+    await using resolver = await startFakeResolver((query, { transport }) =>
+      transport === "tcp" ? encodeReply(query, many) : encodeReply(query, many.slice(0, 20), 0x8380),
+    );
+    await using dns = await startDns({ table, resolvers: [resolver] });
+    const { address } = dns;
+    expect((await ask(address, "tcp", encodeQuery("many.example"))).answers).toHaveLength(100);
+    const short = await ask(address, "udp", encodeQuery("many.example"));
+    expect([short.flags.tc, short.answers.length]).toEqual([true, 20]);
+    expect((await ask(address, "tcp", encodeQuery("many.example"))).answers).toHaveLength(100);
+    expect(resolver.seen.map(({ transport }) => transport)).toEqual(["tcp", "udp"]);
+  });
+});
+
 describe("2.4: the message", () => {
   const query = encodeQuery("www.google.com");
   const changed = (...bytes: readonly (readonly [number, number])[]): Buffer => {
@@ -253,22 +372,54 @@ describe("2.4: the message", () => {
 });
 
 describe("2.4: before the first table", () => {
-  test("an address query waits for it, and gets SERVFAIL when it does not come; other queries are forwarded", async () => {
-    await using resolver = await startFakeResolver(answering({ "www.bing.com.": ["1.2.3.4"] }));
+  test("an address query waits for it", async () => {
+    await using resolver = await startFakeResolver(
+      answering({ "www.bing.com.": ["1.2.3.4"], "www.google.com.": ["8.8.8.8"] }),
+    );
     await using dns = await startDns({ resolvers: [resolver] });
-    const waiting = ask(dns.address, "udp", encodeQuery("www.google.com"));
-    const failing = ask(dns.address, "tcp", encodeQuery("www.bing.com"));
-    await ask(dns.address, "udp", encodeQuery("www.google.com", { type: "TXT" }));
-    expect(resolver.seen).toHaveLength(1);
-    expect((await failing).rcode).toBe(2);
-    expect((await waiting).rcode).toBe(2);
-    const early = ask(dns.address, "udp", encodeQuery("www.google.com"));
-    const foreign = ask(dns.address, "udp", encodeQuery("www.bing.com"));
+    const both = ask(dns.address, "udp", encodeQuery("www.google.com"));
+    const early = ask(dns.address, "udp", encodeQuery("productpage.ns1"));
+    const foreign = ask(dns.address, "tcp", encodeQuery("www.bing.com"));
     await ask(dns.address, "udp", encodeQuery("www.google.com", { type: "TXT" }));
     await replaceNames(dns.names, table);
-    expect((await early).answers).toHaveLength(1);
+    expect((await both).answers).toMatchObject([{ data: "1.1.1.1" }]);
+    expect((await early).answers).toMatchObject([{ data: "9.9.9.9" }]);
     expect((await foreign).answers).toMatchObject([{ data: "1.2.3.4" }]);
   });
+
+  test("C19: without a control plane, names that a resolver has resolve from the first second, over both transports", async () => {
+    await using resolver = await startFakeResolver(answering({ "www.bing.com.": ["1.2.3.4"] }));
+    await using dns = await startDns({ resolvers: [resolver] });
+    const startMs = performance.now();
+    const first = await Promise.all(
+      (["udp", "tcp"] as const).map((transport) => ask(dns.address, transport, encodeQuery("www.bing.com"))),
+    );
+    expect(performance.now() - startMs).toBeLessThan(1_900);
+    for (const { answers } of first) expect(answers).toMatchObject([{ data: "1.2.3.4" }]);
+    const laterMs = performance.now();
+    expect((await ask(dns.address, "udp", encodeQuery("www.bing.com"))).answers).toHaveLength(1);
+    expect(performance.now() - laterMs).toBeLessThan(900);
+  });
+
+  test("C19: without a control plane, a search list reaches its end, and nothing remembers that a name is missing", async () => {
+    const missing: ResolverBehaviour = (query, { name, type }) =>
+      name === "www.bing.com." && type === 1
+        ? encodeReply(query, ["1.2.3.4"])
+        : encodeFullReply(query, [], { flags: 0x8183, negative: [30, 30] });
+    await using resolver = await startFakeResolver(missing);
+    await using dns = await startDns({ resolvers: [resolver] });
+    const startMs = performance.now();
+    for (const domain of ["ns1.svc.cluster.local", "svc.cluster.local", "cluster.local"]) {
+      const reply = await ask(dns.address, "udp", encodeQuery(`www.bing.com.${domain}`));
+      expect(reply).toMatchObject({ rcode: nxdomain, answers: [], authorities: [] });
+    }
+    expect((await ask(dns.address, "udp", encodeQuery("www.bing.com"))).answers).toHaveLength(1);
+    expect(performance.now() - startMs).toBeLessThan(8_000);
+    const late = await ask(dns.address, "udp", encodeQuery("productpage.ns1"));
+    expect(late.rcode).toBe(nxdomain);
+    await replaceNames(dns.names, table);
+    expect((await ask(dns.address, "udp", encodeQuery("productpage.ns1"))).answers).toHaveLength(1);
+  }, 20_000);
 
   test("the machine's own resolver forwards everything", async () => {
     await using resolver = await startFakeResolver(answering({ "www.google.com.": ["8.8.8.8"] }));
