@@ -1,5 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 import { describeError } from "../lib/errors.ts";
+import type { LogFields } from "../lib/log/log.ts";
+import { OutageLog } from "../lib/log/outage-log.ts";
 import type { WorkloadCertificate } from "../model/secret.ts";
 import { HeldIdentities } from "./held-identities.ts";
 import type { ReadCertificate } from "./read-certificate.ts";
@@ -31,6 +33,8 @@ export class CertificateState {
   readonly #deps: CertDeps;
   readonly #spiffeId: string;
   readonly #source: string;
+  /** A CA that is away for long fails with each attempt. */
+  readonly #outage: OutageLog;
   #attempts = 0;
   #failures = 0;
   #issued = 0;
@@ -47,6 +51,7 @@ export class CertificateState {
     this.#source = source;
     this.#deps = deps;
     this.held = new HeldIdentities(deps.budgets);
+    this.#outage = new OutageLog(deps.log, deps.clock);
   }
 
   /** Failures in a row. */
@@ -73,14 +78,15 @@ export class CertificateState {
   }
 
   /** An attempt failed, or the provider reported a problem. The certificate in use stays in use. */
-  failed(error: unknown, message: string, facts: Readonly<Record<string, unknown>>): void {
+  failed(error: unknown, message: string, facts: LogFields & { readonly failure?: string }): void {
     this.#failures++;
     this.#lastError = describeError(error);
-    this.#deps.log.warn(message, {
-      ...facts,
-      error: this.#lastError,
-      failuresInARow: this.#failures,
-      certificateInUse: this.status().state,
+    const certificateInUse = this.status().state;
+    this.#outage.failed({
+      level: "warn",
+      message,
+      kind: `${message} ${facts.failure ?? ""} ${certificateInUse}`,
+      fields: { ...facts, error: this.#lastError, failuresInARow: this.#failures, certificateInUse },
     });
     this.refresh();
   }
@@ -94,6 +100,7 @@ export class CertificateState {
     this.held.add(certificate, acceptedMs, nowMs);
     this.#issued++;
     this.#failures = 0;
+    this.#outage.works();
     this.#lastError = undefined;
     this.#lastSuccessMs = acceptedMs;
     this.#skewMs = Math.max(0, certificate.notBeforeMs - nowMs);

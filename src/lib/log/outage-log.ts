@@ -8,10 +8,12 @@ const reminderMs = 60_000;
 /** A peer that fails again so soon after it worked has not recovered: its lines are those of one outage. */
 const settledMs = 60_000;
 
-/** What repeats a failure, and what ends it. Messages are constants: each is logged once in an outage. */
+/** A failure that repeats. */
 export interface Failure {
   readonly level: LogLevel;
   readonly message: string;
+  /** Each kind is logged at once in an outage. Kinds and messages are constants. Default: the message. */
+  readonly kind?: string;
   readonly fields?: LogFields;
 }
 
@@ -22,8 +24,8 @@ export interface Failure {
 export class OutageLog implements Disposable {
   readonly #log: Logger;
   readonly #clock: Clock;
-  readonly #recoveredMessage: string;
-  /** The messages of this outage that were logged. */
+  readonly #recoveredMessage: string | undefined;
+  /** The kinds of this outage that were logged. */
   readonly #said = new Set<string>();
   #sinceMs: number | undefined;
   #lastLineMs = 0;
@@ -33,24 +35,24 @@ export class OutageLog implements Disposable {
   #settling: AbortController | undefined;
   #worked = false;
 
-  /** @param recoveredMessage at the end of each outage, and when it works for the first time */
-  constructor(log: Logger, clock: Clock, recoveredMessage: string) {
+  /** @param recoveredMessage at the end of each outage, and when it works for the first time; undefined: the owner logs */
+  constructor(log: Logger, clock: Clock, recoveredMessage?: string) {
     this.#log = log;
     this.#clock = clock;
     this.#recoveredMessage = recoveredMessage;
   }
 
-  failed({ level, message, fields = {} }: Failure): void {
+  failed({ level, message, kind = message, fields = {} }: Failure): void {
     const nowMs = this.#clock.monotonicMs();
     this.#stopSettling();
     const sinceMs = this.#begunAt(nowMs);
     this.#failures++;
-    const isNew = !this.#said.has(message);
+    const isNew = !this.#said.has(kind);
     if (!isNew && nowMs - this.#lastLineMs < reminderMs) {
       this.#unsaidFailures++;
       return;
     }
-    this.#said.add(message);
+    this.#said.add(kind);
     this.#lastLineMs = nowMs;
     const facts = isNew ? {} : { failures: this.#unsaidFailures + 1, lastedMs: Math.round(nowMs - sinceMs) };
     this.#unsaidFailures = 0;
@@ -62,7 +64,7 @@ export class OutageLog implements Disposable {
     if (this.#sinceMs === undefined && this.#worked) return;
     const nowMs = this.#clock.monotonicMs();
     const leftMs = this.#recoveredAtMs === undefined ? 0 : this.#recoveredAtMs + settledMs - nowMs;
-    if (leftMs <= 0) this.#end(fields);
+    if (leftMs <= 0 || this.#recoveredMessage === undefined) this.#end(fields);
     else if (this.#settling === undefined) this.#endLater(fields, settledMs);
   }
 
@@ -93,7 +95,7 @@ export class OutageLog implements Disposable {
     const nowMs = this.#clock.monotonicMs();
     const outage =
       this.#sinceMs === undefined ? {} : { failures: this.#failures, lastedMs: Math.round(nowMs - this.#sinceMs) };
-    this.#log.info(this.#recoveredMessage, { ...fields, ...outage });
+    if (this.#recoveredMessage !== undefined) this.#log.info(this.#recoveredMessage, { ...fields, ...outage });
     this.#worked = true;
     if (this.#sinceMs !== undefined) this.#recoveredAtMs = nowMs;
     this.#sinceMs = undefined;

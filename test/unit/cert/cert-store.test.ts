@@ -143,6 +143,16 @@ describe("the certificate store", () => {
     expect(pod.store.status()).toMatchObject({ state: "valid", failuresInARow: 0, lastError: undefined });
   });
 
+  test("C21: a CA that is down is a line when it begins and one a minute, however often it is asked", async () => {
+    const { pod, signer, pass } = setUp();
+    await using _ = pod;
+    signer.error = new Error("the CA is down");
+    await pass(3 * minuteMs, 1_000);
+    const lines = pod.records.filter(({ message }) => message === "certificate request failed; retrying");
+    expect(pod.store.status().failuresInARow).toBeGreaterThan(10);
+    expect(lines.map(({ fields }) => fields["failures"] === undefined)).toEqual([true, false, false]);
+  });
+
   test("holds readiness with the last error from expiry until there is a valid certificate again", async () => {
     const { pod, signer, pass } = setUp();
     await using _ = pod;
