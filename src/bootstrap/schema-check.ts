@@ -92,7 +92,7 @@ function checkAny(value: JsonValue, path: string, findings: SchemaFinding[]): vo
     return;
   }
   const name = url.slice(url.lastIndexOf("/") + 1);
-  if (messages[name] !== undefined) checkMessage(value, name, path, findings);
+  if (Object.hasOwn(messages, name)) checkMessage(value, name, path, findings);
   else if (/^(udpa\.type\.v1|xds\.type\.v3)\.TypedStruct$/.test(name)) {
     const inner = { ...objectOf(value["value"]), "@type": value["type_url"] ?? "" };
     if (typeof value["type_url"] === "string") checkAny(inner, `${path}.value`, findings);

@@ -70,7 +70,7 @@ export function placeholdersOf(ports: MeshPorts, directory: string | undefined):
 export function renderResource(path: string, template: string, placeholders: Placeholders): string {
   const fillIn = (text: string, line: number): string =>
     text.replaceAll(/\$\{([^}]*)\}/g, (_whole, name: string) => {
-      const value = placeholders[name];
+      const value = Object.hasOwn(placeholders, name) ? placeholders[name] : undefined;
       if (value !== undefined) return value;
       const known = Object.keys(placeholders).sort().join(", ");
       throw new DevResourceError(path, `unknown placeholder \${${name}}; known are ${known}`, { line });

@@ -30,11 +30,70 @@ declare global {
 /** Fewer digits are always safe. The slower parser is used only for a text with a longer run of digits. */
 const manyDigits = /\d{16}/;
 
+/** Objects and lists within each other. Protobuf's parsers, which read all that Envoy gets, go no deeper. */
+export const mostLevels = 100;
+
+/** Names and values in a text. One takes up to 200 bytes of the heap. */
+export const mostJsonValues = 50_000;
+
+/** A text that is nested too deeply or has too many values. Its message starts with "is" or "has". */
+export class DocumentLimitError extends Error {}
+
+/**
+ * Finds in one pass, before anything is made of a text, whether it is too large to parse. Code that follows may recurse
+ * over its values.
+ * @throws DocumentLimitError also for some texts that are not JSON
+ */
+export function checkJsonSize(text: string): void {
+  if (text.length <= mostLevels) return;
+  let depth = 0;
+  let values = 0;
+  for (let index = 0; index < text.length; index++) {
+    switch (text.charCodeAt(index)) {
+      case 0x22:
+        index = endOfString(text, index);
+        break;
+      case 0x5b:
+      case 0x7b:
+        if (++depth > mostLevels) throw tooDeep();
+        if (++values > mostJsonValues) throw tooManyValues();
+        break;
+      case 0x5d:
+      case 0x7d:
+        depth--;
+        break;
+      case 0x2c:
+      case 0x3a:
+        if (++values > mostJsonValues) throw tooManyValues();
+    }
+  }
+}
+
+/** The error for a text with more than `mostLevels`. */
+export function tooDeep(): DocumentLimitError {
+  return new DocumentLimitError(`is nested deeper than ${String(mostLevels)} levels`);
+}
+
+function tooManyValues(): DocumentLimitError {
+  return new DocumentLimitError(`has more than ${String(mostJsonValues)} names and values`);
+}
+
+/** The index of the quote that ends the string which starts at `start`. */
+function endOfString(text: string, start: number): number {
+  for (let index = start + 1; index < text.length; index++) {
+    const code = text.charCodeAt(index);
+    if (code === 0x22) return index;
+    if (code === 0x5c) index++;
+  }
+  return text.length;
+}
+
 /**
  * Parses JSON. Integers of any size keep their digits.
- * @throws SyntaxError
+ * @throws SyntaxError; DocumentLimitError
  */
 export function parseJson(text: string): JsonValue {
+  checkJsonSize(text);
   return (manyDigits.test(text) ? JSON.parse(text, keepDigits) : JSON.parse(text)) as JsonValue;
 }
 

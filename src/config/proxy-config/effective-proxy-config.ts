@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 import { ipFamily, isIpv6 } from "../../lib/net/ip-address.ts";
-import { describeError } from "../../lib/errors.ts";
 import type { FlagValues } from "../../lib/flags.ts";
 import { type JsonObject, type JsonValue, isJsonObject } from "../../lib/json.ts";
 import type { Findings } from "../config-error.ts";
 import type { ConfigInput } from "../sources/config-input.ts";
+import { documentProblem } from "../sources/documents.ts";
 import { type Environment, parseInteger } from "../sources/environment.ts";
 import { parseHostPort } from "../../lib/net/host-port.ts";
 import { addressProblem, parseProxyConfigFields, proxyConfigDefaults } from "./proxy-config.ts";
@@ -80,7 +80,7 @@ function document({ input, findings }: ProxyConfigSources, source: string, text:
   try {
     return input.parseDocument(text);
   } catch (error) {
-    findings.problem(source, `is neither YAML nor JSON: ${describeError(error)}`);
+    findings.problem(source, documentProblem(error));
     return undefined;
   }
 }

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-import { describeError } from "../../lib/errors.ts";
 import { type JsonObject, type JsonValue, isJsonList, isJsonObject, toJsonValue } from "../../lib/json.ts";
 import { isIpv6 } from "../../lib/net/ip-address.ts";
+import { documentProblem } from "../sources/documents.ts";
 import type { Sources } from "../sources/sources.ts";
 
 /** The content of the override file, with `$(HOST_IP)` replaced. */
@@ -25,7 +25,7 @@ export function bootstrapOverride({ env, input, findings }: Sources): JsonObject
     findings.problem(source, "must be an object: parts of Envoy's bootstrap");
     return undefined;
   } catch (error) {
-    findings.problem(source, `is neither YAML nor JSON: ${describeError(error)}`);
+    findings.problem(source, documentProblem(error));
     return undefined;
   }
 }

@@ -2,7 +2,14 @@
 import runtimeBase from "../../../bootstrap/runtime.json" with { type: "json" };
 import { normalize } from "node:path";
 import type { BootstrapAddresses, BootstrapClusterManager, BootstrapConfig } from "../../bootstrap/bootstrap-config.ts";
-import { type JsonObject, type JsonValue, isJsonObject, toJsonValue, tryParseJson } from "../../lib/json.ts";
+import {
+  DocumentLimitError,
+  type JsonObject,
+  type JsonValue,
+  isJsonObject,
+  toJsonValue,
+  tryParseJson,
+} from "../../lib/json.ts";
 import { isIpv4, isIpv6 } from "../../lib/net/ip-address.ts";
 import type { BootstrapSource, DiscoverySource } from "../agent-config.ts";
 import type { ConfigInput } from "../sources/config-input.ts";
@@ -159,22 +166,22 @@ export function bootstrapSource(sources: Sources, config: BootstrapConfig): Boot
     );
   } else if (override !== undefined) {
     const custom = documentIn(file.text, input.parseDocument);
-    if (custom !== undefined) return { kind: "merged", path, customPath, custom, override };
+    if (typeof custom !== "string") return { kind: "merged", path, customPath, custom, override };
     findings.problem(
       "ISTIO_BOOTSTRAP_OVERRIDE",
-      `cannot be merged into ${customPath}, which is neither YAML nor JSON; make the change in that file`,
+      `cannot be merged into ${customPath}, which ${custom}; make the change in that file`,
     );
   }
   return { kind: "file", path: customPath };
 }
 
-/** Undefined for a text that is no object in YAML or JSON, such as a bootstrap in protobuf's own forms. */
-function documentIn(text: string, parse: ConfigInput["parseDocument"]): JsonObject | undefined {
+/** What is wrong with a text that is no object in YAML or JSON, such as a bootstrap in protobuf's own forms. */
+function documentIn(text: string, parse: ConfigInput["parseDocument"]): JsonObject | string {
   try {
     const value = toJsonValue(parse(text));
-    return isJsonObject(value) ? value : undefined;
-  } catch {
-    return undefined;
+    return isJsonObject(value) ? value : "is neither YAML nor JSON";
+  } catch (error) {
+    return error instanceof DocumentLimitError ? error.message : "is neither YAML nor JSON";
   }
 }
 

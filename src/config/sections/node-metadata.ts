@@ -1,10 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 import {
+  DocumentLimitError,
   type JsonObject,
   type JsonValue,
   isJsonList,
   isJsonObject,
   objectOf,
+  parseJson,
   toJsonValue,
   tryParseJson,
 } from "../../lib/json.ts";
@@ -50,8 +52,8 @@ export function collectMetadata(
   for (const [name, text] of Object.entries(env)) {
     if (!name.startsWith(metaJsonPrefix)) continue;
     const members = parseObject(text);
-    if (members === undefined) {
-      findings.warn(name, "is not a JSON object; it is ignored");
+    if (typeof members === "string") {
+      findings.warn(name, `${members}; it is ignored`);
       continue;
     }
     for (const [key, value] of Object.entries(members)) values.set(key, { value, source: name });
@@ -61,9 +63,14 @@ export function collectMetadata(
   return { values, labels: textsOf(values.get("LABELS")?.value), staticLabels };
 }
 
-function parseObject(text: string): JsonObject | undefined {
-  const value = toJsonValue(tryParseJson(text));
-  return isJsonObject(value) ? value : undefined;
+/** What is wrong with a text that is no JSON object. */
+function parseObject(text: string): JsonObject | string {
+  try {
+    const value = toJsonValue(parseJson(text));
+    return isJsonObject(value) ? value : "is not a JSON object";
+  } catch (error) {
+    return error instanceof DocumentLimitError ? error.message : "is not a JSON object";
+  }
 }
 
 function textsOf(members: JsonValue | undefined): Record<string, string> {

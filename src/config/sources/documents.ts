@@ -1,16 +1,30 @@
 // SPDX-License-Identifier: Apache-2.0
-import { type JsonObject, type JsonValue, isJsonObject, parseJson } from "../../lib/json.ts";
+import { describeError } from "../../lib/errors.ts";
+import {
+  DocumentLimitError,
+  type JsonObject,
+  type JsonValue,
+  checkJsonSize,
+  isJsonObject,
+  parseJson,
+} from "../../lib/json.ts";
 
 /**
  * Parses JSON or YAML; undefined for an empty text.
- * @throws an error that says where the text is wrong
+ * @throws DocumentLimitError; an error that says where the text is wrong
  */
 export type DocumentParser = (text: string) => JsonValue | undefined;
 
-/** Whether a text needs more than JSON's own parser. */
+/** What is wrong with a text that a `DocumentParser` rejects. */
+export function documentProblem(error: unknown): string {
+  return error instanceof DocumentLimitError ? error.message : `is neither YAML nor JSON: ${describeError(error)}`;
+}
+
+/** Whether a text needs more than JSON's own parser. One that is too large for it is left to the parser for YAML. */
 export function needsYaml(text: string): boolean {
   if (text.trim() === "") return false;
   try {
+    checkJsonSize(text);
     JSON.parse(text);
     return false;
   } catch {

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 import { type Tags, parseAllDocuments } from "yaml";
 import { type JsonValue, toJsonValue } from "../../lib/json.ts";
+import { checkExpandedSize, checkYamlSize } from "../../lib/yaml-size.ts";
 
 function boolTag(test: RegExp, value: boolean) {
   return { tag: "tag:yaml.org,2002:bool", default: true as const, test, resolve: () => value };
@@ -32,14 +33,16 @@ const customTags = (tags: Tags): Tags => [...olderTags, ...tags];
 
 /**
  * Parses the first YAML document of a text. Of equal keys the last one counts.
- * @throws an error that says where the text is wrong
+ * @throws DocumentLimitError; an error that says where the text is wrong
  */
 export function parseYaml(text: string): JsonValue | undefined {
+  checkYamlSize(text);
   const documents = parseAllDocuments(text, { uniqueKeys: false, merge: true, customTags, logLevel: "silent" });
   const first = Array.isArray(documents) ? documents[0] : undefined;
   if (first === undefined) return undefined;
   const [error] = first.errors;
   if (error !== undefined) throw new Error(error.message.split("\n")[0] ?? "not YAML", { cause: error });
+  checkExpandedSize(first);
   const value: unknown = first.toJS({ maxAliasCount: 100 });
   return toJsonValue(value);
 }

@@ -1,6 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 import type { BudgetSpec } from "../../lib/budget.ts";
 import { type HostLimits, reservedFiles } from "../../lib/host-limits.ts";
+import { mostFileBytes } from "../../lib/fs/bounded-read.ts";
+import { mostJsonValues, mostLevels } from "../../lib/json.ts";
+import { mostResourceFileValues, mostYamlValues } from "../../lib/yaml-size.ts";
 import { limits } from "../limits.ts";
 import { kib, largestMesh, mib } from "./sizes.ts";
 
@@ -46,6 +49,12 @@ The heap of the agent's JavaScript engine may grow to three eighths of the memor
 48 MB: 24 MB with a limit of 64 MiB, 36 MB with 96 MiB, 48 MB from 128 MiB on and without a limit. The rest is for Envoy,
 and for what the agent holds outside of the heap: name table, sockets, responses on their way. The launcher reads the
 limit before the engine starts. \`--max-old-space-size\` in \`NODE_OPTIONS\` replaces it.
+
+## Configuration
+
+JSON and YAML, from variables, annotations and files, may be nested ${String(mostLevels)} levels deep, as in protobuf's parsers. JSON
+may have ${number(mostJsonValues)} names and values, YAML ${number(mostYamlValues)}, a file of resources ${number(mostResourceFileValues)}; a file may have ${number(mostFileBytes)} bytes.
+More is a configuration error; node metadata that has more is left out with a warning.
 
 ## Largest mesh
 

@@ -11,8 +11,9 @@ import {
   parseDocument,
   type YAMLMap,
 } from "yaml";
-import { AgentError } from "../../lib/errors.ts";
+import { AgentError, describeError } from "../../lib/errors.ts";
 import { exitCode } from "../../lib/exit-code.ts";
+import { checkExpandedSize, checkYamlSize, mostResourceFileValues } from "../../lib/yaml-size.ts";
 import { anyOf, parseResponse, renderResponse, type XdsResource } from "../protocol/response.ts";
 
 /** A resource file is invalid. Envoy never sees it. */
@@ -47,7 +48,7 @@ const specialForms = /^google\.protobuf\.(Struct|Value|Duration|Timestamp|FieldM
  */
 export function parseResourceFile(file: string, text: string, api: Registry): readonly FileResource[] {
   const lines = new LineCounter();
-  const document = parseDocument(text, { lineCounter: lines });
+  const document = parseWithinLimits(file, text, lines);
   const errorAt: ErrorAt = (node, problem) =>
     new ResourceFileError(file, lines.linePos(node?.range?.[0] ?? 0).line, problem);
   const [error] = document.errors;
@@ -63,6 +64,17 @@ export function parseResourceFile(file: string, text: string, api: Registry): re
   const list = isMap(root) ? root.get("resources", true) : undefined;
   if (!isSeq(list)) throw errorAt(root, "there is no list `resources`");
   return list.items.map((item) => readResource({ document, api, errorAt }, resolve(document, item)));
+}
+
+function parseWithinLimits(file: string, text: string, lineCounter: LineCounter): Document.Parsed {
+  try {
+    checkYamlSize(text, mostResourceFileValues);
+    const document = parseDocument(text, { lineCounter });
+    if (document.errors.length === 0) checkExpandedSize(document, mostResourceFileValues);
+    return document;
+  } catch (error) {
+    throw new ResourceFileError(file, 1, describeError(error), error);
+  }
 }
 
 interface Reading {

@@ -14,21 +14,23 @@ export const typeUrls = {
 } as const;
 
 /** Short names as in Istio and Envoy, for metrics and logs. */
-const shortNames: Readonly<Record<string, string>> = {
-  [typeUrls.listener]: "lds",
-  [typeUrls.cluster]: "cds",
-  [`${prefix}envoy.config.route.v3.RouteConfiguration`]: "rds",
-  [`${prefix}envoy.config.route.v3.ScopedRouteConfiguration`]: "srds",
-  [`${prefix}envoy.config.route.v3.VirtualHost`]: "vhds",
-  [`${prefix}envoy.config.endpoint.v3.ClusterLoadAssignment`]: "eds",
-  [typeUrls.secret]: "sds",
-  [`${prefix}envoy.service.runtime.v3.Runtime`]: "rtds",
-  [typeUrls.extension]: "ecds",
-  [typeUrls.nameTable]: "nds",
-  [typeUrls.proxyConfig]: "pcds",
-};
+const shortNames: ReadonlyMap<string, string> = new Map(
+  Object.entries({
+    [typeUrls.listener]: "lds",
+    [typeUrls.cluster]: "cds",
+    [`${prefix}envoy.config.route.v3.RouteConfiguration`]: "rds",
+    [`${prefix}envoy.config.route.v3.ScopedRouteConfiguration`]: "srds",
+    [`${prefix}envoy.config.route.v3.VirtualHost`]: "vhds",
+    [`${prefix}envoy.config.endpoint.v3.ClusterLoadAssignment`]: "eds",
+    [typeUrls.secret]: "sds",
+    [`${prefix}envoy.service.runtime.v3.Runtime`]: "rtds",
+    [typeUrls.extension]: "ecds",
+    [typeUrls.nameTable]: "nds",
+    [typeUrls.proxyConfig]: "pcds",
+  }),
+);
 
 /** The short name of a type; one of a fixed set, so that it can be a metric label. */
 export function shortTypeName(typeUrl: string): string {
-  return shortNames[typeUrl] ?? "other";
+  return shortNames.get(typeUrl) ?? "other";
 }

@@ -78,3 +78,12 @@ describe("a part of a bootstrap is reported by field", () => {
     expect(checkBootstrapSchema({ bootstrap_extensions: [{ name: "x", typed_config }] })).toEqual([]);
   });
 });
+
+test.each(["constructor", "__proto__", "toString"])(
+  "the type %s is one that Envoy may know, and is not checked",
+  (name) => {
+    const config = { "@type": `type.googleapis.com/${name}`, a: 1 };
+    const document = { static_resources: { listeners: [{ listener_filters: [{ name: "x", typed_config: config }] }] } };
+    expect(checkBootstrapSchema(document)).toEqual([]);
+  },
+);

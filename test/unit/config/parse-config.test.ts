@@ -327,6 +327,45 @@ describe("an override of a custom bootstrap", () => {
   });
 });
 
+describe("a text that is too large to parse is a problem with its source, also in YAML:", () => {
+  const deep = [`${"[".repeat(15_000)}${"]".repeat(15_000)}`, "- ".repeat(15_000)];
+  const dense = [`[${"[],".repeat(60_000)}1]`, `[${"a,".repeat(60_000)}]`];
+  const texts = [
+    ...deep.map((text): [string, string] => ["is nested deeper than 100 levels", text]),
+    ...dense.map((text): [string, string] => ["has more than 10000 names and values", text]),
+  ];
+  const override = { ISTIO_BOOTSTRAP_OVERRIDE: "o.yaml" };
+
+  test.each(texts)("%s", (problem, text) => {
+    const annotations = new Map([["etc/istio/pod/annotations", `proxy.istio.io/config=${JSON.stringify(text)}\n`]]);
+    const merged = { ...override, PROXY_CONFIG: '{"customConfigFile":"custom.yaml"}' };
+    const custom = new Map([
+      ["o.yaml", "a: b"],
+      ["custom.yaml", text],
+    ]);
+    expect(problems({ env: { PROXY_CONFIG: text } })).toContain(`PROXY_CONFIG: ${problem}`);
+    expect(problems({ files: annotations })).toContain(`annotation proxy.istio.io/config: ${problem}`);
+    expect(problems({ files: new Map([["etc/istio/config/mesh", text]]) })).toContain(
+      `mesh config file ./etc/istio/config/mesh: ${problem}`,
+    );
+    expect(problems({ env: override, files: new Map([["o.yaml", text]]) })).toContain(
+      `ISTIO_BOOTSTRAP_OVERRIDE o.yaml: ${problem}`,
+    );
+    expect(problems({ env: merged, files: custom })).toContain(
+      `ISTIO_BOOTSTRAP_OVERRIDE: cannot be merged into custom.yaml, which ${problem}; make the change in that file`,
+    );
+  });
+
+  test("metadata is left out with a warning, as by the reference", () => {
+    const deepObject = `${'{"a":'.repeat(15_000)}1${"}".repeat(15_000)}`;
+    const env = { ISTIO_METAJSON_DEEP: deepObject, ISTIO_METAJSON_GOOD: '{"good":1}' };
+    expect(warnings({ env })).toEqual(["ISTIO_METAJSON_DEEP: is nested deeper than 100 levels; it is ignored"]);
+    expect(parse({ env }).node.metadata).toMatchObject({ good: 1 });
+    const loadStats = { ISTIO_META_LOAD_STATS_CONFIG_JSON: deepObject };
+    expect(problems({ env: loadStats })).toEqual(["ISTIO_META_LOAD_STATS_CONFIG_JSON: is not a JSON object"]);
+  });
+});
+
 describe("files instead of a control plane", () => {
   test("Envoy reads listeners and clusters from the directory, and no xDS cluster is there", () => {
     const { xds, bootstrap } = parse({ env: { ATTACHE_XDS_FILES: "/mesh/", XDS_ROOT_CA: "" } });

@@ -7,8 +7,8 @@ test("placeholders are replaced, comments may contain them, and lines keep their
   expect(renderResource("lds.yaml", template, { PORT: "7" })).toBe("\nport: 7\n\nagain: 7\n");
 });
 
-test("an unknown placeholder is reported, with the known ones", () => {
-  expect(() => renderResource("web/lds.yaml", "port: ${PROT}", { PORT: "7", DIRECTORY: "/x" })).toThrow(
-    "read Envoy resources from web/lds.yaml:1: unknown placeholder ${PROT}; known are DIRECTORY, PORT",
+test.each(["PROT", "constructor"])("the unknown placeholder %s is reported, with the known ones", (name) => {
+  expect(() => renderResource("web/lds.yaml", `port: \${${name}}`, { PORT: "7", DIRECTORY: "/x" })).toThrow(
+    `read Envoy resources from web/lds.yaml:1: unknown placeholder \${${name}}; known are DIRECTORY, PORT`,
   );
 });

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 import { describe, expect, test } from "vitest";
 import {
+  DocumentLimitError,
   isJsonList,
   isJsonObject,
   listOf,
@@ -57,5 +58,27 @@ test("values of another form are left out", () => {
 test("what JSON cannot hold becomes what it can", () => {
   expect(toJsonValue({ "\ud800": ["\udfff", Number.NaN, () => 1, undefined] })).toEqual({
     "\ufffd": ["\ufffd", "NaN", null, null],
+  });
+});
+
+describe("a text that is too large to parse is rejected before anything is made of it:", () => {
+  test.each([
+    ["lists in each other", "[".repeat(150_000) + "]".repeat(150_000), "is nested deeper than 100 levels"],
+    ["objects in each other", `${'{"a":'.repeat(101)}1${"}".repeat(101)}`, "is nested deeper than 100 levels"],
+    ["values", `[${"[],".repeat(30_000)}1]`, "has more than 50000 names and values"],
+    [
+      "names",
+      `{${Array.from({ length: 30_000 }, (_, i) => `"${String(i)}":1`).join(",")}}`,
+      "has more than 50000 names and values",
+    ],
+  ])("%s", (_, text, problem) => {
+    expect(() => parseJson(text)).toThrow(new DocumentLimitError(problem));
+    expect(tryParseJson(text)).toBeUndefined();
+  });
+
+  test("but not what stands in strings, and not 100 levels", () => {
+    const text = JSON.stringify({ a: `${"[{,:".repeat(50_000)}\\"`, ["[".repeat(200)]: "\\" });
+    expect(parseJson(text)).toEqual(JSON.parse(text));
+    expect(JSON.stringify(parseJson("[".repeat(100) + "]".repeat(100)))).toHaveLength(200);
   });
 });

@@ -36,6 +36,8 @@ test("a resource is the message that its fields say", () => {
 describe("what is wrong is said with file and line:", () => {
   test.each<[string, string, number, string]>([
     ["no YAML", "resources: [\n  a: b: c", 2, "not YAML"],
+    ["too many levels", `resources: ${"[".repeat(150_000)}`, 1, "is nested deeper than 100 levels"],
+    ["too many values", `resources: [${"[],".repeat(50_000)}]`, 1, "has more than 20000 names and values"],
     ["no list", "a: 1", 1, "no list `resources`"],
     ["no type", "resources:\n- name: a", 2, "no @type"],
     ["an unknown type", 'resources:\n- "@type": type.googleapis.com/x.Y', 2, "not known here"],
