@@ -91,7 +91,6 @@ function createHttpServer(budgets: Budgets): Server {
     maxHeaderSize: budgets.of("status-header-bytes").size,
   });
   // with more, Node.js rejects the request; up to there the response names the limit
-  // with more, Node.js rejects the request; up to there the response names the limit
   server.maxHeadersCount = 2 * budgets.of("status-headers").size;
   return server;
 }

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 import { lookup as lookupName, type LookupAddress } from "node:dns";
 import { BlockList, type LookupFunction } from "node:net";
-import { formatIp, ipBytes, ipFamily } from "../../lib/net/ip-address.ts";
+import { canonicalIp, formatIp, ipBytes, ipFamily } from "../../lib/net/ip-address.ts";
 
 /**
  * Link-local and multicast addresses, and the metadata servers of clouds.
@@ -84,22 +84,42 @@ function listOf(cidrs: readonly string[]): BlockList {
 }
 
 function isIn(list: BlockList, address: string): boolean {
-  const embedded = embeddedIpv4(address);
-  return list.check(address, familyOf(address)) || (embedded !== undefined && list.check(embedded, "ipv4"));
+  const plain = canonicalIp(address) ?? address;
+  return list.check(plain, familyOf(plain)) || embeddedIpv4(plain).some((embedded) => list.check(embedded, "ipv4"));
 }
 
 function familyOf(address: string): "ipv4" | "ipv6" {
   return ipFamily(address) === 6 ? "ipv6" : "ipv4";
 }
 
-/** Prefixes of IPv6 addresses that lead to the IPv4 address in their last 32 bits. Source: RFC 4291 2.5.5, RFC 6052 2.1 */
-const ipv4Prefixes = ["0".repeat(24), `${"0".repeat(20)}ffff`, `0064ff9b${"0".repeat(16)}`];
+/** Prefixes of IPv6 addresses that lead to an IPv4 address within them, and the places of its bytes. */
+const ipv4Prefixes: readonly (readonly [prefix: string, places: readonly number[], inverted?: true])[] = [
+  // RFC 4291 2.5.5: compatible and mapped; RFC 6052 2.1: translated, and NAT64
+  ["0".repeat(24), [12, 13, 14, 15]],
+  [`${"0".repeat(20)}ffff`, [12, 13, 14, 15]],
+  [`${"0".repeat(16)}ffff0000`, [12, 13, 14, 15]],
+  [`0064ff9b${"0".repeat(16)}`, [12, 13, 14, 15]],
+  // RFC 8215: NAT64 of the network's own, with prefixes of 48, 56, 64 and 96 bits as in RFC 6052 2.2
+  ["0064ff9b0001", [6, 7, 9, 10]],
+  ["0064ff9b0001", [7, 9, 10, 11]],
+  ["0064ff9b0001", [9, 10, 11, 12]],
+  ["0064ff9b0001", [12, 13, 14, 15]],
+  // RFC 3056: 6to4
+  ["2002", [2, 3, 4, 5]],
+  // RFC 4380: Teredo, with its server, and with its client inverted
+  ["20010000", [4, 5, 6, 7]],
+  ["20010000", [12, 13, 14, 15], true],
+];
 
-function embeddedIpv4(address: string): string | undefined {
+function embeddedIpv4(address: string): readonly string[] {
   const bytes = ipBytes(address);
-  if (bytes?.length !== 16) return undefined;
-  const prefix = Buffer.from(bytes.subarray(0, 12)).toString("hex");
-  return ipv4Prefixes.includes(prefix) ? formatIp(bytes.subarray(12)) : undefined;
+  if (bytes?.length !== 16) return [];
+  const hex = Buffer.from(bytes).toString("hex");
+  return ipv4Prefixes
+    .filter(([prefix]) => hex.startsWith(prefix))
+    .map(([, places, inverted]) =>
+      formatIp(Uint8Array.from(places, (place) => (bytes[place] ?? 0) ^ (inverted === true ? 255 : 0))),
+    );
 }
 
 function blockedError(host: string): NodeJS.ErrnoException {
