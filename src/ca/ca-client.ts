@@ -2,6 +2,7 @@
 import { untilAborted } from "../lib/async/tasks.ts";
 import { assertNever } from "../lib/errors.ts";
 import { createFailoverClient } from "./failover.ts";
+import { CauseFiles } from "./retry-causes.ts";
 import type { CaClient, CaConfig, CaDeps, CaProtocol, SingleCaConfig } from "./types.ts";
 
 /** A client of the configured CA, or of the configured CAs in order. Loads only the protocols in use. */
@@ -21,15 +22,18 @@ function createSingleClient(config: SingleCaConfig, deps: CaDeps): CaClient {
   const isIstio = config.kind === "istio";
   let loading: Promise<CaProtocol> | undefined;
   const protocol = (): Promise<CaProtocol> => (loading ??= loadProtocol(config, deps));
+  let files: CauseFiles | undefined;
+  const causes = async (): Promise<CauseFiles> => (files ??= new CauseFiles((await protocol()).causeFiles, deps.clock));
   const untilReachable = async (signal: AbortSignal): Promise<void> =>
     (await protocol()).untilReachable?.(signal) ?? untilAborted(signal);
   return {
     supportsHedging: isIstio,
     sign: async (request, check, signal) => {
+      await (await causes()).attemptBegins();
       const response = await (await protocol()).sign(request, signal);
       return check({ ...response, isAuthenticated: isAuthenticated(config) });
     },
-    untilChanged: async (signal) => (await protocol()).untilChanged(signal),
+    untilChanged: async (signal) => (await causes()).untilChanged(signal),
     // The embedded CA is in this process.
     ...(config.kind === "embedded" ? {} : { untilReachable }),
     async [Symbol.asyncDispose]() {

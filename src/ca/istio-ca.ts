@@ -8,7 +8,7 @@ import type { SignedChain, SigningRequest } from "../model/signing.ts";
 import type { ReadToken } from "../model/token.ts";
 import { createCloudToken, readToken } from "./bearer-token.ts";
 import { CaError } from "./ca-error.ts";
-import { tlsFilesOf, untilFilesChange, untilReachable } from "./retry-causes.ts";
+import { tlsFilesOf, untilReachable } from "./retry-causes.ts";
 import type { CaDeps, CaProtocol, IstioCaConfig } from "./types.ts";
 
 const createCertificate = "/istio.v1.auth.IstioCertificateService/CreateCertificate";
@@ -25,7 +25,7 @@ export function createIstioCa(config: IstioCaConfig, deps: CaDeps): CaProtocol {
   const token = config.cloudToken === undefined ? readFileToken : createCloudToken(config.cloudToken, deps);
   return {
     sign: (request, signal) => sign({ config, deps, token }, request, signal),
-    untilChanged: (signal) => untilFilesChange(filesOf(config), deps.clock, signal),
+    causeFiles: filesOf(config),
     untilReachable: (signal) => untilReachable(config, deps.clock, signal),
     [Symbol.asyncDispose]: () => Promise.resolve(),
   };

@@ -7,7 +7,7 @@ import type { SignedChain, SigningRequest } from "../model/signing.ts";
 import { readToken } from "./bearer-token.ts";
 import { CaError } from "./ca-error.ts";
 import { asString, callHttp, type CaHttpResponse, type HttpCall, httpFailure } from "./http-call.ts";
-import { tlsFilesOf, untilFilesChange, untilReachable } from "./retry-causes.ts";
+import { tlsFilesOf, untilReachable } from "./retry-causes.ts";
 import type { CaDeps, CaProtocol, KubernetesCsrConfig } from "./types.ts";
 
 const collection = "/apis/certificates.k8s.io/v1/certificatesigningrequests";
@@ -26,7 +26,7 @@ export function createKubernetesCsr(config: KubernetesCsrConfig, deps: CaDeps): 
   const files = [config.tokenPath, config.rootsPath, ...tlsFilesOf(config.server.security)];
   return {
     sign: (request, signal) => requestCertificate(config, deps, request, signal),
-    untilChanged: (signal) => untilFilesChange(files, deps.clock, signal),
+    causeFiles: files,
     untilReachable: (signal) => untilReachable(config.server, deps.clock, signal),
     [Symbol.asyncDispose]: () => Promise.resolve(),
   };

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 import { type Clock, deadline } from "../lib/async/clock.ts";
 import { untilAborted } from "../lib/async/tasks.ts";
+import { shortHash } from "../lib/content-hash.ts";
+import { readTextStart } from "../lib/fs/bounded-read.ts";
 import { watchFiles } from "../lib/fs/file-watch.ts";
 import { dialTcp } from "../lib/grpc/dial.ts";
 import type { CaSecurity } from "./types.ts";
@@ -23,6 +25,51 @@ export async function untilFilesChange(paths: readonly string[], clock: Clock, s
   for await (const _ of watchFiles(paths, { clock, debounceMs, pollMs }, signal)) {
     if (!isInitial) return;
     isInitial = false;
+  }
+}
+
+/** How often files are read without an event, while an attempt has failed: not every file system sends events. */
+const readIntervalMs = 1_000;
+const mostComparedBytes = 1024 * 1024;
+
+/**
+ * The files that decide whether a call can succeed: token, roots, credentials. Compares their content with that at the
+ * last attempt, so that a change during the attempt counts, and a file that is only touched does not.
+ */
+export class CauseFiles {
+  readonly #paths: readonly string[];
+  readonly #clock: Clock;
+  /** What they held when the last attempt began. */
+  #attempted: string | undefined;
+
+  constructor(paths: readonly string[], clock: Clock) {
+    this.#paths = paths;
+    this.#clock = clock;
+  }
+
+  /** Must be called before an attempt reads the files. */
+  async attemptBegins(): Promise<void> {
+    this.#attempted = await this.#content();
+  }
+
+  /** Resolves when the content is another one than at the last attempt, or when the signal aborts. */
+  async untilChanged(signal: AbortSignal): Promise<void> {
+    if (this.#paths.length === 0) {
+      await untilAborted(signal);
+      return;
+    }
+    const options = { clock: this.#clock, debounceMs, pollMs: readIntervalMs };
+    for await (const _ of watchFiles(this.#paths, options, signal)) {
+      const content = await this.#content();
+      this.#attempted ??= content;
+      if (content !== this.#attempted) return;
+    }
+  }
+
+  /** A hash: what is read may be a secret. */
+  async #content(): Promise<string> {
+    const texts = this.#paths.map((path) => readTextStart(path, mostComparedBytes).catch(() => undefined));
+    return shortHash(JSON.stringify(await Promise.all(texts)), 32);
   }
 }
 

@@ -9,7 +9,7 @@ import type { SignedChain, SigningRequest } from "../model/signing.ts";
 import { readToken } from "./bearer-token.ts";
 import { CaError } from "./ca-error.ts";
 import { asString, callHttp, type CaHttpResponse, httpFailure } from "./http-call.ts";
-import { tlsFilesOf, untilFilesChange, untilReachable } from "./retry-causes.ts";
+import { tlsFilesOf, untilReachable } from "./retry-causes.ts";
 import type { CaDeps, CaProtocol, StepCaConfig } from "./types.ts";
 
 const tokenValiditySeconds = 5 * 60;
@@ -27,7 +27,7 @@ export function createStepCa(config: StepCaConfig, deps: CaDeps): CaProtocol {
   ];
   return {
     sign: (request, signal) => signOrRekey(config, deps, request, signal),
-    untilChanged: (signal) => untilFilesChange(files, deps.clock, signal),
+    causeFiles: files,
     untilReachable: (signal) => untilReachable(config.server, deps.clock, signal),
     [Symbol.asyncDispose]: () => Promise.resolve(),
   };

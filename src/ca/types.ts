@@ -19,7 +19,7 @@ export interface CaClient extends AsyncDisposable {
    * @throws CaError, what `check` throws, or the signal's reason
    */
   sign<T>(request: SigningRequest, check: ResponseCheck<T>, signal: AbortSignal): Promise<T>;
-  /** Resolves when a file that the calls depend on may have changed, or on abort. */
+  /** Resolves when a file that the calls depend on has changed since the last call began, or on abort. */
   untilChanged(signal: AbortSignal): Promise<void>;
   /** Resolves when the CA accepts connections again, or on abort; for use after a failure to connect. */
   untilReachable?(signal: AbortSignal): Promise<void>;
@@ -31,7 +31,8 @@ export interface CaClient extends AsyncDisposable {
 export interface CaProtocol extends AsyncDisposable {
   /** @throws CaError, or the signal's reason */
   sign(request: SigningRequest, signal: AbortSignal): Promise<SignedChain>;
-  untilChanged(signal: AbortSignal): Promise<void>;
+  /** The files that decide whether a call can succeed: token, roots, credentials. */
+  readonly causeFiles: readonly string[];
   untilReachable?(signal: AbortSignal): Promise<void>;
 }
 

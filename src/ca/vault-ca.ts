@@ -7,7 +7,7 @@ import type { SignedChain, SigningRequest } from "../model/signing.ts";
 import { readToken } from "./bearer-token.ts";
 import { CaError } from "./ca-error.ts";
 import { asString, callHttp, type CaHttpResponse, type HttpCall, httpFailure } from "./http-call.ts";
-import { tlsFilesOf, untilFilesChange, untilReachable } from "./retry-causes.ts";
+import { tlsFilesOf, untilReachable } from "./retry-causes.ts";
 import type { CaDeps, CaProtocol, VaultAuth, VaultCaConfig } from "./types.ts";
 
 /** The token of a login, and how long it is valid. Monotonic clock. */
@@ -57,9 +57,8 @@ class VaultCa implements CaProtocol {
     return this.#parseSigned(response, signal);
   }
 
-  untilChanged(signal: AbortSignal): Promise<void> {
-    const files = [...authFilesOf(this.#config.auth), ...tlsFilesOf(this.#config.server.security)];
-    return untilFilesChange(files, this.#deps.clock, signal);
+  get causeFiles(): readonly string[] {
+    return [...authFilesOf(this.#config.auth), ...tlsFilesOf(this.#config.server.security)];
   }
 
   untilReachable(signal: AbortSignal): Promise<void> {

@@ -93,19 +93,59 @@ function retryCeilingMs(failures: number, urgent: boolean): number {
   return Math.min(urgent ? urgentCeilingMs : patientCeilingMs, patientFirstMs * 2 ** (doublings - 1));
 }
 
-/** Limits the attempts, so that no fault makes them a hot loop. Times are of the monotonic clock. */
+/**
+ * Limits the attempts, so that no fault makes them a hot loop: one a second, and ten a minute for one cause. A changed
+ * cause, such as a new token, begins a new window at once; changes are limited to ten a minute too. Times are of the
+ * monotonic clock.
+ */
 export class AttemptLimit {
-  #startsMs: readonly number[] = [];
+  #lastMs = Number.NEGATIVE_INFINITY;
+  readonly #attempts = new Window();
+  readonly #changes = new Window();
 
   begin(nowMs: number): void {
-    this.#startsMs = [...this.#startsMs, nowMs].slice(-maxInWindow);
+    this.#lastMs = nowMs;
+    this.#attempts.add(nowMs);
+  }
+
+  /** The last attempt failed before it reached the CA, so that only the gap after it counts. */
+  withdraw(): void {
+    this.#attempts.removeLast();
+  }
+
+  /** The cause of the failures has changed. Beyond the limit of changes, the limit of attempts stays. */
+  causeChanged(nowMs: number): void {
+    if (this.#changes.freeMs > nowMs) return;
+    this.#changes.add(nowMs);
+    this.#attempts.clear();
   }
 
   /** The earliest time of the next attempt; may be in the past. */
   get earliestMs(): number {
-    const last = this.#startsMs.at(-1) ?? Number.NEGATIVE_INFINITY;
+    return Math.max(this.#lastMs + minGapMs, this.#attempts.freeMs);
+  }
+}
+
+/** The last starts of something that may happen `maxInWindow` times in `windowMs`. */
+class Window {
+  #startsMs: readonly number[] = [];
+
+  add(nowMs: number): void {
+    this.#startsMs = [...this.#startsMs, nowMs].slice(-maxInWindow);
+  }
+
+  removeLast(): void {
+    this.#startsMs = this.#startsMs.slice(0, -1);
+  }
+
+  clear(): void {
+    this.#startsMs = [];
+  }
+
+  /** When there is space for another one; may be in the past. */
+  get freeMs(): number {
     const first = this.#startsMs.length < maxInWindow ? undefined : this.#startsMs[0];
-    return Math.max(last + minGapMs, first === undefined ? Number.NEGATIVE_INFINITY : first + windowMs);
+    return first === undefined ? Number.NEGATIVE_INFINITY : first + windowMs;
   }
 }
 

@@ -40,6 +40,8 @@ export class Renewer {
   /** One random number for each certificate, so that rescheduling after a clock jump gives the same share of its lifetime. */
   #random: number;
   #isFirst = true;
+  /** Failures in a row before the last change of their cause: they do not slow down the attempts after it. */
+  #failuresBefore = 0;
   /** How many certificates in a row were not valid yet when they were received. */
   #premature = 0;
   /** Since when the CA has rejected every attempt permanently. Monotonic clock. */
@@ -79,10 +81,18 @@ export class Renewer {
             certificateInUse: this.#state.status().state,
           });
           this.#state.forgetFailures();
+          this.#failuresBefore = 0;
           this.#premature = 0;
           retryAtMs = undefined;
           break;
         case "changed":
+          // Tried at once, whatever came before. Later failures have another cause, so their pace begins again.
+          failed = undefined;
+          this.#limit.causeChanged(clock.monotonicMs());
+          this.#failuresBefore = this.#state.failures;
+          retryAtMs = clock.now();
+          break;
+        case "reachable":
           // Once for each failed attempt; the limit still applies.
           failed = undefined;
           retryAtMs = clock.now();
@@ -96,21 +106,27 @@ export class Renewer {
     dueMs: number,
     failed: SigningFailure | undefined,
     signal: AbortSignal,
-  ): Promise<"due" | "jumped" | "changed"> {
+  ): Promise<"due" | "jumped" | "changed" | "reachable"> {
     const done = new AbortController();
     const either = AbortSignal.any([signal, done.signal]);
-    const changes = failed === undefined ? [] : [this.#signer.untilChanged?.(either)];
-    if (failed !== undefined && this.#isProbed(failed)) changes.push(this.#signer.untilReachable?.(either));
-    const changed = changes.map((change) => change?.then(() => "changed" as const)).filter((one) => one !== undefined);
+    const waits = failed === undefined ? [] : this.#waitsFor(failed, either);
     try {
       const due = untilWallClock(this.#deps.clock, dueMs, either);
       due.catch(() => undefined);
-      return await Promise.race([due, ...changed]);
+      return await Promise.race([due, ...waits]);
     } finally {
       done.abort();
-      await Promise.allSettled(changed);
+      await Promise.allSettled(waits);
       signal.throwIfAborted();
     }
+  }
+
+  /** What may end the wait after a failure: changed files, or a CA that accepts connections again. */
+  #waitsFor(failed: SigningFailure, signal: AbortSignal): readonly Promise<"changed" | "reachable">[] {
+    const changed = this.#signer.untilChanged?.(signal).then(() => "changed" as const);
+    const probed = this.#isProbed(failed) ? this.#signer.untilReachable?.(signal) : undefined;
+    const reachable = probed?.then(() => "reachable" as const);
+    return [changed, reachable].filter((one) => one !== undefined);
   }
 
   /** Connections are probed only without a valid certificate, so that a fleet with certificates does not return at once. */
@@ -144,7 +160,8 @@ export class Renewer {
 
   #retryDelayMs(failed: SigningFailure): number {
     const { retryAfterMs } = failed;
-    const { failures, isValid } = this.#state;
+    const { isValid } = this.#state;
+    const failures = Math.max(1, this.#state.failures - this.#failuresBefore);
     const random = this.#deps.random();
     return retryDelayMs({ failures, urgent: !isValid, probed: this.#isProbed(failed), retryAfterMs, random });
   }
@@ -157,6 +174,7 @@ export class Renewer {
     this.#state.attemptStarted();
     try {
       await this.#renew(signal);
+      this.#failuresBefore = 0;
       metrics.signed("ok", clock.monotonicMs() - startMs);
       this.#rejectedSinceMs = undefined;
       return undefined;
@@ -164,6 +182,7 @@ export class Renewer {
       signal.throwIfAborted();
       const failed = readFailure(error);
       metrics.signed(failed.failure, clock.monotonicMs() - startMs, failed.statusCode);
+      if (failed.failure === "misconfigured") this.#limit.withdraw();
       if (error instanceof ResponseError) this.#request = undefined;
       this.#state.failed(error, "certificate request failed; retrying", { failure: failed.failure });
       this.#exitWhenRejected(failed, error);

@@ -1,6 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
 import type { SignedChain, SigningRequest } from "../../model/signing.ts";
-import { untilFilesChange } from "../retry-causes.ts";
 import type { CaDeps, CaProtocol, EmbeddedCaConfig } from "../types.ts";
 import { openAuthority } from "./authority.ts";
 import { readRequest } from "./certificate-request.ts";
@@ -17,7 +16,7 @@ export function createInProcessCa(config: EmbeddedCaConfig, deps: CaDeps): CaPro
   deps.log.warn("agent signs its own identity, which is for development only", { directory: config.directory });
   return {
     sign: (request) => Promise.resolve().then(() => signHere(config.directory, request, deps)),
-    untilChanged: (signal) => untilFilesChange([], deps.clock, signal),
+    causeFiles: [],
     [Symbol.asyncDispose]: () => Promise.resolve(),
   };
 }
