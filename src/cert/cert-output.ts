@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 import { constants } from "node:fs";
-import { lstat, mkdtemp, open, readdir, readlink, rename, rm, symlink, unlink } from "node:fs/promises";
+import { lstat, mkdtemp, open, readdir, readlink, rename, rm, stat, symlink, unlink } from "node:fs/promises";
 import { join } from "node:path";
 import { SerialQueue } from "../lib/async/serial-queue.ts";
 import { runTasks } from "../lib/async/tasks.ts";
@@ -10,11 +10,19 @@ import type { Secret } from "../model/secret.ts";
 import type { HeldIdentities } from "./held-identities.ts";
 import type { CertDeps, CertOutputConfig } from "./types.ts";
 
+/** For readers that have the group of the directory, and for readers of any user. */
+const groupKeyMode = 0o640;
+const openKeyMode = 0o644;
+const openKeyWarning =
+  "the key in OUTPUT_CERTS is readable for every user that sees the directory, since its volume has no group; " +
+  "set fsGroup in the pod's securityContext, or ATTACHE_OUTPUT_CERTS_KEY_MODE";
 /** File names that readers expect. Source: `OUTPUT_CERTS` as observed with Istio 1.31 */
 const names = { key: "key.pem", chain: "cert-chain.pem", roots: "root-cert.pem" };
 /** The link through which all files are reached; replacing it replaces them together. */
 const current = "..data";
 const versionPrefix = "..version-";
+/** New files in a directory with this bit get its group. Source: Linux, inode(7) */
+const setGroupBit = 0o2000;
 /** The delay before a failed write is repeated. */
 const retryDelayMs = 30_000;
 
@@ -29,15 +37,20 @@ export async function writeOutput(
   stop: AbortSignal,
 ): Promise<void> {
   let isBehind = false;
+  let isOpenReported = false;
   const write = async (): Promise<void> => {
     const certificate = held.default.current;
     const roots = held.ROOTCA.current;
     if (certificate === undefined || roots === undefined) return;
     isBehind = true;
     try {
-      await writeVersion(config, contentOf(certificate, roots));
+      const keyMode = await writeVersion(config, contentOf(certificate, roots));
       isBehind = false;
       log.debug("certificate files written", { directory: config.directory });
+      if (config.keyMode === "for-readers" && keyMode === openKeyMode && !isOpenReported) {
+        isOpenReported = true;
+        log.warn(openKeyWarning, { directory: config.directory });
+      }
     } catch (error) {
       log.error("cannot write certificate files; retrying", {
         directory: config.directory,
@@ -72,12 +85,16 @@ function contentOf(certificate: Secret, roots: Secret): OutputContent {
   return { key: certificate.keyPem, chain: certificate.chainPem, roots: roots.rootsPem };
 }
 
-async function writeVersion(config: CertOutputConfig, content: OutputContent): Promise<void> {
-  const { directory, keyMode, certificateMode } = config;
+/** @returns the mode of the key */
+async function writeVersion(config: CertOutputConfig, content: OutputContent): Promise<number> {
+  const { directory, certificateMode } = config;
   makeDirectorySync(directory, 0o755);
   const version = await mkdtemp(join(directory, versionPrefix));
+  let keyMode: number;
   try {
-    await setMode(version, 0o755);
+    const groupBit = await shareGroup(directory, version);
+    await setMode(version, 0o755 | groupBit);
+    keyMode = config.keyMode === "for-readers" ? (groupBit === 0 ? openKeyMode : groupKeyMode) : config.keyMode;
     await writeWithMode(join(version, names.key), content.key, keyMode);
     await writeWithMode(join(version, names.chain), content.chain, certificateMode);
     await writeWithMode(join(version, names.roots), content.roots, certificateMode);
@@ -88,6 +105,17 @@ async function writeVersion(config: CertOutputConfig, content: OutputContent): P
   }
   for (const name of Object.values(names)) await ensureLink(directory, name);
   await removeOldVersions(directory);
+  return keyMode;
+}
+
+/**
+ * Whether new files in the version get the group of the directory, which its readers have: the kubelet gives a volume
+ * of a pod with `fsGroup` that group and the bit, and each container the group.
+ * @returns the bit for the version's mode, or 0
+ */
+async function shareGroup(directory: string, version: string): Promise<number> {
+  const [parent, own] = await Promise.all([stat(directory), stat(version)]);
+  return (parent.mode & setGroupBit) !== 0 && own.gid === parent.gid ? setGroupBit : 0;
 }
 
 /** The mode is set on the open file, which is new: whoever may write to the directory cannot put another in its place. */

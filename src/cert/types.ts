@@ -41,8 +41,11 @@ export interface CertConfig {
 
 export interface CertOutputConfig {
   readonly directory: string;
-  /** Mode of the key file. */
-  readonly keyMode: number;
+  /**
+   * Mode of the key file. "for-readers": readers have other users, so 0640 where the directory hands its group on to new
+   * files, as a volume of a pod with `fsGroup` does, else 0644.
+   */
+  readonly keyMode: number | "for-readers";
   /** Mode of the chain and root files. */
   readonly certificateMode: number;
 }

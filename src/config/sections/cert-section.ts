@@ -60,26 +60,14 @@ function certOutput(sources: Sources): CertOutputConfig | undefined {
   return directory === undefined ? undefined : { directory, keyMode: keyMode(sources), certificateMode: 0o644 };
 }
 
-/** The mode of the written key. The reference makes it readable for everyone in Kubernetes. */
-function keyMode({ env, findings }: Sources): number {
+/** The mode of the written key. In Kubernetes its readers are other containers, which have users of their own. */
+function keyMode({ env, findings }: Sources): CertOutputConfig["keyMode"] {
   const name = "ATTACHE_OUTPUT_CERTS_KEY_MODE";
   const text = env.string(name);
   const mode = parseMode(text);
   if (mode !== undefined) return mode;
   if (text !== "") findings.problem(name, `${JSON.stringify(text)} is not a mode such as 0600`);
-  if (env.string("KUBERNETES_SERVICE_HOST") === "") return 0o600;
-  if (env.bool("DISABLE_ENVOY")) {
-    findings.warn(
-      "OUTPUT_CERTS",
-      `the key is readable for every user, since the application may run as any; restrict it with ${name}`,
-    );
-    return 0o644;
-  }
-  findings.warn(
-    "OUTPUT_CERTS",
-    `the key is readable only for the agent's user; for readers with another user set ${name}=0644`,
-  );
-  return 0o600;
+  return env.string("KUBERNETES_SERVICE_HOST") === "" ? 0o600 : "for-readers";
 }
 
 /** An unknown algorithm, curve or size is a problem here; in the reference every signing request fails. */

@@ -84,7 +84,7 @@ export const ownVariables = {
   ATTACHE_OUTPUT_CERTS_KEY_MODE: row(
     "string",
     "",
-    "octal mode of the key in OUTPUT_CERTS; empty for 0600, or for 0644 with DISABLE_ENVOY in Kubernetes",
+    "octal mode of the key in OUTPUT_CERTS; empty for 0600, in Kubernetes for 0640 in a volume with fsGroup, else 0644",
     own,
   ),
   ATTACHE_READINESS: row(

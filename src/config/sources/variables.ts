@@ -33,7 +33,7 @@ export const variables = {
   KUBERNETES_SERVICE_HOST: row(
     "string",
     "",
-    "set by Kubernetes; with DISABLE_ENVOY, the key in OUTPUT_CERTS gets mode 0644",
+    "set by Kubernetes; other containers can then read the key in OUTPUT_CERTS",
     {
       source: "kubernetes",
     },

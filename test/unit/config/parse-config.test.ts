@@ -211,11 +211,6 @@ describe("what the reference passes over in silence is a warning", () => {
       { env: { CLOUD_PLATFORM: "amazon" } },
       'CLOUD_PLATFORM: unknown platform "amazon"; use aws, azure, gcp or none; the platform is detected',
     ],
-    [
-      "a key for readers of another user",
-      { env: { OUTPUT_CERTS: "/certs", KUBERNETES_SERVICE_HOST: "10.0.0.1" } },
-      "OUTPUT_CERTS: the key is readable only for the agent's user; for readers with another user set ATTACHE_OUTPUT_CERTS_KEY_MODE=0644",
-    ],
     ["no lifetime", { env: { SECRET_TTL: "0" } }, "SECRET_TTL: is less than a second; the default 24h is used"],
     [
       "a port that is none",

@@ -43,10 +43,10 @@ test("without Envoy the xDS socket and the key are the applications', unless mod
   const open = parse({ env });
   expect([open.xds, open.cert.output, open.sds]).toMatchObject([
     { proxy: { socketMode: 0o666 } },
-    { keyMode: 0o644 },
+    { keyMode: "for-readers" },
     { socketMode: 0o600 },
   ]);
-  expect(open.warnings.map(({ source }) => source)).toEqual(["DISABLE_ENVOY", "OUTPUT_CERTS"].sort());
+  expect(open.warnings.map(({ source }) => source)).toEqual(["DISABLE_ENVOY"]);
   const closed = parse({ env: { ...env, ATTACHE_SDS_SOCKET_MODE: "0660", ATTACHE_OUTPUT_CERTS_KEY_MODE: "0640" } });
   expect([closed.xds, closed.cert.output]).toMatchObject([{ proxy: { socketMode: 0o660 } }, { keyMode: 0o640 }]);
   expect(closed.warnings).toEqual([]);
