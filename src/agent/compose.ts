@@ -227,7 +227,7 @@ interface Serving extends Started {
  */
 async function startBackground(
   { config, envoy, xds, status }: Serving,
-  { onHangup }: AgentSignals,
+  { onHangup, onReopenLogs }: AgentSignals,
   modules: AsyncDisposableStack,
   deps: ModuleDeps,
 ): Promise<void> {
@@ -244,6 +244,8 @@ async function startBackground(
     modules.use(startHotRestarts({ config, envoy, onHangup }, deps));
   }
   await deps.loadLog();
+  const { startLogReopening } = await import("./log-reopening.ts");
+  modules.use(await startLogReopening({ envoy, onReopenLogs }, deps));
   modules.use(startTask(() => logPreflight(config, deps.log), deps.fail));
   const { logPlatform } = await import("./platform.ts");
   modules.use(startTask((signal) => logPlatform(config, deps, signal), deps.fail));

@@ -3,6 +3,7 @@ import type { AgentConfig } from "../config/agent-config.ts";
 import type { Clock } from "../lib/async/clock.ts";
 import type { Deps } from "../lib/deps.ts";
 import type { LogBudgets } from "../lib/log/log-limits.ts";
+import type { LogReopenFailure } from "../lib/log/log-writer.ts";
 import type { LogLevelSwitch, Logger } from "../lib/log/log.ts";
 import type { JsonValue } from "../lib/json.ts";
 import type { Budgets } from "../model/limits.ts";
@@ -20,6 +21,8 @@ export interface AgentDeps {
   readonly redact: (value: JsonValue) => JsonValue;
   /** Writes the buffered log lines without loading anything. Called right after Envoy's exec. */
   readonly flushLog: () => void;
+  /** Opens the log files again by their paths. @returns the files that stay as they are, with the reason */
+  readonly reopenLog: () => readonly LogReopenFailure[];
   /** Counts what the log holds against budgets. */
   readonly limitLog: (budgets: LogBudgets) => void;
   /** Loads the log writer. Called when everything that Envoy waits for is served. */
@@ -42,6 +45,8 @@ export interface AgentSignals {
   readonly onFault: (listener: (fault: Error) => void) => void;
   /** Sets the listener that SIGHUP calls. */
   readonly onHangup: (listener: () => void) => void;
+  /** Sets the listener that SIGUSR1 calls: the log files were renamed. */
+  readonly onReopenLogs: (listener: () => void) => void;
 }
 
 /** The result of a run of the agent. */

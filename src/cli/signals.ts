@@ -16,7 +16,7 @@ export interface SignalSource {
   on(event: NodeJS.Signals | "uncaughtException" | "unhandledRejection", listener: (what: unknown) => void): unknown;
 }
 
-export type ProcessSignals = Pick<CommandContext, "stop" | "force" | "fault" | "onFault" | "onHangup">;
+export type ProcessSignals = Pick<CommandContext, "stop" | "force" | "fault" | "onFault" | "onHangup" | "onReopenLogs">;
 
 /**
  * Turns signals and uncaught faults into aborts, from the first instruction on: the kernel's default action does not
@@ -41,6 +41,14 @@ export function listenSignals(source: SignalSource): ProcessSignals {
   source.on("SIGHUP", () => {
     hangup();
   });
+  // a rotation of the log files during the start must not be lost
+  let reopenRequested = false;
+  let reopenLogs = (): void => {
+    reopenRequested = true;
+  };
+  source.on("SIGUSR1", () => {
+    reopenLogs();
+  });
   const faults: Error[] = [];
   let report: ((fault: Error) => void) | undefined;
   const onFault = (what: unknown): void => {
@@ -61,6 +69,11 @@ export function listenSignals(source: SignalSource): ProcessSignals {
     },
     onHangup: (listener) => {
       hangup = listener;
+    },
+    onReopenLogs: (listener) => {
+      reopenLogs = listener;
+      if (reopenRequested) listener();
+      reopenRequested = false;
     },
   };
 }

@@ -36,6 +36,8 @@ export interface SupervisionCounts {
  */
 export interface SupervisedEnvoy extends EnvoyProcess {
   readonly counts: Readonly<SupervisionCounts>;
+  /** Of every Envoy that runs: the current one, and older epochs that still drain. */
+  readonly pids: readonly number[];
   /** How Envoy last failed; undefined while it has not. */
   readonly lastFailure: EnvoyExit | undefined;
   /** Call it when the agent begins to shut down: Envoy is neither restarted nor hot restarted any more. */
@@ -92,6 +94,10 @@ class EnvoySupervisor implements SupervisedEnvoy {
 
   get pid(): number {
     return this.#current.pid;
+  }
+
+  get pids(): readonly number[] {
+    return this.#running().map(({ pid }) => pid);
   }
 
   get exit(): EnvoyExit | undefined {

@@ -67,6 +67,7 @@ async function runProxy({ args, env, ...signals }: CommandContext): Promise<numb
     limitLog: (budgets: LogBudgets) => {
       writer.useBudgets(budgets);
     },
+    reopenLog: () => writer.reopen(),
     loadLog: () => writer.load(),
   };
   const { code } = await runAgent(config, deps, signals);

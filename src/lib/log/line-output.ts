@@ -15,7 +15,7 @@ const patienceMs = 1_000;
  * counted.
  */
 export class LineOutput {
-  readonly #descriptor: number;
+  #descriptor: number;
   readonly #onLost: (lines: number) => void;
   readonly #waiting: Uint8Array[] = [];
   #waitingBytes = 0;
@@ -36,6 +36,13 @@ export class LineOutput {
   useBudget(budget: Budget): void {
     this.#budget = budget;
     budget.charge(this.#waitingBytes);
+  }
+
+  /** Writes to another descriptor from now on. @returns the previous one, for the caller to close */
+  replaceDescriptor(descriptor: number): number {
+    const previous = this.#descriptor;
+    this.#descriptor = descriptor;
+    return previous;
   }
 
   write(line: string): void {

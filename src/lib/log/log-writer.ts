@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
-import { openSync } from "node:fs";
+import { closeSync, openSync } from "node:fs";
 import { systemClock } from "../async/clock.ts";
 import type { Budget } from "../budget.ts";
+import { describeError } from "../errors.ts";
 import { LineOutput, openWithoutWait } from "./line-output.ts";
 import { type LogFormat, renderRecord } from "./log-format.ts";
 import { defaultLineLimit, type LogBudgets, logSizes } from "./log-limits.ts";
@@ -16,10 +17,18 @@ export interface LogWriter {
   load(): Promise<void>;
   /** Writes the kept records without loading anything, for an exit that cannot wait. */
   flush(): void;
+  /** Opens the files again by their paths, after a rotation. @returns the files that stay as they are */
+  reopen(): readonly LogReopenFailure[];
   /** From now on, what the log holds is counted there. */
   useBudgets(budgets: LogBudgets): void;
   /** Waits until everything is read, or the reader has stopped reading. Nothing may be written afterwards. */
   end(): Promise<void>;
+}
+
+/** A log file that cannot be opened again. The log is still written to the file that was open before. */
+export interface LogReopenFailure {
+  readonly file: string;
+  readonly error: string;
 }
 
 export interface LogWriterOptions {
@@ -58,6 +67,7 @@ export function createLogWriter(options: LogWriterOptions): LogWriter {
     flush: () => {
       for (const record of kept.take()) write(render(record));
     },
+    reopen: () => outputs.flatMap((output, index) => reopenTarget(output, options.targets[index] ?? "")),
     useBudgets: (given) => {
       budgets = given;
       kept.useBudget(given.bufferedLines);
@@ -109,6 +119,16 @@ async function loadPino(render: (record: LogRecord) => string, write: (line: str
   return (record) => {
     logger[record.level](record);
   };
+}
+
+function reopenTarget(output: LineOutput, target: string): readonly LogReopenFailure[] {
+  if (target === "stdout" || target === "stderr") return [];
+  try {
+    closeSync(output.replaceDescriptor(openTarget(target)));
+    return [];
+  } catch (error) {
+    return [{ file: target, error: describeError(error) }];
+  }
 }
 
 function openTarget(target: string): number {

@@ -43,6 +43,7 @@ async function execWith(port: number, { flags = [], stop = never }: ExecOptions,
     onFault: () => undefined,
     commands: commandTable,
     onHangup: () => undefined,
+    onReopenLogs: () => undefined,
   });
   return { code, said, tookMs: performance.now() - startMs };
 }

@@ -20,6 +20,7 @@ async function run(argv: readonly string[], env: Readonly<Record<string, string>
     fault: () => undefined,
     onFault: () => undefined,
     onHangup: () => undefined,
+    onReopenLogs: () => undefined,
   });
   return { code, out, errors };
 }

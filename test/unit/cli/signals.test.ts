@@ -39,6 +39,17 @@ describe("signals", () => {
     expect(signals.stop.aborted).toBe(false);
   });
 
+  test("22: SIGUSR1 calls the listener, and one from before the listener is not lost", () => {
+    const { source, signals } = listen();
+    source.emit("SIGUSR1");
+    const calls: string[] = [];
+    signals.onReopenLogs(() => calls.push("reopen"));
+    expect(calls).toEqual(["reopen"]);
+    source.emit("SIGUSR1");
+    expect(calls).toEqual(["reopen", "reopen"]);
+    expect([signals.stop.aborted, signals.force.aborted]).toEqual([false, false]);
+  });
+
   test("signals that pilot-agent ignores do not end the process", () => {
     const { source, signals } = listen();
     for (const name of ["SIGUSR2", "SIGALRM"]) expect(source.emit(name)).toBe(true);
