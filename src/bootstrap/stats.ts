@@ -28,7 +28,7 @@ export function renderStatsInclusion(config: BootstrapConfig): readonly JsonObje
       pattern.includes("{pod_ip}") ? node.ips.map((ip) => pattern.replaceAll("{pod_ip}", ip)) : [pattern],
     );
   const prefixes = perIp([...stats.inclusion.prefixes, ...base.prefixes]);
-  const active = stats.countActiveConnections ? [base.activeConnectionsSuffix] : [];
+  const active = stats.countActiveConnections ? base.trafficSuffixes : [];
   const suffixes = perIp([...stats.inclusion.suffixes, ...base.suffixes, ...active]);
   const regexes = perIp([...stats.inclusion.regexes, ...base.regexes]);
   const first = config.metadataDiscovery ? [base.firstPrefix, base.workloadDiscoveryPrefix] : [base.firstPrefix];

@@ -5,11 +5,11 @@ import { HttpError, type HttpResponse, requestHttp } from "../lib/net/http-clien
 import {
   type EnvoyCertificates,
   type EnvoyServerInfo,
-  type OpenConnections,
-  openConnectionsFilter,
+  type EnvoyTraffic,
   parseCertificates,
-  parseOpenConnections,
   parseServerInfo,
+  parseTraffic,
+  trafficFilter,
 } from "./admin-responses.ts";
 import type { DrainConfig, EnvoyAdminAddress } from "./envoy-config.ts";
 import { EnvoyAdminError } from "./envoy-errors.ts";
@@ -33,11 +33,8 @@ export interface EnvoyAdmin {
   certs(signal?: AbortSignal): Promise<readonly EnvoyCertificates[]>;
   /** Has Envoy tell its clients to close their connections; the request depends on Envoy's version. */
   drainListeners(order: DrainOrder, signal?: AbortSignal): Promise<void>;
-  /** @returns undefined when Envoy shows no such stat; see `parseOpenConnections` */
-  openConnections(
-    uncountedPorts: readonly number[],
-    signal?: AbortSignal,
-  ): Promise<readonly OpenConnections[] | undefined>;
+  /** Connections and requests. @returns undefined when Envoy shows no such stat; see `parseTraffic` */
+  traffic(uncountedPorts: readonly number[], signal?: AbortSignal): Promise<EnvoyTraffic | undefined>;
   /** Any other call. Default timeout 1,000 ms, default limit that of the budget. @returns the response's body */
   request(
     method: "GET" | "POST",
@@ -75,8 +72,7 @@ export function createEnvoyAdmin(
       const skipExit = order.openEnded || (await needsSkipExit(request, signal));
       await request("POST", drainPath(order.direction, skipExit), {}, signal);
     },
-    openConnections: async (uncountedPorts, signal) =>
-      parseOpenConnections(await stats(openConnectionsFilter, {}, signal), uncountedPorts),
+    traffic: async (uncountedPorts, signal) => parseTraffic(await stats(trafficFilter, {}, signal), uncountedPorts),
   };
 }
 

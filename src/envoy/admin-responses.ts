@@ -31,6 +31,23 @@ export interface OpenConnections {
   readonly connections: number;
 }
 
+/** What clients have open with Envoy. */
+export interface EnvoyTraffic {
+  readonly open: readonly OpenConnections[];
+  /** Undefined where Envoy has no stats of requests: then every connection may have one. */
+  readonly requests: RequestCounts | undefined;
+}
+
+/** Requests of all protocols of HTTP, without those of the admin interface, probes and metrics. */
+export interface RequestCounts {
+  /** In flight. A gRPC stream, a WebSocket and a CONNECT tunnel are each a request until they end. */
+  readonly active: number;
+  /** Since Envoy's start. */
+  readonly total: number;
+  /** Connections of other protocols, such as plain TCP and Redis: whether they are in use is not known. */
+  readonly otherConnections: number;
+}
+
 /** Parses `/server_info`. @throws EnvoyAdminError `malformed` */
 export function parseServerInfo(text: string): EnvoyServerInfo {
   const body = parseBody(text, "GET /server_info");
@@ -74,8 +91,48 @@ export function parseStats(text: string): ReadonlyMap<string, number> {
   return stats;
 }
 
-/** The filter of the `/stats` request whose response `parseOpenConnections` parses. */
-export const openConnectionsFilter = "downstream_cx_active$";
+/** The filter of the `/stats` request whose response `parseTraffic` parses. */
+export const trafficFilter = "downstream_(cx_active%7Crq_active%7Crq_total)$";
+
+/**
+ * Connections by listener and, if Envoy keeps stats of them, requests.
+ * @returns undefined as `parseOpenConnections` does
+ * Source: Envoy's stats of listeners and of HTTP connection managers; names observed with Envoy 1.40
+ */
+export function parseTraffic(text: string, uncountedPorts: readonly number[]): EnvoyTraffic | undefined {
+  const open = parseOpenConnections(text, uncountedPorts);
+  return open === undefined ? undefined : { open, requests: parseRequests(parseStats(text), uncountedPorts) };
+}
+
+/** The stat prefixes of the bootstrap's listeners for probes and metrics. Source: bootstrap/listeners.ts */
+const uncountedPrefixes: ReadonlySet<string> = new Set(["agent", "stats", "secure_stats", "secure_merged_stats"]);
+
+function parseRequests(
+  stats: ReadonlyMap<string, number>,
+  uncountedPorts: readonly number[],
+): RequestCounts | undefined {
+  // The request for these stats is one itself. Without it, the bootstrap does not keep stats of requests.
+  if (!stats.has("http.admin.downstream_rq_active")) return undefined;
+  let [connections, httpConnections, uncountedConnections] = [0, 0, 0];
+  let [active, uncountedActive, total] = [0, 0, 0];
+  for (const [name, value] of stats) {
+    const [, kind, scope = "", stat] =
+      /^(listener|http)\.(.+)\.downstream_(cx_active|rq_active|rq_total)$/.exec(name) ?? [];
+    if (kind === "listener" && stat === "cx_active" && !isPartOfListener(scope)) {
+      connections += value;
+      if (isOnPort(scope, uncountedPorts)) uncountedConnections += value;
+    } else if (kind === "http" && stat === "cx_active") httpConnections += value;
+    else if (kind === "http" && scope !== "admin") {
+      if (stat === "rq_active") {
+        active += value;
+        if (uncountedPrefixes.has(scope)) uncountedActive += value;
+      } else if (!uncountedPrefixes.has(scope)) total += value;
+    }
+  }
+  // A listener of the user may have the prefix of one of ours: no more is left out than our listeners can have.
+  const uncounted = Math.min(uncountedActive, uncountedConnections);
+  return { active: active - uncounted, total, otherConnections: Math.max(0, connections - httpConnections) };
+}
 
 /**
  * Listeners with open connections, most connections first. Left out are the admin interface, internal listeners, the
@@ -99,11 +156,21 @@ export function parseOpenConnections(
   return open.sort((a, b) => b.connections - a.connections);
 }
 
+/** The count of one thread is part of its listener's. */
+function isPartOfListener(listener: string): boolean {
+  return /(^|\.)worker_\d+$/.test(listener) || listener.endsWith(".main_thread");
+}
+
 function isCounted(listener: string, uncountedPorts: readonly number[]): boolean {
-  if (/(^|\.)worker_\d+$/.test(listener) || listener.endsWith(".main_thread")) return false;
+  if (isPartOfListener(listener)) return false;
   if (listener === "admin" || listener.startsWith("envoy_internal_")) return false;
+  return !isOnPort(listener, uncountedPorts);
+}
+
+/** False for a listener whose name in the stats is not its address. */
+function isOnPort(listener: string, ports: readonly number[]): boolean {
   const port = /^[0-9a-f.:_[\]]+_(\d+)$/i.exec(listener)?.[1];
-  return port === undefined || !uncountedPorts.includes(Number(port));
+  return port !== undefined && ports.includes(Number(port));
 }
 
 function parseBody(text: string, call: string): JsonObject {

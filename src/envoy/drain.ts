@@ -3,14 +3,14 @@ import type { Clock } from "../lib/async/clock.ts";
 import { describeError } from "../lib/errors.ts";
 import type { Logger } from "../lib/log/log.ts";
 import type { EnvoyAdmin } from "./admin-client.ts";
-import type { OpenConnections } from "./admin-responses.ts";
+import type { EnvoyTraffic, OpenConnections } from "./admin-responses.ts";
 import type { DrainConfig } from "./envoy-config.ts";
 import { describeExit, type EnvoyExit } from "./envoy-exit.ts";
 import type { EnvoyProcess } from "./envoy-process.ts";
 
 export interface StopOrder {
   readonly process: Pick<EnvoyProcess, "exited" | "exit" | "terminate" | "kill">;
-  readonly admin: Pick<EnvoyAdmin, "drainListeners" | "openConnections">;
+  readonly admin: Pick<EnvoyAdmin, "drainListeners" | "traffic">;
   /** Counts connections without Envoy's stats; undefined where it cannot. */
   readonly countSockets?: (signal: AbortSignal) => Promise<readonly OpenConnections[] | undefined>;
   readonly config: DrainConfig;
@@ -29,8 +29,8 @@ export interface DrainReport {
   /** Why the drain ended. */
   readonly endedBy: "idle" | "deadline" | "forced" | "envoy-exited" | "not-drained";
   readonly durationMs: number;
-  /** The connections that were open at the last check; undefined when they are unknown. */
-  readonly open: readonly OpenConnections[] | undefined;
+  /** What was open at the last check; undefined when it is unknown. */
+  readonly traffic: EnvoyTraffic | undefined;
 }
 
 export interface StopOutcome {
@@ -51,7 +51,7 @@ const minPauseMs = 150;
 const maxPauseMs = 300;
 
 /**
- * Stops Envoy without losing a request: drains its listeners, waits until no connection is open (at least the minimum)
+ * Stops Envoy without losing a request: drains its listeners, waits until nothing is in flight (at least the minimum)
  * or until the period is over, then sends SIGTERM, then SIGKILL. An admin interface that fails or hangs neither shortens
  * nor lengthens this.
  */
@@ -60,7 +60,7 @@ export async function drainAndStop(order: StopOrder, deps: StopDeps): Promise<St
   const startMs = deps.clock.monotonicMs();
   const drained = order.drain
     ? await drain(order, { ...deps, log })
-    : ({ endedBy: order.force.aborted ? "forced" : "not-drained", open: [] } as const);
+    : ({ endedBy: order.force.aborted ? "forced" : "not-drained", traffic: noTraffic } as const);
   const report: DrainReport = { ...drained, durationMs: Math.round(deps.clock.monotonicMs() - startMs) };
   if (order.drain) logReport(log, report);
   const { process, config, force } = order;
@@ -70,7 +70,9 @@ export async function drainAndStop(order: StopOrder, deps: StopDeps): Promise<St
   return { exit, report };
 }
 
-async function drain(order: StopOrder, deps: StopDeps): Promise<Pick<DrainReport, "endedBy" | "open">> {
+const noTraffic: EnvoyTraffic = { open: [], requests: undefined };
+
+async function drain(order: StopOrder, deps: StopDeps): Promise<Pick<DrainReport, "endedBy" | "traffic">> {
   const { process, config, endDrain, force } = order;
   const { log, clock } = deps;
   const ended = new AbortController();
@@ -94,37 +96,47 @@ async function drain(order: StopOrder, deps: StopDeps): Promise<Pick<DrainReport
   );
   const { direction, minimumMs, periodMs, jitterMs } = config;
   log.info("draining Envoy", { direction, minimumMs, periodMs, ...(jitterMs > 0 ? { jitterMs } : {}) });
-  const open = await watchUntilIdle(order, deps, ended.signal);
+  const traffic = await watchUntilIdle(order, deps, ended.signal);
   end("idle");
   await period;
   early.removeEventListener("abort", onEarly);
-  return { endedBy: endedBy(ended.signal), open };
+  return { endedBy: endedBy(ended.signal), traffic };
 }
 
-/** @returns the connections that were open at the last check: none, unless the signal ended the wait */
-async function watchUntilIdle(
-  order: StopOrder,
-  deps: StopDeps,
-  ended: AbortSignal,
-): Promise<readonly OpenConnections[] | undefined> {
+/** @returns what was open at the last check */
+async function watchUntilIdle(order: StopOrder, deps: StopDeps, ended: AbortSignal): Promise<EnvoyTraffic | undefined> {
   const { clock } = deps;
   const { minimumMs, jitterMs } = order.config;
   const idleFromMs = clock.monotonicMs() + minimumMs;
   const requested = requestDrain(order, deps, ended);
   if (jitterMs === 0) await requested;
   const check = connectionCheck(order, deps.log, ended);
-  let open: readonly OpenConnections[] | undefined;
+  let last: EnvoyTraffic | undefined;
   while (!ended.aborted) {
     const checkedMs = clock.monotonicMs();
-    open = (await check()) ?? open;
+    const traffic = await check();
+    const isIdle = traffic !== undefined && hasNoneInFlight(traffic, last);
+    last = traffic ?? last;
     const nowMs = clock.monotonicMs();
-    if (open?.length === 0 && checkedMs >= idleFromMs) break;
+    if (isIdle && checkedMs >= idleFromMs) break;
     const pauseMs = Math.min(Math.max(minPauseMs, 4 * (nowMs - checkedMs)), maxPauseMs);
     await clock
       .delay(nowMs < idleFromMs ? Math.min(pauseMs, idleFromMs - nowMs) : pauseMs, ended)
       .catch(() => undefined);
   }
-  return open;
+  return last;
+}
+
+/**
+ * Whether Envoy can end without losing a request. Connections may stay open if none of them has a request at two checks,
+ * and there was none in between: a busy client is between two requests at most moments.
+ */
+function hasNoneInFlight({ open, requests }: EnvoyTraffic, previous: EnvoyTraffic | undefined): boolean {
+  if (open.length === 0) return true;
+  if (requests === undefined || previous?.requests === undefined) return false;
+  const wasIdle = previous.requests.active === 0 && previous.requests.otherConnections === 0;
+  const isIdle = requests.active === 0 && requests.otherConnections === 0;
+  return isIdle && wasIdle && requests.total === previous.requests.total;
 }
 
 /** After a random part of the jitter, so that the replicas of a rollout do not lose their clients all at once. */
@@ -139,12 +151,12 @@ async function requestDrain({ admin, config }: StopOrder, deps: StopDeps, ended:
   }
 }
 
-/** Reads the open connections; undefined when they are unknown. Warns once. */
+/** Reads what is open; undefined when it is unknown. Warns once. */
 function connectionCheck(
   { admin, config, countSockets }: StopOrder,
   log: Logger,
   ended: AbortSignal,
-): () => Promise<readonly OpenConnections[] | undefined> {
+): () => Promise<EnvoyTraffic | undefined> {
   let warned = false;
   const warn = (error: unknown): void => {
     if (warned || ended.aborted) return;
@@ -154,8 +166,10 @@ function connectionCheck(
   };
   return async () => {
     try {
-      const open = (await admin.openConnections(config.uncountedPorts, ended)) ?? (await countSockets?.(ended));
-      if (open !== undefined || config.endsUncounted) return open ?? [];
+      const traffic = await admin.traffic(config.uncountedPorts, ended);
+      if (traffic !== undefined) return traffic;
+      const open = await countSockets?.(ended);
+      if (open !== undefined || config.endsUncounted) return { ...noTraffic, open: open ?? [] };
       warn("Envoy has no stats of them, and the system's socket tables cannot be used");
     } catch (error) {
       warn(error);
@@ -169,12 +183,18 @@ function endedBy(ended: AbortSignal): DrainReport["endedBy"] {
   return reason === "deadline" || reason === "forced" || reason === "envoy-exited" ? reason : "idle";
 }
 
-function logReport(log: Logger, { endedBy, durationMs, open }: DrainReport): void {
-  if (open?.length === 0 || endedBy === "envoy-exited") log.info("drain finished", { endedBy, durationMs });
-  else if (open === undefined) log.info("drain finished; open connections unknown", { endedBy, durationMs });
+function logReport(log: Logger, { endedBy, durationMs, traffic }: DrainReport): void {
+  if (traffic === undefined) {
+    log.info("drain finished; open connections unknown", { endedBy, durationMs });
+    return;
+  }
+  const { open, requests } = traffic;
+  const connections = sumConnections(open);
+  if (connections === 0 || endedBy === "envoy-exited") log.info("drain finished", { endedBy, durationMs });
+  else if (endedBy === "idle") log.info("drain finished", { endedBy, durationMs, idleConnections: connections });
   else {
-    const connections = sumConnections(open);
-    log.warn("drain finished with open connections", { endedBy, durationMs, connections, open });
+    const inFlight = requests === undefined ? {} : { requests: requests.active };
+    log.warn("drain finished with open connections", { endedBy, durationMs, ...inFlight, connections, open });
   }
 }
 

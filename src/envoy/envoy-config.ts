@@ -44,9 +44,12 @@ export interface EnvoyAdminAddress {
 export interface DrainConfig {
   /** The listeners that are drained: a sidecar drains those marked inbound, a gateway all. */
   readonly direction: "inbound" | "all";
-  /** From the signal to SIGTERM for Envoy, if connections stay open. ProxyConfig `terminationDrainDuration`. */
+  /**
+   * From the signal to SIGTERM for Envoy, if requests or connections stay open. ProxyConfig `terminationDrainDuration`, or
+   * the minimum if that is longer.
+   */
   readonly periodMs: number;
-  /** The drain lasts at least this long, even without open connections; at most the period. `MINIMUM_DRAIN_DURATION`. */
+  /** The drain lasts at least this long, even without traffic; at most the period. `MINIMUM_DRAIN_DURATION`. */
   readonly minimumMs: number;
   /** The drain request is sent after a random part of this; the drain gets no longer. `ATTACHE_DRAIN_JITTER`. */
   readonly jitterMs: number;

@@ -1,6 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 export type { EnvoyAdmin } from "./admin-client.ts";
-export type { EnvoyCertificate, EnvoyCertificates, EnvoyServerInfo, OpenConnections } from "./admin-responses.ts";
+export type {
+  EnvoyCertificate,
+  EnvoyCertificates,
+  EnvoyServerInfo,
+  EnvoyTraffic,
+  OpenConnections,
+} from "./admin-responses.ts";
 export type { DrainReport, StopOrder, StopOutcome } from "./drain.ts";
 export type { DrainConfig, EnvoyAdminAddress, EnvoyConfig, HotRestartConfig, RestartConfig } from "./envoy-config.ts";
 export { EnvoyAdminError, EnvoyExitedError, EnvoyMissingError } from "./envoy-errors.ts";

@@ -5,15 +5,23 @@ import { describe, expect, test } from "vitest";
 import { systemClock } from "../../src/lib/async/clock.ts";
 import { startFakeCa } from "../fakes/fake-ca.ts";
 import { eventually } from "../support/eventually.ts";
+import { writePlainListeners } from "../support/plain-listeners.ts";
 import { type Pod, type PodOptions, startPod } from "../support/pod.ts";
 import { startStopwatch } from "../support/stopwatch.ts";
 
+/** A connection with a request that is not sent completely: both ways of counting see it. */
 async function holdConnection({ ports }: Pod): Promise<Socket> {
   const socket = connect(ports.inbound, "127.0.0.1");
   socket.on("error", () => undefined);
   await once(socket, "connect");
+  socket.write("GET / HTTP/1.1\r\nHost: a\r\n");
   return socket;
 }
+
+/** A listener that plain clients can use. */
+const prepare: PodOptions["prepare"] = ({ directory, ports }) => {
+  writePlainListeners(directory, { http: ports.inbound });
+};
 
 /** Sends SIGTERM to a ready pod and waits for its end. The time is the machine's, and that without its other work. */
 async function endPod(pod: Pod): Promise<{ tookMs: number; ownMs: number; draining: string }> {
@@ -57,7 +65,7 @@ const settings: readonly {
 describe.each(settings)("with $name", ({ deadlineMs, options }) => {
   test("a pod without connections is gone half a second after the minimum", async () => {
     await using ca = await startFakeCa();
-    await using pod = await startPod({ ca, ...options });
+    await using pod = await startPod({ ca, prepare, ...options });
     await pod.untilReady();
     const { tookMs, ownMs } = await endPod(pod);
     expect(tookMs).toBeGreaterThanOrEqual(500);
@@ -66,7 +74,7 @@ describe.each(settings)("with $name", ({ deadlineMs, options }) => {
 
   test("a connection that ends in time ends the drain", async () => {
     await using ca = await startFakeCa();
-    await using pod = await startPod({ ca, ...options });
+    await using pod = await startPod({ ca, prepare, ...options });
     await pod.untilReady();
     const socket = await holdConnection(pod);
     const end = endPod(pod);
@@ -81,7 +89,7 @@ describe.each(settings)("with $name", ({ deadlineMs, options }) => {
 
   test("a stuck connection is waited for to the deadline, and named", async () => {
     await using ca = await startFakeCa();
-    await using pod = await startPod({ ca, ...options });
+    await using pod = await startPod({ ca, prepare, ...options });
     await pod.untilReady();
     const socket = await holdConnection(pod);
     const { tookMs, ownMs, draining } = await endPod(pod);
@@ -89,13 +97,13 @@ describe.each(settings)("with $name", ({ deadlineMs, options }) => {
     expect(tookMs).toBeGreaterThanOrEqual(deadlineMs - 500);
     expect(ownMs).toBeLessThanOrEqual(deadlineMs + 500);
     expect(draining).toMatch(
-      /open connections\tendedBy=deadline .* connections=1 open=\[\{"listener":"[^"]+","connections":1\}\]/,
+      /open connections\tendedBy=deadline .*connections=1 open=\[\{"listener":"[^"]+","connections":1\}\]/,
     );
   });
 
   test("an Envoy that is frozen, its admin interface accepting and silent, changes nothing about the deadline", async () => {
     await using ca = await startFakeCa();
-    await using pod = await startPod({ ca, ...options });
+    await using pod = await startPod({ ca, prepare, ...options });
     await pod.untilReady();
     for (const pid of pod.envoyPids()) process.kill(pid, "SIGSTOP");
     const { tookMs, ownMs } = await endPod(pod);

@@ -11,6 +11,7 @@ import {
 } from "node:fs";
 import { join } from "node:path";
 import { expect, test } from "vitest";
+import { systemClock } from "../../src/lib/async/clock.ts";
 import { loopback, requestHttp } from "../../src/lib/net/http-client.ts";
 import { startFakeCa } from "../fakes/fake-ca.ts";
 import { eventually } from "../support/eventually.ts";
@@ -124,12 +125,8 @@ test("22: SIGUSR1 during the start ends neither agent nor Envoy", async () => {
   await using pod = await startPod({ ca, args: ["--log_target", "agent.log"] });
   const path = join(pod.directory, "agent.log");
   await eventually(() => expect(existsSync(path)).toBe(true), { withinMs: 5_000 });
-  const signals = setInterval(() => pod.kill("SIGUSR1"), 5);
-  try {
-    await pod.untilReady();
-  } finally {
-    clearInterval(signals);
-  }
+  const isReady = pod.untilReady().then(() => true);
+  while (!(await Promise.race([isReady, systemClock.delay(5)]))) pod.kill("SIGUSR1");
   await untilContains(path, "SIGUSR1: reopening log files");
   expect(readFileSync(path, "utf8")).not.toContain("Envoy exited");
 });

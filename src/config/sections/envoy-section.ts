@@ -72,12 +72,21 @@ function drainConfig({ env, proxy, role, fieldSource, findings }: Sources): Drai
   notNegative("ATTACHE_TERMINATION_GRACE", graceSeconds);
   if (graceSeconds > 0 && graceSeconds * 1_000 <= graceMarginMs + killAfterMs)
     findings.warn("ATTACHE_TERMINATION_GRACE", "leaves no time for a drain; use 2 seconds or more");
+  const minimum = "MINIMUM_DRAIN_DURATION";
+  const minimumMs = notNegative(minimum, env.durationMs(minimum));
+  const endsWhenIdle = env.bool("EXIT_ON_ZERO_ACTIVE_CONNECTIONS");
+  const drainMs = endsWhenIdle
+    ? longestDrainMs
+    : notNegative(fieldSource("terminationDrainDuration"), protoDurationMs(proxy.terminationDrainDuration));
+  // Only a minimum that is set makes the period longer, not the default one.
   const periodMs =
     graceSeconds > 0
       ? Math.max(0, graceSeconds * 1_000 - graceMarginMs - killAfterMs)
-      : env.bool("EXIT_ON_ZERO_ACTIVE_CONNECTIONS")
-        ? longestDrainMs
-        : notNegative(fieldSource("terminationDrainDuration"), protoDurationMs(proxy.terminationDrainDuration));
+      : Math.max(drainMs, env.isSet(minimum) ? minimumMs : 0);
+  if (env.isSet(minimum) && minimumMs > periodMs) {
+    const limit = `ATTACHE_TERMINATION_GRACE=${String(graceSeconds)} leaves for the drain`;
+    findings.warn(minimum, `is longer than the ${String(periodMs / 1_000)} s that ${limit}, which are used`);
+  }
   const ports = [
     env.int("ENVOY_STATUS_PORT"),
     env.int("ENVOY_PROMETHEUS_PORT"),
@@ -87,10 +96,10 @@ function drainConfig({ env, proxy, role, fieldSource, findings }: Sources): Drai
   return {
     direction: role === "sidecar" ? "inbound" : "all",
     periodMs,
-    minimumMs: Math.min(notNegative("MINIMUM_DRAIN_DURATION", env.durationMs("MINIMUM_DRAIN_DURATION")), periodMs),
+    minimumMs: Math.min(minimumMs, periodMs),
     jitterMs: Math.min(notNegative("ATTACHE_DRAIN_JITTER", env.durationMs("ATTACHE_DRAIN_JITTER")), periodMs),
     killAfterMs,
-    endsUncounted: periodMs === longestDrainMs,
+    endsUncounted: endsWhenIdle && graceSeconds <= 0,
     countsSockets: env.all["ISTIO_META_INTERCEPTION_MODE"] !== "TPROXY",
     uncountedPorts: ports.filter((port) => port > 0),
   };

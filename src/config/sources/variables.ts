@@ -80,9 +80,13 @@ export const variables = {
   EXIT_ON_ZERO_ACTIVE_CONNECTIONS: row(
     "bool",
     "false",
-    "on SIGTERM, waits until no connection is open, one hour at most",
+    "on SIGTERM, waits until no request is in flight and no TCP connection is open, one hour at most",
   ),
-  MINIMUM_DRAIN_DURATION: row("duration", "5s", "minimum duration of the drain at shutdown"),
+  MINIMUM_DRAIN_DURATION: row(
+    "duration",
+    "5s",
+    "minimum duration of the drain at shutdown; one that is set can make the drain longer",
+  ),
   CA_PROVIDER: row("string", "Citadel", "Citadel, or GkeWorkloadCertificate for mounted files"),
   CA_ADDR: row("string", "", "host:port of the CA; if empty, the address of the control plane"),
   CA_ROOT_CA: row("string", "", "file with the CA's root certificate; SYSTEM for the system's roots"),

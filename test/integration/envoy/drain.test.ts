@@ -53,7 +53,7 @@ describe("drain of a real Envoy", () => {
   test("a stuck connection is waited for until the period is over, and reported by its listener", async () => {
     const { exit, report, tookMs, ownMs } = await stopLive({ periodMs: 1_500 }, { hold: true });
     expect(report.endedBy).toBe("deadline");
-    expect(report.open).toEqual([{ listener: "127.0.0.1_0", connections: 1 }]);
+    expect(report.traffic?.open).toEqual([{ listener: "127.0.0.1_0", connections: 1 }]);
     expect(exit).toEqual({ kind: "code", code: 0, requested: true });
     expect(tookMs).toBeGreaterThanOrEqual(1_495);
     expect(ownMs).toBeLessThan(2_000);

@@ -1,6 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 import { describe, expect, test } from "vitest";
-import { parseCertificates, parseOpenConnections, parseServerInfo } from "../../../src/envoy/admin-responses.ts";
+import {
+  parseCertificates,
+  parseOpenConnections,
+  parseServerInfo,
+  parseTraffic,
+} from "../../../src/envoy/admin-responses.ts";
 import { sumConnections } from "../../../src/envoy/drain.ts";
 import { drainPath, exitsAfterDrain } from "../../../src/envoy/admin-client.ts";
 import { EnvoyAdminError } from "../../../src/envoy/envoy-errors.ts";
@@ -120,5 +125,57 @@ describe("C7 open connections", () => {
   test("a listener is excluded by its port, not by a part of it", () => {
     const text = "listener.0.0.0.0_5021.downstream_cx_active: 1\nlistener.0.0.0.0_150210.downstream_cx_active: 1\n";
     expect(sumConnections(parseOpenConnections(text, uncounted) ?? [])).toBe(2);
+  });
+});
+
+describe("B15: requests in flight are told apart from connections", () => {
+  const requestsIn = (lines: readonly string[]) => {
+    const own = ["listener.admin.downstream_cx_active: 1", "http.admin.downstream_cx_active: 1"];
+    const text = [...own, "http.admin.downstream_rq_active: 1", "http.admin.downstream_rq_total: 9", ...lines].join(
+      "\n",
+    );
+    return parseTraffic(text, [15021, 15090])?.requests;
+  };
+
+  test("a connection of HTTP without a request is neither a request nor another connection", () => {
+    const lines = [
+      "listener.0.0.0.0_15006.downstream_cx_active: 5",
+      "listener.0.0.0.0_15006.worker_0.downstream_cx_active: 5",
+      "http.inbound_0.0.0.0_8080;.downstream_cx_active: 5",
+      "http.inbound_0.0.0.0_8080;.downstream_rq_active: 2",
+      "http.inbound_0.0.0.0_8080;.downstream_rq_total: 40",
+    ];
+    expect(requestsIn(lines)).toEqual({ active: 2, total: 40, otherConnections: 0 });
+  });
+
+  test("connections of other protocols are those of the listeners that no HTTP connection manager has", () => {
+    const lines = ["listener.0.0.0.0_15006.downstream_cx_active: 5", "http.inbound.downstream_cx_active: 2"];
+    expect(requestsIn(lines)).toEqual({ active: 0, total: 0, otherConnections: 3 });
+  });
+
+  test("internal listeners count: an HTTP connection in a tunnel does not hide a TCP connection", () => {
+    const lines = [
+      "listener.0.0.0.0_15008.downstream_cx_active: 1",
+      "listener.envoy_internal_main_internal.downstream_cx_active: 2",
+      "http.tunnel.downstream_cx_active: 1",
+      "http.inbound.downstream_cx_active: 1",
+    ];
+    expect(requestsIn(lines)).toMatchObject({ otherConnections: 1 });
+  });
+
+  test("requests for probes and metrics are left out, those of a user's listener with the same prefix are not", () => {
+    const lines = [
+      "listener.[__]_15021.downstream_cx_active: 1",
+      "listener.0.0.0.0_8080.downstream_cx_active: 2",
+      "http.agent.downstream_cx_active: 3",
+      "http.agent.downstream_rq_active: 3",
+      "http.agent.downstream_rq_total: 30",
+    ];
+    expect(requestsIn(lines)).toEqual({ active: 2, total: 0, otherConnections: 0 });
+  });
+
+  test("without stats of requests nothing is known of them", () => {
+    const text = "listener.0.0.0.0_15006.downstream_cx_active: 1\nhttp.inbound.downstream_cx_active: 1\n";
+    expect(parseTraffic(text, [])).toMatchObject({ open: [{ connections: 1 }], requests: undefined });
   });
 });

@@ -2,7 +2,7 @@
 import { describe, expect, test } from "vitest";
 import { drainAndStop, type StopOrder, type StopOutcome } from "../../../src/envoy/drain.ts";
 import type { EnvoyExit } from "../../../src/envoy/envoy-exit.ts";
-import type { OpenConnections } from "../../../src/envoy/admin-responses.ts";
+import type { EnvoyTraffic, RequestCounts } from "../../../src/envoy/admin-responses.ts";
 import { FakeClock } from "../../support/fake-clock.ts";
 import { testLog } from "../../support/test-log.ts";
 
@@ -25,6 +25,7 @@ function paperEnvoy(clock: FakeClock) {
     exit: undefined as EnvoyExit | undefined,
     ignoresTerm: false,
     open: (): number | undefined => 0,
+    requests: (): RequestCounts | undefined => undefined,
     hangs: false,
   };
   const note = (call: string): void => {
@@ -58,11 +59,12 @@ function paperEnvoy(clock: FakeClock) {
       note(`drain ${direction}`);
       if (state.hangs) await hang(signal);
     },
-    async openConnections(_uncounted, signal): Promise<readonly OpenConnections[] | undefined> {
+    async traffic(_uncounted, signal): Promise<EnvoyTraffic | undefined> {
       if (state.hangs) await hang(signal);
       const connections = state.open();
       if (connections === undefined) return undefined;
-      return connections === 0 ? [] : [{ listener: "0.0.0.0_15006", connections }];
+      const open = connections === 0 ? [] : [{ listener: "0.0.0.0_15006", connections }];
+      return { open, requests: state.requests() };
     },
   };
   return { calls, state, process, admin, end };
@@ -92,7 +94,7 @@ describe("drain", () => {
     expect(envoy.calls).toEqual(["0 drain inbound", "1000 SIGTERM"]);
     expect(outcome()).toEqual({
       exit: { kind: "code", code: 0, requested: true },
-      report: { endedBy: "idle", durationMs: 1_000, open: [] },
+      report: { endedBy: "idle", durationMs: 1_000, traffic: { open: [], requests: undefined } },
     });
   });
 
@@ -114,7 +116,11 @@ describe("drain", () => {
     await clock.advance(1);
     expect(envoy.calls.at(-1)).toBe("5000 SIGTERM");
     const open = [{ listener: "0.0.0.0_15006", connections: 2 }];
-    expect(outcome()?.report).toEqual({ endedBy: "deadline", durationMs: 5_000, open });
+    expect(outcome()?.report).toEqual({
+      endedBy: "deadline",
+      durationMs: 5_000,
+      traffic: { open, requests: undefined },
+    });
     expect(records.find((record) => record.level === "warn")?.fields).toMatchObject({ connections: 2, open });
   });
 
@@ -124,7 +130,70 @@ describe("drain", () => {
     void start();
     await clock.advance(5_000);
     const open = [{ listener: "0.0.0.0_15006", connections: 2 }];
-    expect(outcome()?.report).toEqual({ endedBy: "deadline", durationMs: 5_000, open });
+    expect(outcome()?.report).toEqual({
+      endedBy: "deadline",
+      durationMs: 5_000,
+      traffic: { open, requests: undefined },
+    });
+  });
+
+  describe("B15: connections without a request", () => {
+    /** @param requests by the time in milliseconds */
+    function idleConnections(requests: (atMs: number) => Partial<RequestCounts>) {
+      const stop = stopIt();
+      stop.envoy.state.open = () => 3;
+      stop.envoy.state.requests = () => ({
+        active: 0,
+        total: 7,
+        otherConnections: 0,
+        ...requests(stop.clock.monotonicMs()),
+      });
+      void stop.start();
+      return stop;
+    }
+
+    test("do not hold the drain, and the log says how many there were", async () => {
+      const { clock, envoy, outcome, records } = idleConnections(() => ({}));
+      await clock.advance(999);
+      expect(envoy.calls).toEqual(["0 drain inbound"]);
+      await clock.advance(1);
+      expect(outcome()?.report).toMatchObject({ endedBy: "idle", durationMs: 1_000 });
+      expect(records.find(({ message }) => message === "drain finished")?.fields).toMatchObject({ idleConnections: 3 });
+      expect(records.filter(({ level }) => level === "warn")).toEqual([]);
+    });
+
+    test.each([
+      ["a request in flight", { active: 1 }],
+      ["a connection of another protocol", { otherConnections: 1 }],
+    ])("%s holds the drain until it ends", async (_name, requests) => {
+      const { clock, envoy, outcome } = idleConnections((atMs) => (atMs < 2_500 ? requests : {}));
+      await clock.advance(2_500);
+      expect(envoy.calls).toEqual(["0 drain inbound"]);
+      await clock.advance(900);
+      expect(outcome()?.report).toMatchObject({ endedBy: "idle" });
+    });
+
+    test("a request that came between two checks holds it: a busy client has none in flight at most moments", async () => {
+      const { clock, envoy, outcome } = idleConnections((atMs) => ({ total: Math.min(atMs, 2_500) }));
+      await clock.advance(2_500);
+      expect(envoy.calls).toEqual(["0 drain inbound"]);
+      await clock.advance(900);
+      expect(outcome()?.report).toMatchObject({ endedBy: "idle" });
+    });
+
+    test("hold it where Envoy has no stats of requests", async () => {
+      const { clock, envoy, start, outcome } = stopIt();
+      envoy.state.open = () => 3;
+      void start();
+      await clock.advance(5_000);
+      expect(outcome()?.report.endedBy).toBe("deadline");
+    });
+
+    test("a request that stays is counted in the warning at the end of the period", async () => {
+      const { clock, records } = idleConnections(() => ({ active: 2 }));
+      await clock.advance(5_000);
+      expect(records.find(({ level }) => level === "warn")?.fields).toMatchObject({ requests: 2, connections: 3 });
+    });
   });
 
   test("an Envoy without statistics of connections is waited for to the end of the period, unless there is none", async () => {
@@ -132,7 +201,7 @@ describe("drain", () => {
     envoy.state.open = () => undefined;
     void start();
     await clock.advance(5_000);
-    expect(outcome()?.report).toEqual({ endedBy: "deadline", durationMs: 5_000, open: undefined });
+    expect(outcome()?.report).toEqual({ endedBy: "deadline", durationMs: 5_000, traffic: undefined });
     expect(records.filter(({ level }) => level === "warn")).toHaveLength(1);
 
     const endless = stopIt(true, { periodMs: 3_600_000, endsUncounted: true });
@@ -234,7 +303,11 @@ describe("drain", () => {
     void start();
     await clock.advance(0);
     expect(envoy.calls).toEqual(["0 SIGTERM"]);
-    expect(outcome()?.report).toEqual({ endedBy: "not-drained", durationMs: 0, open: [] });
+    expect(outcome()?.report).toEqual({
+      endedBy: "not-drained",
+      durationMs: 0,
+      traffic: { open: [], requests: undefined },
+    });
     expect(clock.pendingDelaysMs).toEqual([]);
   });
 });

@@ -60,6 +60,7 @@ const unlimited: Readonly<Record<string, string>> = {
   "agent/hot-restart.ts": "the bootstrap that the agent itself wrote, or that Envoy was started with",
   "cli/explain/other-input.ts": "a file on the command line of a command that only prints",
   "envoy/exit-diagnosis.ts": "a table of the kernel",
+  "envoy/log-reopening.ts": "a table of the kernel",
   "envoy/parent-death-watchdog.ts": "a program of the system",
   "host/host.ts": "a table of the kernel",
   "host/memory-events.ts": "a table of the kernel",
