@@ -17,6 +17,7 @@ async function openConnection(port: number): Promise<Socket> {
   const socket = connect(port, "127.0.0.1");
   socket.on("error", () => undefined);
   await once(socket, "connect");
+  socket.write("GET / HTTP/1.1\r\nHost: a\r\n");
   return socket;
 }
 
