@@ -1,13 +1,18 @@
 // SPDX-License-Identifier: Apache-2.0
-import type { IncomingHttpHeaders } from "node:http";
+import type { IncomingHttpHeaders, IncomingMessage } from "node:http";
 import type { Socket } from "node:net";
 import { loopbackPeer } from "../lib/async/fair-slots.ts";
+import { isLoopbackHost } from "../lib/net/ip-address.ts";
 
 /** The two ends of a connection. */
 type Connection = Partial<Pick<Socket, "remoteAddress" | "localAddress">>;
 
 interface Request {
   readonly headers: IncomingHttpHeaders;
+  /** Every value of headers that are given more than once. */
+  readonly headersDistinct?: IncomingMessage["headersDistinct"];
+  /** The target as on the request line. */
+  readonly url?: string | undefined;
   readonly socket: Connection;
 }
 
@@ -15,8 +20,9 @@ interface Request {
  * Whether a program in this pod made the request, for routes that change something or show insides: both ends of the
  * connection are on loopback, no proxy forwarded the request, and no browser made it for a page of another site.
  */
-export function isLocalCaller({ headers, socket }: Request): boolean {
-  return isLocalConnection(socket) && !isForwarded(headers) && hostIsLocal(headers.host) && !isFromOtherSite(headers);
+export function isLocalCaller(request: Request): boolean {
+  const { headers, socket } = request;
+  return isLocalConnection(socket) && !isForwarded(headers) && isForLoopback(request) && !isFromOtherSite(headers);
 }
 
 /**
@@ -60,13 +66,16 @@ function isForwarded(headers: Request["headers"]): boolean {
 }
 
 /**
- * Whether the Host header names loopback: a page of another site can bypass the browser's same-origin rule with a name
- * of its own that resolves to loopback. Only a program that speaks HTTP/1.0 leaves it out.
+ * Whether every host that the request names is loopback: a page of another site can bypass the browser's same-origin
+ * rule with a name of its own that resolves to loopback. A target with a host counts too, and each of several Host
+ * headers. Only a program that speaks HTTP/1.0 leaves the host out.
+ * Source: RFC 9112 3.2
  */
-function hostIsLocal(host: string | undefined): boolean {
-  if (host === undefined) return true;
-  const name = host.replace(/:\d{1,5}$/, "").toLowerCase();
-  return name === "localhost" || name === "[::1]" || isLoopback(name);
+function isForLoopback({ headers: { host }, headersDistinct, url = "" }: Request): boolean {
+  const given = headersDistinct?.["host"] ?? (host === undefined ? [] : [host]);
+  const [, authority] = /^[a-z][a-z0-9+.-]*:\/\/([^/?#]*)/i.exec(url) ?? [];
+  const hosts = authority === undefined ? given : [...given, authority];
+  return hosts.every((name) => isLoopbackHost(name.replace(/:\d{1,5}$/, "")));
 }
 
 /**

@@ -49,6 +49,11 @@ test.each([
   [{ host: "127-0-0-1.evil.example" }, false],
   [{ host: "localhost.evil.example" }, false],
   [{ host: "10.1.2.3:15020" }, false],
+  [{ host: "[0:0:0:0:0:0:0:1]:15020" }, true],
+  [{ host: "127.999.999.999" }, false],
+  [{ host: "localhost." }, false],
+  [{ host: "localhost@evil.example" }, false],
+  [{ host: "evil.example@localhost" }, false],
   [{ host: "localhost:15020", origin: "http://localhost:15020" }, true],
   [{ host: "localhost:15020", origin: "http://localhost:3000" }, false],
   [{ host: "localhost:15020", origin: "http://evil.example" }, false],
@@ -63,4 +68,17 @@ test.each([
   [{ host: "localhost", via: "1.1 proxy" }, false],
 ])("a request on loopback with %j is local: %s", (headers, expected) => {
   expect(isLocalCaller({ socket: own, headers })).toBe(expected);
+});
+
+test.each([
+  [["localhost"], "/drain", true],
+  [["localhost", "127.0.0.1:15020"], "/drain", true],
+  [["localhost", "evil.example"], "/drain", false],
+  [["localhost"], "http://localhost:15020/drain", true],
+  [["localhost"], "http://evil.example/drain", false],
+  [["localhost"], "http://localhost@evil.example/drain", false],
+  [["evil.example"], "http://localhost/drain", false],
+])("a request on loopback for %j with the target %s is local: %s", (host, url, expected) => {
+  const request = { socket: own, headers: { host: host[0] ?? "" }, headersDistinct: { host }, url };
+  expect(isLocalCaller(request)).toBe(expected);
 });
