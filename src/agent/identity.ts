@@ -9,6 +9,8 @@ import type {
 } from "../cert/index.ts";
 import type { AgentConfig } from "../config/agent-config.ts";
 import { startTask } from "../lib/async/tasks.ts";
+import { describeError } from "../lib/errors.ts";
+import { readTextFile } from "../lib/fs/bounded-read.ts";
 import { isServed, type UnixListener } from "../lib/net/unix-socket.ts";
 import type { Readiness } from "../model/readiness.ts";
 import type { Secret } from "../model/secret.ts";
@@ -58,6 +60,8 @@ export async function startIdentity(
     return modules.use(createCertStore(config.cert, given, { ...deps, hold, metrics: certMetrics }));
   };
   const certs = source === undefined ? undefined : createStore(source);
+  const { meshFile } = config.certFiles;
+  if (certs !== undefined && meshFile !== undefined) followMeshFile(meshFile, config, certs, modules, deps);
   return {
     certs,
     status: () => certs?.status(),
@@ -68,6 +72,40 @@ export async function startIdentity(
       isRequested = true;
     },
   };
+}
+
+/** For file systems that send no events. */
+const meshFilePollMs = 30_000;
+
+/** Trusts the anchors in the mesh file as it changes. A configuration that cannot be read keeps those of before. */
+function followMeshFile(
+  meshFile: string,
+  { certFiles }: AgentConfig,
+  certs: CertStore,
+  modules: AsyncDisposableStack,
+  { clock, log, readConfig, fail }: ModuleDeps,
+): void {
+  const follow = async (signal: AbortSignal): Promise<void> => {
+    const { watchFiles } = await import("../lib/fs/file-watch.ts");
+    const options = { clock, debounceMs: certFiles.debounceMs, pollMs: meshFilePollMs };
+    let last: string | undefined;
+    for await (const report of watchFiles([meshFile], options, signal)) {
+      const text = await readTextFile(meshFile).catch(() => undefined);
+      if (text === undefined || text === last) continue;
+      last = text;
+      if (report === "start") continue;
+      try {
+        certs.setConfiguredAnchors((await readConfig()).cert.anchors);
+        log.info("mesh file changed: trust anchors read again", { path: meshFile });
+      } catch (error) {
+        log.warn("cannot read the trust anchors of the changed mesh file; keeping the previous ones", {
+          path: meshFile,
+          error: describeError(error),
+        });
+      }
+    }
+  };
+  modules.use(startTask(follow, fail));
 }
 
 /** @returns undefined when another process serves Envoy's certificate */

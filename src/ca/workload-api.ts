@@ -101,13 +101,16 @@ function choose({ svids, federatedBundles }: X509SVIDResponse, config: WorkloadA
     const provided = svids.map((one) => one.spiffeId).join(", ");
     throw malformed(config, `it does not provide the requested identity; it provides: ${provided || "none"}`);
   }
-  const federated = config.federatesWith.map(
-    (domain) => federatedBundles[`spiffe://${domain}`] ?? federatedBundles[domain] ?? new Uint8Array(),
-  );
+  const federated = Object.entries(federatedBundles).map(([name, der]) => {
+    const trustDomain = name.replace(/^spiffe:\/\//, "");
+    const isSelected = config.federatesWith.includes(trustDomain);
+    return { trustDomain, rootsPem: certificatesPem(der, config), isSelected };
+  });
   return {
     chainPem: certificatesPem(svid.x509Svid, config),
     keyPem: formatPem("PRIVATE KEY", svid.x509SvidKey),
-    rootsPem: [svid.bundle, ...federated].map((der) => certificatesPem(der, config)).join(""),
+    rootsPem: certificatesPem(svid.bundle, config),
+    federated,
   };
 }
 

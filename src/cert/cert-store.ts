@@ -1,12 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
-import { TimeSlice } from "../lib/async/time-slice.ts";
 import { untilWallClock } from "../lib/async/clock.ts";
 import { runTasks, startTask, type Task } from "../lib/async/tasks.ts";
 import { formatSpiffeId } from "../model/spiffe-id.ts";
 import { CertificateState } from "./certificate-state.ts";
+import { MeshAnchors } from "./mesh-anchors.ts";
 import { serveProvidedIdentity } from "./provided-identity.ts";
 import { Renewer } from "./renewer.ts";
-import { readRoots } from "./read-certificate.ts";
 import type { CertConfig, CertDeps, CertificateSigner, CertStore, IdentityProvider } from "./types.ts";
 
 const refreshMs = 1_000;
@@ -23,30 +22,30 @@ export function createCertStore(
 ): CertStore {
   const moduleDeps: CertDeps = { ...deps, log: deps.log.scope("cert") };
   const spiffeId = formatSpiffeId(config.identity);
-  const state = new CertificateState(spiffeId, "sign" in source ? "ca" : source.name, moduleDeps);
-  const extraRoots = readRoots(config.extraRootsPem.join("\n"));
-  if (extraRoots.length > 0) state.held.setAnchors(extraRoots);
-  /** A later set replaces one that is still being read. */
-  let anchorSets = 0;
+  const state = new CertificateState(spiffeId, nameOf(source), moduleDeps, ownDomainsOf(config, source));
+  const anchors = new MeshAnchors(config, state, moduleDeps);
   const task = startTask((stop) => runStore({ config, source, state, deps: moduleDeps }, stop), deps.fail);
   return {
     watch: (name, signal) => state.held[name].watch(signal),
     status: () => state.status(),
-    async setMeshAnchors(pems, signal) {
-      const set = ++anchorSets;
-      const anchors = [...extraRoots];
-      const slice = new TimeSlice(deps.clock, signal);
-      for (const pem of pems) {
-        anchors.push(...readRoots(pem));
-        if (slice.isOver) await slice.next();
-      }
-      if (set !== anchorSets) return;
-      const readable = anchors.length - extraRoots.length;
-      moduleDeps.log.info("mesh trust anchors updated", { given: pems.length, readable });
-      state.held.setAnchors(anchors);
+    setMeshAnchors: (pems, signal) => anchors.distribute(pems, signal),
+    setConfiguredAnchors(configured) {
+      anchors.configure(configured);
     },
     [Symbol.asyncDispose]: () => task[Symbol.asyncDispose](),
   };
+}
+
+function nameOf(source: CertificateSigner | IdentityProvider): string {
+  return "sign" in source ? "ca" : source.name;
+}
+
+/** The trust domain of a provided identity is the provider's to decide, whatever is configured. */
+function ownDomainsOf(
+  { identity, trustDomainAliases }: CertConfig,
+  source: CertificateSigner | IdentityProvider,
+): readonly string[] {
+  return "sign" in source ? [identity.trustDomain, ...trustDomainAliases] : trustDomainAliases;
 }
 
 interface Store {

@@ -5,16 +5,26 @@ import { OutageLog } from "../lib/log/outage-log.ts";
 import type { WorkloadCertificate } from "../model/secret.ts";
 import { HeldIdentities } from "./held-identities.ts";
 import type { ReadCertificate } from "./read-certificate.ts";
+import { type GivenRoot, trustDomainOf } from "./trust-domains.ts";
 import type { CertDeps, CertStatus } from "./types.ts";
 
 /** A certificate that passed its checks, with the roots that came with it. */
 export interface CheckedIdentity {
   readonly certificate: WorkloadCertificate;
   readonly roots: readonly ReadCertificate[];
+  /** Roots of other trust domains that came with it; undefined where its source knows of none. */
+  readonly federated?: FederatedRootsRead | undefined;
   /** How long roots that are no longer among them stay trusted. */
   readonly keepRootsMs: number;
   /** When it was received: now, unless it was restored after a restart. */
   readonly acceptedMs: number;
+}
+
+/** Roots of other trust domains. */
+export interface FederatedRootsRead {
+  /** Those of trust domains whose workloads are let in. */
+  readonly selected: readonly GivenRoot[];
+  readonly others: readonly GivenRoot[];
 }
 
 /** Thresholds of the remaining lifetime at which a certificate without a successor is reported, in percent. */
@@ -44,13 +54,15 @@ export class CertificateState {
   #dueMs: number | undefined;
   /** What the readiness hold says now; undefined when it is released. Differs from any detail at first. */
   #pendingDetail: string | undefined = "";
+  #trustProblems: readonly string[] = [];
   #reported: { readonly serial: string; readonly percent: number } | undefined;
 
-  constructor(spiffeId: string, source: string, deps: CertDeps) {
+  /** @param ownDomains names of the own trust domain, besides that of the certificate */
+  constructor(spiffeId: string, source: string, deps: CertDeps, ownDomains: readonly string[] = []) {
     this.#spiffeId = spiffeId;
     this.#source = source;
     this.#deps = deps;
-    this.held = new HeldIdentities(deps.budgets);
+    this.held = new HeldIdentities(deps.budgets, ownDomains);
     this.#outage = new OutageLog(deps.log, deps.clock);
   }
 
@@ -92,11 +104,12 @@ export class CertificateState {
   }
 
   /** Trusts the roots at once, and serves the certificate as soon as it is valid. */
-  accept({ certificate, roots, keepRootsMs, acceptedMs }: CheckedIdentity): void {
+  accept(identity: CheckedIdentity): void {
+    const { certificate, acceptedMs } = identity;
     const { clock, log } = this.#deps;
     const nowMs = clock.now();
     const attempts = this.#failures + 1;
-    this.held.trust(roots, keepRootsMs, nowMs);
+    this.trust(identity);
     this.held.add(certificate, acceptedMs, nowMs);
     this.#issued++;
     this.#failures = 0;
@@ -115,11 +128,30 @@ export class CertificateState {
     });
   }
 
+  /** How long a peer's certificate may be valid: as long as the newest one of this workload, or as requested. */
+  peerLifetimeMs(requestedMs: number): number {
+    const newest = this.held.newest?.certificate;
+    return Math.max(requestedMs, newest === undefined ? 0 : newest.notAfterMs - newest.notBeforeMs);
+  }
+
+  /** Trusts the roots of an identity from now on. */
+  trust({ certificate, roots, federated, keepRootsMs }: CheckedIdentity): void {
+    const nowMs = this.#deps.clock.now();
+    this.held.roots.addOwnDomain(trustDomainOf(certificate.spiffeId));
+    if (federated !== undefined) {
+      this.held.trust("offer", federated.others, 0, nowMs);
+      this.held.trust("federation", federated.selected, 0, nowMs);
+    }
+    const own = roots.map((root) => ({ root, trustDomain: undefined }));
+    this.held.trust("ca", own, keepRootsMs, nowMs);
+  }
+
   /** Applies what changes with time alone: a certificate becomes valid, or expires. */
   refresh(): void {
     const { clock, hold } = this.#deps;
     const nowMs = clock.now();
     this.held.refresh(nowMs);
+    this.#reportTrustProblems();
     this.#checkRemainingLifetime(nowMs);
     const detail = this.held.isValid(nowMs) ? undefined : this.#describePending(nowMs);
     if (detail === this.#pendingDetail) return;
@@ -149,6 +181,15 @@ export class CertificateState {
       clockSkewMs: this.#skewMs,
       remainingLifetimePercent: this.#reported?.serial === certificate?.serial ? this.#reported?.percent : undefined,
     };
+  }
+
+  /** Reports once what keeps peers of other trust domains out. */
+  #reportTrustProblems(): void {
+    const problems = this.held.domains.current?.problems ?? [];
+    for (const problem of problems) {
+      if (!this.#trustProblems.includes(problem)) this.#deps.log.error("trust domain not usable", { problem });
+    }
+    this.#trustProblems = problems;
   }
 
   /** Reports once for each threshold that the newest certificate is running out without a successor. */

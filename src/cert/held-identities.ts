@@ -3,7 +3,8 @@ import { ObservableValue } from "../lib/async/observable-value.ts";
 import type { Budget } from "../lib/budget.ts";
 import type { Budgets } from "../model/limits.ts";
 import type { Secret, WorkloadCertificate } from "../model/secret.ts";
-import type { ReadCertificate } from "./read-certificate.ts";
+import type { TrustDomains } from "../model/trust-domains.ts";
+import { type GivenRoot, type RootSource, rootsOfPeers } from "./trust-domains.ts";
 import { TrustRoots } from "./trust-roots.ts";
 
 /** A certificate, and when it was received. */
@@ -22,14 +23,17 @@ export class HeldIdentities {
   /** The secrets as SDS serves them, under their names on the wire. */
   readonly default = new ObservableValue<Secret>();
   readonly ROOTCA = new ObservableValue<Secret>();
+  /** All roots by trust domain, for the names of SPIFFE. */
+  readonly domains = new ObservableValue<TrustDomains>();
   readonly roots: TrustRoots;
   /** A provider may renew often and issue long lifetimes: only the newest certificates are kept. */
   readonly #limit: Budget;
   #held: readonly HeldIdentity[] = [];
   #served: HeldIdentity | undefined;
 
-  constructor(budgets: Budgets) {
-    this.roots = new TrustRoots(budgets);
+  /** @param ownDomains names of the own trust domain, besides that of the certificate */
+  constructor(budgets: Budgets, ownDomains: readonly string[] = []) {
+    this.roots = new TrustRoots(budgets, ownDomains);
     this.#limit = budgets.of("held-identities");
   }
 
@@ -60,17 +64,12 @@ export class HeldIdentities {
   }
 
   /**
-   * Trusts these roots from now on. Must be called before a certificate under them is added.
-   * @param keepMs how long roots that are no longer given stay trusted
+   * Trusts these roots of a source from now on, instead of those that it gave before. Must be called before a certificate
+   * under them is added.
+   * @param keepMs how long roots that no source gives any more stay trusted
    */
-  trust(roots: readonly ReadCertificate[], keepMs: number, nowMs: number): void {
-    this.roots.update(roots, keepMs, nowMs);
-    this.roots.prune(nowMs);
-    this.#publishRoots();
-  }
-
-  setAnchors(anchors: readonly ReadCertificate[]): void {
-    this.roots.setAnchors(anchors);
+  trust(source: RootSource, roots: readonly GivenRoot[], keepMs: number, nowMs: number): void {
+    this.roots.update(source, roots, keepMs, nowMs);
     this.#publishRoots();
   }
 
@@ -101,8 +100,11 @@ export class HeldIdentities {
   }
 
   #publishRoots(): void {
-    const { rootsPem } = this.roots;
-    if (rootsPem !== "") publish(this.ROOTCA, { kind: "trust-bundle", rootsPem });
+    const { domains } = this.roots;
+    if (domains === this.domains.current || (domains.ownRootsPem === "" && domains.known.length === 0)) return;
+    this.domains.set(domains);
+    const bundle = rootsOfPeers(domains);
+    if (bundle.rootsPem !== "") publish(this.ROOTCA, { kind: "trust-bundle", ...bundle });
   }
 }
 
@@ -128,5 +130,7 @@ function publish(value: ObservableValue<Secret>, secret: Secret): void {
 
 /** What distinguishes one secret from another of its name. */
 export function secretContent(secret: Secret): string {
-  return secret.kind === "certificate" ? secret.chainPem + secret.keyPem : secret.rootsPem;
+  if (secret.kind === "certificate") return secret.chainPem + secret.keyPem;
+  const domains = secret.domains?.map(({ trustDomain, rootsPem }) => `${trustDomain} ${rootsPem}`) ?? [];
+  return [secret.rootsPem, ...domains].join("\0");
 }

@@ -26,7 +26,7 @@ interface CachedIdentity {
   readonly acceptedMs: number;
   readonly chainPem: string;
   readonly keyPem: string;
-  /** The CA's roots only: trust anchors of the mesh may be withdrawn before a restart. */
+  /** The roots of the CA and of mounted files only: trust anchors of the mesh may be withdrawn before a restart. */
   readonly rootsPem: string;
 }
 
@@ -98,7 +98,7 @@ export async function writeCache(
   for await (const secret of held.default.watch(signal)) {
     if (secret.kind !== "certificate") continue;
     const { spiffeId, chainPem, keyPem } = secret;
-    const rootsPem = held.roots.caRootsPem;
+    const rootsPem = held.roots.lastingRootsPem;
     const acceptedMs = held.served?.acceptedMs ?? clock.now();
     const identity: CachedIdentity = { spiffeId, acceptedMs, chainPem, keyPem, rootsPem };
     try {

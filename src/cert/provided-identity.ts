@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 import type { Budgets } from "../model/limits.ts";
-import type { ProvidedIdentity } from "../model/provided-identity.ts";
+import type { FederatedRoots, ProvidedIdentity } from "../model/provided-identity.ts";
 import { type FileFollowOptions, followFiles, readTexts } from "./cert-files.ts";
-import type { CertificateState, CheckedIdentity } from "./certificate-state.ts";
+import type { CertificateState, CheckedIdentity, FederatedRootsRead } from "./certificate-state.ts";
 import { findPath } from "./certification-path.ts";
 import { ResponseError } from "./errors.ts";
 import { readRoots } from "./read-certificate.ts";
@@ -66,7 +66,7 @@ function acceptProvided(identity: ProvidedIdentity, state: CertificateState, { c
     state.accept(checked);
     return;
   }
-  state.held.trust(checked.roots, 0, nowMs);
+  state.trust(checked);
   state.refresh();
 }
 
@@ -77,7 +77,7 @@ function acceptProvided(identity: ProvidedIdentity, state: CertificateState, { c
  * @throws ResponseError
  */
 export function checkProvided(
-  { chainPem, keyPem, rootsPem }: ProvidedIdentity,
+  { chainPem, keyPem, rootsPem, federated }: ProvidedIdentity,
   { nowMs, budgets, pair }: { readonly nowMs: number; readonly budgets: Budgets; readonly pair: "new" | "unchanged" },
 ): CheckedIdentity {
   const { leaf, intermediates, spiffeId } = checkPair(chainPem, keyPem, budgets);
@@ -95,5 +95,15 @@ export function checkProvided(
   if (roots.length === 0) throw new ResponseError("malformed", "it has no root certificate that can be parsed");
   if (pair === "new") findPath(leaf, intermediates, roots, { nowMs, maxSkewMs, search: "as-given" });
   const certificate = { chainPem, keyPem, spiffeId, serial: leaf.x509.serialNumber, notBeforeMs, notAfterMs };
-  return { certificate, roots, keepRootsMs: 0, acceptedMs: nowMs };
+  return { certificate, roots, federated: readFederated(federated ?? [], budgets), keepRootsMs: 0, acceptedMs: nowMs };
+}
+
+function readFederated(all: readonly FederatedRoots[], budgets: Budgets): FederatedRootsRead {
+  const read = (isSelected: boolean) =>
+    all
+      .filter((one) => one.isSelected === isSelected)
+      .flatMap(({ trustDomain, rootsPem }) =>
+        readRoots(rootsPem, budgets.of("ca-roots")).map((root) => ({ root, trustDomain })),
+      );
+  return { selected: read(true), others: read(false) };
 }

@@ -35,8 +35,17 @@ export interface CertConfig {
   readonly cacheDirectory: string | undefined;
   /** Where the identity is also written as files; `OUTPUT_CERTS`. */
   readonly output: CertOutputConfig | undefined;
-  /** PEM roots to trust as well as those of the certificate's source. */
-  readonly extraRootsPem: readonly string[];
+  /** Roots to trust as well as those of the certificate's source: `caCertificatesPem`, `caCertificates` */
+  readonly anchors: readonly TrustAnchor[];
+  /** Further names of the own trust domain, for which its roots speak too. `trustDomainAliases` */
+  readonly trustDomainAliases: readonly string[];
+}
+
+/** Roots of the mesh's configuration. */
+export interface TrustAnchor {
+  readonly pem: string;
+  /** The trust domains whose identities they verify; empty where none is named. */
+  readonly trustDomains: readonly string[];
 }
 
 export interface CertOutputConfig {
@@ -120,6 +129,8 @@ export interface CertStore extends AsyncDisposable {
   /** Yields the current secret as soon as there is one, then every other one, until the signal aborts. */
   watch(name: "default" | "ROOTCA", signal: AbortSignal): AsyncIterable<Secret>;
   status(): CertStatus;
+  /** Replaces the trust anchors of the configuration; unreadable ones are skipped. */
+  setConfiguredAnchors(anchors: readonly TrustAnchor[]): void;
   /** Replaces the trust anchors that the mesh's control plane distributes; unreadable ones are skipped. */
   setMeshAnchors(pems: readonly string[], signal?: AbortSignal): Promise<void>;
 }

@@ -115,6 +115,8 @@ export type WorkloadApiEndpoint =
 export interface CertFilesConfig {
   /** The first delay when mounted files cannot be parsed yet. */
   readonly debounceMs: number;
+  /** The mesh file, whose trust anchors are followed; undefined without one. */
+  readonly meshFile: string | undefined;
 }
 
 /** Where Envoy's listeners and clusters come from. */

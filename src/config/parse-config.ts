@@ -43,7 +43,8 @@ export function parseConfig(input: ConfigInput): AgentConfig {
   const proxy = parseProxyConfigFields(merged.fields);
   const externalSds = hasExternalSds(input, env, findings);
   const fieldSource = (field: keyof ProxyConfig): string => `${merged.origins.get(field) ?? "default"}, field ${field}`;
-  const parts = { input, env, flags, role, proxy, fieldSource, annotations, findings };
+  const { mesh } = merged;
+  const parts = { input, env, flags, role, proxy, mesh, fieldSource, annotations, findings };
   const node = nodeIdentity(parts, labels, { proxyFields: merged.fields, externalSds });
   const sources: Sources = { ...parts, node };
   warnOfDeadSettings(sources, input.env);

@@ -1,5 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
 
+/** The roots of another trust domain, as a SPIFFE agent provides them. */
+export interface FederatedRoots {
+  /** Without `spiffe://`. */
+  readonly trustDomain: string;
+  readonly rootsPem: string;
+  /** Whether this workload lets its peers in wherever it does with those of its own trust domain. */
+  readonly isSelected: boolean;
+}
+
 /** A whole identity, key included, issued and renewed by another process: mounted files, a SPIFFE agent. */
 export interface ProvidedIdentity {
   /** Leaf first. Passed on unchanged. */
@@ -7,6 +16,8 @@ export interface ProvidedIdentity {
   /** Never logged, never in an error. */
   readonly keyPem: string;
   readonly rootsPem: string;
+  /** Undefined where the provider knows of no other trust domain. */
+  readonly federated?: readonly FederatedRoots[] | undefined;
 }
 
 /** A provider's report: a new identity, or why there is none. */

@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+import type { DomainRoots } from "./trust-domains.ts";
 
 /** A workload's certificate with its key, ready to be used. */
 export interface WorkloadCertificate {
@@ -16,6 +17,11 @@ export interface WorkloadCertificate {
 /** The roots against which peers are verified: PEM blocks, each once, each ending with a newline. */
 export interface TrustBundle {
   readonly rootsPem: string;
+  /**
+   * Peers are verified by the roots of their own trust domain only, and peers of other trust domains are rejected. Sorted
+   * by name. Undefined: `rootsPem` verifies every peer.
+   */
+  readonly domains?: readonly DomainRoots[] | undefined;
 }
 
 /** A secret that SDS serves to Envoy. */

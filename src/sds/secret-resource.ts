@@ -6,6 +6,7 @@ import { ObservableValue } from "../lib/async/observable-value.ts";
 import { runTasks } from "../lib/async/tasks.ts";
 import type { Secret, WorkloadCertificate } from "../model/secret.ts";
 import type { SecretName } from "./secret-name.ts";
+import type { ValidatorConfig } from "./spiffe-validation.ts";
 import type { CrlSource, PrivateKeyProvider, SecretSource } from "./types.ts";
 
 export const secretTypeUrl = "type.googleapis.com/envoy.extensions.transport_sockets.tls.v3.Secret";
@@ -16,6 +17,8 @@ export interface ResourceOptions {
   readonly privateKeyProvider: PrivateKeyProvider;
   /** For a trust bundle: the revocation list as PEM; undefined leaves it out. */
   readonly crlPem: string | undefined;
+  /** For a trust bundle of several trust domains: verifies each by its own roots. */
+  readonly validator?: ValidatorConfig | undefined;
 }
 
 export interface ResourceSources {
@@ -32,15 +35,24 @@ export async function* watchResource(
   signal: AbortSignal,
 ): AsyncGenerator<Buffer, void, undefined> {
   const watch = (stop: AbortSignal): AsyncIterable<Secret> => source.watch(name, stop);
+  const render = async (secret: Secret, crlPem: string | undefined): Promise<Buffer> => {
+    const validator = await validatorOf(secret, crlPem);
+    return renderSecret(name.text, secret, { privateKeyProvider, crlPem, validator });
+  };
   if (crl !== undefined && name.kind === "trust-bundle") {
     for await (const { secret, crlPem } of withCrl(watch, crl, signal)) {
-      yield renderSecret(name.text, secret, { privateKeyProvider, crlPem });
+      yield await render(secret, crlPem);
     }
     return;
   }
-  for await (const secret of watch(signal)) {
-    yield renderSecret(name.text, secret, { privateKeyProvider, crlPem: undefined });
-  }
+  for await (const secret of watch(signal)) yield await render(secret, undefined);
+}
+
+/** Loaded where there is more than one trust domain. */
+async function validatorOf(secret: Secret, crlPem: string | undefined): Promise<ValidatorConfig | undefined> {
+  if (secret.kind !== "trust-bundle" || secret.domains === undefined) return undefined;
+  const { spiffeValidator } = await import("./spiffe-validation.ts");
+  return spiffeValidator(secret.domains, crlPem);
 }
 
 /** A secret with the revocation list that is served with it, if any. */
@@ -106,8 +118,10 @@ export function renderSecret(text: string, secret: Secret, options: ResourceOpti
       return encode({ name: text, type: { $case: "tlsCertificate", ...(value === undefined ? {} : { value }) } });
     }
     case "trust-bundle": {
+      const { crlPem, validator } = options;
       const trustedCa = inline(secret.rootsPem);
-      const value = options.crlPem === undefined ? { trustedCa } : { trustedCa, crl: inline(options.crlPem) };
+      const plain = crlPem === undefined ? { trustedCa } : { trustedCa, crl: inline(crlPem) };
+      const value = validator === undefined ? plain : { customValidatorConfig: validator };
       return encode({ name: text, type: { $case: "validationContext", value } });
     }
   }

@@ -16,6 +16,7 @@ const files = [
   "envoy/config/route/v3/route.proto",
   "envoy/extensions/filters/http/router/v3/router.proto",
   "envoy/extensions/filters/network/http_connection_manager/v3/http_connection_manager.proto",
+  "envoy/extensions/transport_sockets/tls/v3/tls.proto",
 ];
 
 let loaded: protobuf.Root | undefined;

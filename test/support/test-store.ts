@@ -23,7 +23,8 @@ export const testCertConfig: CertConfig = {
   refusedExitAfterMs: 600_000,
   cacheDirectory: undefined,
   output: undefined,
-  extraRootsPem: [],
+  anchors: [],
+  trustDomainAliases: [],
 };
 
 /** A store with everything around it recorded. */

@@ -30,8 +30,9 @@ export const statusPortAnnotation = "status.sidecar.istio.io/port";
  * checks come the annotations that override single fields.
  * Source: the order of Istio's agent
  */
-export function effectiveProxyConfig(sources: ProxyConfigSources): MergedProxyConfig {
-  const merged = mergeProxyConfig(proxyConfigLayers(sources), sources.findings);
+export function effectiveProxyConfig(sources: ProxyConfigSources): MergedProxyConfig & { readonly mesh: JsonObject } {
+  const mesh = readMesh(sources);
+  const merged = mergeProxyConfig(proxyConfigLayers(sources, mesh), sources.findings);
   const fields: Record<string, JsonValue> = { ...merged.fields };
   const origins = new Map(merged.origins);
   const set = (name: string, value: JsonValue, origin: string): void => {
@@ -47,32 +48,40 @@ export function effectiveProxyConfig(sources: ProxyConfigSources): MergedProxyCo
   }
   checkProxyConfig(parseProxyConfigFields(fields), (name) => origins.get(name) ?? "default", sources.findings);
   applyAnnotations(sources, set);
-  return { fields, origins };
+  return { fields, origins, mesh };
 }
 
-function proxyConfigLayers(sources: ProxyConfigSources): readonly ProxyConfigLayer[] {
-  const { env, annotations } = sources;
-  const mesh = meshLayer(sources);
+function proxyConfigLayers(sources: ProxyConfigSources, mesh: JsonObject): readonly ProxyConfigLayer[] {
+  const { env, annotations, flags } = sources;
   const variable = document(sources, "PROXY_CONFIG", env.string("PROXY_CONFIG"));
   const source = `annotation ${configAnnotation}`;
   const annotation = document(sources, source, annotations.get(configAnnotation) ?? "");
-  return [mesh, { source: "PROXY_CONFIG", value: variable }, { source, value: annotation }];
+  const defaults = mesh["defaultConfig"] ?? mesh["default_config"];
+  return [
+    { source: meshSource(flags), value: defaults },
+    { source: "PROXY_CONFIG", value: variable },
+    { source, value: annotation },
+  ];
 }
 
-/** Only `defaultConfig` of the mesh file has an effect; some other settings are checked. */
-function meshLayer(sources: ProxyConfigSources): ProxyConfigLayer {
+function meshSource({ meshConfig }: ProxyConfigSources["flags"]): string {
+  return `mesh config file ${meshConfig}`;
+}
+
+/** Only `defaultConfig`, trust anchors and aliases of the mesh file have an effect; some other settings are checked. */
+function readMesh(sources: ProxyConfigSources): JsonObject {
   const { input, flags, findings } = sources;
-  const source = `mesh config file ${flags.meshConfig}`;
+  const source = meshSource(flags);
   const file = input.readFile(flags.meshConfig);
   if (file.kind === "unreadable") findings.problem(source, file.problem);
   const value = file.kind === "text" ? document(sources, source, file.text) : undefined;
-  if (value === undefined || value === null) return { source, value: undefined };
+  if (value === undefined || value === null) return {};
   if (!isJsonObject(value)) {
     findings.problem(source, "must be an object: the mesh's settings");
-    return { source, value: undefined };
+    return {};
   }
   input.checkMeshFile(value, source, findings);
-  return { source, value: value["defaultConfig"] ?? value["default_config"] };
+  return value;
 }
 
 function document({ input, findings }: ProxyConfigSources, source: string, text: string): JsonValue | undefined {

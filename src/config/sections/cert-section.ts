@@ -6,6 +6,7 @@ import type { CertFilesConfig } from "../agent-config.ts";
 import { parseMode } from "../sources/environment.ts";
 import { protoDurationMs } from "../proxy-config/proxy-config.ts";
 import { type Sources, places } from "../sources/sources.ts";
+import { meshTrust, watchedMeshFile } from "./mesh-trust.ts";
 import { socketMode } from "./trust-section.ts";
 
 /** Below a second, the default of Istio's CA is requested, which is what that CA would use. */
@@ -47,7 +48,7 @@ export function certConfig(sources: Sources): CertConfig {
     refusedExitAfterMs: env.durationMs("ATTACHE_CA_REFUSED_EXIT_AFTER"),
     cacheDirectory: directoryOf(sources, env.string("ATTACHE_IDENTITY_CACHE")),
     output: certOutput(sources),
-    extraRootsPem: sources.proxy.caCertificatesPem ?? [],
+    ...meshTrust(sources),
   };
 }
 
@@ -106,7 +107,7 @@ function ratio(
 /** How mounted certificate files are read. */
 export function certFilesConfig(sources: Sources): CertFilesConfig {
   checkWorkloadSocket(sources);
-  return { debounceMs: sources.env.durationMs("FILE_DEBOUNCE_DURATION") };
+  return { debounceMs: sources.env.durationMs("FILE_DEBOUNCE_DURATION"), meshFile: watchedMeshFile(sources) };
 }
 
 /** A socket with another name than the default must be served by another process. */

@@ -105,7 +105,7 @@ function workloadApi({ env, findings }: Sources): IdentitySource {
     federatesWith: env
       .string("ATTACHE_SPIFFE_FEDERATES_WITH")
       .split(",")
-      .map((name) => name.trim())
+      .map((name) => name.trim().replace(/^spiffe:\/\//, ""))
       .filter((name) => name !== ""),
   };
 }

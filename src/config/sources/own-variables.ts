@@ -53,6 +53,12 @@ export const ownVariables = {
   ATTACHE_KUBERNETES_ROOTS: row("string", "", "file with that signer's roots", own),
   ATTACHE_SPIFFE_ID: row("string", "", "SPIFFE ID to use, if the Workload API offers several", own),
   ATTACHE_SPIFFE_HINT: row("string", "", "hint of the identity to use", own),
+  ATTACHE_TRUST_DOMAIN_ALIASES: row(
+    "string",
+    "",
+    "further names of the own trust domain, comma separated, as trustDomainAliases of the mesh; they count where there are roots of other trust domains",
+    own,
+  ),
   ATTACHE_SPIFFE_FEDERATES_WITH: row("string", "", "trust domains whose bundles are also used, comma separated", own),
   ATTACHE_SDS_SOURCE: row(
     "string",

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 import type { FlagValues } from "../../lib/flags.ts";
+import type { JsonObject } from "../../lib/json.ts";
 import type { NodeIdentity, ProxyRole } from "../../model/node.ts";
 import type { Findings } from "../config-error.ts";
 import type { ConfigInput } from "./config-input.ts";
@@ -14,6 +15,8 @@ export interface Sources {
   readonly flags: FlagValues<typeof proxyFlags>;
   readonly role: ProxyRole;
   readonly proxy: ProxyConfig;
+  /** The mesh file; empty without one. */
+  readonly mesh: JsonObject;
   /** Where a field of ProxyConfig was given, for problems and warnings. */
   readonly fieldSource: (field: keyof ProxyConfig) => string;
   readonly annotations: ReadonlyMap<string, string>;

@@ -103,7 +103,11 @@ describe("the identity from a SPIFFE agent", () => {
       () => {
         expect(bundles.at(-1)).toEqual({
           kind: "trust-bundle",
-          rootsPem: [ca.rootPem, federated.rootPem].sort().join(""),
+          rootsPem: ca.rootPem,
+          domains: [
+            { trustDomain: "cluster.local", rootsPem: ca.rootPem, isOwn: true },
+            { trustDomain: "other.example", rootsPem: federated.rootPem, isOwn: false },
+          ],
         });
       },
       { withinMs: 2_000 },

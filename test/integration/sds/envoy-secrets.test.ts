@@ -115,3 +115,34 @@ test("a certificate on the pushed revocation list is rejected by Envoy; another 
   await answers(200);
   expect(await envoy.counter("update_rejected")).toBe(0);
 });
+
+test("A1: beside other trust domains, the revocation list is in force for the one that it is of, and for no other", async () => {
+  await using server = await startTestServer({}, true);
+  const [authority, other] = [testAuthority("root", Date.now()), testAuthority("other root", Date.now())];
+  const revocation = await createRevocation(server.directory, authority);
+  const revoked = issue(authority);
+  const own = { trustDomain: "cluster.local", rootsPem: authority.rootPem, isOwn: true };
+  const domains = [{ trustDomain: "b.example", rootsPem: other.rootPem, isOwn: false }, own];
+  server.set("ROOTCA", { kind: "trust-bundle", rootsPem: authority.rootPem, domains });
+  server.set("default", revoked.secret);
+  server.setCrl(await revocation.list());
+  await using envoy = await startMutualEnvoy(server.directory, server.socketPath);
+  const answers = async (status: number): Promise<void> => {
+    await eventually(
+      async () => {
+        expect(await envoy.get()).toBe(status);
+      },
+      { withinMs: 5_000 },
+    );
+  };
+  await answers(200);
+  server.setCrl(await revocation.list(revoked.chainPem));
+  await answers(503);
+  server.set("default", issue(authority).secret);
+  await answers(200);
+  server.set("default", issue(other).secret);
+  await answers(503);
+  server.set("default", issue(other, "spiffe://b.example/ns/demo/sa/web").secret);
+  await answers(200);
+  expect(await envoy.counter("update_rejected")).toBe(0);
+});

@@ -10,11 +10,11 @@ export interface Issued {
 }
 
 /** A certificate with a new key. */
-export function issue(authority: TestAuthority): Issued {
+export function issue(authority: TestAuthority, spiffeId = testSpiffeId): Issued {
   const key = newKey();
-  const chainPem = authority.issue({ publicKey: publicKeyOf(key) }, Date.now());
+  const chainPem = authority.issue({ publicKey: publicKeyOf(key), uris: [spiffeId] }, Date.now());
   const keyPem = key.export({ format: "pem", type: "sec1" });
   const serial = new X509Certificate(chainPem).serialNumber;
-  const facts = { spiffeId: testSpiffeId, serial, notBeforeMs: 0, notAfterMs: 1 };
+  const facts = { spiffeId, serial, notBeforeMs: 0, notAfterMs: 1 };
   return { serial, chainPem, secret: { kind: "certificate", chainPem, keyPem, ...facts } };
 }

@@ -5,7 +5,7 @@
 /* eslint-disable */
 import { BinaryReader, BinaryWriter } from "@bufbuild/protobuf/wire";
 import { Any } from "../../../../../google/protobuf/any.ts";
-import { DataSource } from "../../../../config/core/v3/base.ts";
+import { DataSource, TypedExtensionConfig } from "../../../../config/core/v3/base.ts";
 
 export const protobufPackage = "envoy.extensions.transport_sockets.tls.v3";
 
@@ -30,6 +30,7 @@ export interface TlsCertificate {
 export interface CertificateValidationContext {
   trustedCa: DataSource | undefined;
   crl: DataSource | undefined;
+  customValidatorConfig: TypedExtensionConfig | undefined;
   _unknownFields?: { [key: number]: Uint8Array[] } | undefined;
 }
 
@@ -239,7 +240,7 @@ export const TlsCertificate: MessageFns<TlsCertificate> = {
 };
 
 function createBaseCertificateValidationContext(): CertificateValidationContext {
-  return { trustedCa: undefined, crl: undefined, _unknownFields: {} };
+  return { trustedCa: undefined, crl: undefined, customValidatorConfig: undefined, _unknownFields: {} };
 }
 
 export const CertificateValidationContext: MessageFns<CertificateValidationContext> = {
@@ -249,6 +250,9 @@ export const CertificateValidationContext: MessageFns<CertificateValidationConte
     }
     if (message.crl !== undefined) {
       DataSource.encode(message.crl, writer.uint32(58).fork()).join();
+    }
+    if (message.customValidatorConfig !== undefined) {
+      TypedExtensionConfig.encode(message.customValidatorConfig, writer.uint32(98).fork()).join();
     }
     if (message._unknownFields !== undefined) {
       for (const [key, values] of globalThis.Object.entries(message._unknownFields)) {
@@ -290,6 +294,14 @@ export const CertificateValidationContext: MessageFns<CertificateValidationConte
             message.crl = DataSource.decode(reader, reader.uint32());
             continue;
           }
+          case 12: {
+            if (tag !== 98) {
+              break;
+            }
+
+            message.customValidatorConfig = TypedExtensionConfig.decode(reader, reader.uint32());
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -319,6 +331,10 @@ export const CertificateValidationContext: MessageFns<CertificateValidationConte
       ? DataSource.fromPartial(object.trustedCa)
       : undefined;
     message.crl = (object.crl !== undefined && object.crl !== null) ? DataSource.fromPartial(object.crl) : undefined;
+    message.customValidatorConfig =
+      (object.customValidatorConfig !== undefined && object.customValidatorConfig !== null)
+        ? TypedExtensionConfig.fromPartial(object.customValidatorConfig)
+        : undefined;
     return message;
   },
 };
