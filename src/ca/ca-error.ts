@@ -1,11 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 import { AgentError } from "../lib/errors.ts";
+import type { TlsFailure } from "../lib/net/tls-error.ts";
 
 /**
- * The kind of failure: the CA cannot be reached or is busy; it rejected the request; its response cannot be parsed; or
- * this side lacks what the call needs. The values are label values of metrics.
+ * The kind of failure: the CA cannot be reached or is busy; TLS with it failed; it rejected the request; its response
+ * cannot be parsed; or this side lacks what the call needs. The values are label values of metrics.
  */
-export type CaFailure = "unreachable" | "refused" | "malformed-response" | "misconfigured";
+export type CaFailure = "unreachable" | `tls-${TlsFailure}` | "refused" | "malformed-response" | "misconfigured";
 
 /** The longest delay that a CA may request. */
 export const maxRetryAfterMs = 5 * 60_000;

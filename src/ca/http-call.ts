@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
-import type { ConnectionOptions } from "node:tls";
 import { formatHostPort } from "../lib/net/host-port.ts";
 import { HttpError, type HttpResponse, requestHttp } from "../lib/net/http-client.ts";
 import { readTlsClientOptions } from "../lib/net/tls-client.ts";
+import { type TlsClientOptions, tlsErrorIn } from "../lib/net/tls-error.ts";
 import { CaError, isConnectCode, maxRetryAfterMs } from "./ca-error.ts";
 import type { CaDeps, HttpServer } from "./types.ts";
 
@@ -63,6 +63,8 @@ export async function callHttp(
     if (error.failure === "too-large" && !limit.admits(limit.size + 1)) {
       throw new CaError("malformed-response", formatHostPort(server), `its response is too long: ${limit.text}`);
     }
+    const tls = tlsErrorIn(error);
+    if (tls !== undefined) throw new CaError(`tls-${tls.failure}`, formatHostPort(server), tls.message, { cause: tls });
     const facts = { cause: error, isUnconnected: isConnectCode(error.systemCode) };
     throw new CaError("unreachable", formatHostPort(server), error.problem, facts);
   }
@@ -94,7 +96,7 @@ async function tlsOptionsFor(
   { security, ...server }: HttpServer,
   call: HttpCall,
   clock: CaDeps["clock"],
-): Promise<ConnectionOptions> {
+): Promise<TlsClientOptions> {
   if (security.kind === "plaintext") return {};
   try {
     return { ...(await readTlsClientOptions(security, clock.now())), ...call.clientPair };

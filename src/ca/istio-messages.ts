@@ -5,6 +5,7 @@ import { IstioCertificateRequest, IstioCertificateResponse } from "../gen/istio/
 import { DeadlineError } from "../lib/async/clock.ts";
 import { describeError, systemCode } from "../lib/errors.ts";
 import { GrpcError, GrpcStatus, grpcStatusName } from "../lib/grpc/status.ts";
+import { tlsErrorIn } from "../lib/net/tls-error.ts";
 import { CaError, isConnectCode, maxRetryAfterMs } from "./ca-error.ts";
 
 /** The request; the validity is in whole seconds. */
@@ -49,6 +50,8 @@ export function failureOf(error: unknown, address: string): CaError {
   const statusCode = grpcStatusName(error.status);
   switch (error.status) {
     case GrpcStatus.unavailable: {
+      const tls = tlsErrorIn(error);
+      if (tls !== undefined) return new CaError(`tls-${tls.failure}`, address, tls.message, { statusCode, cause: tls });
       const isUnconnected = error.cause instanceof DeadlineError || isConnectCode(systemCode(error.cause));
       const facts = { retryAfterMs, statusCode, isUnconnected, cause: error };
       return new CaError("unreachable", address, error.detail, facts);

@@ -4,6 +4,7 @@ import { describeError, systemCode } from "../lib/errors.ts";
 import { readTextFile } from "../lib/fs/bounded-read.ts";
 import { parseJsonObject, textsOf } from "../lib/json.ts";
 import { formatHostPort } from "../lib/net/host-port.ts";
+import { TlsError } from "../lib/net/tls-error.ts";
 import { signJwt } from "../lib/pki/jwt.ts";
 import type { SignedChain, SigningRequest } from "../model/signing.ts";
 import { readToken } from "./bearer-token.ts";
@@ -75,7 +76,7 @@ async function rekey(
  */
 export function isTlsRejection(error: unknown): boolean {
   for (let cause = error; cause instanceof Error; cause = cause.cause) {
-    const code = systemCode(cause) ?? "";
+    const code = (cause instanceof TlsError ? cause.systemCode : systemCode(cause)) ?? "";
     if (code.startsWith("ERR_SSL_") || connectionEndCodes.has(code)) return true;
   }
   return false;

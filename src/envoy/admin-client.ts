@@ -105,7 +105,8 @@ async function callAdmin(
   } catch (cause) {
     if (!(cause instanceof HttpError)) throw cause;
     if (cause.failure === "too-many-redirects" || cause.failure === "insecure") throw cause;
-    throw new EnvoyAdminError(cause.failure, name, { cause });
+    // The admin interface speaks no TLS.
+    throw new EnvoyAdminError(cause.failure === "tls" ? "unreachable" : cause.failure, name, { cause });
   }
   if (response.status !== 200) throw new EnvoyAdminError("status", name, { status: response.status });
   return response.text();

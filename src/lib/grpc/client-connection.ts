@@ -6,6 +6,7 @@ import { describeError } from "../errors.ts";
 import { orAborted } from "../async/tasks.ts";
 import { errorOfAbort } from "./client-call.ts";
 import { type GrpcTarget, connectHint, dialTarget, formatTarget } from "./dial.ts";
+import { explainAlert } from "../net/tls-handshake.ts";
 import { Keepalive, type KeepaliveOptions } from "./keepalive.ts";
 import { GrpcError, GrpcStatus } from "./status.ts";
 import { windowSettings } from "./message-reader.ts";
@@ -107,8 +108,9 @@ export class ClientConnection implements AsyncDisposable {
     } catch (error) {
       if (error instanceof GrpcError) throw error;
       const hint = connectHint(error, target);
-      const text = `connect to ${formatTarget(target)}: ${hint ?? describeError(error)}`;
-      throw new GrpcError(GrpcStatus.unavailable, text, { cause: error });
+      const cause = hint === undefined ? await explainAlert(error) : error;
+      const text = `connect to ${formatTarget(target)}: ${hint ?? describeError(cause)}`;
+      throw new GrpcError(GrpcStatus.unavailable, text, { cause });
     }
   }
 

@@ -1,10 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 import { type Socket, connect as connectPlain } from "node:net";
 import type { Duplex } from "node:stream";
-import type { ConnectionOptions } from "node:tls";
 import { abortReason } from "../async/clock.ts";
 import { systemCode } from "../errors.ts";
 import { formatHostPort } from "../net/host-port.ts";
+import type { TlsClientOptions } from "../net/tls-error.ts";
+import { Handshake } from "../net/tls-handshake.ts";
 
 /** Where a channel connects to. */
 export type GrpcTarget =
@@ -16,7 +17,7 @@ export type GrpcTarget =
       readonly port: number;
       readonly dial?: Dial;
       /** Called for each new connection, so that replaced files take effect. */
-      readonly tlsOptions: () => Promise<ConnectionOptions> | ConnectionOptions;
+      readonly tlsOptions: () => Promise<TlsClientOptions> | TlsClientOptions;
     };
 
 /** Makes the TCP connection in another way than directly, for example through a proxy. */
@@ -29,7 +30,7 @@ export function formatTarget(target: GrpcTarget): string {
 
 /**
  * Connects to the target, including the TLS handshake.
- * @throws the system's or the TLS library's error, or the signal's reason
+ * @throws TlsError when the handshake fails, the system's or the TLS library's error, or the signal's reason
  */
 export async function dialTarget(target: GrpcTarget, signal: AbortSignal): Promise<Duplex> {
   if (target.kind === "unix") return untilConnected(connectPlain(target.path), "connect", signal);
@@ -39,7 +40,12 @@ export async function dialTarget(target: GrpcTarget, signal: AbortSignal): Promi
   const options = await target.tlsOptions();
   const socket = await dial(target.host, target.port, signal);
   const secured = connectTls({ host: target.host, ...options, socket, ALPNProtocols: ["h2"] });
-  await untilConnected(secured, "secureConnect", signal);
+  const handshake = new Handshake(secured, { host: target.host, ...options });
+  try {
+    await untilConnected(secured, "secureConnect", signal);
+  } catch (error) {
+    throw await handshake.explain(error);
+  }
   if (secured.alpnProtocol !== "h2") {
     secured.destroy();
     throw new Error("the peer speaks TLS but not HTTP/2");

@@ -1,12 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
-import type { IncomingHttpHeaders, IncomingMessage } from "node:http";
+import type { ClientRequest, IncomingHttpHeaders, IncomingMessage } from "node:http";
 import type { LookupFunction } from "node:net";
-import type { ConnectionOptions } from "node:tls";
 import { ByteParts } from "../byte-parts.ts";
 import { type Clock, DeadlineError, deadline } from "../async/clock.ts";
 import { AgentError, describeError, systemCode } from "../errors.ts";
 import { formatHostPort } from "./host-port.ts";
+import { untilResponse } from "./http-exchange.ts";
 import { isLoopbackHost } from "./ip-address.ts";
+import { TlsError, type TlsClientOptions } from "./tls-error.ts";
 
 export interface HttpRequest {
   readonly url: URL | HttpAddress;
@@ -47,7 +48,7 @@ export function loopback(port: number, path: string): HttpAddress {
 
 export interface HttpConnectionOptions {
   /** Trust anchors, client certificate, limits on versions and ciphers. */
-  readonly tls?: ConnectionOptions;
+  readonly tls?: TlsClientOptions;
   /** Connects to this Unix socket instead of the URL's host and port. */
   readonly socketPath?: string;
   readonly lookup?: LookupFunction;
@@ -71,7 +72,15 @@ export interface HttpStream {
   readonly chunks: AsyncIterable<Uint8Array>;
 }
 
-export type HttpFailure = "unreachable" | "timeout" | "malformed" | "too-large" | "too-many-redirects" | "insecure";
+/** `tls`: the connection was made, but TLS with the server failed; the cause is a `TlsError`. */
+export type HttpFailure =
+  | "unreachable"
+  | "tls"
+  | "timeout"
+  | "malformed"
+  | "too-large"
+  | "too-many-redirects"
+  | "insecure";
 
 /** A request got no complete response. Retrying is the caller's decision. */
 export class HttpError extends AgentError {
@@ -85,7 +94,7 @@ export class HttpError extends AgentError {
     super(`${call}: ${problem}`, { cause });
     this.failure = failure;
     this.problem = problem;
-    this.systemCode = systemCode(cause);
+    this.systemCode = cause instanceof TlsError ? cause.systemCode : systemCode(cause);
   }
 }
 
@@ -156,7 +165,7 @@ async function follow(
 function failed(error: unknown, request: HttpRequest, { own, callers }: Stops): unknown {
   if (callers?.aborted === true) return callers.reason;
   if (error instanceof HttpError) return error;
-  const cause: unknown = own?.aborted === true ? own.reason : error;
+  const cause: unknown = own?.aborted === true && !(error instanceof TlsError) ? own.reason : error;
   return new HttpError(failureOf(cause), describeCall(request), describeError(cause), cause);
 }
 
@@ -183,13 +192,14 @@ async function send(request: HttpRequest, signal: AbortSignal | undefined): Prom
     },
     ...(signal === undefined ? {} : { signal }),
   };
-  return new Promise((resolve, reject) => {
-    const outgoing = open(options, resolve);
+  const send = (onResponse: (message: IncomingMessage) => void): ClientRequest => {
+    const outgoing = open(options, onResponse);
     // Node changes the method to upper case when the request is made.
     outgoing.method = method;
-    outgoing.on("error", reject);
     outgoing.end(body);
-  });
+    return outgoing;
+  };
+  return await untilResponse(send, { host: urlOf(request).hostname, ...tls }, signal);
 }
 
 function addressOptions(url: URL | HttpAddress): { host: string; port: number | string; path: string; auth?: string } {
@@ -273,6 +283,7 @@ async function readResponse({ status, headers, chunks }: HttpStream, request: Ht
 
 function failureOf(cause: unknown): HttpFailure {
   if (cause instanceof DeadlineError) return "timeout";
+  if (cause instanceof TlsError) return "tls";
   return systemCode(cause)?.startsWith("HPE_") === true ? "malformed" : "unreachable";
 }
 

@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 import { createPrivateKey, X509Certificate } from "node:crypto";
 import { isIP } from "node:net";
-import type { ConnectionOptions, SecureContext, SecureContextOptions } from "node:tls";
+import type { SecureContext, SecureContextOptions } from "node:tls";
 import { readTextFile } from "../fs/bounded-read.ts";
 import { splitPem } from "../pki/pem.ts";
+import type { TlsClientOptions } from "./tls-error.ts";
 
 /** Limits on protocol versions, ciphers and groups, by the names of `COMPLIANCE_POLICY`. */
 export type TlsClientPolicy = "default" | "fips-140-2" | "fips-140-3" | "pqc";
@@ -29,14 +30,15 @@ export interface TlsClientPair {
  * @param nowMs wall clock
  * @throws Error naming the root file, when it cannot be read or has no certificate
  */
-export async function readTlsClientOptions(config: TlsClientConfig, nowMs: number): Promise<ConnectionOptions> {
-  return { ...peerOptions(config), ...(await readContextOptions(config, nowMs)) };
+export async function readTlsClientOptions(config: TlsClientConfig, nowMs: number): Promise<TlsClientOptions> {
+  const context = await readContextOptions(config, nowMs);
+  return { ...peerOptions(config), ...context, ...rootsFileOf(config, context) };
 }
 
 /** Connects to one server again and again. */
 export interface TlsClient {
   /** As `readTlsClientOptions`, for the next connection. */
-  options(nowMs: number): Promise<ConnectionOptions>;
+  options(nowMs: number): Promise<TlsClientOptions>;
 }
 
 /**
@@ -52,12 +54,17 @@ export function createTlsClient(config: TlsClientConfig): TlsClient {
         const { createSecureContext } = await import("node:tls");
         kept = { madeOf, secureContext: createSecureContext(madeOf) };
       }
-      return { ...peerOptions(config), secureContext: kept.secureContext };
+      return { ...peerOptions(config), secureContext: kept.secureContext, ...rootsFileOf(config, madeOf) };
     },
   };
 }
 
-function peerOptions({ serverName }: TlsClientConfig): ConnectionOptions {
+/** For the explanation of a failed handshake. */
+function rootsFileOf({ roots }: TlsClientConfig, { ca }: SecureContextOptions): Pick<TlsClientOptions, "rootsFile"> {
+  return roots.kind === "file" && typeof ca === "string" ? { rootsFile: { path: roots.path, pem: ca } } : {};
+}
+
+function peerOptions({ serverName }: TlsClientConfig): TlsClientOptions {
   return { host: serverName, ...(isIP(serverName) === 0 ? { servername: serverName } : {}) };
 }
 

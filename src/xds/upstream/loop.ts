@@ -2,6 +2,7 @@
 import { backoffMs } from "../../lib/async/backoff.ts";
 import { abortReason } from "../../lib/async/clock.ts";
 import { describeError } from "../../lib/errors.ts";
+import { tlsErrorIn } from "../../lib/net/tls-error.ts";
 import { GrpcError, GrpcStatus, grpcStatusName } from "../../lib/grpc/status.ts";
 import type { ProxiedStream } from "../proxied-stream.ts";
 import type { XdsUpstream } from "../xds-config.ts";
@@ -83,10 +84,16 @@ function logFailure({ context, hasResponse }: ProxiedStream, address: string | u
   const status = error instanceof GrpcError ? grpcStatusName(error.status) : undefined;
   const fields = { address, status, reason: describeError(error), envoyHasConfiguration: hasResponse };
   const { outage } = context;
-  if (address === undefined) outage.failed({ level: "warn", message: "control plane unreachable; retrying", fields });
+  const tls = address === undefined ? tlsErrorIn(error) : undefined;
+  const tlsFields = { ...fields, failure: tls?.failure };
+  if (tls !== undefined) outage.failed({ level: "warn", message: tlsMessage, fields: tlsFields });
+  else if (address === undefined)
+    outage.failed({ level: "warn", message: "control plane unreachable; retrying", fields });
   else if (isRoutine(error)) outage.failed({ level: "info", message: closedMessage, fields });
   else outage.failed({ level: "warn", message: "stream to the control plane failed; retrying", fields });
 }
+
+const tlsMessage = "TLS with the control plane failed; retrying";
 
 /** A stream's time limit, or a restart of the control plane. */
 function isRoutine(error: unknown): boolean {

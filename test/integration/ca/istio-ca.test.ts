@@ -209,16 +209,16 @@ describe("the client of Istio's certificate service", () => {
     await it.sign();
   });
 
-  test("a CA that is not running, or is under another root, is unreachable", async () => {
+  test("a CA that is not running is unreachable; one under another root or name is not, and says so", async () => {
     await using it = await setUp();
     expect(await it.signError({ port: 1 })).toMatchObject({ failure: "unreachable" });
     const path = join(it.directory, "other.pem");
     await writeFile(path, testAuthority("other", Date.now()).rootPem);
     const error = await it.signError({ security: it.tls({ roots: { kind: "file", path } }) });
-    expect(error).toMatchObject({ failure: "unreachable" });
+    expect(error).toMatchObject({ failure: "tls-untrusted-root" });
     expect(error.message).toMatch(/certificate/);
     expect(await it.signError({ security: it.tls({ serverName: "elsewhere" }) })).toMatchObject({
-      failure: "unreachable",
+      failure: "tls-wrong-name",
     });
     expect(it.ca.calls).toHaveLength(0);
   });

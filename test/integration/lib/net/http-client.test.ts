@@ -263,7 +263,7 @@ test("a server is verified by the given trust anchors", async () => {
   const authority = testAuthority("test root", Date.now());
   await using server = await startHttpsServer(authority, ({ path }) => ({ status: 200, body: path }));
   const url = new URL(`https://localhost:${String(server.port)}/secure`);
-  expect((await failureOf({ url })).failure).toBe("unreachable");
+  expect((await failureOf({ url })).failure).toBe("tls");
   const response = await requestHttp({ url, connection: () => ({ tls: { ca: authority.rootPem } }) });
   expect(response.text()).toBe("/secure");
 });
