@@ -113,7 +113,7 @@ async function serve(started: Started, deps: AgentDeps, signals: AgentSignals): 
     drain() {
       startDrain(shutdown, holds, lifecycle);
     },
-    inspect: createDebugInfo({ config, identity, xds, dns, shutdown }, moduleDeps),
+    inspect: createDebugInfo({ config, identity, xds, dns, shutdown, envoy }, moduleDeps),
   };
   const status = modules.use(await listenStatus(config.status, sources, moduleDeps));
   metrics.observeReadiness(() => status.lastReady());

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 import type { AgentConfig } from "../config/agent-config.ts";
+import type { SupervisedEnvoy } from "../envoy/index.ts";
 import { buildInfo } from "../lib/build-info.ts";
 import type { StatusSources } from "../status/index.ts";
 import type { XdsProxy } from "../xds/index.ts";
@@ -14,13 +15,15 @@ interface DebugInfoSources {
   readonly xds: XdsProxy | undefined;
   readonly dns: DnsProxy | undefined;
   readonly shutdown: Shutdown;
+  /** Undefined without Envoy. */
+  readonly envoy: Pick<SupervisedEnvoy, "current"> | undefined;
 }
 
 type DebugInfo = NonNullable<StatusSources["inspect"]>;
 
 /** The content of the debug endpoints, by module. */
 export function createDebugInfo(
-  { config, identity, xds, dns, shutdown }: DebugInfoSources,
+  { config, identity, xds, dns, shutdown, envoy }: DebugInfoSources,
   { logLevels, redact, budgets }: Pick<ModuleDeps, "logLevels" | "redact" | "budgets">,
 ): DebugInfo {
   return {
@@ -38,6 +41,7 @@ export function createDebugInfo(
     drain: () => shutdown.reason() ?? (shutdown.shouldDrain ? "not draining" : "draining by request"),
     budgets: () => budgets.facts(),
     logLevels,
+    ...(envoy === undefined ? {} : { envoyAdmin: () => ({ ...envoy.current.admin }) }),
     ...(xds === undefined ? {} : { xds: () => xdsFacts(xds) }),
   };
 }

@@ -49,11 +49,11 @@ export async function createEnvoyLifecycle(
   if (envoy === undefined) return withoutEnvoy;
   const module = await loadRunningEnvoy();
   const { startHost } = await import("../host/index.ts");
-  const { drain: drainConfig, admin: adminAddress } = config.envoy;
-  const admin = module.createEnvoyAdmin(adminAddress, deps);
+  const { drain: drainConfig } = config.envoy;
+  const admin = module.createEnvoyAdmin(() => envoy.current.admin, deps);
   const hostDeps = { ...deps, isOwnChild: (pid: number) => envoy.owns(pid), adoptsOrphans: process.pid === 1 };
   const host = modules.use(await startHost(config.host, envoy.pid, hostDeps));
-  const sockets = new module.SocketConnections(admin, [...drainConfig.uncountedPorts, adminAddress.port]);
+  const sockets = new module.SocketConnections(admin, [...drainConfig.uncountedPorts, ...adminPorts(config.envoy)]);
   let version: string | undefined;
   const readVersionOnce = async (signal: AbortSignal): Promise<void> => {
     version ??= await readVersion(admin, deps.clock, signal);
@@ -71,7 +71,7 @@ export async function createEnvoyLifecycle(
       const drain =
         shouldDrain &&
         envoy.exit === undefined &&
-        (wasReady || (await mayHaveClients(admin, module.readEnvoyReadiness, deps.clock)));
+        (wasReady || (await mayHaveClients(envoy, admin, module.readEnvoyReadiness, deps.clock)));
       envoy.beginShutdown();
       const settled = { ...admin, drainListeners: drainSettled(envoy, admin, deps.clock) };
       const order = { process: envoy, admin: settled, config: drainConfig, drain, endDrain: drainEnd, force };
@@ -116,7 +116,10 @@ function createReadinessSource(
   const listenerSockets = perProcess(envoy, () => new ListenerSockets(admin, uncountedPorts));
   return {
     async read(signal) {
-      const [readiness] = await Promise.all([readEnvoyReadiness(admin, until(signal)), readVersionOnce(until(signal))]);
+      const [readiness] = await Promise.all([
+        readEnvoyReadiness(admin, envoy.current.expects, until(signal)),
+        readVersionOnce(until(signal)),
+      ]);
       if (readiness.cdsUpdates > 0) phases.end("clusters accepted");
       if (readiness.ldsUpdates > 0) phases.end("listeners accepted");
       if (readiness.workersStarted === true) phases.end("workers started");
@@ -129,6 +132,11 @@ function createReadinessSource(
       return { count: counts.failures, last: lastFailure === undefined ? "" : describeExit(lastFailure) };
     },
   };
+}
+
+/** None on a Unix socket. */
+function adminPorts({ admin }: AgentConfig["envoy"]): readonly number[] {
+  return "port" in admin ? [admin.port] : [];
 }
 
 /** A value that is created again after each failure of Envoy: a restarted Envoy has lost no listener yet. */
@@ -159,13 +167,14 @@ const mayHaveClientsWithinMs = 300;
  * starting. True if it does not report its state, but `/ready` succeeds.
  */
 async function mayHaveClients(
+  { current }: SupervisedEnvoy,
   admin: EnvoyAdmin,
   read: RunningEnvoy["readEnvoyReadiness"],
   clock: Clock,
 ): Promise<boolean> {
   using limit = deadline(clock, mayHaveClientsWithinMs);
   try {
-    if ((await read(admin, limit.signal)).state !== undefined) return false;
+    if ((await read(admin, current.expects, limit.signal)).state !== undefined) return false;
     await admin.request("GET", "/ready", {}, limit.signal);
     return true;
   } catch {

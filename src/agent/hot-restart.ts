@@ -153,8 +153,7 @@ async function readInputs({ bootstrap, envoy }: AgentConfig): Promise<string> {
 
 /** Names of the changed settings that agent and Envoy must agree on. The agent keeps those of its start. */
 function fixedChanges(before: AgentConfig, now: AgentConfig): readonly string[] {
-  const agreed = ({ envoy, status, sds, xds, bootstrap }: AgentConfig): Readonly<Record<string, unknown>> => ({
-    proxyAdminPort: envoy.admin,
+  const agreed = ({ status, sds, xds, bootstrap }: AgentConfig): Readonly<Record<string, unknown>> => ({
     statusPort: status.port,
     configPath: bootstrap.path,
     sdsSocket: sds.socketPath,

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 import type { JsonObject, JsonValue } from "../lib/json.ts";
 import type { HostPort } from "../lib/net/host-port.ts";
+import type { EnvoyAdminAddress } from "../model/bootstrap-facts.ts";
 import type { NodeIdentity } from "../model/node.ts";
 
 /** The inputs of the bootstrap. Ports are 1 to 65535, or 0 for none. */
@@ -8,6 +9,8 @@ export interface BootstrapConfig {
   readonly node: Pick<NodeIdentity, "id" | "cluster" | "locality" | "metadata" | "ips">;
   readonly logAsJson: boolean;
   readonly addresses: BootstrapAddresses;
+  /** Also where Envoy's metrics are read from. */
+  readonly admin: EnvoyAdminAddress;
   readonly ports: BootstrapPorts;
   readonly discovery: BootstrapDiscovery;
   readonly sds: BootstrapSds;
@@ -34,7 +37,6 @@ export interface BootstrapAddresses {
 }
 
 export interface BootstrapPorts {
-  readonly admin: number;
   /** The agent's status server. */
   readonly agentStatus: number;
   /** Envoy's readiness listener. */

@@ -5,6 +5,7 @@ import logs from "../../bootstrap/logs.json" with { type: "json" };
 import sinks from "../../bootstrap/sinks.json" with { type: "json" };
 import tracers from "../../bootstrap/tracers.json" with { type: "json" };
 import type { JsonObject, JsonValue } from "../lib/json.ts";
+import { renderAdminAddress } from "../model/bootstrap-facts.ts";
 import type { Locality } from "../model/node.ts";
 import type { BootstrapConfig, BootstrapDiscovery } from "./bootstrap-config.ts";
 import { renderClusters } from "./clusters.ts";
@@ -28,8 +29,7 @@ export function renderBootstrap(config: BootstrapConfig): JsonObject {
     statsTags: renderStatsTags(stats.extraTags),
     histogramBuckets: renderHistogramBuckets(stats.histogramBuckets),
     statsInclusion: renderStatsInclusion(config),
-    adminAddress: config.addresses.local,
-    adminPort: config.ports.admin,
+    adminAddress: renderAdminAddress(config.admin),
     dynamicResources: renderDiscovery(config.discovery),
     tracing: renderTracing(config),
     clusters: renderClusters(config),

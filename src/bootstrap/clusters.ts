@@ -9,8 +9,9 @@ import { renderUpstreamTls } from "./tls.ts";
 /** Every static cluster, in the order in which the reference writes them. */
 export function renderClusters(config: BootstrapConfig): readonly JsonObject[] {
   const { addresses, ports, sds, discovery } = config;
+  const admin = "socketPath" in config.admin ? pipe(config.admin.socketPath) : tcp(config.admin, "TCP");
   const clusters: (JsonObject | undefined)[] = [
-    staticCluster("prometheus_stats", "0.250s", tcp({ host: addresses.local, port: ports.admin }, "TCP")),
+    staticCluster("prometheus_stats", "0.250s", admin),
     staticCluster("agent", "0.250s", tcp({ host: addresses.local, port: ports.agentStatus }, "TCP")),
     staticCluster("sds-grpc", "1s", pipe(sds.socketPath), base.http2),
     sds.filesSocketPath === undefined

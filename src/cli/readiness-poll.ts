@@ -54,14 +54,16 @@ export class ReadinessPoll {
 
   /**
    * @param soon once it aborts, readiness is near: the pauses start short and grow to a period
+   * @param mayBeAbsent whether an address that is refused when readiness is near counts as ready: Envoy does not listen there
    * @throws the signal's reason
    */
-  async untilReady(signal: AbortSignal, soon?: AbortSignal): Promise<void> {
+  async untilReady(signal: AbortSignal, soon?: AbortSignal, mayBeAbsent = false): Promise<void> {
     let soonMs: number | undefined;
     for (let wait = 0; ; ) {
       const startMs = this.#clock.monotonicMs();
+      const isAbsenceFinal = mayBeAbsent && soon?.aborted === true;
       const response = await this.request(signal, wait);
-      if (response.problem === undefined) return;
+      if (response.problem === undefined || (isAbsenceFinal && response.isRefused)) return;
       signal.throwIfAborted();
       const tookMs = this.#clock.monotonicMs() - startMs;
       const isAgent = response.missing !== undefined;

@@ -3,7 +3,7 @@ import { suggestion } from "../lib/nearest-name.ts";
 import type { JsonObject } from "../lib/json.ts";
 import { type ProxyRole, proxyRoles } from "../model/node.ts";
 import type { AgentConfig } from "./agent-config.ts";
-import { bootstrapConfig, bootstrapSource } from "./sections/bootstrap-section.ts";
+import { bootstrapAddresses, bootstrapConfig, bootstrapSource } from "./sections/bootstrap-section.ts";
 import { caConfig } from "./sections/ca-section.ts";
 import { identitySource } from "./sections/identity-section.ts";
 import { certConfig, certFilesConfig, sdsConfig } from "./sections/cert-section.ts";
@@ -16,6 +16,7 @@ import { dnsConfig } from "./sections/dns-section.ts";
 import { Environment } from "./sources/environment.ts";
 import { grpcBootstrap } from "./sections/grpc-bootstrap-section.ts";
 import { logConfig, recorderConfig } from "./sections/log-section.ts";
+import { ownBootstrap } from "./sections/own-bootstrap.ts";
 import { nodeIdentity } from "./sections/node-section.ts";
 import { heapLimitMib, platformConfig } from "./sections/machine-section.ts";
 import { type ProxyConfig, parseProxyConfigFields, renderProxyConfig } from "./proxy-config/proxy-config.ts";
@@ -57,9 +58,10 @@ function agentConfig(sources: Sources, fields: JsonObject, externalSds: boolean)
   const { env, flags, role, node, findings } = sources;
   const identity = identitySource(sources, externalSds);
   const xds = discoverySource(sources);
-  const generated = bootstrapConfig(sources, xds, externalSds);
-  const bootstrap = bootstrapSource(sources, generated);
-  const envoy = envoyConfig(sources, bootstrap, generated.addresses.local);
+  const own = ownBootstrap(sources, xds, bootstrapAddresses(node.ips, env.bool("ISTIO_DUAL_STACK")).local);
+  const generated = bootstrapConfig(sources, xds, { externalSds, admin: own.admin });
+  const bootstrap = bootstrapSource(sources, generated, own);
+  const envoy = envoyConfig(sources, bootstrap, own);
   return {
     role,
     node,

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 import type { Clock } from "../lib/async/clock.ts";
 import type { Budgets } from "../model/limits.ts";
-import { HttpError, type HttpResponse, requestHttp } from "../lib/net/http-client.ts";
+import { HttpError, type HttpRequest, type HttpResponse, requestHttp } from "../lib/net/http-client.ts";
 import {
   type EnvoyCertificates,
   type EnvoyServerInfo,
@@ -11,7 +11,8 @@ import {
   parseTraffic,
   trafficFilter,
 } from "./admin-responses.ts";
-import type { DrainConfig, EnvoyAdminAddress } from "./envoy-config.ts";
+import { type EnvoyAdminAddress, socketAddress } from "../model/bootstrap-facts.ts";
+import type { DrainConfig } from "./envoy-config.ts";
 import { EnvoyAdminError } from "./envoy-errors.ts";
 
 const defaultTimeoutMs = 1_000;
@@ -44,15 +45,20 @@ export interface EnvoyAdmin {
   ): Promise<string>;
 }
 
-/** Opens no connection before the first call. @param budgets undefined: only the server information is read */
+/**
+ * Opens no connection before the first call.
+ * @param addressNow the present address; a hot restart may change it
+ * @param budgets undefined: only the server information is read
+ */
 export function createEnvoyAdmin(
-  address: EnvoyAdminAddress,
+  addressNow: EnvoyAdminAddress | (() => EnvoyAdminAddress),
   { clock, budgets }: { readonly clock: Clock; readonly budgets?: Budgets },
 ): EnvoyAdmin {
   const responseBytes = budgets?.of("envoy-admin-response-bytes");
   const request: EnvoyAdmin["request"] = async (method, path, limits = {}, signal) => {
     const timeoutMs = limits.timeoutMs ?? defaultTimeoutMs;
     const maxBytes = limits.maxBytes ?? responseBytes?.size ?? serverInfoBytes;
+    const address = typeof addressNow === "function" ? addressNow() : addressNow;
     try {
       return await callAdmin(address, { method, path, timeoutMs, maxBytes }, clock, signal);
     } catch (error) {
@@ -92,13 +98,13 @@ interface AdminCall {
  * @throws EnvoyAdminError, also when the response is not complete in time; the signal's reason when it aborts
  */
 async function callAdmin(
-  { host, port }: EnvoyAdminAddress,
+  address: EnvoyAdminAddress,
   { method, path, timeoutMs, maxBytes }: AdminCall,
   clock: Clock,
   signal?: AbortSignal,
 ): Promise<string> {
   const name = `${method} ${path.split("?")[0] ?? path}`;
-  const request = { url: { host, port, path }, method, deadline: { clock, timeoutMs }, maxBodyBytes: maxBytes };
+  const request = { ...adminUrl(address, path), method, deadline: { clock, timeoutMs }, maxBodyBytes: maxBytes };
   let response: HttpResponse;
   try {
     response = await requestHttp(request, signal);
@@ -110,6 +116,13 @@ async function callAdmin(
   }
   if (response.status !== 200) throw new EnvoyAdminError("status", name, { status: response.status });
   return response.text();
+}
+
+/** On a Unix socket, the name of the host is any. */
+function adminUrl(address: EnvoyAdminAddress, path: string): Pick<HttpRequest, "url" | "connection"> {
+  if (!("socketPath" in address)) return { url: { ...address, path } };
+  const socketPath = socketAddress(address.socketPath);
+  return { url: { host: "localhost", port: 80, path }, connection: () => ({ socketPath }) };
 }
 
 /** An Envoy that does not report its version in this time is treated as an older one. */

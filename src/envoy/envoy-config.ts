@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+import type { EnvoyAdminAddress, ExpectedUpdates } from "../model/bootstrap-facts.ts";
 
 /** How Envoy is run and shut down. */
 export interface EnvoyConfig {
@@ -10,6 +11,8 @@ export interface EnvoyConfig {
   /** Undefined: the agent's own user. */
   readonly user: { readonly uid: number; readonly gid: number } | undefined;
   readonly admin: EnvoyAdminAddress;
+  /** What Envoy receives before it is ready. */
+  readonly expects: ExpectedUpdates;
   readonly drain: DrainConfig;
   /** Undefined: the agent exits when Envoy does. `ATTACHE_ENVOY_RESTARTS`. */
   readonly restarts: RestartConfig | undefined;
@@ -32,12 +35,6 @@ export interface HotRestartConfig {
   readonly liveWithinMs: number;
   /** The old epoch drains its connections for this long, then exits. */
   readonly parentShutdownMs: number;
-}
-
-export interface EnvoyAdminAddress {
-  /** A loopback address, without brackets. */
-  readonly host: string;
-  readonly port: number;
 }
 
 /** The agent exits `periodMs + killAfterMs` after the signal at the latest. */

@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+import { bothExpected, type ExpectedUpdates } from "../model/bootstrap-facts.ts";
 import type { EnvoyReadiness, EnvoyState } from "../model/envoy-readiness.ts";
 import { objectsOf, parseJsonObject, textsOf } from "../lib/json.ts";
 import type { EnvoyAdmin } from "./admin-client.ts";
@@ -10,26 +11,53 @@ const stateFilter = String.raw`^(server\.state|listener_manager\.workers_started
 const updatesTimeoutMs = 1_000;
 const stateTimeoutMs = 3_000;
 
+/** For a bootstrap that could not be read: an attempt shows what it receives. */
+const attemptsFilter = String.raw`^(cluster_manager\.cds|listener_manager\.lds)\.update_(attempt|success|rejected)$`;
+
 /** In the order of Envoy's numbers. Source: envoy.admin.v3.ServerInfo.State */
 const states: readonly EnvoyState[] = ["LIVE", "DRAINING", "PRE_INITIALIZING", "INITIALIZING"];
 
 /**
- * Reads Envoy's readiness from its stats, with two requests at once.
+ * Reads Envoy's readiness from its stats, with two requests at once. Where the bootstrap hides these stats, the state of
+ * the server is asked for: it is live after the first response to all its subscriptions.
  * @throws EnvoyAdminError while the admin interface does not respond
  */
-export async function readEnvoyReadiness(admin: EnvoyAdmin, signal?: AbortSignal): Promise<EnvoyReadiness> {
+export async function readEnvoyReadiness(
+  admin: EnvoyAdmin,
+  expects: ExpectedUpdates = bothExpected,
+  signal?: AbortSignal,
+): Promise<EnvoyReadiness> {
+  if (expects.kind === "hidden") return hiddenReadiness((await admin.serverInfo(signal)).state);
   const failed = new AbortController();
   const ends = signal === undefined ? failed.signal : AbortSignal.any([signal, failed.signal]);
   try {
     const [updates, state] = await Promise.all([
-      admin.stats(updatesFilter, { timeoutMs: updatesTimeoutMs }, ends),
+      admin.stats(expects.kind === "unknown" ? attemptsFilter : updatesFilter, { timeoutMs: updatesTimeoutMs }, ends),
       admin.stats(stateFilter, { timeoutMs: stateTimeoutMs }, ends),
     ]);
-    return parseEnvoyReadiness(updates, state);
+    const readiness = parseEnvoyReadiness(updates, state);
+    return expects === bothExpected ? readiness : { ...readiness, ...expectedOf(expects, updates) };
   } catch (error) {
     failed.abort(error);
     throw error;
   }
+}
+
+type Expected = Pick<EnvoyReadiness, "expectsClusters" | "expectsListeners">;
+
+function expectedOf(expects: Exclude<ExpectedUpdates, { kind: "hidden" }>, updates: string): Expected {
+  if (expects.kind === "known") return { expectsClusters: expects.clusters, expectsListeners: expects.listeners };
+  return {
+    expectsClusters: updates.includes("cluster_manager.cds."),
+    expectsListeners: updates.includes("listener_manager.lds."),
+  };
+}
+
+function hiddenReadiness(state: string): EnvoyReadiness {
+  const known = states.find((name) => name === state) ?? "UNKNOWN";
+  const counts = { cdsUpdates: 0, cdsRejected: 0, ldsUpdates: 0, ldsRejected: 0 };
+  const nothing = { expectsClusters: false, expectsListeners: false };
+  return { ...counts, ...nothing, state: known, workersStarted: known === "LIVE" };
 }
 
 /** @param updates response to the first request @param state response to the second */

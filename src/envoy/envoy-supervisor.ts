@@ -14,7 +14,7 @@ export interface SupervisorDeps extends EnvoyDeps {
 }
 
 /** The parts that a hot restart may change. */
-export type EnvoyLaunch = Pick<EnvoyConfig, "binaryPath" | "args" | "env">;
+export type EnvoyLaunch = Pick<EnvoyConfig, "binaryPath" | "args" | "env" | "admin" | "expects">;
 
 export type HotRestartOutcome =
   | { readonly kind: "completed"; readonly epoch: number; readonly pid: number }
@@ -38,6 +38,8 @@ export interface SupervisedEnvoy extends EnvoyProcess {
   readonly counts: Readonly<SupervisionCounts>;
   /** Of every Envoy that runs: the current one, and older epochs that still drain. */
   readonly pids: readonly number[];
+  /** Of the current Envoy. */
+  readonly current: Pick<EnvoyConfig, "admin" | "expects">;
   /** How Envoy last failed; undefined while it has not. */
   readonly lastFailure: EnvoyExit | undefined;
   /** Call it when the agent begins to shut down: Envoy is neither restarted nor hot restarted any more. */
@@ -102,6 +104,10 @@ class EnvoySupervisor implements SupervisedEnvoy {
 
   get exit(): EnvoyExit | undefined {
     return this.#exit;
+  }
+
+  get current(): Pick<EnvoyConfig, "admin" | "expects"> {
+    return this.#config;
   }
 
   get lastFailure(): EnvoyExit | undefined {
@@ -221,7 +227,7 @@ class EnvoySupervisor implements SupervisedEnvoy {
     return delayMs;
   }
 
-  async #hotRestart({ binaryPath, args, env }: EnvoyLaunch): Promise<HotRestartOutcome> {
+  async #hotRestart(launch: EnvoyLaunch): Promise<HotRestartOutcome> {
     const { hotRestart } = this.#config;
     if (hotRestart === undefined) {
       return this.#hotRestartFailed("hot restart is disabled; set ATTACHE_HOT_RESTART=true to enable it");
@@ -229,7 +235,9 @@ class EnvoySupervisor implements SupervisedEnvoy {
     const tooLate: HotRestartOutcome = { kind: "failed", reason: "the agent is shutting down" };
     if (this.#exit !== undefined || !this.#mayStart() || !(await this.#untilOlderEpochsExit())) return tooLate;
     const { startNextEpoch } = await import("./hot-restart.ts");
-    const next = { config: { ...this.#config, binaryPath, args, env }, hotRestart, epoch: this.#epoch + 1 };
+    const { binaryPath, args, env, admin, expects } = launch;
+    const config = { ...this.#config, binaryPath, args, env, admin, expects };
+    const next = { config, hotRestart, epoch: this.#epoch + 1 };
     const limits = { mayStart: this.#noStarts.signal, mayRun: this.#stopping.signal };
     const start = await startNextEpoch(next, this.#deps, limits);
     if (start.kind === "failed") return this.#mayStart() ? this.#hotRestartFailed(start.reason) : tooLate;

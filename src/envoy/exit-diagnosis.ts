@@ -43,7 +43,7 @@ export async function diagnoseExit(facts: EnvoyExitFacts, config: EnvoyConfig): 
   if (causeOf(facts) !== "start-failed") return classifyExit(facts, undefined);
   const [validation, takenPort, baseIdTaken] = await Promise.all([
     validateBootstrap(config, diagnoseWithinMs),
-    findTakenPort([config.admin.port, ...config.drain.uncountedPorts]),
+    findTakenPort([adminPort(config.admin), ...config.drain.uncountedPorts]),
     isBaseIdTaken(config.hotRestart?.baseId),
   ]);
   if (validation.kind === "rejected") return classifyExit(facts, validation.detail);
@@ -52,6 +52,11 @@ export async function diagnoseExit(facts: EnvoyExitFacts, config: EnvoyConfig): 
   }
   if (!baseIdTaken) return classifyExit(facts, undefined);
   return classifyExit(facts, "another Envoy on this machine has the same base id; set ATTACHE_HOT_RESTART_BASE_ID");
+}
+
+/** 0 for a Unix socket. */
+function adminPort(admin: EnvoyConfig["admin"]): number {
+  return "port" in admin ? admin.port : 0;
 }
 
 /** @param problem the cause that prevented Envoy's start, if known */

@@ -8,7 +8,7 @@ export type {
   OpenConnections,
 } from "./admin-responses.ts";
 export type { DrainReport, StopOrder, StopOutcome } from "./drain.ts";
-export type { DrainConfig, EnvoyAdminAddress, EnvoyConfig, HotRestartConfig, RestartConfig } from "./envoy-config.ts";
+export type { DrainConfig, EnvoyConfig, HotRestartConfig, RestartConfig } from "./envoy-config.ts";
 export { EnvoyAdminError, EnvoyExitedError, EnvoyMissingError } from "./envoy-errors.ts";
 export { type EnvoyExit, exitCodeFor } from "./envoy-exit.ts";
 export type { EnvoyProcess } from "./envoy-process.ts";

@@ -10,6 +10,10 @@ export interface EnvoyReadiness {
   readonly ldsRejected: number;
   readonly state: EnvoyState | undefined;
   readonly workersStarted: boolean | undefined;
+  /** Whether Envoy receives clusters (CDS); default true. */
+  readonly expectsClusters?: boolean;
+  /** Whether Envoy receives listeners (LDS); default true. */
+  readonly expectsListeners?: boolean;
 }
 
 /** Envoy's listeners, compared with earlier reads. */

@@ -82,6 +82,8 @@ export interface Inspection {
   readonly node?: () => unknown;
   /** The effective configuration as a JSON value, without secrets. */
   readonly configuration?: () => unknown;
+  /** Where Envoy's admin interface is: `{"host", "port"}` or `{"socketPath"}`. */
+  readonly envoyAdmin?: () => unknown;
   /** The table of the DNS proxy in pilot-agent's format, in pieces of JSON; undefined while there is none. */
   readonly nameTable?: () => AsyncIterable<string> | undefined;
   /** Progress of a drain, in a word or two. */

@@ -3,6 +3,7 @@ import { readFile, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import type { EnvoyAdmin, EnvoyConfig } from "../../src/envoy/index.ts";
+import { bothExpected } from "../../src/model/bootstrap-facts.ts";
 import { createEnvoyAdmin } from "../../src/envoy/running-envoy.ts";
 import { systemClock } from "../../src/lib/async/clock.ts";
 import { envoyBinary } from "./envoy-binary.ts";
@@ -49,6 +50,7 @@ export async function staticEnvoy(
     env: { TMPDIR: tmpdir() },
     user: undefined,
     admin: { host: "127.0.0.1", port: ports.admin },
+    expects: bothExpected,
     drain: { ...plainDrain, ...drain },
     restarts: undefined,
     hotRestart: undefined,

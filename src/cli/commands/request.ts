@@ -4,7 +4,11 @@ import { systemClock } from "../../lib/async/clock.ts";
 import { AgentError, describeError } from "../../lib/errors.ts";
 import { exitCode } from "../../lib/exit-code.ts";
 import type { FlagSpecs } from "../../lib/flags.ts";
+import { readStatusPort } from "../../config/sources/status-port.ts";
+import { type JsonObject, parseJsonObject } from "../../lib/json.ts";
+import { formatHostPort } from "../../lib/net/host-port.ts";
 import { HttpError, type HttpRequest, type HttpResponse, requestHttp } from "../../lib/net/http-client.ts";
+import { socketAddress } from "../../model/bootstrap-facts.ts";
 import { type Command, type CommandContext, parseCommandFlags, UsageError } from "../command.ts";
 
 const flags = {
@@ -12,7 +16,8 @@ const flags = {
   "debug-port": {
     type: "int",
     default: "15000",
-    meaning: "local port to send the request to: 15000, 15004, 15020 or 15021",
+    meaning:
+      "local port to send the request to: 15000 for Envoy's admin interface wherever it is, 15004, 15020 or 15021",
   },
 } as const satisfies FlagSpecs;
 
@@ -23,7 +28,9 @@ export const command: Command = {
   run,
 };
 
-const allowedPorts = [15_000, 15_004, 15_020, 15_021];
+/** Stands for Envoy's admin interface, wherever that is. */
+const usualAdminPort = 15_000;
+const allowedPorts = [usualAdminPort, 15_004, 15_020, 15_021];
 const timeoutMs = 60_000;
 /** The longest body that a JavaScript string can hold. */
 const maxBodyBytes = 512 * 1024 * 1024 - 24;
@@ -35,7 +42,7 @@ export class RequestError extends AgentError {
 }
 
 /** Source: pilot-agent's request command, which tools parse the output of: the body and one newline, nothing else */
-async function run({ args, print, stop }: CommandContext): Promise<number> {
+async function run({ args, env, print, stop }: CommandContext): Promise<number> {
   const { values, positionals } = parseCommandFlags("request", args, flags);
   const [method, path, body = ""] = positionals;
   if (method === undefined || path === undefined) throw new UsageError("request", "needs a method and a path");
@@ -44,11 +51,12 @@ async function run({ args, print, stop }: CommandContext): Promise<number> {
     throw new UsageError("request", `debug port ${String(port)} is not in allowed list [${allowedPorts.join(" ")}]`);
   }
   if (!/^[!#$%&'*+.^_`|~0-9A-Za-z-]+$/.test(method)) throw new RequestError(`invalid method ${JSON.stringify(method)}`);
-  const url = new URL(`http://localhost:${String(port)}/${path.replace(/^\//, "")}`);
+  const target = path.replace(/^\//, "");
+  const admin = port === usualAdminPort ? await movedAdmin(await readStatusPort(env), stop) : undefined;
   const response = await send(
     {
       method,
-      url,
+      ...addressOf(admin, port, target),
       ...(body === "" ? {} : { body }),
       deadline: { clock: systemClock, timeoutMs },
       maxBodyBytes,
@@ -62,6 +70,31 @@ async function run({ args, print, stop }: CommandContext): Promise<number> {
   }
   print(`${response.text()}\n`);
   return exitCode.ok;
+}
+
+/** Of the agent, which responds at once. */
+const askAgentWithinMs = 500;
+
+/** Where the agent says that Envoy's admin interface is; undefined without an agent. */
+async function movedAdmin(statusPort: number, stop: AbortSignal): Promise<JsonObject | undefined> {
+  const url = { host: "localhost", port: statusPort, path: "/debug/envoy-admin" };
+  const deadline = { clock: systemClock, timeoutMs: askAgentWithinMs };
+  const response = await requestHttp({ url, deadline }, stop).catch(() => undefined);
+  return response?.status === 200 ? parseJsonObject(response.text()) : undefined;
+}
+
+function addressOf(
+  admin: JsonObject | undefined,
+  givenPort: number,
+  target: string,
+): Pick<HttpRequest, "connection"> & { readonly url: URL } {
+  const usual = new URL(`http://localhost:${String(givenPort)}/${target}`);
+  const { socketPath, host, port } = admin ?? {};
+  if (typeof socketPath === "string") {
+    return { url: usual, connection: () => ({ socketPath: socketAddress(socketPath) }) };
+  }
+  const isMoved = typeof host === "string" && typeof port === "number" && port !== givenPort;
+  return isMoved ? { url: new URL(`http://${formatHostPort({ host, port })}/${target}`) } : { url: usual };
 }
 
 async function send(request: HttpRequest & { readonly url: URL }, signal: AbortSignal): Promise<HttpResponse> {

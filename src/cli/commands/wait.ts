@@ -52,7 +52,9 @@ async function run({ args, env, print, stop }: CommandContext): Promise<number> 
   };
   log(`Waiting for Envoy proxy to be ready (timeout: ${String(timeoutSeconds)} seconds)...`);
   using limit = deadline(systemClock, timeoutSeconds * 1_000, stop);
-  if (await isReadyInTime(address, agent, limit.signal)) {
+  // a bootstrap of the user's own need not have Envoy's readiness listener
+  const mayBeAbsent = !given.has("url");
+  if (await isReadyInTime({ address, agent, mayBeAbsent }, limit.signal)) {
     log("Envoy is ready!");
     return exitCode.ok;
   }
@@ -67,8 +69,15 @@ async function run({ args, env, print, stop }: CommandContext): Promise<number> 
 /** Time limit of the last request, which finds out what is missing. */
 const lastRequestMs = 300;
 
-/** The agent's status port reports the moment of readiness; the given address decides the result. */
-async function isReadyInTime(address: ReadinessPoll, agent: ReadinessPoll, limit: AbortSignal): Promise<boolean> {
+interface Waited {
+  readonly address: ReadinessPoll;
+  readonly agent: ReadinessPoll;
+  /** Whether the agent's response suffices where nothing listens at the address. */
+  readonly mayBeAbsent: boolean;
+}
+
+/** The agent's status port reports the moment of readiness; the address decides the result. */
+async function isReadyInTime({ address, agent, mayBeAbsent }: Waited, limit: AbortSignal): Promise<boolean> {
   const ready = new AbortController();
   await using _agent = startTask(
     async (stop) => {
@@ -77,7 +86,7 @@ async function isReadyInTime(address: ReadinessPoll, agent: ReadinessPoll, limit
     },
     () => undefined,
   );
-  return await address.untilReady(limit, ready.signal).then(
+  return await address.untilReady(limit, ready.signal, mayBeAbsent).then(
     () => true,
     () => false,
   );

@@ -2,26 +2,23 @@
 import runtimeBase from "../../../bootstrap/runtime.json" with { type: "json" };
 import { normalize } from "node:path";
 import type { BootstrapAddresses, BootstrapClusterManager, BootstrapConfig } from "../../bootstrap/bootstrap-config.ts";
-import {
-  DocumentLimitError,
-  type JsonObject,
-  type JsonValue,
-  isJsonObject,
-  toJsonValue,
-  tryParseJson,
-} from "../../lib/json.ts";
+import { type JsonObject, type JsonValue, objectOf, isJsonObject, toJsonValue, tryParseJson } from "../../lib/json.ts";
 import { isIpv4, isIpv6 } from "../../lib/net/ip-address.ts";
 import type { BootstrapSource, DiscoverySource } from "../agent-config.ts";
-import type { ConfigInput } from "../sources/config-input.ts";
 import { parseInteger } from "../sources/environment.ts";
-import { bootstrapOverride } from "./bootstrap-override.ts";
+import { type EnvoyAdminAddress, renderAdminAddress } from "../../model/bootstrap-facts.ts";
 import { type Sources, places } from "../sources/sources.ts";
+import type { OwnBootstrap } from "./own-bootstrap.ts";
 import { bootstrapStats } from "./stats-section.ts";
 import { remoteService, statsdAddress, tracer } from "./telemetry-section.ts";
 import { compliancePolicy } from "./trust-section.ts";
 
 /** The inputs of Envoy's bootstrap. */
-export function bootstrapConfig(sources: Sources, discovery: DiscoverySource, externalSds: boolean): BootstrapConfig {
+export function bootstrapConfig(
+  sources: Sources,
+  discovery: DiscoverySource,
+  { externalSds, admin }: { readonly externalSds: boolean; readonly admin: EnvoyAdminAddress },
+): BootstrapConfig {
   const { env, proxy, node, flags, role, findings } = sources;
   const usesAds = discovery.kind === "ads";
   const apiType = usesAds && discovery.delta ? "DELTA_GRPC" : "GRPC";
@@ -35,8 +32,8 @@ export function bootstrapConfig(sources: Sources, discovery: DiscoverySource, ex
     node,
     logAsJson: flags.log_as_json,
     addresses: bootstrapAddresses(node.ips, env.bool("ISTIO_DUAL_STACK")),
+    admin,
     ports: {
-      admin: proxy.proxyAdminPort,
       agentStatus: proxy.statusPort,
       // Without the agent's status server, Envoy's readiness listener has no upstream.
       status: proxy.statusPort === 0 ? 0 : env.int("ENVOY_STATUS_PORT"),
@@ -148,41 +145,32 @@ function clusterManager({ flags, node, findings }: Sources): BootstrapClusterMan
   return { outlierLogPath, loadStatsConfig: isJsonObject(value) ? value : undefined };
 }
 
-/** The generated document, or the custom file that Envoy reads unchanged. */
-export function bootstrapSource(sources: Sources, config: BootstrapConfig): BootstrapSource {
-  const { proxy, input, fieldSource, findings } = sources;
-  const customPath = proxy.customConfigFile ?? "";
-  const path = normalize(`${proxy.configPath}/envoy-rev.json`);
-  const override = bootstrapOverride(sources);
-  if (customPath === "") {
+/** The generated document, the custom one with what is merged over it, or the custom file that Envoy reads unchanged. */
+export function bootstrapSource(sources: Sources, config: BootstrapConfig, own: OwnBootstrap): BootstrapSource {
+  const path = normalize(`${sources.proxy.configPath}/envoy-rev.json`);
+  const { override, custom, admin } = own;
+  if (custom === undefined) {
     checkTemplates(sources);
     return { kind: "generated", path, config, override };
   }
-  const file = input.readFile(customPath);
-  if (file.kind !== "text") {
-    findings.problem(
-      fieldSource("customConfigFile"),
-      `${customPath} cannot be read; Envoy needs this file as its bootstrap`,
-    );
-  } else if (override !== undefined) {
-    const custom = documentIn(file.text, input.parseDocument);
-    if (typeof custom !== "string") return { kind: "merged", path, customPath, custom, override };
-    findings.problem(
-      "ISTIO_BOOTSTRAP_OVERRIDE",
-      `cannot be merged into ${customPath}, which ${custom}; make the change in that file`,
-    );
+  const { document, path: customPath, lacksAdmin } = custom;
+  if (typeof document === "string") {
+    if (override !== undefined && document !== "") {
+      sources.findings.problem(
+        "ISTIO_BOOTSTRAP_OVERRIDE",
+        `cannot be merged into ${customPath}, which ${document}; make the change in that file`,
+      );
+    }
+    return { kind: "file", path: customPath };
   }
-  return { kind: "file", path: customPath };
+  const added = lacksAdmin ? withAdmin(override, admin) : override;
+  return added === undefined
+    ? { kind: "file", path: customPath }
+    : { kind: "merged", path, customPath, custom: document, override: added };
 }
 
-/** What is wrong with a text that is no object in YAML or JSON, such as a bootstrap in protobuf's own forms. */
-function documentIn(text: string, parse: ConfigInput["parseDocument"]): JsonObject | string {
-  try {
-    const value = toJsonValue(parse(text));
-    return isJsonObject(value) ? value : "is neither YAML nor JSON";
-  } catch (error) {
-    return error instanceof DocumentLimitError ? error.message : "is neither YAML nor JSON";
-  }
+function withAdmin(override: JsonObject | undefined, admin: EnvoyAdminAddress): JsonObject {
+  return { ...override, admin: { ...objectOf(override?.["admin"]), address: renderAdminAddress(admin) } };
 }
 
 /**

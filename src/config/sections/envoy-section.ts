@@ -19,7 +19,11 @@ const longestDrainMs = 3_600_000;
 const envoyLevels = ["trace", "debug", "info", "warn", "warning", "error", "critical", "off"];
 
 /** How Envoy is started, drained and stopped. */
-export function envoyConfig(sources: Sources, bootstrap: BootstrapSource, adminHost: string): EnvoyConfig {
+export function envoyConfig(
+  sources: Sources,
+  bootstrap: BootstrapSource,
+  { admin, expects }: Pick<EnvoyConfig, "admin" | "expects">,
+): EnvoyConfig {
   const { env, proxy, flags, findings, input, node } = sources;
   const log = splitLogLevels(flags.proxyLogLevel, flags.proxyComponentLogLevel);
   for (const item of log.dropped)
@@ -46,7 +50,8 @@ export function envoyConfig(sources: Sources, bootstrap: BootstrapSource, adminH
     }),
     env: envoyEnvironment(sources),
     user: envoyUser(env.string("DNS_PROXY_ADDR"), input.system.uid),
-    admin: { host: adminHost, port: proxy.proxyAdminPort },
+    admin,
+    expects,
     drain: drainConfig(sources),
     restarts: restartConfig(sources),
     hotRestart: hotRestartConfig(sources),

@@ -11,6 +11,12 @@ export const ownVariables = {
     "directory with lds.yaml and cds.yaml, which Envoy reads instead of using a control plane",
     own,
   ),
+  ATTACHE_ENVOY_ADMIN: row(
+    "string",
+    "",
+    "Envoy's admin interface: tcp (proxyAdminPort on loopback), or unix (a socket of mode 0600 beside the bootstrap); empty: unix with ATTACHE_XDS_FILES unless proxyAdminPort is set, else tcp",
+    own,
+  ),
   ATTACHE_IDENTITY: row(
     "string",
     "",

@@ -41,8 +41,8 @@ export async function readConfigInput({ env, args, stop }: CommandInput): Promis
   const texts = [meshText, env["PROXY_CONFIG"] ?? "", annotationConfig(readFile)];
   const override = env["ISTIO_BOOTSTRAP_OVERRIDE"] ?? "";
   const all = override === "" ? texts : [...texts, textOf(readFile(override))];
-  const mergesCustom = override !== "" && texts.some((text) => /custom_?config_?file/i.test(text));
-  const parseDocument = mergesCustom || all.some(needsYaml) ? await loadYamlParser() : parseJsonDocument;
+  const readsCustom = texts.some((text) => /custom_?config_?file/i.test(text));
+  const parseDocument = readsCustom || all.some(needsYaml) ? await loadYamlParser() : parseJsonDocument;
   const system = await readSystemFacts(env, hostsToResolve(texts, parseDocument), stop);
   const checkMeshFile = meshText.trim() === "" ? () => undefined : await loadMeshFileCheck();
   return { env, args, readFile, parseDocument, checkMeshFile, system };

@@ -99,6 +99,7 @@ function factPages(context: DebugContext): Pages {
     ["/debug/xds", optional("configuration by type: versions, rejections", inspect.xds)],
     ["/debug/node", optional("the node as the control plane knows it", inspect.node)],
     ["/debug/config", optional("effective configuration, without secrets", inspect.configuration)],
+    ["/debug/envoy-admin", optional("address of Envoy's admin interface", inspect.envoyAdmin)],
     [
       "/debug/ndsz",
       {

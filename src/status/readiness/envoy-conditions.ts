@@ -29,8 +29,8 @@ export function envoyChecks(envoy: EnvoyReadiness, initTargets: readonly string[
   const waits = configObstacle(envoy) !== undefined && state !== "DRAINING";
   return [
     { name: "admin interface", state: "passed" },
-    updateCheck("clusters (CDS)", cdsUpdates, cdsRejected),
-    updateCheck("listeners (LDS)", ldsUpdates, ldsRejected),
+    updateCheck("clusters (CDS)", cdsUpdates, cdsRejected, envoy.expectsClusters),
+    updateCheck("listeners (LDS)", ldsUpdates, ldsRejected, envoy.expectsListeners),
     ...start.map((found) => (waits && found.state === "failed" ? waitsForConfiguration(found) : found)),
   ];
 }
@@ -65,7 +65,8 @@ function listed(names: readonly string[]): string {
   return `${names.slice(0, mostNamed).join(", ")}${more}`;
 }
 
-function updateCheck(name: string, accepted: number, rejected: number): ReadinessCheck {
+function updateCheck(name: string, accepted: number, rejected: number, isExpected = true): ReadinessCheck {
+  if (!isExpected) return { name, state: "passed", detail: "static: Envoy is configured to receive none" };
   const counts = `${String(accepted)} accepted, ${String(rejected)} rejected`;
   if (accepted > 0) return { name, state: "passed", detail: counts };
   return rejected > 0
@@ -79,15 +80,21 @@ function check(name: string, obstacle: string | undefined, detail?: string): Rea
 }
 
 function configObstacle(envoy: EnvoyReadiness): string | undefined {
-  if (envoy.cdsUpdates > 0 && envoy.ldsUpdates > 0) return undefined;
-  const counts =
-    `cds updates: ${String(envoy.cdsUpdates)} successful, ${String(envoy.cdsRejected)} rejected; ` +
-    `lds updates: ${String(envoy.ldsUpdates)} successful, ${String(envoy.ldsRejected)} rejected`;
+  const { expectsClusters = true, expectsListeners = true } = envoy;
+  if ((!expectsClusters || envoy.cdsUpdates > 0) && (!expectsListeners || envoy.ldsUpdates > 0)) return undefined;
+  const counts = [
+    ...(expectsClusters ? [countsOf("cds", envoy.cdsUpdates, envoy.cdsRejected)] : []),
+    ...(expectsListeners ? [countsOf("lds", envoy.ldsUpdates, envoy.ldsRejected)] : []),
+  ].join("; ");
   if (envoy.cdsRejected > 0 || envoy.ldsRejected > 0) {
     return `config received from XDS server, but was rejected: ${counts}`;
   }
   if (envoy.cdsUpdates > 0 || envoy.ldsUpdates > 0) return `config not fully received from XDS server: ${counts}`;
   return `config not received from XDS server (is Istiod running?): ${counts}`;
+}
+
+function countsOf(type: string, accepted: number, rejected: number): string {
+  return `${type} updates: ${String(accepted)} successful, ${String(rejected)} rejected`;
 }
 
 function stateObstacle({ state }: EnvoyReadiness): string | undefined {

@@ -259,7 +259,7 @@ test("an unknown flag does not swallow the role", () => {
 test("an IPv6-first pod with dual stack off has one admin address, for Envoy and for who asks it", () => {
   const interfaces = [{ name: "eth0", loopback: false, addresses: ["2001:db8::5", "10.1.2.3"] }];
   const { envoy, bootstrap } = parse({ env: { INSTANCE_IP: "2001:db8::5" }, interfaces });
-  expect(envoy.admin.host).toBe("127.0.0.1");
+  expect(envoy.admin).toMatchObject({ host: "127.0.0.1" });
   expect(bootstrap).toMatchObject({ config: { addresses: { local: "127.0.0.1" } } });
 });
 
@@ -305,7 +305,10 @@ describe("an override of a custom bootstrap", () => {
       path: "proxy/envoy-rev.json",
       customPath: "custom.yaml",
       custom: { node: { id: "mine" } },
-      override: { admin: { access_log_path: "s3cret" } },
+      // the file has no admin interface
+      override: {
+        admin: { access_log_path: "s3cret", address: { pipe: { path: "./proxy/admin.sock", mode: 0o600 } } },
+      },
     });
     expect(envoy.args.slice(0, 2)).toEqual(["-c", "proxy/envoy-rev.json"]);
     expect(envoy.args.join(" ")).not.toContain("s3cret");
