@@ -17,6 +17,8 @@ export interface DeclaringPart {
   readonly label: string;
   /** For its families; undefined for the agent's own, which are few. */
   readonly families: Budget | undefined;
+  /** Its lines are valid, and have no names in quotes: the agent and Envoy. */
+  readonly isTrusted: boolean;
 }
 
 /** The types of both formats; all others count as one. */

@@ -10,9 +10,10 @@ import type { ScrapeConfig } from "../model/scrape-target.ts";
 import type { AgentMetrics } from "./agent-metrics.ts";
 import { BodyFilter } from "./body-filter.ts";
 import { BatchingSink, type ByteSink } from "./buffers.ts";
-import { acceptsOpenMetrics, commonFormat, renderContentType, type ScrapeFormat, scrapeBudget } from "./negotiation.ts";
+import { acceptedEscaping, commonFormat, renderContentType, type ScrapeFormat, scrapeBudget } from "./negotiation.ts";
 import { ConflictLog, type DeclaringPart, FamilyRegister } from "./family-register.ts";
 import { FamilyTable } from "./family-table.ts";
+import type { NameEscaping } from "./metric-name.ts";
 import { PartRules } from "./part-rules.ts";
 import { createRegistry, renderMetrics, renderTargetUp } from "./registry.ts";
 import { type DecidedPart, type ScrapePart, type ScrapeRequest, startParts, untilDecided } from "./scrape-parts.ts";
@@ -73,7 +74,9 @@ export function createMergedScrape(
         sink.begin(renderContentType(format));
         using batching = new BatchingSink(sink);
         const line = budgets.of("scrape-line-bytes");
-        const writer = new ResponseWriter({ sink: batching, format, register, line, pace, failed });
+        const names = acceptedEscaping(request.accept, format.kind);
+        const invalid = failures.invalidLines.bind(failures);
+        const writer = new ResponseWriter({ sink: batching, format, names, register, line, pace, failed, invalid });
         await writer.write(await renderMetrics(registry, pace), decided);
       } catch (error) {
         if (!signal.aborted) throw error;
@@ -95,20 +98,33 @@ class FailureLog {
   }
 
   report(target: string, reason: unknown): void {
-    const log = this.#logs.get(target) ?? this.#createLog();
-    this.#logs.set(target, log);
-    log.write("warn", "scrape target failed", { target, reason: describeError(reason) });
+    this.#logOf(target).write("warn", "scrape target failed", { target, reason: describeError(reason) });
+  }
+
+  invalidLines(target: string, lines: number): void {
+    const message = "scrape target sends lines that are not metrics; they are left out";
+    this.#logOf(`${target} lines`).write("warn", message, { target, lines });
+  }
+
+  #logOf(cause: string): CauseLog {
+    const log = this.#logs.get(cause) ?? this.#createLog();
+    this.#logs.set(cause, log);
+    return log;
   }
 }
 
 interface ResponseWriterOptions {
   readonly sink: BatchingSink;
   readonly format: ScrapeFormat;
+  /** How names are written. */
+  readonly names: NameEscaping;
   readonly register: FamilyRegister;
   /** For one line. */
   readonly line: Budget;
   readonly pace: Pace;
   readonly failed: (part: ScrapePart, reason: unknown) => void;
+  /** Called with a part's label and the number of its lines that are not metrics. */
+  readonly invalid: (label: string, lines: number) => void;
 }
 
 /** Writes one response. */
@@ -131,15 +147,17 @@ class ResponseWriter {
   }
 
   async #text(label: string, text: string): Promise<void> {
-    await this.#pieces(this.#filter({ label, families: undefined }, "text").feed(Buffer.from(text)));
+    const { filter } = this.#filter({ label, families: undefined, isTrusted: true }, "text");
+    await this.#pieces(filter.feed(Buffer.from(text)));
   }
 
   /** @returns whether all of it was written */
   async #part(part: DecidedPart): Promise<boolean> {
     if (part.decision.kind === "failed") return false;
-    const { label, fetch } = part;
-    const filter = this.#filter({ label, families: fetch.families }, part.decision.format.kind);
-    const { pace } = this.#options;
+    const { label, type, fetch } = part;
+    const declaring = { label, families: fetch.families, isTrusted: type === "envoy" };
+    const { filter, rules } = this.#filter(declaring, part.decision.format.kind);
+    const { pace, invalid } = this.#options;
     let sinkFailure: Error | undefined;
     try {
       await fetch.emit(async (bytes) => {
@@ -160,12 +178,14 @@ class ResponseWriter {
       return false;
     }
     await this.#pieces(filter.end());
+    if (rules.invalidLines > 0) invalid(label, rules.invalidLines);
     return true;
   }
 
-  #filter(part: DeclaringPart, from: ScrapeFormat["kind"]): BodyFilter {
-    const { register, format, line } = this.#options;
-    return new BodyFilter(new PartRules(register, part, { from, to: format.kind }), line);
+  #filter(part: DeclaringPart, from: ScrapeFormat["kind"]) {
+    const { register, format, names, line } = this.#options;
+    const rules = new PartRules(register, part, { from, to: format.kind, names });
+    return { rules, filter: new BodyFilter(rules, line) };
   }
 
   async #pieces(pieces: Iterable<Uint8Array>): Promise<void> {
@@ -184,9 +204,10 @@ async function responseFormat(
 ): Promise<ScrapeFormat> {
   const usable = parts.filter(({ type, decision }) => type === "application" && decision.kind === "usable");
   const formats = usable.flatMap(({ decision }) => (decision.kind === "usable" ? [decision.format] : []));
-  const format = commonFormat(formats, acceptsOpenMetrics(request.accept));
+  const format = commonFormat(formats, request.accept);
   if (format.kind === "text" || usable.length < 2) return format;
-  return (await haveCommonFamily(usable, pace)) ? { kind: "text" } : format;
+  const textFormats = formats.map(({ escaping }) => ({ kind: "text", escaping }) as const);
+  return (await haveCommonFamily(usable, pace)) ? commonFormat(textFormats, request.accept) : format;
 }
 
 const familiesBetweenPauses = 50;

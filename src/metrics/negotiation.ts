@@ -1,31 +1,66 @@
 // SPDX-License-Identifier: Apache-2.0
 
+import { type NameEscaping, parseNameEscaping } from "./metric-name.ts";
+
 const openMetrics = "application/openmetrics-text";
 
 /** A text format of metrics. Two versions of OpenMetrics cannot be mixed. */
-export type ScrapeFormat =
+export type ScrapeFormat = (
   | { readonly kind: "text" }
-  | { readonly kind: "openmetrics"; readonly version: "1.0.0" | "0.0.1" };
+  | { readonly kind: "openmetrics"; readonly version: "1.0.0" | "0.0.1" }
+) & {
+  /** How names are written, where that is declared. */
+  readonly escaping?: NameEscaping | undefined;
+};
 
 /** Parses a Content-Type; whatever is not OpenMetrics counts as the text format. */
 export function parseScrapeFormat(contentType: string | undefined): ScrapeFormat {
-  const [type = "", ...parameters] = (contentType ?? "").split(";").map((part) => part.trim());
-  if (type.toLowerCase() !== openMetrics) return { kind: "text" };
-  return { kind: "openmetrics", version: parameters.includes("version=1.0.0") ? "1.0.0" : "0.0.1" };
+  const [type = "", ...parameters] = (contentType ?? "").toLowerCase().replaceAll('"', "").split(";").map(trimmed);
+  const escaping = parseNameEscaping(valueOf(parameters, "escaping"));
+  const declared = escaping === undefined ? undefined : { escaping };
+  if (type !== openMetrics) return { kind: "text", ...declared };
+  return { kind: "openmetrics", version: valueOf(parameters, "version") === "1.0.0" ? "1.0.0" : "0.0.1", ...declared };
+}
+
+/** False for formats that are not text; a missing or general type may be metrics. */
+export function isMetricText(contentType = ""): boolean {
+  const [type = ""] = contentType.toLowerCase().split(";").map(trimmed);
+  return !type.includes("protobuf") && type !== "application/json" && type !== "text/html";
+}
+
+function trimmed(text: string): string {
+  return text.trim();
+}
+
+function valueOf(parameters: readonly string[], name: string): string | undefined {
+  return parameters.find((parameter) => parameter.startsWith(`${name}=`))?.slice(name.length + 1);
 }
 
 export function renderContentType(format: ScrapeFormat): string {
-  return format.kind === "text"
-    ? "text/plain; version=0.0.4; charset=utf-8"
-    : `${openMetrics}; version=${format.version}; charset=utf-8`;
+  const escaping = format.escaping === undefined ? "" : `; escaping=${format.escaping}`;
+  if (format.kind === "openmetrics") return `${openMetrics}; version=${format.version}; charset=utf-8${escaping}`;
+  return `text/plain; version=${escaping === "" ? "0.0.4" : "1.0.0"}; charset=utf-8${escaping}`;
 }
 
 /** The format of the response: that of the applications if all of them agree and the scraper accepts it, else text. */
-export function commonFormat(formats: readonly ScrapeFormat[], openMetricsAccepted: boolean): ScrapeFormat {
+export function commonFormat(formats: readonly ScrapeFormat[], accept: string | undefined): ScrapeFormat {
   const [first, ...others] = formats;
-  if (first === undefined || first.kind === "text" || !openMetricsAccepted) return { kind: "text" };
-  const same = others.every((other) => renderContentType(other) === renderContentType(first));
-  return same ? first : { kind: "text" };
+  const version = (format: ScrapeFormat): string => (format.kind === "text" ? "" : format.version);
+  const isCommon = first?.kind === "openmetrics" && others.every((other) => version(other) === version(first));
+  const agreed: ScrapeFormat =
+    isCommon && acceptsOpenMetrics(accept) ? { kind: "openmetrics", version: first.version } : { kind: "text" };
+  // a target that escapes names has none that need quotes
+  const isQuoted = formats.some(({ escaping }) => escaping === "allow-utf-8");
+  return isQuoted && acceptedEscaping(accept, agreed.kind) === "allow-utf-8"
+    ? { ...agreed, escaping: "allow-utf-8" }
+    : agreed;
+}
+
+/** How the scraper wants names to be written: those of other characters than letters, digits, `_` and `:`. */
+export function acceptedEscaping(accept: string | undefined, kind: ScrapeFormat["kind"]): NameEscaping {
+  const items = upstreamAccept(accept, true).split(",").map(parseScrapeFormat);
+  const wanted = items.flatMap(({ kind: other, escaping }) => (other === kind ? (escaping ?? []) : []));
+  return wanted.find((escaping) => escaping === "allow-utf-8") ?? wanted[0] ?? "underscores";
 }
 
 /** The Accept header for Envoy and applications when the scraper's header contains no text format. */
@@ -64,7 +99,9 @@ function upstreamType(item: string, openMetricsToo: boolean): string | undefined
   if (name === "text/plain" || name === "text/*") return [name, ...kept].join(";");
   if (!openMetricsToo) return undefined;
   if (name === "application/*") return `${openMetrics};version=0.0.1`;
-  return name === openMetrics ? [name, ...kept].join(";") : undefined;
+  const version = valueOf(kept, "version");
+  const isKnown = version === undefined || version === "1.0.0" || version === "0.0.1";
+  return name === openMetrics && isKnown ? [name, ...kept].join(";") : undefined;
 }
 
 /** Type and version: to a target, items with the same ones are equal. */

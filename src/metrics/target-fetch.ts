@@ -4,9 +4,10 @@ import { formatHostPort } from "../lib/net/host-port.ts";
 import type { Budgets } from "../model/limits.ts";
 import type { ScrapeTarget } from "../model/scrape-target.ts";
 import { BlockBuffer } from "./buffers.ts";
-import { type Fetch, type FetchReader, type RequestHeaders, startFetch } from "./http-get.ts";
+import { startDecodedFetch } from "./decoded-fetch.ts";
+import type { Fetch, FetchReader, RequestHeaders } from "./http-get.ts";
 import { parseDeclaration } from "./metric-text.ts";
-import { parseScrapeFormat, type ScrapeFormat } from "./negotiation.ts";
+import { isMetricText, parseScrapeFormat, type ScrapeFormat } from "./negotiation.ts";
 
 /** The state of a target when the response begins. */
 export type TargetDecision =
@@ -38,6 +39,7 @@ export class TargetFetch {
   readonly #body: Budget | undefined;
   readonly #held: Budget;
   readonly #headerBytes: Budget;
+  readonly #decoders: Budget;
   #target: ScrapeTarget;
   #fetch: Fetch;
   #redirect: ScrapeTarget | undefined;
@@ -55,6 +57,7 @@ export class TargetFetch {
     this.families = budgets.of("scrape-families-of-target").child();
     this.#held = budgets.of("scrape-held-bytes-of-target").child();
     this.#headerBytes = budgets.of("scrape-header-bytes");
+    this.#decoders = budgets.of("scrape-decoders");
     const { promise, resolve } = Promise.withResolvers<TargetDecision>();
     this.decided = promise;
     this.#decide = resolve;
@@ -69,7 +72,7 @@ export class TargetFetch {
       },
       piece: (bytes) => this.#piece(bytes),
     };
-    const fetch = startFetch(this.#target, this.#headers, reader);
+    const fetch = startDecodedFetch(this.#target, this.#headers, reader, this.#decoders);
     fetch.done.then(
       () => {
         this.#decideByBody();
@@ -137,11 +140,11 @@ export class TargetFetch {
         this.#redirect = redirected(this.#target, location);
       throw new Error(`status code ${String(status)}`);
     }
-    const encoding = headers.get("content-encoding") ?? "identity";
-    if (encoding !== "identity") throw new Error(`the body has the encoding ${encoding}, which was not requested`);
+    const type = headers.get("content-type");
+    if (!isMetricText(type)) throw new Error(`the body has the type ${String(type)}, which was not requested`);
     const announced = Number(headers.get("content-length") ?? 0);
     if (this.#body !== undefined && !this.#body.admits(announced)) throw this.#body.spentError();
-    this.#format = parseScrapeFormat(headers.get("content-type"));
+    this.#format = parseScrapeFormat(type);
   }
 
   #piece(bytes: Uint8Array): boolean {
@@ -198,7 +201,8 @@ const sampleLine = /^[a-zA-Z_:][a-zA-Z0-9_:]*(?:\{|[ \t])|^\{[ \t]*"(?:[^"\\]|\\
  * Source: Prometheus' text format and OpenMetrics; names in quotes as of Prometheus 3
  */
 export function looksLikeMetrics(text: string): boolean {
-  for (const line of text.split("\n", 200)) {
+  const byteOrderMark = /^\u00ef\u00bb\u00bf/;
+  for (const line of text.replace(byteOrderMark, "").split("\n", 200)) {
     const content = line.trim();
     if (content !== "" && !content.startsWith("#")) return sampleLine.test(content);
   }

@@ -206,7 +206,7 @@ test("an agent that restarts without a control plane has the previous names, and
 
 test.runIf(process.getuid?.() === 0)("an agent queries the resolvers of resolv.conf at port 53", async () => {
   await using ca = await startFakeCa();
-  await using resolver = await startFakeResolver(answering({ "www.example.org.": ["192.0.2.1"] }), "127.0.53.1", 53);
+  await using resolver = await startFakeResolver(answering({ "www.example.org.": ["192.0.2.1"] }, 0), "127.0.53.1", 53);
   const env = await dnsEnvironment();
   const server = { host: "127.0.0.1", port: Number(env.DNS_PROXY_ADDR.split(":")[1]) };
   await using pod = await startPod({
@@ -230,7 +230,11 @@ test.runIf(process.getuid?.() === 0)(
   async () => {
     await using ca = await startFakeCa();
     await using controlPlane = await controlPlaneWithoutNames();
-    await using resolver = await startFakeResolver(answering({ "www.example.org.": ["192.0.2.1"] }), "127.0.53.2", 53);
+    await using resolver = await startFakeResolver(
+      answering({ "www.example.org.": ["192.0.2.1"] }, 0),
+      "127.0.53.2",
+      53,
+    );
     const own = { host: "127.0.53.3", port: 53 };
     await using pod = await startPod({
       ca,

@@ -25,6 +25,10 @@ export function createTestRegister(): TestRegister {
   const causeLog = new CauseLog(log, budgets.of("log-lines-of-cause").child(), new FakeClock());
   const conflicts = new ConflictLog(causeLog, budgets.of("scrape-conflicts"));
   const register = new FamilyRegister({ duplicates, conflicts });
-  const part = (label: string): DeclaringPart => ({ label, families: budgets.of("scrape-families-of-target").child() });
+  const part = (label: string): DeclaringPart => ({
+    label,
+    families: budgets.of("scrape-families-of-target").child(),
+    isTrusted: false,
+  });
   return { register, part, line: budgets.of("scrape-line-bytes"), duplicates, records };
 }

@@ -208,6 +208,14 @@ export const servingLimits = {
     whenSpent: "reject",
     meaning: "Headers of one target's response.",
   },
+  "scrape-decoders": {
+    owner: "metrics",
+    unit: "items",
+    scope: "process",
+    size: ofMemory(1 / (16 * mib), { least: 2, most: 16 }),
+    whenSpent: "reject",
+    meaning: "Compressed bodies of targets that are being decoded.",
+  },
   "scrape-line-bytes": {
     owner: "metrics",
     unit: "bytes",

@@ -9,6 +9,8 @@ import { startStatusChild } from "../../support/status-child.ts";
 
 const head = "HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\n";
 
+const bomb = gzipSync(Buffer.alloc(64 * 1024 * 1024, `filler{n="${"x".repeat(1_000)}"} 1\n`));
+
 /** Writes as fast as the reader takes it, until the reader has gone. */
 function flood(socket: Socket, piece: string): void {
   const write = (): void => {
@@ -49,9 +51,12 @@ const hostile: Readonly<Record<string, (socket: Socket) => void>> = {
   "a length that is none": (socket) => {
     socket.end(`${head}Content-Length: 1e3\r\n\r\na 1\n`);
   },
-  "gzip that was not requested": (socket) => {
+  "gzip that decodes to more than a target may send": (socket) => {
     socket.write(`${head}Content-Encoding: gzip\r\n\r\n`);
-    socket.end(gzipSync("a 1\n".repeat(1_000_000)));
+    socket.end(bomb);
+  },
+  "a coding that is not known": (socket) => {
+    socket.end(`${head}Content-Encoding: lz4\r\n\r\na 1\n`);
   },
   "bytes that are no text": (socket) => {
     socket.end(Buffer.concat([Buffer.from(`${head}\r\n`), Buffer.from([0, 1, 2, 255, 10, 0])]));

@@ -66,9 +66,9 @@ test("beside a large, a hanging and an endless target the response is in time, w
   const atRest = status.privateBytes();
   const machineMs = await readDirectly(good.port, endless.port);
   using peak = status.watchPeak();
-  const { body, ms } = await scrape(status.port, undefined);
+  const { body, ms } = await scrape(status.port, "6");
   // what it takes to read as much from the targets themselves is this machine's own
-  expect(ms).toBeLessThan(3_200 + machineMs);
+  expect(ms).toBeLessThan(6_200 + machineMs);
   expect(body.includes(manySeries)).toBe(true);
   expect(body.includes("envoy_up 1\n")).toBe(true);
   expect(body.includes("istio_agent_scrapes_total 2\n")).toBe(true);

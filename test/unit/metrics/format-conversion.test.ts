@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 import { expect, test } from "vitest";
 import { BodyFilter } from "../../../src/metrics/body-filter.ts";
-import { canonicalFloat } from "../../../src/metrics/format-conversion.ts";
-import { type PartFormats, PartRules } from "../../../src/metrics/part-rules.ts";
+import { canonicalFloat, type PartFormats } from "../../../src/metrics/format-conversion.ts";
+import type { NameEscaping } from "../../../src/metrics/metric-name.ts";
+import { PartRules } from "../../../src/metrics/part-rules.ts";
 import { fc } from "../../support/properties.ts";
 import { createTestRegister } from "../../support/test-register.ts";
 
@@ -21,10 +22,10 @@ function filtered(parts: readonly (readonly [string, string])[], formats: PartFo
   return out.join("");
 }
 
-const text = { from: "text", to: "text" } as const;
-const toOpen = { from: "text", to: "openmetrics" } as const;
-const toText = { from: "openmetrics", to: "text" } as const;
-const open = { from: "openmetrics", to: "openmetrics" } as const;
+const text = { from: "text", to: "text", names: "underscores" } as const;
+const toOpen = { from: "text", to: "openmetrics", names: "underscores" } as const;
+const toText = { from: "openmetrics", to: "text", names: "underscores" } as const;
+const open = { from: "openmetrics", to: "openmetrics", names: "underscores" } as const;
 
 test("text in text stays as it is, byte for byte, and gets its last line end", () => {
   const body = '# HELP a Help of a.\n# TYPE a counter\na 1\n\n# a remark\n# TYPE b gauge\nb{x="#"} 2 1700';
@@ -110,6 +111,7 @@ g_gcount 1
 # EOF
 `;
   expect(filtered([["one", body]], toText)).toBe(`# TYPE c_total counter
+# HELP c_total C.
 c_total{p="a # {b} \\"} 7"} 1 1700000000500
 # TYPE i_info gauge
 i_info{v="1"} 1
@@ -122,6 +124,111 @@ m{quantile="0.5"} 1
 # TYPE g untyped
 g_gcount 1
 `);
+});
+
+const utf8Body = `# TYPE "http.server.requests" counter
+# HELP "http.server.requests" Requests.
+{"http.server.requests_total",code="200","ünit.x"="\\d"} 5 # {trace_id="abc"} 1.0
+# TYPE "queue depth" gauge
+{"queue depth"} 2 17.5
+# TYPE plain gauge
+{"plain",a="1"} 3
+plain{"a.b"="1"} 4
+# EOF
+`;
+
+test("C18: names in quotes are one token, and stay quoted for a scraper that accepts them", () => {
+  expect(
+    filtered([["one", utf8Body]], { ...toText, names: "allow-utf-8" }),
+  ).toBe(`# TYPE "http.server.requests_total" counter
+# HELP "http.server.requests_total" Requests.
+{"http.server.requests_total",code="200","ünit.x"="\\\\d"} 5
+# TYPE "queue depth" gauge
+{"queue depth"} 2 17500
+# TYPE plain gauge
+plain{a="1"} 3
+plain{"a.b"="1"} 4
+`);
+  expect(filtered([["one", utf8Body]], { ...open, names: "allow-utf-8" })).toContain(
+    '{"http.server.requests_total",code="200","ünit.x"="\\\\d"} 5 # {trace_id="abc"} 1.0\n',
+  );
+});
+
+test.each<[NameEscaping, string, string]>([
+  ["underscores", "http_server_requests_total", "_nit_x"],
+  ["dots", "http_dot_server_dot_requests_total", "_nit_dot_x"],
+  ["values", "U__http_2E_server_2E_requests_total", "U___FC_nit_2E_x"],
+])("C18: for any other scraper they are escaped with %s", (names, family, label) => {
+  const out = filtered([["one", utf8Body]], { ...toText, names });
+  expect(out).toContain(`# TYPE ${family} counter\n# HELP ${family} Requests.\n${family}{code="200",${label}="`);
+  expect(out).not.toMatch(/^(# TYPE |\{)"/m);
+});
+
+test("C18: two names that are the same once escaped are declared once", () => {
+  const body = '# TYPE "a.b" gauge\n{"a.b"} 1\n# TYPE a_b gauge\na_b{x="y"} 2\n# TYPE "a b" counter\n{"a b"} 3\n';
+  expect(filtered([["one", body]], text)).toBe('# TYPE a_b gauge\na_b 1\na_b{x="y"} 2\n');
+});
+
+test("C18: OpenMetrics keeps exemplars, units and help, wherever they stand, and leaves out a unit that is wrong", () => {
+  const body = `# TYPE a_seconds histogram
+# UNIT a_seconds seconds
+# HELP a_seconds A.
+a_seconds_bucket{le="1.0"} 1 # {trace_id="x"} 0.5 17.25
+a_seconds_bucket{le="+Inf"} 1
+a_seconds_count 1
+a_seconds_sum 0.5
+# HELP b_bytes B "x" \\\\ y.
+# UNIT b_bytes bytes
+# TYPE b_bytes gauge
+b_bytes 1
+`;
+  const wrong = "# TYPE c gauge\n# UNIT c seconds\nc 1\n";
+  expect(filtered([["one", `${body}${wrong}# EOF\n`]], open)).toBe(
+    `${body
+      .replace("# UNIT b_bytes bytes\n", "")
+      .replace("b_bytes gauge\n", "b_bytes gauge\n# UNIT b_bytes bytes\n")}# TYPE c gauge\nc 1\n`,
+  );
+});
+
+test("C18: what the declared format does not have is converted, or left out: one line does not cost the response", () => {
+  const body = `# HELP h \\d "x" \\"y\\"
+h 1
+# TYPE i info
+i_info{a="b"} 1 # {t="x"} 1
+# TYPE broken
+# TYPE "broken gauge
+# TYPE u Unknown
+u{a="\\q"} 1e3 17.5\r
+not metrics at all
+u{a="b",} 0x10
+u nan
+u{a=b} 1
+<html>
+u.v 2
+# TYPE c Counter
+c 3
+`;
+  expect(filtered([["one", body]], text)).toBe(`# HELP h \\\\d "x" "y"
+h 1
+# TYPE i untyped
+i_info{a="b"} 1
+# TYPE broken untyped
+# TYPE u untyped
+u{a="\\\\q"} 1e3
+u{a="b"} 16
+u NaN
+u_v 2
+# TYPE c counter
+c 3
+`);
+  const bytes = Buffer.concat([Buffer.from('a{b="'), Buffer.of(0xff), Buffer.from('"} 1\n')]);
+  const { register, part, line } = createTestRegister();
+  const rules = new PartRules(register, part("one"), text);
+  const pieces = [...new BodyFilter(rules, line).feed(bytes)];
+  expect(Buffer.concat(pieces).toString()).toBe('a{b="\ufffd"} 1\n');
+  expect(rules.invalidLines).toBe(0);
+  Buffer.concat([...new BodyFilter(rules, line).feed(Buffer.from("x\ny\na 1\n"))]);
+  expect(rules.invalidLines).toBe(2);
 });
 
 test("M9 the end of each OpenMetrics part is cut, whatever line end it has", () => {
@@ -148,7 +255,7 @@ test.each(["# HELP ", "a"])("an endless line that begins with %j is rejected, at
   const line = start + "x".repeat(300_000);
   expect(() => filtered([["one", line]], text)).toThrow(/limit scrape-line-bytes of 262144 bytes/);
   expect(() => filtered([["one", `a 1\n${line}\nb 1\n`]], text, 1)).toThrow(/limit scrape-line-bytes of 262144 bytes/);
-  const long = start + "x".repeat(200_000);
+  const long = `${start}${"x".repeat(200_000)} 1`;
   expect(filtered([["one", long]], text, 1)).toBe(start === "a" ? `${long}\n` : "");
 });
 

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 import { expect, test } from "vitest";
-import { openMetricsSamples, textSamples } from "../../../src/metrics/format-conversion.ts";
+import { convertedSamples, openMetricsSamples } from "../../../src/metrics/format-conversion.ts";
 import { mapLabels, parseDeclaration, parseSample } from "../../../src/metrics/metric-text.ts";
 import { PartRules } from "../../../src/metrics/part-rules.ts";
 import { createTestRegister } from "../../support/test-register.ts";
@@ -14,20 +14,44 @@ test.each([
   ["#TYPE a counter", undefined],
   ["# a remark", undefined],
   ["#", undefined],
+  ['# TYPE "a.b c" counter', { word: "TYPE", family: "a.b c", rest: "counter" }],
+  ['# HELP "a\\"b\\\\c" Help "x".', { word: "HELP", family: 'a"b\\c', rest: 'Help "x".' }],
+  ['# TYPE "a counter', { word: "TYPE", family: "", rest: "" }],
 ])("the comment %j", (line, expected) => {
   expect(parseDeclaration(line)).toEqual(expected);
 });
 
+const none = { labels: [], timestamp: undefined, exemplar: undefined };
+
 test.each([
-  ["a 1", { series: "a", value: "1", timestamp: undefined }],
-  ["a 1 1700", { series: "a", value: "1", timestamp: "1700" }],
-  ["a 1 # {} 1", { series: "a", value: "1", timestamp: undefined }],
-  ['a{b="}\\" 7",c="x"} +Inf 17.5 # {t="x"} 1', { series: 'a{b="}\\" 7",c="x"}', value: "+Inf", timestamp: "17.5" }],
-  ['{"a.b",c="d"} 1', { series: '{"a.b",c="d"}', value: "1", timestamp: undefined }],
+  ["a 1", { ...none, name: "a", value: "1" }],
+  ["a\t 1  1700 ", { ...none, name: "a", value: "1", timestamp: "1700" }],
+  ["a 1 # {} 1", { ...none, name: "a", value: "1", exemplar: { labels: [], value: "1", timestamp: undefined } }],
+  ["a 1 # nothing", { ...none, name: "a", value: "1" }],
+  [
+    'a{b="}\\" 7",c="x"} +Inf 17.5 # {t="x"} 1 2.5',
+    {
+      name: "a",
+      labels: [
+        { name: "b", value: '}\\" 7' },
+        { name: "c", value: "x" },
+      ],
+      value: "+Inf",
+      timestamp: "17.5",
+      exemplar: { labels: [{ name: "t", value: "x" }], value: "1", timestamp: "2.5" },
+    },
+  ],
+  ['{"a.b",c="d"} 1', { ...none, name: "a.b", labels: [{ name: "c", value: "d" }], value: "1" }],
+  ['{ c = "d" , "a.b" , } 1', { ...none, name: "a.b", labels: [{ name: "c", value: "d" }], value: "1" }],
+  ['a{"b c"="d"} 1', { ...none, name: "a", labels: [{ name: "b c", value: "d" }], value: "1" }],
+  ["a.b-c/d 1", { ...none, name: "a.b-c/d", value: "1" }],
+  ['{"a"} 1 2 3', undefined],
+  ['a{"b"} 1', undefined],
+  ['{b="c"} 1', undefined],
+  ["a{b=c} 1", undefined],
   ['a{b="c', undefined],
   ['a{b="c"}', undefined],
   ["a", undefined],
-  ["a  1", undefined],
   ["", undefined],
 ])("the sample %j", (line, expected) => {
   expect(parseSample(line)).toEqual(expected);
@@ -59,9 +83,10 @@ const hostile: readonly string[] = [
 test.each(hostile)("a line of 250 KB costs no more than its length: %.12j", (line) => {
   const { register, part } = createTestRegister();
   const startMs = performance.now();
-  new PartRules(register, part("app"), { from: "text", to: "openmetrics" }).comment(line);
+  const formats = { from: "text", to: "openmetrics", names: "values" } as const;
+  new PartRules(register, part("app"), formats).comment(line);
   openMetricsSamples(Buffer.from(`${line}\n\n`), "histogram");
-  textSamples(Buffer.from(`${line}\n`));
+  convertedSamples(Buffer.from(`${line}\n`), "histogram", formats);
   // with backtracking each of these takes seconds
   expect(performance.now() - startMs).toBeLessThan(500);
 });

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 import { expect, test } from "vitest";
 import {
+  acceptedEscaping,
   acceptsOpenMetrics,
   commonFormat,
   parseScrapeFormat,
@@ -44,16 +45,52 @@ test.each([
   ["", "text/plain; version=0.0.4; charset=utf-8"],
   [undefined, "text/plain; version=0.0.4; charset=utf-8"],
 ])("M4 an application that responds with %j", (contentType, expected) => {
-  expect(renderContentType(commonFormat([parseScrapeFormat(contentType)], true))).toBe(expected);
+  expect(renderContentType(commonFormat([parseScrapeFormat(contentType)], prometheus))).toBe(expected);
 });
 
 test("M11 M12 the response is OpenMetrics when all targets that succeeded agree on its version", () => {
   const one = { kind: "openmetrics", version: "1.0.0" } as const;
   const old = { kind: "openmetrics", version: "0.0.1" } as const;
   const text = { kind: "text" } as const;
-  expect(commonFormat([one, one], true)).toBe(one);
-  for (const formats of [[one, old], [one, text], [text, one], []]) expect(commonFormat(formats, true)).toEqual(text);
-  expect(commonFormat([one], false)).toEqual(text);
+  expect(commonFormat([one, one], prometheus)).toEqual(one);
+  for (const formats of [[one, old], [one, text], [text, one], []])
+    expect(commonFormat(formats, prometheus)).toEqual(text);
+  expect(commonFormat([one], "text/plain")).toEqual(text);
+});
+
+const prometheus3 =
+  "application/openmetrics-text;version=1.0.0;escaping=allow-utf-8;q=0.6,application/openmetrics-text;version=0.0.1;q=0.5," +
+  "text/plain;version=1.0.0;escaping=allow-utf-8;q=0.4,text/plain;version=0.0.4;q=0.3,*/*;q=0.2";
+const openUtf8 = "application/openmetrics-text; version=1.0.0; charset=utf-8; escaping=allow-utf-8";
+const textUtf8 = "text/plain; version=1.0.0; charset=utf-8; escaping=allow-utf-8";
+const openPlain = "application/openmetrics-text; version=1.0.0; charset=utf-8";
+const textPlain = "text/plain; version=0.0.4; charset=utf-8";
+
+test.each([
+  [[openUtf8], prometheus3, openUtf8],
+  [[openUtf8, openPlain], prometheus3, openUtf8],
+  [[openUtf8, textPlain], prometheus3, textUtf8],
+  [[textUtf8], prometheus3, textUtf8],
+  [[textPlain], prometheus3, textPlain],
+  [[openPlain], prometheus3, openPlain],
+  [["application/openmetrics-text; version=1.0.0; escaping=dots"], prometheus3, openPlain],
+  [[openUtf8], prometheus, openPlain],
+  [[textUtf8], prometheus, textPlain],
+])("C18: targets with %j for a scraper that accepts %.60s", (types, accept, expected) => {
+  expect(renderContentType(commonFormat(types.map(parseScrapeFormat), accept))).toBe(expected);
+});
+
+test("C18: the scraper decides how names are written, and formats that no parser here reads are not requested", () => {
+  expect([acceptedEscaping(prometheus3, "openmetrics"), acceptedEscaping(prometheus3, "text")]).toEqual([
+    "allow-utf-8",
+    "allow-utf-8",
+  ]);
+  expect(acceptedEscaping(prometheus, "text")).toBe("underscores");
+  expect(acceptedEscaping("text/plain;version=1.0.0;escaping=values", "text")).toBe("values");
+  expect(acceptedEscaping("text/plain;escaping=dots", "openmetrics")).toBe("underscores");
+  expect(upstreamAccept("application/openmetrics-text;version=2.0.0,text/plain;version=0.0.4", true)).toBe(
+    "text/plain;version=0.0.4;q=0.1",
+  );
 });
 
 test.each([
@@ -94,6 +131,7 @@ test.each([
   ["<!doctype html>\n", false],
   ['{"error": "no"}\n', false],
   ["404 page not found\n", false],
+  ["\u00ef\u00bb\u00bfa 1\n", true],
   ["\u0000\u0001", false],
 ])("the body %j looks like metrics: %s", (body, expected) => {
   expect(looksLikeMetrics(body)).toBe(expected);
