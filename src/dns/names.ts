@@ -4,6 +4,7 @@ import { Semaphore } from "../lib/async/semaphore.ts";
 import { TimeSlice } from "../lib/async/time-slice.ts";
 import type { Deps } from "../lib/deps.ts";
 import { formatIp } from "../lib/net/ip-address.ts";
+import { escapeControls } from "../lib/printable-text.ts";
 import type { Budgets } from "../model/limits.ts";
 import type { NameTableUpdate } from "../model/name-table.ts";
 import type { ProxyDomain } from "./dns-config.ts";
@@ -75,8 +76,9 @@ export async function* debugTable(lookup: LookupTable, slice: TimeSlice): AsyncG
   let separator = "";
   for (const [name, entry] of debugEntries(lookup)) {
     const fields = Object.fromEntries(Object.entries<DebugValue>(entry).filter(([, value]) => value.length > 0));
-    const json = JSON.stringify(fields, undefined, 2).replaceAll("\n", "\n    ");
-    piece += `${separator}\n    ${JSON.stringify(name)}: ${json}`;
+    const lines = JSON.stringify(fields, undefined, 2).split("\n");
+    const json = lines.map(escapeControls).join("\n    ");
+    piece += `${separator}\n    ${escapeControls(JSON.stringify(name))}: ${json}`;
     separator = ",";
     if (piece.length >= pieceLength) {
       yield piece;

@@ -144,7 +144,8 @@ export class EventRing {
 
 /** An event as one line, `scope: message name=value`, without control characters and at most as long as given. */
 export function renderEvent(scope: string, message: string, fields: LogFields, maxBytes: number): string {
-  const facts = Object.entries(fields).map(([name, value]) => ` ${name}=${renderValue(value)}`);
+  const given = Object.entries(fields).filter(([, value]) => value !== undefined);
+  const facts = given.map(([name, value]) => ` ${name}=${renderValue(value)}`);
   const text = oneLine(`${scope === "" ? "" : `${scope}: `}${message}${facts.join("")}`);
   return cutToBytes(escapeControls(text.slice(0, maxBytes + 1)), maxBytes);
 }
@@ -152,7 +153,7 @@ export function renderEvent(scope: string, message: string, fields: LogFields, m
 function renderValue(value: unknown): string {
   if (typeof value === "string") return value;
   try {
-    return value === undefined ? "undefined" : JSON.stringify(value);
+    return JSON.stringify(value);
   } catch {
     return "?";
   }

@@ -22,6 +22,9 @@ import type { UpstreamStream } from "./upstream/stream.ts";
 /** Requests of one stream that are handled in one turn of the event loop. */
 const requestsPerTurn = 16;
 
+/** The time between two NACKs that are passed on, when there are very many. */
+const rejectionPaceMs = 1_000;
+
 /**
  * One ADS stream from Envoy, or from another client of the socket. It stays open while streams to the control plane
  * come and go; each new one is brought to the client's current subscriptions and versions.
@@ -43,6 +46,7 @@ export class EnvoyStream implements ProxiedStream {
   readonly #requestLimits: RequestLimits;
   readonly #maxNames: Budget;
   readonly #maxTypes: Budget;
+  readonly #rejections: Budget;
   #isEnvoy = false;
 
   constructor(call: ServerStreamCall, protocol: XdsProtocol, context: StreamContext) {
@@ -57,6 +61,7 @@ export class EnvoyStream implements ProxiedStream {
     this.#pendingBytes = budgets.of("xds-pending-bytes").child();
     this.#maxNames = budgets.of("xds-names").child();
     this.#maxTypes = budgets.of("xds-types").child();
+    this.#rejections = budgets.of("xds-rejections-of-stream").child();
     const [nameBytes, textBytes] = [budgets.of("xds-name-bytes"), budgets.of("xds-text-bytes")];
     this.#requestLimits = { names: this.#maxNames, nameBytes, textBytes };
   }
@@ -81,6 +86,7 @@ export class EnvoyStream implements ProxiedStream {
       this.#pendingBytes[Symbol.dispose]();
       this.#maxNames[Symbol.dispose]();
       this.#maxTypes[Symbol.dispose]();
+      this.#rejections[Symbol.dispose]();
     }
   }
 
@@ -133,11 +139,18 @@ export class EnvoyStream implements ProxiedStream {
     if (acknowledgement !== undefined) {
       this.context.rejections.record(acknowledgement);
       this.context.cache?.onAcknowledged(this, acknowledgement);
+      if (acknowledgement.kind === "nack") await this.#paceRejections(signal);
     }
     if (isChanged) await this.context.cache?.onSubscribe(this, request.typeUrl);
     if (forward === undefined) return;
     if (this.upstream === undefined) this.#keep(request.typeUrl, bytes);
     else await this.upstream.send(request.typeUrl, forward);
+  }
+
+  /** Each NACK may cause the next one at once, with lines in both logs. */
+  async #paceRejections(signal: AbortSignal): Promise<void> {
+    const { clock } = this.context;
+    if (!this.#rejections.tryTakeAt(clock.monotonicMs())) await clock.delay(rejectionPaceMs, signal);
   }
 
   /** @throws GrpcError for a malformed or too large request */

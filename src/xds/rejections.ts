@@ -1,4 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
+import type { Clock } from "../lib/async/clock.ts";
+import { CauseLog } from "../lib/log/cause-log.ts";
 import type { Logger } from "../lib/log/log.ts";
 import type { Budgets } from "../model/limits.ts";
 import { shortTypeName } from "./protocol/type-url.ts";
@@ -21,7 +23,7 @@ export interface Rejection {
 
 export interface RejectionsDeps {
   readonly log: Logger;
-  readonly clock: { now(): number };
+  readonly clock: Pick<Clock, "now" | "monotonicMs">;
   readonly metrics: Pick<XdsMetrics, "rejections" | "rejected">;
   readonly budgets: Budgets;
 }
@@ -37,6 +39,7 @@ export class Rejections {
   readonly #deps: RejectionsDeps;
   readonly #current = new Map<string, Rejection>();
   readonly #acceptedLoggedAtMs = new Map<string, number>();
+  readonly #logs = new Map<string, CauseLog>();
 
   constructor(deps: RejectionsDeps) {
     this.#deps = deps;
@@ -69,7 +72,7 @@ export class Rejections {
     metrics.rejected.set(1, type);
     const some = resources.slice(0, loggedNames);
     const more = resources.length > loggedNames ? { resourceCount: resources.length } : {};
-    log.warn("Envoy rejected configuration", {
+    this.#logOf(type).write("warn", "Envoy rejected configuration", {
       type,
       typeUrl,
       resources: some,
@@ -78,6 +81,14 @@ export class Rejections {
       version,
       versionInUse,
     });
+  }
+
+  /** A control plane may cause a rejection with each response; lines of one type do not displace those of another. */
+  #logOf(type: string): CauseLog {
+    const { log, budgets, clock } = this.#deps;
+    const causeLog = this.#logs.get(type) ?? new CauseLog(log, budgets.of("log-lines-of-cause").child(), clock);
+    this.#logs.set(type, causeLog);
+    return causeLog;
   }
 
   #forgetOldest(typeUrl: string): void {

@@ -93,8 +93,10 @@ export class ClientCall implements ClientStream {
         yield message;
       }
     } catch (error) {
-      if (error instanceof GrpcError) this.#giveUp(error);
-      throw error;
+      if (!(error instanceof GrpcError)) throw error;
+      // The first failure counts: a body that is not gRPC is no message, and the headers before it say what it is.
+      this.#giveUp(error);
+      throw this.#outcome instanceof GrpcError ? this.#outcome : error;
     }
     if (this.#outcome === undefined) await this.#closed.promise;
     // The outcome is known; a request side that is still open would keep the stream open.
@@ -108,7 +110,13 @@ export class ClientCall implements ClientStream {
     const httpStatus = headers[":status"] ?? 0;
     if (httpStatus !== 200) this.#giveUp(errorOfHttpStatus(httpStatus));
     else if (headers["content-type"]?.startsWith("application/grpc") !== true) {
-      this.#giveUp(new GrpcError(GrpcStatus.unknown, "the peer's response is not gRPC"));
+      const given = (headers["content-type"] ?? "").slice(0, 100);
+      this.#giveUp(
+        new GrpcError(
+          GrpcStatus.unknown,
+          `the peer's response is not gRPC, but ${given === "" ? "of no type" : given}`,
+        ),
+      );
     }
   }
 

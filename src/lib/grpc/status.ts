@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+import { logSizes } from "../log/log-limits.ts";
 import { AgentError } from "../errors.ts";
 import { type IncomingHttpHeaders, constants } from "node:http2";
 import { decodeGrpcMessage } from "./metadata.ts";
@@ -38,7 +39,7 @@ export class GrpcError extends AgentError {
   readonly code = "AGENT_GRPC";
   /** One of `GrpcStatus`, or a number of the peer's own. */
   readonly status: number;
-  /** The status message, as it is on the wire. */
+  /** The status message of the peer, cut to the length that the log has for such text. */
   readonly detail: string;
   /** A serialised `google.rpc.Status` (`grpc-status-details-bin`), with such things as RetryInfo. */
   readonly details: Uint8Array | undefined;
@@ -97,7 +98,12 @@ export function outcomeOf(headers: IncomingHttpHeaders): "ok" | GrpcError | unde
   if (status === GrpcStatus.ok) return "ok";
   const message = headers["grpc-message"];
   const details = headers["grpc-status-details-bin"];
-  return new GrpcError(status, typeof message === "string" ? decodeGrpcMessage(message) : "", {
+  return new GrpcError(status, typeof message === "string" ? shorten(decodeGrpcMessage(message)) : "", {
     details: typeof details === "string" ? Buffer.from(details, "base64") : undefined,
   });
+}
+
+function shorten(text: string): string {
+  const most = logSizes.peerTextBytes;
+  return text.length <= most ? text : `${text.slice(0, most)}…`;
 }

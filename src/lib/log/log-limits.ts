@@ -6,6 +6,7 @@ export const logSizes = {
   waitingBytes: 1024 * 1024,
   bufferedLines: 1_000,
   lineBytes: 16 * 1024,
+  peerTextBytes: 500,
 } as const;
 
 /** What the log counts. */

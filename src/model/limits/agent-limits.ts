@@ -41,7 +41,7 @@ export const agentLimits = {
     owner: "log",
     unit: "bytes",
     scope: "single item",
-    size: always(500),
+    size: always(logSizes.peerTextBytes),
     whenSpent: "reject",
     meaning: "Text of a peer, such as an error message, wherever it is kept; longer text is cut.",
   },

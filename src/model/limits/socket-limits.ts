@@ -229,6 +229,16 @@ export const socketLimits = {
     whenSpent: "reject",
     meaning: "Text of a response's or request's fields that is looked at, such as an error message.",
   },
+  "xds-rejections-of-stream": {
+    owner: "xds",
+    unit: "items",
+    scope: "stream",
+    size: always(30),
+    whenSpent: "pause",
+    meaning:
+      "NACKs of a client in a minute. Each further one waits a second: a control plane may respond with the same again.",
+    windowMs: 60_000,
+  },
   "xds-sent-responses": {
     owner: "xds",
     unit: "items",

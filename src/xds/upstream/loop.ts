@@ -18,6 +18,8 @@ const stableStreamMs = 5_000;
 
 const closedMessage = "control plane closed the stream; reconnecting";
 
+const emptyMessage = "control plane closes each stream before its first response; retrying";
+
 /** How often connection files are checked during a wait: a replaced file is retried at once. */
 const filesCheckMs = 1_000;
 
@@ -71,7 +73,8 @@ async function connectOnce(
     } finally {
       client.detach();
     }
-    outage.failed({ level: "info", message: closedMessage, fields: { address } });
+    const level = client.hasResponse ? "info" : "warn";
+    outage.failed({ level, message: client.hasResponse ? closedMessage : emptyMessage, fields: { address } });
   } catch (error) {
     if (address === undefined) metrics.connectionFailures.inc();
     else metrics.upstreamTerminations.inc(signal.aborted || isRoutine(error) ? "cancelled" : "error");

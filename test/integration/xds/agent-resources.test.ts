@@ -61,12 +61,17 @@ async function openTriggered(under: ProxyUnderTest, protocol: "sotw" | "delta"):
   return client;
 }
 
-async function untilSeen(controlPlane: FakeControlPlane, typeUrl: string, count: number): Promise<void> {
+async function untilSeen(
+  controlPlane: FakeControlPlane,
+  typeUrl: string,
+  count: number,
+  withinMs = 1_000,
+): Promise<void> {
   await eventually(
     () => {
       expect(controlPlane.seen(typeUrl)).toHaveLength(count);
     },
-    { withinMs: 1_000 },
+    { withinMs },
   );
 }
 
@@ -199,6 +204,23 @@ describe.each(["sotw", "delta"] as const)("%s", (protocol) => {
     await controlPlane.listen(controlPlane.port);
     await untilSeen(controlPlane, health, 4);
     expect(controlPlane.seen(health).at(-1)?.request.errorDetail?.message).toBe("gone");
+  });
+
+  test("a control plane that responds to each NACK with the same again is slowed down", async () => {
+    await using controlPlane = await startFakeControlPlane();
+    await using under = await startProxy([controlPlane.port]);
+    const client = await under.open(protocol);
+    await client.send({ typeUrl: cluster, node: envoyNode });
+    const startMs = performance.now();
+    for (let nacks = 1; nacks <= 33; nacks++) {
+      await untilSeen(controlPlane, cluster, nacks, 5_000);
+      controlPlane.set(cluster, [named("bad", String(nacks))]);
+      await client.nack(await client.next(), "", "no such luck");
+    }
+    await untilSeen(controlPlane, cluster, 34, 5_000);
+    expect(performance.now() - startMs).toBeGreaterThan(3_000);
+    expect(under.metrics.rejections.value("cds")).toBe(33);
+    expect(under.records.filter(({ level }) => level === "warn")).toHaveLength(10);
   });
 
   test("what the client rejects is reported once: log, metric, status; and cleared when it accepts", async () => {

@@ -134,6 +134,24 @@ describe.each(["sotw", "delta"] as const)("%s", (protocol) => {
     expect(under.records.filter(({ fields }) => fields["status"] === "PERMISSION_DENIED")).toHaveLength(1);
   });
 
+  test("a control plane that closes each stream before it responds is reported once", async () => {
+    await using controlPlane = await startFakeControlPlane();
+    await using under = await startProxy([controlPlane.port]);
+    const client = await under.open(protocol);
+    await client.send({ typeUrl: cluster, node: envoyNode });
+    for (let streams = 1; streams <= 3; streams++) {
+      await eventually(
+        () => {
+          expect(controlPlane.seen(cluster)).toHaveLength(streams);
+        },
+        { withinMs: 3_000 },
+      );
+      controlPlane.end();
+    }
+    const warnings = under.records.filter(({ level }) => level === "warn").map(({ message }) => message);
+    expect(warnings).toEqual(["control plane closes each stream before its first response; retrying"]);
+  });
+
   test("the first reachable address is used", async () => {
     await using gone = await startFakeControlPlane();
     await gone.kill();

@@ -98,6 +98,17 @@ test("/debug/ndsz has the table as it came and each name that is resolved, with 
   );
 });
 
+test("/debug/ndsz shows control characters and marks of text direction as escapes", async () => {
+  const names = testNames();
+  await replaceNames(names, [named("a\u202e\u0085\u001b[31m.example", ["1.1.1.1\u2028"])]);
+  const pieces: string[] = [];
+  for await (const piece of names.debugTable() ?? []) pieces.push(piece);
+  const text = pieces.join("");
+  expect(text).toMatch(/^[\n\x20-\x7e]*$/);
+  const { table } = JSON.parse(text) as { readonly table: object };
+  expect(Object.keys(table)).toContain("a\u202e\u0085\u001b[31m.example");
+});
+
 test("every spelling of an address and every kind of name is the same again in the table", async () => {
   const services = [
     { ...kubernetes("a", "ns2", ["10.0.0.1", "255.255.255.255", "0.0.0.0", "2001:db8::1"], ["a.alt", ""]) },

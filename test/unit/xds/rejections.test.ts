@@ -35,7 +35,7 @@ test("a NACK that names 30,000 resources takes linear time, and is a short line"
   const reason = `Error adding/updating cluster(s) ${names.map((name) => `${name}: bad`).join(", ")}`;
   const { log, records } = testLog();
   const metrics = { rejections: { inc: () => undefined }, rejected: { set: () => undefined } };
-  const clock = { now: () => 0 };
+  const clock = { now: () => 0, monotonicMs: () => 0 };
   const rejections = new Rejections({ log, clock, metrics, budgets: testBudgets() } as unknown as RejectionsDeps);
   const resources = names.map((name) => ({ name, version: "1" }));
   const before = process.cpuUsage();

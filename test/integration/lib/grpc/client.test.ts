@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 import { once } from "node:events";
-import { connect } from "node:http2";
+import { connect, createServer as createHttp2Server, type ServerHttp2Stream } from "node:http2";
 import { createServer } from "node:net";
 import { join } from "node:path";
 import * as grpc from "@grpc/grpc-js";
@@ -319,4 +319,32 @@ test("a channel is disposed though the peer keeps a connection open that it said
   await using channel = createGrpcChannel({ target, authority: "a" }, { clock });
   const calling = channel.unary(path, Buffer.alloc(0));
   await expect(calling).rejects.toMatchObject({ status: GrpcStatus.unavailable });
+});
+
+test.each([
+  [503, "text/html", /UNAVAILABLE: the peer responded with HTTP status 503/],
+  [200, "text/html", /UNKNOWN: the peer's response is not gRPC, but text\/html$/],
+])("a response of HTTP status %i and type %s is reported as such, whatever its body is", async (status, type, text) => {
+  const server = createHttp2Server();
+  server.on("stream", (stream: ServerHttp2Stream) => {
+    stream.on("error", () => undefined);
+    stream.respond({ ":status": status, "content-type": type });
+    stream.end("<html><body>no healthy upstream</body></html>");
+  });
+  await using listener = await listening(server);
+  const target = { kind: "tcp", host: "127.0.0.1", port: listener.port } as const;
+  await using channel = createGrpcChannel({ target, authority: "a" }, { clock });
+  await expect(channel.unary(path, Buffer.alloc(0))).rejects.toThrow(text);
+  const stream = await channel.stream(path);
+  await expect(collect(stream.responses)).rejects.toThrow(text);
+});
+
+test("a peer's message of any length is kept short", async () => {
+  const refuse: grpc.handleUnaryCall<Buffer, Buffer> = (_, callback) => {
+    callback({ code: grpc.status.INTERNAL, details: "why ".repeat(1_000) });
+  };
+  await using pair = await startPair(refuse);
+  const calling = pair.channel.unary(path, Buffer.alloc(0));
+  await expect(calling).rejects.toThrow(/^INTERNAL: (why )+…$/);
+  await expect(calling).rejects.toMatchObject({ detail: `${"why ".repeat(125)}…` });
 });
