@@ -46,7 +46,7 @@ export const maxSkewMs = 10 * 60_000;
  */
 export function checkResponse(response: SignedChain, expected: ResponseExpectation): CheckedResponse {
   const maxRoots = expected.budgets.of("ca-roots");
-  const received = readCertificates(response.chainPem, "certificate chain", expected.budgets.of("ca-chain-length"));
+  const received = readChain(response.chainPem, expected.budgets);
   const roots = readCertificates(response.rootsPem, "root bundle", maxRoots);
   const otherRoots = readCertificates(response.otherRootsPem ?? "", "root bundle of other CAs", maxRoots);
   const leaf = received[0];
@@ -81,14 +81,30 @@ export interface CheckedPair {
  * @throws ResponseError
  */
 export function checkPair(chainPem: string, keyPem: string, budgets: Budgets): CheckedPair {
-  const limit = budgets.of("ca-chain-length");
-  const [leaf, ...intermediates] = readCertificates(chainPem, "certificate chain", limit, "skip-others");
+  const [leaf, ...intermediates] = readChain(chainPem, budgets, "skip-others");
   if (leaf === undefined) throw new ResponseError("malformed", "certificate chain: it has no certificate");
   if (!leaf.x509.checkPrivateKey(readPrivateKey(keyPem))) {
     throw new ResponseError("wrong-key", "certificate and key do not belong together");
   }
   const [uri = "", ...more] = urisOf(leaf.x509);
   return { leaf, intermediates, spiffeId: more.length === 0 && uri.startsWith("spiffe://") ? uri : "" };
+}
+
+/**
+ * @throws ResponseError also for a chain that no peer would accept in a handshake
+ * Source: OpenSSL's and BoringSSL's SSL_MAX_CERT_LIST_DEFAULT
+ */
+function readChain(
+  pem: string,
+  budgets: Budgets,
+  blocks: "certificates-only" | "skip-others" = "certificates-only",
+): readonly ReadCertificate[] {
+  const what = "certificate chain";
+  const chain = readCertificates(pem, what, budgets.of("ca-chain-length"), blocks);
+  const limit = budgets.of("ca-chain-bytes");
+  const bytes = chain.reduce((sum, { x509 }) => sum + x509.raw.length, 0);
+  if (!limit.admits(bytes)) throw new ResponseError("malformed", `${what}: ${limit.text}`);
+  return chain;
 }
 
 /** @returns the identity of the leaf */

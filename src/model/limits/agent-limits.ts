@@ -93,6 +93,15 @@ export const agentLimits = {
     whenSpent: "reject",
     meaning: "Certificates of a chain from a CA, a SPIFFE agent or a file.",
   },
+  "ca-chain-bytes": {
+    owner: "cert",
+    unit: "bytes",
+    scope: "single item",
+    size: always(96 * kib),
+    whenSpent: "reject",
+    meaning:
+      "A certificate with its intermediates. In a handshake, TLS libraries accept at most 100 KiB from their peer.",
+  },
   "ca-roots": {
     owner: "cert",
     unit: "items",

@@ -144,4 +144,13 @@ describe("a CA's response", () => {
     expect(() => checkResponse(response, limited)).toThrow(`limit ${limit} of 1 items is reached`);
     expect(checkResponse({ chainPem: good, rootsPem: ca.rootPem }, limited).leaf.pem).toBe(good);
   });
+
+  test("with a chain that is too long for a handshake is rejected", () => {
+    const { leaf } = checkResponse({ chainPem: good, rootsPem: ca.rootPem }, expected);
+    const limited = { ...expected, budgets: testBudgets({ "ca-chain-bytes": leaf.x509.raw.length }) };
+    expect(checkResponse({ chainPem: good, rootsPem: ca.rootPem }, limited).leaf.pem).toBe(good);
+    expect(() => checkResponse({ chainPem: good + ca.rootPem, rootsPem: ca.rootPem }, limited)).toThrow(
+      `certificate chain: limit ca-chain-bytes of ${String(leaf.x509.raw.length)} bytes is reached`,
+    );
+  });
 });

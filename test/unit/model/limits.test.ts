@@ -45,7 +45,10 @@ test.each([256, 1_024, 4_096, 1_048_576])(
   },
 );
 
-test("every collection that a peer may make grow has a budget, or a reason why no peer can", () => {
+// It reads all sources, which takes long on a busy machine.
+test("every collection that a peer may make grow has a budget, or a reason why no peer can", {
+  timeout: 60_000,
+}, () => {
   const known = Object.keys(growingCollections);
   const found = findGrowingCollections();
   const where = "see test/fixtures/growing-collections.ts: add the budget that limits it, or the reason";

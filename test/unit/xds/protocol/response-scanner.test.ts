@@ -60,7 +60,7 @@ test("the type of a state-of-the-world response is known from its first resource
   expect([scanner.version, scanner.typeUrl, scanner.nonce, scanner.resourceCount]).toEqual(["7", "t/cluster", "n", 1]);
 });
 
-test("for any bytes, scanning ends, and fails only with WireError", () => {
+test("for any bytes, scanning ends, and fails only with WireError", { timeout: 60_000 }, () => {
   const hostile = fc.uint8Array({ maxLength: 200 });
   fc.assert(
     fc.property(
