@@ -16,6 +16,7 @@ import {
 } from "../../support/forged-certificates.ts";
 import { testSpiffeId } from "../../support/test-authority.ts";
 import { testBudgets } from "../../support/budgets.ts";
+import { processorTime } from "../../support/processor-time.ts";
 
 const rsaWithExponent = (publicExponent: number): KeyObject =>
   generateKeyPairSync("rsa", { modulusLength: 2048, publicExponent }).privateKey;
@@ -81,11 +82,11 @@ describe("a signing request", () => {
     let deep: Uint8Array = der(0x05);
     for (let depth = 0; depth < 4_000; depth++) deep = der(0x30, deep);
     const wide = der(0x30, Buffer.alloc(12_000, Uint8Array.of(5, 0)));
-    const startMs = performance.now();
+    const elapsedMs = processorTime();
     for (const bytes of [deep, wide, Buffer.alloc(3_000_000, 0x30)]) {
       expect(() => read(formatPem("CERTIFICATE REQUEST", bytes))).toThrow(CsrError);
     }
     expect(() => read("A".repeat(4_000_000))).toThrow(/limit embedded-ca-csr-bytes of 16384 bytes/);
-    expect(performance.now() - startMs).toBeLessThan(1_000);
+    expect(elapsedMs()).toBeLessThan(1_000);
   });
 });

@@ -17,6 +17,7 @@ import { testStore } from "../../support/test-store.ts";
 import { untilAborted } from "../../../src/lib/async/tasks.ts";
 import type { ProvidedIdentity } from "../../../src/model/provided-identity.ts";
 import { testBudgets } from "../../support/budgets.ts";
+import { processorTime } from "../../support/processor-time.ts";
 
 const pemOf = (certificates: readonly Forged[]): string => certificates.map(({ pem }) => pem).join("");
 
@@ -127,8 +128,8 @@ describe("a CA's response", () => {
       forgeCertificate({ subject: "root", extensions: authorityExtensions() }),
     );
     const leaf = leafBy(root);
-    const startMs = performance.now();
+    const elapsedMs = processorTime();
     expect(() => check([leaf], [...twins, root])).toThrow(/the chain does not lead to any of the given roots/);
-    expect(performance.now() - startMs).toBeLessThan(1_000);
+    expect(elapsedMs()).toBeLessThan(1_000);
   });
 });

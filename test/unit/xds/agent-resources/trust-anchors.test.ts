@@ -11,6 +11,7 @@ import { pushResources } from "../../../../src/xds/agent-resources/agent-resourc
 import { createTrustAnchors } from "../../../../src/xds/agent-resources/trust-anchors.ts";
 import { bytesField } from "../../../../src/xds/protocol/wire.ts";
 import { testBudgets } from "../../../support/budgets.ts";
+import { processorTime } from "../../../support/processor-time.ts";
 
 function newRoot(): string {
   const directory = mkdtempSync(join(tmpdir(), "anchors-"));
@@ -78,9 +79,9 @@ test("very many empty entries and unknown fields are rejected before they are de
   for (const field of [34, 99]) {
     const empty = bytesField(field, new Uint8Array(0));
     const many = Buffer.concat(Array.from({ length: 1_000_000 }, () => empty));
-    const startMs = performance.now();
+    const elapsedMs = processorTime();
     await expect(apply(new Map([["0", many]]))).rejects.toThrow("limit trust-roots of 200 items is reached");
-    expect(performance.now() - startMs).toBeLessThan(200);
+    expect(elapsedMs()).toBeLessThan(200);
   }
   expect(published).toEqual([]);
 });
