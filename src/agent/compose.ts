@@ -15,6 +15,8 @@ import { version } from "../model/version.ts";
 import type { FlightRecorder } from "../recorder/index.ts";
 import type { ReadinessCheck, StatusServer, StatusSources } from "../status/index.ts";
 import type { XdsProxy } from "../xds/index.ts";
+import type { Identity } from "./identity.ts";
+import { controls } from "./controls.ts";
 import type { EnvoyLifecycle } from "./envoy-lifecycle.ts";
 import { NeverReadyError, Shutdown, type StartPhases } from "./lifecycle.ts";
 import type { ModuleMetrics, ModuleMetricsOptions } from "./metrics.ts";
@@ -109,17 +111,14 @@ async function serve(started: Started, deps: AgentDeps, signals: AgentSignals): 
     },
     requiredFiles: outputFiles(config),
     metrics: metrics.scrape(config.status.scrape, deps),
-    quit: shutdown.quit.bind(shutdown),
-    drain() {
-      startDrain(shutdown, holds, lifecycle);
-    },
+    ...controls({ shutdown, holds, lifecycle, identity }),
     inspect: createDebugInfo({ config, identity, xds, dns, shutdown, envoy }, moduleDeps),
   };
   const status = modules.use(await listenStatus(config.status, sources, moduleDeps));
   metrics.observeReadiness(() => status.lastReady());
   phases.end("status served");
 
-  await startBackground({ ...started, xds, status }, signals, modules, moduleDeps);
+  await startBackground({ ...started, identity, xds, status }, signals, modules, moduleDeps);
   await shutdown.untilBegun(lifecycle.exited);
   return await stopEnvoy(shutdown, lifecycle, phases, deps.log, signals.force);
 }
@@ -209,14 +208,8 @@ function outputFiles({ cert: { output } }: AgentConfig): readonly string[] {
   return ["cert-chain.pem", "key.pem", "root-cert.pem"].map((name) => join(output.directory, name));
 }
 
-/** Further calls have no effect. A draining pod is unready in strict mode only: pilot-agent stays ready. */
-function startDrain(shutdown: Shutdown, holds: Readiness, lifecycle: EnvoyLifecycle): void {
-  shutdown.drainStarted();
-  holds.hold("drain", "Envoy drains on request of POST /drain", () => false);
-  lifecycle.startDrain();
-}
-
 interface Serving extends Started {
+  readonly identity: Identity;
   readonly xds: XdsProxy | undefined;
   readonly status: StatusServer;
 }
@@ -226,8 +219,8 @@ interface Serving extends Started {
  * that only log.
  */
 async function startBackground(
-  { config, envoy, xds, status }: Serving,
-  { onHangup, onReopenLogs }: AgentSignals,
+  { config, envoy, identity, xds, status }: Serving,
+  { onRenew, onHangup, onReopenLogs }: AgentSignals,
   modules: AsyncDisposableStack,
   deps: ModuleDeps,
 ): Promise<void> {
@@ -237,6 +230,7 @@ async function startBackground(
     await releaseStartMemory(deps.clock, signal);
   };
   modules.use(startTask(awaitReady, deps.fail));
+  onRenew(() => identity.renew("SIGUSR2"));
   const { startWorkloadHealth } = await import("./discovery.ts");
   await startWorkloadHealth({ config, xds, status }, modules, deps);
   if (envoy !== undefined) {

@@ -33,6 +33,8 @@ export interface Identity {
   status(): CertStatus | undefined;
   /** Replaces the trust anchors that the control plane distributes; an empty list removes them. */
   setMeshAnchors(pems: readonly string[], signal: AbortSignal): Promise<void>;
+  /** Renews the certificate now, and logs that. @returns why that is not possible; undefined if it is */
+  renew(cause: string): string | undefined;
   /** Makes readiness wait for the certificate: a client has requested it. In strict mode it waits from the start. */
   certificateRequested(): void;
 }
@@ -67,6 +69,12 @@ export async function startIdentity(
     status: () => certs?.status(),
     async setMeshAnchors(pems, signal) {
       await certs?.setMeshAnchors(pems, signal);
+    },
+    renew(cause) {
+      const problem = certs === undefined ? "another process serves the workload certificate" : certs.renew();
+      if (problem === undefined) deps.log.info("renewal of the certificate requested", { cause });
+      else deps.log.warn("certificate not renewed on request", { cause, problem });
+      return problem;
     },
     certificateRequested() {
       isRequested = true;

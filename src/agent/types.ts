@@ -45,6 +45,8 @@ export interface AgentSignals {
   readonly onFault: (listener: (fault: Error) => void) => void;
   /** Sets the listener that SIGHUP calls. */
   readonly onHangup: (listener: () => void) => void;
+  /** Sets the listener that SIGUSR2 calls: renews the workload certificate. */
+  readonly onRenew: (listener: () => void) => void;
   /** Sets the listener that SIGUSR1 calls: the log files were renamed. */
   readonly onReopenLogs: (listener: () => void) => void;
 }

@@ -5,7 +5,9 @@ import { formatSpiffeId } from "../model/spiffe-id.ts";
 import { CertificateState } from "./certificate-state.ts";
 import { MeshAnchors } from "./mesh-anchors.ts";
 import { serveProvidedIdentity } from "./provided-identity.ts";
+import { RenewalRequests } from "./renewal-requests.ts";
 import { Renewer } from "./renewer.ts";
+import type { RootFilesOptions } from "./root-files.ts";
 import type { CertConfig, CertDeps, CertificateSigner, CertStore, IdentityProvider } from "./types.ts";
 
 const refreshMs = 1_000;
@@ -23,11 +25,17 @@ export function createCertStore(
   const moduleDeps: CertDeps = { ...deps, log: deps.log.scope("cert") };
   const spiffeId = formatSpiffeId(config.identity);
   const state = new CertificateState(spiffeId, nameOf(source), moduleDeps, ownDomainsOf(config, source));
-  const anchors = new MeshAnchors(config, state, moduleDeps);
-  const task = startTask((stop) => runStore({ config, source, state, deps: moduleDeps }, stop), deps.fail);
+  const requests = new RenewalRequests();
+  const anchors = new MeshAnchors({ config, state, requests }, moduleDeps);
+  const task = startTask((stop) => runStore({ config, source, state, requests, deps: moduleDeps }, stop), deps.fail);
   return {
     watch: (name, signal) => state.held[name].watch(signal),
     status: () => state.status(),
+    renew() {
+      if (!("sign" in source)) return `certificates are issued and renewed by their provider (${source.name})`;
+      requests.request(deps.clock.monotonicMs());
+      return undefined;
+    },
     setMeshAnchors: (pems, signal) => anchors.distribute(pems, signal),
     setConfiguredAnchors(configured) {
       anchors.configure(configured);
@@ -52,10 +60,11 @@ interface Store {
   readonly config: CertConfig;
   readonly source: CertificateSigner | IdentityProvider;
   readonly state: CertificateState;
+  readonly requests: RenewalRequests;
   readonly deps: CertDeps;
 }
 
-async function runStore({ config, source, state, deps }: Store, stop: AbortSignal): Promise<void> {
+async function runStore({ config, source, state, requests, deps }: Store, stop: AbortSignal): Promise<void> {
   const { cacheDirectory, output } = config;
   const tasks: Task[] = [(signal) => refreshState(state, deps, signal)];
   if (output !== undefined) {
@@ -70,9 +79,16 @@ async function runStore({ config, source, state, deps }: Store, stop: AbortSigna
       restoreIdentity(cacheDirectory, state, expected, deps);
       tasks.push((signal) => writeCache(cacheDirectory, expected.spiffeId, state.held, deps, signal));
     }
-    tasks.push((signal) => new Renewer(config, source, state, deps).run(signal));
+    tasks.push((signal) => new Renewer(config, { signer: source, requests }, state, deps).run(signal));
+    if (config.rootFiles.length > 0) tasks.push((signal) => followRoots({ config, state, requests }, deps, signal));
   } else tasks.push((signal) => serveProvidedIdentity(source, state, deps, signal));
   await runTasks(stop, tasks);
+}
+
+/** Loaded beside the first request for a certificate. */
+async function followRoots(options: RootFilesOptions, deps: CertDeps, signal: AbortSignal): Promise<void> {
+  const { followRootFiles } = await import("./root-files.ts");
+  await followRootFiles(options, deps, signal);
 }
 
 /** Applies what changes with time alone, each second and at the moment of a known change. */

@@ -2,16 +2,24 @@
 import { TimeSlice } from "../lib/async/time-slice.ts";
 import type { CertificateState } from "./certificate-state.ts";
 import { type ReadCertificate, readRoots } from "./read-certificate.ts";
+import type { RenewalRequests } from "./renewal-requests.ts";
 import { anchorsOf } from "./trust-domains.ts";
 import type { CertConfig, CertDeps, TrustAnchor } from "./types.ts";
+
+export interface MeshAnchorsOptions {
+  readonly config: Pick<CertConfig, "anchors" | "rootSpreadMs" | "ttlMs">;
+  readonly state: CertificateState;
+  readonly requests: RenewalRequests;
+}
 
 /**
  * The trust anchors of the mesh: those of the configuration, and those that the control plane distributes. An anchor
  * speaks for the trust domains that the configuration names with it, wherever else it is given.
  */
 export class MeshAnchors {
-  readonly #ttlMs: number;
+  readonly #config: Pick<CertConfig, "anchors" | "rootSpreadMs" | "ttlMs">;
   readonly #state: CertificateState;
+  readonly #requests: RenewalRequests;
   readonly #deps: CertDeps;
   /** By fingerprint: the trust domains of a configured anchor. */
   #domains: ReadonlyMap<string, readonly string[]> = new Map();
@@ -19,11 +27,12 @@ export class MeshAnchors {
   /** A later set replaces one that is still being read. */
   #sets = 0;
 
-  constructor({ anchors, ttlMs }: CertConfig, state: CertificateState, deps: CertDeps) {
-    this.#ttlMs = ttlMs;
+  constructor({ config, state, requests }: MeshAnchorsOptions, deps: CertDeps) {
+    this.#config = config;
     this.#state = state;
+    this.#requests = requests;
     this.#deps = deps;
-    if (anchors.length > 0) this.configure(anchors);
+    if (config.anchors.length > 0) this.configure(config.anchors);
   }
 
   /** Replaces the anchors of the configuration. */
@@ -45,13 +54,27 @@ export class MeshAnchors {
     }
     if (set !== this.#sets) return;
     this.#deps.log.info("mesh trust anchors updated", { given: pems.length, readable: roots.length });
+    const wasWithCa = this.#hasRootOfCa(this.#distributed);
     this.#distributed = roots;
     this.#trust("mesh", roots);
+    if (wasWithCa && roots.length > 0 && !this.#hasRootOfCa(roots)) this.#requestRenewal();
+  }
+
+  #hasRootOfCa(roots: readonly ReadCertificate[]): boolean {
+    return roots.some((root) => this.#state.held.roots.isGivenByCa(root));
+  }
+
+  /** The mesh no longer has the root of the CA: it has another CA. The fleet sees that at once. */
+  #requestRenewal(): void {
+    const { clock, random, log } = this.#deps;
+    const inMs = Math.round(random() * this.#config.rootSpreadMs);
+    log.info("renewal requested: the mesh's trust anchors no longer have the CA's root", { inMs });
+    this.#requests.request(clock.monotonicMs() + inMs);
   }
 
   #trust(source: "configuration" | "mesh", roots: readonly ReadCertificate[]): void {
     const given = roots.flatMap((root) => anchorsOf(root, this.#domains.get(root.x509.fingerprint256) ?? []));
-    this.#state.held.trust(source, given, this.#state.peerLifetimeMs(this.#ttlMs), this.#deps.clock.now());
+    this.#state.held.trust(source, given, this.#state.peerLifetimeMs(this.#config.ttlMs), this.#deps.clock.now());
     this.#state.refresh();
   }
 }

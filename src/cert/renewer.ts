@@ -8,21 +8,9 @@ import { createKeyAndRequest, type KeyAndRequest, renderPrivateKey } from "./csr
 import { CaRejectedError, IdentityIncompleteError, ResponseError } from "./errors.ts";
 import { AttemptLimit, callHedged, firstRotationDelayMs, retryDelayMs, rotationDelayMs } from "./renewal-pace.ts";
 import { type CheckedResponse, checkResponse, maxSkewMs } from "./response-check.ts";
+import type { RenewalRequests } from "./renewal-requests.ts";
+import { readFailure, type SigningFailure } from "./signing-failure.ts";
 import type { CertConfig, CertDeps, CertificateSigner } from "./types.ts";
-
-/** The facts about a failed attempt that a signer's error may have. */
-interface SigningFailure {
-  /** The kind of failure, for metrics: a small closed set. */
-  readonly failure: string;
-  /** The least delay before the next attempt, as the CA requested it; 0 for none. */
-  readonly retryAfterMs: number;
-  /** The CA will not sign for this identity: retrying alone does not help. */
-  readonly isPermanent: boolean;
-  /** The status of the call, as its protocol names it; empty when there was none. */
-  readonly statusCode: string;
-  /** No connection was made, so the CA received no request. */
-  readonly isUnconnected: boolean;
-}
 
 /** A certificate that begins this soon is waited for. One that begins later is due for renewal. */
 const beginsSoonMs = 10_000;
@@ -31,6 +19,7 @@ const beginsSoonMs = 10_000;
 export class Renewer {
   readonly #config: CertConfig;
   readonly #signer: CertificateSigner;
+  readonly #requests: RenewalRequests;
   readonly #state: CertificateState;
   readonly #deps: CertDeps;
   readonly #spiffeId: string;
@@ -47,9 +36,15 @@ export class Renewer {
   /** Since when the CA has rejected every attempt permanently. Monotonic clock. */
   #rejectedSinceMs: number | undefined;
 
-  constructor(config: CertConfig, signer: CertificateSigner, state: CertificateState, deps: CertDeps) {
+  constructor(
+    config: CertConfig,
+    { signer, requests }: { readonly signer: CertificateSigner; readonly requests: RenewalRequests },
+    state: CertificateState,
+    deps: CertDeps,
+  ) {
     this.#config = config;
     this.#signer = signer;
+    this.#requests = requests;
     this.#state = state;
     this.#deps = deps;
     this.#spiffeId = formatSpiffeId(config.identity);
@@ -63,16 +58,19 @@ export class Renewer {
     /** The last attempt's failure, while a change of its cause may end the wait. */
     let failed: SigningFailure | undefined;
     while (!signal.aborted) {
-      const limitMs = clock.now() + this.#limit.earliestMs - clock.monotonicMs();
-      const dueMs = Math.max(retryAtMs ?? this.#renewalDueMs(), limitMs);
+      const offsetMs = clock.now() - clock.monotonicMs();
+      const requestedMs = offsetMs + (this.#requests.dueMs ?? Number.POSITIVE_INFINITY);
+      const plannedMs = Math.min(retryAtMs ?? this.#renewalDueMs(), requestedMs);
+      const dueMs = Math.max(plannedMs, offsetMs + this.#limit.earliestMs);
       this.#state.schedule(dueMs);
       switch (await this.#untilDue(dueMs, failed, signal)) {
         case "due":
-          if (this.#premature > 0 && this.#isCovered) {
+          if (this.#premature > 0 && this.#isCovered && requestedMs > clock.now()) {
             this.#premature = 0;
             retryAtMs = undefined;
             break;
           }
+          this.#requests.attempted(clock.monotonicMs());
           failed = await this.#attempt(signal);
           retryAtMs = failed === undefined ? this.#prematureRetryAtMs() : clock.now() + this.#retryDelayMs(failed);
           break;
@@ -92,6 +90,8 @@ export class Renewer {
           this.#failuresBefore = this.#state.failures;
           retryAtMs = clock.now();
           break;
+        case "requested":
+          break;
         case "reachable":
           // Once for each failed attempt; the limit still applies.
           failed = undefined;
@@ -106,10 +106,12 @@ export class Renewer {
     dueMs: number,
     failed: SigningFailure | undefined,
     signal: AbortSignal,
-  ): Promise<"due" | "jumped" | "changed" | "reachable"> {
+  ): Promise<"due" | "jumped" | "changed" | "reachable" | "requested"> {
     const done = new AbortController();
     const either = AbortSignal.any([signal, done.signal]);
-    const waits = failed === undefined ? [] : this.#waitsFor(failed, either);
+    const requested = this.#requests.untilEarlier(either).then(() => "requested" as const);
+    requested.catch(() => undefined);
+    const waits = [requested, ...(failed === undefined ? [] : this.#waitsFor(failed, either))];
     try {
       const due = untilWallClock(this.#deps.clock, dueMs, either);
       due.catch(() => undefined);
@@ -208,6 +210,7 @@ export class Renewer {
     } = await this.#sign({ csrPem, spiffeId, ttlMs, current }, check, signal);
     signal.throwIfAborted();
     this.#request = undefined;
+    this.#requests.renewed();
     this.#random = random();
     const previous = this.#state.held.newest;
     this.#isFirst = previous === undefined;
@@ -278,16 +281,4 @@ function assertComplete({ identity, strictTrustDomain }: CertConfig): void {
   } catch (cause) {
     throw new IdentityIncompleteError(cause);
   }
-}
-
-function readFailure(error: unknown): SigningFailure {
-  const { failure, retryAfterMs, isPermanent, statusCode, isUnconnected }: Partial<Record<string, unknown>> =
-    error instanceof Error ? Object.fromEntries(Object.entries(error)) : {};
-  return {
-    failure: typeof failure === "string" ? failure : "unknown",
-    retryAfterMs: typeof retryAfterMs === "number" ? Math.max(0, retryAfterMs) : 0,
-    isPermanent: isPermanent === true,
-    statusCode: typeof statusCode === "string" ? statusCode : "",
-    isUnconnected: isUnconnected === true,
-  };
 }

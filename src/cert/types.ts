@@ -37,8 +37,20 @@ export interface CertConfig {
   readonly output: CertOutputConfig | undefined;
   /** Roots to trust as well as those of the certificate's source: `caCertificatesPem`, `caCertificates` */
   readonly anchors: readonly TrustAnchor[];
+  /** Mounted roots by which the CA and the control plane are verified. */
+  readonly rootFiles: readonly RootFile[];
+  /** Over how long the renewals of a fleet are spread after its roots have changed. `ATTACHE_ROOT_CHANGE_SPREAD` */
+  readonly rootSpreadMs: number;
   /** Further names of the own trust domain, for which its roots speak too. `trustDomainAliases` */
   readonly trustDomainAliases: readonly string[];
+}
+
+export interface RootFile {
+  readonly path: string;
+  /** Whether it is meant for the mesh's own roots: istiod's ConfigMap, the roots of a signer. */
+  readonly isOfMesh: boolean;
+  /** `FILE_DEBOUNCE_DURATION` */
+  readonly debounceMs: number;
 }
 
 /** Roots of the mesh's configuration. */
@@ -129,6 +141,8 @@ export interface CertStore extends AsyncDisposable {
   /** Yields the current secret as soon as there is one, then every other one, until the signal aborts. */
   watch(name: "default" | "ROOTCA", signal: AbortSignal): AsyncIterable<Secret>;
   status(): CertStatus;
+  /** Renews now. @returns why that is not possible; undefined if it is */
+  renew(): string | undefined;
   /** Replaces the trust anchors of the configuration; unreadable ones are skipped. */
   setConfiguredAnchors(anchors: readonly TrustAnchor[]): void;
   /** Replaces the trust anchors that the mesh's control plane distributes; unreadable ones are skipped. */

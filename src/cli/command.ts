@@ -24,6 +24,8 @@ export interface CommandContext {
   readonly onFault: (listener: (fault: Error) => void) => void;
   /** Sets the listener that SIGHUP calls. Without one, SIGHUP does nothing. */
   readonly onHangup: (listener: () => void) => void;
+  /** Sets the listener that SIGUSR2 calls. Without one, SIGUSR2 does nothing. */
+  readonly onRenew: (listener: () => void) => void;
   /** Sets the listener that SIGUSR1 calls; a signal from before the first listener counts. */
   readonly onReopenLogs: (listener: () => void) => void;
 }

@@ -16,7 +16,10 @@ export interface SignalSource {
   on(event: NodeJS.Signals | "uncaughtException" | "unhandledRejection", listener: (what: unknown) => void): unknown;
 }
 
-export type ProcessSignals = Pick<CommandContext, "stop" | "force" | "fault" | "onFault" | "onHangup" | "onReopenLogs">;
+export type ProcessSignals = Pick<
+  CommandContext,
+  "stop" | "force" | "fault" | "onFault" | "onHangup" | "onReopenLogs" | "onRenew"
+>;
 
 /**
  * Turns signals and uncaught faults into aborts, from the first instruction on: the kernel's default action does not
@@ -35,12 +38,10 @@ export function listenSignals(source: SignalSource): ProcessSignals {
       if (stopSignals > 1) force.abort(request);
     });
   }
-  // their default action would end the process, and pilot-agent ignores them
-  for (const signal of ["SIGUSR2", "SIGALRM"] as const) source.on(signal, () => undefined);
-  let hangup = (): void => undefined;
-  source.on("SIGHUP", () => {
-    hangup();
-  });
+  // its default action would end the process, and pilot-agent ignores it
+  source.on("SIGALRM", () => undefined);
+  const onRenew = listenerOf(source, "SIGUSR2");
+  const onHangup = listenerOf(source, "SIGHUP");
   // a rotation of the log files during the start must not be lost
   let reopenRequested = false;
   let reopenLogs = (): void => {
@@ -67,13 +68,23 @@ export function listenSignals(source: SignalSource): ProcessSignals {
       if (report === undefined) faults.forEach(listener);
       report = listener;
     },
-    onHangup: (listener) => {
-      hangup = listener;
-    },
+    onHangup,
+    onRenew,
     onReopenLogs: (listener) => {
       reopenLogs = listener;
       if (reopenRequested) listener();
       reopenRequested = false;
     },
+  };
+}
+
+/** Sets what a signal calls, which is nothing at first. */
+function listenerOf(source: SignalSource, signal: NodeJS.Signals): (listener: () => void) => void {
+  let current = (): void => undefined;
+  source.on(signal, () => {
+    current();
+  });
+  return (listener) => {
+    current = listener;
   };
 }

@@ -15,6 +15,7 @@ import { effectiveProxyConfig } from "./proxy-config/effective-proxy-config.ts";
 import { dnsConfig } from "./sections/dns-section.ts";
 import { Environment } from "./sources/environment.ts";
 import { grpcBootstrap } from "./sections/grpc-bootstrap-section.ts";
+import { rootFiles } from "./sections/root-files.ts";
 import { logConfig, recorderConfig } from "./sections/log-section.ts";
 import { ownBootstrap } from "./sections/own-bootstrap.ts";
 import { nodeIdentity } from "./sections/node-section.ts";
@@ -58,6 +59,8 @@ function agentConfig(sources: Sources, fields: JsonObject, externalSds: boolean)
   const { env, flags, role, node, findings } = sources;
   const identity = identitySource(sources, externalSds);
   const xds = discoverySource(sources);
+  const ca = caConfig(sources, identity.kind === "ca");
+  const cert = certConfig(sources);
   const own = ownBootstrap(sources, xds, bootstrapAddresses(node.ips, env.bool("ISTIO_DUAL_STACK")).local);
   const generated = bootstrapConfig(sources, xds, { externalSds, admin: own.admin });
   const bootstrap = bootstrapSource(sources, generated, own);
@@ -71,8 +74,8 @@ function agentConfig(sources: Sources, fields: JsonObject, externalSds: boolean)
     envoy,
     disableEnvoy: env.bool("DISABLE_ENVOY"),
     identity,
-    ca: caConfig(sources, identity.kind === "ca"),
-    cert: certConfig(sources),
+    ca,
+    cert: { ...cert, rootFiles: rootFiles(sources, { identity, ca, cert, xds }) },
     certFiles: certFilesConfig(sources),
     sds: sdsConfig(sources, externalSds),
     status: statusConfig(sources),

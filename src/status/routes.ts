@@ -53,12 +53,17 @@ export function createRoutes(context: RoutesContext): Routes {
     log.info("drain requested");
     sources.drain();
   });
+  const rotate = localPost((call) => {
+    const problem = sources.rotate();
+    sendReply(call, problem === undefined ? okReply : textReply(409, problem));
+  });
   const exact = new Map<string, Handler>([
     ["/healthz/ready", createReadinessRoute({ ...context, turns, terminating: sources.terminating })],
     ["/stats/prometheus", scrape],
     ["/metrics", scrape],
     ["/quitquitquit", quit],
     ["/drain", drain],
+    ["/rotate", rotate],
   ]);
   const handleDebug = afterTurn(turns, debug.handle);
 
@@ -152,17 +157,22 @@ function afterTurn(turns: TurnQueue, handler: Handler): Handler {
   };
 }
 
+const okReply: Reply = { status: 200, headers: { "Content-Type": "text/plain; charset=utf-8" }, body: "OK" };
+
 /** For a POST from loopback. The action starts when the response has been sent. */
 function control(act: () => void): Handler {
+  return localPost(async (call) => {
+    sendReply(call, okReply);
+    await untilSent(call.response);
+    act();
+  });
+}
+
+function localPost(handle: Handler): Handler {
   return async (call) => {
-    const { request, response } = call;
-    if (!isLocalCaller(request)) sendReply(call, onlyLocalhost);
-    else if (request.method !== "POST") sendReply(call, methodNotAllowed);
-    else {
-      sendReply(call, { status: 200, headers: { "Content-Type": "text/plain; charset=utf-8" }, body: "OK" });
-      await untilSent(response);
-      act();
-    }
+    if (!isLocalCaller(call.request)) sendReply(call, onlyLocalhost);
+    else if (call.request.method !== "POST") sendReply(call, methodNotAllowed);
+    else await handle(call);
   };
 }
 

@@ -11,6 +11,8 @@ export interface StatusSources extends ReadinessSources {
   readonly quit: () => void;
   /** Starts a drain of Envoy and returns at once. Called for each request. */
   readonly drain: () => void;
+  /** Renews the workload certificate now. @returns why that is not possible; undefined if it is */
+  readonly rotate: () => string | undefined;
   /** What the debug endpoints show besides readiness. */
   readonly inspect?: Inspection;
 }

@@ -72,6 +72,7 @@ const server = await listenStatus(
     metrics: lazyMergedScrape(config.scrape, metrics, deps),
     quit: () => undefined,
     drain: () => undefined,
+    rotate: () => undefined,
   },
   {
     ...deps,

@@ -24,6 +24,8 @@ export const testCertConfig: CertConfig = {
   cacheDirectory: undefined,
   output: undefined,
   anchors: [],
+  rootFiles: [],
+  rootSpreadMs: 30_000,
   trustDomainAliases: [],
 };
 

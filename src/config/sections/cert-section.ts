@@ -18,7 +18,7 @@ function requestedTtlMs({ env, findings }: Sources): number {
 }
 
 /** Identity, key and rotation of the workload certificate. */
-export function certConfig(sources: Sources): CertConfig {
+export function certConfig(sources: Sources): Omit<CertConfig, "rootFiles"> {
   const { env, node, findings } = sources;
   const ttlMs = requestedTtlMs(sources);
   const jwtPolicy = env.string("JWT_POLICY");
@@ -48,6 +48,7 @@ export function certConfig(sources: Sources): CertConfig {
     refusedExitAfterMs: env.durationMs("ATTACHE_CA_REFUSED_EXIT_AFTER"),
     cacheDirectory: directoryOf(sources, env.string("ATTACHE_IDENTITY_CACHE")),
     output: certOutput(sources),
+    rootSpreadMs: env.durationMs("ATTACHE_ROOT_CHANGE_SPREAD"),
     ...meshTrust(sources),
   };
 }

@@ -59,6 +59,12 @@ export const ownVariables = {
   ATTACHE_KUBERNETES_ROOTS: row("string", "", "file with that signer's roots", own),
   ATTACHE_SPIFFE_ID: row("string", "", "SPIFFE ID to use, if the Workload API offers several", own),
   ATTACHE_SPIFFE_HINT: row("string", "", "hint of the identity to use", own),
+  ATTACHE_ROOT_CHANGE_SPREAD: row(
+    "duration",
+    "30s",
+    "over how long the renewals of a fleet are spread after the mesh's roots have changed",
+    own,
+  ),
   ATTACHE_TRUST_DOMAIN_ALIASES: row(
     "string",
     "",

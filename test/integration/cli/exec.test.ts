@@ -44,6 +44,7 @@ async function execWith(port: number, { flags = [], stop = never }: ExecOptions,
     commands: commandTable,
     onHangup: () => undefined,
     onReopenLogs: () => undefined,
+    onRenew: () => undefined,
   });
   return { code, said, tookMs: performance.now() - startMs };
 }

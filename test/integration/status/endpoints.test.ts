@@ -37,9 +37,23 @@ test("C2 quit refuses other methods, and refuses callers from elsewhere before i
   expect(status.asked).toEqual([]);
 });
 
+test("A3: a renewal is requested by a POST from loopback; where it is not possible, 409 says why", async () => {
+  await using status = await startStatus();
+  const answer = await rawHttp(status.port, { method: "POST", target: "/rotate" });
+  expect([answer.status, answer.body]).toEqual([200, "OK"]);
+  expect((await rawHttp(status.port, { target: "/rotate" })).status).toBe(405);
+  if (outsideAddress !== undefined) {
+    expect((await rawHttp(status.port, { method: "POST", target: "/rotate", host: outsideAddress })).status).toBe(403);
+  }
+  expect(status.asked).toEqual(["rotate"]);
+  await using provided = await startStatus({}, { rotate: () => "certificates come from files" });
+  const refused = await rawHttp(provided.port, { method: "POST", target: "/rotate" });
+  expect([refused.status, refused.body]).toEqual([409, "certificates come from files\n"]);
+});
+
 test("quit and drain refuse the page of another site that a browser here shows", async () => {
   await using status = await startStatus();
-  for (const target of ["/quitquitquit", "/drain"]) {
+  for (const target of ["/quitquitquit", "/drain", "/rotate"]) {
     const headers = ["Sec-Fetch-Site: cross-site"];
     expect((await rawHttp(status.port, { method: "POST", target, headers })).status).toBe(403);
   }
@@ -55,7 +69,7 @@ test("quit, drain and log levels refuse a page that reaches loopback by a name o
     [`Host: ${own}`, "Origin: http://evil.example"],
     [`Host: ${own}`, "Origin: null"],
   ]) {
-    for (const target of ["/quitquitquit", "/drain", "/debug/logging?level=debug"]) {
+    for (const target of ["/quitquitquit", "/drain", "/rotate", "/debug/logging?level=debug"]) {
       expect((await rawHttp(status.port, { method: "POST", target, headers })).status).toBe(403);
     }
   }
@@ -65,7 +79,7 @@ test("quit, drain and log levels refuse a page that reaches loopback by a name o
 test("quit and drain refuse what Envoy forwards to loopback", async () => {
   await using status = await startStatus();
   for (const headers of [["X-Forwarded-Proto: http"], ["X-Envoy-Expected-Rq-Timeout-Ms: 15000"]]) {
-    for (const target of ["/quitquitquit", "/drain", "/debug/"]) {
+    for (const target of ["/quitquitquit", "/drain", "/rotate", "/debug/"]) {
       expect((await rawHttp(status.port, { method: "POST", target, headers })).status).toBe(403);
     }
   }

@@ -64,6 +64,10 @@ export async function startStatus(
       metrics: lazyMergedScrape(full.scrape, metrics, deps),
       quit: () => asked.push("quit"),
       drain: () => asked.push("drain"),
+      rotate: () => {
+        asked.push("rotate");
+        return undefined;
+      },
       ...sources,
     },
     { ...deps, fail: (error) => asked.push(`fail: ${String(error)}`) },

@@ -21,6 +21,7 @@ async function run(argv: readonly string[], env: Readonly<Record<string, string>
     onFault: () => undefined,
     onHangup: () => undefined,
     onReopenLogs: () => undefined,
+    onRenew: () => undefined,
   });
   return { code, out, errors };
 }

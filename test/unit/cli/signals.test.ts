@@ -50,6 +50,16 @@ describe("signals", () => {
     expect([signals.stop.aborted, signals.force.aborted]).toEqual([false, false]);
   });
 
+  test("A3: SIGUSR2 calls the listener, and does not end the process", () => {
+    const { source, signals } = listen();
+    expect(source.emit("SIGUSR2")).toBe(true);
+    const calls: string[] = [];
+    signals.onRenew(() => calls.push("renew"));
+    source.emit("SIGUSR2");
+    expect(calls).toEqual(["renew"]);
+    expect([signals.stop.aborted, signals.force.aborted]).toEqual([false, false]);
+  });
+
   test("signals that pilot-agent ignores do not end the process", () => {
     const { source, signals } = listen();
     for (const name of ["SIGUSR2", "SIGALRM"]) expect(source.emit(name)).toBe(true);
