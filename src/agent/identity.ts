@@ -6,6 +6,7 @@ import type {
   FileSecretName,
   FileSecrets,
   IdentityProvider,
+  SpiffeSecretName,
 } from "../cert/index.ts";
 import type { AgentConfig } from "../config/agent-config.ts";
 import { startTask } from "../lib/async/tasks.ts";
@@ -162,15 +163,21 @@ export async function serveSecrets(
       crl: crlPath === undefined ? undefined : { watch: (signal) => watchRevocationList(crlPath, fileDeps, signal) },
       onEvent(event) {
         if (event.kind === "subscribed") identity.certificateRequested();
-        if (event.kind === "accepted" && event.resource === "default") phases.end("certificate in Envoy");
+        if (event.kind === "accepted" && isCertificate(event.resource)) phases.end("certificate in Envoy");
       },
     }),
   );
   phases.end("SDS served");
 }
 
+/** Whether it is the SDS name of a certificate of this workload. */
+function isCertificate(name: string): boolean {
+  return name === "default" || /^spiffe:\/\/[^/]+\//.test(name);
+}
+
 type RequestedName =
   | { readonly kind: "workload-certificate" | "trust-bundle"; readonly text: string }
+  | SpiffeSecretName
   | (FileSecretName & { readonly text: string });
 
 /** The workload's own names come from the certificate store, all others from files. */
@@ -178,17 +185,21 @@ function createSecretSource(
   certs: CertStore | undefined,
   files: FileSecrets,
 ): { watch(name: RequestedName, signal: AbortSignal): AsyncIterable<Secret> } {
-  const ownSecret = (name: "default" | "ROOTCA", text: string, signal: AbortSignal): AsyncIterable<Secret> => {
-    if (certs !== undefined) return certs.watch(name, signal);
+  const storeFor = (text: string): CertStore => {
+    if (certs !== undefined) return certs;
     throw new Error(`${text} is served on the workload identity socket of another process`);
   };
   return {
     watch(name, signal) {
       switch (name.kind) {
         case "workload-certificate":
-          return ownSecret("default", name.text, signal);
+          return storeFor(name.text).watch("default", signal);
         case "trust-bundle":
-          return ownSecret("ROOTCA", name.text, signal);
+          return storeFor(name.text).watch("ROOTCA", signal);
+        case "spiffe-certificate":
+        case "spiffe-roots":
+        case "all-roots":
+          return storeFor(name.text).watchSpiffe(name, signal);
         default:
           return files.watch(name, signal);
       }

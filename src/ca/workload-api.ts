@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
-import { X509SVIDRequest, X509SVIDResponse } from "../gen/spiffe/workload.ts";
+import { type X509SVID, X509SVIDRequest, X509SVIDResponse } from "../gen/spiffe/workload.ts";
 import { untilAborted } from "../lib/async/tasks.ts";
 import { readDerElements } from "../lib/pki/der-reader.ts";
 import type { GrpcChannel, GrpcTarget } from "../lib/grpc/client.ts";
 import { readWhole } from "../lib/grpc/message.ts";
 import { GrpcError, GrpcStatus } from "../lib/grpc/status.ts";
 import { formatPem } from "../lib/pki/pem.ts";
-import type { ProvidedIdentity, ProvidedIdentityEvent } from "../model/provided-identity.ts";
+import type { OtherIdentity, ProvidedIdentity, ProvidedIdentityEvent } from "../model/provided-identity.ts";
 import { CaError } from "./ca-error.ts";
 import { untilFilesChange } from "./retry-causes.ts";
 import type { CaDeps } from "./types.ts";
@@ -107,11 +107,15 @@ function choose({ svids, federatedBundles }: X509SVIDResponse, config: WorkloadA
     return { trustDomain, rootsPem: certificatesPem(der, config), isSelected };
   });
   return {
-    chainPem: certificatesPem(svid.x509Svid, config),
-    keyPem: formatPem("PRIVATE KEY", svid.x509SvidKey),
+    ...pairOf(svid, config),
     rootsPem: certificatesPem(svid.bundle, config),
     federated,
+    others: svids.filter((one) => one !== svid).map((one) => pairOf(one, config)),
   };
+}
+
+function pairOf({ x509Svid, x509SvidKey }: X509SVID, config: WorkloadApiConfig): OtherIdentity {
+  return { chainPem: certificatesPem(x509Svid, config), keyPem: formatPem("PRIVATE KEY", x509SvidKey) };
 }
 
 /** Converts concatenated DER certificates to PEM. */

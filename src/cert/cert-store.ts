@@ -30,6 +30,10 @@ export function createCertStore(
   const task = startTask((stop) => runStore({ config, source, state, requests, deps: moduleDeps }, stop), deps.fail);
   return {
     watch: (name, signal) => state.held[name].watch(signal),
+    async *watchSpiffe(name, signal) {
+      const { watchSpiffeSecret } = await import("./spiffe-secrets.ts");
+      yield* watchSpiffeSecret(name, state.held, signal);
+    },
     status: () => state.status(),
     renew() {
       if (!("sign" in source)) return `certificates are issued and renewed by their provider (${source.name})`;

@@ -62,7 +62,7 @@ export class CertificateState {
     this.#spiffeId = spiffeId;
     this.#source = source;
     this.#deps = deps;
-    this.held = new HeldIdentities(deps.budgets, ownDomains);
+    this.held = new HeldIdentities(deps.budgets, ownDomains, source === "ca" ? spiffeId : "");
     this.#outage = new OutageLog(deps.log, deps.clock);
   }
 

@@ -55,6 +55,14 @@ export class KeyAlgorithmError extends AgentError {
   }
 }
 
+/** A SPIFFE name is not that of an identity or trust domain of this workload. */
+export class SpiffeNameError extends AgentError {
+  readonly code = "AGENT_SPIFFE_NAME";
+  constructor(name: string, problem: string) {
+    super(`serve ${name}: ${problem}; name one of them, or change the entry of this workload`);
+  }
+}
+
 /** A file that should hold a certificate or a key is not usable. */
 export class CertFileError extends AgentError {
   readonly code = "AGENT_CERT_FILE";

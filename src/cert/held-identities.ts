@@ -23,6 +23,8 @@ export class HeldIdentities {
   /** The secrets as SDS serves them, under their names on the wire. */
   readonly default = new ObservableValue<Secret>();
   readonly ROOTCA = new ObservableValue<Secret>();
+  /** By SPIFFE ID: the certificate in use, and other identities of the provider. Set with the first certificate. */
+  readonly identities = new ObservableValue<ReadonlyMap<string, Secret>>();
   /** All roots by trust domain, for the names of SPIFFE. */
   readonly domains = new ObservableValue<TrustDomains>();
   readonly roots: TrustRoots;
@@ -30,9 +32,15 @@ export class HeldIdentities {
   readonly #limit: Budget;
   #held: readonly HeldIdentity[] = [];
   #served: HeldIdentity | undefined;
+  #others: ReadonlyMap<string, Secret> = new Map();
+  readonly #ownId: string;
 
-  /** @param ownDomains names of the own trust domain, besides that of the certificate */
-  constructor(budgets: Budgets, ownDomains: readonly string[] = []) {
+  /**
+   * @param ownDomains names of the own trust domain, besides that of the certificate
+   * @param ownId the configured SPIFFE ID, under which the certificate is known too; empty for none
+   */
+  constructor(budgets: Budgets, ownDomains: readonly string[] = [], ownId = "") {
+    this.#ownId = ownId;
     this.roots = new TrustRoots(budgets, ownDomains);
     this.#limit = budgets.of("held-identities");
   }
@@ -91,6 +99,22 @@ export class HeldIdentities {
     if (best === undefined || best === this.#served) return;
     this.#served = best;
     publish(this.default, { kind: "certificate", ...best.certificate });
+    this.#publishIdentities();
+  }
+
+  /** Replaces the other identities that the provider has given to this workload. */
+  setOthers(others: readonly WorkloadCertificate[]): void {
+    if (others.length === 0 && this.#others.size === 0) return;
+    this.#others = new Map(others.map((one) => [one.spiffeId, { kind: "certificate", ...one }]));
+    this.#publishIdentities();
+  }
+
+  #publishIdentities(): void {
+    if (this.#served === undefined) return;
+    const { certificate } = this.#served;
+    const own: Secret = { kind: "certificate", ...certificate };
+    const configured = this.#ownId === "" ? [] : [[this.#ownId, own] as const];
+    this.identities.set(new Map([...this.#others, ...configured, [certificate.spiffeId, own]]));
   }
 
   /** When time alone may change the choice next; infinity for never. */

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 import type { Budgets } from "../model/limits.ts";
-import type { FederatedRoots, ProvidedIdentity } from "../model/provided-identity.ts";
+import type { FederatedRoots, OtherIdentity, ProvidedIdentity } from "../model/provided-identity.ts";
+import type { WorkloadCertificate } from "../model/secret.ts";
 import { type FileFollowOptions, followFiles, readTexts } from "./cert-files.ts";
 import type { CertificateState, CheckedIdentity, FederatedRootsRead } from "./certificate-state.ts";
 import { findPath } from "./certification-path.ts";
@@ -64,10 +65,11 @@ function acceptProvided(identity: ProvidedIdentity, state: CertificateState, { c
   const checked = checkProvided(identity, { nowMs, budgets, pair: isServed ? "unchanged" : "new" });
   if (!isServed) {
     state.accept(checked);
-    return;
+  } else {
+    state.trust(checked);
+    state.refresh();
   }
-  state.trust(checked);
-  state.refresh();
+  state.held.setOthers((identity.others ?? []).flatMap((other) => readOther(other, budgets)));
 }
 
 /**
@@ -96,6 +98,17 @@ export function checkProvided(
   if (pair === "new") findPath(leaf, intermediates, roots, { nowMs, maxSkewMs, search: "as-given" });
   const certificate = { chainPem, keyPem, spiffeId, serial: leaf.x509.serialNumber, notBeforeMs, notAfterMs };
   return { certificate, roots, federated: readFederated(federated ?? [], budgets), keepRootsMs: 0, acceptedMs: nowMs };
+}
+
+/** An identity that is not usable is left out: no client may have asked for it. */
+function readOther({ chainPem, keyPem }: OtherIdentity, budgets: Budgets): readonly WorkloadCertificate[] {
+  try {
+    const { leaf, spiffeId } = checkPair(chainPem, keyPem, budgets);
+    const { notBeforeMs, notAfterMs } = leaf;
+    return [{ chainPem, keyPem, spiffeId, serial: leaf.x509.serialNumber, notBeforeMs, notAfterMs }];
+  } catch {
+    return [];
+  }
 }
 
 function readFederated(all: readonly FederatedRoots[], budgets: Budgets): FederatedRootsRead {

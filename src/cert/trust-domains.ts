@@ -110,7 +110,8 @@ export function bundleOf(domains: TrustDomains, others: readonly DomainRoots[]):
   return { rootsPem, domains: sorted([...ownDomainsOf(domains), ...others]) };
 }
 
-function ownDomainsOf({ ownNames, ownRootsPem: rootsPem }: TrustDomains): readonly DomainRoots[] {
+/** The names of the own trust domain, each with its roots. */
+export function ownDomainsOf({ ownNames, ownRootsPem: rootsPem }: TrustDomains): readonly DomainRoots[] {
   return rootsPem === "" ? [] : ownNames.map((trustDomain) => ({ trustDomain, rootsPem, isOwn: true }));
 }
 

@@ -5,6 +5,7 @@ import type { ProvidedIdentityEvent } from "../model/provided-identity.ts";
 import type { Secret } from "../model/secret.ts";
 import type { ResponseCheck, SigningRequest } from "../model/signing.ts";
 import type { SpiffeId } from "../model/spiffe-id.ts";
+import type { SpiffeSecretName } from "./spiffe-secrets.ts";
 
 export type KeyAlgorithm =
   | { readonly kind: "rsa"; readonly bits: number }
@@ -140,6 +141,8 @@ export interface CertMetrics {
 export interface CertStore extends AsyncDisposable {
   /** Yields the current secret as soon as there is one, then every other one, until the signal aborts. */
   watch(name: "default" | "ROOTCA", signal: AbortSignal): AsyncIterable<Secret>;
+  /** As `watch`, under a name of SPIFFE. @throws SpiffeNameError */
+  watchSpiffe(name: SpiffeSecretName, signal: AbortSignal): AsyncIterable<Secret>;
   status(): CertStatus;
   /** Renews now. @returns why that is not possible; undefined if it is */
   renew(): string | undefined;

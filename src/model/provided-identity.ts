@@ -9,6 +9,13 @@ export interface FederatedRoots {
   readonly isSelected: boolean;
 }
 
+/** Another identity of the same workload. */
+export interface OtherIdentity {
+  readonly chainPem: string;
+  /** Never logged, never in an error. */
+  readonly keyPem: string;
+}
+
 /** A whole identity, key included, issued and renewed by another process: mounted files, a SPIFFE agent. */
 export interface ProvidedIdentity {
   /** Leaf first. Passed on unchanged. */
@@ -18,6 +25,8 @@ export interface ProvidedIdentity {
   readonly rootsPem: string;
   /** Undefined where the provider knows of no other trust domain. */
   readonly federated?: readonly FederatedRoots[] | undefined;
+  /** Undefined where the provider has one identity only. */
+  readonly others?: readonly OtherIdentity[] | undefined;
 }
 
 /** A provider's report: a new identity, or why there is none. */

@@ -124,6 +124,11 @@ function resourceLabel(name: SecretName): string {
     case "workload-certificate":
     case "trust-bundle":
       return name.text;
+    case "spiffe-certificate":
+      return "spiffe-cert";
+    case "spiffe-roots":
+    case "all-roots":
+      return "spiffe-root";
     case "file-certificate":
       return "file-cert";
     case "file-roots":

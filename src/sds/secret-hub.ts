@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 import { type Clock, abortReason, deadline } from "../lib/async/clock.ts";
 import type { Budget } from "../lib/budget.ts";
-import type { SecretName } from "./secret-name.ts";
+import { isOwnCertificate, isOwnTrust, type SecretName } from "./secret-name.ts";
 import type { VersionedSecret } from "./subscription.ts";
 
 /** A secret as it is sent: the serialised resource, shared by all streams that get it. */
@@ -22,7 +22,7 @@ export interface SecretHubOptions {
   /** The serialised resource of a name as it is now, and each time that it may have changed. */
   readonly watch: (name: SecretName, signal: AbortSignal) => AsyncIterable<Buffer>;
   readonly clock: Clock;
-  /** Limits the names of files that are watched. */
+  /** Limits the names of files, and those of SPIFFE, that are watched. */
   readonly fileSecrets: Budget;
 }
 
@@ -35,6 +35,13 @@ interface Channel {
   current: EncodedSecret | undefined;
 }
 
+/** Names of which clients can make up any number. */
+const limited: ReadonlySet<SecretName["kind"]> = new Set([
+  "file-certificate",
+  "file-roots",
+  "spiffe-certificate",
+  "spiffe-roots",
+]);
 /** How long a new certificate waits for the clients to accept the roots that came before it. */
 const rootsSettleMs = 1_000;
 /** Streams served in one turn of the event loop when a secret changes. */
@@ -42,7 +49,7 @@ const subscribersPerTurn = 32;
 
 /**
  * Keeps one watch for each subscribed name, and one serialised resource, whatever the number of streams. Unchanged
- * content is not sent again. A new workload certificate is sent after the streams that subscribe to `ROOTCA` have
+ * content is not sent again. A new workload certificate is sent after the streams that subscribe to its roots have
  * settled the roots that were published before it, so that no client uses a certificate before its roots. A silent
  * stream delays it by a second at most.
  */
@@ -51,8 +58,8 @@ export class SecretHub implements AsyncDisposable {
   readonly #channels = new Map<string, Channel>();
   readonly #loops = new Set<Promise<void>>();
   readonly #startedAt: string;
-  /** Streams that have not settled the newest roots. */
-  readonly #unsettled = new Set<SecretSubscriber>();
+  /** Streams that have not settled the newest roots, and the names of these. */
+  readonly #unsettled = new Map<SecretSubscriber, Set<string>>();
   #changes = 0;
   #wakeSettled: () => void = () => undefined;
 
@@ -80,7 +87,8 @@ export class SecretHub implements AsyncDisposable {
 
   /** Must be called when a subscriber has received a request, or has sent a response. */
   settled(subscriber: SecretSubscriber): void {
-    if (!this.#unsettled.has(subscriber) || !subscriber.isSettled("ROOTCA")) return;
+    const names = this.#unsettled.get(subscriber);
+    if (names === undefined || [...names].some((name) => !subscriber.isSettled(name))) return;
     this.#unsettled.delete(subscriber);
     if (this.#unsettled.size === 0) this.#wakeSettled();
   }
@@ -103,7 +111,7 @@ export class SecretHub implements AsyncDisposable {
   }
 
   #place({ kind }: SecretName): Disposable | undefined {
-    if (kind !== "file-certificate" && kind !== "file-roots") return undefined;
+    if (!limited.has(kind)) return undefined;
     const { fileSecrets } = this.#options;
     const place = fileSecrets.take();
     if (place === undefined) throw fileSecrets.spentError();
@@ -121,7 +129,7 @@ export class SecretHub implements AsyncDisposable {
     try {
       for await (const resource of this.#options.watch(channel.name, signal)) {
         if (channel.current !== undefined && Buffer.compare(channel.current.resource, resource) === 0) continue;
-        if (channel.current !== undefined && channel.name.kind === "workload-certificate") {
+        if (channel.current !== undefined && isOwnCertificate(channel.name)) {
           await this.#untilRootsSettled(signal);
         }
         channel.current = { version: `${this.#startedAt}/${String(++this.#changes)}`, resource };
@@ -136,7 +144,11 @@ export class SecretHub implements AsyncDisposable {
 
   async #offerAll({ name, subscribers, stop }: Channel, secret: EncodedSecret): Promise<void> {
     let inTurn = 0;
-    if (name.kind === "trust-bundle") for (const subscriber of subscribers) this.#unsettled.add(subscriber);
+    if (isOwnTrust(name)) {
+      for (const subscriber of subscribers) {
+        this.#unsettled.set(subscriber, (this.#unsettled.get(subscriber) ?? new Set()).add(name.text));
+      }
+    }
     for (const subscriber of subscribers) {
       if (inTurn++ === subscribersPerTurn) {
         await this.#options.clock.delay(0, stop.signal);

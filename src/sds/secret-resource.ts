@@ -5,7 +5,7 @@ import { Secret as SecretMessage } from "../gen/envoy/extensions/transport_socke
 import { ObservableValue } from "../lib/async/observable-value.ts";
 import { runTasks } from "../lib/async/tasks.ts";
 import type { Secret, WorkloadCertificate } from "../model/secret.ts";
-import type { SecretName } from "./secret-name.ts";
+import { isOwnTrust, type SecretName } from "./secret-name.ts";
 import type { ValidatorConfig } from "./spiffe-validation.ts";
 import type { CrlSource, PrivateKeyProvider, SecretSource } from "./types.ts";
 
@@ -39,7 +39,7 @@ export async function* watchResource(
     const validator = await validatorOf(secret, crlPem);
     return renderSecret(name.text, secret, { privateKeyProvider, crlPem, validator });
   };
-  if (crl !== undefined && name.kind === "trust-bundle") {
+  if (crl !== undefined && isOwnTrust(name)) {
     for await (const { secret, crlPem } of withCrl(watch, crl, signal)) {
       yield await render(secret, crlPem);
     }

@@ -37,11 +37,10 @@ export function serveSds(
   const log = deps.log.scope("sds");
   const { metrics, clock, onEvent = () => undefined } = deps;
   const observer = new SdsObserver({ metrics, log, clock, logLines: deps.budgets.of("log-lines-of-cause"), onEvent });
-  const { privateKeyProvider } = config;
   const hub = new SecretHub({
-    clock: deps.clock,
+    clock,
     fileSecrets: deps.budgets.of("sds-file-secrets"),
-    watch: (name, signal) => watchResource(name, { source, crl: deps.crl, privateKeyProvider }, signal),
+    watch: (name, signal) => watchResource(name, { ...config, source, crl: deps.crl }, signal),
   });
   const nameBytes = deps.budgets.of("sds-name-bytes");
   const options = {
@@ -49,7 +48,7 @@ export function serveSds(
     parseName: (text: string) => checkSecretName(parseSecretName(text, nameBytes), config.fileDirectories),
     nextNonce: nonceSeries(deps),
     observer,
-    clock: deps.clock,
+    clock,
     names: deps.budgets.of("sds-names"),
     pendingResponses: deps.budgets.of("sds-pending-responses"),
   };

@@ -43,7 +43,7 @@ export interface CrlSource {
 }
 
 /**
- * What the SDS server counts in. The label `resource` is `default`, `ROOTCA`, `file-cert` or `file-root`: a closed set,
+ * What the SDS server counts in. The label `resource` is `default`, `ROOTCA`, `spiffe-cert`, `spiffe-root`, `file-cert` or `file-root`: a closed set,
  * whatever paths clients request.
  */
 export interface SdsMetrics {
