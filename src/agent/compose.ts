@@ -7,6 +7,7 @@ import { type SupervisedEnvoy, startEnvoy } from "../envoy/index.ts";
 import { startTask } from "../lib/async/tasks.ts";
 import { describeError } from "../lib/errors.ts";
 import { exitCode } from "../lib/exit-code.ts";
+import type { JsonObject } from "../lib/json.ts";
 import type { Logger } from "../lib/log/log.ts";
 import { formatHostPort } from "../lib/net/host-port.ts";
 import { listenUnix, type UnixListener } from "../lib/net/unix-socket.ts";
@@ -49,18 +50,20 @@ export async function startAndServe(
   const config = given.platform.localityNeeded ? await withLocality(given, deps, signals.stop) : given;
   await using sdsSocket = await listenSds(config);
   await using xdsSocket = await listenXds(config);
-  writeStartFiles(config);
+  const document = writeStartFiles(config);
   await using envoy = config.disableEnvoy ? undefined : startEnvoy(config.envoy, deps);
   start.phases.end("Envoy started");
   logStart(config, deps.log);
   deps.flushLog();
   await prepareForAbort(config, start, deps.log);
-  return await serve({ config, envoy, sdsSocket, xdsSocket, start }, deps, signals);
+  return await serve({ config, document, envoy, sdsSocket, xdsSocket, start }, deps, signals);
 }
 
 /** The parts that exist when Envoy has been executed. */
 interface Started {
   readonly config: AgentConfig;
+  /** Envoy's bootstrap; undefined for a file that Envoy reads unchanged. */
+  readonly document: JsonObject | undefined;
   /** Undefined with `DISABLE_ENVOY`. */
   readonly envoy: SupervisedEnvoy | undefined;
   readonly sdsSocket: UnixListener | undefined;
@@ -74,6 +77,8 @@ async function serve(started: Started, deps: AgentDeps, signals: AgentSignals): 
   const { phases, holds } = start;
   using shutdown = new Shutdown(signals.stop);
   await using modules = new AsyncDisposableStack();
+  const { checkPorts } = await import("./port-check.ts");
+  const portsChecked = checkPorts(started, deps.clock, shutdown.signal);
   const { createAgentBudgets } = await import("./budgets.ts");
   const budgets = createAgentBudgets(config, modules, deps);
   start.limitRecorder(budgets);
@@ -114,6 +119,8 @@ async function serve(started: Started, deps: AgentDeps, signals: AgentSignals): 
     ...controls({ shutdown, holds, lifecycle, identity }),
     inspect: createDebugInfo({ config, identity, xds, dns, shutdown, envoy }, moduleDeps),
   };
+  const portsTaken = await portsChecked;
+  if (portsTaken !== undefined) throw portsTaken;
   const status = modules.use(await listenStatus(config.status, sources, moduleDeps));
   metrics.observeReadiness(() => status.lastReady());
   phases.end("status served");

@@ -31,7 +31,7 @@ export interface BootstrapConfig {
 export interface BootstrapAddresses {
   readonly local: string;
   readonly wildcard: string;
-  /** The other family's, when the proxy is dual-stack. */
+  /** The other family's, when the pod has addresses of both. */
   readonly additional: { readonly local: string; readonly wildcard: string } | undefined;
   readonly dnsLookupFamily: "V4_ONLY" | "V6_ONLY" | "ALL";
 }

@@ -47,9 +47,10 @@ export interface StartFiles {
 
 /**
  * Writes Envoy's bootstrap, the token of its tracer and the bootstrap of gRPC applications, as configured.
+ * @returns the bootstrap; undefined for a file that Envoy reads unchanged
  * @throws BootstrapWriteError
  */
-export function writeStartFiles({ bootstrap, grpcBootstrap, disableEnvoy, envoy }: StartFiles): void {
+export function writeStartFiles({ bootstrap, grpcBootstrap, disableEnvoy, envoy }: StartFiles): JsonObject | undefined {
   const document = renderMergedBootstrap(bootstrap);
   if (document !== undefined && !disableEnvoy) writeBootstrap(bootstrap.path, document, envoy.user);
   if (bootstrap.kind === "generated" && !disableEnvoy) {
@@ -57,6 +58,7 @@ export function writeStartFiles({ bootstrap, grpcBootstrap, disableEnvoy, envoy 
     if (tracer?.kind === "lightstep") writeAccessToken(tracer.accessTokenPath, tracer.accessToken, envoy.user);
   }
   if (grpcBootstrap !== undefined) writeGrpcBootstrap(grpcBootstrap);
+  return document;
 }
 
 /** A generated file cannot be written. */

@@ -25,6 +25,29 @@ export class EnvoyMissingError extends AgentError {
   }
 }
 
+/** A port that another process listens on. */
+export interface TakenPort {
+  readonly port: number;
+  /** The process that listens there, where this user may see it. */
+  readonly holder: string | undefined;
+  /** What moves the port; empty where only the configuration of Envoy does. */
+  readonly setting: string;
+}
+
+/** Envoy's listeners would share their ports with another process, which would get a part of the connections. Fatal. */
+export class PortsTakenError extends AgentError {
+  readonly code = "AGENT_PORTS_TAKEN";
+  override readonly exitCode = exitCode.unavailable;
+  readonly taken: readonly TakenPort[];
+  constructor(taken: readonly TakenPort[]) {
+    const ports = taken.map(({ port, holder }) => `${String(port)} (${holder ?? "another process"})`).join(", ");
+    const settings = [...new Set(taken.map(({ setting }) => setting).filter((setting) => setting !== ""))].join(", ");
+    const move = settings === "" ? "" : `, or set ${settings} to free ports`;
+    super(`listen on ports that other processes listen on: ${ports}; stop these processes${move}`);
+    this.taken = taken;
+  }
+}
+
 /** Envoy exited while the agent waited for it. */
 export class EnvoyExitedError extends AgentError {
   readonly code = "AGENT_ENVOY_EXITED";

@@ -41,14 +41,15 @@ const diagnoseWithinMs = 700;
  */
 export async function diagnoseExit(facts: EnvoyExitFacts, config: EnvoyConfig): Promise<ExitDiagnosis> {
   if (causeOf(facts) !== "start-failed") return classifyExit(facts, undefined);
-  const [validation, takenPort, baseIdTaken] = await Promise.all([
+  const [validation, takenPorts, baseIdTaken] = await Promise.all([
     validateBootstrap(config, diagnoseWithinMs),
-    findTakenPort([adminPort(config.admin), ...config.drain.uncountedPorts]),
+    findTakenPorts([adminPort(config.admin), ...config.drain.uncountedPorts]),
     isBaseIdTaken(config.hotRestart?.baseId),
   ]);
   if (validation.kind === "rejected") return classifyExit(facts, validation.detail);
-  if (takenPort !== undefined) {
-    return classifyExit(facts, `port ${String(takenPort)} is in use; stop the process that listens there`);
+  if (takenPorts.length > 0) {
+    const ports = takenPorts.length === 1 ? `port ${takenPorts.join()} is` : `ports ${takenPorts.join(", ")} are`;
+    return classifyExit(facts, `${ports} in use; stop the process that listens there`);
   }
   if (!baseIdTaken) return classifyExit(facts, undefined);
   return classifyExit(facts, "another Envoy on this machine has the same base id; set ATTACHE_HOT_RESTART_BASE_ID");
@@ -109,11 +110,9 @@ async function isBaseIdTaken(baseId: number | undefined): Promise<boolean> {
 }
 
 /** The first of the ports that is in use on any address; undefined when all are free. */
-async function findTakenPort(ports: readonly number[]): Promise<number | undefined> {
-  for (const port of ports) {
-    if (port > 0 && (await isTaken(port))) return port;
-  }
-  return undefined;
+async function findTakenPorts(ports: readonly number[]): Promise<readonly number[]> {
+  const checked = await Promise.all(ports.map(async (port) => port > 0 && (await isTaken(port))));
+  return ports.filter((_, index) => checked[index] === true);
 }
 
 async function isTaken(port: number): Promise<boolean> {

@@ -34,7 +34,8 @@ export interface HealthChecksDeps {
 }
 
 /**
- * Checks Envoy and then the workload, periodically. Reports the first result and each change of the two together.
+ * Checks Envoy and then the workload, periodically. Reports the first result and each change of the two together, of the
+ * reason too.
  * Source: the behaviour for virtual machines as observed with Istio 1.31
  */
 export function startHealthChecks(config: HealthCheckConfig, deps: HealthChecksDeps): AsyncDisposable {
@@ -74,10 +75,10 @@ async function checkOnce(
   }
 }
 
-/** Turns results into changes: so many equal results in a row make one. */
+/** Turns results into changes: so many equal results in a row make one, and another reason makes one too. */
 class HealthThresholds {
   readonly #thresholds: Readonly<Record<WorkloadHealth["kind"], number>>;
-  #reported: WorkloadHealth["kind"] | undefined;
+  #reported: WorkloadHealth | undefined;
   #last: WorkloadHealth["kind"] | undefined;
   #inARow = 0;
 
@@ -88,8 +89,13 @@ class HealthThresholds {
   apply(result: WorkloadHealth): WorkloadHealth | undefined {
     this.#inARow = result.kind === this.#last ? this.#inARow + 1 : 1;
     this.#last = result.kind;
-    if (result.kind === this.#reported || this.#inARow < this.#thresholds[result.kind]) return undefined;
-    this.#reported = result.kind;
+    if (isSameHealth(result, this.#reported) || this.#inARow < this.#thresholds[result.kind]) return undefined;
+    this.#reported = result;
     return result;
   }
+}
+
+function isSameHealth(health: WorkloadHealth, other: WorkloadHealth | undefined): boolean {
+  if (health.kind === "healthy" || other?.kind !== "unhealthy") return health.kind === other?.kind;
+  return health.reason === other.reason;
 }

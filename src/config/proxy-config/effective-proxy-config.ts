@@ -6,8 +6,7 @@ import type { Findings } from "../config-error.ts";
 import type { ConfigInput } from "../sources/config-input.ts";
 import { documentProblem } from "../sources/documents.ts";
 import { type Environment, parseInteger } from "../sources/environment.ts";
-import { parseHostPort } from "../../lib/net/host-port.ts";
-import { addressProblem, parseProxyConfigFields, proxyConfigDefaults } from "./proxy-config.ts";
+import { addressProblem, parseProxyConfigFields, parseServiceAddress, proxyConfigDefaults } from "./proxy-config.ts";
 import { proxyConfigFields } from "./schema.ts";
 import { checkProxyConfig } from "./checks.ts";
 import { readMessage } from "./reader.ts";
@@ -121,8 +120,8 @@ function setConcurrency(
 }
 
 /** The address with its host resolved; empty, with a warning, when that is not possible. */
-function statsdAddress({ input, findings }: ProxyConfigSources, text: string, source: string): string {
-  const address = parseHostPort(text);
+function statsdAddress({ env, input, findings }: ProxyConfigSources, text: string, source: string): string {
+  const address = parseServiceAddress(text, env.string("HOST_IP"));
   if (typeof address === "string") {
     findings.warn(source, `resolve StatsdUdpAddress failed: ${address}; metrics are not sent there`);
     return "";

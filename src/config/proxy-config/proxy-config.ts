@@ -147,17 +147,19 @@ export function protoDurationMs(text: string | undefined): number {
 const hostIpPlaceholder = "$(HOST_IP)";
 /** Stands for the placeholder while an address is parsed. */
 const standIn = "host-ip";
+const bracketedPlaceholder = `[${hostIpPlaceholder}]`;
 
 /**
  * Parses the address of a service that Envoy connects to.
- * @param hostIp replaces `$(HOST_IP)`; when empty, the placeholder stays
+ * @param hostIp replaces `$(HOST_IP)`, in brackets or not; when empty, the placeholder stays
  * @returns the text of the problem when it is not an address
  */
 export function parseServiceAddress(text: string, hostIp = ""): HostPort | string {
   if (!text.includes(hostIpPlaceholder)) return parseHostPort(text);
-  const address = parseHostPort(text.replace(hostIpPlaceholder, standIn));
+  const address = parseHostPort(text.replace(bracketedPlaceholder, standIn).replace(hostIpPlaceholder, standIn));
   if (typeof address === "string") return address;
-  return { ...address, host: address.host.replace(standIn, () => hostIp || hostIpPlaceholder) };
+  const ip = hostIp.replace(/^\[(.*)\]$/, "$1");
+  return { ...address, host: address.host.replace(standIn, () => ip || hostIpPlaceholder) };
 }
 
 /** The problem of such an address; undefined if it is valid. */

@@ -86,10 +86,15 @@ function checkPlaces({ env, proxy, fieldSource, findings }: Sources): void {
 const v4 = { local: "127.0.0.1", wildcard: "0.0.0.0" } as const;
 const v6 = { local: "::1", wildcard: "::" } as const;
 
-/** The address family of Envoy's own listeners. The first address decides; with dual stack both are used. */
+/**
+ * The addresses of Envoy's own listeners. Each family that the pod has is served: the kubelet probes the pod's first
+ * address, whatever its family. Which one comes first, and which addresses Envoy looks up, follows the reference: without
+ * dual stack a pod of both families is one of IPv4.
+ */
 export function bootstrapAddresses(ips: readonly string[], dualStack: boolean): BootstrapAddresses {
   if (ips.every((ip) => isIpv6(ip))) return { ...v6, additional: undefined, dnsLookupFamily: "V6_ONLY" };
-  if (ips.every((ip) => isIpv4(ip)) || !dualStack) return { ...v4, additional: undefined, dnsLookupFamily: "V4_ONLY" };
+  if (ips.every((ip) => isIpv4(ip))) return { ...v4, additional: undefined, dnsLookupFamily: "V4_ONLY" };
+  if (!dualStack) return { ...v4, additional: v6, dnsLookupFamily: "V4_ONLY" };
   const first = ips[0] ?? "";
   return isIpv6(first) && !/^fe[89ab]/i.test(first)
     ? { ...v6, additional: v4, dnsLookupFamily: "ALL" }

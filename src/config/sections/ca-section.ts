@@ -2,6 +2,7 @@
 import type { CaConfig, CaSecurity, IstioCaConfig, CloudTokenConfig, SingleCaConfig } from "../../ca/types.ts";
 import { type CaKind, identityChoice } from "./identity-section.ts";
 import { parseHostPort } from "../../lib/net/host-port.ts";
+import { parseServiceAddress } from "../proxy-config/proxy-config.ts";
 import { kubernetesCsrConfig, stepConfig, vaultConfig } from "./http-ca-section.ts";
 import { type Sources, places } from "../sources/sources.ts";
 import {
@@ -49,7 +50,7 @@ function istioCa(sources: Sources, used: boolean): IstioCaConfig {
   const { env, proxy, findings } = sources;
   const given = env.string("CA_ADDR");
   const text = given === "" ? proxy.discoveryAddress : given;
-  const address = parseHostPort(text);
+  const address = parseServiceAddress(text, env.string("HOST_IP"));
   if (typeof address === "string" && given !== "") findings.problem("CA_ADDR", `invalid CA address: ${address}`);
   const { host, port } = typeof address === "string" ? { host: "", port: 0 } : address;
   if (used) checkCaProvider(sources, text);
@@ -81,7 +82,7 @@ export function cloudToken({ env, findings }: Sources): CloudTokenConfig | undef
 
 function hostAndPort(text: string): { readonly host: string; readonly port: number } {
   const address = parseHostPort(text);
-  return typeof address === "string" ? { host: text, port: 80 } : address;
+  return typeof address === "string" ? { host: text.replace(/^\[(.*)\]$/, "$1"), port: 80 } : address;
 }
 
 function checkCaProvider({ env, findings }: Sources, address: string): void {

@@ -48,7 +48,7 @@ function methodOf(sources: Sources, probe: JsonObject): WorkloadCheckMethod | st
   }
   const { port } = spec;
   if (typeof port !== "number" || port < 1 || port > 65_535) return `${name ?? ""} needs a port from 1 to 65535`;
-  const host = textOf(spec["host"]) || defaultHost(sources);
+  const host = textOf(spec["host"]).replace(/^\[(.*)\]$/, "$1") || defaultHost(sources);
   if (name === "tcpSocket") return { kind: "tcp", host, port };
   if (name === "grpc") return { kind: "grpc", host, port, service: textOf(spec["service"]) };
   const path = textOf(spec["path"]);

@@ -1,11 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 import { resolve } from "node:path";
-import { type HostPort, parseHostPort } from "../../lib/net/host-port.ts";
+import type { HostPort } from "../../lib/net/host-port.ts";
 import type { HttpProxyAddress, XdsCacheConfig, XdsConfig, XdsSecurity } from "../../xds/xds-config.ts";
 import type { DiscoverySource } from "../agent-config.ts";
 import { cloudToken } from "./ca-section.ts";
 import { wasmConfig } from "./wasm-section.ts";
 import { healthCheckConfig } from "./health-section.ts";
+import { parseServiceAddress } from "../proxy-config/proxy-config.ts";
 import { type Sources, places } from "../sources/sources.ts";
 import {
   type Roots,
@@ -45,7 +46,7 @@ const connectTimeoutMs = 4_000;
 
 function xdsConfig(sources: Sources): XdsConfig {
   const { env, proxy } = sources;
-  const addresses = xdsAddresses(proxy.discoveryAddress);
+  const addresses = xdsAddresses(proxy.discoveryAddress, env.string("HOST_IP"));
   const [first] = addresses;
   const security = xdsSecurity(sources, first?.host ?? "");
   return {
@@ -85,9 +86,9 @@ function xdsSocketMode(sources: Sources): number {
 }
 
 /** One address, or several separated by commas. */
-function xdsAddresses(text: string): readonly HostPort[] {
+function xdsAddresses(text: string, hostIp: string): readonly HostPort[] {
   return text.split(",").flatMap((item) => {
-    const address = parseHostPort(item.trim());
+    const address = parseServiceAddress(item.trim(), hostIp);
     return typeof address === "string" ? [] : [address];
   });
 }

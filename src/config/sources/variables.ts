@@ -12,7 +12,11 @@ export const variables = {
   POD_NAMESPACE: row("string", "", "namespace, in the node ID, the domain, the cluster name and the identity"),
   INSTANCE_IP: row("string", "", "IP address of the pod: first address of the node, and target of application probes"),
   SERVICE_ACCOUNT: row("string", "", "service account, in the identity and in metadata SERVICE_ACCOUNT"),
-  HOST_IP: row("string", "", "replaces $(HOST_IP) in tracer and service addresses and in the bootstrap override"),
+  HOST_IP: row(
+    "string",
+    "",
+    "replaces $(HOST_IP) in the addresses of CA, control plane and services and in the bootstrap override",
+  ),
   ISTIO_CPU_LIMIT: row(
     "int",
     "0",

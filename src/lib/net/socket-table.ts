@@ -49,6 +49,8 @@ export async function readSocketInodes(pid: number): Promise<ReadonlySet<string>
 
 /** A TCP socket of this network namespace that listens. */
 export interface ListeningSocket {
+  /** Four or sixteen bytes. */
+  readonly ip: Uint8Array;
   readonly port: number;
   readonly inode: string;
 }
@@ -68,9 +70,13 @@ export async function readListeningSockets(): Promise<readonly ListeningSocket[]
 
 /** @param table the text of `/proc/net/tcp`, or so much of it as lists sockets that listen */
 export function parseListeningSockets(table: string): readonly ListeningSocket[] {
-  return parseSocketRows(table)
-    .filter(({ state }) => state === socketStates.listen)
-    .map(({ localPort, inode }) => ({ port: localPort, inode }));
+  return table.split("\n").flatMap((line) => {
+    const [row] = parseSocketRows(line);
+    if (row?.state !== socketStates.listen) return [];
+    const ip = /: ([0-9A-F]+):/.exec(line)?.[1] ?? "";
+    // Groups of four bytes in the byte order of the machine, which is little-endian where Node.js runs on Linux.
+    return [{ ip: Buffer.from(ip, "hex").swap32(), port: row.localPort, inode: row.inode }];
+  });
 }
 
 /** The table up to the first socket that does not listen. */

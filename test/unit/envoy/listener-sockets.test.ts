@@ -16,7 +16,7 @@ function fixture() {
   const admin = {
     request: () => (says.listeners instanceof Error ? Promise.reject(says.listeners) : Promise.resolve(says.listeners)),
   };
-  const read = () => Promise.resolve(says.open?.map((port) => ({ port, inode: String(port) })));
+  const read = () => Promise.resolve(says.open?.map((port) => ({ ip: new Uint8Array(4), port, inode: String(port) })));
   return { says, sockets: new ListenerSockets(admin, ownPorts, read) };
 }
 

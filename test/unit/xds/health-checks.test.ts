@@ -43,6 +43,7 @@ test.each([
     [undefined, "bad", "bad", undefined, "bad"],
     ["healthy", "unhealthy", "healthy", "unhealthy"],
   ],
+  ["B16 another reason", ["Envoy is not ready", "closed", "closed", undefined], ["unhealthy", "unhealthy", "healthy"]],
 ] as const)("%s with thresholds of 1: each change is reported, and nothing twice", async (_name, results, expected) => {
   const clock = new FakeClock();
   const reports: WorkloadHealth[] = [];

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 import { expect, test } from "vitest";
+import { formatIp } from "../../../../src/lib/net/ip-address.ts";
 import { parseListeningSockets } from "../../../../src/lib/net/socket-table.ts";
 
 test("the sockets that listen are told from those that are connected", () => {
@@ -8,7 +9,13 @@ test("the sockets that listen are told from those that are connected", () => {
    1: 0100007F:3AAC 0100007F:D431 01 00000000:00000000 00:00000000 00000000     0        0 4712 1 0000 20 4 30 10 -1
    2: 00000000:1F90 00000000:0000 0A 00000000:00000000 00:00000000 00000000     0        0 4713 1 0000 100 0 0 10 0`;
   expect(parseListeningSockets(table)).toEqual([
-    { port: 15_020, inode: "4711" },
-    { port: 8_080, inode: "4713" },
+    { ip: Buffer.from([0, 0, 0, 0]), port: 15_020, inode: "4711" },
+    { ip: Buffer.from([0, 0, 0, 0]), port: 8_080, inode: "4713" },
   ]);
+});
+
+test("addresses are read in the kernel's byte order", () => {
+  const table = `   0: 0100007F:3AAD 00000000:0000 0A 00000000:00000000 00:00000000 00000000     0        0 1 1 0 100 0 0 10 0
+   1: B80D0120000000000000000005000000:3AF2 00000000000000000000000000000000:0000 0A 00:0 00:0 0 0 0 2 1`;
+  expect(parseListeningSockets(table).map(({ ip }) => formatIp(ip))).toEqual(["127.0.0.1", "2001:db8::5"]);
 });
