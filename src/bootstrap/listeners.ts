@@ -29,7 +29,11 @@ export function renderListeners(config: BootstrapConfig): readonly JsonObject[] 
     routes: [["/stats/prometheus", "prometheus_stats"]],
     httpFilters: stats.compression ? base.compressors : [],
   };
-  const secure = { address: addresses.wildcard, additionalAddress: undefined, mutualTls: true };
+  const secure = {
+    address: addresses.wildcard,
+    additionalAddress: addresses.additional?.wildcard,
+    mutualTls: true,
+  };
   const secureMetrics: Listener = {
     ...secure,
     port: ports.secureMetrics,
