@@ -167,6 +167,18 @@ describe("Vault", () => {
     expect(error.message).toMatch(/status 403: 1 error occurred: \* permission denied$/);
   });
 
+  test("a rejected login is reported with the server's explanation", async () => {
+    await using it = await files();
+    await using vault = await startFakeVault();
+    const [roleIdPath, secretIdPath] = [await it.put("role", "id"), await it.put("secret", "other")];
+    const auth = { kind: "approle", mount: "approle", roleIdPath, secretIdPath } as const;
+    const server = serverOf(vault.server, await it.put("root.pem", vault.rootPem));
+    await using ca = client({ ...common, auth, server });
+    const error = await failureOf(ca);
+    expect(error).toMatchObject({ failure: "refused", isPermanent: false, statusCode: "400" });
+    expect(error.message).toContain("status 400: invalid role or secret ID");
+  });
+
   test("a response above the limit is malformed, and names the limit", async () => {
     await using it = await files();
     await using vault = await startFakeVault();
