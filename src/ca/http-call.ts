@@ -65,7 +65,8 @@ export async function callHttp(
     }
     const tls = tlsErrorIn(error);
     if (tls !== undefined) throw new CaError(`tls-${tls.failure}`, formatHostPort(server), tls.message, { cause: tls });
-    const facts = { cause: error, isUnconnected: isConnectCode(error.systemCode) };
+    // The cause of the HTTP error: its own message would repeat the problem.
+    const facts = { cause: error.cause, isUnconnected: isConnectCode(error.systemCode) };
     throw new CaError("unreachable", formatHostPort(server), error.problem, facts);
   }
 }

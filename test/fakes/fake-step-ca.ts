@@ -58,7 +58,7 @@ export async function startFakeStepCa(provisionerKey: KeyObject): Promise<FakeSt
     if (allowed === null) return failure(401, `The request lacked necessary authorization to be completed. ${logHint}`);
     const { uris } = parsed(body?.["csr"]);
     if (allowed !== undefined && allowed.join() !== uris.join()) {
-      const detail = `got ${uris.join(" ")}, want ${allowed.join(" ")}`;
+      const detail = `got [${uris.join(" ")}], want [${allowed.join(" ")}]`;
       return forbidden(`certificate request does not contain the valid URIs - ${detail}`);
     }
     const lifetimeMs = Number.parseInt(String(body?.["notAfter"]), 10) * 1_000;
@@ -75,7 +75,7 @@ export async function startFakeStepCa(provisionerKey: KeyObject): Promise<FakeSt
     const { path, body, client } = request;
     if (path === "/1.0/roots") return { status: 201, body: { crts: roots } };
     if (path === "/1.0/sign") return sign(body);
-    if (path !== "/1.0/rekey") return failure(404, `The requested resource could not be found. ${logHint}`);
+    if (path !== "/1.0/rekey") return { status: 404, body: "404 page not found\n" };
     if (client === undefined) return failure(400, "The request could not be completed: missing client certificate.");
     return issued(body?.["csr"], 3_600_000);
   };

@@ -8,6 +8,7 @@ import { describe, expect, test } from "vitest";
 import { type CaClient, type CaConfig, CaError, createCaClient } from "../../../src/ca/index.ts";
 import { checkResponse } from "../../../src/cert/response-check.ts";
 import { createKeyAndRequest, renderPrivateKey } from "../../../src/cert/csr.ts";
+import { describeError } from "../../../src/lib/errors.ts";
 import { systemClock } from "../../../src/lib/async/clock.ts";
 import type { SigningRequest } from "../../../src/model/signing.ts";
 import { startFakeKubernetesCsr } from "../../fakes/fake-kubernetes-csr.ts";
@@ -397,7 +398,9 @@ describe("a CA that accepts no connections", () => {
       const { rootPem } = testAuthority("server", Date.now());
       const server = serverOf({ host: "localhost", port }, await it.put("root.pem", rootPem));
       await using ca = client(configOf(server, await it.put("token", "a-token")));
-      expect(await failureOf(ca)).toMatchObject({ failure: "unreachable", isUnconnected: true });
+      const error = await failureOf(ca);
+      expect(error).toMatchObject({ failure: "unreachable", isUnconnected: true });
+      expect(describeError(error).match(/ECONNREFUSED/g)).toHaveLength(1);
       let isBack = false;
       const back = ca.untilReachable?.(never).then(() => {
         isBack = true;
