@@ -1,73 +1,77 @@
 // SPDX-License-Identifier: Apache-2.0
-// Makes bootstrap/schema.json: the names and types that Envoy's bootstrap may hold, from a published copy of its API.
-import { existsSync, writeFileSync } from "node:fs";
+// Makes bootstrap/schema.json: the names and types that Envoy's bootstrap may hold, from the descriptors that an Envoy
+// binary carries. So the schema is exactly that of the Envoy that the agent is tested with.
+import { readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
-import protobuf from "protobufjs";
+import {
+  type DescriptorProto,
+  FieldDescriptorProto_Label,
+  FieldDescriptorProto_Type as FieldType,
+  type FieldDescriptorProto,
+} from "@bufbuild/protobuf/wkt";
+import { readEnvoyDescriptors } from "./envoy-descriptors.ts";
 
 const root = join(import.meta.dirname, "..");
-const includes = [
-  ...["envoy-api", "xds", "googleapis", "protoc-gen-validate"].map((name) => join("@grpc/grpc-js-xds/deps", name)),
-  "protobufjs",
-].map((name) => join(root, "node_modules", name));
+/** The Envoy that the tests run. */
+const envoyPath = process.env["ENVOY_PATH"] ?? join(root, ".cache/envoy/1.40.0/envoy");
 
 /** The bootstrap, and what stands in the `typed_config` of ours and of common overrides. */
 const starts = [
-  "envoy/config/bootstrap/v3/bootstrap.proto envoy.config.bootstrap.v3.Bootstrap",
-  "envoy/extensions/access_loggers/file/v3/file.proto envoy.extensions.access_loggers.file.v3.FileAccessLog",
-  "envoy/extensions/upstreams/http/v3/http_protocol_options.proto envoy.extensions.upstreams.http.v3.HttpProtocolOptions",
-  "envoy/extensions/filters/network/http_connection_manager/v3/http_connection_manager.proto envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager",
-  "envoy/extensions/filters/http/router/v3/router.proto envoy.extensions.filters.http.router.v3.Router",
-  "envoy/extensions/filters/http/compressor/v3/compressor.proto envoy.extensions.filters.http.compressor.v3.Compressor",
-  "envoy/extensions/filters/listener/proxy_protocol/v3/proxy_protocol.proto envoy.extensions.filters.listener.proxy_protocol.v3.ProxyProtocol",
-  "envoy/extensions/filters/listener/tls_inspector/v3/tls_inspector.proto envoy.extensions.filters.listener.tls_inspector.v3.TlsInspector",
-  "envoy/extensions/transport_sockets/tls/v3/tls.proto envoy.extensions.transport_sockets.tls.v3.UpstreamTlsContext",
-  "envoy/extensions/transport_sockets/tls/v3/tls.proto envoy.extensions.transport_sockets.tls.v3.DownstreamTlsContext",
-  "envoy/extensions/load_balancing_policies/least_request/v3/least_request.proto envoy.extensions.load_balancing_policies.least_request.v3.LeastRequest",
-  "envoy/config/trace/v3/zipkin.proto envoy.config.trace.v3.ZipkinConfig",
-  "envoy/config/trace/v3/datadog.proto envoy.config.trace.v3.DatadogConfig",
-  "envoy/config/trace/v3/lightstep.proto envoy.config.trace.v3.LightstepConfig",
-  "envoy/config/trace/v3/opentelemetry.proto envoy.config.trace.v3.OpenTelemetryConfig",
-  "envoy/config/metrics/v3/metrics_service.proto envoy.config.metrics.v3.MetricsServiceConfig",
-  "envoy/config/metrics/v3/stats.proto envoy.config.metrics.v3.StatsdSink",
-].map((line) => line.split(" ") as [string, string]);
+  "envoy.config.bootstrap.v3.Bootstrap",
+  "envoy.extensions.access_loggers.file.v3.FileAccessLog",
+  "envoy.extensions.upstreams.http.v3.HttpProtocolOptions",
+  "envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager",
+  "envoy.extensions.filters.http.router.v3.Router",
+  "envoy.extensions.filters.http.compressor.v3.Compressor",
+  "envoy.extensions.filters.listener.proxy_protocol.v3.ProxyProtocol",
+  "envoy.extensions.filters.listener.tls_inspector.v3.TlsInspector",
+  "envoy.extensions.transport_sockets.tls.v3.UpstreamTlsContext",
+  "envoy.extensions.transport_sockets.tls.v3.DownstreamTlsContext",
+  "envoy.extensions.load_balancing_policies.least_request.v3.LeastRequest",
+  "envoy.config.trace.v3.ZipkinConfig",
+  "envoy.config.trace.v3.DatadogConfig",
+  "envoy.config.trace.v3.LightstepConfig",
+  "envoy.config.trace.v3.OpenTelemetryConfig",
+  "envoy.config.metrics.v3.MetricsServiceConfig",
+  "envoy.config.metrics.v3.StatsdSink",
+];
 
-/** Messages with a JSON form of their own, by the letter that the check knows them by. */
+/** Messages with a JSON form of their own, by the letters that the check knows them by; `w` before a wrapped scalar. */
 const letters: Readonly<Record<string, string>> = {
   "google.protobuf.Duration": "d",
   "google.protobuf.Timestamp": "t",
+  "google.protobuf.FieldMask": "v",
   "google.protobuf.Struct": "o",
   "google.protobuf.Value": "v",
   "google.protobuf.ListValue": "v",
   "google.protobuf.Any": "a",
-  "google.protobuf.StringValue": "s",
-  "google.protobuf.BoolValue": "b",
-  "google.protobuf.BytesValue": "y",
-  "google.protobuf.DoubleValue": "f",
-  "google.protobuf.FloatValue": "f",
-  "google.protobuf.UInt32Value": "u",
-  "google.protobuf.UInt64Value": "u",
-  "google.protobuf.Int32Value": "i",
-  "google.protobuf.Int64Value": "i",
+  "google.protobuf.StringValue": "ws",
+  "google.protobuf.BoolValue": "wb",
+  "google.protobuf.BytesValue": "wy",
+  "google.protobuf.DoubleValue": "wf",
+  "google.protobuf.FloatValue": "wf",
+  "google.protobuf.UInt32Value": "wu",
+  "google.protobuf.UInt64Value": "wU",
+  "google.protobuf.Int32Value": "wi",
+  "google.protobuf.Int64Value": "wI",
 };
-const scalars: Readonly<Record<string, string>> = {
-  string: "s",
-  bool: "b",
-  bytes: "y",
-  double: "f",
-  float: "f",
-  uint32: "u",
-  uint64: "u",
-  fixed32: "u",
-  fixed64: "u",
-  int32: "i",
-  int64: "i",
-  sint32: "i",
-  sint64: "i",
-};
-
-/** Fields that Envoy has and the published copy does not yet. Source: Envoy 1.40's bootstrap.proto */
-const newer: Readonly<Record<string, Readonly<Record<string, string>>>> = {
-  "envoy.config.bootstrap.v3.Bootstrap": { stats_eviction_interval: "d" },
+/** `i` and `u` have 32 bits, `I` and `U` 64. */
+const scalars: Readonly<Partial<Record<FieldType, string>>> = {
+  [FieldType.STRING]: "s",
+  [FieldType.BOOL]: "b",
+  [FieldType.BYTES]: "y",
+  [FieldType.DOUBLE]: "f",
+  [FieldType.FLOAT]: "f",
+  [FieldType.UINT32]: "u",
+  [FieldType.FIXED32]: "u",
+  [FieldType.UINT64]: "U",
+  [FieldType.FIXED64]: "U",
+  [FieldType.INT32]: "i",
+  [FieldType.SINT32]: "i",
+  [FieldType.SFIXED32]: "i",
+  [FieldType.INT64]: "I",
+  [FieldType.SINT64]: "I",
+  [FieldType.SFIXED64]: "I",
 };
 
 export interface BootstrapSchema {
@@ -76,41 +80,42 @@ export interface BootstrapSchema {
 }
 
 /** Everything that can be reached from the starts. `*` before a type is a list, `%` a map; `m` a message, `e` an enum. */
-export function makeBootstrapSchema(): BootstrapSchema {
-  const api = new protobuf.Root();
-  api.resolvePath = (origin, target) =>
-    includes.map((folder) => join(folder, target)).find((path) => existsSync(path)) ??
-    protobuf.util.path.resolve(origin, target);
-  const present = starts.filter(([file]) => includes.some((folder) => existsSync(join(folder, file))));
-  api.loadSync([...new Set(present.map(([file]) => file))], { keepCase: true });
-  api.resolveAll();
+export function makeBootstrapSchema(binaryPath = envoyPath): BootstrapSchema {
+  const api = readEnvoyDescriptors(readFileSync(binaryPath));
   const messages: Record<string, Record<string, string>> = {};
   const enums: Record<string, readonly string[]> = {};
-  const typeOf = (field: protobuf.Field): string => {
-    const type = field.resolvedType;
-    if (type === null) return scalars[field.type] ?? "v";
-    const name = type.fullName.slice(1);
-    if (type instanceof protobuf.Enum) {
-      enums[name] = Object.keys(type.values);
+  const typeOf = (field: FieldDescriptorProto): string => {
+    const name = field.typeName.replace(/^\./, "");
+    if (field.type === FieldType.ENUM) {
+      enums[name] = api.enums.get(name)?.value.map((value) => value.name) ?? [];
       return `e${name}`;
     }
+    if (field.type !== FieldType.MESSAGE) return scalars[field.type] ?? "v";
     const letter = letters[name];
     if (letter !== undefined) return letter;
-    visit(type);
+    visit(name);
     return `m${name}`;
   };
-  const visit = (type: protobuf.Type): void => {
-    const name = type.fullName.slice(1);
-    if (messages[name] !== undefined) return;
-    const fields: Record<string, string> = { ...newer[name] };
-    messages[name] = fields;
-    for (const field of type.fieldsArray) {
-      const many = field instanceof protobuf.MapField ? "%" : field.repeated ? "*" : "";
-      fields[field.name] = many + typeOf(field);
-    }
+  const fieldType = (field: FieldDescriptorProto): string => {
+    if (field.label !== FieldDescriptorProto_Label.REPEATED) return typeOf(field);
+    const entry = api.messages.get(field.typeName.replace(/^\./, ""));
+    const value = entry?.options?.mapEntry === true ? valueOf(entry) : undefined;
+    return value === undefined ? `*${typeOf(field)}` : `%${typeOf(value)}`;
   };
-  for (const [, name] of present) visit(api.lookupType(name));
+  const visit = (name: string): void => {
+    if (messages[name] !== undefined) return;
+    const message = api.messages.get(name);
+    if (message === undefined) throw new Error(`${binaryPath} has no descriptor of ${name}`);
+    const fields: Record<string, string> = {};
+    messages[name] = fields;
+    for (const field of message.field) fields[field.name] = fieldType(field);
+  };
+  for (const name of starts) visit(name);
   return { messages, enums };
+}
+
+function valueOf(entry: DescriptorProto): FieldDescriptorProto | undefined {
+  return entry.field.find(({ name }) => name === "value");
 }
 
 /** The file's text. Names are numbers into lists: that makes it a fraction of the size. */

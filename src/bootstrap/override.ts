@@ -42,13 +42,21 @@ function mergeValues(
   at: { readonly path: string; readonly name: string },
 ): JsonValue {
   if (at.path === "node.metadata") return value;
-  if (isJsonList(before) && isJsonList(value)) return [...before, ...value];
+  // one element may stand for a list of it
+  if (isJsonList(before)) return isJsonList(value) ? [...before, ...value] : [...before, value];
   if (isJsonObject(before) && isJsonObject(value)) {
     if ("@type" in before || "@type" in value) return value;
     return mergeObjects(before, value, at.path === "" ? at.name : `${at.path}.${at.name}`);
   }
-  const isAbsent = value === false || value === 0 || value === "";
+  const isAbsent = value === false || value === 0 || value === "" || isAbsentAsText(before, value);
   return isAbsent && !withPresence.has(at.name) ? before : value;
+}
+
+/** Envoy's parser takes booleans and numbers as texts too. */
+function isAbsentAsText(before: JsonValue, value: JsonValue): boolean {
+  if (typeof value !== "string") return false;
+  if (typeof before === "boolean") return /^(false|f|no|n|0)$/i.test(value);
+  return typeof before === "number" && value.trim() !== "" && Number(value) === 0;
 }
 
 /** A field has two names in JSON: the one that the base uses, if it has the field. */

@@ -38,7 +38,22 @@ test.each<[string, JsonObject, JsonObject, JsonObject]>([
     { admin: { address: { pipe: { path: "p" } } } },
     { admin: { address: { pipe: { path: "p" } } } },
   ],
-  ["passes on what does not fit, for Envoy to reject", { a: [1] }, { a: 5 }, { a: 5 }],
+  ["passes on what does not fit, for Envoy to reject", { a: [1] }, { a: 5 }, { a: [1, 5] }],
 ])("an override %s", (_title, base, override, merged) => {
   expect(mergeOverride(base, override)).toEqual(merged);
+});
+
+test("23: an element that stands for a list of it is appended to the list", () => {
+  const base = { static_resources: { clusters: [{ name: "xds-grpc" }] } };
+  const override = { static_resources: { clusters: { name: "mine" } } };
+  expect(mergeOverride(base, override)).toEqual({
+    static_resources: { clusters: [{ name: "xds-grpc" }, { name: "mine" }] },
+  });
+});
+
+test("23: booleans and numbers as texts have the values of absent fields too", () => {
+  const base = { admin: { ignore: true, limit: 5, name: "a" } };
+  expect(mergeOverride(base, { admin: { ignore: "False", limit: "0.0", name: "0" } })).toEqual({
+    admin: { ignore: true, limit: 5, name: "0" },
+  });
 });
