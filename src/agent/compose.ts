@@ -52,7 +52,7 @@ export async function startAndServe(
   await using xdsSocket = await listenXds(config);
   const document = writeStartFiles(config);
   await using envoy = config.disableEnvoy ? undefined : startEnvoy(config.envoy, deps);
-  start.phases.end("Envoy started");
+  start.phases.end(config.disableEnvoy ? "start files written" : "Envoy started");
   logStart(config, deps.log);
   deps.flushLog();
   await prepareForAbort(config, start, deps.log);

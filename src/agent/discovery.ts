@@ -81,7 +81,7 @@ export interface DiscoveryOptions {
  * @returns undefined where Envoy reads its configuration from files
  */
 export async function startDiscovery(
-  { config: { envoy, xds }, socket, identity, metrics: moduleMetrics, holds, dns }: DiscoveryOptions,
+  { config: { envoy, xds, disableEnvoy }, socket, identity, metrics: moduleMetrics, holds, dns }: DiscoveryOptions,
   modules: AsyncDisposableStack,
   deps: ModuleDeps,
 ): Promise<XdsProxy | undefined> {
@@ -106,6 +106,7 @@ export async function startDiscovery(
       readToken,
       wasm,
       maxEnvoyStreams,
+      ...(disableEnvoy ? { client: "xDS client" } : {}),
       onCache,
     }),
   );

@@ -25,6 +25,7 @@ import { parseProxyFlags } from "./sources/flags.ts";
 import { type Sources, places } from "./sources/sources.ts";
 import { statusConfig } from "./sections/status-section.ts";
 
+import { warnOfUnexpanded } from "./sources/unexpanded.ts";
 import { variables } from "./sources/variables.ts";
 import { discoverySource } from "./sections/xds-section.ts";
 
@@ -50,9 +51,18 @@ export function parseConfig(input: ConfigInput): AgentConfig {
   const node = nodeIdentity(parts, labels, { proxyFields: merged.fields, externalSds });
   const sources: Sources = { ...parts, node };
   warnOfDeadSettings(sources, input.env);
+  warnOfUnexpanded(input.env, findings);
   const config = agentConfig(sources, merged.fields, externalSds);
   findings.assertValid();
-  return { ...config, warnings: findings.warnings };
+  return {
+    ...config,
+    warnings: findings.warnings.filter(({ message }) => !config.disableEnvoy || !isAboutEnvoy(message)),
+  };
+}
+
+/** Such a warning is not true where there is no Envoy. */
+function isAboutEnvoy(message: string): boolean {
+  return /\bEnvoy\b/.test(message);
 }
 
 function agentConfig(sources: Sources, fields: JsonObject, externalSds: boolean): AgentConfig {

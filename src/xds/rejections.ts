@@ -26,6 +26,8 @@ export interface RejectionsDeps {
   readonly clock: Pick<Clock, "now" | "monotonicMs">;
   readonly metrics: Pick<XdsMetrics, "rejections" | "rejected">;
   readonly budgets: Budgets;
+  /** Who subscribes, for the log. Default `Envoy`. */
+  readonly client?: string;
 }
 
 /** Least time between two debug lines about accepted responses of one type: there may be thousands a minute. */
@@ -52,12 +54,12 @@ export class Rejections {
   record(acknowledgement: Acknowledgement): void {
     const { typeUrl, version } = acknowledgement.response;
     const type = shortTypeName(typeUrl);
-    const { log, metrics, clock } = this.#deps;
+    const { log, metrics, clock, client = "Envoy" } = this.#deps;
     if (acknowledgement.kind === "ack") {
       this.#logAccepted(type, version);
       if (!this.#current.delete(typeUrl)) return;
       metrics.rejected.set(0, type);
-      log.info("Envoy accepts configuration again", { type, typeUrl, version });
+      log.info(`${client} accepts configuration again`, { type, typeUrl, version });
       return;
     }
     const { versionInUse } = acknowledgement;
@@ -72,7 +74,7 @@ export class Rejections {
     metrics.rejected.set(1, type);
     const some = resources.slice(0, loggedNames);
     const more = resources.length > loggedNames ? { resourceCount: resources.length } : {};
-    this.#logOf(type).write("warn", "Envoy rejected configuration", {
+    this.#logOf(type).write("warn", `${client} rejected configuration`, {
       type,
       typeUrl,
       resources: some,
@@ -102,7 +104,8 @@ export class Rejections {
     const loggedAtMs = this.#acceptedLoggedAtMs.get(type);
     if (loggedAtMs !== undefined && Math.abs(nowMs - loggedAtMs) < acceptedLogIntervalMs) return;
     this.#acceptedLoggedAtMs.set(type, nowMs);
-    this.#deps.log.debug("Envoy accepted configuration", { type, version });
+    const { log, client = "Envoy" } = this.#deps;
+    log.debug(`${client} accepted configuration`, { type, version });
   }
 }
 

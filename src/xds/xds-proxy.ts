@@ -28,6 +28,8 @@ export interface XdsDeps {
   readonly random: () => number;
   readonly metrics: XdsMetrics;
   readonly budgets: Budgets;
+  /** Who connects, for the log. Default `Envoy`. */
+  readonly client?: string;
   /** Called when the cache starts to serve Envoy, and, with undefined, when it stops. */
   readonly onCache?: (status: CacheStatus | undefined) => void;
   /** Resource types that the agent itself subscribes to. */
@@ -89,7 +91,7 @@ export function serveXdsProxy(listener: UnixListener, config: XdsConfig, deps: X
       const others = [...streams].filter((other) => other !== stream && other.isEnvoy);
       const surplus = others.slice(0, Math.max(0, others.length - (deps.maxEnvoyStreams ?? 1) + 1));
       for (const other of surplus) {
-        deps.log.info("Envoy opened another xDS stream; closing the older one");
+        deps.log.info(`${deps.client ?? "Envoy"} opened another xDS stream; closing the older one`);
         other.end();
       }
     },

@@ -2,6 +2,7 @@
 import { type JsonObject, type JsonValue, isJsonList, isJsonObject, toJsonValue } from "../../lib/json.ts";
 import { isIpv6 } from "../../lib/net/ip-address.ts";
 import { documentProblem } from "../sources/documents.ts";
+import { setHostIp } from "../sources/unexpanded.ts";
 import type { Sources } from "../sources/sources.ts";
 
 /** The content of the override file, with `$(HOST_IP)` replaced. */
@@ -20,7 +21,11 @@ export function bootstrapOverride({ env, input, findings }: Sources): JsonObject
   try {
     const value = toJsonValue(input.parseDocument(file.text) ?? null);
     if (value === null) return undefined;
-    const replaced = replaceHostIp(value, env.string("HOST_IP"));
+    const hostIp = env.string("HOST_IP");
+    if (hostIp === "" && file.text.includes("$(HOST_IP)")) {
+      findings.warn("HOST_IP", `is not set, so $(HOST_IP) in ${path} becomes empty; ${setHostIp}`);
+    }
+    const replaced = replaceHostIp(value, hostIp);
     if (isJsonObject(replaced)) return replaced;
     findings.problem(source, "must be an object: parts of Envoy's bootstrap");
     return undefined;

@@ -3,6 +3,7 @@ import type { FlagValues } from "../../lib/flags.ts";
 import type { LogLevels, LogThreshold } from "../../lib/log/log.ts";
 import type { LogConfig } from "../agent-config.ts";
 import { Findings } from "../config-error.ts";
+import { istioScopeNames } from "../../model/log-scopes.ts";
 import type { globalFlags } from "../sources/flags.ts";
 import type { CrashReportConfig } from "../../recorder/crash-report.ts";
 import { Environment } from "../sources/environment.ts";
@@ -15,15 +16,6 @@ const levels: ReadonlyMap<string, LogThreshold> = new Map([
   ["error", "error"],
   ["fatal", "none"],
   ["none", "none"],
-]);
-
-/** Istio's names of scopes that have another name here. */
-const otherNames: ReadonlyMap<string, string> = new Map([
-  ["ads", "sds"],
-  ["cache", "cert"],
-  ["citadelclient", "ca"],
-  ["monitoring", "metrics"],
-  ["probes", "status"],
 ]);
 
 /** How the agent logs. Source: the log flags of Istio's commands */
@@ -50,7 +42,7 @@ function parseLevels(base: string, text: string, flag: string, findings: Finding
     } else if (scope === "all") {
       result.clear();
       result.set("default", level);
-    } else result.set(otherNames.get(scope) ?? scope, level);
+    } else result.set(istioScopeNames.get(scope) ?? scope, level);
   }
   return result;
 }

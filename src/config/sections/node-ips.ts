@@ -32,6 +32,12 @@ export function nodeIps(input: NodeIpsInput, findings: Findings): readonly strin
     .filter(({ loopback }) => !loopback)
     .flatMap(({ name, addresses }) => reachable(name, addresses));
   const kept = scanned.filter(({ name }) => !excluded.has(name)).map(({ ip }) => ip);
+  if (given === undefined && kept.length === 0) {
+    findings.warn(
+      "INSTANCE_IP",
+      "is not set, and no network interface has an address that others can reach; the node has the addresses 127.0.0.1 and ::1 only",
+    );
+  }
   const local = scanned.length === 0 ? ["127.0.0.1", "::1"] : [];
   const ips = [...new Set([...(given === undefined ? [] : [given]), ...kept, ...local])];
   return ips.length === 0 ? ["127.0.0.1", "::1"] : ips;

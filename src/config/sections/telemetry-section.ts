@@ -13,6 +13,8 @@ import {
   parseServiceAddress,
   protoDurationMs,
 } from "../proxy-config/proxy-config.ts";
+import { shown } from "../config-error.ts";
+import { setHostIp } from "../sources/unexpanded.ts";
 import type { Sources } from "../sources/sources.ts";
 
 /** Where Envoy sends its traces. */
@@ -107,7 +109,13 @@ export function statsdAddress(sources: Sources): HostPort | undefined {
 }
 
 /** Undefined when there is none, or when it is wrong: ProxyConfig's checks report it. */
-function serviceAddress({ env }: Sources, text: string | undefined): HostPort | undefined {
+function serviceAddress({ env, findings }: Sources, text: string | undefined): HostPort | undefined {
+  if (text?.includes("$(HOST_IP)") === true && env.string("HOST_IP") === "") {
+    findings.warn(
+      "HOST_IP",
+      `is not set, so ${shown(text)} stays as it is, and Envoy cannot connect to it; ${setHostIp}`,
+    );
+  }
   const address = text ? parseServiceAddress(text, env.string("HOST_IP")) : "";
   return typeof address === "string" ? undefined : address;
 }

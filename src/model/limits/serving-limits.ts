@@ -139,7 +139,7 @@ export const servingLimits = {
     owner: "status",
     unit: "items",
     scope: "process",
-    size: always(64),
+    size: always(16),
     whenSpent: "reject",
     meaning: "Log levels that /debug/logging has changed.",
   },

@@ -2,10 +2,13 @@
 import { parseGoDuration } from "../../lib/go-duration.ts";
 import type { Budget } from "../../lib/budget.ts";
 import type { Clock } from "../../lib/async/clock.ts";
+import { istioScopeNames, logScopes } from "../../model/log-scopes.ts";
 import { type Reply, textReply } from "../call.ts";
 import type { LogLevelControl } from "../status-sources.ts";
 
 const levels = new Set(["debug", "info", "warn", "error", "none"]);
+/** Sets all scopes. */
+const allScopes = "all";
 const defaultDurationMs = 5 * 60_000;
 const maxDurationMs = 24 * 3_600_000;
 
@@ -24,7 +27,8 @@ export class LogLevelRoute implements Disposable {
   }
 
   /**
-   * @param query of the POST: `scope=level` pairs or `level=…` for the default, and `for=5m`; empty lists the levels
+   * @param query of the POST: `scope=level` pairs, `level=…` for the default or `all=…`, and `for=5m`; empty lists the
+   * levels
    */
   reply(method: string, query: string): Reply {
     const changes = [...new URLSearchParams(query)].filter(([name]) => name !== "for");
@@ -35,10 +39,17 @@ export class LogLevelRoute implements Disposable {
       for (const [name, level] of changes) {
         if (!levels.has(level)) return textReply(400, `${name}: the level must be one of ${[...levels].join(", ")}`);
       }
-      const scopes = new Set(changes.map(([name]) => (name === "level" ? "default" : name)));
-      const added = [...scopes].filter((scope) => !this.#overrides.has(scope));
+      const unknown = changes.find(([name]) => scopesOf(name).length === 0);
+      if (unknown !== undefined) {
+        const known = [allScopes, ...logScopes].join(", ");
+        return textReply(400, `unknown scope ${JSON.stringify(unknown[0].slice(0, 100))}; the scopes are ${known}`);
+      }
+      const levelOf = new Map(
+        changes.flatMap(([name, level]) => scopesOf(name).map((scope) => [scope, level] as const)),
+      );
+      const added = [...levelOf.keys()].filter((scope) => !this.#overrides.has(scope));
       if (!this.#budget.tryTake(added.length)) return textReply(503, this.#budget.text);
-      for (const [name, level] of changes) this.#override(name === "level" ? "default" : name, level, durationMs);
+      for (const [scope, level] of levelOf) this.#override(scope, level, durationMs);
     }
     const lines = [...this.#control.read()].map(([scope, level]) => {
       return `${scope}: ${level}${this.#overrides.has(scope) ? " (temporary)" : ""}\n`;
@@ -64,6 +75,13 @@ export class LogLevelRoute implements Disposable {
   [Symbol.dispose](): void {
     for (const override of this.#overrides.values()) override.abort();
   }
+}
+
+/** The scopes that a name in a request means: one, all, or none if it is unknown. */
+function scopesOf(name: string): readonly string[] {
+  if (name === allScopes) return logScopes;
+  const scope = name === "level" ? "default" : (istioScopeNames.get(name) ?? name);
+  return logScopes.includes(scope) ? [scope] : [];
 }
 
 function readDuration(text: string | null): number | undefined {

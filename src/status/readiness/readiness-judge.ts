@@ -153,6 +153,7 @@ export class ReadinessJudge {
    */
   #logChange(obstacles: readonly Obstacle[]): void {
     const nowMs = this.#clock.monotonicMs();
+    const subject = this.#envoy === undefined ? "agent" : "Envoy proxy";
     const reason = obstacles.map(({ name, detail }) => `${name}: ${detail}`).join("; ");
     const changed = reason !== this.#logged;
     const isStarting = !this.#wasReady && nowMs - this.#createdAtMs < startMs;
@@ -162,10 +163,10 @@ export class ReadinessJudge {
     this.#loggedAtMs = nowMs;
     this.#isWarned = reason !== "" && !isStarting;
     if (reason !== "") {
-      this.#log[isStarting ? "debug" : "warn"]("Envoy proxy is NOT ready", { reason });
+      this.#log[isStarting ? "debug" : "warn"](`${subject} is NOT ready`, { reason });
       return;
     }
-    this.#log.info("Envoy proxy is ready");
+    this.#log.info(`${subject} is ready`);
     if (!this.#wasReady) this.#sources.onFirstReady();
     this.#wasReady = true;
   }

@@ -215,12 +215,12 @@ const slowAfterMs = 10_000;
 /** Warns once when a response is not read in time. Dispose when it has been read. */
 export function watchSend(
   { typeUrl, length }: { readonly typeUrl: string; readonly length: number },
-  { clock, log }: { readonly clock: Clock; readonly log: Logger },
+  { clock, log, client = "Envoy" }: { readonly clock: Clock; readonly log: Logger; readonly client?: string },
 ): Disposable {
   const sent = new AbortController();
   clock.delay(slowAfterMs, sent.signal).then(
     () => {
-      log.warn("Envoy is slow to read a response", { typeUrl, length, waitedMs: slowAfterMs });
+      log.warn(`${client} is slow to read a response`, { typeUrl, length, waitedMs: slowAfterMs });
     },
     () => undefined,
   );

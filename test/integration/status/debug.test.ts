@@ -1,12 +1,16 @@
 // SPDX-License-Identifier: Apache-2.0
 import { randomBytes } from "node:crypto";
+import { readdirSync, readFileSync } from "node:fs";
 import { networkInterfaces } from "node:os";
+import { join } from "node:path";
 import { Readable } from "node:stream";
 import { expect, test } from "vitest";
+import { logScopes } from "../../../src/model/log-scopes.ts";
 import type { LogLevelControl } from "../../../src/status/index.ts";
 import { answer, startFakeApp } from "../../fakes/fake-app.ts";
 import { testBudgets } from "../../support/budgets.ts";
 import { eventually } from "../../support/eventually.ts";
+import { projectRoot } from "../../support/run-program.ts";
 import { rawHttp } from "../../support/raw-http.ts";
 import type { EventLoopReport } from "../../../src/status/debug/profiles.ts";
 import { startStatus } from "./status-fixture.ts";
@@ -94,6 +98,39 @@ test("a log level is changed for a while and comes back by itself", async () => 
   expect(overridden.get("default")).toBe("debug");
 });
 
+test("24: a scope that does not exist is 400 with the list, Istio's names are known, and all=debug means every scope", async () => {
+  const overridden = new Map<string, string>();
+  const logLevels: LogLevelControl = {
+    read: () => overridden,
+    override: (scope, level) => {
+      if (level !== undefined) overridden.set(scope, level);
+    },
+  };
+  await using status = await startStatus({}, { inspect: { logLevels } });
+  const post = (query: string) => fetch(status.url(`/debug/logging?${query}`), { method: "POST" });
+  const wrong = await post("sds=debug&upstream=debug");
+  expect([wrong.status, overridden.size]).toEqual([400, 0]);
+  expect(await wrong.text()).toBe(
+    'unknown scope "upstream"; the scopes are all, default, ca, cert, dns, envoy, grpc, healthcheck, host, metrics, sds, status, wasm, xdsproxy\n',
+  );
+  await post("citadelclient=warn");
+  expect([...overridden]).toEqual([["ca", "warn"]]);
+  expect((await post("all=debug&sds=error")).status).toBe(200);
+  expect(overridden.size).toBe(logScopes.length);
+  expect(overridden.get("sds")).toBe("error");
+  expect([...overridden].filter(([, level]) => level === "debug")).toHaveLength(logScopes.length - 1);
+});
+
+test("24: the scopes of the list are those that the code uses", () => {
+  const source = join(projectRoot, "src");
+  const files = readdirSync(source, { recursive: true, encoding: "utf8" }).filter((file) => file.endsWith(".ts"));
+  const used = files.flatMap((file) =>
+    [...readFileSync(join(source, file), "utf8").matchAll(/\.scope\("([\w-]+)"\)/g)].map(([, scope = ""]) => scope),
+  );
+  expect(used.length).toBeGreaterThan(10);
+  expect(used.filter((scope) => !logScopes.includes(scope))).toEqual([]);
+});
+
 test("profiles are made on demand", async () => {
   await using status = await startStatus();
   const loop = (await (await fetch(status.url("/debug/event-loop?seconds=0.2"))).json()) as EventLoopReport;
@@ -107,7 +144,7 @@ test("profiles are made on demand", async () => {
 
 test("one profile is made at a time; a further one is rejected with the limit's name, and so are too many log levels", async () => {
   const logLevels: LogLevelControl = { read: () => new Map([["default", "info"]]), override: () => undefined };
-  await using status = await startStatus({}, { inspect: { logLevels } });
+  await using status = await startStatus({}, { inspect: { logLevels } }, testBudgets({ "log-level-overrides": 2 }));
   const answers = await Promise.all(
     ["event-loop", "cpu", "event-loop"].map(async (page) => {
       const { status: code, body } = await rawHttp(status.port, { target: `/debug/${page}?seconds=1` });
@@ -116,9 +153,8 @@ test("one profile is made at a time; a further one is rejected with the limit's 
   );
   const rejected = "503 limit debug-profiles of 1 items is reached\n";
   expect(answers.toSorted()).toEqual([rejected, rejected, "made"]);
-  const scopes = Array.from({ length: 65 }, (_, number) => `s${String(number)}=debug`).join("&");
-  const many = await fetch(status.url(`/debug/logging?${scopes}`), { method: "POST" });
-  expect([many.status, await many.text()]).toEqual([503, "limit log-level-overrides of 64 items is reached\n"]);
+  const many = await fetch(status.url("/debug/logging?all=debug"), { method: "POST" });
+  expect([many.status, await many.text()]).toEqual([503, "limit log-level-overrides of 2 items is reached\n"]);
 });
 
 test("a heap snapshot has the names of properties and no value of a string, however short or plain", async () => {

@@ -157,11 +157,6 @@ describe("what the reference finds out late, or never, is a problem", () => {
     ["an agent log level", { args: ["--log_output_level=zzz"] }, /^--log_output_level: invalid output level 'zzz'/],
     ["probers that are no JSON", { env: { ISTIO_KUBE_APP_PROBERS: "{" } }, /^ISTIO_KUBE_APP_PROBERS: failed to decode/],
     [
-      "a scrape of Envoy's own port",
-      { env: { ISTIO_PROMETHEUS_ANNOTATIONS: '{"port":"15090"}' } },
-      /port 15090 is reserved for Envoy metrics/,
-    ],
-    [
       "a readiness probe without a method",
       { env: { PROXY_CONFIG: '{"readinessProbe":{}}' } },
       /^PROXY_CONFIG, field readinessProbe: needs exactly one of/,

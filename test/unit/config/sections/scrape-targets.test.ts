@@ -1,17 +1,21 @@
 // SPDX-License-Identifier: Apache-2.0
 import { expect, test } from "vitest";
-import { ConfigError, Findings } from "../../../../src/config/config-error.ts";
+import { Findings } from "../../../../src/config/config-error.ts";
 import { parseScrapeTargets } from "../../../../src/config/sections/scrape-targets.ts";
 
-function parse(value: unknown, statusPort = 15_020): readonly string[] | string {
+function parse(value: unknown, statusPort = 15_020): readonly string[] {
+  return parsed(value, statusPort).targets;
+}
+
+function parsed(value: unknown, statusPort = 15_020) {
   const findings = new Findings();
   const targets = parseScrapeTargets(typeof value === "string" ? value : JSON.stringify(value), statusPort, findings);
-  try {
-    findings.assertValid();
-  } catch (error) {
-    return error instanceof ConfigError ? error.message : String(error);
-  }
-  return targets.map(({ scheme, host, port, path }) => `${scheme}://${host}:${String(port)}${path}`);
+  // the pod starts
+  findings.assertValid();
+  return {
+    targets: targets.map(({ scheme, host, port, path }) => `${scheme}://${host}:${String(port)}${path}`),
+    warnings: findings.warnings.map(({ source, message }) => `${source}: ${message}`).join("\n"),
+  };
 }
 
 test.each([
@@ -46,18 +50,23 @@ test.each([
 });
 
 test.each([
-  ["an empty port", { targets: [{ port: "8080" }, { port: "" }] }, /"" must be a number from 1 to 65535/],
-  ["something that is no target", { targets: [{ port: "8080" }, "9090"] }, /targets must be a list of objects/],
-  ["no list", { targets: "8080" }, /targets must be a list of objects/],
-  ["a host that ends the line", { targets: [{ port: "1", host: "a\r\nX: y" }] }, /is not a host name or an address/],
-])("M15 a list of targets with %s is rejected", (_name, value, message) => {
-  expect(parse(value)).toMatch(message);
+  ["an empty port", { targets: [{ port: "8080" }, { port: "" }] }, /"" must be a number from 1 to 65535/, 1],
+  ["something that is no target", { targets: [{ port: "8080" }, "9090"] }, /targets must be a list of objects/, 1],
+  ["no list", { targets: "8080" }, /targets must be a list of objects/, 0],
+  ["a host that ends the line", { targets: [{ port: "1", host: "a\r\nX: y" }] }, /is not a host name or an address/, 0],
+])("M15, 24: a list of targets with %s costs that target, with a warning", (_name, value, message, left) => {
+  const { targets, warnings } = parsed(value);
+  expect(warnings).toMatch(message);
+  expect(warnings).toMatch(/left out$/);
+  expect(targets).toHaveLength(left);
 });
 
 test.each(["15000", "15001", "15004", "15006", "15008", "15020", "015020", "15021", "15053", "15090"])(
-  "M16 port %s is rejected with its purpose",
+  "M16 port %s is not scraped, and the warning says its purpose",
   (port) => {
-    expect(parse({ port })).toMatch(/ISTIO_PROMETHEUS_ANNOTATIONS: port \d+ is reserved for /);
+    const { targets, warnings } = parsed({ port });
+    expect(warnings).toMatch(/ISTIO_PROMETHEUS_ANNOTATIONS: port \d+ is reserved for /);
+    expect(targets).toEqual([]);
   },
 );
 
@@ -70,9 +79,16 @@ test.each([
   [{ port: "0" }, /must be a number/],
   [{ port: "70000" }, /must be a number/],
   [{ port: "9999" }, /reserved for the agent's status server/],
-  [{ targets: [{ port: "8080" }, { port: "15090" }] }, /15090/],
-  [{ port: 8080 }, /must be a string/],
+  [{ targets: [{ port: "15090" }] }, /15090/],
   ["", /is not a JSON object/],
-])("M17 %j is rejected", (value, message) => {
-  expect(parse(value, 9_999)).toMatch(message);
+])("24: a metrics annotation that cannot be read costs the metrics, not the pod: %j", (value, message) => {
+  const { targets, warnings } = parsed(value, 9_999);
+  expect(warnings).toMatch(message);
+  expect(targets).toEqual([]);
+});
+
+test("24: a port that is a number is read, with a warning", () => {
+  const { targets, warnings } = parsed({ port: 8080 });
+  expect(warnings).toMatch(/port must be a string, not 8080; it is read as one/);
+  expect(targets).toEqual(["http://localhost:8080/metrics"]);
 });
