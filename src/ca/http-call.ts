@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+import { shortenPeerText } from "../lib/printable-text.ts";
 import { formatHostPort } from "../lib/net/host-port.ts";
 import { HttpError, type HttpResponse, requestHttp } from "../lib/net/http-client.ts";
 import { readTlsClientOptions } from "../lib/net/tls-client.ts";
@@ -78,7 +79,9 @@ export async function callHttp(
 export function httpFailure(address: string, response: CaHttpResponse, message: string | undefined): CaError {
   const { status } = response;
   // Vault's explanations have line breaks and tabs: "1 error occurred:\n\t* permission denied\n\n".
-  const line = (message ?? "").replace(/\s+/g, " ").trim();
+  const line = shortenPeerText(message ?? "")
+    .replace(/\s+/g, " ")
+    .trim();
   const text = `status ${String(status)}${line === "" ? "" : `: ${line}`}`;
   const isBusy = status === 412 || status === 429 || status >= 500;
   return new CaError(isBusy ? "unreachable" : "refused", address, text, {

@@ -3,6 +3,7 @@ import { deadline } from "../lib/async/clock.ts";
 import { readTextFile } from "../lib/fs/bounded-read.ts";
 import { type JsonObject, listOf, objectOf, parseJsonObject } from "../lib/json.ts";
 import { formatHostPort } from "../lib/net/host-port.ts";
+import { shortenPeerText } from "../lib/printable-text.ts";
 import type { SignedChain, SigningRequest } from "../model/signing.ts";
 import { readToken } from "./bearer-token.ts";
 import { CaError } from "./ca-error.ts";
@@ -79,7 +80,7 @@ function renderObject({ signerName }: KubernetesCsrConfig, { csrPem, ttlMs }: Si
 
 function nameOf(address: string, response: CaHttpResponse): string {
   const name = asString(objectOf(parseOf(address, response, 201)["metadata"])["name"]);
-  if (name === undefined || !/^[a-z0-9.-]+$/.test(name)) {
+  if (name === undefined || !/^[a-z0-9][a-z0-9.-]{0,252}$/.test(name)) {
     throw new CaError("malformed-response", address, "the created object has no name");
   }
   return name;
@@ -102,7 +103,8 @@ async function untilSigned(api: Api, { config, deps, name, signal }: PendingRequ
     const certificate = asString(status["certificate"]);
     if (certificate !== undefined) return Buffer.from(certificate, "base64").toString("utf8");
     const rejection = rejectionIn(status);
-    if (rejection !== undefined) throw new CaError("refused", address, `the request ${name} was ${rejection}`);
+    if (rejection !== undefined)
+      throw new CaError("refused", address, `the request ${name} was ${shortenPeerText(rejection)}`);
     try {
       await deps.clock.delay(pollMs, limit.signal);
     } catch (cause) {

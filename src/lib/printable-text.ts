@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+import { logSizes } from "./log/log-limits.ts";
 
 const names: Readonly<Record<string, string>> = { "\n": "\\n", "\r": "\\r", "\t": "\\t" };
 
@@ -27,4 +28,10 @@ function isControl(code: number): boolean {
     (code >= 0x2028 && code <= 0x202e) ||
     (code >= 0x2066 && code <= 0x2069)
   );
+}
+
+/** Text of a peer, such as an error message, cut to the length that is kept and logged. */
+export function shortenPeerText(text: string): string {
+  const most = logSizes.peerTextBytes;
+  return text.length <= most ? text : `${text.slice(0, most)}…`;
 }

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-import { logSizes } from "../log/log-limits.ts";
+import { shortenPeerText } from "../printable-text.ts";
 import { AgentError } from "../errors.ts";
 import { type IncomingHttpHeaders, constants } from "node:http2";
 import { decodeGrpcMessage } from "./metadata.ts";
@@ -98,12 +98,7 @@ export function outcomeOf(headers: IncomingHttpHeaders): "ok" | GrpcError | unde
   if (status === GrpcStatus.ok) return "ok";
   const message = headers["grpc-message"];
   const details = headers["grpc-status-details-bin"];
-  return new GrpcError(status, typeof message === "string" ? shorten(decodeGrpcMessage(message)) : "", {
+  return new GrpcError(status, typeof message === "string" ? shortenPeerText(decodeGrpcMessage(message)) : "", {
     details: typeof details === "string" ? Buffer.from(details, "base64") : undefined,
   });
-}
-
-function shorten(text: string): string {
-  const most = logSizes.peerTextBytes;
-  return text.length <= most ? text : `${text.slice(0, most)}…`;
 }

@@ -215,6 +215,10 @@ describe("Vault", () => {
       { status: 400, body: { errors: ["uri not allowed by this role"] } },
       { failure: "refused", isPermanent: false },
     ],
+    [
+      { status: 400, body: { errors: ["why ".repeat(10_000)] } },
+      { failure: "refused", message: expect.stringMatching(/^.{500,600}…$/) as string },
+    ],
     [{ status: 200, body: "rubbish" }, { failure: "malformed-response" }],
     [{ status: 200, body: { data: {} } }, { failure: "malformed-response" }],
   ])("reports the kind of failure of %j", async (response, facts) => {
