@@ -31,12 +31,12 @@ export function describeError(error: unknown): string {
   const parts: string[] = [];
   let current: unknown = error;
   while (current !== undefined && parts.length < 8) {
-    const text = messageOf(current);
+    const text = oneLine(messageOf(current)).trim();
     const core = text.replace(/^[A-Z_]+: /, "");
     if (core !== "" && !parts.some((part) => part.includes(core))) parts.push(text);
     current = current instanceof Error ? current.cause : undefined;
   }
-  return oneLine(parts.join(": "));
+  return parts.join(": ");
 }
 
 /** The code of a failed system call (`ENOENT`, `EADDRINUSE`); undefined for any other error. */

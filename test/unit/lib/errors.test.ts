@@ -9,6 +9,11 @@ test("an error is described with its causes, on one line, without repetition", (
   const outer = new Error(`sign at ca:1: ${root.message}`, { cause: middle });
   expect(describeError(outer)).toBe("sign at ca:1: connect ECONNREFUSED 127.0.0.1:1");
   expect(describeError(new Error("read token", { cause: new Error("ENOENT") }))).toBe("read token: ENOENT");
+  // OpenSSL's messages end with a line break (observed with Node.js 26).
+  const alert = new Error("SSL alert number 48\n");
+  expect(describeError(new Error("call the CA: SSL alert number 48", { cause: alert }))).toBe(
+    "call the CA: SSL alert number 48",
+  );
 });
 
 test("the errors of an aggregate are described together", () => {
