@@ -69,21 +69,26 @@ interface Store {
 }
 
 async function runStore({ config, source, state, requests, deps }: Store, stop: AbortSignal): Promise<void> {
-  const { cacheDirectory, output } = config;
+  const { cacheDirectory, output, provisioned, key, strictTrustDomain } = config;
   const tasks: Task[] = [(signal) => refreshState(state, deps, signal)];
   if (output !== undefined) {
     const { writeOutput } = await import("./cert-output.ts");
     tasks.push((signal) => writeOutput(output, state.held, deps, signal));
   }
   if ("sign" in source) {
+    const expected = { spiffeId: formatSpiffeId(config.identity), key, strictTrustDomain };
+    let firstAtMs: number | undefined;
     if (cacheDirectory !== undefined) {
       const { restoreIdentity, writeCache } = await import("./identity-cache.ts");
-      const { key, strictTrustDomain } = config;
-      const expected = { spiffeId: formatSpiffeId(config.identity), key, strictTrustDomain };
       restoreIdentity(cacheDirectory, state, expected, deps);
       tasks.push((signal) => writeCache(cacheDirectory, expected.spiffeId, state.held, deps, signal));
     }
-    tasks.push((signal) => new Renewer(config, { signer: source, requests }, state, deps).run(signal));
+    if (provisioned !== undefined && !state.isValid) {
+      const { serveProvisioned } = await import("./provisioned-identity.ts");
+      await serveProvisioned(provisioned, state, expected, deps);
+      firstAtMs = deps.clock.now();
+    }
+    tasks.push((signal) => new Renewer(config, { signer: source, requests }, state, deps).run(signal, firstAtMs));
     if (config.rootFiles.length > 0) tasks.push((signal) => followRoots({ config, state, requests }, deps, signal));
   } else tasks.push((signal) => serveProvidedIdentity(source, state, deps, signal));
   await runTasks(stop, tasks);

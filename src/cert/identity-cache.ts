@@ -10,7 +10,8 @@ import { type JsonObject, parseJsonObject } from "../lib/json.ts";
 import { makeDirectorySync } from "../lib/fs/make-directory.ts";
 import { assertPrivateDirectorySync, othersMayAccess, readPrivateFileSync } from "../lib/fs/private-file.ts";
 import { splitPem } from "../lib/pki/pem.ts";
-import type { CertificateState } from "./certificate-state.ts";
+import type { ProvidedIdentity } from "../model/provided-identity.ts";
+import type { CertificateState, CheckedIdentity } from "./certificate-state.ts";
 import { IdentityCacheError } from "./errors.ts";
 import type { HeldIdentities } from "./held-identities.ts";
 import { readPrivateKey } from "./read-certificate.ts";
@@ -58,20 +59,37 @@ export function restoreIdentity(
   try {
     const cached = readCache(directory, path);
     if (cached === undefined) return;
-    const privateKey = readPrivateKey(cached.keyPem);
-    if (!isOfAlgorithm(privateKey, key))
+    if (!isOfAlgorithm(readPrivateKey(cached.keyPem), key))
       throw new IdentityCacheError(path, "its key is not of the configured algorithm");
-    const expected = { spiffeId: configured, strictTrustDomain, privateKey, nowMs: clock.now(), maxSkewMs, budgets };
-    // The file is this user's alone, and its content was checked when it was received.
-    const { leaf, roots, spiffeId } = checkResponse({ ...cached, isAuthenticated: true }, expected);
-    const { chainPem, keyPem, acceptedMs } = cached;
-    const { notBeforeMs, notAfterMs } = leaf;
-    const certificate = { chainPem, keyPem, spiffeId, serial: leaf.x509.serialNumber, notBeforeMs, notAfterMs };
-    state.accept({ certificate, roots, keepRootsMs: notAfterMs - notBeforeMs, acceptedMs });
-    log.info("identity restored from the cache", { serial: certificate.serial });
+    const identity = checkStored(cached, { spiffeId: configured, strictTrustDomain }, { clock, budgets });
+    state.accept({ ...identity, acceptedMs: cached.acceptedMs });
+    log.info("identity restored from the cache", { serial: identity.certificate.serial });
   } catch (error) {
     log.warn("cached identity not usable; requesting a new one", { path, error: describeError(error) });
   }
+}
+
+/**
+ * Checks an identity of this workload that was stored in files as a CA's response is checked. The files are this user's,
+ * and what is in them was issued by a CA that was authenticated.
+ * @throws ResponseError
+ */
+export function checkStored(
+  { chainPem, keyPem, rootsPem }: ProvidedIdentity,
+  expected: Pick<ExpectedIdentity, "spiffeId" | "strictTrustDomain">,
+  { clock, budgets }: Pick<CertDeps, "clock" | "budgets">,
+): Omit<CheckedIdentity, "acceptedMs"> {
+  const privateKey = readPrivateKey(keyPem);
+  const expectation = { ...expected, privateKey, nowMs: clock.now(), maxSkewMs, budgets };
+  const { leaf, chain, roots, spiffeId } = checkResponse({ chainPem, rootsPem, isAuthenticated: true }, expectation);
+  const { notBeforeMs, notAfterMs } = leaf;
+  const serial = leaf.x509.serialNumber;
+  const certificate = { chainPem: joinPem(chain), keyPem, spiffeId, serial, notBeforeMs, notAfterMs };
+  return { certificate, roots, keepRootsMs: notAfterMs - notBeforeMs };
+}
+
+function joinPem(chain: readonly { readonly pem: string }[]): string {
+  return chain.map(({ pem }) => pem).join("");
 }
 
 const curveNames = { "P-256": "prime256v1", "P-384": "secp384r1" } as const;

@@ -8,13 +8,7 @@ import { findPath } from "./certification-path.ts";
 import { ResponseError } from "./errors.ts";
 import { readRoots } from "./read-certificate.ts";
 import { checkPair, maxSkewMs } from "./response-check.ts";
-import type { CertDeps, IdentityProvider } from "./types.ts";
-
-export interface MountedIdentityPaths {
-  readonly chainPath: string;
-  readonly keyPath: string;
-  readonly rootsPath: string;
-}
+import type { CertDeps, IdentityProvider, MountedIdentityPaths } from "./types.ts";
 
 /** Provides the identity in three files that another process renews. A half-written state is followed by a good one. */
 export function createMountedIdentity(paths: MountedIdentityPaths, options: FileFollowOptions): IdentityProvider {

@@ -51,10 +51,13 @@ export class Renewer {
     this.#random = deps.random();
   }
 
-  /** Makes an attempt whenever a renewal or a retry is due, until the signal aborts. */
-  async run(signal: AbortSignal): Promise<void> {
+  /**
+   * Makes an attempt whenever a renewal or a retry is due, until the signal aborts.
+   * @param firstAtMs when the first attempt is due whatever is held; undefined when it depends on the certificate held
+   */
+  async run(signal: AbortSignal, firstAtMs?: number): Promise<void> {
     const { clock, log } = this.#deps;
-    let retryAtMs: number | undefined;
+    let retryAtMs = firstAtMs;
     /** The last attempt's failure, while a change of its cause may end the wait. */
     let failed: SigningFailure | undefined;
     while (!signal.aborted) {

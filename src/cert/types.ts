@@ -34,6 +34,11 @@ export interface CertConfig {
    * `ATTACHE_IDENTITY_CACHE`
    */
   readonly cacheDirectory: string | undefined;
+  /**
+   * Files with an earlier certificate of this workload, which is served until the CA has issued one; undefined for none.
+   * `PROV_CERT`
+   */
+  readonly provisioned: MountedIdentityPaths | undefined;
   /** Where the identity is also written as files; `OUTPUT_CERTS`. */
   readonly output: CertOutputConfig | undefined;
   /** Roots to trust as well as those of the certificate's source: `caCertificatesPem`, `caCertificates` */
@@ -59,6 +64,13 @@ export interface TrustAnchor {
   readonly pem: string;
   /** The trust domains whose identities they verify; empty where none is named. */
   readonly trustDomains: readonly string[];
+}
+
+/** The files of one identity. */
+export interface MountedIdentityPaths {
+  readonly chainPath: string;
+  readonly keyPath: string;
+  readonly rootsPath: string;
 }
 
 export interface CertOutputConfig {

@@ -55,7 +55,7 @@ test("7.1.11, 7.1.12: a machine's first run goes by token, the next by the certi
   await using pod = await startPod({ ...options({ PROV_CERT: certificates }), token: "" });
   await pod.untilReady();
   expect(controlPlane.requests[0]?.metadata.has("authorization")).toBe(false);
-  expect(ca.calls.at(-1)?.clientCertificate).toBe(true);
+  await eventually(() => expect(ca.calls.at(-1)?.clientCertificate).toBe(true), { withinMs: 5_000 });
   expect(kept()).toEqual(before);
 });
 

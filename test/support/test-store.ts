@@ -22,6 +22,7 @@ export const testCertConfig: CertConfig = {
   rotation: { gracePeriodRatio: 0.5, gracePeriodRatioJitter: 0, leastSpread: 0, floorMs: 1_000 },
   refusedExitAfterMs: 600_000,
   cacheDirectory: undefined,
+  provisioned: undefined,
   output: undefined,
   anchors: [],
   rootFiles: [],

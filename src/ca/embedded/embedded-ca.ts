@@ -49,7 +49,8 @@ function signWith(authority: Authority, policy: () => SigningPolicy, { log, cloc
     try {
       const { csr, validityDuration } = IstioCertificateRequest.decode(request.bytes);
       const authorization = request.metadata("authorization");
-      const signing = { csrPem: csr, ttlMs: validityDuration * 1_000, authorization };
+      const { clientCertificate } = request;
+      const signing = { csrPem: csr, ttlMs: validityDuration * 1_000, authorization, clientCertificate };
       const { chain, spiffeId, serial, notAfterMs } = signRequest(authority, policy(), signing, clock.now());
       log.info("certificate signed", { spiffeId, serial, notAfter: new Date(notAfterMs).toISOString() });
       return IstioCertificateResponse.encode({ certChain: [...chain] }).finish();
@@ -75,7 +76,7 @@ async function listen(
     requestBytes: budgets.of("embedded-ca-request-bytes"),
   };
   try {
-    const tls = issueServerCertificate(options, authority, clock.now());
+    const tls = { ...issueServerCertificate(options, authority, clock.now()), clientRootPem: authority.rootPem };
     const methods = { [createCertificate]: { kind: "unary", handle } } as const;
     return await listenGrpcJs({ host, port, tls, methods, limits });
   } catch (error) {

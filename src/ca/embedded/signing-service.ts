@@ -22,12 +22,14 @@ export interface SigningPolicy {
   readonly csrBytes: Budget;
 }
 
-export interface BearerRequest {
+export interface AuthenticatedRequest {
   readonly csrPem: string;
   /** 0 or less when the request names no lifetime. */
   readonly ttlMs: number;
   /** The `authorization` metadata. */
   readonly authorization: string | undefined;
+  /** DER of the client's certificate, verified by the root of this CA; undefined without one. */
+  readonly clientCertificate?: Uint8Array | undefined;
 }
 
 export interface IssuedCertificate {
@@ -49,18 +51,19 @@ export class SigningRejectedError extends AgentError {
 }
 
 /**
- * Signs a request whose bearer token is of the workload that the request names. The trust domain is this CA's, whatever
- * the request names, as with istiod.
+ * Signs a request whose bearer token, or else client certificate, is of the workload that the request names. The trust
+ * domain is this CA's, whatever the request names, as with istiod.
  * @throws SigningRejectedError
  * Source: shape of the certificate and of the response as observed with Istio 1.31's CA
  */
 export function signRequest(
   authority: Authority,
   policy: SigningPolicy,
-  request: BearerRequest,
+  request: AuthenticatedRequest,
   nowMs: number,
 ): IssuedCertificate {
-  const spiffeId = callerOf(policy, request.authorization, nowMs);
+  const caller = callerOf(policy, request, nowMs);
+  const spiffeId = formatSpiffeId({ trustDomain: policy.trustDomain, ...caller });
   const { publicKey, uris, otherNames } = rejectOn(CsrError, GrpcStatus.invalidArgument, () =>
     readRequest(request.csrPem, policy.csrBytes),
   );
@@ -68,7 +71,7 @@ export function signRequest(
     throw new SigningRejectedError(GrpcStatus.invalidArgument, "the request may name one URI and nothing else");
   }
   if (uris.some((uri) => workloadPath(uri) !== workloadPath(spiffeId))) {
-    const reason = `the token is for ${spiffeId}, but the request is for ${String(uris[0])}`;
+    const reason = `the caller is ${spiffeId}, but the request is for ${String(uris[0])}`;
     throw new SigningRejectedError(GrpcStatus.permissionDenied, reason);
   }
   const ttlMs = Math.min(request.ttlMs > 0 ? request.ttlMs : policy.defaultTtlMs, policy.maxTtlMs);
@@ -86,13 +89,31 @@ export function signRequest(
   return { chain: [leafPem, authority.rootPem], spiffeId, serial, notAfterMs };
 }
 
-function callerOf(policy: SigningPolicy, authorization: string | undefined, nowMs: number): string {
-  const [, token] = /^Bearer (.+)$/i.exec(authorization ?? "") ?? [];
-  if (token === undefined) throw new SigningRejectedError(GrpcStatus.unauthenticated, "there is no bearer token");
-  const account = rejectOn(TokenRejectedError, GrpcStatus.unauthenticated, () =>
-    verifyToken(token, policy.tokenKeys, policy.audience, nowMs),
-  );
-  return formatSpiffeId({ trustDomain: policy.trustDomain, ...account });
+/** As istiod: the caller is the token's account, or the client certificate's when there is no token or a wrong one. */
+function callerOf(policy: SigningPolicy, request: AuthenticatedRequest, nowMs: number): ServiceAccount {
+  const [, token] = /^Bearer (.+)$/i.exec(request.authorization ?? "") ?? [];
+  const certified = accountOf(request.clientCertificate);
+  if (token === undefined) {
+    if (certified !== undefined) return certified;
+    const reason = "there is no bearer token and no client certificate of this CA";
+    throw new SigningRejectedError(GrpcStatus.unauthenticated, reason);
+  }
+  try {
+    return verifyToken(token, policy.tokenKeys, policy.audience, nowMs);
+  } catch (error) {
+    if (!(error instanceof TokenRejectedError)) throw error;
+    if (certified !== undefined) return certified;
+    throw new SigningRejectedError(GrpcStatus.unauthenticated, error.message);
+  }
+}
+
+/** The account of a workload certificate; undefined for any other certificate. */
+function accountOf(der: Uint8Array | undefined): ServiceAccount | undefined {
+  if (der === undefined) return undefined;
+  const names = new X509Certificate(der).subjectAltName?.split(", ") ?? [];
+  const [, uri] = /^URI:(.*)$/.exec(names.length === 1 ? (names[0] ?? "") : "") ?? [];
+  const [, namespace, serviceAccount] = /^\/ns\/([\w.-]+)\/sa\/([\w.-]+)$/.exec(workloadPath(uri ?? "") ?? "") ?? [];
+  return namespace === undefined || serviceAccount === undefined ? undefined : { namespace, serviceAccount };
 }
 
 function rejectOn<T>(kind: typeof CsrError | typeof TokenRejectedError, status: number, work: () => T): T {

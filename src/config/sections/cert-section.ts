@@ -7,7 +7,7 @@ import { parseMode } from "../sources/environment.ts";
 import { protoDurationMs } from "../proxy-config/proxy-config.ts";
 import { type Sources, places } from "../sources/sources.ts";
 import { meshTrust, watchedMeshFile } from "./mesh-trust.ts";
-import { socketMode } from "./trust-section.ts";
+import { clientCertificate, socketMode } from "./trust-section.ts";
 
 /** Below a second, the default of Istio's CA is requested, which is what that CA would use. */
 function requestedTtlMs({ env, findings }: Sources): number {
@@ -47,10 +47,17 @@ export function certConfig(sources: Sources): Omit<CertConfig, "rootFiles"> {
     },
     refusedExitAfterMs: env.durationMs("ATTACHE_CA_REFUSED_EXIT_AFTER"),
     cacheDirectory: directoryOf(sources, env.string("ATTACHE_IDENTITY_CACHE")),
+    provisioned: provisionedFiles(sources),
     output: certOutput(sources),
     rootSpreadMs: env.durationMs("ATTACHE_ROOT_CHANGE_SPREAD"),
     ...meshTrust(sources),
   };
+}
+
+function provisionedFiles(sources: Sources): CertConfig["provisioned"] {
+  const files = clientCertificate(sources);
+  const directory = sources.env.string("PROV_CERT");
+  return files === undefined ? undefined : { ...files, rootsPath: `${directory}/root-cert.pem` };
 }
 
 function directoryOf({ input }: Sources, path: string): string | undefined {

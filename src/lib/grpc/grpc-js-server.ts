@@ -24,9 +24,11 @@ import { GrpcError, GrpcStatus } from "./status.ts";
  * costs less to load. docs/adr/0010-named-packages.md
  */
 
-/** A unary call: the request, and one value of its metadata. */
+/** A unary call: the request, one value of its metadata, and the client's certificate. */
 export interface UnaryRequest {
   readonly bytes: Uint8Array;
+  /** DER of the certificate that the client presented; undefined without one that leads to `clientRootPem` now. */
+  readonly clientCertificate: Uint8Array | undefined;
   metadata(name: string): string | undefined;
 }
 
@@ -48,11 +50,18 @@ export interface ListenOptions {
   /** 0 takes any free one. */
   readonly port: number;
   /** Undefined: plaintext. */
-  readonly tls: { readonly keyPem: string; readonly chainPem: string } | undefined;
+  readonly tls: ServerTls | undefined;
   /** By full path: `/package.Service/Method`. */
   readonly methods: Readonly<Record<string, ServerMethod>>;
   /** None unless given: for clients of this program's own only. */
   readonly limits?: GrpcJsLimits;
+}
+
+export interface ServerTls {
+  readonly keyPem: string;
+  readonly chainPem: string;
+  /** Client certificates are requested, not demanded, and verified by this root. */
+  readonly clientRootPem?: string;
 }
 
 /** What clients can make grow. */
@@ -93,9 +102,7 @@ export async function listenGrpcJs({ host, port, tls, methods, limits }: ListenO
   for (const [path, method] of Object.entries(methods)) {
     server.addService({ method: definitionOf(path, method) }, { method: handlerOf(method) });
   }
-  const pair =
-    tls === undefined ? [] : [{ private_key: Buffer.from(tls.keyPem), cert_chain: Buffer.from(tls.chainPem) }];
-  const credentials = tls === undefined ? ServerCredentials.createInsecure() : ServerCredentials.createSsl(null, pair);
+  const credentials = tls === undefined ? ServerCredentials.createInsecure() : createCredentials(tls);
   // The library neither counts connections nor limits them: they are accepted here.
   const injector = server.createConnectionInjector(credentials);
   const listener = createServer((socket) => {
@@ -119,6 +126,17 @@ export async function listenGrpcJs({ host, port, tls, methods, limits }: ListenO
       await closed;
     },
   };
+}
+
+function createCredentials({ keyPem, chainPem, clientRootPem }: ServerTls): ServerCredentials {
+  const pair = [{ private_key: Buffer.from(keyPem), cert_chain: Buffer.from(chainPem) }];
+  if (clientRootPem === undefined) return ServerCredentials.createSsl(null, pair);
+  const credentials = ServerCredentials.createSsl(Buffer.from(clientRootPem), pair, true);
+  // The library can only demand a certificate. It hands on one that was verified, and none otherwise.
+  const options: unknown = Reflect.get(credentials, "serverConstructorOptions");
+  if (typeof options !== "object" || options === null) throw new Error("the library has no options of TLS");
+  Object.assign(options, { rejectUnauthorized: false });
+  return credentials;
 }
 
 interface ConnectionInfo {
@@ -228,7 +246,8 @@ function handlerOf(method: ServerMethod) {
     return (call: ServerUnaryCall<Uint8Array, Uint8Array>, done: sendUnaryData<Uint8Array>): void => {
       const metadata = (name: string): string | undefined => call.metadata.get(name)[0]?.toString();
       try {
-        done(null, method.handle({ bytes: call.request, metadata }));
+        const clientCertificate = call.getAuthContext().sslPeerCertificate?.raw;
+        done(null, method.handle({ bytes: call.request, clientCertificate, metadata }));
       } catch (error) {
         done(statusOf(error));
       }

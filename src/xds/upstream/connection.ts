@@ -12,6 +12,7 @@ import type { Metadata } from "../../lib/grpc/metadata.ts";
 import type { RepeatedWarnings } from "../../lib/log/repeated-warnings.ts";
 import { formatHostPort, type HostPort } from "../../lib/net/host-port.ts";
 import { isLoopbackHost } from "../../lib/net/ip-address.ts";
+import { tlsErrorIn } from "../../lib/net/tls-error.ts";
 import type { TlsClient } from "../../lib/net/tls-client.ts";
 import type { Budgets } from "../../model/limits.ts";
 import type { ReadToken } from "../../model/token.ts";
@@ -59,7 +60,9 @@ export async function connectUpstream(
       return await connectTo(address, { config, protocol, metadata }, deps, signal);
     } catch (error) {
       if (signal.aborted || index === addresses.length - 1) throw error;
-      deps.connectionWarnings.warn("control plane unreachable; trying the next address", {
+      const isTls = tlsErrorIn(error) !== undefined;
+      const what = isTls ? "TLS with the control plane failed" : "control plane unreachable";
+      deps.connectionWarnings.warn(`${what}; trying the next address`, {
         address: formatHostPort(address),
         next: formatHostPort(addresses[index + 1] ?? address),
         reason: describeError(error),

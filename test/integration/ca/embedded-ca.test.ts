@@ -140,11 +140,7 @@ describe("the embedded CA", () => {
     ["nonsense", () => "nonsense", "UNAUTHENTICATED: check the token: it is not a JWT"],
     ["a forged token", (ca) => `${ca.issueToken(web).slice(0, -8)}AAAAAAAA`, "its signature is not by a known key"],
     ["another audience", (ca) => ca.issueToken({ ...web, audience: "other" }), "its audience is not istio-ca"],
-    [
-      "another identity",
-      (ca) => ca.issueToken({ ...web, serviceAccount: "api" }),
-      "PERMISSION_DENIED: the token is for",
-    ],
+    ["another identity", (ca) => ca.issueToken({ ...web, serviceAccount: "api" }), "PERMISSION_DENIED: the caller is"],
   ])("rejects %s", async (_name, token, text) => {
     await using directory = await temporaryDirectory();
     const { log, records } = testLog();

@@ -81,7 +81,7 @@ const clients: Readonly<Record<string, (port: number, security: TlsClientConfig)
       server: { host: "127.0.0.1", port, security: { kind: "tls", ...security } },
       namespace: "",
       signPath: "pki/sign/mesh",
-      auth: { kind: "token-file", path: `${String(import.meta.dirname)}/../../../package.json` },
+      auth: { kind: "token-file", path: "" },
       timeoutPerTryMs: 1_000,
     }),
 };
