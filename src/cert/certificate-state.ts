@@ -33,6 +33,9 @@ const thresholdsPercent = [10, 25, 50] as const;
 const errorPercent = 25;
 /** How late an attempt may be before it counts as overdue. */
 const overdueMs = 1_000;
+/** How long attempts may fail before the certificate counts as not renewed: the next one may succeed. */
+const graceShare = 0.05;
+const mostGraceMs = 60_000;
 
 /**
  * The state of the workload's certificate: what is held, how attempts went, and what is missing for readiness. The
@@ -48,6 +51,9 @@ export class CertificateState {
   #attempts = 0;
   #failures = 0;
   #issued = 0;
+  #isAttempting = false;
+  /** Since when every attempt has failed. Wall clock. */
+  #failingSinceMs: number | undefined;
   #lastError: string | undefined;
   #lastSuccessMs: number | undefined;
   #skewMs = 0;
@@ -83,15 +89,19 @@ export class CertificateState {
   /** After a change of the clock, earlier failures no longer delay the next attempt. */
   forgetFailures(): void {
     this.#failures = 0;
+    this.#failingSinceMs = undefined;
   }
 
   attemptStarted(): void {
     this.#attempts++;
+    this.#isAttempting = true;
   }
 
   /** An attempt failed, or the provider reported a problem. The certificate in use stays in use. */
   failed(error: unknown, message: string, facts: LogFields & { readonly failure?: string }): void {
     this.#failures++;
+    this.#isAttempting = false;
+    this.#failingSinceMs ??= this.#deps.clock.now();
     this.#lastError = describeError(error);
     const certificateInUse = this.status().state;
     this.#outage.failed({
@@ -113,6 +123,8 @@ export class CertificateState {
     this.held.add(certificate, acceptedMs, nowMs);
     this.#issued++;
     this.#failures = 0;
+    this.#isAttempting = false;
+    this.#failingSinceMs = undefined;
     this.#outage.works();
     this.#lastError = undefined;
     this.#lastSuccessMs = acceptedMs;
@@ -194,11 +206,16 @@ export class CertificateState {
 
   /** Reports once for each threshold that the newest certificate is running out without a successor. */
   #checkRemainingLifetime(nowMs: number): void {
-    const certificate = this.held.newest?.certificate;
-    if (certificate === undefined) return;
-    const isOverdue = this.#dueMs === undefined || this.#failures > 0 || nowMs > this.#dueMs + overdueMs;
-    const percent = isOverdue ? remainingLifetimeThreshold(certificate, nowMs) : undefined;
+    const { newest } = this.held;
+    if (newest === undefined) return;
+    const { certificate, acceptedMs } = newest;
+    // What was used up before it was received is back-dating, or another process's time.
+    const startMs = Math.max(certificate.notBeforeMs, Math.min(acceptedMs, nowMs));
+    const lifetime = { startMs, notAfterMs: certificate.notAfterMs };
+    const percent = this.#isOverdue(lifetime, nowMs) ? remainingLifetimeThreshold(lifetime, nowMs) : undefined;
     if (percent === undefined) return;
+    // Other processes may renew as late as at a third of the lifetime.
+    if (this.#dueMs === undefined && percent > errorPercent) return;
     if (this.#reported?.serial === certificate.serial && this.#reported.percent <= percent) return;
     this.#reported = { serial: certificate.serial, percent };
     this.#deps.log[percent > errorPercent ? "warn" : "error"]("certificate is about to expire and was not renewed", {
@@ -207,6 +224,15 @@ export class CertificateState {
       notAfter: isoTime(certificate.notAfterMs),
       error: this.#lastError,
     });
+  }
+
+  /** Whether no attempt is under way, or is about to be made, that may renew the certificate. */
+  #isOverdue({ startMs, notAfterMs }: Lifetime, nowMs: number): boolean {
+    if (this.#dueMs === undefined) return true;
+    if (this.#isAttempting) return false;
+    if (this.#failingSinceMs === undefined) return nowMs > this.#dueMs + overdueMs;
+    const graceMs = Math.min(mostGraceMs, graceShare * (notAfterMs - startMs));
+    return nowMs > this.#failingSinceMs + Math.max(overdueMs, graceMs);
   }
 
   #describePending(nowMs: number): string {
@@ -221,16 +247,19 @@ export class CertificateState {
   }
 }
 
+interface Lifetime {
+  /** When the certificate was received, or its notBefore where that is later. */
+  readonly startMs: number;
+  readonly notAfterMs: number;
+}
+
 /**
- * The lowest threshold that a certificate's remaining lifetime is at or below, in percent of the whole lifetime;
- * undefined above all of them.
+ * The lowest threshold that a certificate's remaining lifetime is at or below, in percent of the lifetime that it had
+ * when it was received; undefined above all of them.
  * @param nowMs wall clock
  */
-export function remainingLifetimeThreshold(
-  { notBeforeMs, notAfterMs }: { readonly notBeforeMs: number; readonly notAfterMs: number },
-  nowMs: number,
-): number | undefined {
-  const leftPercent = (100 * (notAfterMs - nowMs)) / Math.max(1, notAfterMs - notBeforeMs);
+export function remainingLifetimeThreshold({ startMs, notAfterMs }: Lifetime, nowMs: number): number | undefined {
+  const leftPercent = (100 * (notAfterMs - nowMs)) / Math.max(1, notAfterMs - startMs);
   return thresholdsPercent.find((threshold) => leftPercent <= threshold);
 }
 

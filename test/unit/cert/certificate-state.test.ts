@@ -12,5 +12,5 @@ test.each([
   [90, 10],
   [150, 10],
 ])("at %i percent of its lifetime the threshold is %s", (percent, threshold) => {
-  expect(remainingLifetimeThreshold({ notBeforeMs: 0, notAfterMs: 100_000 }, percent * 1_000)).toBe(threshold);
+  expect(remainingLifetimeThreshold({ startMs: 0, notAfterMs: 100_000 }, percent * 1_000)).toBe(threshold);
 });
