@@ -75,19 +75,27 @@ export async function readGcp(get: MetadataGet): Promise<PlatformFacts | undefin
 
 const azureHeaders = { metadata: "True" };
 const oldestAzureVersion = "2019-08-15";
+/** So many of the listed versions are tried. */
+const mostAzureVersions = 3;
 
 /**
- * The facts of an Azure machine; undefined elsewhere. Uses the newest API version that the server supports.
- * Source: Azure's instance metadata service
+ * The facts of an Azure machine; undefined elsewhere. Uses the newest API version that the server lists: one that rejects
+ * a version lists the newest ones in a response with status 400.
+ * Source: Azure's instance metadata service, "Supported API versions" and "Errors and debugging"
  */
 export async function readAzure(get: MetadataGet): Promise<PlatformFacts | undefined> {
   const read = async (version: string): Promise<JsonObject | undefined> => {
     const path = `/metadata/instance?api-version=${version}`;
-    return parseJsonObject((await get(path, { headers: azureHeaders })) ?? "");
+    return parseJsonObject((await get(path, { headers: azureHeaders, readBadRequest: true })) ?? "");
   };
-  const versions = await read(oldestAzureVersion);
-  const newest = textsOf(versions?.["newest-versions"]).toSorted().at(-1);
-  const document = await read(newest ?? oldestAzureVersion);
+  let document = await read(oldestAzureVersion);
+  const listed = textsOf(document?.["newest-versions"]).filter((version) => /^[\w.-]+$/.test(version));
+  for (const version of listed.toSorted().toReversed().slice(0, mostAzureVersions)) {
+    const newer = await read(version);
+    if (!isJsonObject(newer?.["compute"])) continue;
+    document = newer;
+    break;
+  }
   const compute = document?.["compute"];
   if (!isJsonObject(compute)) return undefined;
   const text = (name: string): string => textOf(compute[name]);

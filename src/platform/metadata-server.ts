@@ -6,9 +6,11 @@ import { HttpError, requestHttp } from "../lib/net/http-client.ts";
 export interface MetadataRequest {
   readonly method?: "GET" | "PUT";
   readonly headers?: Readonly<Record<string, string>>;
+  /** Also returns the body of a response with status 400, which says what the server supports. */
+  readonly readBadRequest?: boolean;
 }
 
-/** Reads one path of a metadata server; undefined when the request fails or the status is not 200. */
+/** Reads one path of a metadata server; undefined when the request fails or has another status than requested. */
 export type MetadataGet = (path: string, options?: MetadataRequest) => Promise<string | undefined>;
 
 export interface MetadataServer {
@@ -32,14 +34,15 @@ export function createMetadataGet(
   signal: AbortSignal,
 ): MetadataGet {
   const limit = budgets.of("metadata-response-bytes");
-  return async (path, { method = "GET", headers = {} } = {}) => {
+  return async (path, { method = "GET", headers = {}, readBadRequest = false } = {}) => {
     try {
       const url = new URL(`${server.baseUrl}${path}`);
       const deadline = { clock, timeoutMs: server.timeoutPerCallMs };
       const response = await requestHttp({ url, method, headers, deadline, maxBodyBytes: limit.size }, signal);
       const [name, value] = server.responseHeader ?? [];
       const isGenuine = name === undefined || response.headers[name] === value;
-      return response.status === 200 && isGenuine ? response.text().trim() : undefined;
+      const isRead = response.status === 200 || (readBadRequest && response.status === 400);
+      return isRead && isGenuine ? response.text().trim() : undefined;
     } catch (error) {
       if (error instanceof HttpError && error.failure === "too-large") limit.admits(limit.size + 1);
       return undefined;
