@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
+import type { Clock } from "../lib/async/clock.ts";
 import type { ProvidedIdentityEvent } from "../model/provided-identity.ts";
 import type { ReadToken } from "../model/token.ts";
-import type { EmbeddedCa, EmbeddedCaOptions } from "./embedded/types.ts";
+import type { DevelopmentTokenRequest, EmbeddedCa, EmbeddedCaOptions } from "./embedded/types.ts";
 import type { CaDeps, CloudTokenConfig } from "./types.ts";
 import type { WorkloadApiConfig } from "./workload-api.ts";
 
@@ -41,4 +42,18 @@ export function createWorkloadApi(
 export async function startEmbeddedCa(options: EmbeddedCaOptions, deps: CaDeps): Promise<EmbeddedCa> {
   const { serveEmbeddedCa } = await import("./embedded/embedded-ca.ts");
   return serveEmbeddedCa(options, deps);
+}
+
+/**
+ * A token that the embedded CA of this directory accepts, also while it runs.
+ * @throws AuthorityError when there is no such CA
+ */
+export async function mintDevelopmentToken(
+  directory: string,
+  request: Required<DevelopmentTokenRequest>,
+  clock: Pick<Clock, "now">,
+): Promise<string> {
+  const { readExistingAuthority } = await import("./embedded/authority.ts");
+  const { issueToken } = await import("./embedded/signing-service.ts");
+  return issueToken(readExistingAuthority(directory, clock.now()).tokenKey, request, clock.now());
 }

@@ -4,6 +4,7 @@ export { ConfigError } from "./config-error.ts";
 export type { ConfigInput } from "./sources/config-input.ts";
 export { parseConfig } from "./parse-config.ts";
 export { loadMeshFileCheck, readConfigInput } from "./sources/read-config-input.ts";
+export { defaultBinaryPath } from "./proxy-config/proxy-config.ts";
 export { proxyFlags } from "./sources/flags.ts";
 export { type EffectiveSetting, effectiveSettings } from "./effective-settings.ts";
 export { redactSecrets } from "./redaction.ts";

@@ -33,6 +33,22 @@ export async function findEnvoy(env: Readonly<Record<string, string>>, root: str
   throw new DevEnvoyMissingError(named === "" ? ["ENVOY_PATH (not set)", "PATH", ...cachesOf(env, root)] : places);
 }
 
+/**
+ * The newest Envoy that the development tooling (`npm start`) installed; undefined when there is none.
+ * @param root as for `findEnvoy`
+ */
+export async function findInstalledEnvoy(
+  env: Readonly<Record<string, string>>,
+  root: string,
+): Promise<string | undefined> {
+  for (const cache of cachesOf(env, root)) {
+    for (const place of await versionsIn(cache)) {
+      if (await isProgram(place)) return place;
+    }
+  }
+  return undefined;
+}
+
 async function placesOf(env: Readonly<Record<string, string>>, root: string): Promise<readonly string[]> {
   const onPath = (env["PATH"] ?? "").split(delimiter).filter((folder) => folder !== "");
   const cached = await Promise.all(cachesOf(env, root).map(versionsIn));

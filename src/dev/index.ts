@@ -2,6 +2,6 @@
 export type { ProgramCommand } from "./agent-process.ts";
 export type { DevConfig, DevDeps, DevFault } from "./dev-config.ts";
 export { devFaults } from "./dev-config.ts";
-export { findEnvoy, isProgram } from "./find-envoy.ts";
+export { findEnvoy, findInstalledEnvoy, isProgram } from "./find-envoy.ts";
 export { screenFor } from "./progress.ts";
 export { runDev } from "./run-dev.ts";

@@ -6,8 +6,8 @@ import { describeExit, type EnvoyExit } from "./envoy-exit.ts";
 export type EnvoyMissingReason = "absent" | "not-a-file" | "not-executable" | "exec-failed";
 
 const missingAdvice: Readonly<Record<EnvoyMissingReason, string>> = {
-  absent: "there is no such file; install Envoy there, or set binaryPath in the ProxyConfig to its path",
-  "not-a-file": "it is not a file; set binaryPath in the ProxyConfig to the Envoy binary",
+  absent: `there is no such file; install Envoy there, or set its path: PROXY_CONFIG='{"binaryPath":"/path/of/envoy"}'`,
+  "not-a-file": `it is not a file; set the path of Envoy's binary: PROXY_CONFIG='{"binaryPath":"/path/of/envoy"}'`,
   "not-executable": "it is not executable for this user; make it and the directories above it accessible (chmod a+rx)",
   "exec-failed": "the system cannot execute it; check that it is an Envoy built for this machine and not damaged",
 };

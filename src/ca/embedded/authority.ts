@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 import { createPrivateKey, generateKeyPairSync, type KeyObject, X509Certificate } from "node:crypto";
-import { linkSync, rmSync } from "node:fs";
+import { existsSync, linkSync, rmSync } from "node:fs";
 import { join } from "node:path";
 import { writeFileAtomicSync } from "../../lib/fs/atomic-file.ts";
 import { AgentError, systemCode } from "../../lib/errors.ts";
@@ -60,6 +60,14 @@ export function openAuthority(directory: string, nowMs: number): Authority {
         : "it cannot be read or created; remove it to create a new one, or choose another directory";
     throw new AuthorityError(path, problem, error);
   }
+}
+
+/** As `openAuthority`, but never creates one. @throws AuthorityError when there is none */
+export function readExistingAuthority(directory: string, nowMs: number): Authority {
+  const path = join(directory, "authority.pem");
+  if (!existsSync(path))
+    throw new AuthorityError(path, "there is none; start it with `attache ca`, or give its --directory");
+  return openAuthority(directory, nowMs);
 }
 
 function createFile(path: string, nowMs: number): string {

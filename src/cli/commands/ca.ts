@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-import { type EmbeddedCa, type EmbeddedCaOptions, startEmbeddedCa } from "../../ca/index.ts";
+import { type EmbeddedCaOptions, startEmbeddedCa } from "../../ca/index.ts";
 import { systemClock } from "../../lib/async/clock.ts";
 import { BudgetLog } from "../../lib/budget-log.ts";
 import { createBudgets } from "../../lib/budget-set.ts";
@@ -15,11 +15,14 @@ import { type Command, type CommandContext, UsageError } from "../command.ts";
 
 export const command: Command = {
   summary: "run the embedded CA: Istio's certificate service over TLS, for development and tests",
+  usage: "[token NAMESPACE/ACCOUNT]",
   get flags() {
     return caFlags;
   },
   run,
 };
+
+const defaultTokenFile = "./istio-token";
 
 export const caFlags = {
   listen: {
@@ -33,18 +36,31 @@ export const caFlags = {
   "default-ttl": { type: "string", default: "1h", meaning: "lifetime of a certificate if the request specifies none" },
   "max-ttl": { type: "string", default: "24h", meaning: "longest lifetime of a certificate" },
   "server-name": { type: "string", default: "", meaning: "additional name in the server certificate" },
-  "token-for": { type: "string", default: "", meaning: "NAMESPACE/ACCOUNT to issue a token for" },
-  "token-ttl": { type: "string", default: "12h", meaning: "lifetime of that token" },
-  "token-file": { type: "string", default: "./istio-token", meaning: "file to write that token to, mode 0600" },
+  "token-for": { type: "strings", default: "", meaning: "NAMESPACE/ACCOUNT to issue a token for; may be repeated" },
+  "token-ttl": { type: "string", default: "12h", meaning: "lifetime of these tokens" },
+  "token-file": {
+    type: "strings",
+    default: "",
+    meaning: `file for the token, mode 0600; one for each --token-for; default ${defaultTokenFile}, of several ${defaultTokenFile}-NAMESPACE-ACCOUNT`,
+  },
 } as const satisfies FlagSpecs;
 
-type CaFlags = ReturnType<typeof parseFlags<typeof caFlags>>["values"];
+export type CaFlags = ReturnType<typeof parseFlags<typeof caFlags>>["values"];
 
 async function run({ args, print, stop }: CommandContext): Promise<number> {
   const { values, unknown, problems, positionals } = parseFlags(args, caFlags);
   const wrong = [...unknown, ...problems].map(({ message }) => message);
-  if (positionals.length > 0) wrong.push(`unexpected ${positionals.join(" ")}`);
+  const [action, account, ...others] = positionals;
+  const isToken = action === "token";
+  if (isToken ? others.length > 0 : action !== undefined) {
+    wrong.push(`unexpected ${(isToken ? others : positionals).join(" ")}`);
+  }
   if (wrong.length > 0) throw new UsageError("ca", wrong.join("; "), Object.keys(caFlags));
+  if (isToken) {
+    await mintToken(values, account, print);
+    return 0;
+  }
+  const tokens = tokenTargets(values);
 
   const writer = createLogWriter({ format: "text", targets: ["stderr"] });
   const log = createLogger(
@@ -57,10 +73,10 @@ async function run({ args, print, stop }: CommandContext): Promise<number> {
   await using budgetLog = new BudgetLog(log, systemClock);
   const budgets = createBudgets(limits, readHostLimits(), budgetLog);
   await using ca = await startEmbeddedCa(parseOptions(values), { log, clock: systemClock, budgets });
-  writeToken(ca, values);
-  const account = values["token-for"];
-  const token = account === "" ? "" : `, token for ${account} in ${values["token-file"]}`;
-  print(`listening on ${ca.host}:${String(ca.port)}, root in ${values.directory}/root-cert.pem${token}\n`);
+  const ttlMs = parseTtl(values, "token-ttl");
+  for (const { account: of, path } of tokens) writeFileAtomicSync(path, ca.issueToken({ ...of, ttlMs }), 0o600);
+  const written = tokens.map(({ text, path }) => `, token for ${text} in ${path}`).join("");
+  print(`listening on ${ca.host}:${String(ca.port)}, root in ${values.directory}/root-cert.pem${written}\n`);
   await untilAborted(stop);
   return 0;
 }
@@ -85,14 +101,47 @@ function parseOptions(values: CaFlags): EmbeddedCaOptions {
   };
 }
 
-function writeToken(ca: EmbeddedCa, values: CaFlags): void {
-  if (values["token-for"] === "") return;
-  const [namespace = "", serviceAccount = "", ...rest] = values["token-for"].split("/");
-  if (namespace === "" || serviceAccount === "" || rest.length > 0) {
-    throw new UsageError("ca", `--token-for is NAMESPACE/ACCOUNT, not ${values["token-for"]}`);
+interface ServiceAccountName {
+  readonly namespace: string;
+  readonly serviceAccount: string;
+}
+
+/** Prints a token that a CA with this directory accepts, or writes it to a file. The CA need not be running. */
+async function mintToken(values: CaFlags, text: string | undefined, print: CommandContext["print"]): Promise<void> {
+  const [path, ...more] = values["token-file"];
+  if (text === undefined || values["token-for"].length > 0 || more.length > 0) {
+    throw new UsageError("ca", "the form is: attache ca token NAMESPACE/ACCOUNT, with one --token-file at most");
   }
-  const token = ca.issueToken({ namespace, serviceAccount, ttlMs: parseTtl(values, "token-ttl") });
-  writeFileAtomicSync(values["token-file"], token, 0o600);
+  const account = parseAccount(text);
+  const ttlMs = parseTtl(values, "token-ttl");
+  const { mintDevelopmentToken } = await import("../../ca/index.ts");
+  const request = { ...account, audience: values.audience, ttlMs };
+  const token = await mintDevelopmentToken(values.directory, request, systemClock);
+  if (path === undefined) print(`${token}\n`);
+  else writeFileAtomicSync(path, token, 0o600);
+}
+
+/** Which token is written to which file. */
+function tokenTargets(values: CaFlags) {
+  const accounts = values["token-for"];
+  const paths = values["token-file"];
+  if (paths.length > 0 && paths.length !== Math.max(1, accounts.length)) {
+    const counts = `${String(accounts.length)} --token-for and ${String(paths.length)} --token-file`;
+    throw new UsageError("ca", `${counts}: give one --token-file for each --token-for, or none`);
+  }
+  return accounts.map((text, index) => {
+    const account = parseAccount(text);
+    const suffix = accounts.length > 1 ? `-${account.namespace}-${account.serviceAccount}` : "";
+    return { text, account, path: paths[index] ?? `${defaultTokenFile}${suffix}` };
+  });
+}
+
+function parseAccount(text: string): ServiceAccountName {
+  const [namespace = "", serviceAccount = "", ...rest] = text.split("/");
+  if (namespace === "" || serviceAccount === "" || rest.length > 0) {
+    throw new UsageError("ca", `a token is for NAMESPACE/ACCOUNT, not ${text}`);
+  }
+  return { namespace, serviceAccount };
 }
 
 function parseTtl(values: CaFlags, name: "default-ttl" | "max-ttl" | "token-ttl"): number {

@@ -1,9 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
+import { existsSync, realpathSync } from "node:fs";
+import { dirname } from "node:path";
 import { reportInvalidConfig, runAgent } from "../../agent/agent.ts";
 import { NeverReadyError } from "../../agent/lifecycle.ts";
 import type { AgentConfig } from "../../config/agent-config.ts";
 import {
   ConfigError,
+  defaultBinaryPath,
   parseConfig,
   proxyFlags,
   readConfigInput,
@@ -30,7 +33,7 @@ export const command: Command = {
 async function runProxy({ args, env, ...signals }: CommandContext): Promise<number> {
   const { stop } = signals;
   const readStart = async () => {
-    const config = parseConfig(await readConfigInput({ env, args, stop }));
+    const config = await withInstalledEnvoy(parseConfig(await readConfigInput({ env, args, stop })), env);
     return { config, writer: openLog(config.log) };
   };
   const start = await readStart().catch(async (error: unknown) => {
@@ -46,7 +49,7 @@ async function runProxy({ args, env, ...signals }: CommandContext): Promise<numb
     ATTACHE_FOREIGN_SDS_WAIT: "0s",
   };
   const readConfig = async (): Promise<AgentConfig> =>
-    parseConfig(await readConfigInput({ env: { ...env, ...known }, args }));
+    await withInstalledEnvoy(parseConfig(await readConfigInput({ env: { ...env, ...known }, args })), env);
   const logLevels = new LogLevelSwitch(config.log.levels);
   const log = createLogger(
     writer.sink,
@@ -74,6 +77,18 @@ async function runProxy({ args, env, ...signals }: CommandContext): Promise<numb
   await writer.load();
   await writer.end();
   return code;
+}
+
+/** Where no Envoy is at the default path, as on a developer's machine, the one that `npm start` installed is used. */
+async function withInstalledEnvoy(config: AgentConfig, env: Readonly<Record<string, string>>): Promise<AgentConfig> {
+  const { binaryPath } = config.envoy;
+  if (config.disableEnvoy || binaryPath !== defaultBinaryPath || existsSync(binaryPath)) return config;
+  const { findInstalledEnvoy } = await import("../../dev/index.ts");
+  const installed = await findInstalledEnvoy(env, dirname(dirname(realpathSync(process.argv[1] ?? "."))));
+  if (installed === undefined) return config;
+  const message = `there is no Envoy at ${binaryPath}; using the one that \`npm start\` installed: ${installed}`;
+  const warnings = [...config.warnings, { source: "binaryPath", message }];
+  return { ...config, warnings, envoy: { ...config.envoy, binaryPath: installed } };
 }
 
 /** @throws ConfigError when a target cannot be opened */

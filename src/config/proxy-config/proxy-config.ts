@@ -75,10 +75,13 @@ export interface ProxyConfig {
   readonly readinessProbe?: JsonObject;
 }
 
+/** Where images have Envoy. */
+export const defaultBinaryPath = "/usr/local/bin/envoy";
+
 /** Source: Istio's built-in ProxyConfig; the injector leaves out what equals it. */
 export const proxyConfigDefaults: JsonObject = {
   configPath: "./etc/istio/proxy",
-  binaryPath: "/usr/local/bin/envoy",
+  binaryPath: defaultBinaryPath,
   serviceCluster: "istio-proxy",
   drainDuration: "45s",
   terminationDrainDuration: "5s",
