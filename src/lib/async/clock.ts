@@ -87,7 +87,7 @@ export class DeadlineError extends Error {
   override readonly name = "DeadlineError";
   readonly afterMs: number;
   constructor(afterMs: number) {
-    super(`no response within ${String(afterMs)} ms`);
+    super(`no response within ${String(Math.round(afterMs))} ms`);
     this.afterMs = afterMs;
   }
 }

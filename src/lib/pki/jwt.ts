@@ -13,6 +13,8 @@ export interface TokenClaims {
 /** A parsed JWT. Nothing of it is verified. */
 export interface ParsedToken {
   readonly algorithm: string | undefined;
+  /** Whether its header names extensions that must be understood (`crit`). None are. */
+  readonly hasCriticalExtensions: boolean;
   readonly claims: TokenClaims;
   /** The text that the signature covers. */
   readonly signed: string;
@@ -33,6 +35,7 @@ export function parseJwt(text: string): ParsedToken | undefined {
   if (head === undefined || body === undefined) return undefined;
   return {
     algorithm: asText(head["alg"]),
+    hasCriticalExtensions: Object.hasOwn(head, "crit"),
     claims: {
       subject: asText(body["sub"]),
       audiences: [body["aud"]].flat().filter((one) => typeof one === "string"),
@@ -65,11 +68,17 @@ export function isSupportedAlgorithm(algorithm: string | undefined): boolean {
 }
 
 /**
- * Whether a key signed the token with the algorithm that its header names: RS256 or ES256.
+ * Whether a key signed the token with the algorithm that its header names: RS256 or ES256. False for a token with
+ * critical extensions. Source: RFC 7515 section 4.1.11
  * @param key public, or private
  */
 export function verifyJwtSignature(token: ParsedToken, key: KeyObject): boolean {
-  if (!isSupportedAlgorithm(token.algorithm) || key.asymmetricKeyType !== keyTypes[token.algorithm ?? ""]) return false;
+  if (
+    token.hasCriticalExtensions ||
+    !isSupportedAlgorithm(token.algorithm) ||
+    key.asymmetricKeyType !== keyTypes[token.algorithm ?? ""]
+  )
+    return false;
   const publicKey = key.type === "private" ? createPublicKey(key) : key;
   return verify("sha256", Buffer.from(token.signed), { key: publicKey, dsaEncoding: "ieee-p1363" }, token.signature);
 }

@@ -31,6 +31,12 @@ describe.each(["RS256", "ES256"] as const)("%s", (algorithm) => {
     expect(verifyJwtSignature(token, keys[algorithm === "RS256" ? "ES256" : "RS256"])).toBe(false);
     expect(verifyJwtSignature({ ...token, algorithm: "none" }, key)).toBe(false);
   });
+
+  test("a token with critical extensions, of which none are known, is not verified", () => {
+    const token = parseJwt(signJwt(key, { sub: "web" }, { crit: ["b64"], b64: false }));
+    if (token === undefined) throw new Error("not parsed");
+    expect(verifyJwtSignature(token, key)).toBe(false);
+  });
 });
 
 test("a text that is not a JWT is undefined; claims of another type are absent", () => {
