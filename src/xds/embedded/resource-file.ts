@@ -14,6 +14,7 @@ import {
 import { AgentError, describeError } from "../../lib/errors.ts";
 import { exitCode } from "../../lib/exit-code.ts";
 import { checkExpandedSize, checkYamlSize, mostResourceFileValues } from "../../lib/yaml-size.ts";
+import { inProtoJson } from "./parser-forms.ts";
 import { anyOf, parseResponse, renderResponse, type XdsResource } from "../protocol/response.ts";
 
 /** A resource file is invalid. Envoy never sees it. */
@@ -86,7 +87,7 @@ interface Reading {
 function readResource(reading: Reading, node: Node | null): FileResource {
   const { message, typeUrl } = messageOf(reading, node);
   checkAny(reading, node);
-  const json = parseFields(plain(reading, node));
+  const json = inProtoJson(message, parseFields(plain(reading, node)), reading.api);
   let content: Uint8Array;
   try {
     content = toBinary(message, fromJson(message, json, { registry: reading.api }));
@@ -140,9 +141,13 @@ function checkFields(reading: Reading, node: YAMLMap, message: DescMessage): voi
 
 function elementsOf(reading: Reading, node: Node | null, kind: "list" | "map"): readonly (Node | null)[] {
   if (isScalar(node) && node.value === null) return [];
-  if (kind === "list" && isSeq(node)) return node.items.map((item) => resolve(reading.document, item));
-  if (kind === "map" && isMap(node)) return node.items.map(({ value }) => resolve(reading.document, value));
-  throw reading.errorAt(node, kind === "list" ? "expected a list" : "expected an object");
+  if (kind === "list" && isSeq(node)) {
+    return node.items.flatMap((item) => elementsOf(reading, resolve(reading.document, item), kind));
+  }
+  // one element may stand for a list of it
+  if (kind === "list") return [node];
+  if (isMap(node)) return node.items.map(({ value }) => resolve(reading.document, value));
+  throw reading.errorAt(node, "expected an object");
 }
 
 interface FieldNode {
@@ -153,7 +158,7 @@ interface FieldNode {
 
 function checkField(reading: Reading, { keyNode, name, value }: FieldNode, message: DescMessage): void {
   try {
-    fromJson(message, { [name]: plain(reading, value) });
+    fromJson(message, inProtoJson(message, { [name]: plain(reading, value) }, reading.api));
   } catch (error) {
     throw reading.errorAt(value ?? keyNode, shorten(error));
   }
@@ -161,7 +166,7 @@ function checkField(reading: Reading, { keyNode, name, value }: FieldNode, messa
 
 function checkValue(reading: Reading, node: Node | null, message: DescMessage): void {
   try {
-    fromJson(message, plain(reading, node), { registry: reading.api });
+    fromJson(message, inProtoJson(message, plain(reading, node), reading.api), { registry: reading.api });
   } catch (error) {
     throw reading.errorAt(node, shorten(error));
   }

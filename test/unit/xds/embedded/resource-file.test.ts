@@ -33,6 +33,38 @@ test("a resource is the message that its fields say", () => {
   expect(Buffer.from(contentOf(resource?.any ?? new Uint8Array(0)))).toEqual(Buffer.from(expected));
 });
 
+test("23: every form that Envoy's parser takes is taken, in a resource and in an Any", () => {
+  const strict = [
+    "type: STRICT_DNS",
+    "connect_timeout: 1.5s",
+    "per_connection_buffer_limit_bytes: 1000",
+    "ignore_health_on_host_removal: true",
+    "health_checks: [{ timeout: 1s, interval: 1s, unhealthy_threshold: 2, healthy_threshold: 1, tcp_health_check: {} }]",
+    "transport_socket:",
+    "  name: t",
+    "  typed_config:",
+    '    "@type": type.googleapis.com/envoy.extensions.transport_sockets.tls.v3.UpstreamTlsContext',
+    "    allow_renegotiation: true",
+    "    common_tls_context: { alpn_protocols: [h2], tls_params: { tls_minimum_protocol_version: TLSv1_2 } }",
+  ];
+  const others = [
+    "type: strict_dns",
+    "connect_timeout: { seconds: 1, nanos: '500000000' }",
+    "per_connection_buffer_limit_bytes: { value: '1e3' }",
+    "ignore_health_on_host_removal: 'yes'",
+    "health_checks: { timeout: 1s, interval: 1s, unhealthyThreshold: '2', healthy_threshold: 1.0, tcp_health_check: {} }",
+    "transport_socket:",
+    "  name: t",
+    "  typed_config:",
+    '    "@type": type.googleapis.com/envoy.extensions.transport_sockets.tls.v3.UpstreamTlsContext',
+    "    allow_renegotiation: 'true'",
+    "    common_tls_context: { alpn_protocols: h2, tls_params: { tls_minimum_protocol_version: tlsv1_2 } }",
+  ];
+  const [given] = parse(clusterWith(...others));
+  const [expected] = parse(clusterWith(...strict));
+  expect(Buffer.from(given?.any ?? "")).toEqual(Buffer.from(expected?.any ?? "-"));
+});
+
 describe("what is wrong is said with file and line:", () => {
   test.each<[string, string, number, string]>([
     ["no YAML", "resources: [\n  a: b: c", 2, "not YAML"],
@@ -44,7 +76,7 @@ describe("what is wrong is said with file and line:", () => {
     ["an unknown field", clusterWith("type: STATIC", "conect_timeout: 1s"), 5, "no field conect_timeout"],
     ["a wrong value", clusterWith("type: STATIK"), 4, "STATIK"],
     ["a wrong duration", clusterWith("connect_timeout: soon"), 4, "Duration"],
-    ["a list that is none", clusterWith("health_checks: 7"), 4, "expected a list"],
+    ["a list that is none", clusterWith("health_checks: 7"), 4, "expected an object"],
     [
       "a field inside",
       clusterWith("load_assignment:", "  cluster_name: app", "  endpoint: []"),
