@@ -10,6 +10,8 @@ export interface HostileTarget {
   readonly statusPort: number;
   readonly dnsPort: number;
   readonly probePath: string;
+  /** Of a probe that the application never responds to. */
+  readonly hangingPath: string;
   readonly seconds: number;
 }
 
@@ -17,7 +19,7 @@ export type HostileLoad = Readonly<Record<string, number>>;
 
 /** Not on loopback: the address of another pod, as far as the agent can see. */
 const attacker = "10.77.0.2";
-const { statusPort, dnsPort, probePath, seconds } = JSON.parse(process.argv[2] ?? "{}") as HostileTarget;
+const { statusPort, dnsPort, probePath, hangingPath, seconds } = JSON.parse(process.argv[2] ?? "{}") as HostileTarget;
 // the attackers have machines of their own
 setPriority(15);
 const endMs = performance.now() + 1_000 * seconds;
@@ -120,6 +122,7 @@ await Promise.all([
   ...times(10, dribble),
   ...times(50, () => flood("probes", () => get(probePath))),
   ...times(10, () => flood("distinct probes", () => get(probePath, `X: ${String(Math.random())}`))),
+  ...times(30, () => flood("hanging probes", () => get(hangingPath, `X: ${String(Math.random())}`))),
   ...times(20, () => flood("scrapes", () => get("/stats/prometheus"))),
   ...times(4, () =>
     flood("long scrapes", () =>

@@ -13,12 +13,14 @@ import { type PodExit, startPod } from "../../test/support/pod.ts";
 import { percentile } from "../../test/support/prober.ts";
 import { privateMegabytes } from "./agent-under-test.ts";
 import type { Figure } from "./figure.ts";
-import type { HostileApplication } from "./hostile-application.ts";
+import type { GoodResources, HostileApplication } from "./hostile-application.ts";
 import type { HostileLoad, HostileTarget } from "./hostile-load.ts";
+import type { HostileSockets } from "./hostile-sockets.ts";
 
 const seconds = Number(process.argv[2]);
 const memoryLimitBytes = Number(process.argv[3] ?? 64) * 2 ** 20;
 const dnsPort = 15_053;
+const hangingPath = "/app-health/hanging/livez";
 const probePath = "/app-health/web/livez";
 
 /** The time after which the kubelet gives up, and a mark. */
@@ -34,12 +36,44 @@ async function serve(stack: AsyncDisposableStack, handler: RequestListener): Pro
   return (server.address() as AddressInfo).port;
 }
 
-/** In a process of its own: what it does must not delay the probes of this one. @returns its ports */
-async function startHostileApplication(stack: AsyncDisposableStack): Promise<HostileApplication> {
+interface StartedApplication extends HostileApplication {
+  serve(resources: GoodResources): void;
+}
+
+/** In a process of its own: what it does must not delay the probes of this one. */
+async function startHostileApplication(stack: AsyncDisposableStack): Promise<StartedApplication> {
   const child = fork(join(import.meta.dirname, "hostile-application.ts"), { execArgv: [] });
   stack.defer(() => void child.kill("SIGKILL"));
   const [ports] = (await once(child, "message")) as [HostileApplication];
-  return ports;
+  return { ...ports, serve: (resources) => void child.send(resources) };
+}
+
+interface Attackers {
+  /** Resolves when all have ended, to how often each attack was made. */
+  readonly ended: Promise<HostileLoad>;
+  kill(): void;
+}
+
+/** @param programs and the argument of each */
+function startAttackers(programs: Readonly<Record<string, HostileTarget | HostileSockets>>): Attackers {
+  const children = Object.entries(programs).map(([program, argument]) =>
+    fork(join(import.meta.dirname, program), [JSON.stringify(argument)], { execArgv: [] }),
+  );
+  const ended = children.map(async (child) => {
+    const exited = once(child, "exit");
+    let made: HostileLoad = {};
+    child.once("message", (message: HostileLoad) => {
+      made = message;
+    });
+    await exited;
+    return made;
+  });
+  return {
+    ended: Promise.all(ended).then((all) => Object.assign({}, ...all) as HostileLoad),
+    kill: () => {
+      for (const child of children) child.kill("SIGKILL");
+    },
+  };
 }
 
 /** @returns what each request took, ascending; `failedMs` for one that failed */
@@ -67,7 +101,7 @@ async function measure(): Promise<readonly Figure[]> {
   await using stack = new AsyncDisposableStack();
   const ca = stack.use(await startFakeCa());
   const app = await serve(stack, (_request, response) => response.end("ok"));
-  const { bad, hanging } = await startHostileApplication(stack);
+  const application = await startHostileApplication(stack);
   const group = makeMemoryGroup(memoryLimitBytes);
   if (group !== undefined) stack.use(group);
   const pod = stack.use(
@@ -78,14 +112,20 @@ async function measure(): Promise<readonly Figure[]> {
         INSTANCE_IP: "127.0.0.1",
         ISTIO_KUBE_APP_PROBERS: JSON.stringify({
           [probePath]: { httpGet: { path: "/", port: app }, timeoutSeconds: 5 },
+          [hangingPath]: { httpGet: { path: "/", port: application.hanging }, timeoutSeconds: 5 },
         }),
-        ISTIO_PROMETHEUS_ANNOTATIONS: JSON.stringify({ scrape: "true", port: String(bad), path: "/" }),
+        ISTIO_PROMETHEUS_ANNOTATIONS: JSON.stringify({ scrape: "true", port: String(application.bad), path: "/" }),
         ISTIO_META_DNS_CAPTURE: "true",
         ATTACHE_RESOLV_CONF: "resolv.conf",
+        ATTACHE_XDS_FILES: "",
+      },
+      proxyConfig: {
+        discoveryAddress: `127.0.0.1:${String(application.controlPlane)}`,
+        controlPlaneAuthPolicy: "NONE",
       },
       prepare: ({ directory, ports }) => {
         writeFileSync(join(directory, "resolv.conf"), "nameserver 10.77.0.9\n");
-        writeResources(directory, ports.inbound, app, hanging);
+        application.serve({ inboundPort: ports.inbound, appPort: app });
       },
     }),
   );
@@ -93,12 +133,17 @@ async function measure(): Promise<readonly Figure[]> {
   const { status, inbound } = pod.ports;
   const idle = await ask("127.0.0.1", inbound, "/", 20, AbortSignal.timeout(3_000));
   const logBefore = pod.log().length;
-  const target: HostileTarget = { statusPort: status, dnsPort, probePath, seconds };
-  const load = fork(join(import.meta.dirname, "hostile-load.ts"), [JSON.stringify(target)], { execArgv: [] });
-  const made = once(load, "message");
-  const ended = once(load, "exit");
+  const attackers = startAttackers({
+    "hostile-load.ts": { statusPort: status, dnsPort, probePath, hangingPath, seconds },
+    "hostile-sockets.ts": {
+      sdsPath: join(pod.directory, "var/run/secrets/workload-spiffe-uds/socket"),
+      xdsPath: join(pod.directory, "etc/istio/proxy/XDS"),
+      dnsPort,
+      seconds,
+    },
+  });
   const over = new AbortController();
-  void ended.then(() => {
+  void attackers.ended.then(() => {
     over.abort();
   });
   let peakMb = 0;
@@ -107,10 +152,10 @@ async function measure(): Promise<readonly Figure[]> {
     if (over.signal.aborted) return;
     exit = ended;
     process.stderr.write(`the agent ended: ${JSON.stringify(ended)}\n${pod.log().slice(-2_000)}\n`);
-    load.kill("SIGKILL");
+    attackers.kill();
   });
   const watch = setInterval(() => {
-    if (exit === undefined) peakMb = Math.max(peakMb, privateMegabytes(pod.pid));
+    if (exit === undefined && !over.signal.aborted) peakMb = Math.max(peakMb, privateMegabytes(pod.pid));
   }, 200);
   const [ready, probed, traffic] = await Promise.all([
     ask("127.0.0.1", status, "/healthz/ready", 100, over.signal),
@@ -119,13 +164,13 @@ async function measure(): Promise<readonly Figure[]> {
   ]);
   clearInterval(watch);
   if (exit !== undefined) return [{ name: "the agent ended", value: 1, unit: "", limit: 0 }];
-  const [attacks] = (await made) as [HostileLoad];
+  const attacks = await attackers.ended;
   const failed = (all: readonly number[]): number => all.filter((ms) => ms === failedMs).length;
   const idleP99 = percentile(idle, 0.99);
   return [
     ...Object.entries(attacks).map(([attack, count]) => ({ name: `load: ${attack}`, value: count, unit: "times" })),
     // each attack is made, or the bench says nothing
-    { name: "attacks that were not made", value: 10 - Object.keys(attacks).length, unit: "", limit: 0 },
+    { name: "attacks that were not made", value: 27 - Object.keys(attacks).length, unit: "", limit: 0 },
     { name: "readiness probes", value: ready.length, unit: "" },
     { name: "readiness probes that failed", value: failed(ready), unit: "", limit: 0 },
     { name: "readiness probe: p99", value: percentile(ready, 0.99), unit: "ms" },
@@ -138,42 +183,6 @@ async function measure(): Promise<readonly Figure[]> {
     { name: "memory limit was set", value: group === undefined ? 0 : 1, unit: "" },
     { name: "Envoys that ended", value: pod.envoyPids().length > 0 ? 0 : 1, unit: "", limit: 0 },
   ];
-}
-
-/** A listener that passes everything on to the application. */
-function writeResources(directory: string, port: number, app: number, hanging: number): void {
-  const any = (type: string, fields: object): object => ({ "@type": `type.googleapis.com/envoy.${type}`, ...fields });
-  const address = (portValue: number) => ({ socket_address: { address: "127.0.0.1", port_value: portValue } });
-  const cluster = (name: string, portValue: number): object =>
-    any("config.cluster.v3.Cluster", {
-      name,
-      type: "STATIC",
-      connect_timeout: "1s",
-      load_assignment: {
-        cluster_name: name,
-        endpoints: [{ lb_endpoints: [{ endpoint: { address: address(portValue) } }] }],
-      },
-    });
-  const proxy = { stat_prefix: "in", cluster: "app" };
-  const listener = any("config.listener.v3.Listener", {
-    name: "inbound",
-    address: address(port),
-    filter_chains: [
-      {
-        filters: [
-          {
-            name: "envoy.filters.network.tcp_proxy",
-            typed_config: any("extensions.filters.network.tcp_proxy.v3.TcpProxy", proxy),
-          },
-        ],
-      },
-    ],
-  });
-  const write = (name: string, resources: readonly object[]): void => {
-    writeFileSync(join(directory, "resources", name), JSON.stringify({ version_info: "1", resources }));
-  };
-  write("cds.yaml", [cluster("app", app), cluster("hanging", hanging)]);
-  write("lds.yaml", [listener]);
 }
 
 process.stdout.write(`${JSON.stringify(await measure())}\n`);
