@@ -48,6 +48,14 @@ async function startHostileApplication(stack: AsyncDisposableStack): Promise<Sta
   return { ...ports, serve: (resources) => void child.send(resources) };
 }
 
+/** A server that does nothing but respond: what it needs under the same load is the machine's part. */
+async function startReference(stack: AsyncDisposableStack): Promise<number> {
+  const child = fork(join(import.meta.dirname, "idle-server.ts"), { execArgv: [] });
+  stack.defer(() => void child.kill("SIGKILL"));
+  const [port] = (await once(child, "message")) as [number];
+  return port;
+}
+
 interface Attackers {
   /** Resolves when all have ended, to how often each attack was made. */
   readonly ended: Promise<HostileLoad>;
@@ -57,7 +65,8 @@ interface Attackers {
 /** @param programs and the argument of each */
 function startAttackers(programs: Readonly<Record<string, HostileTarget | HostileSockets>>): Attackers {
   const children = Object.entries(programs).map(([program, argument]) =>
-    fork(join(import.meta.dirname, program), [JSON.stringify(argument)], { execArgv: [] }),
+    // in sessions of their own: on other machines, they would not share the pod's part of the processors
+    fork(join(import.meta.dirname, program), [JSON.stringify(argument)], { execArgv: [], detached: true }),
   );
   const ended = children.map(async (child) => {
     const exited = once(child, "exit");
@@ -97,11 +106,16 @@ async function ask(host: string, port: number, path: string, everyMs: number, un
   return durations.sort((a, b) => a - b);
 }
 
+function ratioOfP99(measured: readonly number[], reference: readonly number[]): number {
+  return percentile(measured, 0.99) / percentile(reference, 0.99);
+}
+
 async function measure(): Promise<readonly Figure[]> {
   await using stack = new AsyncDisposableStack();
   const ca = stack.use(await startFakeCa());
   const app = await serve(stack, (_request, response) => response.end("ok"));
   const application = await startHostileApplication(stack);
+  const referencePort = await startReference(stack);
   const group = makeMemoryGroup(memoryLimitBytes);
   if (group !== undefined) stack.use(group);
   const pod = stack.use(
@@ -155,10 +169,16 @@ async function measure(): Promise<readonly Figure[]> {
     attackers.kill();
   });
   const watch = setInterval(() => {
-    if (exit === undefined && !over.signal.aborted) peakMb = Math.max(peakMb, privateMegabytes(pod.pid));
+    if (exit !== undefined || over.signal.aborted) return;
+    try {
+      peakMb = Math.max(peakMb, privateMegabytes(pod.pid));
+    } catch {
+      // it has just ended
+    }
   }, 200);
-  const [ready, probed, traffic] = await Promise.all([
+  const [ready, reference, probed, traffic] = await Promise.all([
     ask("127.0.0.1", status, "/healthz/ready", 100, over.signal),
+    ask("127.0.0.1", referencePort, "/", 100, over.signal),
     ask("127.0.0.1", status, probePath, 100, over.signal),
     ask("127.0.0.1", inbound, "/", 20, over.signal),
   ]);
@@ -173,7 +193,13 @@ async function measure(): Promise<readonly Figure[]> {
     { name: "attacks that were not made", value: 27 - Object.keys(attacks).length, unit: "", limit: 0 },
     { name: "readiness probes", value: ready.length, unit: "" },
     { name: "readiness probes that failed", value: failed(ready), unit: "", limit: 0 },
+    { name: "readiness probe: p50", value: percentile(ready, 0.5), unit: "ms" },
     { name: "readiness probe: p99", value: percentile(ready, 0.99), unit: "ms" },
+    { name: "idle server beside: requests that failed", value: failed(reference), unit: "" },
+    { name: "idle server beside: p99", value: percentile(reference, 0.99), unit: "ms" },
+    { name: "readiness probe: p99, idle server = 1", value: ratioOfP99(ready, reference), unit: "times" },
+    { name: "application probe: p99", value: percentile(probed, 0.99), unit: "ms" },
+    { name: "application probe: p99, idle server = 1", value: ratioOfP99(probed, reference), unit: "times" },
     { name: "application probes that failed", value: failed(probed), unit: "", limit: 0 },
     { name: "requests through Envoy that failed", value: failed(traffic), unit: "", limit: 0 },
     { name: "through Envoy, idle: p99", value: idleP99, unit: "ms" },

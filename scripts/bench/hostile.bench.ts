@@ -14,6 +14,7 @@ const seconds = Number(process.env["ATTACHE_HOSTILE_SECONDS"] ?? 10);
 const memoryMib = Number(process.env["ATTACHE_HOSTILE_MEMORY_MIB"] ?? 64);
 
 const network = [
+  "(echo -10 >/proc/self/autogroup) 2>/dev/null || true",
   "ip link set lo up",
   "(ip link add d0 type dummy 2>/dev/null || ip link add d0 type veth peer name d1)",
   "ip addr add 10.77.0.2/24 dev d0",
@@ -27,11 +28,9 @@ const network = [
 export async function run(): Promise<readonly Figure[]> {
   const script = `${network} && exec "$0" "$1" ${String(seconds)} ${String(memoryMib)}`;
   const program = join(import.meta.dirname, "hostile-pod.ts");
-  // before other work on this machine; the attackers lower their own priority
+  // before other work on this machine: in a session of its own, whose group of processes gets more of the processors
   const words = ["-n", "-10", "unshare", "-n", "sh", "-c", script, process.execPath, program];
-  const child = spawn("nice", words, {
-    stdio: ["ignore", "pipe", "inherit"],
-  });
+  const child = spawn("nice", words, { detached: true, stdio: ["ignore", "pipe", "inherit"] });
   const exited = once(child, "exit");
   const output = await text(child.stdout);
   await exited;
