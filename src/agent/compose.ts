@@ -79,10 +79,14 @@ async function serve(started: Started, deps: AgentDeps, signals: AgentSignals): 
   await using modules = new AsyncDisposableStack();
   const { checkPorts } = await import("./port-check.ts");
   const portsChecked = checkPorts(started, deps.clock, shutdown.signal);
-  const { createAgentBudgets } = await import("./budgets.ts");
-  const budgets = createAgentBudgets(config, modules, deps);
-  start.limitRecorder(budgets);
-  const moduleDeps: ModuleDeps = { ...deps, budgets, fail: shutdown.fail.bind(shutdown) };
+  const { createAgentBudgets, recogniseEnvoy } = await import("./budgets.ts");
+  const budgets = createAgentBudgets(config, modules, { ...deps, ...start });
+  const moduleDeps: ModuleDeps = {
+    ...deps,
+    budgets,
+    isEnvoy: recogniseEnvoy(envoy),
+    fail: shutdown.fail.bind(shutdown),
+  };
 
   const { createModuleMetrics } = await import("./metrics.ts");
   const metrics = await createModuleMetrics(metricsOptions(config, envoy), moduleDeps);

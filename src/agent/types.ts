@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+import type { Socket } from "node:net";
 import type { AgentConfig } from "../config/agent-config.ts";
 import type { Clock } from "../lib/async/clock.ts";
 import type { Deps } from "../lib/deps.ts";
@@ -32,6 +33,8 @@ export interface AgentDeps {
 /** The dependencies of every module: `fail` shuts the agent down with the error of a module whose server failed. */
 export interface ModuleDeps extends AgentDeps, Deps {
   readonly budgets: Budgets;
+  /** Whether a connection to a Unix socket of the agent is Envoy's; also true where that cannot be known. */
+  readonly isEnvoy: (socket: Socket) => boolean;
 }
 
 export interface AgentSignals {

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 import { Budget, BudgetRow, type BudgetSpec, type SpentBudget } from "./budget.ts";
 import type { HostLimits } from "./host-limits.ts";
+import { type MemoryGuard, unlimitedMemory } from "./memory-guard.ts";
 
 /** What a budget shows of itself. */
 export interface BudgetFacts {
@@ -19,6 +20,8 @@ export interface BudgetSet<Name extends string> {
   of(name: Name): Budget;
   /** In the order of the table. */
   facts(): readonly BudgetFacts[];
+  /** Whether there is memory for work that can be rejected, whatever the budgets say. */
+  readonly memory: MemoryGuard;
 }
 
 export interface BudgetOptions<Name extends string> {
@@ -26,13 +29,15 @@ export interface BudgetOptions<Name extends string> {
   readonly onSpent?: (budget: SpentBudget) => void;
   /** Sizes from settings, in place of those that the table computes. */
   readonly sizes?: Partial<Readonly<Record<Name, number>>>;
+  /** Makes the guard from budgets of the table. Default: memory is never short. */
+  readonly guard?: (of: (name: Name) => Budget) => MemoryGuard;
 }
 
 /** @param limits of the host, from which the sizes follow */
 export function createBudgets<Name extends string>(
   specs: Readonly<Record<Name, BudgetSpec>>,
   limits: HostLimits,
-  { onSpent = () => undefined, sizes = {} }: BudgetOptions<Name> = {},
+  { onSpent = () => undefined, sizes = {}, guard = () => unlimitedMemory }: BudgetOptions<Name> = {},
 ): BudgetSet<Name> {
   const rows = new Map<string, BudgetRow>();
   const budgets = new Map<string, Budget>();
@@ -53,6 +58,7 @@ export function createBudgets<Name extends string>(
   };
   return {
     of: budgetOf,
+    memory: guard(budgetOf),
     facts: () =>
       [...rows.values()].map((row) => {
         const { name, spec, size, peak, spentTotal } = row;

@@ -2,7 +2,7 @@
 import { readFileSync } from "node:fs";
 import { totalmem } from "node:os";
 import { getHeapStatistics } from "node:v8";
-import { memoryGroups } from "./control-groups.ts";
+import { findLimitedGroup } from "./memory-usage.ts";
 import { parseLimits } from "./process-limits.ts";
 
 /** What the machine, the container and the engine allow this process. The sizes of budgets follow from it. */
@@ -39,31 +39,10 @@ const systemFiles: HostLimitFiles = {
 export function readHostLimits(files: HostLimitFiles = systemFiles): HostLimits {
   const open = parseLimits(readText(files.limits) ?? "").openFiles.soft ?? unlimitedFiles;
   return {
-    memoryBytes: Math.min(totalmem(), readMemoryLimit(files) ?? Number.POSITIVE_INFINITY),
+    memoryBytes: Math.min(totalmem(), findLimitedGroup(files)?.limitBytes ?? Number.POSITIVE_INFINITY),
     heapBytes: getHeapStatistics().heap_size_limit,
     openFiles: Math.max(1, Math.min(open, unlimitedFiles) - reservedFiles),
   };
-}
-
-/**
- * The smallest memory limit of this process's control group and of those above it; undefined without one.
- * Source: Linux's cgroup-v2 document (memory.max) and cgroup-v1 memory document (memory.limit_in_bytes)
- */
-function readMemoryLimit({ groups, mount }: HostLimitFiles): number | undefined {
-  const limits = memoryGroups(readText(groups) ?? "", mount).flatMap(({ version, root, path }) =>
-    withParents(path).flatMap((group) => {
-      const text = readText(`${root}${group}/${version === 2 ? "memory.max" : "memory.limit_in_bytes"}`);
-      const limit = Number(text ?? "max");
-      return Number.isFinite(limit) && limit > 0 ? [limit] : [];
-    }),
-  );
-  return limits.length === 0 ? undefined : Math.min(...limits);
-}
-
-/** `/a/b` is in `/a`, which is in the root. */
-function withParents(path: string): readonly string[] {
-  const parts = path.split("/").filter((part) => part !== "" && part !== "..");
-  return parts.map((_part, index) => `/${parts.slice(0, index + 1).join("/")}`).concat("");
 }
 
 function readText(path: string): string | undefined {

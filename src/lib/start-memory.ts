@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 import type { Clock } from "./async/clock.ts";
+import { releaseNativeMemory } from "./native-memory.ts";
 
 /** By then the modules that are loaded right after the start, such as the log writer, are loaded. */
 const settleMs = 1_000;
@@ -40,20 +41,31 @@ export async function releaseStartMemory(clock: Clock, signal: AbortSignal): Pro
   setFlagsFromString(`--${dropsCode}`);
   setFlagsFromString(`--${compacts}`);
   try {
-    for (let round = 0; round < rounds; round++) {
-      const marker = makeUnreachable();
-      for (let attempt = 0; attempt < longestAttempts && marker.deref() !== undefined; attempt++) {
-        // in the turn of its last use, the marker counts as reachable
-        await clock.delay(turnMs, signal);
-        setFlagsFromString(`--${inSteps}`);
-        allocate();
-        setFlagsFromString(`--no-${inSteps}`);
-        await clock.delay(turnMs, signal);
-      }
-    }
+    for (let round = 0; round < rounds; round++) await collectInSteps(clock, signal);
   } finally {
     setFlagsFromString(`--no-${compacts}`);
     setFlagsFromString(`--no-${dropsCode}`);
+  }
+}
+
+/** Gives back what a process that is short of memory does not use. @throws the signal's reason */
+export async function releaseUnused(clock: Clock, signal: AbortSignal): Promise<void> {
+  releaseNativeMemory();
+  await collectInSteps(clock, signal);
+  releaseNativeMemory();
+}
+
+/** Collects what is unreachable, once, in steps of at most some 5 ms. */
+async function collectInSteps(clock: Clock, signal: AbortSignal): Promise<void> {
+  const { setFlagsFromString } = await import("node:v8");
+  const marker = makeUnreachable();
+  for (let attempt = 0; attempt < longestAttempts && marker.deref() !== undefined; attempt++) {
+    // in the turn of its last use, the marker counts as reachable
+    await clock.delay(turnMs, signal);
+    setFlagsFromString(`--${inSteps}`);
+    allocate();
+    setFlagsFromString(`--no-${inSteps}`);
+    await clock.delay(turnMs, signal);
   }
 }
 

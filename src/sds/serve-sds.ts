@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+import type { Socket } from "node:net";
 import type { Deps } from "../lib/deps.ts";
 import { createGrpcServer, type GrpcHandler, type GrpcServerLimits } from "../lib/grpc/server.ts";
 import type { UnixListener } from "../lib/net/unix-socket.ts";
@@ -15,6 +16,8 @@ import type { CrlSource, SdsConfig, SdsEvent, SdsMetrics, SecretSource } from ".
 export interface SdsDeps extends Pick<Deps, "log" | "clock" | "random"> {
   readonly metrics: SdsMetrics;
   readonly budgets: Budgets;
+  /** Whether a connection is Envoy's. Default: none is. */
+  readonly isEnvoy?: ((socket: Socket) => boolean) | undefined;
   /** Undefined: `ROOTCA` has no revocation list. */
   readonly crl?: CrlSource | undefined;
   /** Called for each step of a secret's delivery. */
@@ -35,7 +38,7 @@ export function serveSds(
   deps: SdsDeps,
 ): AsyncDisposable {
   const log = deps.log.scope("sds");
-  const { metrics, clock, onEvent = () => undefined } = deps;
+  const { metrics, clock, onEvent = () => undefined, isEnvoy: isPreferred = () => false } = deps;
   const observer = new SdsObserver({ metrics, log, clock, logLines: deps.budgets.of("log-lines-of-cause"), onEvent });
   const hub = new SecretHub({
     clock,
@@ -66,8 +69,8 @@ export function serveSds(
       handle: (request, call) => fetchSecrets(request, { ...options, signal: call.signal }),
     },
   };
-  const onFailure = observer.failed.bind(observer);
-  const server = createGrpcServer({ methods, limits: serverLimits(deps.budgets), onFailure }, deps);
+  const [limits, onFailure] = [serverLimits(deps.budgets), observer.failed.bind(observer)];
+  const server = createGrpcServer({ methods, limits, onFailure, isPreferred }, deps);
   listener.serve((socket) => {
     server.accept(socket);
   });
@@ -87,6 +90,8 @@ function serverLimits(budgets: Budgets): GrpcServerLimits {
     messageBytes: budgets.of("sds-message-bytes"),
     partialBytes: budgets.of("sds-partial-bytes"),
     queuedBytes: budgets.of("sds-queued-bytes"),
+    windowBytes: budgets.of("socket-window-bytes"),
+    memory: budgets.memory,
   };
 }
 

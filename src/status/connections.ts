@@ -109,6 +109,11 @@ export class Connections implements Disposable {
     const peer = peerOf(socket);
     const ofPeer = this.#peers.get(peer) ?? new Set();
     const budget = this.#budgets.of("status-connections");
+    if (peer !== loopbackPeer && this.#budgets.memory.isShort()) {
+      this.#makePlace(budget, ofPeer)?.[Symbol.dispose]();
+      socket.destroy();
+      return;
+    }
     if (peer === loopbackPeer && ofPeer.size >= budget.size * loopbackShare) this.#closeOne(ofPeer, true);
     const place = budget.take() ?? this.#makePlace(budget, ofPeer);
     if (place === undefined) {
@@ -198,7 +203,14 @@ export class Connections implements Disposable {
       else connection.socket.resume();
       this.#serve(connection, ...next, handle);
     });
-    if (this.#admits(connection, request, response)) handle(request, response);
+    if (connection.peer !== loopbackPeer && this.#budgets.memory.isShort()) this.#rejectShort(request, response);
+    else if (this.#admits(connection, request, response)) handle(request, response);
+  }
+
+  /** Responds with the limit that memory has reached, and closes the connection. */
+  #rejectShort(request: IncomingMessage, response: ServerResponse): void {
+    response.shouldKeepAlive = false;
+    sendReply({ request, response, limits: this.#limits }, textReply(503, this.#budgets.memory.text));
   }
 
   #setBusy(connection: Connection, sinceMs: number | undefined): void {

@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+import type { Socket } from "node:net";
 import type { Clock } from "../lib/async/clock.ts";
 import { createGrpcServer, type GrpcHandler, type GrpcServer } from "../lib/grpc/server.ts";
 import { GrpcError, GrpcStatus } from "../lib/grpc/status.ts";
@@ -30,6 +31,8 @@ export interface XdsDeps {
   readonly budgets: Budgets;
   /** Who connects, for the log. Default `Envoy`. */
   readonly client?: string;
+  /** Whether a connection to the socket is Envoy's. Default: none is. */
+  readonly isEnvoy?: ((socket: Socket) => boolean) | undefined;
   /** Called when the cache starts to serve Envoy, and, with undefined, when it stops. */
   readonly onCache?: (status: CacheStatus | undefined) => void;
   /** Resource types that the agent itself subscribes to. */
@@ -98,7 +101,7 @@ export function serveXdsProxy(listener: UnixListener, config: XdsConfig, deps: X
     cache,
     extensions,
   };
-  const server = createAdsServer(streams, context);
+  const server = createAdsServer(streams, context, deps.isEnvoy ?? (() => false));
   listener.serve((socket) => {
     server.accept(socket);
   });
@@ -116,7 +119,11 @@ export function serveXdsProxy(listener: UnixListener, config: XdsConfig, deps: X
   };
 }
 
-function createAdsServer(streams: Set<EnvoyStream>, context: StreamContext): GrpcServer {
+function createAdsServer(
+  streams: Set<EnvoyStream>,
+  context: StreamContext,
+  isEnvoy: (socket: Socket) => boolean,
+): GrpcServer {
   return createGrpcServer(
     {
       methods: {
@@ -132,7 +139,10 @@ function createAdsServer(streams: Set<EnvoyStream>, context: StreamContext): Grp
         messageBytes: context.budgets.of("xds-request-bytes"),
         partialBytes: context.budgets.of("xds-partial-bytes"),
         queuedBytes: context.budgets.of("xds-queued-bytes"),
+        windowBytes: context.budgets.of("socket-window-bytes"),
+        memory: context.budgets.memory,
       },
+      isPreferred: isEnvoy,
       keepalive: context.config.keepalive,
       onFailure: (path, error) => {
         context.log.error("xDS stream failed", { path, reason: String(error) });
@@ -147,8 +157,12 @@ function handler(protocol: XdsProtocol, streams: Set<EnvoyStream>, context: Stre
     kind: "stream",
     async handle(call) {
       const proxied = context.budgets.of("xds-proxied-streams");
-      using place = proxied.take();
-      if (place === undefined) throw new GrpcError(GrpcStatus.resourceExhausted, proxied.text);
+      using place = proxied.child();
+      if (!place.tryTake()) {
+        if (!call.isPreferred()) throw new GrpcError(GrpcStatus.resourceExhausted, proxied.text);
+        [...streams].find((other) => !other.call.isPreferred())?.end();
+        place.charge(1);
+      }
       const stream = new EnvoyStream(call, protocol, context);
       streams.add(stream);
       let result = "cancelled";

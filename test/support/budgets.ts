@@ -16,6 +16,8 @@ export function testServerLimits(budgets = testBudgets()): GrpcServerLimits {
     messageBytes: budgets.of("xds-request-bytes"),
     partialBytes: budgets.of("xds-partial-bytes"),
     queuedBytes: budgets.of("xds-queued-bytes"),
+    windowBytes: budgets.of("socket-window-bytes"),
+    memory: budgets.memory,
   };
 }
 

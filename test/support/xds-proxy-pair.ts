@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 import { join } from "node:path";
 import { createGrpcChannel, type ClientStream } from "../../src/lib/grpc/client.ts";
-import { systemClock } from "../../src/lib/async/clock.ts";
+import { type Clock, systemClock } from "../../src/lib/async/clock.ts";
 import { readWhole } from "../../src/lib/grpc/message.ts";
 import type { LogRecord } from "../../src/lib/log/log.ts";
 import { listenUnix } from "../../src/lib/net/unix-socket.ts";
@@ -41,6 +41,7 @@ export interface ProxyUnderTestOptions {
   readonly wasm?: WasmConfig;
   readonly readToken?: XdsDeps["readToken"];
   readonly budgets?: Budgets;
+  readonly clock?: Clock;
   readonly maxEnvoyStreams?: number;
 }
 
@@ -77,7 +78,7 @@ export async function startProxy(
   };
   const deps = {
     log,
-    clock: systemClock,
+    clock: options.clock ?? systemClock,
     random: Math.random,
     metrics,
     budgets: options.budgets ?? testBudgets(),

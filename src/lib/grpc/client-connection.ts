@@ -9,7 +9,7 @@ import { type GrpcTarget, connectHint, dialTarget, formatTarget } from "./dial.t
 import { explainAlert } from "../net/tls-handshake.ts";
 import { Keepalive, type KeepaliveOptions } from "./keepalive.ts";
 import { GrpcError, GrpcStatus } from "./status.ts";
-import { windowSettings } from "./message-reader.ts";
+import { defaultWindowBytes } from "./message-reader.ts";
 
 export interface ClientConnectionOptions {
   readonly target: GrpcTarget;
@@ -19,6 +19,8 @@ export interface ClientConnectionOptions {
   readonly connectTimeoutMs?: number;
   /** Pings are sent while a call is open. */
   readonly keepalive?: KeepaliveOptions;
+  /** What the peer may send ahead of its reader. Default 2 MiB. */
+  readonly windowBytes?: number;
 }
 
 /**
@@ -116,7 +118,7 @@ export class ClientConnection implements AsyncDisposable {
 
   /** Dials and waits for the peer's settings: before them it may be anything that accepts connections. */
   async #greet(signal: AbortSignal): Promise<ClientHttp2Session> {
-    const { target, authority } = this.#options;
+    const { target, authority, windowBytes = defaultWindowBytes } = this.#options;
     const socket = await dialTarget(target, signal);
     const greeted = Promise.withResolvers<undefined>();
     // The session is silent about a connection that is lost around its creation, as by a TLS alert after the handshake.
@@ -135,14 +137,14 @@ export class ClientConnection implements AsyncDisposable {
     const session = connect(`${target.kind === "tls" ? "https" : "http"}://${authority}`, {
       createConnection: () => socket,
       maxSessionMemory: 64,
-      settings: { enablePush: false, initialWindowSize: windowSettings.streamBytes },
+      settings: { enablePush: false, initialWindowSize: Math.floor(windowBytes / 2) },
     });
     this.#sessions.set(session, { socket, gone });
     session.once("remoteSettings", () => {
       greeted.resolve(undefined);
     });
     session.on("connect", () => {
-      session.setLocalWindowSize(windowSettings.connectionBytes);
+      session.setLocalWindowSize(windowBytes);
     });
     session.on("error", greeted.reject);
     void gone.then(() => {

@@ -5,10 +5,10 @@ import { type IncomingMessage, frameHeaderBytes, parseFrameHeader } from "./mess
 import { GrpcError, GrpcStatus } from "./status.ts";
 
 /**
- * Flow control windows for both roles. HTTP/2's own connection window of 64 KiB throttles large configuration
- * pushes; a stream's window is also what a stalled reader can cost.
+ * What a peer may send ahead of its reader on one connection; a stream has half of it. HTTP/2's own window of 64 KiB
+ * throttles large configuration pushes.
  */
-export const windowSettings = { streamBytes: 1024 * 1024, connectionBytes: 2 * 1024 * 1024 } as const;
+export const defaultWindowBytes = 2 * 1024 * 1024;
 
 /** The source of a reader's bytes: a `ChunkSource`, or a list in a test. */
 interface ByteSource {
@@ -22,6 +22,8 @@ export interface ReaderLimits {
   readonly chunkAboveBytes: number;
   /** Parts of messages that are not complete, of all readers together. */
   readonly partialBytes?: Budget;
+  /** Why there is no memory for more of a message; undefined when there is. */
+  readonly shortage?: () => string | undefined;
 }
 
 const nothing = new Uint8Array(0);
@@ -80,6 +82,8 @@ export class MessageReader {
     while (this.#openBytes > 0) {
       const part = await this.#take();
       if (held?.tryTake(part.length) === false) throw new GrpcError(GrpcStatus.resourceExhausted, held.text);
+      const shortage = this.#limits.shortage?.();
+      if (shortage !== undefined) throw new GrpcError(GrpcStatus.resourceExhausted, shortage);
       parts.push(part);
     }
     return parts.take();

@@ -16,6 +16,8 @@ export interface ServerCall {
   readonly metadata: Metadata;
   /** Aborts when the peer cancels, the deadline passes, or the server is disposed. */
   readonly signal: AbortSignal;
+  /** Whether the client is one that never gives way to others. */
+  readonly isPreferred: () => boolean;
 }
 
 export interface ServerStreamCall extends ServerCall, MessageWriter {
@@ -28,6 +30,7 @@ export class ServerStream implements ServerStreamCall {
   readonly path: string;
   readonly metadata: Metadata;
   readonly requests: MessageReader;
+  readonly isPreferred: () => boolean;
   readonly #stream: ServerHttp2Stream;
   readonly #source: ChunkSource;
   readonly #sender: MessageSender;
@@ -37,8 +40,9 @@ export class ServerStream implements ServerStreamCall {
   constructor(
     stream: ServerHttp2Stream,
     headers: IncomingHttpHeaders,
-    limits: ReaderLimits & { readonly unread: UnreadBytes },
+    limits: ReaderLimits & { readonly unread: UnreadBytes } & Pick<ServerCall, "isPreferred">,
   ) {
+    this.isPreferred = limits.isPreferred;
     this.#stream = stream;
     this.path = headers[":path"] ?? "";
     this.metadata = metadataOf(headers);

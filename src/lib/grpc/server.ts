@@ -9,16 +9,15 @@ import {
 } from "node:http2";
 import type { Socket } from "node:net";
 import type { Clock } from "../async/clock.ts";
-import type { Budget } from "../budget.ts";
 import { Keepalive, type KeepaliveOptions } from "./keepalive.ts";
 import { readWhole } from "./message.ts";
 import { parseGrpcTimeout } from "./metadata.ts";
 import { type ServerCall, ServerStream, type ServerStreamCall } from "./server-call.ts";
 import { GrpcError, GrpcStatus } from "./status.ts";
-import { windowSettings } from "./message-reader.ts";
-import { UnreadBytes } from "./unread-bytes.ts";
+import { type GrpcServerLimits, type ServerConnection, ServerConnections } from "./server-connections.ts";
 
 export type { ServerCall, ServerStreamCall } from "./server-call.ts";
+export type { GrpcServerLimits } from "./server-connections.ts";
 
 /** Handles a method. Returning is OK; a thrown `GrpcError` is its status; anything else thrown is UNKNOWN. */
 export type GrpcHandler =
@@ -33,40 +32,18 @@ export interface GrpcServerOptions {
   /** On one connection, if that is less than the limits allow. */
   readonly maxConcurrentStreams?: number;
   readonly limits: GrpcServerLimits;
+  /**
+   * Whether a connection is of a client that never gives way to others: its streams are accepted while memory is short,
+   * and its connection in place of another one. It is asked only then. Default: no client.
+   */
+  readonly isPreferred?: (socket: Socket) => boolean;
   readonly keepalive?: KeepaliveOptions;
   /** Called with each error of a handler that is not a `GrpcError`. */
   readonly onFailure?: (path: string, error: unknown) => void;
 }
 
-/** What clients can make grow. */
-export interface GrpcServerLimits {
-  /** Of the process. With more, the oldest connection without a stream gives way; if there is none, the new one is closed. */
-  readonly connections: Budget;
-  /** Each connection has a child of it. Further streams are rejected. */
-  readonly streams: Budget;
-  /** Each connection has a child of it. A connection whose client resets more streams is closed. */
-  readonly resets: Budget;
-  /** A longer request is RESOURCE_EXHAUSTED. */
-  readonly messageBytes: Budget;
-  /** Of the process: parts of requests that are not complete. */
-  readonly partialBytes: Budget;
-  /**
-   * Of the process: messages that clients have not read. If its rule is to close, and it is spent, the connection is
-   * closed whose client has read nothing for the longest time, and for a second at least.
-   */
-  readonly queuedBytes: Budget;
-}
-
 /** After a connection was closed for its resets, the next one waits for so long: its client reconnects at once. */
 const afterResetsMs = 250;
-
-/** An accepted connection. */
-interface Connection {
-  readonly socket: Socket;
-  readonly streams: Budget;
-  readonly resets: Budget;
-  readonly unread: UnreadBytes;
-}
 
 /** Serves gRPC on connections that the caller accepts. Disposing cuts every call and connection. */
 export interface GrpcServer extends AsyncDisposable {
@@ -83,11 +60,10 @@ class Http2GrpcServer implements GrpcServer {
   readonly #clock: Clock;
   readonly #methods: ReadonlyMap<string, GrpcHandler>;
   readonly #sessions = new Set<Http2Session>();
-  /** Oldest first. */
-  readonly #connections = new Map<Socket, Connection>();
-  readonly #ofSession = new WeakMap<Http2Session, Connection>();
+  readonly #connections: ServerConnections;
+  readonly #ofSession = new WeakMap<Http2Session, ServerConnection>();
   /** The connection whose session is being made. */
-  #starting: Connection | undefined;
+  #starting: ServerConnection | undefined;
   #acceptAtMs = 0;
   readonly #calls = new Set<Promise<void>>();
   readonly #http2;
@@ -96,13 +72,14 @@ class Http2GrpcServer implements GrpcServer {
   constructor(options: GrpcServerOptions, clock: Clock) {
     this.#options = options;
     this.#clock = clock;
+    this.#connections = new ServerConnections(options, clock);
     this.#methods = new Map(Object.entries(options.methods));
     this.#http2 = createServer({
       maxSessionMemory: 16,
       streamResetBurst: options.limits.resets.size,
       streamResetRate: options.limits.resets.size,
       settings: {
-        initialWindowSize: windowSettings.streamBytes,
+        initialWindowSize: Math.floor(options.limits.windowBytes.size / 2),
         maxConcurrentStreams: Math.min(
           options.maxConcurrentStreams ?? Number.POSITIVE_INFINITY,
           options.limits.streams.size,
@@ -118,7 +95,7 @@ class Http2GrpcServer implements GrpcServer {
   }
 
   accept(socket: Socket): void {
-    if (this.#disposed || !this.#reserve(socket)) {
+    if (this.#disposed || !this.#connections.add(socket)) {
       socket.destroy();
       return;
     }
@@ -137,54 +114,13 @@ class Http2GrpcServer implements GrpcServer {
     socket.resume();
   }
 
-  /** A place among the connections, if need be that of the oldest one without a stream. */
-  #reserve(socket: Socket): boolean {
-    const { connections, streams, resets } = this.#options.limits;
-    if (!connections.tryTake()) {
-      const idle = [...this.#connections.values()].find((connection) => connection.streams.used === 0);
-      if (idle === undefined) return false;
-      this.#forget(idle);
-      idle.socket.destroy();
-      if (!connections.tryTake()) return false;
-    }
-    const unread = new UnreadBytes(this.#options.limits.queuedBytes, this.#clock, () => {
-      this.#closeStalled();
-    });
-    const connection = { socket, streams: streams.child(), resets: resets.child(), unread };
-    this.#connections.set(socket, connection);
-    socket.once("close", () => {
-      this.#forget(connection);
-    });
-    return true;
-  }
-
-  #forget({ socket, streams, resets, unread }: Connection): void {
-    if (!this.#connections.delete(socket)) return;
-    this.#options.limits.connections.release();
-    streams[Symbol.dispose]();
-    resets[Symbol.dispose]();
-    unread.clear();
-  }
-
-  #closeStalled(): void {
-    if (this.#options.limits.queuedBytes.whenSpent !== "close") return;
-    let oldest: Connection | undefined;
-    let oldestMs = Number.POSITIVE_INFINITY;
-    for (const connection of this.#connections.values()) {
-      const sinceMs = connection.unread.stalledSinceMs ?? Number.POSITIVE_INFINITY;
-      if (sinceMs >= oldestMs) continue;
-      oldest = connection;
-      oldestMs = sinceMs;
-    }
-    oldest?.socket.destroy();
-  }
-
   /** Counts the stream on its connection. @returns undefined when the connection has too many */
-  #countStream(stream: ServerHttp2Stream): Connection | undefined {
+  #countStream(stream: ServerHttp2Stream): ServerConnection | undefined {
     const { session } = stream;
     const connection = session === undefined ? undefined : this.#ofSession.get(session);
     if (session === undefined || connection === undefined) return undefined;
-    if (!connection.streams.tryTake()) return undefined;
+    if (this.#options.limits.memory.isShort() && !this.#connections.isPreferred(connection)) return undefined;
+    if (!connection.streams.tryTake() && !this.#connections.takeFromOthers(connection)) return undefined;
     let isReset = false;
     stream.once("aborted", () => {
       isReset = true;
@@ -211,7 +147,7 @@ class Http2GrpcServer implements GrpcServer {
     if (this.#starting !== undefined) this.#ofSession.set(session, this.#starting);
     session.on("close", () => this.#sessions.delete(session));
     session.on("error", () => undefined);
-    session.setLocalWindowSize(windowSettings.connectionBytes);
+    session.setLocalWindowSize(this.#options.limits.windowBytes.size);
     const { keepalive } = this.#options;
     if (keepalive !== undefined) void new Keepalive(keepalive, this.#clock).run(session, () => true);
   }
@@ -228,11 +164,13 @@ class Http2GrpcServer implements GrpcServer {
       stream.close(constants.NGHTTP2_REFUSED_STREAM);
       return;
     }
-    const { partialBytes, messageBytes } = this.#options.limits;
+    const { partialBytes, messageBytes, memory } = this.#options.limits;
     const call = new ServerStream(stream, headers, {
       partialBytes,
       maxBytes: messageBytes,
       unread: connection.unread,
+      shortage: () => (memory.isShort() && !this.#connections.isPreferred(connection) ? memory.text : undefined),
+      isPreferred: () => this.#connections.isPreferred(connection),
       chunkAboveBytes: this.#options.chunkAboveBytes ?? 64 * 1024,
     });
     const handler = this.#methods.get(call.path);

@@ -1,9 +1,37 @@
 // SPDX-License-Identifier: Apache-2.0
 import { logSizes } from "../../lib/log/log-limits.ts";
-import { always, type BudgetTable, kib, largestMesh, mib, ofFiles, recorderSizes } from "./sizes.ts";
+import {
+  always,
+  type BudgetTable,
+  kib,
+  largestMesh,
+  heapGuardShare,
+  memoryGuardShare,
+  mib,
+  ofFiles,
+  ofMemory,
+  recorderSizes,
+} from "./sizes.ts";
 
 /** Log, crash reports, Envoy, and where certificates come from. */
 export const agentLimits = {
+  "container-memory-bytes": {
+    owner: "agent",
+    unit: "bytes",
+    scope: "process",
+    size: ofMemory(memoryGuardShare, { least: 1, most: Number.MAX_SAFE_INTEGER }),
+    whenSpent: "reject",
+    meaning:
+      "Memory of agent, Envoy and their sockets together, without the cache of files. Beyond it, work for others than Envoy and callers on loopback is rejected.",
+  },
+  "heap-bytes": {
+    owner: "agent",
+    unit: "bytes",
+    scope: "process",
+    size: ({ heapBytes }) => heapBytes * heapGuardShare,
+    whenSpent: "reject",
+    meaning: "Heap of the agent's JavaScript engine. Beyond it, the same is rejected.",
+  },
   "log-waiting-bytes": {
     owner: "log",
     unit: "bytes",

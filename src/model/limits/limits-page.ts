@@ -50,6 +50,19 @@ The heap of the agent's JavaScript engine may grow to three eighths of the memor
 and for what the agent holds outside of the heap: name table, sockets, responses on their way. The launcher reads the
 limit before the engine starts. \`--max-old-space-size\` in \`NODE_OPTIONS\` replaces it.
 
+The sizes of the budgets together fit into what an idle pod leaves. Two budgets guard the whole: \`container-memory-bytes\`
+is what agent, Envoy and their sockets use together without the cache of files, and \`heap-bytes\` what the engine's heap
+uses. They are read when work for others arrives, at most every 100 ms, or every 10 ms above three quarters of their sizes.
+While one is spent, only Envoy and callers on loopback are served:
+
+- Requests of other machines to the status port get status 503 with the limit's name, or no connection; idle connections
+  are closed.
+- New connections and streams on the SDS and XDS sockets are rejected unless Envoy's process made them, and connections of
+  other processes are closed, idle ones first.
+- The next version of a name table is rejected with the limit's name, and requested again when there is memory. The first
+  one is applied.
+- Unused memory is given back to the system.
+
 ## Configuration
 
 JSON and YAML, from variables, annotations and files, may be nested ${String(mostLevels)} levels deep, as in protobuf's parsers. JSON

@@ -1,5 +1,15 @@
 // SPDX-License-Identifier: Apache-2.0
-import { always, type BudgetTable, kib, largestMesh, mib, ofFiles, ofMemory, smallest } from "./sizes.ts";
+import {
+  always,
+  type BudgetTable,
+  kib,
+  largestMesh,
+  mib,
+  ofFiles,
+  ofMemory,
+  ofSpareMemory,
+  smallest,
+} from "./sizes.ts";
 
 /** Status port, probes, metrics. */
 export const servingLimits = {
@@ -7,7 +17,7 @@ export const servingLimits = {
     owner: "status",
     unit: "items",
     scope: "process",
-    size: smallest(ofFiles(3 / 8, { most: 1_024 }), ofMemory(1 / (512 * kib), { least: 64, most: 1_024 })),
+    size: smallest(ofFiles(3 / 8, { most: 1_024 }), ofSpareMemory(1 / (384 * kib), { least: 64, most: 1_024 })),
     whenSpent: "drop-oldest",
     meaning: "Connections to the status port. The peer with the most gives way; those on loopback never do to others.",
     openFiles: 1,
@@ -16,7 +26,7 @@ export const servingLimits = {
     owner: "status",
     unit: "items",
     scope: "process",
-    size: ofMemory(1 / (128 * kib), { least: 256, most: 4_096 }),
+    size: ofMemory(1 / (512 * kib), { least: 128, most: 4_096 }),
     whenSpent: "close",
     meaning: "Requests that wait for the response to the one before them. The connection with the most is closed.",
   },
@@ -57,7 +67,7 @@ export const servingLimits = {
     owner: "status",
     unit: "bytes",
     scope: "process",
-    size: ofMemory(1 / 32, { least: 2 * mib, most: 16 * mib }),
+    size: ofSpareMemory(1 / 24, { least: 1 * mib, most: 16 * mib }),
     whenSpent: "close",
     meaning: "Responses that clients have not read. The connection with the most is closed.",
   },
@@ -106,7 +116,7 @@ export const servingLimits = {
     owner: "status",
     unit: "items",
     scope: "process",
-    size: ofFiles(1 / 8, { most: 128 }),
+    size: smallest(ofFiles(1 / 8, { most: 128 }), ofMemory(1 / (2 * mib), { least: 32, most: 128 })),
     whenSpent: "reject",
     meaning: "Probes of the application that run, half of them for callers on loopback. Equal requests share one.",
     openFiles: 1,
@@ -123,7 +133,7 @@ export const servingLimits = {
     owner: "status",
     unit: "bytes",
     scope: "request",
-    size: always(256 * kib),
+    size: ofMemory(1 / 1_024, { least: 64 * kib, most: 256 * kib }),
     whenSpent: "reject",
     meaning: "Headers of the application's response to a probe.",
   },
@@ -187,7 +197,7 @@ export const servingLimits = {
     owner: "metrics",
     unit: "bytes",
     scope: "process",
-    size: ofMemory(1 / 32, { least: 1 * mib, most: 32 * mib }),
+    size: ofSpareMemory(1 / 24, { least: 1 * mib, most: 32 * mib }),
     whenSpent: "pause",
     meaning: "Metrics that were received and not yet sent to the scraper.",
   },

@@ -20,6 +20,11 @@ export const largestMesh = {
 /** Of the flight recorder, which begins before the budgets are created and ends after them. */
 export const recorderSizes = { events: 500, eventBytes: 400, reports: 10 } as const;
 
+/** Of the memory limit: the rest is for Envoy, for callers on loopback, and for what grows between two readings. */
+export const memoryGuardShare = 5 / 6;
+/** Of the heap's limit, in which the engine counts more than it can use for objects that stay. */
+export const heapGuardShare = 7 / 10;
+
 /** The same on every host. */
 export function always(size: number): Size {
   return () => size;

@@ -4,6 +4,7 @@ import { TimeSlice } from "../../lib/async/time-slice.ts";
 import type { Budget } from "../../lib/budget.ts";
 import { describeError } from "../../lib/errors.ts";
 import { GrpcStatus } from "../../lib/grpc/status.ts";
+import { MemoryShortError } from "../../lib/memory-guard.ts";
 import type { Logger } from "../../lib/log/log.ts";
 import type { Budgets } from "../../model/limits.ts";
 import { type XdsProtocol, renderRequest } from "../protocol/request.ts";
@@ -30,8 +31,13 @@ export interface AgentResourceReceiverOptions {
   readonly send: (request: Uint8Array) => void;
   /** Starts to record a response; undefined when it is not to be kept. */
   readonly record: () => AgentResourceRecording | undefined;
+  /** Opens a new stream to the control plane. */
+  readonly reopen: () => void;
   readonly signal: AbortSignal;
 }
+
+/** How long after a rejection for lack of memory the control plane is asked again, at the earliest. */
+const retryMs = 10_000;
 
 /** What a response changes, and who waits for its acknowledgement. */
 interface ReceivedResponse {
@@ -59,6 +65,8 @@ export class AgentResourceReceiver {
   #applying: Promise<void> | undefined;
   #heldResources = new Map<string, Uint8Array>();
   #held: ReceivedResponse[] = [];
+  #acceptedCount = 0;
+  #isRetrying = false;
 
   constructor(type: AgentResourceType, options: AgentResourceReceiverOptions) {
     this.#type = type;
@@ -139,7 +147,7 @@ export class AgentResourceReceiver {
         try {
           reader.push(chunk.subarray(at, at + pieceBytes));
         } catch (error) {
-          problem = describeError(error);
+          problem = this.#problemOf(error);
         }
         if (slice.isOver) await slice.next();
       }
@@ -182,7 +190,7 @@ export class AgentResourceReceiver {
     try {
       await pushResources(update, resources, new TimeSlice(clock, signal));
     } catch (error) {
-      problem = describeError(error);
+      problem = this.#problemOf(error);
     }
     await this.#commit(update, held, problem);
     this.#heldBytes.release(bytes);
@@ -227,8 +235,31 @@ export class AgentResourceReceiver {
       if (problem === undefined && !isAborted) {
         response.recording?.keep(isWhole);
         this.#accepted = accepted;
+        this.#acceptedCount++;
       } else response.recording?.discard();
       if (!isAborted) this.#acknowledge(response, problem);
+    }
+  }
+
+  #problemOf(error: unknown): string {
+    if (error instanceof MemoryShortError) void this.#requestLater();
+    return describeError(error);
+  }
+
+  /** The control plane does not send again what was rejected. A new stream gets it, when there is memory for it. */
+  async #requestLater(): Promise<void> {
+    if (this.#isRetrying) return;
+    this.#isRetrying = true;
+    const acceptedBefore = this.#acceptedCount;
+    const { clock, budgets, signal, reopen } = this.#options;
+    try {
+      do await clock.delay(retryMs, signal);
+      while (budgets.memory.isShort());
+      if (this.#acceptedCount === acceptedBefore) reopen();
+    } catch (error) {
+      if (!signal.aborted) throw error;
+    } finally {
+      this.#isRetrying = false;
     }
   }
 

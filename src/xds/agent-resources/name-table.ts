@@ -3,6 +3,7 @@ import { NameTable_TableEntry } from "../../gen/istio/networking/nds/v1/nds.ts";
 import type { Budgets } from "../../model/limits.ts";
 import type { BeginNameTable, NamedService, NameTableUpdate } from "../../model/name-table.ts";
 import type { Budget } from "../../lib/budget.ts";
+import { type MemoryGuard, MemoryShortError, unlimitedMemory } from "../../lib/memory-guard.ts";
 import { FieldReader } from "../protocol/field-reader.ts";
 import { typeUrls } from "../protocol/type-url.ts";
 import { countFields, WireError } from "../protocol/wire.ts";
@@ -29,13 +30,23 @@ export function createNameTable({ budgets, begin }: NameTableDeps): AgentResourc
     isCached: true,
     responseBytes: budgets.of("nds-response-bytes"),
     async begin(signal) {
-      return new NameTableResponse(await begin(signal), budgets, (hasTable) => {
-        const isWanted = hasTable || isKnown;
+      const isFirst = !isKnown;
+      const isWanted = (hasTable: boolean): boolean => {
+        const wasKnown = isKnown;
         isKnown ||= hasTable;
-        return isWanted;
-      });
+        return hasTable || wasKnown;
+      };
+      // the pod is not ready without its first table, so that one is no work that can wait
+      return new NameTableResponse(await begin(signal), budgets, { isWanted, canWait: !isFirst });
     },
   };
+}
+
+interface ResponseOptions {
+  /** Decides whether a response is applied, by whether it has a table. */
+  readonly isWanted: (hasTable: boolean) => boolean;
+  /** Whether there is a table that serves until there is memory for the next one. */
+  readonly canWait: boolean;
 }
 
 /** A response whose services go to the new name table one by one. */
@@ -46,14 +57,15 @@ class NameTableResponse implements AgentResourceUpdate {
   readonly #maxServices: Budget;
   readonly #maxAddresses: Budget;
   readonly #maxFields: Budget;
+  readonly #memory: MemoryGuard;
   #services = 0;
   #addresses = 0;
   #hasTable = false;
 
-  /** @param isWanted decides whether a response is applied, by whether it has a table */
-  constructor(update: NameTableUpdate, budgets: Budgets, isWanted: (hasTable: boolean) => boolean) {
+  constructor(update: NameTableUpdate, budgets: Budgets, { isWanted, canWait }: ResponseOptions) {
     this.#update = update;
     this.#isWanted = isWanted;
+    this.#memory = canWait ? budgets.memory : unlimitedMemory;
     this.#maxServices = budgets.of("nds-services").child();
     this.#maxFields = budgets.of("nds-service-fields");
     this.#maxAddresses = budgets.of("nds-addresses").child();
@@ -64,6 +76,7 @@ class NameTableResponse implements AgentResourceUpdate {
   }
 
   push(bytes: Uint8Array): void {
+    if (this.#memory.isShort()) throw new MemoryShortError(this.#memory.text);
     this.#fields.push(bytes);
   }
 

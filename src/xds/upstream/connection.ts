@@ -88,6 +88,7 @@ async function connectTo(address: HostPort, options: StreamOptions, deps: Upstre
       connectTimeoutMs,
       keepalive,
       maxReceiveBytes: 2 ** 31 - 1,
+      windowBytes: deps.budgets.of("xds-window-bytes").size,
     },
     deps,
   );

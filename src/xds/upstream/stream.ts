@@ -53,11 +53,12 @@ export class UpstreamStream implements ResponseOrigin {
     };
     const signal = this.#signal;
     const send = this.reply.bind(this);
+    const reopen = client.reopenUpstream.bind(client);
     this.#receivers = new Map(
       context.agentResources.map((type) => {
         const record = (): AgentResourceRecording | undefined =>
           type.isCached === true ? context.cache?.recordOwn(client, type.typeUrl) : undefined;
-        const receiver = new AgentResourceReceiver(type, { ...context, protocol, send, record, signal });
+        const receiver = new AgentResourceReceiver(type, { ...context, protocol, send, record, reopen, signal });
         return [type.typeUrl, receiver];
       }),
     );

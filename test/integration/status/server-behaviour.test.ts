@@ -334,3 +334,25 @@ test("few responses are compressed at a time, further ones are sent as they are"
   await eventually(() => expect(budgets.of("status-encoders").used).toBe(0), { withinMs: 5_000 });
   expect(await coding()).toBe("gzip");
 });
+
+test.runIf(outsideAddress !== undefined)(
+  "while memory is short, other machines get 503 with the limit's name or no connection; loopback is served",
+  async () => {
+    const text = "limit container-memory-bytes of 1000 bytes is reached";
+    const memory = { short: false, text, isShort: (): boolean => memory.short };
+    await using status = await startStatus({}, {}, { ...testBudgets(), memory });
+    const request = "GET /healthz/ready HTTP/1.1\r\nHost: a\r\n\r\n";
+    const outside = connect({ port: status.port, host: outsideAddress ?? "" });
+    outside.setEncoding("latin1").write(request);
+    expect((await once(outside, "data"))[0]).toMatch(/^HTTP\/1.1 200/);
+    memory.short = true;
+    outside.write(request);
+    const [rejection] = (await once(outside, "data")) as [string];
+    expect(rejection).toMatch(/^HTTP\/1.1 503/);
+    expect(rejection).toContain(text);
+    await once(outside, "close");
+    const late = connect({ port: status.port, host: outsideAddress ?? "" }).on("error", () => undefined);
+    await once(late, "close");
+    expect(await talk(status.port, request, (heard) => heard.includes("HTTP/1.1 200"))).toMatch(/^HTTP\/1.1 200/);
+  },
+);

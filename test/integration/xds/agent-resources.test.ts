@@ -1,5 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 import { describe, expect, test } from "vitest";
+import { type Clock, systemClock } from "../../../src/lib/async/clock.ts";
+import { MemoryShortError } from "../../../src/lib/memory-guard.ts";
 import type { AgentResourceType } from "../../../src/xds/index.ts";
 import { textField } from "../../../src/xds/protocol/wire.ts";
 import { typeUrls } from "../../../src/xds/protocol/type-url.ts";
@@ -135,6 +137,41 @@ describe.each(["sotw", "delta"] as const)("%s", (protocol) => {
     controlPlane.set(nameTable, [named("t2")]);
     await untilSeen(controlPlane, nameTable, 3);
     expect(handler.applied).toEqual([["t2"]]);
+  });
+
+  test("an update for which there is no memory is rejected, and is received again when there is", async () => {
+    await using controlPlane = await startFakeControlPlane();
+    const handler = keeper();
+    const text = "limit container-memory-bytes of 1000 bytes is reached";
+    const memory = { short: false, text, isShort: (): boolean => memory.short };
+    const begin = handler.begin.bind(handler);
+    handler.begin = async (signal) => {
+      const update = await begin(signal);
+      const push = (part: Uint8Array): void => {
+        if (memory.short) throw new MemoryShortError(text);
+        update.push(part);
+      };
+      return { ...update, push, [Symbol.dispose]: update[Symbol.dispose] };
+    };
+    controlPlane.set(nameTable, [named("t1")]);
+    const delay: Clock["delay"] = (ms, signal) => systemClock.delay(ms / 100, signal);
+    const clock: Clock = { ...systemClock, delay };
+    await using under = await startProxy([controlPlane.port], {
+      agentResources: [handler],
+      budgets: { ...testBudgets(), memory },
+      config: { keepalive: { intervalMs: 1e7, timeoutMs: 1e7 } },
+      clock,
+    });
+    await openTriggered(under, protocol);
+    await untilSeen(controlPlane, nameTable, 2);
+    memory.short = true;
+    controlPlane.set(nameTable, [named("t2")]);
+    await untilSeen(controlPlane, nameTable, 3);
+    expect(controlPlane.seen(nameTable)[2]?.request).toMatchObject({ errorDetail: { message: text } });
+    expect(controlPlane.streamsOpened).toBe(1);
+    memory.short = false;
+    await eventually(() => expect(handler.applied.at(-1)).toEqual(["t2"]), { withinMs: 5_000 });
+    expect(controlPlane.streamsOpened).toBe(2);
   });
 
   test("a response with very many resources is rejected, also while another one is applied, and the next one is applied", async () => {

@@ -161,7 +161,8 @@ test("what a client has not read is counted, and the control plane is not read m
     expect(facts(budgets, "xds-queued-bytes").used).toBeGreaterThan(0);
   });
   for (let version = 1; version <= 10; version++) await client.nextBytes();
-  expect(facts(budgets, "xds-queued-bytes").peak).toBeLessThan(1_000_000);
+  // the window of a stream and what is read ahead
+  expect(facts(budgets, "xds-queued-bytes").peak).toBeLessThan(1_200_000);
   await untilTrue(() => {
     expect(facts(budgets, "xds-queued-bytes").used).toBe(0);
   });

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 import { once } from "node:events";
 import { connect as connectHttp2, constants } from "node:http2";
-import { connect } from "node:net";
+import { connect, type Socket } from "node:net";
 import { join } from "node:path";
 import type { ClientDuplexStream, ServiceError } from "@grpc/grpc-js";
 import { expect, test } from "vitest";
@@ -28,11 +28,20 @@ async function startPair(handler: GrpcHandler, options: Partial<GrpcServerOption
   const server = stack.use(
     createGrpcServer({ methods: { [path]: handler }, limits, ...options }, { clock: systemClock }),
   );
+  const client = stack.use(new GrpcJsClient(`unix:${listener.path}`));
+  const pair = {
+    client,
+    server,
+    socketPath: listener.path,
+    /** Called before a connection is accepted. */
+    onAccept: (_socket: Socket): unknown => undefined,
+    [Symbol.asyncDispose]: () => stack.disposeAsync(),
+  };
   listener.serve((socket) => {
+    pair.onAccept(socket);
     server.accept(socket);
   });
-  const client = stack.use(new GrpcJsClient(`unix:${listener.path}`));
-  return { client, server, socketPath: listener.path, [Symbol.asyncDispose]: () => stack.disposeAsync() };
+  return pair;
 }
 
 const echo: GrpcHandler = {
@@ -341,4 +350,79 @@ test("parts of requests over the limit end their own call, and not the others", 
     code: GrpcStatus.resourceExhausted,
   });
   await expect(pair.client.unary(path, Buffer.alloc(50_000))).resolves.toHaveLength(50_000);
+});
+
+/** Memory that is short when the test says so. */
+function shortMemory() {
+  const text = "limit container-memory-bytes of 1000 bytes is reached";
+  const memory = { short: false, text, isShort: (): boolean => memory.short };
+  return memory;
+}
+
+test("while memory is short, connections and streams of other clients are rejected or closed, the preferred one's are not", async () => {
+  const memory = shortMemory();
+  let preferred: Socket | undefined;
+  const isPreferred = (socket: Socket): boolean => socket === preferred;
+  await using pair = await startPair(echo, { limits: { ...testServerLimits(), memory }, isPreferred });
+  // the first connection is that of the preferred client
+  pair.onAccept = (socket) => (preferred ??= socket);
+  const ask = (client: GrpcJsClient) => client.unary(path, Buffer.from("a"), {}, 2_000);
+  await expect(ask(pair.client)).resolves.toEqual(Buffer.from("a"));
+  using other = new GrpcJsClient(`unix:${pair.socketPath}`, undefined, { "grpc.enable_retries": 0 });
+  await expect(ask(other)).resolves.toEqual(Buffer.from("a"));
+  memory.short = true;
+  await expect(ask(other)).rejects.toMatchObject({ code: GrpcStatus.unavailable });
+  await expect(ask(pair.client)).resolves.toEqual(Buffer.from("a"));
+  using late = new GrpcJsClient(`unix:${pair.socketPath}`, undefined, { "grpc.enable_retries": 0 });
+  await expect(ask(late)).rejects.toMatchObject({ code: GrpcStatus.unavailable });
+  await expect(ask(pair.client)).resolves.toEqual(Buffer.from("a"));
+  memory.short = false;
+  await eventually(() => expect(ask(late)).resolves.toEqual(Buffer.from("a")), { withinMs: 5_000 });
+});
+
+test("a message that grows while memory is short is rejected with the limit's name", async () => {
+  const memory = shortMemory();
+  await using pair = await startPair(echo, { limits: { ...testServerLimits(), memory } });
+  const socket = connectHttp2("http://test", { createConnection: () => connect(pair.socketPath) });
+  try {
+    const stream = socket.request({ ":method": "POST", ":path": path, "content-type": "application/grpc" });
+    stream.write(Buffer.from([0, 0, 0, 0, 100, 1]));
+    await once(stream.session ?? socket, "remoteSettings");
+    await new Promise((resolve) => socket.ping(resolve));
+    memory.short = true;
+    stream.write(Buffer.alloc(10));
+    const [headers] = (await once(stream, "response")) as [Record<string, string>];
+    expect(headers).toMatchObject({ "grpc-status": String(GrpcStatus.resourceExhausted) });
+    expect(decodeURIComponent(headers["grpc-message"] ?? "")).toBe(memory.text);
+  } finally {
+    socket.destroy();
+  }
+});
+
+test("when others have all connections, the preferred client gets the place of one", async () => {
+  let preferred: Socket | undefined;
+  const budgets = testBudgets({ "xds-connections": 2 });
+  await using pair = await startPair(
+    { kind: "stream", handle: (call) => untilAborted(call.signal) },
+    { limits: testServerLimits(budgets), isPreferred: (socket) => socket === preferred },
+  );
+  const open = () => {
+    const session = connectHttp2("http://test", { createConnection: () => connect(pair.socketPath) });
+    session.on("error", () => undefined);
+    const stream = session.request({ ":method": "POST", ":path": path, "content-type": "application/grpc" });
+    stream.on("error", () => undefined);
+    return session;
+  };
+  const others = [open(), open()];
+  const streams = (): number | undefined => budgets.facts().find(({ name }) => name === "xds-streams")?.used;
+  const withinMs = 2_000;
+  await eventually(() => expect(streams()).toBe(2), { withinMs });
+  const rejected = open();
+  await eventually(() => expect(rejected.destroyed).toBe(true), { withinMs });
+  pair.onAccept = (socket) => (preferred = socket);
+  const own = open();
+  await eventually(() => expect(others.map(({ destroyed }) => destroyed)).toEqual([true, false]), { withinMs });
+  await eventually(() => expect(streams()).toBe(2), { withinMs });
+  expect(own.destroyed).toBe(false);
+  for (const session of [...others, own]) session.destroy();
 });

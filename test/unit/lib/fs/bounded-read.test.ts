@@ -66,6 +66,7 @@ const unlimited: Readonly<Record<string, string>> = {
   "host/memory-events.ts": "a table of the kernel",
   "lib/fs/private-file.ts": "checks the size of the open file",
   "lib/host-limits.ts": "a table of the kernel",
+  "lib/memory-usage.ts": "a table of the kernel",
   "lib/net/socket-table.ts": "a table of the kernel",
   "metrics/process-metrics.ts": "a table of the kernel",
   "platform/platform.ts": "a table of the kernel",
