@@ -114,9 +114,9 @@ function slotOf(slots: Uint32Array, hash: number): number {
 export type RankOf = (id: number) => number | undefined;
 
 /** A hash of 32 bits. The seed is random, so that a peer cannot choose addresses or names with equal hashes. */
-export function hashOfBytes(seed: number, bytes: Uint8Array): number {
+export function hashOfBytes(seed: number, bytes: Uint8Array, start = 0, end = bytes.length): number {
   let hash = seed;
-  for (const byte of bytes) hash = Math.imul(hash ^ byte, 0x01000193);
+  for (let at = start; at < end; at++) hash = Math.imul(hash ^ (bytes[at] ?? 0), 0x01000193);
   return finish(hash);
 }
 

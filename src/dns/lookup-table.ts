@@ -63,14 +63,14 @@ export class LookupTable {
 
   /** Adds the host of a service. To be called for each service, in order, before `addOtherNames` for any. */
   addHost(id: number): void {
-    const { host } = this.store.names(id);
+    const host = this.store.host(id);
     const name = fullName(host);
     const earlier = this.#idOf(name);
-    if (earlier !== undefined && earlier !== id && this.store.names(earlier).host === host) {
+    if (earlier !== undefined && earlier !== id && this.store.host(earlier) === host) {
       this.store.replace(earlier, id);
       return;
     }
-    if (name === "." || this.store.addresses(id).length === 0) return;
+    if (name === "." || this.#addressCount(id) === 0) return;
     this.#names.insert(hashOfText(this.#seed, name), id, rankOfHost, this.#nameRank(name));
     this.#addParents(name);
     if (name.startsWith("*.")) this.#hasWildcards = true;
@@ -86,8 +86,8 @@ export class LookupTable {
   /** Adds the short forms and other hosts of a service, and its addresses for reverse lookup. */
   addOtherNames(id: number): void {
     if (!this.store.has(id)) return;
-    const addresses = this.store.addresses(id);
-    if (addresses.length === 0) return;
+    const addressCount = this.#addressCount(id);
+    if (addressCount === 0) return;
     const names = this.store.names(id);
     for (const [index, name] of otherNames(names, this.#domain).entries()) {
       if (name === ".") continue;
@@ -98,9 +98,10 @@ export class LookupTable {
     }
     // A wildcard is not a host.
     if (names.host.startsWith("*")) return;
-    for (const address of addresses) {
-      this.#owners.insert(hashOfBytes(this.#seed, address), id, addresses.length, this.#ownerRank(address));
-    }
+    this.store.visitAddresses(id, (within, start, end) => {
+      const rankOf = this.#ownerRank(within, start, end);
+      this.#owners.insert(hashOfBytes(this.#seed, within, start, end), id, addressCount, rankOf);
+    });
   }
 
   /** The host that has an address, with a trailing dot. */
@@ -180,17 +181,23 @@ export class LookupTable {
   #nameRank(name: string): RankOf {
     return (id) => {
       if (!this.store.has(id)) return undefined;
-      const service = this.store.names(id);
-      if (fullName(service.host) === name) return rankOfHost;
-      return otherNames(service, this.#domain).includes(name) ? rankOfOtherName : undefined;
+      if (fullName(this.store.host(id)) === name) return rankOfHost;
+      return otherNames(this.store.names(id), this.#domain).includes(name) ? rankOfOtherName : undefined;
     };
   }
 
-  #ownerRank(address: Uint8Array): RankOf {
+  #addressCount(id: number): number {
+    return this.store.visitAddresses(id, ignore);
+  }
+
+  #ownerRank(address: Uint8Array, start = 0, end = address.length): RankOf {
     return (id) => {
       if (!this.store.has(id)) return undefined;
-      const all = this.store.addresses(id);
-      return all.some((other) => isSameAddress(other, address)) ? all.length : undefined;
+      let matches = 0;
+      const count = this.store.visitAddresses(id, (within, otherStart, otherEnd) => {
+        if (isSame(address, start, end, within, otherStart, otherEnd)) matches++;
+      });
+      return matches > 0 ? count : undefined;
     };
   }
 }
@@ -213,6 +220,21 @@ export function fullName(name: string): string {
   return lower.endsWith(".") ? lower : `${lower}.`;
 }
 
-function isSameAddress(left: Uint8Array, right: Uint8Array): boolean {
-  return left.length === right.length && left.every((byte, index) => byte === right[index]);
+function ignore(): void {
+  // only the number of the addresses counts
+}
+
+/** Whether two parts of bytes are equal. */
+function isSame(
+  left: Uint8Array,
+  leftStart: number,
+  leftEnd: number,
+  right: Uint8Array,
+  rightStart: number,
+  rightEnd: number,
+): boolean {
+  const length = leftEnd - leftStart;
+  if (length !== rightEnd - rightStart) return false;
+  for (let at = 0; at < length; at++) if (left[leftStart + at] !== right[rightStart + at]) return false;
+  return true;
 }

@@ -25,6 +25,9 @@ export interface NamesDeps extends Pick<Deps, "clock" | "log" | "random"> {
   readonly budgets: Budgets;
 }
 
+/** With a collection of the whole heap in the same turn, which large tables cause, below 10 ms. */
+const sliceMs = 1;
+
 export function createNames(domain: ProxyDomain, { clock, log, random, budgets }: NamesDeps): Names {
   const lookup = new ObservableValue<LookupTable>();
   const turn = new Semaphore(1);
@@ -39,7 +42,7 @@ export function createNames(domain: ProxyDomain, { clock, log, random, budgets }
         add: builder.add.bind(builder),
         endResource: builder.endResource.bind(builder),
         async commit(kept) {
-          const slice = new TimeSlice(clock, signal);
+          const slice = new TimeSlice(clock, signal, sliceMs);
           await builder.keep(kept, slice);
           isOpen = false;
           const built = await builder.build(slice);

@@ -116,8 +116,30 @@ export function unpackService(bytes: Buffer, at: number): NamedService {
   return { ...names, addresses };
 }
 
+/** The host of a service. */
+export function unpackHost(bytes: Buffer, at: number): string {
+  const reader = new PackedReader(bytes, at + lengthBytes);
+  reader.number();
+  return reader.text();
+}
+
 /** The valid addresses of a service, four or sixteen bytes each: views that are valid as long as the buffer. */
 export function unpackAddresses(bytes: Buffer, at: number): readonly Uint8Array[] {
+  const found: Uint8Array[] = [];
+  visitAddresses(bytes, at, (within, start, end) => found.push(within.subarray(start, end)));
+  return found;
+}
+
+/**
+ * Calls `visit` with each valid address of a service, four or sixteen bytes from `start` to `end` of `within`. A large mesh
+ * has 500,000: a view of each would keep the engine busy with collections.
+ * @returns how many there are
+ */
+export function visitAddresses(
+  bytes: Buffer,
+  at: number,
+  visit: (within: Uint8Array, start: number, end: number) => void,
+): number {
   const reader = new PackedReader(bytes, at + lengthBytes);
   const flags = reader.number();
   const texts =
@@ -127,13 +149,20 @@ export function unpackAddresses(bytes: Buffer, at: number): readonly Uint8Array[
     ((flags & namespaceIsSecondLabel) === 0 ? 1 : 0);
   for (let i = 0; i < texts; i++) reader.skipText();
   for (let left = reader.number(); left > 0; left--) reader.skipText();
-  const found: Uint8Array[] = [];
+  let count = 0;
   for (let left = reader.number(); left > 0; left--) {
     const size = reader.number();
-    const address = size === 0 ? ipBytes(reader.text()) : reader.bytes(size);
-    if (address !== undefined) found.push(address);
+    if (size > 0) {
+      const start = reader.skip(size);
+      visit(bytes, start, start + size);
+    } else {
+      const address = ipBytes(reader.text());
+      if (address === undefined) continue;
+      visit(address, 0, address.length);
+    }
+    count++;
   }
-  return found;
+  return count;
 }
 
 function readNames(reader: PackedReader): Omit<NamedService, "addresses"> {
@@ -175,6 +204,12 @@ class PackedReader {
   skipText(): void {
     const length = this.number();
     this.#at += length;
+  }
+
+  /** @returns where the skipped bytes begin */
+  skip(length: number): number {
+    this.#at += length;
+    return this.#at - length;
   }
 
   bytes(length: number): Uint8Array {

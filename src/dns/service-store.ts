@@ -1,6 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
 import type { NamedService } from "../model/name-table.ts";
-import { maxPackedBytes, packedLength, unpackAddresses, unpackNames, unpackService } from "./packed-service.ts";
+import {
+  maxPackedBytes,
+  packedLength,
+  unpackAddresses,
+  unpackHost,
+  unpackNames,
+  unpackService,
+  visitAddresses,
+} from "./packed-service.ts";
 
 const chunkBits = 20;
 const chunkBytes = maxPackedBytes;
@@ -66,6 +74,17 @@ export class ServiceStore {
   names(id: number): Omit<NamedService, "addresses"> {
     const position = this.position(id);
     return unpackNames(this.#chunk(position), offsetOf(position));
+  }
+
+  host(id: number): string {
+    const position = this.position(id);
+    return unpackHost(this.#chunk(position), offsetOf(position));
+  }
+
+  /** Calls `visit` with each address, as bytes from `start` to `end` of `within`. @returns how many there are */
+  visitAddresses(id: number, visit: (within: Uint8Array, start: number, end: number) => void): number {
+    const position = this.position(id);
+    return visitAddresses(this.#chunk(position), offsetOf(position), visit);
   }
 
   /** Views of the store's memory. */

@@ -2,7 +2,7 @@
 import type { Clock } from "./clock.ts";
 
 /** Long work gives way to other work after this time: with one more step and a collection, below 10 ms. */
-const sliceMs = 2;
+const defaultSliceMs = 2;
 
 /**
  * Splits long work, so that it does not block the event loop: `if (slice.isOver) await slice.next();` after each step.
@@ -10,12 +10,17 @@ const sliceMs = 2;
 export class TimeSlice {
   readonly #clock: Pick<Clock, "monotonicMs" | "delay">;
   readonly #signal: AbortSignal | undefined;
+  readonly #sliceMs: number;
   #endMs: number;
 
-  /** @param signal ends the work: `next` throws its reason */
-  constructor(clock: Pick<Clock, "monotonicMs" | "delay">, signal?: AbortSignal) {
+  /**
+   * @param signal ends the work: `next` throws its reason
+   * @param sliceMs less for work that makes the engine collect often
+   */
+  constructor(clock: Pick<Clock, "monotonicMs" | "delay">, signal?: AbortSignal, sliceMs = defaultSliceMs) {
     this.#clock = clock;
     this.#signal = signal;
+    this.#sliceMs = sliceMs;
     this.#endMs = clock.monotonicMs() + sliceMs;
   }
 
@@ -26,7 +31,7 @@ export class TimeSlice {
   /** Lets other work run. @throws the signal's reason */
   async next(): Promise<void> {
     await this.#clock.delay(0, this.#signal);
-    this.#endMs = this.#clock.monotonicMs() + sliceMs;
+    this.#endMs = this.#clock.monotonicMs() + this.#sliceMs;
   }
 
   /** Runs work that yields after each step. @throws the work's error, or the signal's reason */

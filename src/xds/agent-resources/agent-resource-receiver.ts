@@ -48,6 +48,9 @@ interface ReceivedResponse {
   readonly recording: AgentResourceRecording | undefined;
 }
 
+/** With a collection of the whole heap in the same turn, which large tables cause, below 10 ms. */
+const receivingSliceMs = 1;
+
 /**
  * Applies the responses of one agent resource type on one stream to the control plane. A response is read while it is
  * received. While an earlier one is applied, responses are held and then applied together, so that the stream goes on.
@@ -139,7 +142,7 @@ export class AgentResourceReceiver {
       },
     };
     const reader = new ResponseScanner(protocol, response.length, budgets.of("xds-text-bytes"), handler);
-    const slice = new TimeSlice(clock, signal);
+    const slice = new TimeSlice(clock, signal, receivingSliceMs);
     let problem: string | undefined;
     for await (const chunk of response.chunks(() => undefined)) {
       await recording?.add(chunk);
