@@ -95,9 +95,7 @@ async function serve(started: Started, deps: AgentDeps, signals: AgentSignals): 
   const identityOptions = { config, holds, phases, metrics };
   const identity = await startIdentity(identityOptions, modules, moduleDeps);
   metrics.observeCertificate(() => identity.status());
-  if (config.identity.kind === "external-sds") {
-    watchExternalSds(config.identity.socketPath, metrics, modules, moduleDeps);
-  }
+  watchExternalSds(config.identity, metrics, modules, moduleDeps);
   if (sdsSocket !== undefined) await serveSecrets(sdsSocket, identity, identityOptions, modules, moduleDeps);
 
   const { prepareDns, startDiscovery } = await import("./discovery.ts");

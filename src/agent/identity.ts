@@ -214,11 +214,13 @@ const externalCheckEveryMs = 5_000;
  * on it: Envoy keeps its certificate and reconnects by itself.
  */
 export function watchExternalSds(
-  socketPath: string,
+  identity: AgentConfig["identity"],
   metrics: ModuleMetrics,
   modules: AsyncDisposableStack,
   { log, clock, fail }: ModuleDeps,
 ): void {
+  if (identity.kind !== "external-sds") return;
+  const { socketPath } = identity;
   const { up } = metrics.agent.externalSds;
   up.set(1);
   const watch = async (signal: AbortSignal): Promise<void> => {
