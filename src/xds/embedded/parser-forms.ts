@@ -49,7 +49,7 @@ function elements(value: JsonValue): readonly JsonValue[] {
 function one({ message, enum: names, scalar }: DescField, value: JsonValue, api: Registry): JsonValue {
   if (message !== undefined) return inProtoJson(message, value, api);
   if (names !== undefined) return enumName(names, value);
-  return typeof value === "string" && scalar !== undefined ? scalarOf(scalar, value) : value;
+  return typeof value === "string" ? scalarOf(scalar, value) : value;
 }
 
 function enumName({ values }: DescEnum, value: JsonValue): JsonValue {
