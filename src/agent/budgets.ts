@@ -44,10 +44,12 @@ export function createAgentBudgets(
 }
 
 /** By the process that made the connection. Without Envoy's process, or where the peer's is not known, all are. */
-export function recogniseEnvoy(envoy: Pick<SupervisedEnvoy, "owns"> | undefined): ModuleDeps["isEnvoy"] {
-  return (socket) => {
-    const pid = envoy === undefined ? undefined : peerProcess(socket);
-    return pid === undefined || envoy?.owns(pid) === true;
+export function recogniseEnvoy(envoy: Pick<SupervisedEnvoy, "owns"> | undefined): Pick<ModuleDeps, "isEnvoy"> {
+  return {
+    isEnvoy: (socket) => {
+      const pid = envoy === undefined ? undefined : peerProcess(socket);
+      return pid === undefined || envoy?.owns(pid) === true;
+    },
   };
 }
 

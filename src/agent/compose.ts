@@ -81,12 +81,7 @@ async function serve(started: Started, deps: AgentDeps, signals: AgentSignals): 
   const portsChecked = checkPorts(started, deps.clock, shutdown.signal);
   const { createAgentBudgets, recogniseEnvoy } = await import("./budgets.ts");
   const budgets = createAgentBudgets(config, modules, { ...deps, ...start });
-  const moduleDeps: ModuleDeps = {
-    ...deps,
-    budgets,
-    isEnvoy: recogniseEnvoy(envoy),
-    fail: shutdown.fail.bind(shutdown),
-  };
+  const moduleDeps: ModuleDeps = { ...deps, budgets, ...recogniseEnvoy(envoy), fail: shutdown.fail.bind(shutdown) };
 
   const { createModuleMetrics } = await import("./metrics.ts");
   const metrics = await createModuleMetrics(metricsOptions(config, envoy), moduleDeps);
@@ -113,9 +108,7 @@ async function serve(started: Started, deps: AgentDeps, signals: AgentSignals): 
   const { listenStatus } = await import("../status/index.ts");
   const sources: StatusSources = {
     ...readinessSources(start, lifecycle, shutdown),
-    onFirstReady() {
-      reportReady(phases, metrics, lifecycle);
-    },
+    onFirstReady: reportReady.bind(undefined, phases, metrics, lifecycle),
     requiredFiles: outputFiles(config),
     metrics: metrics.scrape(config.status.scrape, deps),
     ...controls({ shutdown, holds, lifecycle, identity }),
