@@ -279,10 +279,7 @@ export class AgentResourceReceiver {
   }
 
   /** Sends an ACK, or a NACK when there is an error. */
-  #acknowledge(
-    { nonce, version }: { readonly nonce: string; readonly version: string },
-    error: string | undefined,
-  ): void {
+  #acknowledge({ nonce, version }: Pick<ReceivedResponse, "nonce" | "version">, error: string | undefined): void {
     const { typeUrl } = this.#type;
     const { protocol, log, metrics, send } = this.#options;
     if (error === undefined) this.#acceptedVersion = version;
