@@ -78,10 +78,11 @@ async function serve(started: Started, deps: AgentDeps, signals: AgentSignals): 
   using shutdown = new Shutdown(signals.stop);
   await using modules = new AsyncDisposableStack();
   const { checkPorts } = await import("./port-check.ts");
-  const portsChecked = checkPorts(started, deps.clock, shutdown.signal);
+  const fail = shutdown.fail.bind(shutdown);
+  const portsChecked = checkPorts(started, { ...deps, fail }, shutdown.signal);
   const { createAgentBudgets, recogniseEnvoy } = await import("./budgets.ts");
   const budgets = createAgentBudgets(config, modules, { ...deps, ...start });
-  const moduleDeps: ModuleDeps = { ...deps, budgets, ...recogniseEnvoy(envoy), fail: shutdown.fail.bind(shutdown) };
+  const moduleDeps: ModuleDeps = { ...deps, budgets, ...recogniseEnvoy(envoy), fail };
 
   const { createModuleMetrics } = await import("./metrics.ts");
   const metrics = await createModuleMetrics(metricsOptions(config, envoy), moduleDeps);

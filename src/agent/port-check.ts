@@ -12,21 +12,27 @@ export interface PortCheckOptions {
   readonly envoy: Pick<SupervisedEnvoy, "pids" | "exited"> | undefined;
 }
 
+/** The start waits so long at most. */
+const startWaitsMs = 1_000;
+/** By then Envoy listens at its own addresses, or has ended because of one that it cannot share. */
+const boundWithinMs = 10_000;
+
 /**
  * Checks, while Envoy starts, that no other process listens on the ports of its listeners, which Envoy would share with
  * that process. Later Envoys of this agent are not checked: they take over from the one before.
- * @returns the error, with all ports that are taken, those of the agent and the admin interface too
+ * @returns the error, with all ports that are taken, those of the agent and the admin interface too. An Envoy that has
+ * not reached its listeners by then is watched; the error then goes to `fail`
  */
 export async function checkPorts(
   { config, document, envoy }: PortCheckOptions,
-  clock: Clock,
+  { clock, fail }: { readonly clock: Clock; readonly fail: (error: unknown) => void },
   stop: AbortSignal,
 ): Promise<PortsTakenError | undefined> {
   if (document === undefined || envoy === undefined) return undefined;
   const { listeners, admin } = staticAddresses(document);
   const shared = listeners.map((address) => ({ ...address, setting: settingOf(config, address.port) }));
   const others = [...(admin === undefined ? [] : [{ ...admin, setting: "proxyAdminPort" }]), ...ownAddresses(config)];
-  const { untilPortsFree } = await loadTakenPorts();
+  const { untilPortsShared } = await loadTakenPorts();
   const ownPids = (): readonly number[] => [process.pid, ...envoy.pids];
   // A port that the other process does not share ends Envoy, which says so.
   const exited = new AbortController();
@@ -34,10 +40,20 @@ export async function checkPorts(
     exited.abort();
   });
   const signal = AbortSignal.any([stop, exited.signal]);
-  const taken = await untilPortsFree([...shared, ...others], ownPids, clock, signal);
-  // A port of the agent or of the admin interface alone has an error of its own.
-  const isSilent = taken.some(({ port }) => shared.some((address) => address.port === port));
-  return isSilent ? new PortsTakenError(taken) : undefined;
+  const errorWithin = async (withinMs: number): Promise<PortsTakenError | "pending" | undefined> => {
+    const taken = await untilPortsShared([...shared, ...others], { ownPids, withinMs }, clock, signal);
+    if (taken === "free") return undefined;
+    if (taken === "pending") return "pending";
+    // A port of the agent or of the admin interface alone has an error of its own.
+    const isSilent = taken.some(({ port }) => shared.some((address) => address.port === port));
+    return isSilent ? new PortsTakenError(taken) : undefined;
+  };
+  const error = await errorWithin(startWaitsMs);
+  if (error !== "pending") return error;
+  void errorWithin(boundWithinMs).then((late) => {
+    if (late instanceof PortsTakenError) fail(late);
+  }, fail);
+  return undefined;
 }
 
 /** Where the agent itself listens. */

@@ -21,41 +21,50 @@ export interface WantedAddress {
 /** The Envoy of an agent that was just killed still closes its sockets. */
 const freedWithinMs = 1_000;
 const checkEveryMs = 50;
+/** How often Envoy is looked at that does not listen yet. */
+const laterCheckEveryMs = 500;
 
 /**
- * The ports on which another process listens at the same address and family. Envoy would not notice: its listeners share
- * a port with every process of the same user that allows it (SO_REUSEPORT), and each gets a part of the connections.
- * Waits a second at most for a process that is exiting. The kernel's tables are read off the event loop: where the machine
- * has many connections, that takes milliseconds.
+ * The ports on which another process listens at the same address and family, once Envoy shares one of them. Envoy would not
+ * notice: its listeners share a port with every process of the same user that allows it (SO_REUSEPORT), and each gets a
+ * part of the connections. Waits a second at least for a process that is exiting. The kernel's tables are read off the
+ * event loop: where the machine has many connections, that takes milliseconds.
  * @param ownPids the agent and its Envoys, whose sockets do not count
- * @returns each port once; none on a system without the tables
+ * @returns each port once; "free" also on a system without the tables, "pending" if after `withinMs` Envoy shares none yet
  */
-export async function untilPortsFree(
+export async function untilPortsShared(
   wanted: readonly WantedAddress[],
-  ownPids: () => readonly number[],
+  { ownPids, withinMs }: { readonly ownPids: () => readonly number[]; readonly withinMs: number },
   clock: Clock,
   signal: AbortSignal,
-): Promise<readonly TakenPort[]> {
+): Promise<readonly TakenPort[] | "free" | "pending"> {
   const startMs = clock.monotonicMs();
   for (;;) {
-    const taken = await findTaken(wanted, ownPids);
-    if (taken.length === 0 || signal.aborted) return [];
-    if (clock.monotonicMs() - startMs >= freedWithinMs) return await describeTaken(taken);
-    await clock.delay(checkEveryMs, signal).catch(() => undefined);
+    const { taken, isShared } = await findTaken(wanted, ownPids);
+    if (taken.length === 0 || signal.aborted) return "free";
+    const passedMs = clock.monotonicMs() - startMs;
+    if (isShared && passedMs >= freedWithinMs) return await describeTaken(taken);
+    if (passedMs >= withinMs) return "pending";
+    await clock.delay(passedMs < freedWithinMs ? checkEveryMs : laterCheckEveryMs, signal).catch(() => undefined);
   }
 }
 
-async function findTaken(
-  wanted: readonly WantedAddress[],
-  ownPids: () => readonly number[],
-): Promise<readonly WantedAddress[]> {
+interface Taken {
+  readonly taken: readonly WantedAddress[];
+  /** Whether Envoy listens at one of them too. */
+  readonly isShared: boolean;
+}
+
+async function findTaken(wanted: readonly WantedAddress[], ownPids: () => readonly number[]): Promise<Taken> {
   const sockets = (await readListeningSockets()) ?? [];
-  if (collisions(wanted, sockets).length === 0) return [];
+  if (collisions(wanted, sockets).length === 0) return { taken: [], isShared: false };
   const own = await Promise.all(ownPids().map(readSocketInodes));
-  return collisions(
+  const isOwn = ({ inode }: ListeningSocket): boolean => own.some((inodes) => inodes?.has(inode));
+  const taken = collisions(
     wanted,
-    sockets.filter(({ inode }) => !own.some((inodes) => inodes?.has(inode))),
+    sockets.filter((socket) => !isOwn(socket)),
   );
+  return { taken, isShared: collisions(taken, sockets.filter(isOwn)).length > 0 };
 }
 
 /** The addresses at which one of the sockets listens too. */
