@@ -243,7 +243,8 @@ export function parseManifest(bytes: Buffer): ModuleLayer {
   if (chosen === undefined) {
     const types = typed.slice(0, 5).map(({ mediaType }) => shortened(String(mediaType)));
     const more = typed.length > 5 ? ` and ${String(typed.length - 5)} more` : "";
-    throw new Error(`not a docker or OCI image with a module, nor a Wasm artifact; layers: ${types.join(", ")}${more}`);
+    const found = types.length === 0 ? "none" : `${types.join(", ")}${more}`;
+    throw new Error(`not a docker or OCI image with a module, nor a Wasm artifact; layers: ${found}`);
   }
   const sha256 = /^sha256:([0-9a-f]{64})$/.exec(digest)?.[1];
   if (sha256 === undefined) throw new Error(`the digest of a layer is not a SHA-256: ${shortened(digest)}`);

@@ -180,18 +180,19 @@ test.each([
   if (reason !== null) expect(made.headers.get("x-attache-probe-reason")).toMatch(reason);
 });
 
-test("what the application does wrong is told apart from what the agent cannot do", async () => {
+test("what the application does wrong is said to be the application's fault", async () => {
   await using slow = await startFakeApp(() => undefined);
   await using reset = await startFakeApp((request) => request.socket.destroy());
   const cases = [
     { handler: http(1, "/"), config: {}, fault: "app", reason: /ECONNREFUSED/ },
     { handler: http(slow.port, "/"), config: {}, fault: "app", reason: /no response within the probe's timeout/ },
     { handler: http(reset.port, "/"), config: {}, fault: "app", reason: /socket hang up|ECONNRESET/ },
+    // the probe then comes from the pod's own address
     {
       handler: http(slow.port, "/"),
       config: { probeSourceAddress: "192.0.2.1" },
-      fault: "agent",
-      reason: /EADDRNOTAVAIL/,
+      fault: "app",
+      reason: /no response within the probe's timeout/,
     },
     { handler: { kind: "tcp", port: 1 } as const, config: {}, fault: "app", reason: /ECONNREFUSED/ },
   ];

@@ -104,5 +104,5 @@ test("strict: a hot restart hands the listeners over, and none is taken for lost
     { withinMs: 15_000 },
   );
   const envoy = await envoyCheck(pod);
-  expect(envoy?.checks?.find(({ name }) => name === "open listeners")).toMatchObject({ state: "passed", detail: "3" });
+  expect(envoy?.checks?.find(({ name }) => name === "open listeners")).toMatchObject({ state: "passed", detail: "5" });
 });

@@ -164,7 +164,7 @@ test("7.3.8, 7.3.11: a self-signed certificate is accepted only for a listed reg
 });
 
 test.each<[string, string, readonly { readonly mediaType: string; readonly blob: Buffer }[]]>([
-  ["no layers", "; layers: ", []],
+  ["no layers", "; layers: none", []],
   ["another type of layer", "text/plain", [{ mediaType: "text/plain", blob: wasmModule }]],
   ["no plugin.wasm", "no plugin.wasm", [{ mediaType: dockerType, blob: gzipSync(tarOf([["x", wasmModule]])) }]],
 ])("7.3.10: an image with %s is rejected with the reason", async (_what, said, layers) => {
