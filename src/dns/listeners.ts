@@ -54,7 +54,7 @@ export interface ListenDeps {
 
 interface TcpDeps extends ListenDeps {
   readonly connections: DnsConnections;
-  /** In each turn of the event loop, one connection goes on with the queries that it has received. */
+  /** In each turn of the event loop, the queries that one connection has received are handled. */
   readonly turns: TurnQueue;
 }
 

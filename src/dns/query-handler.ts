@@ -3,6 +3,7 @@ import type { Clock } from "../lib/async/clock.ts";
 import type { ObservableValue } from "../lib/async/observable-value.ts";
 import type { Budget } from "../lib/budget.ts";
 import type { Logger } from "../lib/log/log.ts";
+import { RepeatedWarnings } from "../lib/log/repeated-warnings.ts";
 import type { Counter } from "../lib/metrics.ts";
 import type { ForwardedQuery, OpenQueries, Transport } from "./exchange.ts";
 import type { Forwarder } from "./forwarder.ts";
@@ -57,19 +58,18 @@ const queryWaitMs = 2_000;
 /** Share of the time for a query after which a stale response is sent, before the client gives up. */
 const staleAfterShare = 0.4;
 
-const warningIntervalMs = 60_000;
-
 /** Handles each message: a response from the name table, one from a resolver, an error, or none. */
 export class QueryHandler {
   readonly #deps: QueryHandlerDeps;
   readonly #stop: AbortSignal;
-  readonly #warnedAtMs = new Map<string, number>();
+  readonly #warnings: RepeatedWarnings;
   readonly #startedMs: number;
 
   /** @param stop ends all waits */
   constructor(deps: QueryHandlerDeps, stop: AbortSignal) {
     this.#deps = deps;
     this.#stop = stop;
+    this.#warnings = new RepeatedWarnings(deps.log, deps.clock);
     this.#startedMs = deps.clock.monotonicMs();
   }
 
@@ -77,7 +77,7 @@ export class QueryHandler {
     const query = parseQuery(message);
     if (query.kind === "ignored") return undefined;
     if (this.#deps.openQueries.has(port, query.id)) {
-      this.#warn(
+      this.#warnings.warn(
         "DNS query loop: a query of the DNS proxy came back to it; exclude its traffic from capture, and do not name it in resolv.conf",
       );
       return renderInvalid({ kind: "invalid", id: query.id, flags: message.readUInt16BE(2), rcode: rcode.servFail });
@@ -210,18 +210,10 @@ export class QueryHandler {
       return response;
     }
     if (stop.aborted) return undefined;
-    if (response === undefined) this.#warn("no DNS resolver responds", { servers });
+    if (response === undefined) this.#warnings.warn("no DNS resolver responds", { servers });
     const outcome = previous === undefined ? "failure" : "stale response";
     log.debug("DNS query failed", { name: query.name, type: query.type, transport, outcome });
     return previous?.response ?? response;
-  }
-
-  /** At most once a minute for each message. */
-  #warn(message: string, fields: Readonly<Record<string, unknown>> = {}): void {
-    const nowMs = this.#deps.clock.monotonicMs();
-    if (nowMs - (this.#warnedAtMs.get(message) ?? Number.NEGATIVE_INFINITY) < warningIntervalMs) return;
-    this.#warnedAtMs.set(message, nowMs);
-    this.#deps.log.warn(message, fields);
   }
 }
 

@@ -70,7 +70,7 @@ interface DecodingOptions {
   readonly target: ScrapeTarget;
   readonly reader: FetchReader;
   readonly decoders: Budget;
-  /** Goes on with the compressed body. */
+  /** Reads on in the compressed body. */
   readonly resume: () => void;
 }
 
