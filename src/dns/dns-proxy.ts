@@ -76,7 +76,7 @@ export async function startDnsProxy(config: DnsConfig, deps: DnsProxyDeps): Prom
   stack.defer(() => {
     stop.abort(new Error("the DNS proxy shuts down"));
   });
-  log.debug("DNS proxy listens", { hosts, port });
+  log.info("DNS proxy listens", { hosts, port });
   const owned = stack.move();
   return { hosts, port, [Symbol.asyncDispose]: () => owned.disposeAsync() };
 }

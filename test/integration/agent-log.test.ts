@@ -31,7 +31,7 @@ async function untilLogged(pod: Pod, text: string): Promise<void> {
   await eventually(() => expect(pod.log()).toContain(text), { withinMs: 5_000 });
 }
 
-test("a normal start writes at most six info lines and no warning, the last one with the time to readiness", async () => {
+test("a normal start writes at most six info lines, and one for DNS, and no warning, the last one with the time to readiness", async () => {
   await using ca = await startFakeCa();
   await using controlPlane = await startFakeControlPlane();
   for (const typeUrl of [typeUrls.listener, typeUrls.cluster]) controlPlane.set(typeUrl, []);
@@ -52,7 +52,7 @@ test("a normal start writes at most six info lines and no warning, the last one 
   expect(agentLines.filter(({ level }) => level !== "info").map(({ msg }) => msg)).toEqual([
     "token is sent to the control plane unencrypted",
   ]);
-  expect(infoLines.length, pod.log()).toBeLessThanOrEqual(6);
+  expect(infoLines.length, pod.log()).toBeLessThanOrEqual(7);
   expect(infoLines.find(({ msg }) => msg === "agent started")).toMatchObject({
     configSource: discoveryAddress,
     certificates: `istio localhost:${String(ca.port)}`,
