@@ -32,7 +32,7 @@ export class DnsConnections {
 
   /** Undefined, and the socket is closed, when no connection gives way. */
   add(socket: Socket): DnsConnection | undefined {
-    const isLoopback = isLoopbackAddress(socket.remoteAddress ?? "");
+    const isLoopback = isLoopbackAddress(socket.remoteAddress);
     if (!this.#limit.tryTake()) {
       this.#close(this.#leastUseful(isLoopback));
       if (!this.#limit.tryTake()) {

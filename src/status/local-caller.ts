@@ -2,7 +2,7 @@
 import type { IncomingHttpHeaders, IncomingMessage } from "node:http";
 import type { Socket } from "node:net";
 import { loopbackPeer } from "../lib/async/fair-slots.ts";
-import { isLoopbackHost } from "../lib/net/ip-address.ts";
+import { isLoopbackAddress, isLoopbackHost, plainAddress } from "../lib/net/ip-address.ts";
 
 /** The two ends of a connection. */
 type Connection = Partial<Pick<Socket, "remoteAddress" | "localAddress">>;
@@ -32,7 +32,11 @@ export function isLocalCaller(request: Request): boolean {
  */
 export function isLocalConnection(socket: Connection): boolean {
   const { remoteAddress } = socket;
-  return isLoopback(remoteAddress) && isLoopback(socket.localAddress) && plainAddress(remoteAddress) !== "127.0.0.6";
+  return (
+    isLoopbackAddress(remoteAddress) &&
+    isLoopbackAddress(socket.localAddress) &&
+    plainAddress(remoteAddress) !== "127.0.0.6"
+  );
 }
 
 /** The peer of a connection, as far as fairness is concerned: an IPv4 address, or an IPv6 network of 64 bits. */
@@ -40,17 +44,6 @@ export function peerOf(socket: Connection): string {
   if (isLocalConnection(socket)) return loopbackPeer;
   const address = plainAddress(socket.remoteAddress);
   return address.includes(":") ? address.split(":", 4).join(":") : address;
-}
-
-/** @param address as a socket reports it: IPv4, IPv6, or IPv4 mapped into IPv6 */
-export function isLoopback(address: string | undefined): boolean {
-  const plain = plainAddress(address);
-  return plain === "::1" || /^127\.\d{1,3}\.\d{1,3}\.\d{1,3}$/.test(plain);
-}
-
-function plainAddress(address: string | undefined): string {
-  const text = (address ?? "").toLowerCase();
-  return text.startsWith("::ffff:") ? text.slice("::ffff:".length) : text;
 }
 
 const proxyHeaders: ReadonlySet<string> = new Set(["forwarded", "via"]);

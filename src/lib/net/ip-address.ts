@@ -31,10 +31,16 @@ export function canonicalIp(text: string): string | undefined {
   return groups === undefined ? undefined : formatGroups(groups);
 }
 
-/** Whether the peer of a socket is a process of this machine or pod. @param address as the system shows it */
-export function isLoopbackAddress(address: string): boolean {
-  const plain = address.startsWith("::ffff:") ? address.slice("::ffff:".length) : address;
-  return plain === "::1" || plain.startsWith("127.");
+/** An address without the form of IPv4 mapped into IPv6, in lower case. @param address as a socket reports it */
+export function plainAddress(address: string | undefined): string {
+  const text = (address ?? "").toLowerCase();
+  return text.startsWith("::ffff:") ? text.slice("::ffff:".length) : text;
+}
+
+/** Whether the peer of a socket is a process of this machine or pod. @param address as a socket reports it */
+export function isLoopbackAddress(address: string | undefined): boolean {
+  const plain = plainAddress(address);
+  return plain === "::1" || /^127\.\d{1,3}\.\d{1,3}\.\d{1,3}$/.test(plain);
 }
 
 /** Whether a host is this machine by its very text: `localhost`, or an address of loopback, with or without brackets. */

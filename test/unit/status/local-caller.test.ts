@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 import { expect, test } from "vitest";
-import { isLocalCaller, isLoopback } from "../../../src/status/local-caller.ts";
+import { isLoopbackAddress } from "../../../src/lib/net/ip-address.ts";
+import { isLocalCaller } from "../../../src/status/local-caller.ts";
 
 test.each([
   ["127.0.0.1", true],
@@ -17,7 +18,7 @@ test.each([
   ["", false],
   [undefined, false],
 ])("C3 the peer %s is on loopback: %s", (address, expected) => {
-  expect(isLoopback(address)).toBe(expected);
+  expect(isLoopbackAddress(address)).toBe(expected);
 });
 
 const own = { remoteAddress: "127.0.0.1", localAddress: "127.0.0.1" };
