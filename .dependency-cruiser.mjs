@@ -14,6 +14,7 @@ const modules = [
   "recorder",
   "host",
   "platform",
+  "interception",
 ];
 const module = `^src/(${modules.join("|")})/`;
 const moduleWithGen = "^src/(ca|sds|xds|status)/";
