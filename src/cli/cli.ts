@@ -22,6 +22,9 @@ const launcherVariables = {
   lost: "ATTACHE_LAUNCHER_LOST",
 } as const;
 
+/** Started under this name, the program is the command of this name, as a link in Istio's older images is. */
+const interceptionProgram = "istio-iptables";
+
 /**
  * Runs one command.
  * @returns the exit code of the process. An error has been printed on standard error, once, on one line.
@@ -29,7 +32,7 @@ const launcherVariables = {
 export async function runCli(input: CliInput): Promise<number> {
   const { argv, ...context } = input;
   const { programName, env } = withoutLauncher(context.env);
-  const [name, args] = chooseCommand(argv);
+  const [name, args] = chooseCommand(programName === interceptionProgram ? [interceptionProgram, ...argv] : argv);
   const asJson = parseFlags(argv, globalFlags).values.log_as_json;
   const printError = (error: unknown): void => {
     input.printError(renderError(error, asJson));

@@ -8,6 +8,7 @@ const modules: Readonly<Record<string, () => Promise<{ readonly command: Command
   dev: () => import("./commands/dev.ts"),
   exec: () => import("./commands/exec.ts"),
   explain: () => import("./commands/explain.ts"),
+  "istio-iptables": () => import("./commands/istio-iptables.ts"),
   help: () => import("./commands/help.ts"),
   request: () => import("./commands/request.ts"),
   version: () => import("./commands/version.ts"),

@@ -4,16 +4,11 @@ import type { FlagSpecs } from "../../lib/flags.ts";
 import { suggestion } from "../../lib/nearest-name.ts";
 import { type Command, type CommandContext, type CommandTable, UsageError } from "../command.ts";
 
-/** pilot-agent's command for init containers. */
-const redirection = "istio-iptables";
-const notHere = "not supported: use Istio's CNI plugin, or an init container with Istio's image";
-
 export const command: Command = { summary: "show help for a command", usage: "[COMMAND]", run };
 
 async function run({ args, print, programName, commands }: CommandContext): Promise<number> {
   const [name] = args;
   const found = name === undefined ? undefined : await commands.find(name);
-  if (name === redirection) throw new UsageError(redirection, notHere);
   if (name !== undefined && found === undefined) {
     const hint = suggestion(name, commands.names);
     throw new UsageError(
@@ -32,7 +27,6 @@ async function run({ args, print, programName, commands }: CommandContext): Prom
 async function renderOverview(programName: string, table: CommandTable): Promise<string> {
   const { globalFlags } = await import("../../config/sources/flags.ts");
   const commands = [...(await table.readAll())].map(([name, { summary }]): [string, string] => [name, summary]);
-  commands.push([redirection, `traffic redirection; ${notHere}`]);
   return [
     "attache runs and serves an Envoy sidecar: bootstrap, certificates over SDS, xDS, probes, metrics and graceful shutdown.\n",
     `Usage:\n  ${programName} COMMAND [FLAGS]\n`,
@@ -44,7 +38,9 @@ async function renderOverview(programName: string, table: CommandTable): Promise
 
 function renderCommand(programName: string, name: string, { summary, usage, flags }: Command): string {
   const flagsMark = flags === undefined || usage?.includes("[FLAGS]") === true ? undefined : "[FLAGS]";
-  const words = [programName, name, usage, flagsMark].filter((word) => word !== undefined);
+  const words = [...(programName === name ? [] : [programName]), name, usage, flagsMark].filter(
+    (word) => word !== undefined,
+  );
   const parts = [`${summary}\n`, `Usage:\n  ${words.join(" ")}\n`];
   if (flags !== undefined) parts.push(`Flags:\n${flagLines(flags)}`);
   return parts.join("\n");

@@ -51,9 +51,17 @@ test("a command that does not exist is told with the nearest one", async () => {
   expect((await run(["help", "prxoy"])).code).toBe(64);
 });
 
-test("the init container's command says what to use instead", async () => {
-  const { code, errors } = await run(["istio-iptables", "-p", "15001", "--dry-run"]);
-  expect([code, errors]).toEqual([64, expect.stringContaining("init container with Istio's image")]);
+test.each([
+  ["as a command", ["istio-iptables"], {}],
+  ["as the name of the program", [], { ATTACHE_PROGRAM_NAME: "istio-iptables" }],
+])("istio-iptables %s prints the rules of a dry run", async (_how, words, env) => {
+  const { code, out } = await run([...words, "-u", "1337", "-b", "*", "-i*", "--dry-run"], env);
+  expect([code, out]).toEqual([0, expect.stringContaining("-A PREROUTING -p tcp -j ISTIO_INBOUND\n") as string]);
+});
+
+test("istio-iptables reports every invalid option before it does anything", async () => {
+  const { code, out, errors } = await run(["istio-iptables", "-p", "0", "-b", "http", "-i", "10.0.0.1"]);
+  expect([code, out, errors.split("\n").length]).toEqual([64, "", 4]);
 });
 
 test.each(["bash", "zsh", "fish", "powershell"])("completion for %s names commands and flags", async (shell) => {

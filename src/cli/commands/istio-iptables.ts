@@ -1,0 +1,12 @@
+// SPDX-License-Identifier: Apache-2.0
+import { interceptionFlags } from "../../config/interception/settings.ts";
+import type { Command } from "../command.ts";
+
+export const command: Command = {
+  summary: "capture a pod's or machine's traffic for Envoy, with iptables or nftables",
+  flags: interceptionFlags,
+  async run(context) {
+    const { runIstioIptables } = await import("../interception/run-istio-iptables.ts");
+    return await runIstioIptables(context);
+  },
+};

@@ -1,0 +1,51 @@
+// SPDX-License-Identifier: Apache-2.0
+import { writeFileSync } from "node:fs";
+import { readMachine } from "../../config/interception/machine.ts";
+import { type ParsedInterception, parseInterception } from "../../config/interception/parse-interception.ts";
+import { interceptionFlags } from "../../config/interception/settings.ts";
+import {
+  buildRuleSet,
+  InterceptionError,
+  renderDryRun,
+  renderDryRunFile,
+  type RuleSet,
+} from "../../interception/index.ts";
+import { exitCode } from "../../lib/exit-code.ts";
+import { type CommandContext, parseCommandFlags } from "../command.ts";
+import { createCommandLog } from "./command-log.ts";
+
+/**
+ * Checks all options, then does what they ask for. Nothing of the kernel is read or changed before the checks.
+ * @throws UsageError, ConfigError, InterceptionError
+ */
+export async function runIstioIptables(context: CommandContext): Promise<number> {
+  const flags = parseCommandFlags("istio-iptables", context.args, interceptionFlags);
+  const options = parseInterception(flags, context.env, readMachine());
+  const { dryRun, explain } = options.run;
+  // the rules are the output then, and the log is beside it
+  const besideLog = (dryRun || explain) && !flags.given.has("log_target");
+  const log = createCommandLog(besideLog ? { ...options.log, targets: ["stderr"] } : options.log, context);
+  for (const { source, message } of options.warnings) log.warn(`${source}: ${message}`);
+  const set = buildRuleSet(options.capture);
+  if (dryRun) {
+    showDryRun(options, set, context);
+    return exitCode.ok;
+  }
+  return await Promise.reject(new InterceptionError("only --dry-run is supported"));
+}
+
+/** Neither reads nor changes the kernel, whatever the backend. */
+function showDryRun({ run }: ParsedInterception, set: RuleSet, { print }: CommandContext): void {
+  const dryRun = { backend: run.backend.kind, set, cleanupOnly: run.cleanupOnly };
+  if (run.dryRunFile !== undefined) writeDryRunFile(run.dryRunFile, renderDryRunFile(dryRun));
+  print(renderDryRun(dryRun));
+}
+
+/** In place, not by a rename: the path may be that of a device. */
+function writeDryRunFile(path: string, text: string): void {
+  try {
+    writeFileSync(path, text);
+  } catch (error) {
+    throw new InterceptionError(`write DRY_RUN_FILE_PATH ${path}`, { cause: error });
+  }
+}
