@@ -1,0 +1,45 @@
+// SPDX-License-Identifier: Apache-2.0
+
+/*
+ * Two texts of rules mean the same to the kernel if they are equal after this: the order of the arguments within a rule
+ * is free, and so are some spellings.
+ */
+
+/** Input of iptables-restore, or a file of a dry run: the arguments of each rule in alphabetical order. */
+export function normalRestore(lines: readonly string[]): readonly string[] {
+  return lines.filter((line) => line !== "").map(normalRule);
+}
+
+function normalRule(line: string): string {
+  const [, where, rest = ""] = /^(-A \S+|-I \S+ \d+) (.*)$/.exec(line) ?? [];
+  if (where === undefined) return line;
+  const options = rest.replace("--to-port ", "--to-ports ").split(/ (?=-|! )(?<!! )/);
+  return [where, ...options.sort()].join(" ");
+}
+
+/**
+ * A transaction of nft: for each chain of each table its rules in their final order, in one spelling. How tables are
+ * emptied before is left out, and the order of lines of different chains does not count.
+ */
+export function normalNftables(lines: readonly string[]): Readonly<Record<string, readonly string[]>> {
+  const chains = new Map<string, string[]>();
+  for (const line of lines) {
+    const chain = /^add chain inet (\S+ \S+)(.*)$/.exec(line);
+    if (chain !== null) chains.set(`${chain[1] ?? ""}${chain[2] ?? ""}`, []);
+    const rule = /^(add|insert) rule inet (\S+ \S+)(?: index (\d+))? (.*)$/.exec(line);
+    if (rule === null) continue;
+    const [, verb, place = "", index, text = ""] = rule;
+    const entry = [...chains].find(([name]) => name === place || name.startsWith(`${place} {`));
+    if (entry === undefined) throw new Error(`no chain for ${line}`);
+    entry[1].splice(verb === "insert" ? Number(index ?? 0) : entry[1].length, 0, normalNftRule(text));
+  }
+  return Object.fromEntries(chains);
+}
+
+function normalNftRule(text: string): string {
+  return text
+    .replaceAll('"', "")
+    .replace(/meta l4proto tcp (?=.*\btcp dport)/, "")
+    .replaceAll(/(?<!meta )\b(skuid|skgid)\b/g, "meta $1")
+    .replaceAll(/(?<!meta |ct )\bmark\b/g, "meta mark");
+}
