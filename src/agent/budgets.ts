@@ -1,13 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 import type { AgentConfig } from "../config/agent-config.ts";
 import type { SupervisedEnvoy } from "../envoy/index.ts";
-import type { Clock } from "../lib/async/clock.ts";
-import { startTask } from "../lib/async/tasks.ts";
 import type { Budget } from "../lib/budget.ts";
 import { createBudgets } from "../lib/budget-set.ts";
 import { BudgetLog } from "../lib/budget-log.ts";
 import { readHostLimits } from "../lib/host-limits.ts";
-import { HostMemoryGuard, type MemoryGuard } from "../lib/memory-guard.ts";
+import { HeapCollector, HostMemoryGuard, type MemoryGuard } from "../lib/memory-guard.ts";
 import { peerProcess } from "../lib/net/peer-process.ts";
 import { type BudgetName, type Budgets, limits } from "../model/limits.ts";
 import type { AgentDeps, ModuleDeps } from "./types.ts";
@@ -26,12 +24,13 @@ export function createAgentBudgets(
   { log, clock, limitLog, limitRecorder }: BudgetDeps,
 ): Budgets {
   const { onSpent } = modules.use(new BudgetLog(log, clock));
+  const collector = modules.use(new HeapCollector(clock));
   const guard = (of: (name: BudgetName) => Budget): MemoryGuard =>
     new HostMemoryGuard({
       container: of("container-memory-bytes"),
       heap: of("heap-bytes"),
       clock,
-      onShort: collectSoon(modules, clock),
+      onShort: collector.collectSoon,
     });
   const budgets = createBudgets(limits, readHostLimits(), { onSpent, sizes: configuredSizes(xds), guard });
   limitLog({
@@ -50,29 +49,6 @@ export function recogniseEnvoy(envoy: Pick<SupervisedEnvoy, "owns"> | undefined)
       const pid = envoy === undefined ? undefined : peerProcess(socket);
       return pid === undefined || envoy?.owns(pid) === true;
     },
-  };
-}
-
-/** After a collection, the next one is worth its work. */
-const collectEveryMs = 2_000;
-
-/** @returns a function that starts a collection of the heap, in short steps, unless one has just been made */
-function collectSoon(modules: AsyncDisposableStack, clock: Clock): () => void {
-  let running: AsyncDisposable | undefined;
-  modules.defer(async () => {
-    await running?.[Symbol.asyncDispose]();
-  });
-  const collect = async (stop: AbortSignal): Promise<void> => {
-    try {
-      const { releaseUnused } = await import("../lib/start-memory.ts");
-      await releaseUnused(clock, stop);
-      await clock.delay(collectEveryMs, stop);
-    } finally {
-      running = undefined;
-    }
-  };
-  return () => {
-    running ??= startTask(collect, () => undefined);
   };
 }
 

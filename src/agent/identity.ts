@@ -10,12 +10,12 @@ import type {
 } from "../cert/index.ts";
 import type { AgentConfig } from "../config/agent-config.ts";
 import { startTask } from "../lib/async/tasks.ts";
-import { describeError } from "../lib/errors.ts";
-import { readTextFile } from "../lib/fs/bounded-read.ts";
+import { OutageLog } from "../lib/log/outage-log.ts";
 import { isServed, type UnixListener } from "../lib/net/unix-socket.ts";
 import type { Readiness } from "../model/readiness.ts";
 import type { Secret } from "../model/secret.ts";
 import type { StartPhases } from "./lifecycle.ts";
+import { followMeshFile } from "./mesh-file.ts";
 import type { ModuleMetrics } from "./metrics.ts";
 import type { ModuleDeps } from "./types.ts";
 
@@ -81,40 +81,6 @@ export async function startIdentity(
       isRequested = true;
     },
   };
-}
-
-/** For file systems that send no events. */
-const meshFilePollMs = 30_000;
-
-/** Trusts the anchors in the mesh file as it changes. A configuration that cannot be read keeps those of before. */
-function followMeshFile(
-  meshFile: string,
-  { certFiles }: AgentConfig,
-  certs: CertStore,
-  modules: AsyncDisposableStack,
-  { clock, log, readConfig, fail }: ModuleDeps,
-): void {
-  const follow = async (signal: AbortSignal): Promise<void> => {
-    const { watchFiles } = await import("../lib/fs/file-watch.ts");
-    const options = { clock, debounceMs: certFiles.debounceMs, pollMs: meshFilePollMs };
-    let last: string | undefined;
-    for await (const report of watchFiles([meshFile], options, signal)) {
-      const text = await readTextFile(meshFile).catch(() => undefined);
-      if (text === undefined || text === last) continue;
-      last = text;
-      if (report === "start") continue;
-      try {
-        certs.setConfiguredAnchors((await readConfig()).cert.anchors);
-        log.info("mesh file changed: trust anchors read again", { path: meshFile });
-      } catch (error) {
-        log.warn("cannot read the trust anchors of the changed mesh file; keeping the previous ones", {
-          path: meshFile,
-          error: describeError(error),
-        });
-      }
-    }
-  };
-  modules.use(startTask(follow, fail));
 }
 
 /** @returns undefined when another process serves Envoy's certificate */
@@ -224,14 +190,14 @@ export function watchExternalSds(
   const { up } = metrics.agent.externalSds;
   up.set(1);
   const watch = async (signal: AbortSignal): Promise<void> => {
-    let isUp = true;
+    using outage = new OutageLog(log, clock, { recovered: "external SDS server is up again" });
     while (!signal.aborted) {
       await clock.delay(externalCheckEveryMs, signal);
-      const wasUp = isUp;
-      isUp = await isServed(socketPath);
+      const isUp = await isServed(socketPath);
       up.set(isUp ? 1 : 0);
-      if (isUp && !wasUp) log.info("external SDS server is up again", { socketPath });
-      if (!isUp && wasUp) log.warn("external SDS server is down; the certificate is not renewed", { socketPath });
+      const message = "external SDS server is down; the certificate is not renewed";
+      if (isUp) outage.works({ socketPath });
+      else outage.failed({ level: "warn", message, fields: { socketPath } });
     }
   };
   modules.use(startTask(watch, fail));

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 import { untilAborted } from "../lib/async/tasks.ts";
 import { assertNever } from "../lib/errors.ts";
+import { CauseFiles } from "../lib/fs/cause-files.ts";
 import { createFailoverClient } from "./failover.ts";
-import { CauseFiles } from "./retry-causes.ts";
 import type { CaClient, CaConfig, CaDeps, CaProtocol, SingleCaConfig } from "./types.ts";
 
 /** A client of the configured CA, or of the configured CAs in order. Loads only the protocols in use. */

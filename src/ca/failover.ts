@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 import { untilAborted } from "../lib/async/tasks.ts";
 import { describeError } from "../lib/errors.ts";
+import { OutageLog } from "../lib/log/outage-log.ts";
 import type { ResponseCheck, SignedChain, SigningRequest } from "../model/signing.ts";
 import type { CaClient, CaDeps } from "./types.ts";
 
@@ -15,6 +16,7 @@ interface Member extends FailoverMember {
   failingSinceMs: number | undefined;
   /** The roots of its last good response. */
   rootsPem: string;
+  readonly outage: OutageLog;
 }
 
 /**
@@ -38,7 +40,10 @@ class Failover implements CaClient {
   readonly #deps: CaDeps;
 
   constructor(members: readonly FailoverMember[], switchAfterMs: number, deps: CaDeps) {
-    this.#members = members.map((member) => ({ ...member, failingSinceMs: undefined, rootsPem: "" }));
+    this.#members = members.map((member) => {
+      const outage = new OutageLog(deps.log, deps.clock, { recovered: "CA recovered" });
+      return { ...member, failingSinceMs: undefined, rootsPem: "", outage };
+    });
     this.#switchAfterMs = switchAfterMs;
     this.#deps = deps;
   }
@@ -83,7 +88,7 @@ class Failover implements CaClient {
 
   #succeeded(member: Member): void {
     const { log } = this.#deps;
-    if (member.failingSinceMs !== undefined) log.info("CA recovered", { ca: member.name });
+    member.outage.works({ ca: member.name });
     if (member !== this.#members[0]) log.warn("fallback CA signed the certificate", { ca: member.name });
     member.failingSinceMs = undefined;
   }
@@ -94,11 +99,8 @@ class Failover implements CaClient {
     member.failingSinceMs ??= nowMs;
     const failingMs = nowMs - member.failingSinceMs;
     if (failingMs < this.#switchAfterMs) return false;
-    this.#deps.log.warn("CA keeps failing; calling the next CA", {
-      ca: member.name,
-      failingMs: Math.round(failingMs),
-      error: describeError(error),
-    });
+    const fields = { ca: member.name, failingMs: Math.round(failingMs), error: describeError(error) };
+    member.outage.failed({ level: "warn", message: "CA keeps failing; calling the next CA", fields });
     return true;
   }
 }

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 import type { GrpcTarget } from "../lib/grpc/client.ts";
 import type { Metadata } from "../lib/grpc/metadata.ts";
+import { OutageLog } from "../lib/log/outage-log.ts";
 import { formatHostPort } from "../lib/net/host-port.ts";
 import { readTlsClientOptions, readTlsClientPair } from "../lib/net/tls-client.ts";
 import { joinPem } from "../lib/pki/pem.ts";
@@ -25,8 +26,9 @@ export function createIstioCa(config: IstioCaConfig, deps: CaDeps): CaProtocol {
   const { tokenPath } = config;
   const readFileToken = tokenPath === undefined ? undefined : () => readToken(tokenPath, deps.clock.now());
   const token = config.cloudToken === undefined ? readFileToken : createCloudToken(config.cloudToken, deps);
+  const tokenOutage = new OutageLog(deps.log, deps.clock, { recovered: "token for the CA is usable again" });
   return {
-    sign: (request, signal) => sign({ config, deps, token }, request, signal),
+    sign: (request, signal) => sign({ config, deps, token, tokenOutage }, request, signal),
     causeFiles: filesOf(config),
     untilReachable: (signal) => untilReachable(config, deps.clock, signal),
     [Symbol.asyncDispose]: () => Promise.resolve(),
@@ -43,6 +45,7 @@ interface IstioCa {
   readonly deps: CaDeps;
   /** Undefined when no token is sent. */
   readonly token: ReadToken | undefined;
+  readonly tokenOutage: OutageLog;
 }
 
 async function sign(ca: IstioCa, { csrPem, ttlMs }: SigningRequest, signal: AbortSignal): Promise<SignedChain> {
@@ -96,15 +99,22 @@ async function targetFor(config: IstioCaConfig, nowMs: number): Promise<GrpcTarg
 }
 
 /** Without a usable token the call is made only when a client certificate authenticates it instead. */
-async function metadataFor({ config, deps, token: read }: IstioCa, signal: AbortSignal): Promise<Metadata> {
+async function metadataFor(
+  { config, deps, token: read, tokenOutage }: IstioCa,
+  signal: AbortSignal,
+): Promise<Metadata> {
   const metadata = { ...config.headers, clusterid: config.clusterId };
   if (read === undefined) return metadata;
   const token = await read(signal);
-  if (token.kind === "usable") return { ...metadata, authorization: `Bearer ${token.text}` };
+  if (token.kind === "usable") {
+    tokenOutage.works();
+    return { ...metadata, authorization: `Bearer ${token.text}` };
+  }
   if (!(await hasClientCertificate(config, deps.clock.now()))) {
     throw new CaError("misconfigured", formatHostPort(config), token.problem, { cause: token.cause });
   }
-  deps.log.warn("no usable token; calling the CA with the client certificate alone", { problem: token.problem });
+  const message = "no usable token; calling the CA with the client certificate alone";
+  tokenOutage.failed({ level: "warn", message, fields: { problem: token.problem } });
   return metadata;
 }
 

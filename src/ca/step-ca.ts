@@ -3,6 +3,7 @@ import { createPrivateKey, type KeyObject, randomUUID } from "node:crypto";
 import { describeError, systemCode } from "../lib/errors.ts";
 import { readTextFile } from "../lib/fs/bounded-read.ts";
 import { parseJsonObject, textsOf } from "../lib/json.ts";
+import { OutageLog } from "../lib/log/outage-log.ts";
 import { formatHostPort } from "../lib/net/host-port.ts";
 import { TlsError } from "../lib/net/tls-error.ts";
 import { signJwt } from "../lib/pki/jwt.ts";
@@ -26,17 +27,23 @@ export function createStepCa(config: StepCaConfig, deps: CaDeps): CaProtocol {
     config.auth.kind === "jwk" ? config.auth.keyPath : config.auth.tokenPath,
     ...tlsFilesOf(config.server.security),
   ];
+  const rejections = new OutageLog(deps.log, deps.clock);
   return {
-    sign: (request, signal) => signOrRekey(config, deps, request, signal),
+    sign: (request, signal) => signOrRekey(config, { ...deps, rejections }, request, signal),
     causeFiles: files,
     untilReachable: (signal) => untilReachable(config.server, deps.clock, signal),
     [Symbol.asyncDispose]: () => Promise.resolve(),
   };
 }
 
+interface StepCaDeps extends CaDeps {
+  /** Of the certificate in use. */
+  readonly rejections: OutageLog;
+}
+
 async function signOrRekey(
   config: StepCaConfig,
-  deps: CaDeps,
+  deps: StepCaDeps,
   request: SigningRequest,
   signal: AbortSignal,
 ): Promise<SignedChain> {
@@ -49,7 +56,7 @@ async function signOrRekey(
 /** @returns undefined when there is no certificate to renew with, or when the CA rejects it */
 async function rekey(
   { server, timeoutPerTryMs: timeoutMs }: StepCaConfig,
-  deps: CaDeps,
+  deps: StepCaDeps,
   { current, csrPem }: SigningRequest,
   signal: AbortSignal,
 ): Promise<CaHttpResponse | undefined> {
@@ -59,13 +66,17 @@ async function rekey(
   let rejection: string;
   try {
     const response = await callHttp(server, call, deps, signal);
-    if (response.status === 201) return response;
+    if (response.status === 201) {
+      deps.rejections.works();
+      return response;
+    }
     rejection = `status ${String(response.status)}`;
   } catch (error) {
     if (!isTlsRejection(error)) throw error;
     rejection = describeError(error);
   }
-  deps.log.info("CA rejected the certificate in use; requesting with a token", { rejection });
+  const message = "CA rejected the certificate in use; requesting with a token";
+  deps.rejections.failed({ level: "info", message, fields: { rejection } });
   return undefined;
 }
 

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 import { type X509SVID, X509SVIDRequest, X509SVIDResponse } from "../gen/spiffe/workload.ts";
 import { untilAborted } from "../lib/async/tasks.ts";
+import { watchFiles } from "../lib/fs/file-watch.ts";
 import { readDerElements } from "../lib/pki/der-reader.ts";
 import type { GrpcChannel, GrpcTarget } from "../lib/grpc/client.ts";
 import { readWhole } from "../lib/grpc/message.ts";
@@ -8,7 +9,6 @@ import { GrpcError, GrpcStatus } from "../lib/grpc/status.ts";
 import { formatPem } from "../lib/pki/pem.ts";
 import type { OtherIdentity, ProvidedIdentity, ProvidedIdentityEvent } from "../model/provided-identity.ts";
 import { CaError } from "./ca-error.ts";
-import { untilFilesChange } from "./retry-causes.ts";
 import type { CaDeps } from "./types.ts";
 
 export interface WorkloadApiConfig {
@@ -71,13 +71,25 @@ async function untilRetry(
 ): Promise<void> {
   const done = new AbortController();
   const either = AbortSignal.any([signal, done.signal]);
-  const changed = endpoint.kind === "unix" ? untilFilesChange([endpoint.path], clock, either) : untilAborted(either);
+  const changed = endpoint.kind === "unix" ? untilChanged(endpoint.path, clock, either) : untilAborted(either);
   try {
     await clock.delay(delayStepMs, signal);
     await Promise.race([changed, clock.delay(delayMs - delayStepMs, either)]);
   } finally {
     done.abort();
     await changed.catch(() => undefined);
+  }
+}
+
+const socketDebounceMs = 50;
+const socketPollMs = 30_000;
+
+/** Resolves at the first change of the file from now on, or when the signal aborts. */
+async function untilChanged(path: string, clock: CaDeps["clock"], signal: AbortSignal): Promise<void> {
+  let isInitial = true;
+  for await (const _ of watchFiles([path], { clock, debounceMs: socketDebounceMs, pollMs: socketPollMs }, signal)) {
+    if (!isInitial) return;
+    isInitial = false;
   }
 }
 

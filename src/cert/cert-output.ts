@@ -6,6 +6,7 @@ import { SerialQueue } from "../lib/async/serial-queue.ts";
 import { runTasks } from "../lib/async/tasks.ts";
 import { describeError } from "../lib/errors.ts";
 import { makeDirectorySync } from "../lib/fs/make-directory.ts";
+import { OutageLog } from "../lib/log/outage-log.ts";
 import type { Secret } from "../model/secret.ts";
 import type { HeldIdentities } from "./held-identities.ts";
 import type { CertDeps, CertOutputConfig } from "./types.ts";
@@ -36,6 +37,7 @@ export async function writeOutput(
   { clock, log }: CertDeps,
   stop: AbortSignal,
 ): Promise<void> {
+  using outage = new OutageLog(log, clock, { recovered: "certificate files are written again" });
   let isBehind = false;
   let isOpenReported = false;
   const write = async (): Promise<void> => {
@@ -46,16 +48,15 @@ export async function writeOutput(
     try {
       const keyMode = await writeVersion(config, contentOf(certificate, roots));
       isBehind = false;
+      outage.works({ directory: config.directory });
       log.debug("certificate files written", { directory: config.directory });
       if (config.keyMode === "for-readers" && keyMode === openKeyMode && !isOpenReported) {
         isOpenReported = true;
         log.warn(openKeyWarning, { directory: config.directory });
       }
     } catch (error) {
-      log.error("cannot write certificate files; retrying", {
-        directory: config.directory,
-        error: describeError(error),
-      });
+      const fields = { directory: config.directory, error: describeError(error) };
+      outage.failed({ level: "error", message: "cannot write certificate files; retrying", fields });
     }
   };
   const writes = new SerialQueue();

@@ -122,12 +122,7 @@ export class CertificateState {
     this.trust(identity);
     this.held.add(certificate, acceptedMs, nowMs);
     this.#issued++;
-    this.#failures = 0;
-    this.#isAttempting = false;
-    this.#failingSinceMs = undefined;
-    this.#outage.works();
-    this.#lastError = undefined;
-    this.#lastSuccessMs = acceptedMs;
+    this.#attemptSucceeded(acceptedMs);
     this.#skewMs = Math.max(0, certificate.notBeforeMs - nowMs);
     this.refresh();
     log.info(this.#issued === 1 ? "certificate issued" : "certificate renewed", {
@@ -138,6 +133,24 @@ export class CertificateState {
       source: this.#source,
       attempts,
     });
+  }
+
+  /** The provider responds, with the identity that is served already: only its roots may be others. */
+  acceptRoots(identity: CheckedIdentity): void {
+    const failures = this.#failures;
+    this.trust(identity);
+    this.#attemptSucceeded(identity.acceptedMs);
+    this.refresh();
+    if (failures > 0) this.#deps.log.info("identity provider responds again", { source: this.#source, failures });
+  }
+
+  #attemptSucceeded(atMs: number): void {
+    this.#failures = 0;
+    this.#isAttempting = false;
+    this.#failingSinceMs = undefined;
+    this.#outage.works();
+    this.#lastError = undefined;
+    this.#lastSuccessMs = atMs;
   }
 
   /** How long a peer's certificate may be valid: as long as the newest one of this workload, or as requested. */

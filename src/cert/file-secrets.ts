@@ -2,6 +2,7 @@
 import { existsSync } from "node:fs";
 import { describeError, systemCode } from "../lib/errors.ts";
 import type { Logger } from "../lib/log/log.ts";
+import { OutageLog } from "../lib/log/outage-log.ts";
 import { splitPem } from "../lib/pki/pem.ts";
 import type { Budgets } from "../model/limits.ts";
 import type { Secret } from "../model/secret.ts";
@@ -78,13 +79,17 @@ async function* usableOnly(
   signal: AbortSignal,
 ): AsyncGenerator<Secret, void, undefined> {
   let last: string | undefined;
+  const { paths } = files;
+  using outage = new OutageLog(deps.log, deps.clock, { recovered: "certificate file usable again" });
   for await (const read of followFiles(files, deps, signal)) {
     if ("error" in read) {
       deps.metrics.fileSecretFailed();
       const error = describeError(read.error);
-      deps.log.warn("certificate file not usable; keeping the previous content", { paths: files.paths, error });
+      const message = "certificate file not usable; keeping the previous content";
+      outage.failed({ level: "warn", message, kind: error, fields: { paths, error } });
       continue;
     }
+    outage.works({ paths });
     const content = secretContent(read.value);
     if (content === last) continue;
     last = content;
@@ -122,13 +127,17 @@ export async function* watchRevocationList(
   signal: AbortSignal,
 ): AsyncGenerator<string | undefined, void, undefined> {
   let isFirst = true;
+  using outage = new OutageLog(deps.log, deps.clock, { recovered: "revocation list usable again" });
   const parse = ([text]: readonly string[]): string | undefined => parseRevocationList(path, text);
   const readList = (): Promise<readonly string[]> => readIfPresent(path, deps.budgets);
   for await (const read of followFiles({ paths: [path], read: readList, parse }, deps, signal)) {
-    if ("value" in read) yield read.value;
-    else {
+    if ("value" in read) {
+      outage.works({ path });
+      yield read.value;
+    } else {
       const error = describeError(read.error);
-      deps.log.error("revocation list not usable; keeping the previous one", { error });
+      const message = "revocation list not usable; keeping the previous one";
+      outage.failed({ level: "error", message, kind: error, fields: { error } });
       if (isFirst) yield undefined;
     }
     isFirst = false;

@@ -57,12 +57,8 @@ function acceptProvided(identity: ProvidedIdentity, state: CertificateState, { c
   const newest = state.held.newest?.certificate;
   const isServed = newest?.chainPem === identity.chainPem && newest.keyPem === identity.keyPem;
   const checked = checkProvided(identity, { nowMs, budgets, pair: isServed ? "unchanged" : "new" });
-  if (!isServed) {
-    state.accept(checked);
-  } else {
-    state.trust(checked);
-    state.refresh();
-  }
+  if (isServed) state.acceptRoots(checked);
+  else state.accept(checked);
   state.held.setOthers((identity.others ?? []).flatMap((other) => readOther(other, budgets)));
 }
 

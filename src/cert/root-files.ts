@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 import { runTasks } from "../lib/async/tasks.ts";
 import { describeError } from "../lib/errors.ts";
+import { OutageLog } from "../lib/log/outage-log.ts";
 import { followFiles, readTexts } from "./cert-files.ts";
 import type { CertificateState } from "./certificate-state.ts";
 import { CertFileError } from "./errors.ts";
@@ -58,7 +59,8 @@ class FollowedRootFile {
 
   async #followFile(signal: AbortSignal): Promise<void> {
     const { path } = this.#file;
-    const { log, budgets } = this.#deps;
+    const { log, clock, budgets } = this.#deps;
+    using outage = new OutageLog(log, clock, { recovered: "mounted roots usable again" });
     const parse = ([text = ""]: readonly string[]): readonly ReadCertificate[] => {
       const roots = readRoots(text, budgets.of("ca-roots"));
       if (roots.length === 0) throw new CertFileError(path, "it has no certificate that can be parsed");
@@ -66,9 +68,13 @@ class FollowedRootFile {
     };
     const files = { paths: [path], read: (paths: readonly string[]) => readTexts(paths, budgets), parse };
     for await (const read of followFiles(files, { ...this.#deps, debounceMs: this.#file.debounceMs }, signal)) {
-      if ("value" in read) this.#replaced(read.value);
-      else if (this.#roots !== undefined) {
-        log.warn("mounted roots not usable; keeping the previous ones", { error: describeError(read.error) });
+      if ("value" in read) {
+        outage.works({ path });
+        this.#replaced(read.value);
+      } else if (this.#roots !== undefined) {
+        const error = describeError(read.error);
+        const message = "mounted roots not usable; keeping the previous ones";
+        outage.failed({ level: "warn", message, kind: error, fields: { error } });
       }
     }
   }

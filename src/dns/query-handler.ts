@@ -3,6 +3,7 @@ import type { Clock } from "../lib/async/clock.ts";
 import type { ObservableValue } from "../lib/async/observable-value.ts";
 import type { Budget } from "../lib/budget.ts";
 import type { Logger } from "../lib/log/log.ts";
+import { OutageLog } from "../lib/log/outage-log.ts";
 import { RepeatedWarnings } from "../lib/log/repeated-warnings.ts";
 import type { Counter } from "../lib/metrics.ts";
 import type { ForwardedQuery, OpenQueries, Transport } from "./exchange.ts";
@@ -63,6 +64,7 @@ export class QueryHandler {
   readonly #deps: QueryHandlerDeps;
   readonly #stop: AbortSignal;
   readonly #warnings: RepeatedWarnings;
+  readonly #outage: OutageLog;
   readonly #startedMs: number;
 
   /** @param stop ends all waits */
@@ -70,6 +72,7 @@ export class QueryHandler {
     this.#deps = deps;
     this.#stop = stop;
     this.#warnings = new RepeatedWarnings(deps.log, deps.clock);
+    this.#outage = new OutageLog(deps.log, deps.clock, { recovered: "a DNS resolver responds again" });
     this.#startedMs = deps.clock.monotonicMs();
   }
 
@@ -205,12 +208,15 @@ export class QueryHandler {
     const { servers } = current;
     const share = previous === undefined ? 1 : staleAfterShare;
     const response = await forwarder.forward(forwarded, servers, share, stop);
+    if (response !== undefined) this.#outage.works({ servers });
     if (response !== undefined && responseCode(response) !== rcode.servFail) {
       cache.keep(query, response, current);
       return response;
     }
     if (stop.aborted) return undefined;
-    if (response === undefined) this.#warnings.warn("no DNS resolver responds", { servers });
+    if (response === undefined) {
+      this.#outage.failed({ level: "warn", message: "no DNS resolver responds", fields: { servers } });
+    }
     const outcome = previous === undefined ? "failure" : "stale response";
     log.debug("DNS query failed", { name: query.name, type: query.type, transport, outcome });
     return previous?.response ?? response;

@@ -4,6 +4,7 @@ import type { Clock } from "../lib/async/clock.ts";
 import { startTask } from "../lib/async/tasks.ts";
 import { exitCode } from "../lib/exit-code.ts";
 import type { Logger } from "../lib/log/log.ts";
+import { OutageLog } from "../lib/log/outage-log.ts";
 import { parseLimits, type ProcessLimits } from "../lib/process-limits.ts";
 import { type MemoryEvents, readMemoryEvents } from "./memory-events.ts";
 import { startReaping, watchOwnChildren } from "./orphans.ts";
@@ -68,13 +69,15 @@ const memoryPollMs = 10_000;
 function watchMemory(before: MemoryEvents | undefined, clock: Clock, log: Logger): AsyncDisposable {
   return startTask(
     async (stop) => {
+      using outage = new OutageLog(log, clock);
       for (let last = before; last !== undefined && !stop.aborted; ) {
         await clock.delay(memoryPollMs, stop);
         const events = await readMemoryEvents();
         const limitHits = (events?.limitHits ?? 0) - last.limitHits;
         const oomKills = (events?.oomKills ?? 0) - last.oomKills;
-        if (limitHits > 0 || oomKills > 0)
-          log.warn("container reached its memory limit; raise the limit", { limitHits, oomKills });
+        const message = "container reached its memory limit; raise the limit";
+        if (limitHits > 0 || oomKills > 0) outage.failed({ level: "warn", message, fields: { limitHits, oomKills } });
+        else outage.works();
         last = events ?? last;
       }
     },

@@ -3,6 +3,7 @@
 // the memory of the container and of the engine's heap, and says whether there is any left for work that can be rejected.
 import { getHeapStatistics } from "node:v8";
 import type { Clock } from "./async/clock.ts";
+import { startTask } from "./async/tasks.ts";
 import type { Budget } from "./budget.ts";
 import { AgentError } from "./errors.ts";
 import { createUsageReader } from "./memory-usage.ts";
@@ -96,4 +97,39 @@ function holds(budget: Budget, bytes: number, share: number): boolean {
 function createHostReader(): () => MemoryReading {
   const readContainer = createUsageReader();
   return () => ({ containerBytes: readContainer(), heapBytes: getHeapStatistics().used_heap_size });
+}
+
+/** After a collection, the next one is worth its work. */
+const collectEveryMs = 2_000;
+
+/** Collects the heap in short steps while memory is short. Disposing ends a collection that is under way. */
+export class HeapCollector implements AsyncDisposable {
+  readonly #clock: Clock;
+  #running: AsyncDisposable | undefined;
+
+  constructor(clock: Clock) {
+    this.#clock = clock;
+  }
+
+  /** Starts a collection, unless one has just been made. */
+  readonly collectSoon = (): void => {
+    this.#running ??= startTask(
+      (stop) => this.#collect(stop),
+      () => undefined,
+    );
+  };
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.#running?.[Symbol.asyncDispose]();
+  }
+
+  async #collect(stop: AbortSignal): Promise<void> {
+    try {
+      const { releaseUnused } = await import("./start-memory.ts");
+      await releaseUnused(this.#clock, stop);
+      await this.#clock.delay(collectEveryMs, stop);
+    } finally {
+      this.#running = undefined;
+    }
+  }
 }

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 import type { Budget } from "../lib/budget.ts";
-import type { CauseLog } from "../lib/log/cause-log.ts";
+import type { OutageLog } from "../lib/log/outage-log.ts";
 import type { Counter } from "../lib/metrics.ts";
 import { type Declared, FamilyTable } from "./family-table.ts";
 
@@ -61,13 +61,14 @@ const keptNameLength = 100;
 
 /** Logs each conflict once, as long as it remembers it. */
 export class ConflictLog {
-  readonly #log: CauseLog;
+  readonly #log: OutageLog;
   readonly #budget: Budget;
   /** In the order in which they were logged. */
   readonly #logged = new Set<string>();
+  #hasNew = false;
 
   /** @param budget for the conflicts that are remembered */
-  constructor(log: CauseLog, budget: Budget) {
+  constructor(log: OutageLog, budget: Budget) {
     this.#log = log;
     this.#budget = budget;
   }
@@ -79,12 +80,19 @@ export class ConflictLog {
     const [oldest] = this.#logged;
     if (!this.#budget.tryTake() && oldest !== undefined) this.#logged.delete(oldest);
     this.#logged.add(conflict);
-    this.#log.write("warn", "a metric family is declared with different types; leaving the second one out", {
-      family,
-      first: first.label,
-      firstType: first.type,
-      second: second.label,
-      secondType: second.type,
+    this.#hasNew = true;
+    const [{ label: firstLabel, type: firstType }, { label: secondLabel, type: secondType }] = [first, second];
+    this.#log.failed({
+      level: "warn",
+      message: "a metric family is declared with different types; leaving the second one out",
+      kind: conflict,
+      fields: { family, first: firstLabel, firstType, second: secondLabel, secondType },
     });
+  }
+
+  /** Without a new conflict, the next one is logged at once. */
+  responseEnded(): void {
+    if (!this.#hasNew) this.#log.works();
+    this.#hasNew = false;
   }
 }

@@ -3,8 +3,8 @@ import { type Clock, deadline } from "../lib/async/clock.ts";
 import { Pace } from "../lib/async/pace.ts";
 import type { Budget } from "../lib/budget.ts";
 import { describeError } from "../lib/errors.ts";
-import { CauseLog } from "../lib/log/cause-log.ts";
 import type { Logger } from "../lib/log/log.ts";
+import { OutageLog } from "../lib/log/outage-log.ts";
 import type { Budgets } from "../model/limits.ts";
 import type { ScrapeConfig } from "../model/scrape-target.ts";
 import type { AgentMetrics } from "./agent-metrics.ts";
@@ -47,9 +47,8 @@ export function createMergedScrape(
   const log = deps.log.scope("metrics");
   const config = { ...given, targets: given.targets.filter(() => budgets.of("scrape-targets").tryTake()) };
   const registry = createRegistry(metrics.exposed);
-  const causeLog = (): CauseLog => new CauseLog(log, budgets.of("log-lines-of-cause").child(), deps.clock);
-  const failures = new FailureLog(causeLog);
-  const conflicts = new ConflictLog(causeLog(), budgets.of("scrape-conflicts"));
+  const failures = new FailureLog(log, deps.clock);
+  const conflicts = new ConflictLog(new OutageLog(log, deps.clock), budgets.of("scrape-conflicts"));
   return {
     async scrape(request, sink, signal) {
       metrics.scrape.scrapes.inc();
@@ -75,9 +74,10 @@ export function createMergedScrape(
         using batching = new BatchingSink(sink);
         const line = budgets.of("scrape-line-bytes");
         const names = acceptedEscaping(request.accept, format.kind);
-        const invalid = failures.invalidLines.bind(failures);
-        const writer = new ResponseWriter({ sink: batching, format, names, register, line, pace, failed, invalid });
+        const read = failures.read.bind(failures);
+        const writer = new ResponseWriter({ sink: batching, format, names, register, line, pace, failed, read });
         await writer.write(await renderMetrics(registry, pace), decided);
+        conflicts.responseEnded();
       } catch (error) {
         if (!signal.aborted) throw error;
         metrics.scrape.aborts.inc();
@@ -88,28 +88,52 @@ export function createMergedScrape(
   };
 }
 
-/** Each target is a cause of its own, so that one that fails does not hide another. */
+interface TargetLogs {
+  readonly failures: OutageLog;
+  readonly invalidLines: OutageLog;
+}
+
+/** Each target has its own outages, so that one that fails does not hide another. */
 class FailureLog {
-  readonly #createLog: () => CauseLog;
-  readonly #logs = new Map<string, CauseLog>();
+  readonly #log: Logger;
+  readonly #clock: Clock;
+  readonly #targets = new Map<string, TargetLogs>();
 
-  constructor(createLog: () => CauseLog) {
-    this.#createLog = createLog;
+  constructor(log: Logger, clock: Clock) {
+    this.#log = log;
+    this.#clock = clock;
   }
 
-  report(target: string, reason: unknown): void {
-    this.#logOf(target).write("warn", "scrape target failed", { target, reason: describeError(reason) });
+  report(target: string, error: unknown): void {
+    const reason = describeError(error);
+    // the same failure may name other durations and sizes
+    const kind = reason.replaceAll(/\d+/g, "");
+    this.#of(target).failures.failed({
+      level: "warn",
+      message: "scrape target failed",
+      kind,
+      fields: { target, reason },
+    });
   }
 
-  invalidLines(target: string, lines: number): void {
-    const message = "scrape target sends lines that are not metrics; they are left out";
-    this.#logOf(`${target} lines`).write("warn", message, { target, lines });
+  /** All of a target was read. */
+  read(target: string, invalidLines: number): void {
+    const logs = this.#of(target);
+    logs.failures.works({ target });
+    if (invalidLines === 0) logs.invalidLines.works({ target });
+    else {
+      const message = "scrape target sends lines that are not metrics; they are left out";
+      logs.invalidLines.failed({ level: "warn", message, fields: { target, lines: invalidLines } });
+    }
   }
 
-  #logOf(cause: string): CauseLog {
-    const log = this.#logs.get(cause) ?? this.#createLog();
-    this.#logs.set(cause, log);
-    return log;
+  #of(target: string): TargetLogs {
+    const logs = this.#targets.get(target) ?? {
+      failures: new OutageLog(this.#log, this.#clock, { recovered: "scrape target responds again" }),
+      invalidLines: new OutageLog(this.#log, this.#clock, { recovered: "scrape target sends only metrics again" }),
+    };
+    this.#targets.set(target, logs);
+    return logs;
   }
 }
 
@@ -123,8 +147,8 @@ interface ResponseWriterOptions {
   readonly line: Budget;
   readonly pace: Pace;
   readonly failed: (part: ScrapePart, reason: unknown) => void;
-  /** Called with a part's label and the number of its lines that are not metrics. */
-  readonly invalid: (label: string, lines: number) => void;
+  /** Called when all of a part was read, with its label and the number of its lines that are not metrics. */
+  readonly read: (label: string, invalidLines: number) => void;
 }
 
 /** Writes one response. */
@@ -157,7 +181,7 @@ class ResponseWriter {
     const { label, type, fetch } = part;
     const declaring = { label, families: fetch.families, isTrusted: type === "envoy" };
     const { filter, rules } = this.#filter(declaring, part.decision.format.kind);
-    const { pace, invalid } = this.#options;
+    const { pace, read } = this.#options;
     let sinkFailure: Error | undefined;
     try {
       await fetch.emit(async (bytes) => {
@@ -178,7 +202,7 @@ class ResponseWriter {
       return false;
     }
     await this.#pieces(filter.end());
-    if (rules.invalidLines > 0) invalid(label, rules.invalidLines);
+    read(label, rules.invalidLines);
     return true;
   }
 

@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 import type { Clock } from "../lib/async/clock.ts";
-import { type Budget, BudgetSpentError } from "../lib/budget.ts";
+import { BudgetSpentError } from "../lib/budget.ts";
 import { describeError } from "../lib/errors.ts";
 import { GrpcError, GrpcStatus } from "../lib/grpc/status.ts";
-import { CauseLog } from "../lib/log/cause-log.ts";
-import type { Logger } from "../lib/log/log.ts";
+import type { LogFields, Logger } from "../lib/log/log.ts";
+import { OutageLog } from "../lib/log/outage-log.ts";
 import type { SecretName } from "./secret-name.ts";
 import type { SubscriptionReport, SubscriptionResponse, VersionedSecret } from "./subscription.ts";
 import type { SdsEvent, SdsMetrics } from "./types.ts";
@@ -16,23 +16,22 @@ export class SdsObserver {
   readonly #metrics: SdsMetrics;
   readonly #log: Logger;
   readonly #onEvent: (event: SdsEvent) => void;
-  readonly #rejectedRequests: CauseLog;
-  readonly #rejectedSecrets: CauseLog;
+  readonly #faults: OutageLog;
+  readonly #rejectedRequests: OutageLog;
+  readonly #rejectedSecrets: OutageLog;
 
   constructor(deps: {
     readonly metrics: SdsMetrics;
     readonly log: Logger;
-    readonly clock: Pick<Clock, "monotonicMs">;
-    /** For the lines of one cause that clients can repeat. */
-    readonly logLines: Budget;
+    readonly clock: Clock;
     readonly onEvent: (event: SdsEvent) => void;
   }) {
     this.#metrics = deps.metrics;
     this.#log = deps.log;
     this.#onEvent = deps.onEvent;
-    const causeLog = (): CauseLog => new CauseLog(deps.log, deps.logLines.child(), deps.clock);
-    this.#rejectedRequests = causeLog();
-    this.#rejectedSecrets = causeLog();
+    this.#faults = new OutageLog(deps.log, deps.clock);
+    this.#rejectedRequests = new OutageLog(deps.log, deps.clock);
+    this.#rejectedSecrets = new OutageLog(deps.log, deps.clock);
   }
 
   opened(): void {
@@ -45,6 +44,8 @@ export class SdsObserver {
 
   subscribed(name: SecretName): void {
     this.#metrics.subscribers.inc(resourceLabel(name));
+    this.#rejectedRequests.works();
+    this.#faults.works();
     this.#log.debug("secret subscribed", { resource: name.text });
     this.#onEvent({ kind: "subscribed", resource: name.text });
   }
@@ -65,7 +66,8 @@ export class SdsObserver {
 
   /** A fault of this server, not of a client. */
   failed(path: string, error: unknown): void {
-    this.#log.error("secret request failed", { path, error: describeError(error) });
+    const message = "secret request failed";
+    this.#faults.failed({ level: "error", message, fields: { path, error: describeError(error) } });
     this.#onEvent({ kind: "request-failed", reason: describeError(error) });
   }
 
@@ -76,6 +78,7 @@ export class SdsObserver {
         this.#onEvent({ kind: "stale-nonce" });
         return;
       case "accepted":
+        this.#rejectedSecrets.works();
         for (const { name, secret } of report.deliveries) {
           this.#metrics.acks.inc(resourceLabel(name));
           this.#onEvent({ kind: "accepted", resource: name.text, version: secret.version });
@@ -89,8 +92,10 @@ export class SdsObserver {
   /** A request that ends its stream. */
   requestRejected(error: GrpcError): GrpcError {
     this.#metrics.rejectedRequests.inc(String(error.status));
-    this.#rejectedRequests.write("warn", "secret request rejected", { reason: error.detail.slice(0, maxReasonLength) });
-    this.#onEvent({ kind: "request-rejected", reason: error.detail.slice(0, maxReasonLength) });
+    const reason = error.detail.slice(0, maxReasonLength);
+    const message = "secret request rejected";
+    this.#rejectedRequests.failed({ level: "warn", message, kind: reason, fields: { reason } });
+    this.#onEvent({ kind: "request-rejected", reason });
     return error;
   }
 
@@ -104,15 +109,18 @@ export class SdsObserver {
 
   #rejected({ deliveries, reason }: SubscriptionReport<VersionedSecret> & { readonly kind: "rejected" }): void {
     const why = reason.slice(0, maxReasonLength);
+    const log = (resource: string, fields: LogFields): void => {
+      const message = "client rejected secret (NACK)";
+      this.#rejectedSecrets.failed({ level: "warn", message, kind: `${resource} ${why}`, fields });
+    };
     if (deliveries.length === 0) {
       this.#metrics.nacks.inc("other");
-      this.#rejectedSecrets.write("warn", "client rejected secret (NACK)", { reason: why });
+      log("", { reason: why });
     }
     for (const { name, secret } of deliveries) {
       this.#metrics.nacks.inc(resourceLabel(name));
       this.#metrics.rejects.inc("sds");
-      const fields = { resource: name.text, version: secret.version, reason: why };
-      this.#rejectedSecrets.write("warn", "client rejected secret (NACK)", fields);
+      log(name.text, { resource: name.text, version: secret.version, reason: why });
       this.#onEvent({ kind: "rejected", resource: name.text, version: secret.version, reason: why });
     }
   }

@@ -39,7 +39,7 @@ export function serveSds(
 ): AsyncDisposable {
   const log = deps.log.scope("sds");
   const { metrics, clock, onEvent = () => undefined, isEnvoy: isPreferred = () => false } = deps;
-  const observer = new SdsObserver({ metrics, log, clock, logLines: deps.budgets.of("log-lines-of-cause"), onEvent });
+  const observer = new SdsObserver({ metrics, log, clock, onEvent });
   const hub = new SecretHub({
     clock,
     fileSecrets: deps.budgets.of("sds-file-secrets"),

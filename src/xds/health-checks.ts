@@ -4,6 +4,7 @@ import { startTask } from "../lib/async/tasks.ts";
 import { describeError } from "../lib/errors.ts";
 import { GrpcStatus } from "../lib/grpc/status.ts";
 import type { Logger } from "../lib/log/log.ts";
+import { OutageLog } from "../lib/log/outage-log.ts";
 import { renderRequest, type XdsProtocol } from "./protocol/request.ts";
 import { typeUrls } from "./protocol/type-url.ts";
 import type { HealthCheckConfig } from "./xds-config.ts";
@@ -42,12 +43,16 @@ export function startHealthChecks(config: HealthCheckConfig, deps: HealthChecksD
   return startTask(
     async (signal) => {
       const thresholds = new HealthThresholds(config);
+      const message = "health of the workload changed";
+      using log = new OutageLog(deps.log, deps.clock, { first: message, recovered: message });
       await deps.clock.delay(config.initialDelayMs, signal);
       for (;;) {
         const change = thresholds.apply(await checkOnce(config, deps, signal));
         signal.throwIfAborted();
         if (change !== undefined) {
-          deps.log.info("health of the workload changed", { ...change });
+          if (change.kind === "healthy") log.works({ ...change });
+          else
+            log.failed({ level: "info", message, kind: change.reason.replaceAll(/\d+/g, ""), fields: { ...change } });
           deps.report(change);
         }
         await deps.clock.delay(config.periodMs, signal);

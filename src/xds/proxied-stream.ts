@@ -1,6 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
 import type { Clock } from "../lib/async/clock.ts";
-import type { Budget } from "../lib/budget.ts";
 import type { ServerStreamCall } from "../lib/grpc/server.ts";
 import type { Logger } from "../lib/log/log.ts";
 import type { OutageLog } from "../lib/log/outage-log.ts";
@@ -46,8 +45,8 @@ export interface StreamContext {
   readonly outage: OutageLog;
   /** Limits log lines that tries to connect cause. */
   readonly connectionWarnings: RepeatedWarnings;
-  /** Limits log lines that responses of the control plane cause. */
-  readonly responseWarnings: Budget;
+  /** Responses of the control plane that the agent itself rejected. */
+  readonly rejectedResponses: OutageLog;
   /** For connections to the control plane; undefined where they are plaintext. */
   readonly tls: TlsClient | undefined;
   readonly rejections: Rejections;

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 import type { Clock } from "../lib/async/clock.ts";
-import { CauseLog } from "../lib/log/cause-log.ts";
 import type { Logger } from "../lib/log/log.ts";
+import { OutageLog } from "../lib/log/outage-log.ts";
 import type { Budgets } from "../model/limits.ts";
 import { shortTypeName } from "./protocol/type-url.ts";
 import type { Acknowledgement } from "./subscriptions.ts";
@@ -23,7 +23,7 @@ export interface Rejection {
 
 export interface RejectionsDeps {
   readonly log: Logger;
-  readonly clock: Pick<Clock, "now" | "monotonicMs">;
+  readonly clock: Clock;
   readonly metrics: Pick<XdsMetrics, "rejections" | "rejected">;
   readonly budgets: Budgets;
   /** Who subscribes, for the log. Default `Envoy`. */
@@ -41,7 +41,7 @@ export class Rejections {
   readonly #deps: RejectionsDeps;
   readonly #current = new Map<string, Rejection>();
   readonly #acceptedLoggedAtMs = new Map<string, number>();
-  readonly #logs = new Map<string, CauseLog>();
+  readonly #logs = new Map<string, OutageLog>();
 
   constructor(deps: RejectionsDeps) {
     this.#deps = deps;
@@ -54,12 +54,12 @@ export class Rejections {
   record(acknowledgement: Acknowledgement): void {
     const { typeUrl, version } = acknowledgement.response;
     const type = shortTypeName(typeUrl);
-    const { log, metrics, clock, client = "Envoy" } = this.#deps;
+    const { metrics, clock, client = "Envoy" } = this.#deps;
     if (acknowledgement.kind === "ack") {
       this.#logAccepted(type, version);
       if (!this.#current.delete(typeUrl)) return;
       metrics.rejected.set(0, type);
-      log.info(`${client} accepts configuration again`, { type, typeUrl, version });
+      this.#logOf(type).works({ type, typeUrl, version });
       return;
     }
     const { versionInUse } = acknowledgement;
@@ -74,23 +74,21 @@ export class Rejections {
     metrics.rejected.set(1, type);
     const some = resources.slice(0, loggedNames);
     const more = resources.length > loggedNames ? { resourceCount: resources.length } : {};
-    this.#logOf(type).write("warn", `${client} rejected configuration`, {
-      type,
-      typeUrl,
-      resources: some,
-      ...more,
-      reason,
-      version,
-      versionInUse,
+    this.#logOf(type).failed({
+      level: "warn",
+      message: `${client} rejected configuration`,
+      kind: reason,
+      fields: { type, typeUrl, resources: some, ...more, reason, version, versionInUse },
     });
   }
 
   /** A control plane may cause a rejection with each response; lines of one type do not displace those of another. */
-  #logOf(type: string): CauseLog {
-    const { log, budgets, clock } = this.#deps;
-    const causeLog = this.#logs.get(type) ?? new CauseLog(log, budgets.of("log-lines-of-cause").child(), clock);
-    this.#logs.set(type, causeLog);
-    return causeLog;
+  #logOf(type: string): OutageLog {
+    const { log, clock, client = "Envoy" } = this.#deps;
+    const recovered = `${client} accepts configuration again`;
+    const outage = this.#logs.get(type) ?? new OutageLog(log, clock, { recovered });
+    this.#logs.set(type, outage);
+    return outage;
   }
 
   #forgetOldest(typeUrl: string): void {

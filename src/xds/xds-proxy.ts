@@ -80,7 +80,7 @@ export function serveXdsProxy(listener: UnixListener, config: XdsConfig, deps: X
   const extensions = deps.wasm === undefined ? undefined : new LazyWasmExtensions(deps.wasm, deps);
   let health: WorkloadHealth | undefined;
   const { security } = config.upstream;
-  const outage = new OutageLog(deps.log, deps.clock, "connected to the control plane");
+  const outage = new OutageLog(deps.log, deps.clock, { first: connectedMessage, recovered: connectedMessage });
   const context: StreamContext = {
     ...deps,
     outage,
@@ -88,7 +88,7 @@ export function serveXdsProxy(listener: UnixListener, config: XdsConfig, deps: X
     config,
     tls: security.kind === "tls" ? createTlsClient(security) : undefined,
     rejections,
-    responseWarnings: deps.budgets.of("log-lines-of-cause").child(),
+    rejectedResponses: new OutageLog(deps.log, deps.clock),
     health: () => health,
     onEnvoy: (stream) => {
       const others = [...streams].filter((other) => other !== stream && other.isEnvoy);
@@ -118,6 +118,8 @@ export function serveXdsProxy(listener: UnixListener, config: XdsConfig, deps: X
     },
   };
 }
+
+const connectedMessage = "connected to the control plane";
 
 function createAdsServer(
   streams: Set<EnvoyStream>,

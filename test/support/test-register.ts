@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 import type { Budget } from "../../src/lib/budget.ts";
-import { CauseLog } from "../../src/lib/log/cause-log.ts";
 import type { LogRecord } from "../../src/lib/log/log.ts";
+import { OutageLog } from "../../src/lib/log/outage-log.ts";
 import { Counter } from "../../src/lib/metrics.ts";
 import { ConflictLog, type DeclaringPart, FamilyRegister } from "../../src/metrics/family-register.ts";
 import { testBudgets } from "./budgets.ts";
@@ -22,8 +22,7 @@ export function createTestRegister(): TestRegister {
   const { log, records } = testLog();
   const budgets = testBudgets();
   const duplicates = new Counter({ name: "duplicates", help: "Duplicates." });
-  const causeLog = new CauseLog(log, budgets.of("log-lines-of-cause").child(), new FakeClock());
-  const conflicts = new ConflictLog(causeLog, budgets.of("scrape-conflicts"));
+  const conflicts = new ConflictLog(new OutageLog(log, new FakeClock()), budgets.of("scrape-conflicts"));
   const register = new FamilyRegister({ duplicates, conflicts });
   const part = (label: string): DeclaringPart => ({
     label,

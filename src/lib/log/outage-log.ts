@@ -8,13 +8,26 @@ const reminderMs = 60_000;
 /** A peer that fails again so soon after it worked has not recovered: its lines are those of one outage. */
 const settledMs = 60_000;
 
+/** So many kinds of failures have a line of their own in an outage: a peer chooses the text of some. */
+const maxKinds = 10;
+
+/** Of a kind, so much is remembered. */
+const maxKindLength = 200;
+
 /** A failure that repeats. */
 export interface Failure {
   readonly level: LogLevel;
   readonly message: string;
-  /** Each kind is logged at once in an outage. Kinds and messages are constants. Default: the message. */
+  /** The first ten kinds are logged at once in an outage. Default: the message. */
   readonly kind?: string;
   readonly fields?: LogFields;
+}
+
+export interface OutageMessages {
+  /** At the end of each outage. Default: none, the owner logs it. */
+  readonly recovered?: string;
+  /** When it works for the first time. Default: none. */
+  readonly first?: string;
 }
 
 /**
@@ -24,7 +37,7 @@ export interface Failure {
 export class OutageLog implements Disposable {
   readonly #log: Logger;
   readonly #clock: Clock;
-  readonly #recoveredMessage: string | undefined;
+  readonly #messages: OutageMessages;
   /** The kinds of this outage that were logged. */
   readonly #said = new Set<string>();
   #sinceMs: number | undefined;
@@ -35,11 +48,10 @@ export class OutageLog implements Disposable {
   #settling: AbortController | undefined;
   #worked = false;
 
-  /** @param recoveredMessage at the end of each outage, and when it works for the first time; undefined: the owner logs */
-  constructor(log: Logger, clock: Clock, recoveredMessage?: string) {
+  constructor(log: Logger, clock: Clock, messages: OutageMessages = {}) {
     this.#log = log;
     this.#clock = clock;
-    this.#recoveredMessage = recoveredMessage;
+    this.#messages = messages;
   }
 
   failed({ level, message, kind = message, fields = {} }: Failure): void {
@@ -47,12 +59,13 @@ export class OutageLog implements Disposable {
     this.#stopSettling();
     const sinceMs = this.#begunAt(nowMs);
     this.#failures++;
-    const isNew = !this.#said.has(kind);
+    const keptKind = kind.slice(0, maxKindLength);
+    const isNew = !this.#said.has(keptKind) && this.#said.size < maxKinds;
     if (!isNew && nowMs - this.#lastLineMs < reminderMs) {
       this.#unsaidFailures++;
       return;
     }
-    this.#said.add(kind);
+    if (isNew) this.#said.add(keptKind);
     this.#lastLineMs = nowMs;
     const facts = isNew ? {} : { failures: this.#unsaidFailures + 1, lastedMs: Math.round(nowMs - sinceMs) };
     this.#unsaidFailures = 0;
@@ -64,7 +77,7 @@ export class OutageLog implements Disposable {
     if (this.#sinceMs === undefined && this.#worked) return;
     const nowMs = this.#clock.monotonicMs();
     const leftMs = this.#recoveredAtMs === undefined ? 0 : this.#recoveredAtMs + settledMs - nowMs;
-    if (leftMs <= 0 || this.#recoveredMessage === undefined) this.#end(fields);
+    if (leftMs <= 0 || this.#messages.recovered === undefined) this.#end(fields);
     else if (this.#settling === undefined) this.#endLater(fields, settledMs);
   }
 
@@ -74,7 +87,10 @@ export class OutageLog implements Disposable {
 
   #begunAt(nowMs: number): number {
     if (this.#sinceMs !== undefined) return this.#sinceMs;
-    if (this.#recoveredAtMs === undefined || nowMs - this.#recoveredAtMs >= settledMs) this.#said.clear();
+    if (this.#recoveredAtMs === undefined || nowMs - this.#recoveredAtMs >= settledMs) {
+      this.#said.clear();
+      this.#unsaidFailures = 0;
+    }
     this.#sinceMs = nowMs;
     return nowMs;
   }
@@ -95,12 +111,12 @@ export class OutageLog implements Disposable {
     const nowMs = this.#clock.monotonicMs();
     const outage =
       this.#sinceMs === undefined ? {} : { failures: this.#failures, lastedMs: Math.round(nowMs - this.#sinceMs) };
-    if (this.#recoveredMessage !== undefined) this.#log.info(this.#recoveredMessage, { ...fields, ...outage });
+    const message = this.#sinceMs === undefined ? this.#messages.first : this.#messages.recovered;
+    if (message !== undefined) this.#log.info(message, { ...fields, ...outage });
     this.#worked = true;
     if (this.#sinceMs !== undefined) this.#recoveredAtMs = nowMs;
     this.#sinceMs = undefined;
     this.#failures = 0;
-    this.#unsaidFailures = 0;
   }
 
   #stopSettling(): void {

@@ -56,15 +56,6 @@ export const agentLimits = {
     whenSpent: "reject",
     meaning: "One log line; a longer one is cut.",
   },
-  "log-lines-of-cause": {
-    owner: "log",
-    unit: "items",
-    scope: "cause",
-    size: always(10),
-    whenSpent: "reject",
-    meaning: "Log lines of one cause that a peer can repeat, in a minute. The others are counted.",
-    windowMs: 60_000,
-  },
   "peer-text-bytes": {
     owner: "log",
     unit: "bytes",

@@ -2,6 +2,7 @@
 import { access } from "node:fs/promises";
 import type { Clock } from "../../lib/async/clock.ts";
 import type { Logger } from "../../lib/log/log.ts";
+import { OutageLog } from "../../lib/log/outage-log.ts";
 import type { ReadinessMode } from "../status-config.ts";
 import type { ReadinessSources } from "../status-sources.ts";
 import { EnvoyMonitor, type EnvoyStatus } from "./envoy-monitor.ts";
@@ -26,9 +27,6 @@ export interface Obstacle {
 
 type Finding = Omit<Obstacle, "sinceMs" | "isNote"> & { readonly sinceMs?: number; readonly isNote?: boolean };
 
-/** An unready pod is logged again after this time, even if nothing changed. */
-const repeatWarningMs = 60_000;
-
 /** A start that takes longer is logged as a warning. */
 const startMs = 10_000;
 
@@ -42,10 +40,10 @@ export class ReadinessJudge {
   readonly #envoy: EnvoyMonitor | undefined;
   /** When each present obstacle first appeared, by name. */
   readonly #since = new Map<string, number>();
-  /** The obstacles that were logged last; empty when the pod was ready. */
-  #logged: string | undefined;
-  #loggedAtMs = 0;
-  #isWarned = false;
+  readonly #subject: string;
+  readonly #outage: OutageLog;
+  /** What kept the pod unready at the last verdict; empty when it was ready. */
+  #lastReason: string | undefined;
   #wasReady = false;
   readonly #createdAtMs: number;
 
@@ -57,6 +55,9 @@ export class ReadinessJudge {
     this.#log = deps.log;
     this.#createdAtMs = deps.clock.monotonicMs();
     this.#envoy = envoy === undefined ? undefined : new EnvoyMonitor(envoy, onEnvoySeen, deps.clock);
+    this.#subject = envoy === undefined ? "agent" : "Envoy proxy";
+    const ready = `${this.#subject} is ready`;
+    this.#outage = new OutageLog(deps.log, deps.clock, { first: ready, recovered: ready });
   }
 
   /** For the kubelet. Envoy is read only where its state counts. */
@@ -67,7 +68,7 @@ export class ReadinessJudge {
 
   /** The last verdict, without reading anything. */
   get lastReady(): boolean {
-    return this.#logged === "";
+    return this.#lastReason === "";
   }
 
   /** For a person: every condition as it is now, and the steps of the start. Concurrent callers share one report. */
@@ -147,28 +148,24 @@ export class ReadinessJudge {
     });
   }
 
-  /**
-   * Logs each change, and an unready pod once a minute, rather than each probe. A pod that has just started is unready
-   * for a moment, which is no warning.
-   */
+  /** Logs changes rather than probes. A pod that has just started is unready for a moment, which is no warning. */
   #logChange(obstacles: readonly Obstacle[]): void {
-    const nowMs = this.#clock.monotonicMs();
-    const subject = this.#envoy === undefined ? "agent" : "Envoy proxy";
     const reason = obstacles.map(({ name, detail }) => `${name}: ${detail}`).join("; ");
-    const changed = reason !== this.#logged;
-    const isStarting = !this.#wasReady && nowMs - this.#createdAtMs < startMs;
-    const isRecent = this.#isWarned ? nowMs - this.#loggedAtMs < repeatWarningMs : isStarting;
-    if (!changed && (reason === "" || isRecent)) return;
-    this.#logged = reason;
-    this.#loggedAtMs = nowMs;
-    this.#isWarned = reason !== "" && !isStarting;
-    if (reason !== "") {
-      this.#log[isStarting ? "debug" : "warn"](`${subject} is NOT ready`, { reason });
+    const isChanged = reason !== this.#lastReason;
+    this.#lastReason = reason;
+    if (reason === "") {
+      this.#outage.works();
+      if (!this.#wasReady) this.#sources.onFirstReady();
+      this.#wasReady = true;
       return;
     }
-    this.#log.info(`${subject} is ready`);
-    if (!this.#wasReady) this.#sources.onFirstReady();
-    this.#wasReady = true;
+    const message = `${this.#subject} is NOT ready`;
+    if (!this.#wasReady && this.#clock.monotonicMs() - this.#createdAtMs < startMs) {
+      if (isChanged) this.#log.debug(message, { reason });
+      return;
+    }
+    // the same obstacle may name other durations and counts
+    this.#outage.failed({ level: "warn", message, kind: reason.replaceAll(/\d+/g, ""), fields: { reason } });
   }
 }
 

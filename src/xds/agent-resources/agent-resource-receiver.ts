@@ -5,7 +5,7 @@ import type { Budget } from "../../lib/budget.ts";
 import { describeError } from "../../lib/errors.ts";
 import { GrpcStatus } from "../../lib/grpc/status.ts";
 import { MemoryShortError } from "../../lib/memory-guard.ts";
-import type { Logger } from "../../lib/log/log.ts";
+import type { OutageLog } from "../../lib/log/outage-log.ts";
 import type { Budgets } from "../../model/limits.ts";
 import { type XdsProtocol, renderRequest } from "../protocol/request.ts";
 import { contentOf, parseResponse } from "../protocol/response.ts";
@@ -23,7 +23,7 @@ import {
 
 export interface AgentResourceReceiverOptions {
   readonly protocol: XdsProtocol;
-  readonly log: Logger;
+  readonly rejectedResponses: Pick<OutageLog, "failed" | "works">;
   readonly clock: Clock;
   readonly budgets: Budgets;
   readonly metrics: Pick<XdsMetrics, "rejections">;
@@ -281,11 +281,14 @@ export class AgentResourceReceiver {
   /** Sends an ACK, or a NACK when there is an error. */
   #acknowledge({ nonce, version }: Pick<ReceivedResponse, "nonce" | "version">, error: string | undefined): void {
     const { typeUrl } = this.#type;
-    const { protocol, log, metrics, send } = this.#options;
-    if (error === undefined) this.#acceptedVersion = version;
-    else {
+    const { protocol, metrics, rejectedResponses, send } = this.#options;
+    if (error === undefined) {
+      this.#acceptedVersion = version;
+      rejectedResponses.works();
+    } else {
       metrics.rejections.inc(shortTypeName(typeUrl));
-      log.warn("agent rejected configuration", { typeUrl, reason: error, version });
+      const failure = { level: "warn", message: "agent rejected configuration", kind: `${typeUrl} ${error}` } as const;
+      rejectedResponses.failed({ ...failure, fields: { typeUrl, reason: error, version } });
     }
     const failure = error === undefined ? {} : { error: { code: GrpcStatus.internal, message: error } };
     send(renderRequest({ typeUrl, nonce, version: this.#acceptedVersion, ...failure }, protocol));

@@ -4,6 +4,7 @@ import { orAborted } from "../../lib/async/tasks.ts";
 import { runSteps, TimeSlice } from "../../lib/async/time-slice.ts";
 import { describeError } from "../../lib/errors.ts";
 import type { Logger } from "../../lib/log/log.ts";
+import { OutageLog } from "../../lib/log/outage-log.ts";
 import {
   type AgentResourceRecording,
   type AgentResourceType,
@@ -50,6 +51,7 @@ export class ResponseCache implements CachedResponses {
   readonly #config: XdsCacheConfig;
   readonly #deps: ResponseCacheDeps;
   readonly #store: CacheStore;
+  readonly #outage: OutageLog;
   /** Responses that are not yet accepted or rejected, by nonce. */
   readonly #recordings = new WeakMap<ProxiedStream, Map<string, PendingRecord>>();
   readonly #serving = new Map<ProxiedStream, CachedState>();
@@ -59,6 +61,7 @@ export class ResponseCache implements CachedResponses {
   constructor(config: XdsCacheConfig, deps: ResponseCacheDeps) {
     this.#config = config;
     this.#deps = deps;
+    this.#outage = new OutageLog(deps.log, deps.clock);
     this.#store = new CacheStore(config.directory, deps.budgets);
     this.#store.clean().catch((error: unknown) => {
       this.#warn("cannot clean the xDS cache", error);
@@ -176,9 +179,14 @@ export class ResponseCache implements CachedResponses {
 
   /** A cache that cannot be written is logged; Envoy's stream continues. */
   #finish(work: Promise<void> | undefined): void {
-    work?.catch((error: unknown) => {
-      this.#warn("cannot write the xDS cache", error);
-    });
+    work?.then(
+      () => {
+        this.#outage.works();
+      },
+      (error: unknown) => {
+        this.#warn("cannot write the xDS cache", error);
+      },
+    );
   }
 
   #setStatus(status: CacheStatus | undefined): void {
@@ -266,6 +274,7 @@ export class ResponseCache implements CachedResponses {
   }
 
   #warn(message: string, error: unknown): void {
-    this.#deps.log.warn(message, { directory: this.#config.directory, reason: describeError(error) });
+    const fields = { directory: this.#config.directory, reason: describeError(error) };
+    this.#outage.failed({ level: "warn", message, fields });
   }
 }

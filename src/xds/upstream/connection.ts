@@ -1,5 +1,4 @@
 // SPDX-License-Identifier: Apache-2.0
-import { stat } from "node:fs/promises";
 import type { Socket } from "node:net";
 import type { Clock } from "../../lib/async/clock.ts";
 import { orAborted } from "../../lib/async/tasks.ts";
@@ -156,20 +155,11 @@ async function readBearerToken(
   return undefined;
 }
 
-/** A text that changes when a file that the connection depends on is replaced: a failed connection is then retried at once. */
-export async function readConnectionFiles(upstream: XdsUpstream): Promise<string> {
-  const { security, tokenPath } = upstream;
-  const paths: (string | undefined)[] = [tokenPath];
-  if (security.kind === "tls") {
-    paths.push(security.roots.kind === "file" ? security.roots.path : undefined);
-    paths.push(security.client?.chainPath, security.client?.keyPath);
-  }
-  const states = paths.map(async (path) => {
-    if (path === undefined) return "";
-    const state = await stat(path).catch(() => undefined);
-    return state === undefined ? "missing" : `${String(state.ino)}/${String(state.mtimeMs)}/${String(state.size)}`;
-  });
-  return (await Promise.all(states)).join(" ");
+/** The files that a connection depends on: a failed one is retried at once when one of them is replaced. */
+export function connectionFiles({ security, tokenPath }: XdsUpstream): readonly string[] {
+  const roots = security.kind === "tls" && security.roots.kind === "file" ? security.roots.path : undefined;
+  const client = security.kind === "tls" ? security.client : undefined;
+  return [tokenPath, roots, client?.chainPath, client?.keyPath].filter((path) => path !== undefined);
 }
 
 /** Connects through an HTTP proxy by CONNECT. @throws Error with the proxy's status line when it rejects the request */

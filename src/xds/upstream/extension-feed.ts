@@ -67,13 +67,12 @@ export class ExtensionFeed {
   /** Reports a response that is not used. */
   reject({ typeUrl, nonce }: RejectedResponse, reason: string, origin: ResponseOrigin): void {
     const { subscriptions, context, protocol } = this.#client;
-    const { budgets, clock, log, metrics, responseWarnings } = context;
+    const { budgets, metrics, rejectedResponses } = context;
     // The names of extensions in it are as long as the control plane makes them.
     const message = reason.slice(0, budgets.of("peer-text-bytes").size);
     metrics.rejections.inc("ecds");
-    if (responseWarnings.tryTakeAt(clock.monotonicMs())) {
-      log.warn("agent rejected extensions", { typeUrl, reason: message });
-    }
+    const fields = { typeUrl, reason: message };
+    rejectedResponses.failed({ level: "warn", message: "agent rejected extensions", kind: message, fields });
     const version = subscriptions.versionInUse(typeUrl);
     origin.reply(renderRequest({ typeUrl, version, nonce, error: { code: GrpcStatus.internal, message } }, protocol));
   }

@@ -2,11 +2,11 @@
 import { backoffMs } from "../../lib/async/backoff.ts";
 import { abortReason } from "../../lib/async/clock.ts";
 import { describeError } from "../../lib/errors.ts";
+import { CauseFiles } from "../../lib/fs/cause-files.ts";
 import { tlsErrorIn } from "../../lib/net/tls-error.ts";
 import { GrpcError, GrpcStatus, grpcStatusName } from "../../lib/grpc/status.ts";
 import type { ProxiedStream } from "../proxied-stream.ts";
-import type { XdsUpstream } from "../xds-config.ts";
-import { connectUpstream, readConnectionFiles } from "./connection.ts";
+import { connectionFiles, connectUpstream } from "./connection.ts";
 import { ExtensionFeed } from "./extension-feed.ts";
 import { UpstreamStream } from "./stream.ts";
 
@@ -19,9 +19,6 @@ const stableStreamMs = 5_000;
 const closedMessage = "control plane closed the stream; reconnecting";
 
 const emptyMessage = "control plane closes each stream before its first response; retrying";
-
-/** How often connection files are checked during a wait: a replaced file is retried at once. */
-const filesCheckMs = 1_000;
 
 /** A client that can be given a stream to the control plane. */
 interface AttachableStream extends ProxiedStream {
@@ -37,8 +34,9 @@ export async function runUpstream(client: AttachableStream, signal: AbortSignal)
   const extensions = converter === undefined ? undefined : new ExtensionFeed(client, converter, signal);
   let attempt = 0;
   let outageSinceMs = clock.monotonicMs();
+  const files = new CauseFiles(connectionFiles(config.upstream), clock);
   for (;;) {
-    const files = await readConnectionFiles(config.upstream);
+    await files.attemptBegins();
     const startMs = clock.monotonicMs();
     const wasOpen = await connectOnce(client, extensions, signal);
     if (signal.aborted) throw abortReason(signal);
@@ -49,7 +47,7 @@ export async function runUpstream(client: AttachableStream, signal: AbortSignal)
     const isRecent = clock.monotonicMs() - outageSinceMs < frequentRetriesMs;
     const policy = { ...backoff, maxMs: isRecent ? backoff.maxMs : backoff.idleMaxMs };
     const waitMs = backoffMs(policy, attempt++, random(), backoff.firstMs / 2);
-    await waitOrFilesChange(client, { waitMs, files, upstream: config.upstream }, signal);
+    await files.untilChangedFor(waitMs, signal);
   }
 }
 
@@ -102,19 +100,4 @@ const tlsMessage = "TLS with the control plane failed; retrying";
 function isRoutine(error: unknown): boolean {
   if (!(error instanceof GrpcError)) return false;
   return error.status === GrpcStatus.cancelled || error.status === GrpcStatus.deadlineExceeded;
-}
-
-interface Wait {
-  readonly waitMs: number;
-  readonly files: string;
-  readonly upstream: XdsUpstream;
-}
-
-async function waitOrFilesChange(client: AttachableStream, wait: Wait, signal: AbortSignal): Promise<void> {
-  const { clock } = client.context;
-  const endMs = clock.monotonicMs() + wait.waitMs;
-  for (let leftMs = wait.waitMs; leftMs > 0; leftMs = endMs - clock.monotonicMs()) {
-    await clock.delay(Math.min(leftMs, filesCheckMs), signal);
-    if ((await readConnectionFiles(wait.upstream)) !== wait.files) return;
-  }
 }

@@ -131,10 +131,9 @@ export class UpstreamStream implements ResponseOrigin {
       });
     } catch (error) {
       if (!(error instanceof WireError)) throw error;
-      const { length } = message;
-      if (this.#mayWarn()) {
-        context.log.warn("malformed response from the control plane dropped", { length, reason: describeError(error) });
-      }
+      const fields = { length: message.length, reason: describeError(error) };
+      const text = "malformed response from the control plane dropped";
+      context.rejectedResponses.failed({ level: "warn", message: text, fields });
       return;
     }
     using response = scanned;
@@ -188,18 +187,13 @@ export class UpstreamStream implements ResponseOrigin {
     this.#reject(response);
   }
 
-  /** A control plane may cause the same line with each response. */
-  #mayWarn(): boolean {
-    const { responseWarnings, clock } = this.#client.context;
-    return responseWarnings.tryTakeAt(clock.monotonicMs());
-  }
-
   #reject({ typeUrl, scanner }: ScannedResponse): void {
     const { context, protocol } = this.#client;
     const maxText = context.budgets.of("peer-text-bytes").size;
     const [type, version] = [typeUrl.slice(0, maxText), scanner.version.slice(0, maxText)];
     context.metrics.rejections.inc(shortTypeName(typeUrl));
-    if (this.#mayWarn()) context.log.warn("unsubscribed resource type rejected", { typeUrl: type, version });
+    const message = "unsubscribed resource type rejected";
+    context.rejectedResponses.failed({ level: "warn", message, kind: type, fields: { typeUrl: type, version } });
     const error = { code: GrpcStatus.invalidArgument, message: `unsubscribed resource type ${type}` };
     this.reply(renderRequest({ typeUrl, nonce: scanner.nonce, error }, protocol));
   }

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 import type { Clock } from "../../lib/async/clock.ts";
-import type { Budget } from "../../lib/budget.ts";
 import { describeError } from "../../lib/errors.ts";
 import type { Logger } from "../../lib/log/log.ts";
+import { OutageLog } from "../../lib/log/outage-log.ts";
 import { startTask } from "../../lib/async/tasks.ts";
 import type { Budgets } from "../../model/limits.ts";
 import type { XdsResource } from "../protocol/response.ts";
@@ -31,13 +31,12 @@ export class WasmExtensions implements ExtensionConverter, AsyncDisposable {
   readonly #deps: WasmDeps;
   readonly #fetcher: ModuleFetcher;
   readonly #purging: AsyncDisposable;
-  /** A control plane may name many modules that cannot be fetched. */
-  readonly #warnings: Budget;
+  readonly #outage: OutageLog;
 
   constructor(config: WasmConfig, deps: WasmDeps) {
     this.#deps = deps;
     this.#fetcher = new ModuleFetcher(config, deps);
-    this.#warnings = deps.budgets.of("log-lines-of-cause").child();
+    this.#outage = new OutageLog(deps.log, deps.clock);
     this.#purging = startTask(
       async (signal) => {
         for (;;) {
@@ -82,6 +81,7 @@ export class WasmExtensions implements ExtensionConverter, AsyncDisposable {
         return { ...resource, any };
       }),
     );
+    if (failed.length === 0) this.#outage.works();
     const isChanged = extensions.some(({ kind }) => kind === "remote");
     return { resources: converted, isChanged, failed, canRetry };
   }
@@ -105,7 +105,7 @@ export class WasmExtensions implements ExtensionConverter, AsyncDisposable {
     extension: Remote,
     signal: AbortSignal,
   ): Promise<{ readonly any: Uint8Array; readonly failure?: WasmFetchError; readonly path?: string }> {
-    const { log, clock, budgets, metrics } = this.#deps;
+    const { budgets, metrics } = this.#deps;
     const { module } = extension;
     try {
       if (module === undefined) throw new WasmFetchError("", "no http_uri in its configuration", { isPermanent: true });
@@ -115,12 +115,11 @@ export class WasmExtensions implements ExtensionConverter, AsyncDisposable {
     } catch (error) {
       if (!(error instanceof WasmFetchError)) throw error;
       metrics.wasmConversions.inc(module === undefined ? "miss_remote_fetch_hint" : "fetch_failure");
-      if (this.#warnings.tryTakeAt(clock.monotonicMs())) {
-        const { url, isPermanent } = error;
-        const name = extension.name.slice(0, budgets.of("peer-text-bytes").size);
-        const facts = { extension: name, url, isPermanent, reason: describeError(error) };
-        log.warn("Wasm module missing; its filter is replaced", facts);
-      }
+      const { url, isPermanent } = error;
+      const name = extension.name.slice(0, budgets.of("peer-text-bytes").size);
+      const fields = { extension: name, url, isPermanent, reason: describeError(error) };
+      const message = "Wasm module missing; its filter is replaced";
+      this.#outage.failed({ level: "warn", message, kind: `${name} ${url}`, fields });
       return { any: extension.withoutModule(), failure: error };
     }
   }

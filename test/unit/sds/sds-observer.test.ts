@@ -1,18 +1,15 @@
 // SPDX-License-Identifier: Apache-2.0
 import { expect, test } from "vitest";
 import { systemClock } from "../../../src/lib/async/clock.ts";
-import { testBudgets } from "../../support/budgets.ts";
 import { GrpcError, GrpcStatus } from "../../../src/lib/grpc/status.ts";
 import { parseSecretName } from "../../../src/sds/secret-name.ts";
 import { SdsObserver } from "../../../src/sds/sds-observer.ts";
 import { createTestMetrics } from "../../support/agent-metrics.ts";
 import { testLog } from "../../support/test-log.ts";
 
-const logLimits = { clock: systemClock, logLines: testBudgets().of("log-lines-of-cause") };
-
 test("outdated nonces and rejections are counted under pilot-agent's names too", () => {
   const { sds: metrics } = createTestMetrics();
-  const observer = new SdsObserver({ metrics, log: testLog().log, ...logLimits, onEvent: () => undefined });
+  const observer = new SdsObserver({ metrics, log: testLog().log, clock: systemClock, onEvent: () => undefined });
   observer.report({ kind: "stale-nonce" });
   const secret = { version: "1" };
   const deliveries = [{ name: parseSecretName("default"), secret }];
@@ -25,7 +22,7 @@ test("outdated nonces and rejections are counted under pilot-agent's names too",
 test("requests that are rejected again and again are few lines of log, and each is counted", () => {
   const { sds: metrics } = createTestMetrics();
   const { log, records } = testLog();
-  const observer = new SdsObserver({ metrics, log, ...logLimits, onEvent: () => undefined });
+  const observer = new SdsObserver({ metrics, log, clock: systemClock, onEvent: () => undefined });
   const status = GrpcStatus.invalidArgument;
   for (let time = 0; time < 1_000; time++) observer.requestRejected(new GrpcError(status, "no node"));
   expect(records.length).toBeLessThanOrEqual(10);

@@ -19,8 +19,6 @@ function requestFor(...resourceNames: string[]): IncomingMessage {
   return { kind: "whole", length: bytes.length, bytes };
 }
 
-const logLimits = { clock: systemClock, logLines: testBudgets().of("log-lines-of-cause") };
-
 test("a message that is read after the stream has failed subscribes to nothing", async () => {
   const subscribed: string[] = [];
   const failed = Promise.withResolvers<undefined>();
@@ -43,7 +41,7 @@ test("a message that is read after the stream has failed subscribes to nothing",
   const observer = new SdsObserver({
     metrics: createTestMetrics().sds,
     log: testLog().log,
-    ...logLimits,
+    clock: systemClock,
     onEvent: () => undefined,
   });
   const call = { requests: requests(), write: () => Promise.resolve() } as unknown as ServerStreamCall;

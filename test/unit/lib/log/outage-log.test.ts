@@ -11,7 +11,7 @@ function startLog() {
   const clock = new FakeClock();
   const lines = (): readonly unknown[] =>
     records.map(({ level, message, fields }) => [level, message, fields["failures"], fields["lastedMs"]]);
-  return { clock, lines, records, outage: new OutageLog(log, clock, "connected") };
+  return { clock, lines, records, outage: new OutageLog(log, clock, { first: "connected", recovered: "connected" }) };
 }
 
 test("C21: an outage is a line when it begins, one a minute with a count, and one when it ends", async () => {
@@ -74,4 +74,28 @@ test("nothing is logged after it was disposed of", async () => {
   await clock.advance(120_000);
   expect(lines()).toHaveLength(2);
   expect(clock.pendingDelaysMs).toEqual([]);
+});
+
+test("the first ten kinds that a peer makes have lines of their own, all others are counted", async () => {
+  const { clock, outage, lines } = startLog();
+  for (let second = 0; second < 60; second++) {
+    outage.failed({ ...unreachable, kind: `reason ${String(second)}` });
+    await clock.advance(1_000);
+  }
+  expect(lines()).toHaveLength(10);
+  outage.failed({ ...unreachable, kind: "another reason" });
+  outage.failed({ ...unreachable, kind: "and another one" });
+  await clock.advance(60_000);
+  outage.failed({ ...unreachable, kind: "reason 0" });
+  expect(lines().slice(10)).toEqual([["warn", "unreachable", 53, 120_000]]);
+});
+
+test("without a message for the first time, only the end of an outage is logged", () => {
+  const { log, records } = testLog();
+  const outage = new OutageLog(log, new FakeClock(), { recovered: "responds again" });
+  outage.works();
+  expect(records).toEqual([]);
+  outage.failed(unreachable);
+  outage.works();
+  expect(records.map(({ message }) => message)).toEqual(["unreachable", "responds again"]);
 });
