@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Programs of others that tests use as judges: a browser, Prometheus' checker, OpenSSL, an OpenMetrics parser.
+// Programs of others that tests use as judges: a browser, Prometheus' checker, OpenSSL, an OpenMetrics parser, and those
+// that give rules to the kernel.
 // What cannot be installed here is said; the tests that need it fail then, and say so too.
 import { spawn } from "node:child_process";
 import { constants, existsSync } from "node:fs";
@@ -7,7 +8,16 @@ import { access, mkdir, rename, rm, writeFile } from "node:fs/promises";
 import { delimiter, join } from "node:path";
 
 /** @type {Readonly<Record<string, string>>} program -> the Debian package that has it */
-const programs = { chromium: "chromium", promtool: "prometheus", openssl: "openssl" };
+const programs = {
+  chromium: "chromium",
+  promtool: "prometheus",
+  openssl: "openssl",
+  iptables: "iptables",
+  nft: "nftables",
+  ip: "iproute2",
+};
+/** Where programs of the administrator are, also if the path of this user does not say so. */
+const systemDirectories = ["/usr/sbin", "/sbin"];
 
 const parserVersion = "0.26.0";
 const parser = `prometheus-client==${parserVersion}`;
@@ -54,7 +64,7 @@ async function provideParser(directory) {
 
 /** @param {string} program */
 async function isOnPath(program) {
-  for (const directory of (process.env["PATH"] ?? "").split(delimiter)) {
+  for (const directory of [...(process.env["PATH"] ?? "").split(delimiter), ...systemDirectories]) {
     const found = await access(join(directory, program), constants.X_OK).then(
       () => true,
       () => false,

@@ -78,7 +78,7 @@ function matchWords(match: Match, table: TableName): readonly string[] {
     ...(states === undefined ? [] : ["ct", "state", states.join(",")]),
     ...ports,
     ...(table === "raw" ? addresses : []),
-    ...owners.flatMap(ownerWords),
+    ...ownersWords(owners),
     ...(match.mark === undefined ? [] : ["meta", "mark", ...unequal(match.mark.negated), String(match.mark.value)]),
     ...(match.connectionMark === undefined ? [] : ["ct", "mark", String(match.connectionMark)]),
   ];
@@ -93,8 +93,19 @@ function addressWords({ source, destination }: Match): readonly string[] {
   ];
 }
 
+/** A rule of the kernel has room for about sixty comparisons: many are compared as a set. */
+const mostSingleOwners = 16;
+
+function ownersWords(owners: readonly Owner[]): readonly string[] {
+  if (owners.length <= mostSingleOwners) return owners.flatMap(ownerWords);
+  return (["uid", "gid"] as const).flatMap((kind) => {
+    const ids = owners.filter((owner) => owner.kind === kind && owner.negated === true).map(({ id }) => String(id));
+    return ids.length === 0 ? [] : ["meta", `sk${kind}`, "!=", `{ ${ids.join(", ")} }`];
+  });
+}
+
 function ownerWords({ kind, id, negated }: Owner): readonly string[] {
-  return ["meta", kind === "uid" ? "skuid" : "skgid", ...unequal(negated), String(id)];
+  return ["meta", `sk${kind}`, ...unequal(negated), String(id)];
 }
 
 function ipWord({ family }: Cidr): "ip" | "ip6" {

@@ -44,12 +44,16 @@ export interface Match {
   readonly protocol?: "tcp" | "udp";
   readonly source?: Cidr;
   readonly destination?: Cidr & { readonly negated?: true };
+  /** With `protocol`, as the destination. */
   readonly sourcePort?: number;
   /** Any of the ranges, or none of them if negated. Never empty. */
   readonly destinationPorts?: { readonly ranges: readonly PortRange[]; readonly negated?: true };
   /** State of connection tracking: any of them. */
   readonly states?: readonly ("invalid" | "related" | "established")[];
-  /** User and group of the sending process: all of them have to fit. Only in output and what it jumps to. */
+  /**
+   * User and group of the sending process: all of them have to fit, so that several are negated. Only in output and what
+   * it jumps to.
+   */
   readonly owners?: readonly Owner[];
   readonly mark?: { readonly value: number; readonly negated?: true };
   readonly connectionMark?: number;

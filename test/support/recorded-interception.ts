@@ -74,7 +74,6 @@ export function parseOptions(
   machine: Machine = machineOf({ addresses: ["10.0.0.5/24"], resolvConf: "nameserver 10.96.0.10" }),
 ): ParsedInterception {
   const flags = parseFlags(args, interceptionFlags);
-  if (flags.unknown.length + flags.problems.length > 0)
-    throw new Error(JSON.stringify([flags.unknown, flags.problems]));
+  if (flags.unknown.length > 0) throw new Error(JSON.stringify(flags.unknown));
   return parseInterception(flags, env, machine);
 }

@@ -11,7 +11,8 @@ import {
   type RuleSet,
 } from "../../interception/index.ts";
 import { exitCode } from "../../lib/exit-code.ts";
-import { type CommandContext, parseCommandFlags } from "../command.ts";
+import { parseFlags } from "../../lib/flags.ts";
+import { type CommandContext, UsageError } from "../command.ts";
 import { createCommandLog } from "./command-log.ts";
 
 /**
@@ -19,7 +20,9 @@ import { createCommandLog } from "./command-log.ts";
  * @throws UsageError, ConfigError, InterceptionError
  */
 export async function runIstioIptables(context: CommandContext): Promise<number> {
-  const flags = parseCommandFlags("istio-iptables", context.args, interceptionFlags);
+  const flags = parseFlags(context.args, interceptionFlags);
+  const [unknown] = flags.unknown;
+  if (unknown !== undefined) throw new UsageError("istio-iptables", unknown.message);
   const options = parseInterception(flags, context.env, readMachine());
   const { dryRun, explain } = options.run;
   // the rules are the output then, and the log is beside it

@@ -28,14 +28,16 @@ export function parseCapture(input: InterceptionInput, machine: Machine): Omit<C
   const port = (name: "envoy-port" | "inbound-capture-port" | "inbound-tunnel-port"): number =>
     input.value(input.setting(name), parsePort, 0);
   const proxyUids = proxyUsers(input, machine);
-  const gids = ids(input.setting("proxy-gid"), input, namesIn(machine.groups, groupsPath, "group"));
+  const given = ids(input.setting("proxy-gid"), input, namesIn(machine.groups, groupsPath, "group"));
+  const proxyGids = given.length === 0 ? proxyUids : given;
+  checkOwners(input, "--proxy-uid, --proxy-gid", proxyUids.length + proxyGids.length);
   return {
     mode: captureMode(input),
     outboundPort: port("envoy-port"),
     inboundPort: port("inbound-capture-port"),
     tunnelPort: port("inbound-tunnel-port"),
     proxyUids,
-    proxyGids: splitList(input.setting("proxy-gid").text).length === 0 ? proxyUids : gids,
+    proxyGids,
     inbound: inboundCapture(input),
     outbound: outboundCapture(input),
     ownerGroups: ownerGroups(input, machine),
@@ -126,18 +128,26 @@ function proxyUsers(input: InterceptionInput, machine: Machine): readonly number
   return [defaultUid];
 }
 
-const mostOwnerGroups = 64;
+/** 64 as in the reference; a line of iptables-restore has room for fewer. */
+function mostOwners(input: InterceptionInput): number {
+  return input.bool("native-nftables") === true ? 64 : 48;
+}
 
 function ownerGroups(input: InterceptionInput, machine: Machine): OwnerGroups {
   const groups = namesIn(machine.groups, groupsPath, "group");
   const included = input.variable("ISTIO_OUTBOUND_OWNER_GROUPS");
   const excluded = input.variable("ISTIO_OUTBOUND_OWNER_GROUPS_EXCLUDE");
   if (included.text.trim() === everything) return { kind: "all", excludedGids: ids(excluded, input, groups) };
-  const count = splitList(included.text).length;
-  if (count > mostOwnerGroups)
-    input.findings.problem(included.source, `has ${String(count)} groups; at most ${String(mostOwnerGroups)}`);
+  checkOwners(input, included.source, splitList(included.text).length);
   if (excluded.text !== "") input.findings.warn(excluded.source, `has no effect with ${included.source}`);
   return { kind: "only", gids: ids(included, input, groups) };
+}
+
+function checkOwners(input: InterceptionInput, source: string, count: number): void {
+  const most = mostOwners(input);
+  const hint = count > 64 ? "" : " with iptables; --native-nftables takes 64";
+  if (count > most)
+    input.findings.problem(source, `has ${String(count)} users and groups; at most ${String(most)}${hint}`);
 }
 
 type FindId = (name: string) => number | string;

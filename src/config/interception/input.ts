@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-import type { FlagValues, ParsedFlags } from "../../lib/flags.ts";
+import type { ParsedFlags } from "../../lib/flags.ts";
 import { type Findings, shown } from "../config-error.ts";
 import { parseBool } from "../sources/environment.ts";
 import {
@@ -17,24 +17,20 @@ export interface SettingText {
   readonly source: string;
 }
 
+/** The command line without what is unknown on it. */
+export type InterceptionFlags = Pick<ParsedFlags<typeof interceptionFlags>, "values" | "given" | "problems">;
+
 /** The flags and the variables as one input, and where problems go. */
 export class InterceptionInput {
   readonly findings: Findings;
-  readonly #flags: Pick<ParsedFlags<typeof interceptionFlags>, "values" | "given">;
+  readonly #flags: InterceptionFlags;
   readonly #env: Readonly<Record<string, string>>;
 
-  constructor(
-    flags: Pick<ParsedFlags<typeof interceptionFlags>, "values" | "given">,
-    env: Readonly<Record<string, string>>,
-    findings: Findings,
-  ) {
+  constructor(flags: InterceptionFlags, env: Readonly<Record<string, string>>, findings: Findings) {
     this.#flags = flags;
     this.#env = env;
     this.findings = findings;
-  }
-
-  get flags(): FlagValues<typeof interceptionFlags> {
-    return this.#flags.values;
+    for (const { flag, message } of flags.problems) findings.problem(flag, message);
   }
 
   /** The flag if it is given, else the first of its variables that is set, else the default. */

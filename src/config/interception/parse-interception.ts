@@ -1,15 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 import type { Backend, InterceptionOptions, RunOptions } from "../../interception/options.ts";
-import type { ParsedFlags } from "../../lib/flags.ts";
 import { parseGoDuration } from "../../lib/go-duration.ts";
 import type { ConfigWarning, LogConfig } from "../agent-config.ts";
 import { Findings } from "../config-error.ts";
 import { logConfig } from "../sections/log-section.ts";
 import { parseCapture } from "./capture.ts";
-import { InterceptionInput } from "./input.ts";
+import { type InterceptionFlags, InterceptionInput } from "./input.ts";
 import type { Machine } from "./machine.ts";
 import { parseNetwork, type Purpose } from "./network.ts";
-import type { interceptionFlags } from "./settings.ts";
 import { parsePort } from "./values.ts";
 
 export interface ParsedInterception extends InterceptionOptions {
@@ -22,7 +20,7 @@ export interface ParsedInterception extends InterceptionOptions {
  * @throws ConfigError with every problem of flags, variables and the machine, before anything is changed
  */
 export function parseInterception(
-  flags: Pick<ParsedFlags<typeof interceptionFlags>, "values" | "given">,
+  flags: InterceptionFlags,
   env: Readonly<Record<string, string>>,
   machine: Machine,
 ): ParsedInterception {
