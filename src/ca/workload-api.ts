@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+import { stat } from "node:fs/promises";
 import { type X509SVID, X509SVIDRequest, X509SVIDResponse } from "../gen/spiffe/workload.ts";
 import { untilAborted } from "../lib/async/tasks.ts";
 import { watchFiles } from "../lib/fs/file-watch.ts";
@@ -26,6 +27,11 @@ const path = "/SpiffeWorkloadAPI/FetchX509SVID";
 const maxDelayMs = 30_000;
 /** The least delay, and by how much each failure adds to it. */
 const delayStepMs = 1_000;
+/**
+ * The longest delay while the agent has no identity for this process: nothing tells that one was registered. As long as
+ * the agent itself takes to learn of it. Source: SPIRE, pkg/agent/manager/config.go: the default of `SyncInterval`, 5 s
+ */
+const maxDeniedDelayMs = 5_000;
 const finalStatuses: ReadonlySet<number> = new Set([GrpcStatus.invalidArgument, GrpcStatus.unimplemented]);
 
 /**
@@ -45,10 +51,11 @@ export async function* watchWorkloadApi(
   let delayMs = 0;
   const isAborted = (): boolean => signal.aborted;
   while (!isAborted()) {
+    const mark = config.endpoint.kind === "unix" ? await socketMark(config.endpoint.path) : undefined;
     try {
       for await (const response of responses(channel, signal)) {
         delayMs = 0;
-        yield { kind: "identity", identity: choose(response, config) };
+        yield eventOf(response, config);
       }
       throw new GrpcError(GrpcStatus.unavailable, "the agent ended the stream");
     } catch (error) {
@@ -56,22 +63,24 @@ export async function* watchWorkloadApi(
       yield { kind: "problem", error: problemOf(error, config) };
       // These need a change of configuration, here or at the agent, so the longest delay applies at once.
       const isFinal = error instanceof GrpcError && finalStatuses.has(error.status);
-      delayMs = isFinal ? maxDelayMs : Math.min(maxDelayMs, delayMs + delayStepMs);
+      const longestMs = isDenied(error) ? maxDeniedDelayMs : maxDelayMs;
+      delayMs = isFinal ? maxDelayMs : Math.min(longestMs, delayMs + delayStepMs);
     }
-    await untilRetry(config, delayMs, clock, signal).catch(() => undefined);
+    await untilRetry({ endpoint: config.endpoint, mark }, delayMs, clock, signal).catch(() => undefined);
   }
 }
 
-/** Waits for the delay, or after the least delay only until the agent's socket is created: the agent was started. */
+/** Waits for the delay, or after the least delay only until the agent creates its socket: it was started. */
 async function untilRetry(
-  { endpoint }: WorkloadApiConfig,
+  { endpoint, mark }: { readonly endpoint: WorkloadApiConfig["endpoint"]; readonly mark: string | undefined },
   delayMs: number,
   clock: CaDeps["clock"],
   signal: AbortSignal,
 ): Promise<void> {
   const done = new AbortController();
   const either = AbortSignal.any([signal, done.signal]);
-  const changed = endpoint.kind === "unix" ? untilChanged(endpoint.path, clock, either) : untilAborted(either);
+  const changed =
+    endpoint.kind === "unix" ? untilSocketChanges(endpoint.path, mark, clock, either) : untilAborted(either);
   try {
     await clock.delay(delayStepMs, signal);
     await Promise.race([changed, clock.delay(delayMs - delayStepMs, either)]);
@@ -84,12 +93,21 @@ async function untilRetry(
 const socketDebounceMs = 50;
 const socketPollMs = 30_000;
 
-/** Resolves at the first change of the file from now on, or when the signal aborts. */
-async function untilChanged(path: string, clock: CaDeps["clock"], signal: AbortSignal): Promise<void> {
-  let isInitial = true;
+/** Tells a socket from the one that the agent creates at the same path later; undefined where there is none. */
+async function socketMark(path: string): Promise<string | undefined> {
+  const found = await stat(path, { bigint: true }).catch(() => undefined);
+  return found === undefined ? undefined : `${String(found.ino)} ${String(found.ctimeNs)}`;
+}
+
+/** Resolves as soon as the socket is not the one with this mark, or when the signal aborts. */
+async function untilSocketChanges(
+  path: string,
+  mark: string | undefined,
+  clock: CaDeps["clock"],
+  signal: AbortSignal,
+): Promise<void> {
   for await (const _ of watchFiles([path], { clock, debounceMs: socketDebounceMs, pollMs: socketPollMs }, signal)) {
-    if (!isInitial) return;
-    isInitial = false;
+    if ((await socketMark(path)) !== mark) return;
   }
 }
 
@@ -101,6 +119,15 @@ async function* responses(
   await stream.write(X509SVIDRequest.encode({}).finish());
   await stream.end();
   for await (const message of stream.responses) yield X509SVIDResponse.decode(await readWhole(message));
+}
+
+/** A response without the requested identity does not end the stream: the next one follows when the agent has it. */
+function eventOf(response: X509SVIDResponse, config: WorkloadApiConfig): ProvidedIdentityEvent {
+  try {
+    return { kind: "identity", identity: choose(response, config) };
+  } catch (error) {
+    return { kind: "problem", error: problemOf(error, config) };
+  }
 }
 
 function choose({ svids, federatedBundles }: X509SVIDResponse, config: WorkloadApiConfig): ProvidedIdentity {
@@ -144,9 +171,13 @@ function certificatesPem(der: Uint8Array, config: WorkloadApiConfig): string {
 function problemOf(error: unknown, config: WorkloadApiConfig): Error {
   if (error instanceof CaError) return error;
   if (!(error instanceof GrpcError)) return malformed(config, "its response cannot be parsed", error);
-  const isDenied = error.status === GrpcStatus.permissionDenied;
-  const text = isDenied ? `it has no identity for this process: ${error.detail}` : error.message;
-  return new CaError(isDenied ? "refused" : "unreachable", addressOf(config), text, { cause: error });
+  if (!isDenied(error)) return new CaError("unreachable", addressOf(config), error.message, { cause: error });
+  const text = `it has no identity for this process: ${error.detail}`;
+  return new CaError("refused", addressOf(config), text, { cause: error });
+}
+
+function isDenied(error: unknown): boolean {
+  return error instanceof GrpcError && error.status === GrpcStatus.permissionDenied;
 }
 
 function malformed(config: WorkloadApiConfig, text: string, cause?: unknown): CaError {

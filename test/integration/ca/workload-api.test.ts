@@ -95,6 +95,21 @@ describe("the identity from a SPIFFE agent", () => {
     }
   });
 
+  test("comes on the open stream when the agent has the requested one, after others", async () => {
+    const two = "spiffe://cluster.local/ns/a/sa/two";
+    await using it = await setUp({ spiffeId: two });
+    it.agent.give([svid("spiffe://cluster.local/ns/a/sa/one")]);
+    await eventually(
+      () => {
+        expect(it.pod.pending()).toContain("it does not provide the requested identity");
+      },
+      { withinMs: 3_000 },
+    );
+    it.agent.give([svid("spiffe://cluster.local/ns/a/sa/one"), svid(two)]);
+    await untilServed(it.pod, two);
+    expect(it.agent.calls).toBe(1);
+  });
+
   test("brings the roots of federated domains", async () => {
     await using it = await setUp({ federatesWith: ["other.example"] });
     const bundles = it.pod.collect("ROOTCA");
@@ -181,6 +196,42 @@ describe("the identity from a SPIFFE agent", () => {
     await eventually(
       async () => {
         await clock.advance(10);
+        expect(pod.store.status()).toMatchObject({ state: "valid", spiffeId: one.spiffeId });
+      },
+      { withinMs: 3_000 },
+    );
+  });
+
+  test("comes within 5 s of its registration, however often the agent had none for this process", async () => {
+    await using directory = await temporaryDirectory();
+    const path = join(directory.path, "agent.sock");
+    await using agent = await startFakeWorkloadApi(path);
+    agent.refuse(status.PERMISSION_DENIED);
+    const clock = new FakeClock(Date.now());
+    const config = {
+      endpoint: { kind: "unix", path },
+      spiffeId: undefined,
+      hint: undefined,
+      federatesWith: [],
+    } as const;
+    await using pod = testStore(createWorkloadApi(config, { clock, budgets: testBudgets() }), { clock });
+    const untilFailed = (failures: number): Promise<void> =>
+      eventually(
+        () => {
+          expect(pod.store.status().failuresInARow).toBe(failures);
+        },
+        { withinMs: 4_000 },
+      );
+    for (let failures = 1; failures <= 9; failures++) {
+      await untilFailed(failures);
+      await clock.advance(Math.min(failures * 1_000, 5_000));
+    }
+    await untilFailed(10);
+    const one = svid("spiffe://cluster.local/ns/a/sa/one");
+    agent.give([one]);
+    await clock.advance(5_000);
+    await eventually(
+      () => {
         expect(pod.store.status()).toMatchObject({ state: "valid", spiffeId: one.spiffeId });
       },
       { withinMs: 3_000 },
