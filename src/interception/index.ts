@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 export { buildRuleSet } from "./build-rule-set.ts";
+export { renderInterceptionExplanation } from "./explain/explain.ts";
 export { InterceptionError } from "./interception-error.ts";
 export type { InterceptionOptions } from "./options.ts";
 export { renderDryRun, renderDryRunFile } from "./render-dry-run.ts";

@@ -8,6 +8,7 @@ import {
   InterceptionError,
   renderDryRun,
   renderDryRunFile,
+  renderInterceptionExplanation,
   type RuleSet,
 } from "../../interception/index.ts";
 import { exitCode } from "../../lib/exit-code.ts";
@@ -30,10 +31,9 @@ export async function runIstioIptables(context: CommandContext): Promise<number>
   const log = createCommandLog(besideLog ? { ...options.log, targets: ["stderr"] } : options.log, context);
   for (const { source, message } of options.warnings) log.warn(`${source}: ${message}`);
   const set = buildRuleSet(options.capture);
-  if (dryRun) {
-    showDryRun(options, set, context);
-    return exitCode.ok;
-  }
+  if (explain) context.print(renderInterceptionExplanation(set, options.capture));
+  if (dryRun) showDryRun(options, set, context);
+  if (explain || dryRun) return exitCode.ok;
   return await Promise.reject(new InterceptionError("only --dry-run is supported"));
 }
 
