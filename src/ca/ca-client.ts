@@ -33,7 +33,16 @@ function createSingleClient(config: SingleCaConfig, deps: CaDeps): CaClient {
       const response = await (await protocol()).sign(request, signal);
       return check({ ...response, isAuthenticated: isAuthenticated(config) });
     },
-    untilChanged: async (signal) => (await causes()).untilChanged(signal),
+    async untilChanged(signal) {
+      const { untilCredential } = await protocol();
+      const files = await causes();
+      const done = new AbortController();
+      const either = AbortSignal.any([signal, done.signal]);
+      const waits = [files.untilChanged(either), ...(untilCredential === undefined ? [] : [untilCredential(either)])];
+      await Promise.race(waits);
+      done.abort();
+      await Promise.all(waits);
+    },
     // The embedded CA is in this process.
     ...(config.kind === "embedded" ? {} : { untilReachable }),
     async [Symbol.asyncDispose]() {

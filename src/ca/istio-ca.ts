@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+import { untilAborted } from "../lib/async/tasks.ts";
 import type { GrpcTarget } from "../lib/grpc/client.ts";
 import type { Metadata } from "../lib/grpc/metadata.ts";
 import { OutageLog } from "../lib/log/outage-log.ts";
@@ -27,9 +28,11 @@ export function createIstioCa(config: IstioCaConfig, deps: CaDeps): CaProtocol {
   const readFileToken = tokenPath === undefined ? undefined : () => readToken(tokenPath, deps.clock.now());
   const token = config.cloudToken === undefined ? readFileToken : createCloudToken(config.cloudToken, deps);
   const tokenOutage = new OutageLog(deps.log, deps.clock, { recovered: "token for the CA is usable again" });
+  const ca: IstioCa = { config, deps, token, tokenOutage, lacksToken: false };
   return {
-    sign: (request, signal) => sign({ config, deps, token, tokenOutage }, request, signal),
+    sign: (request, signal) => sign(ca, request, signal),
     causeFiles: filesOf(config),
+    untilCredential: (signal) => untilCloudToken(ca, signal),
     untilReachable: (signal) => untilReachable(config, deps.clock, signal),
     [Symbol.asyncDispose]: () => Promise.resolve(),
   };
@@ -46,6 +49,24 @@ interface IstioCa {
   /** Undefined when no token is sent. */
   readonly token: ReadToken | undefined;
   readonly tokenOutage: OutageLog;
+  /** Whether the last call had no token. */
+  lacksToken: boolean;
+}
+
+/** While the last call had no token, the metadata server is asked for one so often. */
+const cloudTokenIntervalMs = 1_250;
+
+async function untilCloudToken({ config, deps, token, lacksToken }: IstioCa, signal: AbortSignal): Promise<void> {
+  if (config.cloudToken === undefined || token === undefined || !lacksToken) {
+    await untilAborted(signal);
+    return;
+  }
+  try {
+    do await deps.clock.delay(cloudTokenIntervalMs, signal);
+    while ((await token(signal)).kind !== "usable");
+  } catch (error) {
+    if (!signal.aborted) throw error;
+  }
 }
 
 async function sign(ca: IstioCa, { csrPem, ttlMs }: SigningRequest, signal: AbortSignal): Promise<SignedChain> {
@@ -99,13 +120,12 @@ async function targetFor(config: IstioCaConfig, nowMs: number): Promise<GrpcTarg
 }
 
 /** Without a usable token the call is made only when a client certificate authenticates it instead. */
-async function metadataFor(
-  { config, deps, token: read, tokenOutage }: IstioCa,
-  signal: AbortSignal,
-): Promise<Metadata> {
+async function metadataFor(ca: IstioCa, signal: AbortSignal): Promise<Metadata> {
+  const { config, deps, token: read, tokenOutage } = ca;
   const metadata = { ...config.headers, clusterid: config.clusterId };
   if (read === undefined) return metadata;
   const token = await read(signal);
+  ca.lacksToken = token.kind !== "usable";
   if (token.kind === "usable") {
     tokenOutage.works();
     return { ...metadata, authorization: `Bearer ${token.text}` };

@@ -33,6 +33,8 @@ export interface CaProtocol extends AsyncDisposable {
   sign(request: SigningRequest, signal: AbortSignal): Promise<SignedChain>;
   /** The files that decide whether a call can succeed: token, roots, credentials. */
   readonly causeFiles: readonly string[];
+  /** Resolves when a credential that the last call lacked can be had, or on abort. It comes from no file. */
+  untilCredential?(signal: AbortSignal): Promise<void>;
   untilReachable?(signal: AbortSignal): Promise<void>;
 }
 

@@ -27,7 +27,10 @@ export function createCertStore(
   const state = new CertificateState(spiffeId, nameOf(source), moduleDeps, ownDomainsOf(config, source));
   const requests = new RenewalRequests();
   const anchors = new MeshAnchors({ config, state, requests }, moduleDeps);
-  const task = startTask((stop) => runStore({ config, source, state, requests, deps: moduleDeps }, stop), deps.fail);
+  const task = startTask(
+    (stop) => runStore({ config, source, state, requests, anchors, deps: moduleDeps }, stop),
+    deps.fail,
+  );
   return {
     watch: (name, signal) => state.held[name].watch(signal),
     async *watchSpiffe(name, signal) {
@@ -65,12 +68,13 @@ interface Store {
   readonly source: CertificateSigner | IdentityProvider;
   readonly state: CertificateState;
   readonly requests: RenewalRequests;
+  readonly anchors: MeshAnchors;
   readonly deps: CertDeps;
 }
 
-async function runStore({ config, source, state, requests, deps }: Store, stop: AbortSignal): Promise<void> {
+async function runStore({ config, source, state, requests, anchors, deps }: Store, stop: AbortSignal): Promise<void> {
   const { cacheDirectory, output, provisioned, key, strictTrustDomain } = config;
-  const tasks: Task[] = [(signal) => refreshState(state, deps, signal)];
+  const tasks: Task[] = [(signal) => refreshState(state, deps, signal), (signal) => anchors.followBundles(signal)];
   if (output !== undefined) {
     const { writeOutput } = await import("./cert-output.ts");
     tasks.push((signal) => writeOutput(output, state.held, deps, signal));

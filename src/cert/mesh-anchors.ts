@@ -1,13 +1,15 @@
 // SPDX-License-Identifier: Apache-2.0
+import { ObservableValue } from "../lib/async/observable-value.ts";
 import { TimeSlice } from "../lib/async/time-slice.ts";
 import type { CertificateState } from "./certificate-state.ts";
 import { type ReadCertificate, readRoots } from "./read-certificate.ts";
 import type { RenewalRequests } from "./renewal-requests.ts";
 import { anchorsOf } from "./trust-domains.ts";
+import type { SpiffeBundles } from "./spiffe-bundles.ts";
 import type { CertConfig, CertDeps, TrustAnchor } from "./types.ts";
 
 export interface MeshAnchorsOptions {
-  readonly config: Pick<CertConfig, "anchors" | "rootSpreadMs" | "ttlMs">;
+  readonly config: Pick<CertConfig, "anchors" | "bundlePolicy" | "rootSpreadMs" | "ttlMs">;
   readonly state: CertificateState;
   readonly requests: RenewalRequests;
 }
@@ -17,13 +19,17 @@ export interface MeshAnchorsOptions {
  * speaks for the trust domains that the configuration names with it, wherever else it is given.
  */
 export class MeshAnchors {
-  readonly #config: Pick<CertConfig, "anchors" | "rootSpreadMs" | "ttlMs">;
+  readonly #config: MeshAnchorsOptions["config"];
   readonly #state: CertificateState;
   readonly #requests: RenewalRequests;
   readonly #deps: CertDeps;
   /** By fingerprint: the trust domains of a configured anchor. */
   #domains: ReadonlyMap<string, readonly string[]> = new Map();
   #distributed: readonly ReadCertificate[] = [];
+  #configured: readonly TrustAnchor[] = [];
+  readonly #bundleUrls = new ObservableValue<readonly string[]>();
+  /** By URL: the roots of the configured bundles that have been read. */
+  readonly #bundles = new Map<string, string>();
   /** A later set replaces one that is still being read. */
   #sets = 0;
 
@@ -37,7 +43,37 @@ export class MeshAnchors {
 
   /** Replaces the anchors of the configuration. */
   configure(anchors: readonly TrustAnchor[]): void {
-    const read = anchors.flatMap(({ pem, trustDomains }) => readRoots(pem).map((root) => ({ root, trustDomains })));
+    this.#configured = anchors;
+    const urls = new Set(anchors.flatMap((anchor) => ("bundleUrl" in anchor ? [anchor.bundleUrl] : [])));
+    for (const url of this.#bundles.keys()) if (!urls.has(url)) this.#bundles.delete(url);
+    if (urls.size > 0 || this.#bundleUrls.current !== undefined) this.#bundleUrls.set([...urls]);
+    this.#trustConfigured();
+  }
+
+  /** Reads the bundles that the configuration names, and reads them again, until the signal aborts. */
+  async followBundles(signal: AbortSignal): Promise<void> {
+    await using stack = new AsyncDisposableStack();
+    let bundles: SpiffeBundles | undefined;
+    for await (const urls of this.#bundleUrls.watch(signal)) {
+      bundles ??= stack.use(await this.#loadBundles());
+      await bundles.follow(urls);
+    }
+  }
+
+  async #loadBundles(): Promise<SpiffeBundles> {
+    const { SpiffeBundles: Loaded } = await import("./spiffe-bundles.ts");
+    const publish = (url: string, rootsPem: string): void => {
+      this.#bundles.set(url, rootsPem);
+      this.#trustConfigured();
+    };
+    return new Loaded({ policy: this.#config.bundlePolicy, publish }, this.#deps);
+  }
+
+  #trustConfigured(): void {
+    const read = this.#configured.flatMap((anchor) => {
+      const pem = "pem" in anchor ? anchor.pem : (this.#bundles.get(anchor.bundleUrl) ?? "");
+      return readRoots(pem).map((root) => ({ root, trustDomains: anchor.trustDomains }));
+    });
     this.#domains = new Map(read.map(({ root, trustDomains }) => [root.x509.fingerprint256, trustDomains]));
     this.#trust("configuration", [...new Map(read.map(({ root }) => [root.pem, root])).values()]);
     this.#trust("mesh", this.#distributed);

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 import type { Deps } from "../lib/deps.ts";
+import type { TlsClientPolicy } from "../lib/net/tls-client.ts";
 import type { Budgets } from "../model/limits.ts";
 import type { ProvidedIdentityEvent } from "../model/provided-identity.ts";
 import type { Secret } from "../model/secret.ts";
@@ -43,6 +44,8 @@ export interface CertConfig {
   readonly output: CertOutputConfig | undefined;
   /** Roots to trust as well as those of the certificate's source: `caCertificatesPem`, `caCertificates` */
   readonly anchors: readonly TrustAnchor[];
+  /** Limits on TLS with the endpoints of SPIFFE bundles. */
+  readonly bundlePolicy: TlsClientPolicy;
   /** Mounted roots by which the CA and the control plane are verified. */
   readonly rootFiles: readonly RootFile[];
   /** Over how long the renewals of a fleet are spread after its roots have changed. `ATTACHE_ROOT_CHANGE_SPREAD` */
@@ -59,12 +62,11 @@ export interface RootFile {
   readonly debounceMs: number;
 }
 
-/** Roots of the mesh's configuration. */
-export interface TrustAnchor {
-  readonly pem: string;
+/** Roots of the mesh's configuration, or the URL of the SPIFFE bundle that has them. */
+export type TrustAnchor = {
   /** The trust domains whose identities they verify; empty where none is named. */
   readonly trustDomains: readonly string[];
-}
+} & ({ readonly pem: string } | { readonly bundleUrl: string });
 
 /** The files of one identity. */
 export interface MountedIdentityPaths {

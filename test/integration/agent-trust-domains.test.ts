@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 import { mkdirSync, writeFileSync } from "node:fs";
+import { createServer } from "node:https";
 import { join } from "node:path";
 import { describe, expect, test } from "vitest";
 import { issueCertificate } from "../../src/ca/embedded/certificates.ts";
@@ -11,7 +12,7 @@ import { eventually } from "../support/eventually.ts";
 import { freePorts } from "../support/free-ports.ts";
 import { type Pod, type PodOptions, startPod } from "../support/pod.ts";
 import { temporaryDirectory } from "../support/temporary-directory.ts";
-import { publicKeyOf, testAuthority, type TestAuthority } from "../support/test-authority.ts";
+import { newKey, publicKeyOf, testAuthority, type TestAuthority } from "../support/test-authority.ts";
 import { knock, listenerOverAds, pairFor, writeListeners } from "../support/tls-listeners.ts";
 
 const [ownId, otherId] = ["spiffe://a.example/ns/demo/sa/web", "spiffe://b.example/ns/demo/sa/web"];
@@ -135,6 +136,45 @@ describe("A1: each trust domain is verified by its own roots only", () => {
     expect(await knock(ports.plain, pairFor(other, otherId))).toBe("rejected");
     meshFile(pod.directory, other.rootPem);
     await untilLetIn(pod, ports, apart);
+  });
+
+  test("caCertificates with a SPIFFE bundle endpoint, which comes back and is verified with the system's roots", async () => {
+    const serverKey = newKey();
+    const server = createServer(
+      {
+        key: serverKey.export({ type: "pkcs8", format: "pem" }),
+        cert: other.issue(
+          { publicKey: publicKeyOf(serverKey), use: "server", uris: [], dnsNames: ["localhost"] },
+          Date.now(),
+        ),
+      },
+      (request, response) => {
+        expect(request.headers).not.toHaveProperty("authorization");
+        const x5c = [other.rootPem.replaceAll(/-----[A-Z ]+-----|\s/g, "")];
+        response.end(JSON.stringify({ keys: [{ kty: "EC", use: "x509-svid", x5c }] }));
+      },
+    );
+    const [port = 0] = await freePorts(1);
+    const { pod, ports } = await startTwoListeners(
+      { ATTACHE_IDENTITY: "files", SSL_CERT_FILE: "./system-roots.pem" },
+      ({ directory }) => {
+        mountIdentity(directory);
+        writeFileSync(join(directory, "system-roots.pem"), other.rootPem);
+        mkdirSync(join(directory, "etc/istio/config"), { recursive: true });
+        const spiffeBundleUrl = `https://localhost:${String(port)}/bundle`;
+        const caCertificates = [{ spiffeBundleUrl, trustDomains: ["b.example"] }];
+        writeFileSync(join(directory, "etc/istio/config/mesh"), JSON.stringify({ caCertificates }));
+      },
+    );
+    await using _pod = pod;
+    await pod.untilReady();
+    const lines = (text: string): number => pod.log().split(text).length - 1;
+    await eventually(() => expect(lines("SPIFFE bundle cannot be read")).toBe(1), { withinMs: 5_000 });
+    expect(await knock(ports.plain, pairFor(other, otherId))).toBe("rejected");
+    server.listen(port, "127.0.0.1");
+    await using _server = { [Symbol.asyncDispose]: () => new Promise<void>((done) => void server.close(() => done())) };
+    await untilLetIn(pod, ports, apart);
+    expect([lines("SPIFFE bundle cannot be read"), lines("SPIFFE bundle read again")]).toEqual([1, 1]);
   });
 
   test("trust anchors of the control plane that name their trust domain", async () => {

@@ -27,6 +27,7 @@ export const testCertConfig: CertConfig = {
   anchors: [],
   rootFiles: [],
   rootSpreadMs: 30_000,
+  bundlePolicy: "default",
   trustDomainAliases: [],
 };
 

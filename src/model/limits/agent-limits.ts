@@ -104,6 +104,14 @@ export const agentLimits = {
     whenSpent: "reject",
     meaning: "One response of a CA.",
   },
+  "spiffe-bundle-bytes": {
+    owner: "cert",
+    unit: "bytes",
+    scope: "single item",
+    size: always(256 * kib),
+    whenSpent: "reject",
+    meaning: "The response of a SPIFFE bundle endpoint (`spiffeBundleUrl`).",
+  },
   "ca-chain-length": {
     owner: "cert",
     unit: "items",

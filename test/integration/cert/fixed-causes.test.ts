@@ -4,6 +4,7 @@ import { join } from "node:path";
 import { describe, expect, test } from "vitest";
 import { createCaClient, type EmbeddedCa, startEmbeddedCa } from "../../../src/ca/index.ts";
 import { systemClock } from "../../../src/lib/async/clock.ts";
+import { startFakeMetadataServer } from "../../fakes/fake-metadata-server.ts";
 import { testBudgets } from "../../support/budgets.ts";
 import { eventually } from "../../support/eventually.ts";
 import { FakeClock } from "../../support/fake-clock.ts";
@@ -49,7 +50,11 @@ async function startCa(directory: string, audience: string, log = testLog().log)
 
 /** A real CA and the client with its real files; only the time between attempts is the test's. */
 async function startPod(
-  given: { readonly token?: (pod: Omit<Pod, "store">) => string | undefined } = {},
+  given: {
+    readonly token?: (pod: Omit<Pod, "store">) => string | undefined;
+    /** The port of the cloud's metadata server, where the token comes from one. */
+    readonly metadataPort?: number;
+  } = {},
 ): Promise<Pod> {
   await using stack = new AsyncDisposableStack();
   const directory = stack.use(await temporaryDirectory()).path;
@@ -101,7 +106,10 @@ async function startPod(
           policy: "default",
         },
         tokenPath,
-        cloudToken: undefined,
+        cloudToken:
+          given.metadataPort === undefined
+            ? undefined
+            : { host: "127.0.0.1", port: given.metadataPort, audience: "istio-ca" },
         clusterId: "Kubernetes",
         certSigner: "",
         headers: {},
@@ -179,6 +187,20 @@ describe("A6: a fixed cause is noticed at once", () => {
     writeFileSync(pod.rootPath, pod.rootPem);
     expect(await untilValidMs(pod)).toBeLessThanOrEqual(2_000);
   });
+
+  test.each([5, 25, 300])(
+    "A6: a cloud token that was away for %i s is used within 4 s of its return",
+    async (seconds) => {
+      let token: string | undefined;
+      await using metadata = await startFakeMetadataServer(() => token);
+      await using pod = await startPod({ metadataPort: metadata.port });
+      await pod.pass(seconds * 1_000, seconds > 60 ? 1_000 : 250);
+      expect(pod.store.outcomes).not.toContain("ok");
+      token = pod.goodToken;
+      expect(await untilValidMs(pod)).toBeLessThanOrEqual(4_000);
+    },
+    30_000,
+  );
 
   test("A6: a change while the attempt is under way counts", async () => {
     await using pod = await startPod({ token: (one) => one.wrongAudienceToken });
