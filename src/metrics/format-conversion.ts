@@ -18,6 +18,8 @@ export interface PartFormats {
   readonly to: ScrapeFormat["kind"];
   /** Of the response. */
   readonly names: NameEscaping;
+  /** Whether a family is declared in each part that has it: they are grouped later. */
+  readonly isGrouped?: boolean;
 }
 
 const openMetricsTypes: ReadonlySet<string> = new Set([

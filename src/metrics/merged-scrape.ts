@@ -13,7 +13,9 @@ import { BatchingSink, type ByteSink } from "./buffers.ts";
 import { acceptedEscaping, commonFormat, renderContentType, type ScrapeFormat, scrapeBudget } from "./negotiation.ts";
 import { ConflictLog, type DeclaringPart, FamilyRegister } from "./family-register.ts";
 import { FamilyTable } from "./family-table.ts";
-import type { NameEscaping } from "./metric-name.ts";
+import { FamilyGroups } from "./family-groups.ts";
+import { convertedFamily } from "./format-conversion.ts";
+import { type NameEscaping, renderMetricName } from "./metric-name.ts";
 import { PartRules } from "./part-rules.ts";
 import { createRegistry, renderMetrics, renderTargetUp } from "./registry.ts";
 import { type DecidedPart, type ScrapePart, type ScrapeRequest, startParts, untilDecided } from "./scrape-parts.ts";
@@ -68,14 +70,15 @@ export function createMergedScrape(
         };
         for (const part of decided) if (part.decision.kind === "failed") failed(part, part.decision.reason);
         const pace = new Pace(deps.clock, request.turn);
-        const format = await responseFormat(decided, request, pace);
+        const { format, isGrouped } = await responseFormat(decided, request, pace);
         const register = new FamilyRegister({ duplicates: metrics.scrape.duplicateFamilies, conflicts });
         sink.begin(renderContentType(format));
         using batching = new BatchingSink(sink);
         const line = budgets.of("scrape-line-bytes");
         const names = acceptedEscaping(request.accept, format.kind);
         const read = failures.read.bind(failures);
-        const writer = new ResponseWriter({ sink: batching, format, names, register, line, pace, failed, read });
+        const options = { sink: batching, format, isGrouped, names, register, line, pace, failed, read };
+        const writer = new ResponseWriter(options);
         await writer.write(await renderMetrics(registry, pace), decided);
         conflicts.responseEnded();
       } catch (error) {
@@ -140,6 +143,8 @@ class FailureLog {
 interface ResponseWriterOptions {
   readonly sink: BatchingSink;
   readonly format: ScrapeFormat;
+  /** Whether the applications' families are joined. */
+  readonly isGrouped: boolean;
   /** How names are written. */
   readonly names: NameEscaping;
   readonly register: FamilyRegister;
@@ -164,7 +169,16 @@ class ResponseWriter {
   async write(own: string, parts: readonly DecidedPart[]): Promise<void> {
     await this.#text("agent", own);
     const up = new Map<string, boolean>();
-    for (const part of parts) up.set(part.label, await this.#part(part));
+    const groups = this.#options.isGrouped ? new FamilyGroups() : undefined;
+    for (const part of parts) {
+      const isCollected = part.type === "application" ? groups : undefined;
+      isCollected?.beginPart();
+      up.set(part.label, await this.#part(part, isCollected));
+    }
+    for (const piece of groups?.lines() ?? []) {
+      if (piece.byteLength > 0) await this.#sink.write(piece);
+      else await this.#options.pace.pause();
+    }
     await this.#text("targets", await renderTargetUp(up));
     if (this.#options.format.kind === "openmetrics") await this.#sink.write(Buffer.from("# EOF\n"));
     await this.#sink.flush();
@@ -176,19 +190,21 @@ class ResponseWriter {
   }
 
   /** @returns whether all of it was written */
-  async #part(part: DecidedPart): Promise<boolean> {
+  async #part(part: DecidedPart, groups: FamilyGroups | undefined): Promise<boolean> {
     if (part.decision.kind === "failed") return false;
     const { label, type, fetch } = part;
     const declaring = { label, families: fetch.families, isTrusted: type === "envoy" };
     const { filter, rules } = this.#filter(declaring, part.decision.format.kind);
     const { pace, read } = this.#options;
     let sinkFailure: Error | undefined;
+    const write = (piece: Uint8Array): Promise<void> | undefined =>
+      groups === undefined ? this.#sink.write(piece) : void groups.add(piece);
     try {
       await fetch.emit(async (bytes) => {
         await pace.begin();
         for (const piece of filter.feed(bytes)) {
           try {
-            await this.#sink.write(piece);
+            await write(piece);
           } catch (error) {
             sinkFailure = error instanceof Error ? error : new Error(String(error));
             throw sinkFailure;
@@ -201,14 +217,14 @@ class ResponseWriter {
       this.#options.failed(part, error);
       return false;
     }
-    await this.#pieces(filter.end());
+    for (const piece of filter.end()) await write(piece);
     read(label, rules.invalidLines);
     return true;
   }
 
   #filter(part: DeclaringPart, from: ScrapeFormat["kind"]) {
-    const { register, format, names, line } = this.#options;
-    const rules = new PartRules(register, part, { from, to: format.kind, names });
+    const { register, format, names, line, isGrouped } = this.#options;
+    const rules = new PartRules(register, part, { from, to: format.kind, names, isGrouped });
     return { rules, filter: new BodyFilter(rules, line) };
   }
 
@@ -218,31 +234,37 @@ class ResponseWriter {
 }
 
 /**
- * The applications' format, unless two of them declare the same family: OpenMetrics does not allow the samples of the
- * second one, while the text format does.
+ * The applications' format. OpenMetrics wants the samples of a family together: if two of them declare the same one, their
+ * families are joined, or, where a body is too large to be held, the format is text.
  */
 async function responseFormat(
   parts: readonly DecidedPart[],
   request: ScrapeRequest,
   pace: Pace,
-): Promise<ScrapeFormat> {
+): Promise<{ readonly format: ScrapeFormat; readonly isGrouped: boolean }> {
   const usable = parts.filter(({ type, decision }) => type === "application" && decision.kind === "usable");
   const formats = usable.flatMap(({ decision }) => (decision.kind === "usable" ? [decision.format] : []));
   const format = commonFormat(formats, request.accept);
-  if (format.kind === "text" || usable.length < 2) return format;
+  if (format.kind === "text" || usable.length < 2 || !(await haveCommonFamily(usable, pace))) {
+    return { format, isGrouped: false };
+  }
+  if (usable.every(({ fetch }) => fetch.isComplete)) return { format, isGrouped: true };
   const textFormats = formats.map(({ escaping }) => ({ kind: "text", escaping }) as const);
-  return (await haveCommonFamily(usable, pace)) ? commonFormat(textFormats, request.accept) : format;
+  return { format: commonFormat(textFormats, request.accept), isGrouped: false };
 }
 
 const familiesBetweenPauses = 50;
 
-/** Of the families in the buffered beginnings of the bodies. */
+/** Of the families in the buffered beginnings of the bodies, by their names in OpenMetrics. */
 async function haveCommonFamily(parts: readonly DecidedPart[], pace: Pace): Promise<boolean> {
   const table = new FamilyTable();
   await pace.begin();
-  for (const [index, { fetch }] of parts.entries()) {
+  for (const [index, { fetch, decision }] of parts.entries()) {
     const label = String(index);
-    for (const family of fetch.declaredFamilies()) {
+    const from = decision.kind === "usable" ? decision.format.kind : "text";
+    for (const declared of fetch.declaredFamilies()) {
+      const formats = { from, to: "openmetrics", names: "underscores" } as const;
+      const family = renderMetricName(convertedFamily(declared.family, declared.type, formats).family, "underscores");
       const first = table.find(family);
       if (first === undefined) table.add(family, { label, type: "" });
       else if (first.label !== label) return true;

@@ -4,7 +4,7 @@ import { type NameEscaping, parseNameEscaping } from "./metric-name.ts";
 
 const openMetrics = "application/openmetrics-text";
 
-/** A text format of metrics. Two versions of OpenMetrics cannot be mixed. */
+/** A text format of metrics. */
 export type ScrapeFormat = (
   | { readonly kind: "text" }
   | { readonly kind: "openmetrics"; readonly version: "1.0.0" | "0.0.1" }
@@ -42,13 +42,15 @@ export function renderContentType(format: ScrapeFormat): string {
   return `text/plain; version=${escaping === "" ? "0.0.4" : "1.0.0"}; charset=utf-8${escaping}`;
 }
 
-/** The format of the response: that of the applications if all of them agree and the scraper accepts it, else text. */
+/**
+ * The format of the response: OpenMetrics if an application sends it and the scraper accepts it, since the text format has
+ * no place for exemplars and units; else text. Of two versions the older one, whose documents are the same.
+ */
 export function commonFormat(formats: readonly ScrapeFormat[], accept: string | undefined): ScrapeFormat {
-  const [first, ...others] = formats;
-  const version = (format: ScrapeFormat): string => (format.kind === "text" ? "" : format.version);
-  const isCommon = first?.kind === "openmetrics" && others.every((other) => version(other) === version(first));
+  const versions = formats.flatMap((format) => (format.kind === "openmetrics" ? [format.version] : []));
+  const version = versions.find((one) => one === "0.0.1") ?? versions[0];
   const agreed: ScrapeFormat =
-    isCommon && acceptsOpenMetrics(accept) ? { kind: "openmetrics", version: first.version } : { kind: "text" };
+    version !== undefined && acceptsOpenMetrics(accept) ? { kind: "openmetrics", version } : { kind: "text" };
   // a target that escapes names has none that need quotes
   const isQuoted = formats.some(({ escaping }) => escaping === "allow-utf-8");
   return isQuoted && acceptedEscaping(accept, agreed.kind) === "allow-utf-8"

@@ -93,6 +93,9 @@ export class PartRules implements LineRules {
     this.#pending = undefined;
     this.#family = family;
     const declaration = this.#registered(family, type);
+    if (declaration === "repeated" && this.#formats.isGrouped === true) {
+      return { lines: [`# TYPE ${this.#written} ${this.#type}`] };
+    }
     if (declaration !== "first") return "drop";
     const lines = [`# TYPE ${this.#written} ${this.#type}`];
     if (pending?.help !== undefined) lines.unshift(this.#helpLine(pending.help));
@@ -108,7 +111,8 @@ export class PartRules implements LineRules {
     this.#pending = undefined;
     this.#family = family;
     const declaration = this.#registered(family, "untyped");
-    return declaration === "first" && help !== undefined ? Buffer.from(`${this.#helpLine(help)}\n`) : undefined;
+    const isWritten = declaration === "first" || (declaration === "repeated" && this.#formats.isGrouped === true);
+    return isWritten && help !== undefined ? Buffer.from(`${this.#helpLine(help)}\n`) : undefined;
   }
 
   #registered(family: string, type: string): Declaration {

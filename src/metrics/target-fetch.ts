@@ -26,6 +26,12 @@ export interface TargetFetchOptions {
 
 const maxRedirects = 5;
 
+/** As the body says it. */
+export interface DeclaredFamily {
+  readonly family: string;
+  readonly type: string;
+}
+
 /** Resolves when the memory of the bytes may be reused. */
 export type PieceWriter = (bytes: Uint8Array) => Promise<void>;
 
@@ -44,6 +50,7 @@ export class TargetFetch {
   #fetch: Fetch;
   #redirect: ScrapeTarget | undefined;
   #redirects = 0;
+  #isComplete = false;
   readonly #buffered = new BlockBuffer();
   #format: ScrapeFormat = { kind: "text" };
   #decide: (decision: TargetDecision) => void;
@@ -75,6 +82,7 @@ export class TargetFetch {
     const fetch = startDecodedFetch(this.#target, this.#headers, reader, this.#decoders);
     fetch.done.then(
       () => {
+        this.#isComplete = true;
         this.#decideByBody();
       },
       (reason: unknown) => {
@@ -105,8 +113,13 @@ export class TargetFetch {
     this.#fetch.release();
   }
 
+  /** Whether the whole body is buffered. */
+  get isComplete(): boolean {
+    return this.#isComplete;
+  }
+
   /** The families that the buffered part of the body declares; call it after the decision and before `emit`. */
-  *declaredFamilies(): Iterable<string> {
+  *declaredFamilies(): Iterable<DeclaredFamily> {
     let text = "\n";
     for (const piece of this.#buffered.pieces()) {
       text += piece.toString("latin1");
@@ -184,11 +197,11 @@ export class TargetFetch {
 }
 
 /** @param text each of its lines follows a line break */
-function* typesIn(text: string): Iterable<string> {
+function* typesIn(text: string): Iterable<DeclaredFamily> {
   for (let before = text.indexOf("\n#"); before >= 0; before = text.indexOf("\n#", before + 1)) {
     const end = text.indexOf("\n", before + 1);
-    const { word, family } = parseDeclaration(text.slice(before + 1, end < 0 ? undefined : end)) ?? {};
-    if (word === "TYPE" && family !== undefined) yield family;
+    const { word, family, rest = "" } = parseDeclaration(text.slice(before + 1, end < 0 ? undefined : end)) ?? {};
+    if (word === "TYPE" && family !== undefined) yield { family, type: rest.trim() };
   }
 }
 

@@ -55,11 +55,14 @@ test("promtool and the OpenMetrics parser accept the merged response in their fo
     {
       targets: [target(open), target(plain)],
       accept: "application/openmetrics-text;version=1.0.0",
-      type: "text/plain",
+      type: "application/openmetrics-text",
     },
     { targets: [target(open)], accept: "text/plain", type: "text/plain" },
-    // the same families twice: only the text format has a place for both
-    { targets: [target(open), target(open)], accept: "application/openmetrics-text;version=1.0.0", type: "text/plain" },
+    {
+      targets: [target(open), target(open)],
+      accept: "application/openmetrics-text;version=1.0.0",
+      type: "application/openmetrics-text",
+    },
     { targets: [], accept: "application/openmetrics-text;version=1.0.0", type: "text/plain" },
     {
       targets: [target(open)],

@@ -31,18 +31,17 @@ test("C18: a target with names in quotes beside one with text", async () => {
   await using one = await startFakeApp(answer(200, quoted, { "Content-Type": openUtf8 }));
   await using two = await startFakeApp(answer(200, second, { "Content-Type": text }));
   const both = await scraped([one, two], prometheus3);
-  expect(both.type).toBe("text/plain; version=1.0.0; charset=utf-8; escaping=allow-utf-8");
-  expect(both.body).toContain(
-    '# TYPE "http.server.requests_total" counter\n{"http.server.requests_total",code="200"} 5\n' +
-      '# TYPE "queue depth" gauge\n{"queue depth"} 2\n# TYPE second_total counter\nsecond_total 7\n',
-  );
+  expect(both.type).toBe(openUtf8);
+  expect(both.body).toContain(`${quoted.replace("# EOF\n", "")}# TYPE second counter\nsecond_total 7\n`);
   const alone = await scraped([one], prometheus3);
   expect(alone.type).toBe(openUtf8);
   expect(alone.body).toContain(quoted.replace("# EOF\n", ""));
   expect(alone.body.endsWith("\n# EOF\n")).toBe(true);
   const older = await scraped([one, two], prometheus2);
-  expect(older.type).toBe("text/plain; version=0.0.4; charset=utf-8");
-  expect(older.body).toContain('http_server_requests_total{code="200"} 5\n# TYPE queue_depth gauge\nqueue_depth 2\n');
+  expect(older.type).toBe("application/openmetrics-text; version=1.0.0; charset=utf-8");
+  expect(older.body).toContain(
+    'http_server_requests_total{code="200"} 5 # {trace_id="abc"} 1.0\n# TYPE queue_depth gauge\nqueue_depth 2\n',
+  );
 });
 
 const large = `# TYPE big gauge\n${Array.from({ length: 60_000 }, (_, index) => `big{n="${String(index)}"} ${String(index)}\n`).join("")}`;
@@ -121,4 +120,28 @@ test("C18: lines that are not metrics cost themselves, and are counted in one wa
       fields: { target: `localhost:${String(app.port)}/m`, lines: 2 },
     },
   ]);
+});
+
+test("C18: exemplars of two targets that have families in common are kept, and no metric is there twice", async () => {
+  const one = `# TYPE process_cpu_seconds counter\nprocess_cpu_seconds_total 1\n# TYPE hits counter\nhits_total{app="a"} 1 # {t="1"} 1\n# EOF\n`;
+  const two = `# TYPE hits counter\nhits_total{app="b"} 2 # {t="2"} 1\n# TYPE process_cpu_seconds counter\nprocess_cpu_seconds_total 9\n# EOF\n`;
+  const openMetrics = { "Content-Type": "application/openmetrics-text; version=1.0.0; charset=utf-8" };
+  await using first = await startFakeApp(answer(200, one, openMetrics));
+  await using second = await startFakeApp(answer(200, two, openMetrics));
+  await using plain = await startFakeApp(answer(200, '# TYPE hits_total counter\nhits_total{app="c"} 3\n'));
+  const { type, body } = await scraped([first, second, plain], prometheus2);
+  expect(type).toBe(openMetrics["Content-Type"]);
+  expect(body).toContain(
+    "# TYPE process_cpu_seconds counter\nprocess_cpu_seconds_total 1\n" +
+      '# TYPE hits counter\nhits_total{app="a"} 1 # {t="1"} 1\nhits_total{app="b"} 2 # {t="2"} 1\nhits_total{app="c"} 3\n',
+  );
+});
+
+test("C18: families in common of a target that is too large to be held make the response text", async () => {
+  const openMetrics = { "Content-Type": "application/openmetrics-text; version=1.0.0; charset=utf-8" };
+  await using first = await startFakeApp(answer(200, `${large}# EOF\n`, openMetrics));
+  await using second = await startFakeApp(answer(200, '# TYPE big gauge\nbig{app="b"} 2\n# EOF\n', openMetrics));
+  const { type, body } = await scraped([first, second], prometheus2);
+  expect(type).toBe("text/plain; version=0.0.4; charset=utf-8");
+  expect(body).toContain('\nbig{app="b"} 2\n');
 });

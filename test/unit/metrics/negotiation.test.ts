@@ -48,13 +48,18 @@ test.each([
   expect(renderContentType(commonFormat([parseScrapeFormat(contentType)], prometheus))).toBe(expected);
 });
 
-test("M11 M12 the response is OpenMetrics when all targets that succeeded agree on its version", () => {
+test("M11 M12 C18 the response is OpenMetrics when a target that succeeded sends it, so that its exemplars are kept", () => {
   const one = { kind: "openmetrics", version: "1.0.0" } as const;
   const old = { kind: "openmetrics", version: "0.0.1" } as const;
   const text = { kind: "text" } as const;
   expect(commonFormat([one, one], prometheus)).toEqual(one);
-  for (const formats of [[one, old], [one, text], [text, one], []])
-    expect(commonFormat(formats, prometheus)).toEqual(text);
+  for (const formats of [
+    [one, text],
+    [text, one],
+  ])
+    expect(commonFormat(formats, prometheus)).toEqual(one);
+  expect(commonFormat([one, old], prometheus)).toEqual(old);
+  for (const formats of [[text, text], []]) expect(commonFormat(formats, prometheus)).toEqual(text);
   expect(commonFormat([one], "text/plain")).toEqual(text);
 });
 
@@ -69,7 +74,7 @@ const textPlain = "text/plain; version=0.0.4; charset=utf-8";
 test.each([
   [[openUtf8], prometheus3, openUtf8],
   [[openUtf8, openPlain], prometheus3, openUtf8],
-  [[openUtf8, textPlain], prometheus3, textUtf8],
+  [[openUtf8, textPlain], prometheus3, openUtf8],
   [[textUtf8], prometheus3, textUtf8],
   [[textPlain], prometheus3, textPlain],
   [[openPlain], prometheus3, openPlain],
