@@ -6,6 +6,7 @@ import { listenUnix } from "../../src/lib/net/unix-socket.ts";
 import { createNameTable, createTrustAnchors, serveXdsProxy } from "../../src/xds/index.ts";
 import { createXdsMetrics } from "../../test/support/agent-metrics.ts";
 import { testBudgets } from "../../test/support/budgets.ts";
+import { watchTurns } from "../../test/support/processor-time.ts";
 import { xdsConfigOf } from "./xds-config-under-test.ts";
 
 /**
@@ -29,18 +30,6 @@ serveXdsProxy(listener, xdsConfigOf(socketPath, Number(controlPlanePort)), {
     createTrustAnchors({ ...deps, publish: () => Promise.resolve() }),
   ],
 });
-/** Processor time, since other work on the machine also makes the event loop stand still. */
-let longestMs = 0;
-let before = process.threadCpuUsage();
-function turn(): void {
-  const { user, system } = process.threadCpuUsage(before);
-  before = process.threadCpuUsage();
-  longestMs = Math.max(longestMs, (user + system) / 1_000);
-  setImmediate(turn);
-}
-setImmediate(turn);
+const longestTurnMs = watchTurns();
 process.send?.("ready");
-process.on("message", () => {
-  process.send?.({ blockMs: longestMs });
-  longestMs = 0;
-});
+process.on("message", () => process.send?.({ blockMs: longestTurnMs() }));

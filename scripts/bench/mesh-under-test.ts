@@ -1,13 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
 import { fork } from "node:child_process";
 import { once } from "node:events";
-import { join } from "node:path";
+import { dirname, join } from "node:path";
 import { systemClock } from "../../src/lib/async/clock.ts";
 import { createGrpcChannel } from "../../src/lib/grpc/client.ts";
 import { readWhole } from "../../src/lib/grpc/message.ts";
 import { renderRequest, type XdsRequest } from "../../src/xds/protocol/request.ts";
 import { parseResponse, type XdsResponse } from "../../src/xds/protocol/response.ts";
 import { engineEnv, engineFlags } from "../../test/support/agent-engine.ts";
+import { bundleProgram } from "./bundled.ts";
 import { watchMemory } from "./memory-watch.ts";
 
 /** The xDS proxy in a process of its own. */
@@ -19,7 +20,8 @@ export interface MeshServer extends AsyncDisposable {
 }
 
 export async function startMeshServer(socketPath: string, controlPlanePort: number): Promise<MeshServer> {
-  const child = fork(join(import.meta.dirname, "mesh-server.ts"), [socketPath, String(controlPlanePort)], {
+  const program = await bundleProgram(join(import.meta.dirname, "mesh-server.ts"), dirname(socketPath));
+  const child = fork(program, [socketPath, String(controlPlanePort)], {
     execArgv: [...engineFlags],
     env: { ...process.env, ...engineEnv },
   });

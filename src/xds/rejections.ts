@@ -64,7 +64,7 @@ export class Rejections {
     }
     const { versionInUse } = acknowledgement;
     const { budgets } = this.#deps;
-    const names = acknowledgement.response.resources.map(({ name }) => name);
+    const names = Array.from(acknowledgement.response.resources, ({ name }) => name);
     const resources = namesIn(acknowledgement.reason, names, budgets.of("xds-rejected-names").size);
     const reason = cut(acknowledgement.reason, budgets.of("peer-text-bytes").size);
     this.#forgetOldest(typeUrl);

@@ -2,7 +2,7 @@
 import type { Steps } from "../lib/async/time-slice.ts";
 import type { Budget } from "../lib/budget.ts";
 import { renderRequestSteps, type XdsProtocol, type XdsRequest } from "./protocol/request.ts";
-import type { ResourceVersion } from "./protocol/response-scanner.ts";
+import type { ResourceVersions } from "./protocol/resource-versions.ts";
 import { bytesOf, DeltaSubscription, StateOfTheWorldSubscription, type TypeSubscription } from "./type-subscription.ts";
 
 /** A response that was sent to Envoy, and not yet accepted or rejected. */
@@ -10,7 +10,7 @@ export interface SentResponse {
   readonly typeUrl: string;
   readonly version: string;
   readonly nonce: string;
-  readonly resources: readonly ResourceVersion[];
+  readonly resources: ResourceVersions;
   readonly removed: readonly string[];
 }
 

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 import type { Steps } from "../lib/async/time-slice.ts";
 import type { Budget } from "../lib/budget.ts";
-import type { XdsRequest } from "./protocol/request.ts";
-import type { ResourceVersion } from "./protocol/response-scanner.ts";
+import type { RenderedRequest, XdsRequest } from "./protocol/request.ts";
+import type { ResourceVersions } from "./protocol/resource-versions.ts";
 
 /** What Envoy is subscribed to, and which versions it has, of one type. Names and versions count against a budget. */
 export interface TypeSubscription {
@@ -14,14 +14,17 @@ export interface TypeSubscription {
   /** Versions that do not fit into the budget are not kept: a later stream gets those resources again. */
   accept(response: AcceptedResponse): Steps<void>;
   /** The request that subscribes a new stream to the same; undefined when nothing is subscribed to any more. */
-  replay(): Partial<XdsRequest> | undefined;
+  replay(): ReplayRequest | undefined;
   subscribed(): { readonly names: readonly string[]; readonly wildcard: boolean };
   /** Whether Envoy has accepted resources, or reported that it has some. */
   hasAny(): boolean;
 }
 
+/** Names and versions are read while the request is written: copies of thousands would be thrown away at once. */
+type ReplayRequest = Omit<RenderedRequest, "typeUrl">;
+
 interface AcceptedResponse {
-  readonly resources: readonly ResourceVersion[];
+  readonly resources: ResourceVersions;
   readonly removed: readonly string[];
 }
 
@@ -32,8 +35,9 @@ const namesPerStep = 64;
 
 /** Memory of the names and versions of a response, in bytes. */
 export function bytesOf({ resources, removed }: AcceptedResponse): number {
-  let bytes = 0;
-  for (const { name, version } of resources) bytes += entryBytes + name.length + version.length;
+  let bytes = resources.length * entryBytes;
+  if (resources.textBytes !== undefined) bytes += resources.textBytes;
+  else for (const { name, version } of resources) bytes += name.length + version.length;
   for (const name of removed) bytes += entryBytes + name.length;
   return bytes;
 }
@@ -76,7 +80,7 @@ export class StateOfTheWorldSubscription implements TypeSubscription {
     // The version is in the request.
   }
 
-  replay(): Partial<XdsRequest> | undefined {
+  replay(): ReplayRequest | undefined {
     if (this.#names.length === 0 && !this.#wildcard) return undefined;
     return { version: this.version, subscribe: this.#names, rest: this.#rest };
   }
@@ -100,12 +104,23 @@ export class StateOfTheWorldSubscription implements TypeSubscription {
   }
 }
 
+/**
+ * What is known of a name. Thousands of names have the same version and share one of these; nothing in them changes.
+ */
+interface NameState {
+  readonly isSubscribed: boolean;
+  /** The version that Envoy has; undefined when it has none. */
+  readonly version: string | undefined;
+}
+
 /** Delta: each request changes the subscription. Names and versions that Envoy has are kept for the next stream. */
 export class DeltaSubscription implements TypeSubscription {
   readonly version = "";
   readonly #namesBytes: Budget | undefined;
-  readonly #names = new Set<string>();
-  readonly #versions = new Map<string, string>();
+  readonly #names = new Map<string, NameState>();
+  #last: NameState = { isSubscribed: true, version: undefined };
+  #subscribed = 0;
+  #versions = 0;
   #isNew = true;
   /** Subscribed to all resources by a first request without names. */
   #wildcard = false;
@@ -116,7 +131,7 @@ export class DeltaSubscription implements TypeSubscription {
   }
 
   get nameCount(): number {
-    return this.#names.size;
+    return this.#subscribed;
   }
 
   *apply(request: XdsRequest): Steps<boolean> {
@@ -136,8 +151,7 @@ export class DeltaSubscription implements TypeSubscription {
     }
     for (const name of request.unsubscribe) {
       if (name === "*") this.#wildcard = false;
-      if (this.#names.delete(name)) this.#namesBytes?.release(entryBytes + name.length);
-      if (!this.#isWildcard()) this.#deleteVersion(name);
+      this.#removeName(name);
       if (++count % namesPerStep === 0) yield;
     }
     return isChanged;
@@ -152,48 +166,83 @@ export class DeltaSubscription implements TypeSubscription {
     }
   }
 
-  replay(): Partial<XdsRequest> | undefined {
-    if (this.#names.size === 0 && !this.#wildcard) return undefined;
-    const named = [...this.#names];
-    const subscribe = this.#wildcard && named.length > 0 && !this.#names.has("*") ? ["*", ...named] : named;
-    return { subscribe, initialVersions: this.#versions };
+  replay(): ReplayRequest | undefined {
+    if (this.#subscribed === 0 && !this.#wildcard) return undefined;
+    return { subscribe: this.#subscribedNames(), initialVersions: this.#knownVersions() };
   }
 
   subscribed(): { readonly names: readonly string[]; readonly wildcard: boolean } {
-    return { names: [...this.#names], wildcard: this.#isWildcard() };
+    const names = [...this.#names].filter(([, { isSubscribed }]) => isSubscribed).map(([name]) => name);
+    return { names, wildcard: this.#isWildcard() };
   }
 
   hasAny(): boolean {
-    return this.#versions.size > 0;
+    return this.#versions > 0;
+  }
+
+  *#subscribedNames(): Generator<string, void, undefined> {
+    if (this.#wildcard && this.#subscribed > 0 && !this.#isSubscribed("*")) yield "*";
+    for (const [name, { isSubscribed }] of this.#names) if (isSubscribed) yield name;
+  }
+
+  *#knownVersions(): Generator<readonly [string, string], void, undefined> {
+    for (const [name, { version }] of this.#names) if (version !== undefined) yield [name, version];
   }
 
   #isWildcard(): boolean {
-    return this.#wildcard || this.#names.has("*");
+    return this.#wildcard || this.#isSubscribed("*");
+  }
+
+  #isSubscribed(name: string): boolean {
+    return this.#names.get(name)?.isSubscribed === true;
   }
 
   #addName(name: string): void {
-    if (this.#names.has(name)) return;
+    const before = this.#names.get(name);
+    if (before?.isSubscribed === true) return;
     if (this.#namesBytes?.tryTake(entryBytes + name.length) === false) throw this.#spentError();
-    this.#names.add(name);
+    this.#names.set(name, this.#stateOf(true, before?.version));
+    this.#subscribed++;
+  }
+
+  #removeName(name: string): void {
+    const before = this.#names.get(name);
+    if (before?.isSubscribed === true) {
+      this.#namesBytes?.release(entryBytes + name.length);
+      this.#subscribed--;
+      if (before.version === undefined) this.#names.delete(name);
+      else this.#names.set(name, this.#stateOf(false, before.version));
+    }
+    if (!this.#isWildcard()) this.#deleteVersion(name);
   }
 
   /** @returns whether it fits; if not, nothing has changed */
   #setVersion(name: string, version: string): boolean {
-    const before = this.#versions.get(name);
-    if (before === undefined) {
+    const before = this.#names.get(name);
+    if (before?.version === undefined) {
       if (this.#namesBytes?.tryTake(entryBytes + name.length + version.length) === false) return false;
-    } else if (version.length > before.length) {
-      if (this.#namesBytes?.tryTake(version.length - before.length) === false) return false;
-    } else this.#namesBytes?.release(before.length - version.length);
-    this.#versions.set(name, version);
+      this.#versions++;
+    } else if (version.length > before.version.length) {
+      if (this.#namesBytes?.tryTake(version.length - before.version.length) === false) return false;
+    } else this.#namesBytes?.release(before.version.length - version.length);
+    this.#names.set(name, this.#stateOf(before?.isSubscribed === true, version));
     return true;
   }
 
   #deleteVersion(name: string): void {
-    const version = this.#versions.get(name);
-    if (version === undefined) return;
-    this.#versions.delete(name);
-    this.#namesBytes?.release(entryBytes + name.length + version.length);
+    const before = this.#names.get(name);
+    if (before?.version === undefined) return;
+    if (before.isSubscribed) this.#names.set(name, this.#stateOf(true, undefined));
+    else this.#names.delete(name);
+    this.#versions--;
+    this.#namesBytes?.release(entryBytes + name.length + before.version.length);
+  }
+
+  #stateOf(isSubscribed: boolean, version: string | undefined): NameState {
+    if (this.#last.isSubscribed !== isSubscribed || this.#last.version !== version) {
+      this.#last = { isSubscribed, version };
+    }
+    return this.#last;
   }
 
   #spentError(): Error {

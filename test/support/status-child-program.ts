@@ -9,6 +9,7 @@ import { Readiness } from "../../src/model/readiness.ts";
 import { listenStatus, type StatusConfig } from "../../src/status/index.ts";
 import { createTestMetrics } from "./agent-metrics.ts";
 import { freePorts } from "./free-ports.ts";
+import { watchTurns } from "./processor-time.ts";
 import { reachableBytes } from "./reachable-bytes.ts";
 
 const [port = 0] = await freePorts(1);
@@ -32,25 +33,13 @@ const log = createLogger(
   () => new Map(),
 );
 const deps = { log, clock: systemClock, budgets: createBudgets(limits, readHostLimits()) };
-/** Processor time, since other work on the machine also makes the event loop stand still. */
-let [longestMs, before] = [0, process.threadCpuUsage()];
-let isWatching = false;
-
-function turn(): void {
-  const { user, system } = process.threadCpuUsage(before);
-  longestMs = Math.max(longestMs, (user + system) / 1_000);
-  before = process.threadCpuUsage();
-  if (process.connected) setImmediate(turn);
-}
+let longestTurnMs: (() => number) | undefined;
 
 /** `collect`: the bytes that are reachable; `longest turn`: that of the event loop since the message before, in ms. */
 function measured(what: unknown): number {
   if (what === "collect") return reachableBytes();
-  const longest = longestMs;
-  [longestMs, before] = [0, process.threadCpuUsage()];
-  if (!isWatching) turn();
-  isWatching = true;
-  return longest;
+  longestTurnMs ??= watchTurns(() => !process.connected);
+  return longestTurnMs();
 }
 
 const metrics = createTestMetrics();

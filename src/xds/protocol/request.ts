@@ -146,19 +146,20 @@ class RequestParser {
   }
 }
 
+/** A request to write; its names and versions may be made while it is written. */
+export interface RenderedRequest extends Partial<Omit<XdsRequest, "subscribe" | "initialVersions">> {
+  readonly typeUrl: string;
+  readonly subscribe?: Iterable<string>;
+  readonly initialVersions?: Iterable<readonly [string, string]>;
+}
+
 /** The bytes of a request; empty fields are left out. */
-export function renderRequest(
-  request: Partial<XdsRequest> & Pick<XdsRequest, "typeUrl">,
-  protocol: XdsProtocol,
-): Uint8Array {
+export function renderRequest(request: RenderedRequest, protocol: XdsProtocol): Uint8Array {
   return runSteps(renderRequestSteps(request, protocol));
 }
 
 /** As `renderRequest`, for a request that may have thousands of names. */
-export function* renderRequestSteps(
-  request: Partial<XdsRequest> & Pick<XdsRequest, "typeUrl">,
-  protocol: XdsProtocol,
-): Steps<Uint8Array> {
+export function* renderRequestSteps(request: RenderedRequest, protocol: XdsProtocol): Steps<Uint8Array> {
   const of = numbers[protocol];
   const { node, error } = request;
   const writer = new WireWriter();
@@ -176,17 +177,18 @@ export function* renderRequestSteps(
   return writer.finish();
 }
 
-function* writeNames(writer: WireWriter, number: number, names: readonly string[]): Steps<void> {
-  for (const [index, name] of names.entries()) {
+function* writeNames(writer: WireWriter, number: number, names: Iterable<string>): Steps<void> {
+  let count = 0;
+  for (const name of names) {
     writer.text(number, name);
-    if (index % fieldsPerStep === 0) yield;
+    if (++count % fieldsPerStep === 0) yield;
   }
 }
 
 function* writeVersions(
   writer: WireWriter,
   number: number,
-  versions: ReadonlyMap<string, string> | undefined,
+  versions: Iterable<readonly [string, string]> | undefined,
 ): Steps<void> {
   let count = 0;
   for (const [name, version] of versions ?? []) {

@@ -2,14 +2,9 @@
 import type { Budget } from "../../lib/budget.ts";
 import { ByteParts } from "../../lib/byte-parts.ts";
 import type { XdsProtocol } from "./request.ts";
+import { PackedResourceVersions } from "./resource-versions.ts";
 import { VarintReader } from "./varint-reader.ts";
-import { WireError, wireType } from "./wire.ts";
-
-/** Name and version of a resource in a delta response. */
-export interface ResourceVersion {
-  readonly name: string;
-  readonly version: string;
-}
+import { textBetween, WireError, wireType } from "./wire.ts";
 
 /** Takes the messages of the resources while they pass. */
 export interface ResourceHandler {
@@ -38,6 +33,7 @@ const fieldsOf: Readonly<Record<Message, Readonly<Record<number, Nested | Text |
 const maxKeptBytes = 8 * 1024 * 1024;
 /** Of a name with its version, beside their texts. */
 const bytesPerName = 100;
+const nothing = new Uint8Array(0);
 
 /**
  * Reads a DiscoveryResponse or DeltaDiscoveryResponse while it passes, in chunks of any size: type, version, nonce, and
@@ -51,11 +47,12 @@ export class ResponseScanner {
   /** Of the first resource: the same type, known earlier. */
   resourceTypeUrl = "";
   resourceCount = 0;
-  readonly resources: ResourceVersion[] = [];
+  readonly resources = new PackedResourceVersions();
   readonly removed: string[] = [];
   readonly #open: { readonly message: Message; readonly end: number }[];
   #at = 0;
-  #resource = { name: "", version: "" };
+  /** Of the current resource, for the handler. */
+  #openName = "";
   readonly #handler: ResourceHandler | undefined;
   #step: "tag" | "varint" | "length" | "skip" | "text" | "content" = "tag";
   #number = 0;
@@ -88,14 +85,26 @@ export class ResponseScanner {
     }
   }
 
+  /** Allocates nothing for what is skipped: most of a response. */
   #pass(chunk: Uint8Array, from: number): number {
-    const part = chunk.subarray(from, from + this.#left);
-    if (this.#step === "text") this.#textParts.push(part.slice());
-    else if (this.#step === "content") this.#handler?.onContent(part);
-    this.#left -= part.length;
-    this.#at += part.length;
-    if (this.#left === 0) this.#endValue();
-    return part.length;
+    const length = Math.min(this.#left, chunk.length - from);
+    this.#left -= length;
+    this.#at += length;
+    if (this.#step === "text") this.#passText(chunk, from, from + length);
+    else if (this.#step === "content") this.#handler?.onContent(chunk.subarray(from, from + length));
+    if (this.#left === 0) this.#endField();
+    return length;
+  }
+
+  #passText(chunk: Uint8Array, from: number, to: number): void {
+    const parts = this.#textParts;
+    if (this.#left > 0 || parts.byteLength > 0) parts.push(chunk.slice(from, to));
+    if (this.#left > 0) return;
+    if (parts.byteLength === 0) this.#keep(this.#text, chunk, from, to);
+    else {
+      const text = parts.take();
+      this.#keep(this.#text, text, 0, text.length);
+    }
   }
 
   #takeByte(byte: number): void {
@@ -146,7 +155,9 @@ export class ResponseScanner {
     this.#step = "text";
     this.#text = field;
     this.#left = length;
-    if (length === 0) this.#endValue();
+    if (length > 0) return;
+    this.#keep(field, nothing, 0, 0);
+    this.#endField();
   }
 
   #skip(length: number, step: "skip" | "content" = "skip"): void {
@@ -155,16 +166,15 @@ export class ResponseScanner {
     if (length === 0) this.#endField();
   }
 
-  #endValue(): void {
-    if (this.#step === "text") this.#keep(this.#text, this.#textParts.take().toString("utf8"));
-    this.#endField();
-  }
-
-  #keep(field: Text, text: string): void {
-    if (field === "removed") this.#keepName(this.removed, text, text.length);
-    else if (field === "resourceName") this.#resource.name = text;
-    else if (field === "resourceVersion") this.#resource.version = text;
-    else this[field] = text;
+  #keep(field: Text, from: Uint8Array, start: number, end: number): void {
+    if (field === "resourceName") {
+      if (this.#handler !== undefined) this.#openName = textBetween(from, start, end);
+      if (this.#isKept(end - start)) this.resources.setName(from, start, end);
+    } else if (field === "resourceVersion") {
+      if (this.#isKept(end - start)) this.resources.setVersion(from, start, end);
+    } else if (field === "removed") {
+      if (this.#isKept(end - start + bytesPerName)) this.removed.push(textBetween(from, start, end));
+    } else this[field] = textBetween(from, start, end);
   }
 
   #endField(): void {
@@ -176,20 +186,21 @@ export class ResponseScanner {
     for (let inner = this.#inner(); this.#at >= inner.end && this.#open.length > 1; inner = this.#inner()) {
       if (this.#at > inner.end) throw new WireError("field longer than its message");
       this.#open.pop();
-      if (inner.message === "resource") this.#endResource(this.#resource.name);
+      if (inner.message === "resource") this.#endResource();
       else if (this.#open.length === 1) this.#handler?.onResource(String(this.resourceCount - 1));
     }
   }
 
-  #endResource(name: string): void {
-    this.#handler?.onResource(name);
-    this.#keepName(this.resources, this.#resource, name.length + this.#resource.version.length);
-    this.#resource = { name: "", version: "" };
+  #endResource(): void {
+    this.#handler?.onResource(this.#openName);
+    this.#openName = "";
+    if (this.#isKept(bytesPerName)) this.resources.end();
+    else this.resources.discard();
   }
 
-  #keepName<T>(list: T[], item: T, length: number): void {
-    this.#keptBytes += length + bytesPerName;
-    if (this.#keptBytes <= maxKeptBytes) list.push(item);
+  #isKept(bytes: number): boolean {
+    this.#keptBytes += bytes;
+    return this.#keptBytes <= maxKeptBytes;
   }
 
   #inner(): { readonly message: Message; readonly end: number } {

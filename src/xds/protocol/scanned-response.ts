@@ -69,7 +69,7 @@ export async function scanResponse(
       length: message.length,
       typeUrl,
       scanner,
-      chunks: (onScanned) => passOn(passing, onScanned),
+      chunks: (onScanned) => passOn(passing, limits.slice, onScanned),
       [Symbol.dispose]: () => {
         held[Symbol.dispose]();
       },
@@ -126,7 +126,11 @@ interface PassingResponse {
   readonly isReadable: boolean;
 }
 
-async function* passOn(passing: PassingResponse, onScanned: () => void): AsyncGenerator<Uint8Array, void, undefined> {
+async function* passOn(
+  passing: PassingResponse,
+  slice: TimeSlice,
+  onScanned: () => void,
+): AsyncGenerator<Uint8Array, void, undefined> {
   const { read, source, scanner, length } = passing;
   let leftBytes = length;
   let { isReadable } = passing;
@@ -143,6 +147,7 @@ async function* passOn(passing: PassingResponse, onScanned: () => void): AsyncGe
     leftBytes -= next.value.length;
     if (leftBytes === 0) onScanned();
     yield next.value;
+    if (slice.isOver) await slice.next();
   }
 }
 

@@ -45,15 +45,18 @@ export class WireReader implements WireField {
   /** Behind the number that was read last. */
   #at = 0;
 
-  constructor(bytes: Uint8Array) {
+  readonly #last: number;
+
+  /** @param start of the message in the bytes, and `last` its end */
+  constructor(bytes: Uint8Array, start = 0, last = bytes.length) {
     this.#bytes = bytes;
-    this.end = 0;
+    this.end = start;
+    this.#last = last;
   }
 
   /** Goes to the next field. @returns false after the last one. @throws WireError */
   next(): boolean {
-    const bytes = this.#bytes;
-    if (this.end >= bytes.length) return false;
+    if (this.end >= this.#last) return false;
     this.start = this.end;
     this.#at = this.end;
     const tag = this.#varint();
@@ -62,7 +65,7 @@ export class WireReader implements WireField {
     this.valueStart = this.#at;
     this.end = this.#valueEnd();
     if (this.number === 0) throw new WireError("field number 0");
-    if (this.end > bytes.length) throw new WireError("truncated field");
+    if (this.end > this.#last) throw new WireError("truncated field");
     return true;
   }
 
@@ -101,24 +104,26 @@ export class WireReader implements WireField {
 }
 
 /**
- * How many fields a message has, those of one nested message included; counts no further than one above `most`. A decoded
- * field takes a hundred bytes, known or not, and two on the wire.
- * @param nested field number of the nested message
+ * How many fields a message has; counts no further than one above `most`. A decoded field takes a hundred bytes, known or
+ * not, and two on the wire.
  * @throws WireError
  */
-export function countFields(bytes: Uint8Array, most: number, nested?: number): number {
+export function countFields(bytes: Uint8Array, most: number): number {
+  const field = new WireReader(bytes);
   let count = 0;
-  for (const field of wireFields(bytes)) {
-    if (++count > most) return count;
-    if (field.number !== nested || field.type !== wireType.bytes) continue;
-    for (const _inner of wireFields(valueOf(bytes, field))) if (++count > most) return count;
-  }
+  while (count <= most && field.next()) count++;
   return count;
 }
 
 /** The value of a field of type `string`. */
 export function textOf(bytes: Uint8Array, field: WireField): string {
-  return Buffer.from(bytes.buffer, bytes.byteOffset + field.valueStart, field.end - field.valueStart).toString("utf8");
+  return textBetween(bytes, field.valueStart, field.end);
+}
+
+/** Bytes in UTF-8 as a text. */
+export function textBetween(bytes: Uint8Array, start: number, end: number): string {
+  const buffer = Buffer.isBuffer(bytes) ? bytes : Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength);
+  return buffer.toString("utf8", start, end);
 }
 
 /** The bytes of a field's value; a view, not a copy. */

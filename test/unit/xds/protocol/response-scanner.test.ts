@@ -42,7 +42,7 @@ test("a delta response is read the same in chunks of any size", () => {
       expect(scanner.typeUrl).toBe(given.typeUrl);
       expect(scanner.nonce).toBe(given.nonce);
       expect(scanner.removed).toEqual(given.removedResources);
-      expect(scanner.resources).toEqual(given.resources.map(({ name, version }) => ({ name, version })));
+      expect([...scanner.resources]).toEqual(given.resources.map(({ name, version }) => ({ name, version })));
       expect(scanner.resourceTypeUrl).toBe(given.resources.length > 0 ? "t/x" : "");
     }),
   );
