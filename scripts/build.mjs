@@ -45,7 +45,7 @@ const { code, map, scripts, licences } = await makeBundle({
   root,
   entry: "src/main.ts",
   agent: "src/cli/commands/proxy.ts",
-  others: /^src\/(cli\/(commands\/(?!proxy\.ts)|interception\/)|dev\/|(ca|xds)\/embedded\/|xds\/wasm\/)/,
+  others: /^src\/(cli\/commands\/(?!proxy\.ts|istio-iptables\.ts)|dev\/|(ca|xds)\/embedded\/|xds\/wasm\/)/,
   // the schema of Envoy's bootstrap takes 0.4 MB, and is needed for a moment
   transient: /^src\/bootstrap\/schema-check\.ts$/,
   // those of bin/attache that the engine compares

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 import type { FlagSpecs } from "../lib/flags.ts";
+import { type InterceptionSetting, interceptionSettings, interceptionVariables } from "./interception/settings.ts";
 import { proxyFlags } from "./sources/flags.ts";
 import type { VariableSpec } from "./sources/variable-spec.ts";
 import { variablePrefixes, variables } from "./sources/variables.ts";
@@ -35,7 +36,34 @@ ${sections.join("\n")}
 ${table(
   ["prefix", "meaning"],
   variablePrefixes.map(({ prefix, meaning }) => [`\`${prefix}\``, meaning]),
+)}
+## Flags of \`attache istio-iptables\`
+
+[interception.md](interception.md) describes the command. A flag that is not given has the value of the first of its
+variables that is set and not empty. An invalid value is an error, of a variable too.
+
+${interceptionTable()}
+These have no flag:
+
+${table(
+  ["variable", "default", "meaning"],
+  Object.entries(interceptionVariables).map(([name, { default: fallback, meaning }]) => [
+    `\`${name}\``,
+    fallback === "" ? "" : `\`${fallback}\``,
+    meaning,
+  ]),
 )}`;
+}
+
+function interceptionTable(): string {
+  const cells = Object.entries<InterceptionSetting>(interceptionSettings).map(([name, setting]) => [
+    `\`--${name}\`${setting.short === undefined ? "" : `, \`-${setting.short}\``}`,
+    setting.variables.map((variable) => `\`${variable}\``).join(", "),
+    setting.type,
+    setting.default === "" ? "" : `\`${setting.default}\``,
+    setting.meaning,
+  ]);
+  return table(["flag", "variables", "type", "default", "meaning"], cells);
 }
 
 const introduction = `# Configuration

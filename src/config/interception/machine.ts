@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
+import { readFileSync } from "node:fs";
 import { networkInterfaces } from "node:os";
-import { readTextFileSync } from "../../lib/fs/bounded-read.ts";
 import { canonicalIp, ipFamily, isLoopbackAddress } from "../../lib/net/ip-address.ts";
 
 /** What the rules depend on besides flags and variables. Files are read only if they are needed; reading may throw. */
@@ -21,9 +21,9 @@ export function readMachine(): Machine {
   return {
     addresses: () =>
       Object.values(networkInterfaces()).flatMap((interfaces) => (interfaces ?? []).map(({ address }) => address)),
-    resolvConf: () => readTextFileSync(resolvConfPath),
-    users: () => readTextFileSync(usersPath),
-    groups: () => readTextFileSync(groupsPath),
+    resolvConf: () => readFileSync(resolvConfPath, "utf8"),
+    users: () => readFileSync(usersPath, "utf8"),
+    groups: () => readFileSync(groupsPath, "utf8"),
   };
 }
 

@@ -11,7 +11,13 @@ type Type = "string" | "bool" | "int";
 
 function setting<T extends Type>(type: T, fallback: string, meaning: string, variables: string, short = "") {
   const shortName = short === "" ? {} : { short };
-  return { type, default: fallback, meaning, variables: variables.split(" "), ...shortName };
+  return {
+    type,
+    default: fallback,
+    meaning,
+    variables: variables.split(" ").filter((name) => name !== ""),
+    ...shortName,
+  };
 }
 
 /**
