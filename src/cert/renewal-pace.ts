@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 import type { Clock } from "../lib/async/clock.ts";
+import type { HeldIdentity } from "./held-identities.ts";
 import type { RotationPolicy } from "./types.ts";
 
 // When the CA is called: the time of a renewal, the delay after a failure, the limit of attempts, and hedged calls.
@@ -17,12 +18,15 @@ const minGapMs = 1_050;
 /** At most so many attempts in a window, whatever their outcome. */
 const maxInWindow = 10;
 const windowMs = 61_000;
-/** Without a valid certificate, so many attempts follow each other within `urgentMaxMs`: two seconds with the call. */
+/** When it is urgent, so many attempts follow each other within `urgentMaxMs`: two seconds with the call. */
 const urgentAttempts = 8;
 const urgentMaxMs = 1_800;
 const urgentCeilingMs = 10_000;
 const patientFirstMs = 4_000;
 const patientCeilingMs = 60_000;
+/** Failures are urgent for so long before the expiry, or for this share of the lifetime if that is shorter. */
+const urgentBeforeMs = patientCeilingMs;
+const urgentShare = 0.25;
 /** While connections are probed: slow enough to leave attempts for the moment when the CA is back. */
 const probedFloorMs = 10_000;
 const probedJitterMs = 5_000;
@@ -64,11 +68,23 @@ export function firstRotationDelayMs(
   return Math.max(policy.floorMs, share * rotationDelayMs(validity, plain, nowMs, 0.5));
 }
 
+/**
+ * How long a failure is not urgent yet: until shortly before the certificate in use expires.
+ * @returns milliseconds; 0 when there is no valid certificate, or it expires soon
+ */
+export function untilUrgentMs(served: HeldIdentity | undefined, nowMs: number): number {
+  if (served === undefined) return 0;
+  const { notBeforeMs, notAfterMs } = served.certificate;
+  if (notBeforeMs > nowMs) return 0;
+  const lifetimeMs = Math.max(0, notAfterMs - Math.max(notBeforeMs, served.acceptedMs));
+  return Math.max(0, notAfterMs - Math.min(urgentBeforeMs, urgentShare * lifetimeMs) - nowMs);
+}
+
 export interface FailedAttempts {
   /** Failures in a row, at least 1. */
   readonly failures: number;
-  /** There is no valid certificate: at the start, or after one expired. */
-  readonly urgent: boolean;
+  /** What `untilUrgentMs` gives. */
+  readonly notUrgentMs: number;
   /** Connections to the CA are probed meanwhile, so attempts need not find out that it is back. */
   readonly probed: boolean;
   /** What the CA requested; 0 for nothing. */
@@ -79,12 +95,16 @@ export interface FailedAttempts {
 
 /**
  * The delay after a failed attempt, with full jitter above the least gap, or above what the CA requested.
- * @returns milliseconds: one to two seconds for the first attempts without a valid certificate, up to 10 s later; up to a
- * minute with a valid one
+ * @returns milliseconds: one to two seconds for the first urgent attempts, up to 10 s later; up to a minute with a valid
+ * certificate, but not far beyond the moment from which failures are urgent
  */
-export function retryDelayMs({ failures, urgent, probed, retryAfterMs, random }: FailedAttempts): number {
+export function retryDelayMs(attempts: FailedAttempts): number {
+  const { failures, notUrgentMs, probed, retryAfterMs, random } = attempts;
   if (probed) return Math.max(probedFloorMs, retryAfterMs) + random * probedJitterMs;
-  return Math.max(minGapMs, retryAfterMs) + random * (retryCeilingMs(failures, urgent) - minGapMs);
+  const leastMs = Math.max(minGapMs, retryAfterMs);
+  const urgent = notUrgentMs <= 0;
+  const delayMs = leastMs + random * (retryCeilingMs(failures, urgent) - minGapMs);
+  return urgent ? delayMs : Math.min(delayMs, Math.max(leastMs, notUrgentMs) + random * urgentMaxMs);
 }
 
 function retryCeilingMs(failures: number, urgent: boolean): number {

@@ -6,7 +6,14 @@ import { checkAccount, checkSpiffeId, formatSpiffeId } from "../model/spiffe-id.
 import type { CertificateState } from "./certificate-state.ts";
 import { createKeyAndRequest, type KeyAndRequest, renderPrivateKey } from "./csr.ts";
 import { CaRejectedError, IdentityIncompleteError, ResponseError } from "./errors.ts";
-import { AttemptLimit, callHedged, firstRotationDelayMs, retryDelayMs, rotationDelayMs } from "./renewal-pace.ts";
+import {
+  AttemptLimit,
+  callHedged,
+  firstRotationDelayMs,
+  retryDelayMs,
+  rotationDelayMs,
+  untilUrgentMs,
+} from "./renewal-pace.ts";
 import { type CheckedResponse, checkResponse, maxSkewMs } from "./response-check.ts";
 import type { RenewalRequests } from "./renewal-requests.ts";
 import { readFailure, type SigningFailure } from "./signing-failure.ts";
@@ -134,9 +141,13 @@ export class Renewer {
     return [changed, reachable].filter((one) => one !== undefined);
   }
 
-  /** Connections are probed only without a valid certificate, so that a fleet with certificates does not return at once. */
+  /** Connections are probed only when it is urgent, so that a fleet with certificates does not return at once. */
   #isProbed({ isUnconnected }: SigningFailure): boolean {
-    return isUnconnected && !this.#state.isValid && this.#signer.untilReachable !== undefined;
+    return isUnconnected && this.#notUrgentMs <= 0 && this.#signer.untilReachable !== undefined;
+  }
+
+  get #notUrgentMs(): number {
+    return untilUrgentMs(this.#state.held.served, this.#deps.clock.now());
   }
 
   /** Never in the future when there is no certificate, or when the clock was set back and it is not valid yet. */
@@ -159,16 +170,16 @@ export class Renewer {
     this.#premature = this.#isCovered ? 0 : this.#premature + 1;
     if (this.#premature === 0) return undefined;
     const { clock, random } = this.#deps;
-    const attempts = { failures: this.#premature, urgent: true, probed: false, retryAfterMs: 0, random: random() };
+    const attempts = { failures: this.#premature, notUrgentMs: 0, probed: false, retryAfterMs: 0, random: random() };
     return clock.now() + retryDelayMs(attempts);
   }
 
   #retryDelayMs(failed: SigningFailure): number {
     const { retryAfterMs } = failed;
-    const { isValid } = this.#state;
     const failures = Math.max(1, this.#state.failures - this.#failuresBefore);
+    const notUrgentMs = this.#notUrgentMs;
     const random = this.#deps.random();
-    return retryDelayMs({ failures, urgent: !isValid, probed: this.#isProbed(failed), retryAfterMs, random });
+    return retryDelayMs({ failures, notUrgentMs, probed: this.#isProbed(failed), retryAfterMs, random });
   }
 
   /** One attempt. A failure goes to the state and is returned; only an abort is thrown. */

@@ -216,7 +216,7 @@ class RunningFakeCa implements FakeCa {
     else if (mode.kind === "garbage") done(null, Uint8Array.of(0xff, 0xff, 0xff, 0x07));
     else if (mode.kind === "empty-chain") done(null, renderChain([]));
     else if (mode.kind === "garbage-pem") done(null, renderChain(["nonsense", this.rootPem]));
-    else if (!asked.authorized) done({ code: status.UNAUTHENTICATED, details: "unknown token" });
+    else if (!asked.authorized) done({ code: status.UNAUTHENTICATED, details: "request authenticate failure" });
     else done(null, renderChain(this.#chainFor(mode, asked)));
   }
 

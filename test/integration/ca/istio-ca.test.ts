@@ -133,7 +133,7 @@ describe("the client of Istio's certificate service", () => {
     const error = await it.signError();
     expect(it.ca.calls[0]?.metadata["authorization"]).toBeUndefined();
     expect(error).toMatchObject({ failure: "refused", code: "AGENT_CA" });
-    expect(error.message).toContain("UNAUTHENTICATED: unknown token");
+    expect(error.message).toContain("UNAUTHENTICATED: request authenticate failure");
   });
 
   test("says what is wrong with a token before the call", async () => {

@@ -10,7 +10,7 @@ import { testStore } from "../../support/test-store.ts";
 const minuteMs = 60_000;
 
 /** A CA that cannot be connected to until it is back; one that flaps only seems to be, each time. */
-function setUp({ flaps = false } = {}) {
+function setUp({ flaps = false, lifetimeMs = 60 * minuteMs } = {}) {
   const clock = new FakeClock();
   const ca = testAuthority("root", clock.now());
   const callsMs: number[] = [];
@@ -21,7 +21,7 @@ function setUp({ flaps = false } = {}) {
     ({ csrPem }) => {
       callsMs.push(clock.monotonicMs());
       if (isDown) return Promise.reject(Object.assign(new Error("connection refused"), { isUnconnected: true }));
-      return Promise.resolve({ chainPem: ca.sign(csrPem, 60 * minuteMs, clock.now()), rootsPem: ca.rootPem });
+      return Promise.resolve({ chainPem: ca.sign(csrPem, lifetimeMs, clock.now()), rootsPem: ca.rootPem });
     },
     {
       async untilReachable(signal) {
@@ -76,10 +76,34 @@ test("connections are not probed with a valid certificate, so that a fleet does 
   await pass(2_000);
   const before = [callsMs.length, watches()];
   switchCa(true);
-  await pass(40 * minuteMs, 10_000);
+  await pass(50 * minuteMs, 10_000);
   expect(callsMs.length).toBeGreaterThan(before[0] ?? 0);
   expect(watches()).toBe(before[1]);
 });
+
+test.each([90_000, 60 * minuteMs])(
+  "a CA that is back while a certificate of %i ms is still valid gets an attempt before it expires",
+  async (lifetimeMs) => {
+    const urgentMs = Math.min(minuteMs, lifetimeMs / 4);
+    for (const beforeExpiryMs of [urgentMs, urgentMs / 2, 3_000]) {
+      const { clock, pod, pass, callsMs, switchCa } = setUp({ lifetimeMs });
+      await using _ = pod;
+      switchCa(false);
+      await pass(2_000);
+      const expiryMs = pod.store.status().notAfterMs ?? 0;
+      switchCa(true);
+      const outageMs = expiryMs - clock.now() - beforeExpiryMs;
+      await pass(outageMs, outageMs > 20 * minuteMs ? 4_000 : 500);
+      const backMs = clock.monotonicMs();
+      expect(pod.store.status().state).toBe("valid");
+      switchCa(false);
+      await pass(2_500, 100);
+      expect(pod.outcomes.at(-1)).toBe("ok");
+      expect((callsMs.at(-1) ?? 0) - backMs).toBeLessThan(2_500);
+      expect(mostInWindow(callsMs)).toBeLessThanOrEqual(10);
+    }
+  },
+);
 
 test("a CA that is reachable only briefly gets at most ten attempts a minute", async () => {
   const { pod, pass, callsMs } = setUp({ flaps: true });
