@@ -23,12 +23,15 @@ RUN npm run build \
   && strip --strip-all /image/opt/attache/bin/node \
   && install -D -m 0644 -t /image/opt/attache/dist dist/attache.cjs dist/attache.cjs.map dist/LICENSES.txt \
   && ln -s /opt/attache/bin/attache /image/usr/local/bin/attache \
-  && ln -s attache /image/usr/local/bin/pilot-agent
+  && ln -s attache /image/usr/local/bin/pilot-agent \
+  && ln -s attache /image/usr/local/bin/istio-iptables
 
 FROM ${BASE}
-# libatomic1 and libstdc++6 are Node's; setpriv (util-linux) lets Envoy end with the agent whatever ends the agent
+# libatomic1 and libstdc++6 are Node's; setpriv (util-linux) lets Envoy end with the agent whatever ends the agent;
+# istio-iptables runs iptables, nft (nftables) and ip (iproute2)
 RUN apt-get update \
-  && apt-get install -y --no-install-recommends ca-certificates libatomic1 libstdc++6 util-linux \
+  && apt-get install -y --no-install-recommends \
+       ca-certificates iproute2 iptables libatomic1 libstdc++6 nftables util-linux \
   && rm -rf /var/lib/apt/lists/* \
   && groupadd --gid 1337 istio-proxy \
   && useradd --uid 1337 --gid 1337 --home-dir /home/istio-proxy --create-home --shell /usr/sbin/nologin istio-proxy \

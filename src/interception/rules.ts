@@ -13,14 +13,15 @@ export type BuiltInChain = "prerouting" | "output";
  */
 export type OwnChain = (typeof ownChains)[number];
 
+/** In the order in which nftables lists them. */
 export const ownChains = [
+  "istio-divert",
+  "istio-tproxy",
   "istio-inbound",
   "istio-redirect",
   "istio-in-redirect",
   "istio-output",
   "istio-output-dns",
-  "istio-divert",
-  "istio-tproxy",
   "istio-drop",
 ] as const;
 
