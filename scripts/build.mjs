@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// `npm run build`: dist/attache.cjs, one file that needs nothing of node_modules, its source map, and the licences of
-// what it contains. Why it has this form: docs/adr/0003-bundling.md.
+// `npm run build`: dist/attache.cjs with attache.parts, which need nothing of node_modules, their source map, and the
+// licences of what they contain. Why they have this form: docs/adr/0003-bundling.md.
 import { execFileSync } from "node:child_process";
 import { mkdirSync, readFileSync, renameSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
@@ -28,12 +28,12 @@ function readRevision() {
 /**
  * A reader finds the old file or the new one, never a part.
  * @param {string} name
- * @param {string} text
+ * @param {string | Buffer} content
  */
-function writeResult(name, text) {
+function writeResult(name, content) {
   const temporary = join(root, "dist", `${name}.${String(process.pid)}.tmp`);
   try {
-    writeFileSync(temporary, text);
+    writeFileSync(temporary, content);
     renameSync(temporary, join(root, "dist", name));
   } finally {
     rmSync(temporary, { force: true });
@@ -41,10 +41,16 @@ function writeResult(name, text) {
 }
 
 const revision = process.env["ATTACHE_REVISION"] ?? readRevision();
-const { code, map, scripts, licences } = await makeBundle({
+const { code, data, map, scripts, licences } = await makeBundle({
   root,
   entry: "src/main.ts",
   agent: "src/cli/commands/proxy.ts",
+  early: new RegExp(
+    "^src/(agent/(engine-abort|termination-message|port-check|budgets|metrics|identity|discovery|envoy-lifecycle|" +
+      "debug-info|hot-restart|log-reopening|platform)|envoy/(taken-ports|running-envoy)|metrics/index|" +
+      "cert/(index|root-files)|ca/(index|istio-ca|istio-messages)|sds/index|host/index|status/(index|status-server)|" +
+      "lib/start-memory|lib/grpc/client)[.]ts$",
+  ),
   others: /^src\/(cli\/commands\/(?!proxy\.ts|istio-iptables\.ts)|dev\/|(ca|xds)\/embedded\/|xds\/wasm\/)/,
   // the schema of Envoy's bootstrap takes 0.4 MB, and is needed for a moment
   transient: /^src\/bootstrap\/schema-check\.ts$/,
@@ -55,6 +61,7 @@ const { code, map, scripts, licences } = await makeBundle({
 mkdirSync(join(root, "dist"), { recursive: true });
 writeResult("LICENSES.txt", licences);
 writeResult("attache.cjs.map", JSON.stringify(map));
+writeResult("attache.parts", data);
 writeResult("attache.cjs", code);
 
 /** @param {import("./bundle/layout.mjs").Place} place */
@@ -63,6 +70,6 @@ const kilobytes = (place) => {
   return `${String(Math.round(bytes / 1_000))} kB`;
 };
 process.stderr.write(
-  `dist/attache.cjs: ${String(Math.round(code.length / 1_000))} kB; scripts: ${kilobytes("start")} compiled at start, ` +
-    `${kilobytes("text")} later, ${kilobytes("packed")} compressed\n`,
+  `dist/attache.parts: ${String(Math.round(data.length / 1_000))} kB; scripts: ${kilobytes("start")} compiled at start, ` +
+    `${kilobytes("early")} until ready, ${kilobytes("text")} later, ${kilobytes("packed")} compressed\n`,
 );

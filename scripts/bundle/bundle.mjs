@@ -9,6 +9,7 @@ import { renderBundle } from "./render.mjs";
  * @property {string} root
  * @property {string} entry relative to the root
  * @property {string} agent the module, asked for by the entry, whose start must be quick
+ * @property {RegExp} early modules that the agent imports lazily at every start, until it is ready
  * @property {RegExp} others modules that the agent imports lazily, and hardly ever or never
  * @property {RegExp} transient modules without a state, that are imported once; they are freed after their use
  * @property {readonly string[]} flags of the engine, that the agent is run with
@@ -19,7 +20,7 @@ import { renderBundle } from "./render.mjs";
  * Makes one file of a program with lazily imported parts.
  * @param {BundleOptions} options
  */
-export async function makeBundle({ root, entry, agent, others, transient, flags, define }) {
+export async function makeBundle({ root, entry, agent, early, others, transient, flags, define }) {
   const { outputFiles, metafile } = await build({
     absWorkingDir: root,
     entryPoints: [entry],
@@ -37,6 +38,6 @@ export async function makeBundle({ root, entry, agent, others, transient, flags,
     logLevel: "warning",
     define: { ...define, "import.meta.dirname": "__dirname", "import.meta.filename": "__filename" },
   });
-  const parts = layOut(metafile, outputFiles, { entry, agent, others, transient });
+  const parts = layOut(metafile, outputFiles, { entry, agent, early, others, transient });
   return { ...(await renderBundle(parts, flags)), licences: renderLicences(root, metafile) };
 }

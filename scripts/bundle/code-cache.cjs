@@ -1,9 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
-// Run when the bundle is made, with the agent's flags: text of the starting part in, the engine's compiled form out.
+// Run when the bundle is made, with the agent's flags: text of a script in, the engine's compiled form out, with all
+// functions, inner ones too. The engine compares its flags, so the one that makes it compile all of them is taken back.
 "use strict";
-const { readFileSync } = require("node:fs");
-const { compileFunction } = require("node:vm");
+const { readFileSync, writeSync } = require("node:fs");
+const { setFlagsFromString } = require("node:v8");
+const { Script } = require("node:vm");
 
-const parameters = ["__filename", "__dirname", "descriptor"];
-const { cachedData } = compileFunction(readFileSync(0, "latin1"), parameters, { produceCachedData: true });
-process.stdout.write(cachedData?.toString("base64") ?? "");
+setFlagsFromString("--no-lazy");
+const script = new Script(readFileSync(0, "latin1"));
+setFlagsFromString("--lazy");
+const bytes = script.createCachedData();
+for (let written = 0; written < bytes.length; ) written += writeSync(1, bytes, written);

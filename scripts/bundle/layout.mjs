@@ -4,9 +4,11 @@ import { basename } from "node:path";
 
 /**
  * `start`: compiled at start, with all that it imports statically: the entry and the agent's command.
- * `text`: plain text, compiled at the first import: what the agent imports lazily, early or late.
+ * `early`: one script, compiled at the first import of any part of it: what every start of the agent imports until it
+ * is ready.
+ * `text`: plain text, compiled at the first import: what the agent imports lazily, for some pods or later.
  * `packed`: compressed: what only other commands load; unpacking costs 4 ms and 1 MB, so it is not for the agent.
- * @typedef {"start" | "text" | "packed"} Place
+ * @typedef {"start" | "early" | "text" | "packed"} Place
  */
 
 /**
@@ -22,7 +24,7 @@ import { basename } from "node:path";
 /**
  * @param {import("esbuild").Metafile} metafile
  * @param {readonly import("esbuild").OutputFile[]} files
- * @param {Pick<import("./bundle.mjs").BundleOptions, "entry" | "agent" | "others" | "transient">} options
+ * @param {Pick<import("./bundle.mjs").BundleOptions, "entry" | "agent" | "early" | "others" | "transient">} options
  * @returns {readonly Part[]}
  */
 export function layOut({ outputs }, files, options) {
@@ -31,13 +33,15 @@ export function layOut({ outputs }, files, options) {
   if (entry === undefined) throw new Error(`esbuild made no part for ${options.entry}`);
   const roots = [entry, ...(agent === undefined ? [] : [agent])];
   const atStart = reach(outputs, roots, (_path, kind) => kind !== "dynamic-import");
+  const ofStart = Object.keys(outputs).filter((path) => options.early.test(outputs[path]?.entryPoint ?? ""));
+  const early = reach(outputs, ofStart, (_path, kind) => kind !== "dynamic-import");
   const ofAgent = reach(outputs, roots, (path, kind) => kind !== "dynamic-import" || !options.others.test(path));
   return Object.entries(outputs).map(([path, output]) => ({
     name: `./${basename(path)}`,
     isEntry: path === entry,
     isPackage: (output.entryPoint ?? "").includes("node_modules/") && output.exports.join() === "default",
     isTransient: options.transient.test(output.entryPoint ?? ""),
-    place: atStart.has(path) ? "start" : ofAgent.has(path) ? "text" : "packed",
+    place: atStart.has(path) ? "start" : early.has(path) ? "early" : ofAgent.has(path) ? "text" : "packed",
     code: textOf(files, basename(path)),
   }));
 }

@@ -1,17 +1,23 @@
 // SPDX-License-Identifier: Apache-2.0
-// What runs first in the bundle, called by boot.cjs: a table of modules. Those that every start of the agent needs stand
-// behind this text as functions; the others are read from the file and compiled when they are first asked for.
+// What runs first in the bundle, called by boot.cjs: a table of modules. Those that every start of the agent needs before
+// Envoy's exec stand behind this text as functions, those until it is ready in a second script, which is compiled when the
+// first of them is asked for. The others are read and compiled one by one when they are first asked for.
 "use strict";
 const { readSync } = process.getBuiltinModule("node:fs");
+const { compileFunction, Script } = process.getBuiltinModule("node:vm");
 
 /** @typedef {{ exports: unknown }} Module */
 /** @typedef {(module: Module, exports: unknown, load: (name: string) => unknown, file: string, directory: string) => void} Factory */
-/** @typedef {{ readonly line: number, readonly offset: number, readonly length: number, readonly packed: boolean, readonly transient: boolean }} Stored */
+/** @typedef {{ readonly offset: number, readonly length: number }} Place */
+/** @typedef {Place & { readonly line: number, readonly packed: boolean, readonly transient: boolean }} Stored */
 
 /** @type {Record<string, Factory | undefined>} */
 const factories = {};
+/** @type {{ readonly line: number, readonly text: Place, readonly cache: Place }} */
+// @ts-expect-error: put in when the bundle is made, like the table
+const early = BUNDLE_EARLY;
 /** @type {Record<string, Stored | undefined>} */
-// @ts-expect-error: the table is put in its place when the bundle is made
+// @ts-expect-error: as above
 const stored = BUNDLE_STORED;
 /** @type {Record<string, Module | undefined>} */
 const modules = {};
@@ -20,9 +26,11 @@ const modules = {};
 const load = (name) => {
   const known = modules[name];
   if (known !== undefined) return known.exports;
+  if (!name.startsWith("./")) return builtIn(name);
   const at = stored[name];
+  if (at === undefined && factories[name] === undefined) addEarly();
   const factory = factories[name] ?? (at === undefined ? undefined : compile(at));
-  if (factory === undefined) return builtIn(name);
+  if (factory === undefined) throw new Error(`there is no part ${name} in the bundle`);
   /** @type {Module} */
   const module = { exports: {} };
   if (at?.transient !== true) modules[name] = module;
@@ -40,21 +48,29 @@ const builtIn = (name) => {
   return module;
 };
 
+/** @param {Place} at */
+const read = ({ offset, length }) => {
+  const bytes = Buffer.allocUnsafeSlow(length);
+  // @ts-expect-error: the open file is given by boot.cjs
+  readSync(descriptor, bytes, 0, length, offset);
+  return bytes;
+};
+
+const addEarly = () => {
+  const place = { filename: __filename, lineOffset: early.line, cachedData: read(early.cache) };
+  new Script(read(early.text).toString("latin1"), place).runInThisContext()(factories);
+};
+
 /**
  * @param {Stored} at
  * @returns {Factory}
  */
-const compile = ({ line, offset, length, packed }) => {
-  const bytes = Buffer.allocUnsafeSlow(length);
-  // @ts-expect-error: the open file is given by boot.cjs
-  readSync(descriptor, bytes, 0, length, offset);
-  const text = bytes.toString("latin1");
-  // a pattern, not a string: the string would be replaced itself when this text is read
+const compile = ({ packed, line, ...at }) => {
+  const bytes = read(at);
   const code = packed
-    ? process.getBuiltinModule("node:zlib").brotliDecompressSync(Buffer.from(text, "base64")).toString("latin1")
-    : text.replaceAll(/\*\x01\//g, "*/");
+    ? process.getBuiltinModule("node:zlib").brotliDecompressSync(bytes).toString("latin1")
+    : bytes.toString("latin1");
   const parameters = ["module", "exports", "require", "__filename", "__dirname"];
-  const { compileFunction } = process.getBuiltinModule("node:vm");
   // @ts-expect-error: it is a function of just these parameters
   return compileFunction(code, parameters, { filename: __filename, lineOffset: line });
 };

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// Parts -> the text of the bundle and its source map.
+// Parts -> the program's file, the file with all parts, and their source map.
 import { execFileSync } from "node:child_process";
+import { createHash } from "node:crypto";
 import { readFileSync } from "node:fs";
 import { fileURLToPath } from "node:url";
 import { brotliCompressSync } from "node:zlib";
@@ -8,7 +9,7 @@ import { transform } from "esbuild";
 
 /** @typedef {import("./layout.mjs").Part} Part */
 /** @typedef {Part & { readonly script: string, readonly scriptMap: unknown }} Script a part as a CommonJS script */
-/** @typedef {{ line: number, offset: number, length: number, packed: boolean }} Stored where the loader finds a part */
+/** @typedef {{ offset: number, length: number }} Place in attache.parts */
 /** @typedef {{ readonly offset: { readonly line: number, readonly column: 0 }, readonly map: unknown }} Section */
 /** @typedef {typeof indexMap & { readonly sections: readonly Section[] }} IndexMap */
 
@@ -18,25 +19,52 @@ const indexMap = /** @type {const} */ ({ version: 3, file: "attache.cjs", source
 const names = ["module", "exports", "require", "__filename", "__dirname"].join();
 
 /**
+ * @typedef {object} Rendered
+ * @property {string} code attache.cjs
+ * @property {Buffer} data attache.parts
+ * @property {IndexMap} map
+ * @property {readonly Script[]} scripts
+ */
+
+/**
  * @param {readonly Part[]} parts
  * @param {readonly string[]} flags of the engine that runs the bundle, for which it is compiled ahead
- * @returns {Promise<{ readonly code: string, readonly map: IndexMap, readonly scripts: readonly Script[] }>}
+ * @returns {Promise<Rendered>}
  */
 export async function renderBundle(parts, flags) {
   const scripts = await Promise.all(parts.map(toScript));
   const boot = await minified("boot.cjs");
   const loader = await minified("loader.cjs");
   // the tables say where text stands that comes after them; they have the same width whatever their numbers are
-  const draft = assemble(boot, loader, scripts, {}, "");
-  const placed = assemble(boot, loader, scripts, draft.stored, "");
-  const cache = makeCodeCache(placed.first, flags);
-  const withCache = assemble(boot, loader, scripts, placed.stored, cache);
-  const result = assemble(boot, loader, scripts, withCache.stored, cache);
-  if (result.code.length !== draft.code.length + cache.length)
+  const draft = assemble(loader, scripts, {}, Buffer.alloc(0));
+  const early = makeCodeCache(draft.joined.early, flags);
+  const placed = assemble(loader, scripts, draft.places, early);
+  const result = assemble(loader, scripts, placed.places, early);
+  if (result.joined.start.length !== draft.joined.start.length) {
     throw new Error("the tables of the bundle changed their width");
-  if (Buffer.byteLength(result.code) !== result.code.length) throw new Error("the bundle must be ASCII");
-  return { code: result.code, map: { ...indexMap, sections: result.sections }, scripts };
+  }
+  // the compiled form has the tables in it, so it is made last, and stands at the end
+  const start = makeCodeCache(result.joined.start, flags);
+  const places = {
+    ...result.places,
+    "start, compiled": { offset: idLength + result.data.length, length: start.length },
+  };
+  const data = Buffer.concat([result.data, start]);
+  const build = createHash("sha256").update(data).digest("hex").slice(0, idLength);
+  const tables = renderJoined("start", places).replace("{", `{build:${JSON.stringify(build)},`);
+  return {
+    code: `${boot.replace("BUNDLE_START", () => tables)}\n//# sourceMappingURL=attache.cjs.map\n`,
+    data: Buffer.concat([Buffer.from(build), data]),
+    map: { ...indexMap, sections: result.sections },
+    scripts,
+  };
 }
+
+/** The file with the parts begins with the build's id of so many characters, by which the other file knows it. */
+const idLength = 16;
+
+/** Positions in stack traces are in attache.cjs, as if all parts stood in it, after its own lines. */
+const firstLine = 10;
 
 /** @param {string} name a file of this folder */
 async function minified(name) {
@@ -44,85 +72,97 @@ async function minified(name) {
   return (await transform(text, { minify: true, legalComments: "none" })).code.trimEnd();
 }
 
-/** Where the part that starts the program, and its compiled form, are found in `Stored` tables. */
-const start = "start";
-const compiled = "start, compiled";
+/** The scripts that are joined of several parts. */
+const joinedScripts = /** @type {const} */ (["start", "early"]);
 
 /**
  * @param {string} text
  * @param {readonly string[]} flags
+ * @returns {Buffer}
  */
 function makeCodeCache(text, flags) {
   const { NODE_OPTIONS: _options, ...env } = process.env;
   const program = fileURLToPath(new URL("code-cache.cjs", import.meta.url));
-  return execFileSync(process.execPath, [...flags, program], { input: text, env, encoding: "utf8", maxBuffer: 1e8 });
+  return execFileSync(process.execPath, [...flags, program], { input: text, env, maxBuffer: 1e8 });
 }
 
 /**
- * @param {string} boot
  * @param {string} loader
  * @param {readonly Script[]} scripts
- * @param {Readonly<Record<string, Stored>>} known where the parts stood in an earlier round
- * @param {string} cache
+ * @param {Readonly<Record<string, Place & { readonly line: number }>>} known where texts stood in an earlier round
+ * @param {Buffer} earlyCompiled
  */
-function assemble(boot, loader, scripts, known, cache) {
-  const later = scripts.filter(({ place }) => place !== "start");
+function assemble(loader, scripts, known, earlyCompiled) {
+  const later = scripts.filter(({ place }) => place === "text" || place === "packed");
   const table = later.map((part) => `${JSON.stringify(part.name)}:${renderStored(part, known[part.name])}`);
   /** @type {Section[]} */
   const sections = [];
-  /** @type {Record<string, Stored>} */
-  const stored = {};
-  let code = `${boot.replace("BUNDLE_START", () => renderStart(known))}\n/*\n`;
-
-  let first = `${loader.replace("BUNDLE_STORED", () => `{${table.join()}}`)}\n`;
-  for (const { name, script, scriptMap } of scripts.filter(({ place }) => place === "start")) {
-    // the parentheses make the engine compile the function at once, instead of reading it over first
-    first += `factories[${JSON.stringify(name)}]=(function(${names}){\n`;
-    sections.push({ offset: { line: lineCount(code) + lineCount(first), column: 0 }, map: scriptMap });
-    first += `${script}\n});\n`;
-  }
-  first += `load(${JSON.stringify(scripts.find(({ isEntry }) => isEntry)?.name)});`;
-  for (const { name, script, scriptMap } of [
-    { name: start, script: first, scriptMap: undefined },
-    ...later.filter(({ place }) => place === "text"),
-  ]) {
-    const text = script.replaceAll("*/", "*\x01/");
-    const line = lineCount(code);
-    stored[name] = { line, offset: code.length, length: text.length, packed: false };
-    if (scriptMap !== undefined) sections.push({ offset: { line, column: 0 }, map: scriptMap });
-    code += `${text}\n`;
-  }
-
-  const packed = later.filter(({ place }) => place === "packed");
-  // compressed text has no lines of its own: its positions come after the last line of the file
-  let line = lineCount(code) + packed.length + 2;
-  for (const { name, script, scriptMap } of packed) {
-    const text = brotliCompressSync(script).toString("base64");
-    stored[name] = { line, offset: code.length, length: text.length, packed: true };
-    sections.push({ offset: { line, column: 0 }, map: scriptMap });
-    code += `${text}\n`;
+  /** @type {Record<string, Place & { readonly line: number }>} */
+  const places = {};
+  /** @type {Buffer[]} */
+  const data = [];
+  let offset = idLength;
+  let line = firstLine;
+  /** @param {string} name @param {Buffer} bytes */
+  const addBytes = (name, bytes) => {
+    places[name] = { line, offset, length: bytes.length };
+    data.push(bytes);
+    offset += bytes.length;
+  };
+  /** @param {string} name @param {string} script @param {boolean} isPacked */
+  const addScript = (name, script, isPacked) => {
+    const text = Buffer.from(script, "ascii");
+    if (text.toString("latin1") !== script) throw new Error(`${name} is not ASCII`);
+    addBytes(name, isPacked ? brotliCompressSync(text) : text);
     line += lineCount(script) + 1;
+  };
+
+  const tables = loader
+    .replace("BUNDLE_STORED", () => `{${table.join()}}`)
+    .replace("BUNDLE_EARLY", () => renderJoined("early", known));
+  const entry = scripts.find(({ isEntry }) => isEntry)?.name;
+  const frames = {
+    start: [`(function(__filename,__dirname,descriptor){${tables}\n`, `load(${JSON.stringify(entry)});})`],
+    early: ["(function(factories){\n", "})"],
+  };
+  const joined = { start: "", early: "" };
+  for (const place of joinedScripts) {
+    const [before = "", after = ""] = frames[place];
+    let script = before;
+    for (const { name, script: text, scriptMap } of scripts.filter((part) => part.place === place)) {
+      // the parentheses make the engine compile the function at once, instead of reading it over first
+      script += `factories[${JSON.stringify(name)}]=(function(${names}){\n`;
+      sections.push({ offset: { line: line + lineCount(script), column: 0 }, map: scriptMap });
+      script += `${text}\n});\n`;
+    }
+    joined[place] = script + after;
+    addScript(place, joined[place], false);
   }
-  stored[compiled] = { line: 0, offset: code.length, length: cache.length, packed: false };
-  return { code: `${code}${cache}\n*/\n//# sourceMappingURL=attache.cjs.map\n`, stored, sections, first };
+  addBytes("early, compiled", earlyCompiled);
+  for (const { name, script, scriptMap, place } of later) {
+    sections.push({ offset: { line, column: 0 }, map: scriptMap });
+    addScript(name, script, place === "packed");
+  }
+  return { data: Buffer.concat(data), places, sections, joined };
 }
 
 /**
  * @param {Part} part
- * @param {Stored} [at]
+ * @param {Place & { readonly line: number }} [at]
  */
-function renderStored(
-  { place, isTransient },
-  { line, offset, length } = { line: 0, offset: 0, length: 0, packed: false },
-) {
+function renderStored({ place, isTransient }, { line, offset, length } = { line: 0, offset: 0, length: 0 }) {
   const kind = `packed:${String(place === "packed")},transient:${String(isTransient)}`;
   return `{${numbers({ line, offset, length })},${kind}}`;
 }
 
-/** @param {Readonly<Record<string, Stored>>} known */
-function renderStart({ [start]: first, [compiled]: cache }) {
-  const place = (/** @type {Stored | undefined} */ at) => `{${numbers({ offset: at?.offset, length: at?.length })}}`;
-  return `{${numbers({ line: first?.line })},start:${place(first)},cache:${place(cache)}}`;
+/**
+ * Where a joined script and its compiled form stand.
+ * @param {"start" | "early"} name
+ * @param {Readonly<Record<string, Place & { readonly line?: number }>>} places
+ */
+function renderJoined(name, { [name]: text, [`${name}, compiled`]: cache }) {
+  const place = (/** @type {Place | undefined} */ at) => `{${numbers({ offset: at?.offset, length: at?.length })}}`;
+  return `{${numbers({ line: text?.line })},text:${place(text)},cache:${place(cache)}}`;
 }
 
 /**

@@ -35,7 +35,6 @@ export function createAgentBudgets(
   const budgets = createBudgets(limits, readHostLimits(), { onSpent, sizes: configuredSizes(xds), guard });
   limitLog({
     waitingBytes: budgets.of("log-waiting-bytes"),
-    bufferedLines: budgets.of("log-buffered-lines"),
     lineBytes: budgets.of("log-line-bytes"),
   });
   limitRecorder(budgets);

@@ -20,14 +20,10 @@ export interface AgentDeps {
   readonly logLevels: LogLevelSwitch;
   /** Replaces the values of fields whose names mark them as secret. */
   readonly redact: (value: JsonValue) => JsonValue;
-  /** Writes the buffered log lines without loading anything. Called right after Envoy's exec. */
-  readonly flushLog: () => void;
   /** Opens the log files again by their paths. @returns the files that stay as they are, with the reason */
   readonly reopenLog: () => readonly LogReopenFailure[];
   /** Counts what the log holds against budgets. */
   readonly limitLog: (budgets: LogBudgets) => void;
-  /** Loads the log writer. Called when everything that Envoy waits for is served. */
-  readonly loadLog: () => Promise<void>;
 }
 
 /** The dependencies of every module: `fail` shuts the agent down with the error of a module whose server failed. */

@@ -5,8 +5,6 @@ import { releaseNativeMemory } from "./native-memory.ts";
 /** By then the modules that are loaded right after the start, such as the log writer, are loaded. */
 const settleMs = 1_000;
 
-/** The first two collections free nearly everything. */
-const rounds = 3;
 /** Enough for one collection, unless the machine is busy. */
 const turnMs = 50;
 /** A quiet process takes its next step of marking much later, so each attempt asks for one. Two seconds in total. */
@@ -21,7 +19,7 @@ const thrift = "optimize-for-size";
 /** For as long as this lasts: code that is not running is dropped, to be compiled again if it is needed. */
 const dropsCode = "stress-flush-code";
 
-/** For as long: half-empty pages are put together each time. The engine's own rule depends on how busy the machine is. */
+/** Half-empty pages are put together each time. The engine's own rule depends on how busy the machine is. */
 const compacts = "compact-on-every-full-gc";
 
 /** Lets the next allocation begin a collection that marks in steps of a tenth of a millisecond. */
@@ -39,9 +37,10 @@ export async function releaseStartMemory(clock: Clock, signal: AbortSignal): Pro
   const { setFlagsFromString } = await import("node:v8");
   setFlagsFromString(`--${thrift}`);
   setFlagsFromString(`--${dropsCode}`);
-  setFlagsFromString(`--${compacts}`);
   try {
-    for (let round = 0; round < rounds; round++) await collectInSteps(clock, signal);
+    await collectInSteps(clock, signal);
+    setFlagsFromString(`--${compacts}`);
+    await collectInSteps(clock, signal);
   } finally {
     setFlagsFromString(`--no-${compacts}`);
     setFlagsFromString(`--no-${dropsCode}`);

@@ -7,7 +7,7 @@ import { type FlagSpecs, parseFlags } from "../../lib/flags.ts";
 import { parseGoDuration } from "../../lib/go-duration.ts";
 import { readHostLimits } from "../../lib/host-limits.ts";
 import { createLogger } from "../../lib/log/log.ts";
-import { createLogWriter } from "../../lib/log/log-writer.ts";
+import { createPinoSink } from "../../lib/log/pino-log.ts";
 import { writeFileAtomicSync } from "../../lib/fs/atomic-file.ts";
 import { untilAborted } from "../../lib/async/tasks.ts";
 import { limits } from "../../model/limits.ts";
@@ -62,14 +62,11 @@ async function run({ args, print, stop }: CommandContext): Promise<number> {
   }
   const tokens = tokenTargets(values);
 
-  const writer = createLogWriter({ format: "text", targets: ["stderr"] });
   const log = createLogger(
-    writer.sink,
+    await createPinoSink("text"),
     () => systemClock.now(),
     () => new Map(),
   );
-  await writer.load();
-  await using _log = { [Symbol.asyncDispose]: () => writer.end() };
   await using budgetLog = new BudgetLog(log, systemClock);
   const budgets = createBudgets(limits, readHostLimits(), budgetLog);
   await using ca = await startEmbeddedCa(parseOptions(values), { log, clock: systemClock, budgets });

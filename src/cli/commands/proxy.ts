@@ -64,17 +64,12 @@ async function runProxy({ args, env, ...signals }: CommandContext): Promise<numb
     readConfig,
     logLevels,
     redact: redactSecrets,
-    flushLog: () => {
-      writer.flush();
-    },
     limitLog: (budgets: LogBudgets) => {
       writer.useBudgets(budgets);
     },
     reopenLog: () => writer.reopen(),
-    loadLog: () => writer.load(),
   };
   const { code } = await runAgent(config, deps, signals);
-  await writer.load();
   await writer.end();
   return code;
 }

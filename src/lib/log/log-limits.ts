@@ -4,7 +4,6 @@ import type { Budget } from "../budget.ts";
 /** The sizes of the log's budgets, which apply before the budgets are created too: the log begins with the process. */
 export const logSizes = {
   waitingBytes: 1024 * 1024,
-  bufferedLines: 1_000,
   lineBytes: 16 * 1024,
   peerTextBytes: 500,
 } as const;
@@ -13,8 +12,6 @@ export const logSizes = {
 export interface LogBudgets {
   /** Lines that the readers of the log have not taken. */
   readonly waitingBytes: Budget;
-  /** Lines from before the log writer is loaded. */
-  readonly bufferedLines: Budget;
   /** One line. */
   readonly lineBytes: LineLimit;
 }

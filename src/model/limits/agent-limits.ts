@@ -40,14 +40,6 @@ export const agentLimits = {
     whenSpent: "reject",
     meaning: "Log lines that the reader of the log has not taken. Lost ones are counted in a line.",
   },
-  "log-buffered-lines": {
-    owner: "log",
-    unit: "items",
-    scope: "process",
-    size: always(logSizes.bufferedLines),
-    whenSpent: "drop-oldest",
-    meaning: "Log lines from before the log writer is loaded.",
-  },
   "log-line-bytes": {
     owner: "log",
     unit: "bytes",

@@ -19,9 +19,12 @@ const sources: Readonly<Record<string, string>> = {
     export async function run(word: string): Promise<void> {
       const { joined, default: whole } = await import("words");
       if (joined("a", "b") !== "ab" || whole.joined !== joined) throw new Error("names of a CommonJS package");
+      const { sum } = await import("./early.ts");
+      if (sum(1, 2) !== 3) throw new Error("an early part");
       const { last } = await import("./later.ts");
       console.log(name(word), last("a*/b".match(/[^a]*/g) ?? []));
     }`,
+  "early.ts": `export function sum(a: number, b: number): number { return a + b; }`,
   "later.ts": `export { default as last } from "last-of";`,
   "node_modules/last-of/index.js": `
     // in a comment: */
@@ -42,7 +45,7 @@ const sources: Readonly<Record<string, string>> = {
   LICENSE: "The licence of the program.",
 };
 
-/** Bundles the sources and takes them away: what runs then is the one file. */
+/** Bundles the sources and takes them away: what runs then is only the bundle. */
 async function bundle(root: string, files = sources): Promise<Awaited<ReturnType<typeof makeBundle>>> {
   for (const [path, text] of Object.entries(files)) {
     await mkdir(join(root, path, ".."), { recursive: true });
@@ -52,6 +55,7 @@ async function bundle(root: string, files = sources): Promise<Awaited<ReturnType
     root,
     entry: "main.ts",
     agent: "agent.ts",
+    early: /^early\.ts$/,
     others: /^tool\.ts$/,
     transient: /^once\.ts$/,
     flags: [],
@@ -60,6 +64,7 @@ async function bundle(root: string, files = sources): Promise<Awaited<ReturnType
   await rm(join(root, "node_modules"), { recursive: true });
   await mkdir(join(root, "dist"));
   await writeFile(join(root, "dist", "attache.cjs"), made.code);
+  await writeFile(join(root, "dist", "attache.parts"), made.data);
   await writeFile(join(root, "dist", "attache.cjs.map"), JSON.stringify(made.map));
   return made;
 }
@@ -68,7 +73,13 @@ test("each part stands where the one who needs it finds it cheaply, and all of t
   await using root = await temporaryDirectory();
   const { scripts, licences } = await bundle(root.path);
   const places = Object.fromEntries(scripts.map(({ name, place }) => [name.replace(/-\w+\.js$|\.js$/, ""), place]));
-  expect(places).toMatchObject({ "./main": "start", "./agent": "start", "./later": "text", "./tool": "packed" });
+  expect(places).toMatchObject({
+    "./main": "start",
+    "./agent": "start",
+    "./early": "early",
+    "./later": "text",
+    "./tool": "packed",
+  });
   const file = join(root.path, "dist", "attache.cjs");
   expect(await runProgram("node", [file, "agent", "word"])).toMatchObject({ stdout: "WORD last\n", stderr: "" });
   expect(await runProgram("node", [file, "tool", "word"])).toMatchObject({
@@ -100,13 +111,15 @@ test("the source map leads from a part that is unpacked late to its line in the 
   expect(stderr).toMatch(/at (?:Module\.)?run \(\S*tool\.ts:5:15\)/);
 });
 
-test("a running program is not disturbed when the file is replaced", async () => {
+test("a running program is not disturbed when the files are replaced", async () => {
   await using root = await temporaryDirectory();
   const replaced = sources["agent.ts"]?.replace(
     "const { last }",
     `const { renameSync, writeFileSync } = await import("node:fs");
-     writeFileSync(__filename + ".new", "another build");
-     renameSync(__filename + ".new", __filename);
+     for (const file of [__filename, __dirname + "/attache.parts"]) {
+       writeFileSync(file + ".new", "another build");
+       renameSync(file + ".new", file);
+     }
      const { last }`,
   );
   await bundle(root.path, { ...sources, "agent.ts": replaced ?? "" });
@@ -123,25 +136,37 @@ test("a package with a licence that is not on the list stops the build", async (
   await expect(bundle(root.path, files)).rejects.toThrow(/last-of 1\.2\.3 has the licence SSPL-1\.0/);
 });
 
-test("the launcher's Node takes the compiled form of the starting part", async () => {
+test("files of two builds do not run together, and the error names them", async () => {
+  await using root = await temporaryDirectory();
+  const { data } = await bundle(root.path);
+  const parts = join(root.path, "dist", "attache.parts");
+  await writeFile(parts, Buffer.concat([Buffer.from("0123456789abcdef"), data.subarray(16)]));
+  const { stderr, code } = await runProgram("node", [join(root.path, "dist", "attache.cjs"), "agent", "word"]);
+  expect(code).toBe(1);
+  expect(stderr).toContain(`${parts} is not of the same build as`);
+});
+
+test("the launcher's Node takes the compiled forms, of inner functions too", async () => {
   await using root = await temporaryDirectory();
   const check = `
     const { readFileSync } = require("node:fs");
-    const text = readFileSync(${JSON.stringify(join(projectRoot, "dist", "attache.cjs"))}, "latin1");
-    const places = /start:\\{offset: *(\\d+),length: *(\\d+)\\},cache:\\{offset: *(\\d+),length: *(\\d+)\\}/.exec(text).map(Number);
-    const [, offset, length, cacheOffset, cacheLength] = places;
-    const { cachedDataRejected } = require("node:vm").compileFunction(
-      text.slice(offset, offset + length).replaceAll("*\\x01/", "*/"),
-      ["__filename", "__dirname", "descriptor"],
-      { cachedData: Buffer.from(text.slice(cacheOffset, cacheOffset + cacheLength), "base64") },
-    );
-    console.log(cachedDataRejected ? "refused" : "taken");`;
+    const { Script } = require("node:vm");
+    const dist = ${JSON.stringify(join(projectRoot, "dist"))};
+    const parts = readFileSync(dist + "/attache.parts");
+    const table = /text:\\{offset: *(\\d+),length: *(\\d+)\\},cache:\\{offset: *(\\d+),length: *(\\d+)\\}/;
+    const [boot, loader] = [readFileSync(dist + "/attache.cjs", "latin1"), parts.latin1Slice(0, 100_000)];
+    for (const tables of [boot, loader]) {
+      const [, offset, length, cacheOffset, cacheLength] = table.exec(tables).map(Number);
+      const cachedData = parts.subarray(cacheOffset, cacheOffset + cacheLength);
+      const { cachedDataRejected } = new Script(parts.latin1Slice(offset, offset + length), { cachedData });
+      console.log(cachedDataRejected ? "refused" : "taken", cacheLength > 2 * length ? "whole" : "outer functions only");
+    }`;
   await mkdir(join(root.path, "dist"));
   await cp(join(projectRoot, "bin"), join(root.path, "bin"), { recursive: true });
   await symlink(join(projectRoot, "node_modules"), join(root.path, "node_modules"));
   await writeFile(join(root.path, "dist", "attache.cjs"), check);
   expect(await runProgram(join(root.path, "bin", "attache"), ["proxy"])).toMatchObject({
-    stdout: "taken\n",
+    stdout: "taken whole\ntaken whole\n",
     stderr: "",
   });
 });
