@@ -46,7 +46,9 @@ export async function serveProvidedIdentity(
       deps.metrics.signed("ok", 0);
     } catch (error) {
       deps.metrics.signed("unusable", 0);
-      state.failed(error, "provided identity rejected; keeping the previous one", { source: provider.name });
+      const isMissing = event.kind === "problem";
+      const message = isMissing ? "no identity was provided; retrying" : "provided identity rejected; retrying";
+      state.failed(error, message, { source: provider.name });
     }
   }
 }

@@ -139,6 +139,7 @@ describe("the identity from a SPIFFE agent", () => {
       },
       { withinMs: 3_000 },
     );
+    expect(it.pod.records.map(({ message }) => message)).toContain("no identity was provided; retrying");
     it.agent.give([svid(id)]);
     await untilServed(it.pod, id);
     const { serial } = it.pod.store.status();
@@ -149,6 +150,7 @@ describe("the identity from a SPIFFE agent", () => {
       },
       { withinMs: 3_000 },
     );
+    expect(it.pod.records.map(({ message }) => message)).toContain("provided identity rejected; retrying");
     it.agent.garble();
     await eventually(
       () => {
