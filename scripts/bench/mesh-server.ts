@@ -24,6 +24,7 @@ const names = createNames({ namespace: "ns1", domain: "svc.cluster.local" }, dep
 const listener = await listenUnix({ path: socketPath, mode: 0o600 });
 serveXdsProxy(listener, xdsConfigOf(socketPath, Number(controlPlanePort)), {
   ...deps,
+  isEnvoy: () => true,
   metrics: createXdsMetrics(),
   agentResources: [
     createNameTable({ ...deps, begin: (signal) => names.begin(signal) }),

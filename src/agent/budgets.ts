@@ -6,6 +6,7 @@ import { createBudgets } from "../lib/budget-set.ts";
 import { BudgetLog } from "../lib/budget-log.ts";
 import { readHostLimits } from "../lib/host-limits.ts";
 import { HeapCollector, HostMemoryGuard, type MemoryGuard } from "../lib/memory-guard.ts";
+import { limitPeerText } from "../lib/printable-text.ts";
 import { peerProcess } from "../lib/net/peer-process.ts";
 import { type BudgetName, type Budgets, limits } from "../model/limits.ts";
 import type { AgentDeps, ModuleDeps } from "./types.ts";
@@ -38,6 +39,7 @@ export function createAgentBudgets(
     lineBytes: budgets.of("log-line-bytes"),
   });
   limitRecorder(budgets);
+  limitPeerText(budgets.of("peer-text-bytes"));
   return budgets;
 }
 

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 import { exitCode } from "./exit-code.ts";
+import { shortenPeerText } from "./printable-text.ts";
 import { oneLine } from "./trim.ts";
 
 /**
@@ -25,13 +26,14 @@ export function assertNever(value: never): never {
 
 /**
  * The messages of an error and its causes on one line, without stack traces. A cause is omitted if its text, without a
- * leading code, is already in an outer message.
+ * leading code, is already in an outer message. Each message may have a peer's text in it, and is cut to the length that
+ * is kept of such texts.
  */
 export function describeError(error: unknown): string {
   const parts: string[] = [];
   let current: unknown = error;
   while (current !== undefined && parts.length < 8) {
-    const text = oneLine(messageOf(current)).trim();
+    const text = shortenPeerText(oneLine(messageOf(current)).trim());
     const core = text.replace(/^[A-Z_]+: /, "");
     if (core !== "" && !parts.some((part) => part.includes(core))) parts.push(text);
     current = current instanceof Error ? current.cause : undefined;

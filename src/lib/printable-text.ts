@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-import { logSizes } from "./log/log-limits.ts";
+import { type LineLimit, logSizes } from "./log/log-limits.ts";
 
 const names: Readonly<Record<string, string>> = { "\n": "\\n", "\r": "\\r", "\t": "\\t" };
 
@@ -30,8 +30,14 @@ function isControl(code: number): boolean {
   );
 }
 
+let peerText: LineLimit = { size: logSizes.peerTextBytes, admits: (length) => length <= logSizes.peerTextBytes };
+
+/** Counts texts against a budget from now on: errors are described before there is one, and in commands. */
+export function limitPeerText(limit: LineLimit): void {
+  peerText = limit;
+}
+
 /** Text of a peer, such as an error message, cut to the length that is kept and logged. */
 export function shortenPeerText(text: string): string {
-  const most = logSizes.peerTextBytes;
-  return text.length <= most ? text : `${text.slice(0, most)}…`;
+  return peerText.admits(text.length) ? text : `${text.slice(0, peerText.size)}…`;
 }

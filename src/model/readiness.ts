@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+import { shortenPeerText } from "../lib/printable-text.ts";
 
 /** One present reason why the pod is not ready. */
 export interface PendingHold {
@@ -47,7 +48,8 @@ export class Readiness {
   #keep({ name, detail, gates, isNote }: Omit<Kept, "sinceMs">): ReadinessHold {
     const set = (why?: string): void => {
       const sinceMs = this.#holds.get(name)?.sinceMs ?? this.#now();
-      this.#holds.set(name, { name, sinceMs, detail: why, gates, isNote });
+      const kept = why === undefined ? undefined : shortenPeerText(why);
+      this.#holds.set(name, { name, sinceMs, detail: kept, gates, isNote });
     };
     const release = (): void => {
       this.#holds.delete(name);

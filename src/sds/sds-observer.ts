@@ -2,14 +2,13 @@
 import type { Clock } from "../lib/async/clock.ts";
 import { BudgetSpentError } from "../lib/budget.ts";
 import { describeError } from "../lib/errors.ts";
+import { shortenPeerText } from "../lib/printable-text.ts";
 import { GrpcError, GrpcStatus } from "../lib/grpc/status.ts";
 import type { LogFields, Logger } from "../lib/log/log.ts";
 import { OutageLog } from "../lib/log/outage-log.ts";
 import type { SecretName } from "./secret-name.ts";
 import type { SubscriptionReport, SubscriptionResponse, VersionedSecret } from "./subscription.ts";
 import type { SdsEvent, SdsMetrics } from "./types.ts";
-
-const maxReasonLength = 500;
 
 /** Reports what the streams do, as metrics, events and log lines. Never a secret. */
 export class SdsObserver {
@@ -92,7 +91,7 @@ export class SdsObserver {
   /** A request that ends its stream. */
   requestRejected(error: GrpcError): GrpcError {
     this.#metrics.rejectedRequests.inc(String(error.status));
-    const reason = error.detail.slice(0, maxReasonLength);
+    const reason = shortenPeerText(error.detail);
     const message = "secret request rejected";
     this.#rejectedRequests.failed({ level: "warn", message, kind: reason, fields: { reason } });
     this.#onEvent({ kind: "request-rejected", reason });
@@ -108,7 +107,7 @@ export class SdsObserver {
   }
 
   #rejected({ deliveries, reason }: SubscriptionReport<VersionedSecret> & { readonly kind: "rejected" }): void {
-    const why = reason.slice(0, maxReasonLength);
+    const why = shortenPeerText(reason);
     const log = (resource: string, fields: LogFields): void => {
       const message = "client rejected secret (NACK)";
       this.#rejectedSecrets.failed({ level: "warn", message, kind: `${resource} ${why}`, fields });

@@ -55,7 +55,7 @@ export class EnvoyStream implements ProxiedStream {
     this.context = context;
     const { budgets } = context;
     this.subscriptions = new Subscriptions(protocol, {
-      namesBytes: budgets.of("xds-names-bytes"),
+      namesBytes: call.isPreferred() ? budgets.of("xds-names-bytes") : budgets.of("xds-names-bytes-of-stream"),
       sentResponses: budgets.of("xds-sent-responses"),
     });
     this.#pendingBytes = budgets.of("xds-pending-bytes").child();

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 import type { Clock } from "../lib/async/clock.ts";
 import type { Logger } from "../lib/log/log.ts";
+import { shortenPeerText } from "../lib/printable-text.ts";
 import { OutageLog } from "../lib/log/outage-log.ts";
 import type { Budgets } from "../model/limits.ts";
 import { shortTypeName } from "./protocol/type-url.ts";
@@ -52,8 +53,9 @@ export class Rejections {
   }
 
   record(acknowledgement: Acknowledgement): void {
-    const { typeUrl, version } = acknowledgement.response;
-    const type = shortTypeName(typeUrl);
+    const { response } = acknowledgement;
+    const [typeUrl, version] = [shortenPeerText(response.typeUrl), shortenPeerText(response.version)];
+    const type = shortTypeName(response.typeUrl);
     const { metrics, clock, client = "Envoy" } = this.#deps;
     if (acknowledgement.kind === "ack") {
       this.#logAccepted(type, version);
@@ -62,11 +64,12 @@ export class Rejections {
       this.#logOf(type).works({ type, typeUrl, version });
       return;
     }
-    const { versionInUse } = acknowledgement;
+    const versionInUse = shortenPeerText(acknowledgement.versionInUse);
     const { budgets } = this.#deps;
-    const names = Array.from(acknowledgement.response.resources, ({ name }) => name);
-    const resources = namesIn(acknowledgement.reason, names, budgets.of("xds-rejected-names").size);
-    const reason = cut(acknowledgement.reason, budgets.of("peer-text-bytes").size);
+    const names = Array.from(response.resources, ({ name }) => name);
+    const rejected = namesIn(acknowledgement.reason, names, budgets.of("xds-rejected-names").size);
+    const resources = rejected.map(shortenPeerText);
+    const reason = shortenPeerText(acknowledgement.reason);
     this.#forgetOldest(typeUrl);
     const sinceMs = this.#current.get(typeUrl)?.sinceMs ?? clock.now();
     this.#current.set(typeUrl, { typeUrl, versionInUse, versionRejected: version, sinceMs, resources, reason });
@@ -146,8 +149,4 @@ function namedIn(reason: string, known: readonly string[], maxNames: number): re
 /** Without names that are part of another one: `a` beside `a-b`. */
 function longestOnly(names: readonly string[]): readonly string[] {
   return names.filter((name) => !names.some((other) => other !== name && other.includes(name)));
-}
-
-function cut(text: string, maxLength: number): string {
-  return text.length <= maxLength ? text : `${text.slice(0, maxLength)}…`;
 }

@@ -3,7 +3,13 @@ import type { Steps } from "../lib/async/time-slice.ts";
 import type { Budget } from "../lib/budget.ts";
 import { renderRequestSteps, type XdsProtocol, type XdsRequest } from "./protocol/request.ts";
 import type { ResourceVersions } from "./protocol/resource-versions.ts";
-import { bytesOf, DeltaSubscription, StateOfTheWorldSubscription, type TypeSubscription } from "./type-subscription.ts";
+import {
+  bytesOf,
+  DeltaSubscription,
+  entryBytes,
+  StateOfTheWorldSubscription,
+  type TypeSubscription,
+} from "./type-subscription.ts";
 
 /** A response that was sent to Envoy, and not yet accepted or rejected. */
 export interface SentResponse {
@@ -126,6 +132,9 @@ export class Subscriptions implements Disposable {
     this.#keep(response);
     if (!isCurrent) return;
     this.#nonces.add(response.nonce);
+    const nonceBefore = this.#latestNonces.get(response.typeUrl) ?? "";
+    this.#namesBytes.release(nonceBefore.length);
+    this.#namesBytes.charge(response.nonce.length);
     this.#latestNonces.set(response.typeUrl, response.nonce);
   }
 
@@ -137,6 +146,7 @@ export class Subscriptions implements Disposable {
   /** The requests that bring a new stream to this state; the first one carries the node. Forgets the old nonces. */
   *replay(): Steps<ReplayedRequest[]> {
     this.#nonces = new Set();
+    for (const nonce of this.#latestNonces.values()) this.#namesBytes.release(nonce.length);
     this.#latestNonces = new Map();
     let node = this.#node;
     const requests: ReplayedRequest[] = [];
@@ -153,6 +163,7 @@ export class Subscriptions implements Disposable {
     let type = this.#types.get(typeUrl);
     if (type === undefined) {
       const namesBytes = this.#namesBytes;
+      if (!namesBytes.tryTake(entryBytes + typeUrl.length)) throw namesBytes.spentError();
       type = this.protocol === "sotw" ? new StateOfTheWorldSubscription(namesBytes) : new DeltaSubscription(namesBytes);
       this.#types.set(typeUrl, type);
     }
@@ -168,7 +179,8 @@ export class Subscriptions implements Disposable {
 
   /** Older responses give way. One that does not fit at all is kept without the names of its resources. */
   #keep(response: SentResponse): void {
-    const bytes = bytesOf(response);
+    const { typeUrl, version, nonce } = response;
+    const bytes = entryBytes + typeUrl.length + version.length + nonce.length + bytesOf(response);
     while (this.#sent.size > 0) {
       const hasPlace = this.#sentResponses.admits(this.#sent.size + 1);
       if (hasPlace && this.#namesBytes.tryTake(bytes)) {
@@ -180,7 +192,7 @@ export class Subscriptions implements Disposable {
     }
     const fits = this.#namesBytes.tryTake(bytes);
     const kept = fits ? response : { ...response, resources: [], removed: [] };
-    this.#sent.set(response.nonce, { response: kept, bytes: fits ? bytes : 0 });
+    this.#sent.set(nonce, { response: kept, bytes: fits ? bytes : 0 });
   }
 
   #forget(nonce: string): void {

@@ -29,7 +29,7 @@ interface AcceptedResponse {
 }
 
 /** Memory of a name, or of a name with its version, beside the texts. */
-const entryBytes = 48;
+export const entryBytes = 48;
 /** Names of one step. */
 const namesPerStep = 64;
 

@@ -4,6 +4,7 @@ import type { Clock } from "../lib/async/clock.ts";
 import { createGrpcServer, type GrpcHandler, type GrpcServer } from "../lib/grpc/server.ts";
 import { GrpcError, GrpcStatus } from "../lib/grpc/status.ts";
 import type { Logger } from "../lib/log/log.ts";
+import { shortenPeerText } from "../lib/printable-text.ts";
 import { OutageLog } from "../lib/log/outage-log.ts";
 import { RepeatedWarnings } from "../lib/log/repeated-warnings.ts";
 import { createTlsClient } from "../lib/net/tls-client.ts";
@@ -183,6 +184,9 @@ function handler(protocol: XdsProtocol, streams: Set<EnvoyStream>, context: Stre
 
 function statusOf(stream: EnvoyStream): XdsStreamStatus {
   const { protocol, isEnvoy, subscriptions } = stream;
-  const types = subscriptions.typeUrls.map((typeUrl) => ({ typeUrl, version: subscriptions.versionInUse(typeUrl) }));
+  const types = subscriptions.typeUrls.map((typeUrl) => ({
+    typeUrl: shortenPeerText(typeUrl),
+    version: shortenPeerText(subscriptions.versionInUse(typeUrl)),
+  }));
   return { protocol, isEnvoy, isConnected: stream.upstream !== undefined, types };
 }

@@ -43,6 +43,8 @@ export interface ProxyUnderTestOptions {
   readonly budgets?: Budgets;
   readonly clock?: Clock;
   readonly maxEnvoyStreams?: number;
+  /** Default: no connection is of Envoy's process. */
+  readonly isEnvoy?: NonNullable<XdsDeps["isEnvoy"]>;
 }
 
 /** The proxy towards control planes on the given ports of loopback, in plaintext unless said otherwise. */
@@ -86,6 +88,7 @@ export async function startProxy(
     wasm: options.wasm,
     readToken: options.readToken,
     maxEnvoyStreams: options.maxEnvoyStreams ?? 1,
+    isEnvoy: options.isEnvoy ?? (() => false),
   };
   const proxy = stack.use(serveXdsProxy(listener, config, deps));
   return {

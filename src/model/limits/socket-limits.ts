@@ -246,6 +246,24 @@ export const socketLimits = {
     meaning:
       "Resource names and versions of all subscriptions, and of responses that are neither accepted nor rejected.",
   },
+  "xds-names-bytes-of-others": {
+    owner: "xds",
+    unit: "bytes",
+    scope: "process",
+    size: ofSpareMemory(1 / 12, { least: 2 * mib, most: 8 * mib }),
+    whenSpent: "reject",
+    within: "xds-names-bytes",
+    meaning: "The part of it that streams of other programs than Envoy take together.",
+  },
+  "xds-names-bytes-of-stream": {
+    owner: "xds",
+    unit: "bytes",
+    scope: "stream",
+    size: ofSpareMemory(1 / 16, { least: 1.5 * mib, most: 6 * mib }),
+    whenSpent: "reject",
+    within: "xds-names-bytes-of-others",
+    meaning: "The part of it that one such stream takes.",
+  },
   "xds-text-bytes": {
     owner: "xds",
     unit: "bytes",

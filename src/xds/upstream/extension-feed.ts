@@ -3,6 +3,7 @@ import { backoffMs } from "../../lib/async/backoff.ts";
 import { SerialQueue } from "../../lib/async/serial-queue.ts";
 import { describeError } from "../../lib/errors.ts";
 import { GrpcStatus } from "../../lib/grpc/status.ts";
+import { shortenPeerText } from "../../lib/printable-text.ts";
 import { renderRequest } from "../protocol/request.ts";
 import { parseResponse, renderResponse, type XdsResponse } from "../protocol/response.ts";
 import type { ConvertedExtensions, ExtensionConverter, ProxiedStream } from "../proxied-stream.ts";
@@ -67,9 +68,9 @@ export class ExtensionFeed {
   /** Reports a response that is not used. */
   reject({ typeUrl, nonce }: RejectedResponse, reason: string, origin: ResponseOrigin): void {
     const { subscriptions, context, protocol } = this.#client;
-    const { budgets, metrics, rejectedResponses } = context;
+    const { metrics, rejectedResponses } = context;
     // The names of extensions in it are as long as the control plane makes them.
-    const message = reason.slice(0, budgets.of("peer-text-bytes").size);
+    const message = shortenPeerText(reason);
     metrics.rejections.inc("ecds");
     const fields = { typeUrl, reason: message };
     rejectedResponses.failed({ level: "warn", message: "agent rejected extensions", kind: message, fields });

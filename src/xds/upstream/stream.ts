@@ -7,6 +7,7 @@ import type { ClientStream } from "../../lib/grpc/client.ts";
 import type { IncomingMessage } from "../../lib/grpc/message.ts";
 import { GrpcStatus } from "../../lib/grpc/status.ts";
 import type { Logger } from "../../lib/log/log.ts";
+import { shortenPeerText } from "../../lib/printable-text.ts";
 import { AgentResourceReceiver } from "../agent-resources/agent-resource-receiver.ts";
 import type { AgentResourceRecording } from "../agent-resources/agent-resource-type.ts";
 import { renderHealthReport, type WorkloadHealth } from "../health-checks.ts";
@@ -189,8 +190,7 @@ export class UpstreamStream implements ResponseOrigin {
 
   #reject({ typeUrl, scanner }: ScannedResponse): void {
     const { context, protocol } = this.#client;
-    const maxText = context.budgets.of("peer-text-bytes").size;
-    const [type, version] = [typeUrl.slice(0, maxText), scanner.version.slice(0, maxText)];
+    const [type, version] = [shortenPeerText(typeUrl), shortenPeerText(scanner.version)];
     context.metrics.rejections.inc(shortTypeName(typeUrl));
     const message = "unsubscribed resource type rejected";
     context.rejectedResponses.failed({ level: "warn", message, kind: type, fields: { typeUrl: type, version } });

@@ -241,8 +241,8 @@ export function parseManifest(bytes: Buffer): ModuleLayer {
   const chosen = artifact ?? (isArchive ? last : undefined);
   const digest = typeof chosen?.digest === "string" ? chosen.digest : "";
   if (chosen === undefined) {
-    const types = typed.slice(0, 5).map(({ mediaType }) => shortened(String(mediaType)));
-    const more = typed.length > 5 ? ` and ${String(typed.length - 5)} more` : "";
+    const types = typed.slice(0, 3).map(({ mediaType }) => shortened(String(mediaType)));
+    const more = typed.length > 3 ? ` and ${String(typed.length - 3)} more` : "";
     const found = types.length === 0 ? "none" : `${types.join(", ")}${more}`;
     throw new Error(`not a docker or OCI image with a module, nor a Wasm artifact; layers: ${found}`);
   }

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 import type { Clock } from "../../lib/async/clock.ts";
 import { describeError } from "../../lib/errors.ts";
+import { shortenPeerText } from "../../lib/printable-text.ts";
 import type { Logger } from "../../lib/log/log.ts";
 import { OutageLog } from "../../lib/log/outage-log.ts";
 import { startTask } from "../../lib/async/tasks.ts";
@@ -105,7 +106,7 @@ export class WasmExtensions implements ExtensionConverter, AsyncDisposable {
     extension: Remote,
     signal: AbortSignal,
   ): Promise<{ readonly any: Uint8Array; readonly failure?: WasmFetchError; readonly path?: string }> {
-    const { budgets, metrics } = this.#deps;
+    const { metrics } = this.#deps;
     const { module } = extension;
     try {
       if (module === undefined) throw new WasmFetchError("", "no http_uri in its configuration", { isPermanent: true });
@@ -116,7 +117,7 @@ export class WasmExtensions implements ExtensionConverter, AsyncDisposable {
       if (!(error instanceof WasmFetchError)) throw error;
       metrics.wasmConversions.inc(module === undefined ? "miss_remote_fetch_hint" : "fetch_failure");
       const { url, isPermanent } = error;
-      const name = extension.name.slice(0, budgets.of("peer-text-bytes").size);
+      const name = shortenPeerText(extension.name);
       const fields = { extension: name, url, isPermanent, reason: describeError(error) };
       const message = "Wasm module missing; its filter is replaced";
       this.#outage.failed({ level: "warn", message, kind: `${name} ${url}`, fields });

@@ -167,3 +167,32 @@ test("what a client has not read is counted, and the control plane is not read m
     expect(facts(budgets, "xds-queued-bytes").used).toBe(0);
   });
 });
+
+test("other programs cannot take the memory for names that Envoy needs", async () => {
+  const sizes = { "xds-names-bytes": 60_000, "xds-names-bytes-of-others": 30_000, "xds-names-bytes-of-stream": 20_000 };
+  const budgets = testBudgets(sizes);
+  let isEnvoy = false;
+  await using controlPlane = await startFakeControlPlane();
+  await using under = await startProxy([controlPlane.port], { budgets, isEnvoy: () => isEnvoy });
+  const names = (count: number) => Array.from({ length: count }, (_, at) => `${"n".repeat(1_000)}-${String(at)}`);
+  const greedy = await under.open("delta");
+  await greedy.send({ typeUrl: cluster, subscribe: names(15) });
+  await untilTrue(() => {
+    expect(facts(budgets, "xds-names-bytes").used).toBeGreaterThan(15_000);
+  });
+  await greedy.send({ typeUrl: cluster, subscribe: names(25) });
+  await expect(greedy.untilEnd()).rejects.toMatchObject({
+    detail: expect.stringContaining("limit xds-names-bytes-of-stream of 20000 bytes") as unknown,
+  });
+  for (let count = 0; count < 2; count++) {
+    const other = await under.open("delta");
+    await other.send({ typeUrl: cluster, subscribe: names(13) });
+    other.untilEnd().catch(() => undefined);
+  }
+  isEnvoy = true;
+  const envoy = await under.open("delta");
+  await envoy.send({ typeUrl: cluster, node: envoyNode, subscribe: names(25) });
+  await untilTrue(() => {
+    expect(facts(budgets, "xds-names-bytes").used).toBeGreaterThan(45_000);
+  });
+});

@@ -43,3 +43,8 @@ test("an error class states its exit code; every other error is an internal faul
   expect(exitCodeOf(new TypeError("x is undefined"))).toBe(70);
   expect(exitCodeOf("text")).toBe(70);
 });
+
+test("each message of a chain is cut: a peer may have written it, and its text is kept and logged", () => {
+  const error = new Error("call the CA", { cause: new Error("x".repeat(100_000)) });
+  expect(describeError(error)).toBe(`call the CA: ${"x".repeat(500)}…`);
+});

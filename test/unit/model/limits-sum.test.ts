@@ -51,6 +51,8 @@ function mostBytes(of: HostLimits): number {
   let sum = 0;
   for (const [name, spec] of Object.entries<BudgetSpec>(limits) as [BudgetName, BudgetSpec][]) {
     if (spec.scope !== "process" || notInMemory.includes(name) || name === "nds-table-bytes") continue;
+    // a part of another one
+    if (spec.within !== undefined) continue;
     sum += spec.unit === "bytes" ? sizeOf(name) : sizeOf(name) * (itemBytes[name] ?? 0);
   }
   // the bytes of a request are no longer partial when its names are kept

@@ -109,3 +109,21 @@ test("a response that Envoy skipped for a later one of its type is forgotten wit
   expect(late).toEqual({ forward: undefined, acknowledgement: undefined, isChanged: false });
   expect(send(subscriptions, { typeUrl: "t/y", nonce: "y", version: "vy" }).acknowledgement?.kind).toBe("ack");
 });
+
+test("types, versions and nonces of any length count as the names do, and are given back", () => {
+  const budgets = testBudgets();
+  const subscriptions = createSubscriptions("delta", budgets);
+  const long = "l".repeat(10_000);
+  const used = (): number => budgets.of("xds-names-bytes").used;
+  send(subscriptions, { typeUrl: long });
+  expect(used()).toBeGreaterThan(10_000);
+  const before = used();
+  const sent = { typeUrl: long, version: long, nonce: long, resources: [], removed: [] };
+  subscriptions.sent(sent, true);
+  expect(used() - before).toBeGreaterThan(40_000);
+  subscriptions.sent({ ...sent, nonce: "short" }, true);
+  send(subscriptions, { typeUrl: long, nonce: "short" });
+  expect(used() - before).toBeLessThan(100);
+  subscriptions[Symbol.dispose]();
+  expect(used()).toBe(0);
+});
