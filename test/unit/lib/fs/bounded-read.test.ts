@@ -59,6 +59,7 @@ describe("a text file of limited size", () => {
 const unlimited: Readonly<Record<string, string>> = {
   "agent/hot-restart.ts": "the bootstrap that the agent itself wrote, or that Envoy was started with",
   "cli/explain/other-input.ts": "a file on the command line of a command that only prints",
+  "config/interception/machine.ts": "files of the system, read by a command that ends with its rules",
   "envoy/exit-diagnosis.ts": "a table of the kernel",
   "envoy/log-reopening.ts": "a table of the kernel",
   "envoy/parent-death-watchdog.ts": "a program of the system",
