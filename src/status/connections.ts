@@ -97,6 +97,12 @@ export class Connections implements Disposable {
     server.on("request", (request, response) => {
       this.#requested(request, response, handle);
     });
+    server.on("clientError", (error: NodeJS.ErrnoException, socket) => {
+      const connection = [...this.#connections.values()].find((one) => one.socket === socket);
+      const response = connection?.busySinceMs === undefined ? this.#rejection(error) : "";
+      if (socket.writable && error.code !== "ECONNRESET") socket.end(response, () => socket.destroy());
+      else socket.destroy();
+    });
   }
 
   [Symbol.dispose](): void {
@@ -114,7 +120,10 @@ export class Connections implements Disposable {
       socket.destroy();
       return;
     }
-    if (peer === loopbackPeer && ofPeer.size >= budget.size * loopbackShare) this.#closeOne(ofPeer, true);
+    if (peer === loopbackPeer && ofPeer.size >= budget.size * loopbackShare) {
+      budget.admits(budget.size + 1);
+      this.#closeOne(ofPeer, true);
+    }
     const place = budget.take() ?? this.#makePlace(budget, ofPeer);
     if (place === undefined) {
       socket.destroy();
@@ -128,6 +137,16 @@ export class Connections implements Disposable {
     socket.once("close", () => {
       this.#forget(connection);
     });
+  }
+
+  /** For what Node.js cannot parse, and what does not come in time: as Node.js itself responds, but with the limit. */
+  #rejection({ code }: NodeJS.ErrnoException): string {
+    const headers = this.#budgets.of("status-header-bytes");
+    const isTooLong = code === "HPE_HEADER_OVERFLOW" && !headers.admits(headers.size + 1);
+    const other = code === "ERR_HTTP_REQUEST_TIMEOUT" ? "408 Request Timeout" : "400 Bad Request";
+    const [status, text] = isTooLong ? ["431 Request Header Fields Too Large", `${headers.text}\n`] : [other, ""];
+    const length = String(Buffer.byteLength(text));
+    return `HTTP/1.1 ${status}\r\nConnection: close\r\nContent-Length: ${length}\r\n\r\n${text}`;
   }
 
   #makePlace(budget: Budget, ofPeer: ReadonlySet<Connection>): Budget | undefined {

@@ -103,6 +103,7 @@ test.each([
     431,
     "limit status-headers of 100",
   ],
+  ["long headers", [`a: ${"b".repeat(20_000)}`], "", 431, "limit status-header-bytes of 16384 bytes is reached"],
   ["a large body", [], "x".repeat(200_000), 0, ""],
 ])("a request with %s is rejected, and the server lives", async (_what, headers, body, code, reason) => {
   await using status = await startStatus({}, {}, testBudgets({ "status-connections": 8 }));
@@ -356,3 +357,14 @@ test.runIf(outsideAddress !== undefined)(
     expect(await talk(status.port, request, (heard) => heard.includes("HTTP/1.1 200"))).toMatch(/^HTTP\/1.1 200/);
   },
 );
+
+test("C20: a request whose headers are too long, and too many connections of this machine, are rejected by limits that count it", async () => {
+  const budgets = testBudgets({ "status-connections": 8 });
+  await using status = await startStatus({}, {}, budgets);
+  await rawHttp(status.port, { target: `/${"a".repeat(20_000)}` });
+  const sockets = Array.from({ length: 10 }, () => connect({ port: status.port, host: "127.0.0.1" }));
+  await Promise.any(sockets.map((socket) => once(socket, "close")));
+  for (const socket of sockets) socket.destroy();
+  const spent = budgets.facts().filter(({ spentTotal }) => spentTotal > 0);
+  expect(spent.map(({ name }) => name).sort()).toEqual(["status-connections", "status-header-bytes"]);
+});
