@@ -27,8 +27,8 @@ declare global {
   }
 }
 
-/** Fewer digits are always safe. The slower parser is used only for a text with a longer run of digits. */
-const manyDigits = /\d{16}/;
+/** Fewer digits are always safe. The slower parser is used only for a text with a longer run of digits outside of strings. */
+const manyDigits = 16;
 
 /** Objects and lists within each other. Protobuf's parsers, which read all that Envoy gets, go no deeper. */
 export const mostLevels = 100;
@@ -36,18 +36,22 @@ export const mostLevels = 100;
 /** Names and values in a text. One takes up to 200 bytes of the heap. */
 export const mostJsonValues = 50_000;
 
+/** The same in a text with integers that keep their digits: for these, the parser holds the source of every value. */
+export const mostExactJsonValues = 5_000;
+
 /** A text that is nested too deeply or has too many values. Its message starts with "is" or "has". */
 export class DocumentLimitError extends Error {}
 
 /**
  * Finds in one pass, before anything is made of a text, whether it is too large to parse. Code that follows may recurse
  * over its values.
+ * @returns whether there are numbers with so many digits that they may have to be kept
  * @throws DocumentLimitError also for some texts that are not JSON
  */
-export function checkJsonSize(text: string): void {
-  if (text.length <= mostLevels) return;
+export function checkJsonSize(text: string): boolean {
   let depth = 0;
   let values = 0;
+  let hasManyDigits = false;
   for (let index = 0; index < text.length; index++) {
     switch (text.charCodeAt(index)) {
       case 0x22:
@@ -56,7 +60,7 @@ export function checkJsonSize(text: string): void {
       case 0x5b:
       case 0x7b:
         if (++depth > mostLevels) throw tooDeep();
-        if (++values > mostJsonValues) throw tooManyValues();
+        values++;
         break;
       case 0x5d:
       case 0x7d:
@@ -64,9 +68,24 @@ export function checkJsonSize(text: string): void {
         break;
       case 0x2c:
       case 0x3a:
-        if (++values > mostJsonValues) throw tooManyValues();
+        values++;
+        break;
+      default: {
+        const end = endOfDigits(text, index);
+        if (end - index >= manyDigits) hasManyDigits = true;
+        if (end > index) index = end - 1;
+      }
     }
+    if (values > (hasManyDigits ? mostExactJsonValues : mostJsonValues)) throw tooManyValues(hasManyDigits);
   }
+  return hasManyDigits;
+}
+
+/** The index behind the digits that start at `start`; `start` when there is none. */
+function endOfDigits(text: string, start: number): number {
+  let end = start;
+  for (let code = text.charCodeAt(end); code >= 0x30 && code <= 0x39; code = text.charCodeAt(end)) end++;
+  return end;
 }
 
 /** The error for a text with more than `mostLevels`. */
@@ -74,8 +93,10 @@ export function tooDeep(): DocumentLimitError {
   return new DocumentLimitError(`is nested deeper than ${String(mostLevels)} levels`);
 }
 
-function tooManyValues(): DocumentLimitError {
-  return new DocumentLimitError(`has more than ${String(mostJsonValues)} names and values`);
+function tooManyValues(hasManyDigits: boolean): DocumentLimitError {
+  const most = hasManyDigits ? mostExactJsonValues : mostJsonValues;
+  const why = hasManyDigits ? ` and integers of ${String(manyDigits)} digits or more` : "";
+  return new DocumentLimitError(`has more than ${String(most)} names and values${why}`);
 }
 
 /** The index of the quote that ends the string which starts at `start`. */
@@ -93,8 +114,7 @@ function endOfString(text: string, start: number): number {
  * @throws SyntaxError; DocumentLimitError
  */
 export function parseJson(text: string): JsonValue {
-  checkJsonSize(text);
-  return (manyDigits.test(text) ? JSON.parse(text, keepDigits) : JSON.parse(text)) as JsonValue;
+  return (checkJsonSize(text) ? JSON.parse(text, keepDigits) : JSON.parse(text)) as JsonValue;
 }
 
 function keepDigits(_key: string, value: unknown, { source = "" }: { readonly source?: string }): unknown {

@@ -2,7 +2,7 @@
 import type { BudgetSpec } from "../../lib/budget.ts";
 import { type HostLimits, reservedFiles } from "../../lib/host-limits.ts";
 import { mostFileBytes } from "../../lib/fs/bounded-read.ts";
-import { mostJsonValues, mostLevels } from "../../lib/json.ts";
+import { mostExactJsonValues, mostJsonValues, mostLevels } from "../../lib/json.ts";
 import { mostResourceFileValues, mostYamlValues } from "../../lib/yaml-size.ts";
 import { limits } from "../limits.ts";
 import { kib, largestMesh, mib } from "./sizes.ts";
@@ -66,7 +66,7 @@ While one is spent, only Envoy and callers on loopback are served:
 ## Configuration
 
 JSON and YAML, from variables, annotations and files, may be nested ${String(mostLevels)} levels deep, as in protobuf's parsers. JSON
-may have ${number(mostJsonValues)} names and values, YAML ${number(mostYamlValues)}, a file of resources ${number(mostResourceFileValues)}; a file may have ${number(mostFileBytes)} bytes.
+may have ${number(mostJsonValues)} names and values (${number(mostExactJsonValues)} if it has integers of 16 digits or more), YAML ${number(mostYamlValues)}, a file of resources ${number(mostResourceFileValues)}; a file may have ${number(mostFileBytes)} bytes.
 More is a configuration error; node metadata that has more is left out with a warning.
 
 ## Largest mesh

@@ -82,3 +82,13 @@ describe("a text that is too large to parse is rejected before anything is made 
     expect(JSON.stringify(parseJson("[".repeat(100) + "]".repeat(100)))).toHaveLength(200);
   });
 });
+
+test("a text of long integers has a lower limit: 50,000 of them would fill a heap of 16 MB", () => {
+  const listOfIntegers = (count: number, value: string): string => `[${new Array(count).fill(value).join(",")}]`;
+  const limit = "has more than 5000 names and values and integers of 16 digits or more";
+  expect(() => parseJson(listOfIntegers(49_000, "123456789012345678"))).toThrow(limit);
+  expect(() => parseJson(`${listOfIntegers(5_100, "1").slice(0, -1)},123456789012345678,2]`)).toThrow(limit);
+  expect(parseJson(listOfIntegers(4_900, "123456789012345678"))).toHaveLength(4_900);
+  expect(parseJson(listOfIntegers(49_000, '"123456789012345678"'))).toHaveLength(49_000);
+  expect(parseJson(listOfIntegers(49_000, "12345678"))).toHaveLength(49_000);
+});
