@@ -47,12 +47,15 @@ export function createCloudToken(
 ): ReadToken {
   const { clock } = deps;
   let kept: string | undefined;
+  /** By running time: a token ages also while the wall clock was set back. */
+  let freshUntilMs = 0;
   const query = `audience=${encodeURIComponent(audience)}&format=full`;
   const path = `/computeMetadata/v1/instance/service-accounts/default/identity?${query}`;
   const headers = { "metadata-flavor": "Google", accept: "*/*" };
   const server = { host, port, security: { kind: "plaintext" } } as const;
   return async (signal) => {
-    if (kept !== undefined && !isStale(kept, clock.now())) return { kind: "usable", text: kept };
+    const isAged = clock.monotonicMs() >= freshUntilMs;
+    if (kept !== undefined && !isAged && !isStale(kept, clock.now())) return { kind: "usable", text: kept };
     let problem: string;
     let cause: unknown;
     try {
@@ -61,6 +64,7 @@ export function createCloudToken(
       const text = response.body.trim();
       if (response.status === 200 && printable.test(text)) {
         kept = text;
+        freshUntilMs = clock.monotonicMs() + (lifetimeMs(text, clock.now()) ?? 0) - minRemainingMs;
         return { kind: "usable", text };
       }
       problem = `the metadata server ${host} returned no token: status ${String(response.status)}`;
@@ -79,4 +83,10 @@ export function createCloudToken(
 export function isStale(token: string | undefined, nowMs: number): boolean {
   const expiresMs = token === undefined ? undefined : parseJwt(token)?.claims.expiresMs;
   return expiresMs === undefined || expiresMs - nowMs < minRemainingMs;
+}
+
+/** Of a token that was just issued, by its issuer's clock if it says so. */
+function lifetimeMs(token: string, nowMs: number): number | undefined {
+  const { expiresMs, issuedMs = nowMs } = parseJwt(token)?.claims ?? {};
+  return expiresMs === undefined ? undefined : expiresMs - issuedMs;
 }

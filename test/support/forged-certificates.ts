@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-import { createHash, createPublicKey, generateKeyPairSync, type KeyObject, sign } from "node:crypto";
+import { createHash, createPrivateKey, createPublicKey, generateKeyPairSync, type KeyObject, sign } from "node:crypto";
 import { derOid } from "../../src/lib/pki/der.ts";
 import { formatPem } from "../../src/lib/pki/pem.ts";
 
@@ -42,6 +42,12 @@ const text = (tag: number, value: string): Uint8Array => der(tag, Buffer.from(va
 
 export const newEcKey = (curve = "P-256"): KeyObject => generateKeyPairSync("ec", { namedCurve: curve }).privateKey;
 export const newRsaKey = (bits = 2048): KeyObject => generateKeyPairSync("rsa", { modulusLength: bits }).privateKey;
+/** With the exponent 1, a signature is the text that is signed: anybody can make it. */
+export function newRsaKeyOfExponentOne(): KeyObject {
+  const one = "AQ";
+  const jwk = newRsaKey().export({ format: "jwk" });
+  return createPrivateKey({ key: { ...jwk, e: one, d: one, dp: one, dq: one }, format: "jwk" });
+}
 export const newEd25519Key = (): KeyObject => generateKeyPairSync("ed25519").privateKey;
 
 /** Any certificate, right or wrong: what a broken or hostile CA could return. */

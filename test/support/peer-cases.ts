@@ -9,6 +9,7 @@ import {
   newEcKey,
   newEd25519Key,
   newRsaKey,
+  newRsaKeyOfExponentOne,
   signatures,
   spiffeUri,
   usage,
@@ -114,6 +115,7 @@ const cases: readonly PairCase[] = [
   leaf("version 1 with extensions", workloadExtensions(), { version: 1 }),
   leaf("expired", workloadExtensions(), { notAfterMs: Date.now() - 60_000 }),
   leaf("not yet valid", workloadExtensions(), { notBeforeMs: Date.now() + hourMs }),
+  leaf("RSA with exponent 1", workloadExtensions(), { key: newRsaKeyOfExponentOne() }),
   leaf("RSA with exponent 3", workloadExtensions(), { key: rsaKeyWithExponent(3) }),
   leaf("two SPIFFE IDs", [
     ...[notCa, leafUsage, both],
@@ -170,6 +172,9 @@ const cases: readonly PairCase[] = [
   ),
   under("an intermediate with RSA 1024", () =>
     authority("int", plainRoot, authorityExtensions(), { key: newRsaKey(1024) }),
+  ),
+  under("an intermediate with RSA of exponent 1", () =>
+    authority("int", plainRoot, authorityExtensions(), { key: newRsaKeyOfExponentOne() }),
   ),
   under("an intermediate with P-224", () =>
     authority("int", plainRoot, authorityExtensions(), { key: newEcKey("P-224") }),
@@ -372,6 +377,7 @@ const rejectedByEnvoy: ReadonlySet<string> = new Set([
   "critical CRL distribution points",
   "an extension twice",
   "RSA 1024",
+  "RSA with exponent 1",
   "P-521",
   "P-224",
   "secp256k1",
@@ -424,6 +430,7 @@ const rejectedByAgentAlone: ReadonlySet<string> = new Set([
   "signed with SHA-1 and RSA",
   "an intermediate signed with SHA-1",
   "an intermediate with RSA 1024",
+  "an intermediate with RSA of exponent 1",
   "the leaf as the trusted root",
   "a root for email",
   "a root with an unknown critical extension",

@@ -8,6 +8,7 @@ export interface TokenClaims {
   readonly audiences: readonly string[];
   readonly expiresMs: number | undefined;
   readonly notBeforeMs: number | undefined;
+  readonly issuedMs: number | undefined;
 }
 
 /** A parsed JWT. Nothing of it is verified. */
@@ -41,6 +42,7 @@ export function parseJwt(text: string): ParsedToken | undefined {
       audiences: [body["aud"]].flat().filter((one) => typeof one === "string"),
       expiresMs: asTimeMs(body["exp"]),
       notBeforeMs: asTimeMs(body["nbf"]),
+      issuedMs: asTimeMs(body["iat"]),
     },
     signed: `${header}.${payload}`,
     signature: Buffer.from(signature, "base64url"),

@@ -11,6 +11,7 @@ import {
   newEcKey,
   newEd25519Key,
   newRsaKey,
+  newRsaKeyOfExponentOne,
   signatures,
   spiffeUri,
 } from "../../support/forged-certificates.ts";
@@ -44,6 +45,7 @@ describe("a signing request", () => {
     ["RSA 512", newRsaKey(512)],
     ["RSA 1024", newRsaKey(1024)],
     ["RSA 2047", newRsaKey(2047)],
+    ["RSA with exponent 1", newRsaKeyOfExponentOne()],
     ["RSA with exponent 3", rsaWithExponent(3)],
     ["P-192", newEcKey("prime192v1")],
     ["P-224", newEcKey("P-224")],

@@ -98,6 +98,22 @@ describe("drain", () => {
     });
   });
 
+  test.each([
+    ["back", -86_400_000],
+    ["forward", 86_400_000],
+  ])("a wall clock that is set %s by a day neither shortens nor lengthens it", async (_, stepMs) => {
+    const { clock, envoy, start, outcome } = stopIt();
+    envoy.state.open = () => 2;
+    void start();
+    await clock.advance(500);
+    clock.jump(stepMs);
+    await clock.advance(4_499);
+    expect(envoy.calls).toEqual(["0 drain inbound"]);
+    await clock.advance(1);
+    expect(envoy.calls.at(-1)).toBe("5000 SIGTERM");
+    expect(outcome()?.report.durationMs).toBe(5_000);
+  });
+
   test("the last connection's end ends it within half a second", async () => {
     const { clock, envoy, start, outcome } = stopIt();
     envoy.state.open = () => (clock.monotonicMs() < 2_500 ? 3 : 0);
