@@ -26,7 +26,7 @@ export function tproxyExcludedInterfaces({ excludedInterfaces }: CaptureOptions)
 }
 
 export function tproxyInbound(options: CaptureOptions, { mark }: Tproxy): readonly Rule[] {
-  const { inbound, families, inboundPort: port } = options;
+  const { inbound, families, inboundPort: port, virtualInterfaces } = options;
   if (inbound.kind === "none") return [];
   const place = mangle("istio-inbound");
   const captured: readonly Match[] =
@@ -44,6 +44,8 @@ export function tproxyInbound(options: CaptureOptions, { mark }: Tproxy): readon
         { kind: "tproxy", port, mark },
       ),
     ),
+    // what virtual machines send is outbound: the rules of nat redirect it, which come later
+    ...virtualInterfaces.map((inInterface) => rule(mangle("prerouting"), { inInterface }, returns)),
     rule(mangle("prerouting"), { protocol: "tcp" }, jump("istio-inbound")),
     ...excluded.map((range) => rule(place, { protocol: "tcp", destinationPorts: { ranges: [range] } }, returns)),
     ...captured.flatMap((match) => [

@@ -70,14 +70,14 @@ test("an included loopback address is outbound, also over lo", () => {
   ]);
 });
 
-test("virtual machines' connections are outbound, and are told apart from others", () => {
-  const found = explain(["-b", "*", "-i", "*", "-k", "vm0,vm1"]);
+test.each([
+  ["REDIRECT", ["not captured: to port 15008", "Envoy's inbound port 15006: all others"]],
+  ["TPROXY", ["Envoy's inbound port 15006, with the source address unchanged: all"]],
+])("in mode %s virtual machines' connections are outbound, and are told apart from others", (mode, others) => {
+  const found = explain(["-m", mode, "-b", "*", "-i", "*", "-k", "vm0,vm1"]);
   expect(found["TCP connections of virtual machines on vm0"]).toEqual(["Envoy's outbound port 15001: all"]);
   expect(found["TCP connections of virtual machines on vm1"]).toEqual(["Envoy's outbound port 15001: all"]);
-  expect(found[`${inbound}, others than those of virtual machines`]).toEqual([
-    "not captured: to port 15008",
-    "Envoy's inbound port 15006: all others",
-  ]);
+  expect(found[`${inbound}, others than those of virtual machines`]).toEqual(others);
 });
 
 test("DNS queries go to the DNS proxy, the agent's own do not", () => {
