@@ -44,14 +44,23 @@ const revision = process.env["ATTACHE_REVISION"] ?? readRevision();
 const { code, data, map, scripts, licences } = await makeBundle({
   root,
   entry: "src/main.ts",
-  agent: "src/cli/commands/proxy.ts",
+  agent: "proxy",
+  commands: {
+    exec: ["src/cli/commands/exec.ts"],
+    "istio-iptables": ["src/cli/commands/istio-iptables.ts", "src/cli/interception/run-istio-iptables.ts"],
+    proxy: ["src/cli/commands/proxy.ts"],
+    request: ["src/cli/commands/request.ts"],
+    version: ["src/cli/commands/version.ts"],
+    wait: ["src/cli/commands/wait.ts"],
+  },
   early: new RegExp(
     "^src/(agent/(engine-abort|termination-message|port-check|budgets|metrics|identity|discovery|envoy-lifecycle|" +
       "debug-info|hot-restart|log-reopening|platform)|envoy/(taken-ports|running-envoy)|metrics/index|" +
       "cert/(index|root-files)|ca/(index|istio-ca|istio-messages)|sds/index|host/index|status/(index|status-server)|" +
       "lib/start-memory|lib/grpc/client)[.]ts$",
   ),
-  others: /^src\/(cli\/commands\/(?!proxy\.ts|istio-iptables\.ts)|dev\/|(ca|xds)\/embedded\/|xds\/wasm\/)/,
+  packed:
+    /^src\/(cli\/(explain\/|commands\/(ca|completion|dev|explain|help)\.ts)|dev\/|(ca|xds)\/embedded\/|xds\/wasm\/)/,
   // the schema of Envoy's bootstrap takes 0.4 MB, and is needed for a moment
   transient: /^src\/bootstrap\/schema-check\.ts$/,
   // those of bin/attache that the engine compares
@@ -64,12 +73,14 @@ writeResult("attache.cjs.map", JSON.stringify(map));
 writeResult("attache.parts", data);
 writeResult("attache.cjs", code);
 
-/** @param {import("./bundle/layout.mjs").Place} place */
-const kilobytes = (place) => {
-  const bytes = scripts.filter((part) => part.place === place).reduce((sum, { script }) => sum + script.length, 0);
+/** @param {(part: import("./bundle/layout.mjs").Part) => boolean} isCounted */
+const kilobytes = (isCounted) => {
+  const bytes = scripts.filter(isCounted).reduce((sum, { script }) => sum + script.length, 0);
   return `${String(Math.round(bytes / 1_000))} kB`;
 };
+const atStart = kilobytes(({ startOf }) => startOf.includes("proxy"));
+const early = kilobytes(({ isEarly }) => isEarly);
 process.stderr.write(
-  `dist/attache.parts: ${String(Math.round(data.length / 1_000))} kB; scripts: ${kilobytes("start")} compiled at start, ` +
-    `${kilobytes("early")} until ready, ${kilobytes("text")} later, ${kilobytes("packed")} compressed\n`,
+  `dist/attache.parts: ${String(Math.round(data.length / 1_000))} kB; the agent begins with ${atStart} of scripts, ` +
+    `and has ${early} more until it is ready; plain ${kilobytes(({ place }) => place === "text")}\n`,
 );

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// The whole of attache.cjs. It reads the script that starts the program from attache.parts beside it, and runs that. Node.js
+// The whole of attache.cjs. It reads the script that the command begins with from attache.parts beside it, and runs that. Node.js
 // reads, keeps and scans a program's file as a whole, at some 3 ms for each megabyte, so this one is small.
 // The other file stays open: a process goes on with the text it was started with when the files are replaced.
 "use strict";
@@ -7,7 +7,10 @@
   const { openSync, readSync } = require("node:fs");
   const { dirname, join } = require("node:path");
   // @ts-expect-error: put in when the bundle is made
-  const { build, line, text, cache } = BUNDLE_START;
+  const { build, starts } = BUNDLE_START;
+  // the command, or the name that the launcher was called by; any of the scripts runs any command, only slower
+  const words = [process.env["ATTACHE_PROGRAM_NAME"] ?? "", process.argv[2] ?? ""];
+  const { line, text, cache } = starts[words.find((word) => word !== "" && Object.hasOwn(starts, word)) ?? ""];
   const file = join(dirname(__filename), "attache.parts");
   const descriptor = openSync(file, "r");
   const read = (/** @type {{ offset: number, length: number }} */ { offset, length }) => {

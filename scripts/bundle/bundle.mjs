@@ -8,9 +8,10 @@ import { renderBundle } from "./render.mjs";
  * @typedef {object} BundleOptions
  * @property {string} root
  * @property {string} entry relative to the root
- * @property {string} agent the module, asked for by the entry, whose start must be quick
+ * @property {string} agent the one of the commands that stays
+ * @property {Readonly<Record<string, readonly string[]>>} commands whose start must be quick: the modules that each imports at once
  * @property {RegExp} early modules that the agent imports lazily at every start, until it is ready
- * @property {RegExp} others modules that the agent imports lazily, and hardly ever or never
+ * @property {RegExp} packed modules that none of these commands imports, or hardly ever
  * @property {RegExp} transient modules without a state, that are imported once; they are freed after their use
  * @property {readonly string[]} flags of the engine, that the agent is run with
  * @property {Readonly<Record<string, string>>} define
@@ -20,7 +21,7 @@ import { renderBundle } from "./render.mjs";
  * Makes one file of a program with lazily imported parts.
  * @param {BundleOptions} options
  */
-export async function makeBundle({ root, entry, agent, early, others, transient, flags, define }) {
+export async function makeBundle({ root, entry, agent, commands, early, packed, transient, flags, define }) {
   const { outputFiles, metafile } = await build({
     absWorkingDir: root,
     entryPoints: [entry],
@@ -38,6 +39,9 @@ export async function makeBundle({ root, entry, agent, early, others, transient,
     logLevel: "warning",
     define: { ...define, "import.meta.dirname": "__dirname", "import.meta.filename": "__filename" },
   });
-  const parts = layOut(metafile, outputFiles, { entry, agent, early, others, transient });
-  return { ...(await renderBundle(parts, flags)), licences: renderLicences(root, metafile) };
+  const parts = layOut(metafile, outputFiles, { entry, agent, commands, early, packed, transient });
+  return {
+    ...(await renderBundle(parts, { agent, commands: Object.keys(commands), flags })),
+    licences: renderLicences(root, metafile),
+  };
 }

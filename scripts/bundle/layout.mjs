@@ -3,12 +3,10 @@
 import { basename } from "node:path";
 
 /**
- * `start`: compiled at start, with all that it imports statically: the entry and the agent's command.
- * `early`: one script, compiled at the first import of any part of it: what every start of the agent imports until it
- * is ready.
- * `text`: plain text, compiled at the first import: what the agent imports lazily, for some pods or later.
- * `packed`: compressed: what only other commands load; unpacking costs 4 ms and 1 MB, so it is not for the agent.
- * @typedef {"start" | "early" | "text" | "packed"} Place
+ * Every part can be read on its own, as
+ * `text`: plain text, compiled when it is imported: what commands import that run inside a pod's limits.
+ * `packed`: compressed: what only other commands load; unpacking costs 6 ms and 1 MB.
+ * @typedef {"text" | "packed"} Place
  */
 
 /**
@@ -17,6 +15,9 @@ import { basename } from "node:path";
  * @property {boolean} isEntry
  * @property {boolean} isPackage a package that is imported lazily, and gives its one object as default export
  * @property {Place} place
+ * @property {readonly string[]} startOf the commands that begin with it, whose script it is in, compiled ahead
+ * @property {boolean} isEarly whether the agent imports it at every start until it is ready: it is in a script with the others
+ * of these, compiled ahead
  * @property {boolean} isTransient not kept by the loader: imported again, it is compiled again
  * @property {string} code an ES module, with its source map inside
  */
@@ -24,24 +25,33 @@ import { basename } from "node:path";
 /**
  * @param {import("esbuild").Metafile} metafile
  * @param {readonly import("esbuild").OutputFile[]} files
- * @param {Pick<import("./bundle.mjs").BundleOptions, "entry" | "agent" | "early" | "others" | "transient">} options
+ * @param {Pick<import("./bundle.mjs").BundleOptions, "entry" | "agent" | "commands" | "early" | "packed" | "transient">} options
  * @returns {readonly Part[]}
  */
 export function layOut({ outputs }, files, options) {
-  const entry = Object.keys(outputs).find((path) => outputs[path]?.entryPoint === options.entry);
-  const agent = Object.keys(outputs).find((path) => outputs[path]?.entryPoint === options.agent);
-  if (entry === undefined) throw new Error(`esbuild made no part for ${options.entry}`);
-  const roots = [entry, ...(agent === undefined ? [] : [agent])];
-  const atStart = reach(outputs, roots, (_path, kind) => kind !== "dynamic-import");
+  const partOf = (/** @type {string} */ module) => {
+    const path = Object.keys(outputs).find((output) => outputs[output]?.entryPoint === module);
+    if (path === undefined) throw new Error(`esbuild made no part for ${module}`);
+    return path;
+  };
+  const isStatic = (/** @type {string} */ _path, /** @type {string} */ kind) => kind !== "dynamic-import";
+  const entry = partOf(options.entry);
+  const starts = Object.entries(options.commands).map(([command, modules]) => ({
+    command,
+    parts: reach(outputs, [entry, ...modules.map(partOf)], isStatic),
+  }));
+  const atStart = starts.find(({ command }) => command === options.agent)?.parts;
   const ofStart = Object.keys(outputs).filter((path) => options.early.test(outputs[path]?.entryPoint ?? ""));
-  const early = reach(outputs, ofStart, (_path, kind) => kind !== "dynamic-import");
-  const ofAgent = reach(outputs, roots, (path, kind) => kind !== "dynamic-import" || !options.others.test(path));
+  const early = reach(outputs, ofStart, isStatic);
+  const plain = reach(outputs, [entry], (path, kind) => isStatic(path, kind) || !options.packed.test(path));
   return Object.entries(outputs).map(([path, output]) => ({
     name: `./${basename(path)}`,
     isEntry: path === entry,
     isPackage: (output.entryPoint ?? "").includes("node_modules/") && output.exports.join() === "default",
+    place: plain.has(path) ? "text" : "packed",
+    startOf: starts.filter(({ parts }) => parts.has(path)).map(({ command }) => command),
+    isEarly: early.has(path) && atStart?.has(path) !== true,
     isTransient: options.transient.test(output.entryPoint ?? ""),
-    place: atStart.has(path) ? "start" : early.has(path) ? "early" : ofAgent.has(path) ? "text" : "packed",
     code: textOf(files, basename(path)),
   }));
 }

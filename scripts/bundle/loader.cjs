@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// What runs first in the bundle, called by boot.cjs: a table of modules. Those that every start of the agent needs before
-// Envoy's exec stand behind this text as functions, those until it is ready in a second script, which is compiled when the
-// first of them is asked for. The others are read and compiled one by one when they are first asked for.
+// What runs first in the bundle, called by boot.cjs: a table of modules. Those that the command begins with stand behind this
+// text as functions; in the agent, those that it needs until it is ready are in a second script, which is run when the first
+// of them is asked for. The others are read and compiled one by one when they are first asked for.
 "use strict";
 const { readSync } = process.getBuiltinModule("node:fs");
 const { compileFunction, Script } = process.getBuiltinModule("node:vm");

@@ -10,6 +10,7 @@ import { transform } from "esbuild";
 /** @typedef {import("./layout.mjs").Part} Part */
 /** @typedef {Part & { readonly script: string, readonly scriptMap: unknown }} Script a part as a CommonJS script */
 /** @typedef {{ offset: number, length: number }} Place in attache.parts */
+/** @typedef {Place & { readonly line: number }} Stored */
 /** @typedef {{ readonly offset: { readonly line: number, readonly column: 0 }, readonly map: unknown }} Section */
 /** @typedef {typeof indexMap & { readonly sections: readonly Section[] }} IndexMap */
 
@@ -27,38 +28,52 @@ const names = ["module", "exports", "require", "__filename", "__dirname"].join()
  */
 
 /**
+ * @typedef {object} RenderOptions
+ * @property {string} agent the command that has the early parts
+ * @property {readonly string[]} commands those with a script of their own
+ * @property {readonly string[]} flags of the engine that runs the bundle, for which it is compiled ahead
+ */
+
+/**
  * @param {readonly Part[]} parts
- * @param {readonly string[]} flags of the engine that runs the bundle, for which it is compiled ahead
+ * @param {RenderOptions} options
  * @returns {Promise<Rendered>}
  */
-export async function renderBundle(parts, flags) {
+export async function renderBundle(parts, options) {
   const scripts = await Promise.all(parts.map(toScript));
   const boot = await minified("boot.cjs");
   const loader = await minified("loader.cjs");
   // the tables say where text stands that comes after them; they have the same width whatever their numbers are
-  const draft = assemble(loader, scripts, {}, Buffer.alloc(0));
-  const early = makeCodeCache(draft.joined.early, flags);
-  const placed = assemble(loader, scripts, draft.places, early);
-  const result = assemble(loader, scripts, placed.places, early);
-  if (result.joined.start.length !== draft.joined.start.length) {
+  const draft = assemble(loader, scripts, options, {}, Buffer.alloc(0));
+  const early = makeCodeCache(draft.joined[earlyName] ?? "", options.flags);
+  const placed = assemble(loader, scripts, options, draft.places, early);
+  const { joined, data, places, sections } = assemble(loader, scripts, options, placed.places, early);
+  if (Buffer.concat(data).length !== Buffer.concat(placed.data).length) {
     throw new Error("the tables of the bundle changed their width");
   }
-  // the compiled form has the tables in it, so it is made last, and stands at the end
-  const start = makeCodeCache(result.joined.start, flags);
-  const places = {
-    ...result.places,
-    "start, compiled": { offset: idLength + result.data.length, length: start.length },
-  };
-  const data = Buffer.concat([result.data, start]);
-  const build = createHash("sha256").update(data).digest("hex").slice(0, idLength);
-  const tables = renderJoined("start", places).replace("{", `{build:${JSON.stringify(build)},`);
+  // the compiled forms have the tables in them, so they are made last, and stand at the end
+  const starts = [];
+  for (const name of [...options.commands, otherCommands]) {
+    const cache = makeCodeCache(joined[name] ?? "", options.flags);
+    places[compiled(name)] = { line: 0, offset: idLength + Buffer.concat(data).length, length: cache.length };
+    data.push(cache);
+    starts.push(`${JSON.stringify(name)}:${renderJoined(name, places)}`);
+  }
+  const build = createHash("sha256").update(Buffer.concat(data)).digest("hex").slice(0, idLength);
+  const tables = `{build:${JSON.stringify(build)},starts:{${starts.join()}}}`;
   return {
     code: `${boot.replace("BUNDLE_START", () => tables)}\n//# sourceMappingURL=attache.cjs.map\n`,
-    data: Buffer.concat([Buffer.from(build), data]),
-    map: { ...indexMap, sections: result.sections },
+    data: Buffer.concat([Buffer.from(build), ...data]),
+    map: { ...indexMap, sections },
     scripts,
   };
 }
+
+/** Scripts that are joined of parts have these names or a command's; boot.cjs knows the second. */
+const earlyName = "(early)";
+const otherCommands = "";
+/** The name of a script's compiled form. */
+const compiled = (/** @type {string} */ name) => `${name}, compiled`;
 
 /** The file with the parts begins with the build's id of so many characters, by which the other file knows it. */
 const idLength = 16;
@@ -71,9 +86,6 @@ async function minified(name) {
   const text = readFileSync(fileURLToPath(new URL(name, import.meta.url)), "utf8");
   return (await transform(text, { minify: true, legalComments: "none" })).code.trimEnd();
 }
-
-/** The scripts that are joined of several parts. */
-const joinedScripts = /** @type {const} */ (["start", "early"]);
 
 /**
  * @param {string} text
@@ -89,15 +101,14 @@ function makeCodeCache(text, flags) {
 /**
  * @param {string} loader
  * @param {readonly Script[]} scripts
- * @param {Readonly<Record<string, Place & { readonly line: number }>>} known where texts stood in an earlier round
+ * @param {RenderOptions} options
+ * @param {Readonly<Record<string, Stored>>} known where texts stood in an earlier round
  * @param {Buffer} earlyCompiled
  */
-function assemble(loader, scripts, known, earlyCompiled) {
-  const later = scripts.filter(({ place }) => place === "text" || place === "packed");
-  const table = later.map((part) => `${JSON.stringify(part.name)}:${renderStored(part, known[part.name])}`);
+function assemble(loader, scripts, { agent, commands }, known, earlyCompiled) {
   /** @type {Section[]} */
   const sections = [];
-  /** @type {Record<string, Place & { readonly line: number }>} */
+  /** @type {Record<string, Stored>} */
   const places = {};
   /** @type {Buffer[]} */
   const data = [];
@@ -116,39 +127,44 @@ function assemble(loader, scripts, known, earlyCompiled) {
     addBytes(name, isPacked ? brotliCompressSync(text) : text);
     line += lineCount(script) + 1;
   };
-
-  const tables = loader
-    .replace("BUNDLE_STORED", () => `{${table.join()}}`)
-    .replace("BUNDLE_EARLY", () => renderJoined("early", known));
-  const entry = scripts.find(({ isEntry }) => isEntry)?.name;
-  const frames = {
-    start: [`(function(__filename,__dirname,descriptor){${tables}\n`, `load(${JSON.stringify(entry)});})`],
-    early: ["(function(factories){\n", "})"],
-  };
-  const joined = { start: "", early: "" };
-  for (const place of joinedScripts) {
-    const [before = "", after = ""] = frames[place];
+  /** @type {Record<string, string>} */
+  const joined = {};
+  /** @param {string} name @param {string} before @param {readonly Script[]} members @param {string} after */
+  const addJoined = (name, before, members, after) => {
     let script = before;
-    for (const { name, script: text, scriptMap } of scripts.filter((part) => part.place === place)) {
-      // the parentheses make the engine compile the function at once, instead of reading it over first
-      script += `factories[${JSON.stringify(name)}]=(function(${names}){\n`;
-      sections.push({ offset: { line: line + lineCount(script), column: 0 }, map: scriptMap });
-      script += `${text}\n});\n`;
+    for (const part of members) {
+      script += `factories[${JSON.stringify(part.name)}]=function(${names}){\n`;
+      sections.push({ offset: { line: line + lineCount(script), column: 0 }, map: part.scriptMap });
+      script += `${part.script}\n};\n`;
     }
-    joined[place] = script + after;
-    addScript(place, joined[place], false);
+    joined[name] = script + after;
+    addScript(name, script + after, false);
+  };
+
+  const entry = scripts.find(({ isEntry }) => isEntry)?.name;
+  for (const name of [...commands, otherCommands]) {
+    const members = scripts.filter(({ startOf }) => startOf.includes(name));
+    const others = scripts.filter((part) => !members.includes(part) && !(name === agent && part.isEarly));
+    const table = others.map((part) => `${JSON.stringify(part.name)}:${renderStored(part, known[part.name])}`);
+    const tables = loader
+      .replace("BUNDLE_STORED", () => `{${table.join()}}`)
+      .replace("BUNDLE_EARLY", () => renderJoined(earlyName, known));
+    const before = `(function(__filename,__dirname,descriptor){${tables}\n`;
+    addJoined(name, before, members, `load(${JSON.stringify(entry)});})`);
   }
-  addBytes("early, compiled", earlyCompiled);
-  for (const { name, script, scriptMap, place } of later) {
+  const early = scripts.filter(({ isEarly }) => isEarly);
+  addJoined(earlyName, "(function(factories){\n", early, "})");
+  addBytes(compiled(earlyName), earlyCompiled);
+  for (const { name, script, scriptMap, place } of scripts) {
     sections.push({ offset: { line, column: 0 }, map: scriptMap });
     addScript(name, script, place === "packed");
   }
-  return { data: Buffer.concat(data), places, sections, joined };
+  return { data, places, sections, joined };
 }
 
 /**
  * @param {Part} part
- * @param {Place & { readonly line: number }} [at]
+ * @param {Stored} [at]
  */
 function renderStored({ place, isTransient }, { line, offset, length } = { line: 0, offset: 0, length: 0 }) {
   const kind = `packed:${String(place === "packed")},transient:${String(isTransient)}`;
@@ -157,10 +173,10 @@ function renderStored({ place, isTransient }, { line, offset, length } = { line:
 
 /**
  * Where a joined script and its compiled form stand.
- * @param {"start" | "early"} name
- * @param {Readonly<Record<string, Place & { readonly line?: number }>>} places
+ * @param {string} name
+ * @param {Readonly<Record<string, Stored>>} places
  */
-function renderJoined(name, { [name]: text, [`${name}, compiled`]: cache }) {
+function renderJoined(name, { [name]: text, [compiled(name)]: cache }) {
   const place = (/** @type {Place | undefined} */ at) => `{${numbers({ offset: at?.offset, length: at?.length })}}`;
   return `{${numbers({ line: text?.line })},text:${place(text)},cache:${place(cache)}}`;
 }

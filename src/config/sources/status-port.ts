@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-import { readTextFile } from "../../lib/fs/bounded-read.ts";
+import { readTextFileSync } from "../../lib/fs/bounded-read.ts";
 import { Findings } from "../config-error.ts";
 import { loadYamlParser, needsYaml, parseJsonDocument, proxyConfigIn } from "./documents.ts";
 import { parseDownwardApi } from "./downward-api.ts";
@@ -14,14 +14,10 @@ const usualPort = 15_020;
  * not set.
  */
 export async function readStatusPort(env: Readonly<Record<string, string>>): Promise<number> {
-  const annotations = parseDownwardApi(await textOf(places.annotations), places.annotations, new Findings());
+  const annotations = parseDownwardApi(textOf(places.annotations), places.annotations, new Findings());
   const annotated = Number(annotations.get(statusPortAnnotation) ?? "");
   if (isPort(annotated)) return annotated;
-  for (const text of [
-    annotations.get(configAnnotation),
-    env["PROXY_CONFIG"],
-    await textOf(proxyFlags.meshConfig.default),
-  ]) {
+  for (const text of [annotations.get(configAnnotation), env["PROXY_CONFIG"], textOf(proxyFlags.meshConfig.default)]) {
     const port = await portIn(text ?? "");
     if (port !== undefined) return port;
   }
@@ -44,6 +40,11 @@ function isPort(number: number): boolean {
   return Number.isInteger(number) && number > 0 && number < 65_536;
 }
 
-async function textOf(path: string): Promise<string> {
-  return await readTextFile(path).catch(() => "");
+/** Read at once: the command has nothing else to do. */
+function textOf(path: string): string {
+  try {
+    return readTextFileSync(path);
+  } catch {
+    return "";
+  }
 }

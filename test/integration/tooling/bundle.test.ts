@@ -54,9 +54,10 @@ async function bundle(root: string, files = sources): Promise<Awaited<ReturnType
   const made = await makeBundle({
     root,
     entry: "main.ts",
-    agent: "agent.ts",
+    agent: "agent",
+    commands: { agent: ["agent.ts"] },
     early: /^early\.ts$/,
-    others: /^tool\.ts$/,
+    packed: /^tool\.ts$/,
     transient: /^once\.ts$/,
     flags: [],
     define: {},
@@ -72,11 +73,14 @@ async function bundle(root: string, files = sources): Promise<Awaited<ReturnType
 test("each part stands where the one who needs it finds it cheaply, and all of them run", async () => {
   await using root = await temporaryDirectory();
   const { scripts, licences } = await bundle(root.path);
-  const places = Object.fromEntries(scripts.map(({ name, place }) => [name.replace(/-\w+\.js$|\.js$/, ""), place]));
-  expect(places).toMatchObject({
-    "./main": "start",
-    "./agent": "start",
-    "./early": "early",
+  const places = scripts.map(({ name, place, startOf, isEarly }) => [
+    name.replace(/-\w+\.js$|\.js$/, ""),
+    [place, ...startOf, ...(isEarly ? ["early"] : [])].join(" "),
+  ]);
+  expect(Object.fromEntries(places)).toMatchObject({
+    "./main": "text agent",
+    "./agent": "text agent",
+    "./early": "text early",
     "./later": "text",
     "./tool": "packed",
   });
@@ -148,17 +152,20 @@ test("files of two builds do not run together, and the error names them", async 
 
 test("the launcher's Node takes the compiled forms, of inner functions too", async () => {
   await using root = await temporaryDirectory();
-  const check = `
+  // the place of the agent's script stands in attache.cjs, that of the early script in the agent's
+  const check = String.raw`
     const { readFileSync } = require("node:fs");
     const { Script } = require("node:vm");
     const dist = ${JSON.stringify(join(projectRoot, "dist"))};
     const parts = readFileSync(dist + "/attache.parts");
-    const table = /text:\\{offset: *(\\d+),length: *(\\d+)\\},cache:\\{offset: *(\\d+),length: *(\\d+)\\}/;
-    const [boot, loader] = [readFileSync(dist + "/attache.cjs", "latin1"), parts.latin1Slice(0, 100_000)];
-    for (const tables of [boot, loader]) {
-      const [, offset, length, cacheOffset, cacheLength] = table.exec(tables).map(Number);
+    const numbers = String.raw${"`"}\{offset: *(\d+),length: *(\d+)\}${"`"};
+    let text = readFileSync(dist + "/attache.cjs", "latin1");
+    for (const before of ['"proxy":', "="]) {
+      const place = new RegExp(before + "{line: *[0-9]+,text:" + numbers + ",cache:" + numbers);
+      const [, offset, length, cacheOffset, cacheLength] = place.exec(text).map(Number);
+      text = parts.latin1Slice(offset, offset + length);
       const cachedData = parts.subarray(cacheOffset, cacheOffset + cacheLength);
-      const { cachedDataRejected } = new Script(parts.latin1Slice(offset, offset + length), { cachedData });
+      const { cachedDataRejected } = new Script(text, { cachedData });
       console.log(cachedDataRejected ? "refused" : "taken", cacheLength > 2 * length ? "whole" : "outer functions only");
     }`;
   await mkdir(join(root.path, "dist"));
