@@ -67,11 +67,14 @@ export class Forwarder {
     while (!signal.aborted && round.queryNext(parallel ? hostCount : 1)) {
       await round.untilNext(timeoutMs / attemptsPerQuery, signal);
       if (round.response !== undefined) return round.response;
-      if (round.failure !== undefined && round.allQueried) break;
+      if ((round.failure !== undefined && round.allQueried) || round.isRefused) break;
     }
     return round.failure;
   }
 }
+
+/** A resolver that restarts can be reached again soon: it is tried over two fifths of the timeout. */
+const refusalsUntilFailure = 3;
 
 /** One query at all its resolvers. */
 class ForwardingRound {
@@ -86,6 +89,8 @@ class ForwardingRound {
   /** Resolvers that have not failed the query, the next one first. */
   #hosts: readonly string[];
   readonly #queried = new Set<string>();
+  /** How often each resolver could not be reached at all, such as one whose port is closed. */
+  readonly #unreachable = new Map<string, number>();
   /** Resolvers that were queried and have not responded. */
   readonly #silent = new Set<string>();
   #openAttempts = 0;
@@ -100,6 +105,11 @@ class ForwardingRound {
 
   get allQueried(): boolean {
     return this.#hosts.every((host) => this.#queried.has(host));
+  }
+
+  /** Whether no resolver can be reached, also a moment later: a client that asks again loses nothing. */
+  get isRefused(): boolean {
+    return this.#hosts.every((host) => (this.#unreachable.get(host) ?? 0) >= refusalsUntilFailure);
   }
 
   /** @returns false when no resolver is left */
@@ -137,11 +147,14 @@ class ForwardingRound {
     } catch (error) {
       if (this.#signal.aborted) return;
       // without a socket the resolver was not queried
-      if (!(error instanceof BudgetSpentError)) this.#deps.health.failed(host);
+      if (!(error instanceof BudgetSpentError)) {
+        this.#deps.health.failed(host);
+        this.#unreachable.set(host, (this.#unreachable.get(host) ?? 0) + 1);
+      }
     }
     this.#silent.delete(host);
     this.#openAttempts--;
-    const isOver = this.#openAttempts === 0 && (!this.allQueried || this.#hosts.length === 0);
+    const isOver = this.#openAttempts === 0 && (!this.allQueried || this.isRefused);
     if (this.response !== undefined || isOver) this.#wake.resolve(undefined);
   }
 

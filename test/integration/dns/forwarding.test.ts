@@ -114,6 +114,16 @@ describe.each(["udp", "tcp"] as const)("over %s", (transport) => {
     ]);
   });
 
+  test("C19: a resolver whose port is closed is tried three times, and the client gets SERVFAIL before it gives up", async () => {
+    const resolver = await startFakeResolver(good);
+    await resolver[Symbol.asyncDispose]();
+    await using dns = await startDns({ table: [], resolvers: [resolver], timeoutMs: 5_000 });
+    const { value, tookMs } = await timed(() => ask(dns.address, transport, query));
+    expect(value.rcode).toBe(2);
+    expect(tookMs).toBeGreaterThan(1_900);
+    expect(tookMs).toBeLessThan(4_000);
+  });
+
   test.each([false, true])("2.5: no resolver is configured, parallel %s: SERVFAIL at once", async (parallel) => {
     await using dns = await startDns({ table: [], parallel, timeoutMs: 20_000 });
     const { value, tookMs } = await timed(() => ask(dns.address, transport, query));
