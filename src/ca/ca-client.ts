@@ -34,11 +34,11 @@ function createSingleClient(config: SingleCaConfig, deps: CaDeps): CaClient {
       return check({ ...response, isAuthenticated: isAuthenticated(config) });
     },
     async untilChanged(signal) {
-      const { untilCredential } = await protocol();
+      const called = await protocol();
       const files = await causes();
       const done = new AbortController();
       const either = AbortSignal.any([signal, done.signal]);
-      const waits = [files.untilChanged(either), ...(untilCredential === undefined ? [] : [untilCredential(either)])];
+      const waits = [files.untilChanged(either), called.untilCredential?.(either) ?? untilAborted(either)];
       await Promise.race(waits);
       done.abort();
       await Promise.all(waits);

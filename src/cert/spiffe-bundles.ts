@@ -66,8 +66,9 @@ export class SpiffeBundles implements AsyncDisposable {
     const { hostname: serverName } = new URL(url);
     const { policy } = this.#options;
     const tls = createTlsClient({ serverName, roots: { kind: "system" }, client: undefined, policy });
+    const isStopped = (): boolean => stop.aborted;
     let last: string | undefined;
-    for (let failures = 0; !stop.aborted; ) {
+    for (let failures = 0; !isStopped(); ) {
       let waitMs: number;
       try {
         const { rootsPem, refreshMs } = await this.#read(url, tls, stop);
@@ -77,7 +78,7 @@ export class SpiffeBundles implements AsyncDisposable {
         last = rootsPem;
         waitMs = refreshMs * (0.9 + 0.1 * random());
       } catch (error) {
-        if (stop.aborted) return;
+        if (isStopped()) return;
         const message = "SPIFFE bundle cannot be read; keeping its previous roots";
         outage.failed({ level: "warn", message, fields: { url, error: describeError(error) } });
         waitMs = backoffMs(retryPolicy, failures++, random(), retryPolicy.firstMs / 2);

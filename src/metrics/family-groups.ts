@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+import type { ByteSink } from "./buffers.ts";
 import { parseDeclaration, parseSample } from "./metric-text.ts";
 
 const newline = 0x0a;
@@ -17,7 +18,7 @@ interface Group {
  * together. A metric that two parts have is that of the first one: no parser takes it twice.
  * Source: OpenMetrics 1.0, section on MetricFamily and on interleaving
  */
-export class FamilyGroups {
+export class FamilyGroups implements ByteSink {
   /** By the family's name; lines before the first declaration of a part have none. */
   readonly #groups = new Map<string, Group>();
   #part = 0;
@@ -32,6 +33,11 @@ export class FamilyGroups {
     this.#family = "";
     this.#current = this.#group("");
     this.#last = this.#current;
+  }
+
+  write(lines: Uint8Array): Promise<void> {
+    this.add(lines);
+    return Promise.resolve();
   }
 
   /** @param lines whole lines; their memory may be reused. Each family begins with one of its declarations. */

@@ -197,14 +197,13 @@ class ResponseWriter {
     const { filter, rules } = this.#filter(declaring, part.decision.format.kind);
     const { pace, read } = this.#options;
     let sinkFailure: Error | undefined;
-    const write = (piece: Uint8Array): Promise<void> | undefined =>
-      groups === undefined ? this.#sink.write(piece) : void groups.add(piece);
+    const sink: ByteSink = groups ?? this.#sink;
     try {
       await fetch.emit(async (bytes) => {
         await pace.begin();
         for (const piece of filter.feed(bytes)) {
           try {
-            await write(piece);
+            await sink.write(piece);
           } catch (error) {
             sinkFailure = error instanceof Error ? error : new Error(String(error));
             throw sinkFailure;
@@ -217,7 +216,7 @@ class ResponseWriter {
       this.#options.failed(part, error);
       return false;
     }
-    for (const piece of filter.end()) await write(piece);
+    for (const piece of filter.end()) await sink.write(piece);
     read(label, rules.invalidLines);
     return true;
   }

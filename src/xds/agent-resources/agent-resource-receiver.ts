@@ -5,28 +5,25 @@ import type { Budget } from "../../lib/budget.ts";
 import { describeError } from "../../lib/errors.ts";
 import { GrpcStatus } from "../../lib/grpc/status.ts";
 import { MemoryShortError } from "../../lib/memory-guard.ts";
-import type { OutageLog } from "../../lib/log/outage-log.ts";
 import type { Budgets } from "../../model/limits.ts";
 import { type XdsProtocol, renderRequest } from "../protocol/request.ts";
 import { contentOf, parseResponse } from "../protocol/response.ts";
 import { ResponseScanner } from "../protocol/response-scanner.ts";
 import { readScanned, type ScannedResponse } from "../protocol/scanned-response.ts";
-import { shortTypeName } from "../protocol/type-url.ts";
-import type { XdsMetrics } from "../xds-metrics.ts";
 import {
   type AgentResourceRecording,
   type AgentResourceType,
   type AgentResourceUpdate,
+  type OutcomeReport,
   pieceBytes,
   pushResources,
+  reportOutcome,
 } from "./agent-resource-type.ts";
 
-export interface AgentResourceReceiverOptions {
+export interface AgentResourceReceiverOptions extends OutcomeReport {
   readonly protocol: XdsProtocol;
-  readonly rejectedResponses: Pick<OutageLog, "failed" | "works">;
   readonly clock: Clock;
   readonly budgets: Budgets;
-  readonly metrics: Pick<XdsMetrics, "rejections">;
   /** Sends a request to the control plane. Does not throw. */
   readonly send: (request: Uint8Array) => void;
   /** Starts to record a response; undefined when it is not to be kept. */
@@ -281,15 +278,9 @@ export class AgentResourceReceiver {
   /** Sends an ACK, or a NACK when there is an error. */
   #acknowledge({ nonce, version }: Pick<ReceivedResponse, "nonce" | "version">, error: string | undefined): void {
     const { typeUrl } = this.#type;
-    const { protocol, metrics, rejectedResponses, send } = this.#options;
-    if (error === undefined) {
-      this.#acceptedVersion = version;
-      rejectedResponses.works();
-    } else {
-      metrics.rejections.inc(shortTypeName(typeUrl));
-      const failure = { level: "warn", message: "agent rejected configuration", kind: `${typeUrl} ${error}` } as const;
-      rejectedResponses.failed({ ...failure, fields: { typeUrl, reason: error, version } });
-    }
+    const { protocol, send } = this.#options;
+    if (error === undefined) this.#acceptedVersion = version;
+    reportOutcome({ typeUrl, version, error }, this.#options);
     const failure = error === undefined ? {} : { error: { code: GrpcStatus.internal, message: error } };
     send(renderRequest({ typeUrl, nonce, version: this.#acceptedVersion, ...failure }, protocol));
   }

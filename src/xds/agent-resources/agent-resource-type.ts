@@ -1,6 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
+import type { OutageLog } from "../../lib/log/outage-log.ts";
 import type { TimeSlice } from "../../lib/async/time-slice.ts";
 import type { Budget } from "../../lib/budget.ts";
+import { shortTypeName } from "../protocol/type-url.ts";
+import type { XdsMetrics } from "../xds-metrics.ts";
 
 /** A resource type that the agent itself subscribes to, on Envoy's stream: NDS, PCDS. */
 export interface AgentResourceType {
@@ -50,4 +53,31 @@ export async function pushResources(
     }
     update.endResource(name);
   }
+}
+
+export interface OutcomeReport {
+  readonly metrics: Pick<XdsMetrics, "rejections">;
+  readonly rejectedResponses: Pick<OutageLog, "failed" | "works">;
+}
+
+interface Outcome {
+  readonly typeUrl: string;
+  readonly version: string;
+  /** Why the agent rejected the response; undefined when it accepted it. */
+  readonly error: string | undefined;
+}
+
+/** Counts and logs what became of a response. */
+export function reportOutcome(
+  { typeUrl, version, error }: Outcome,
+  { metrics, rejectedResponses }: OutcomeReport,
+): void {
+  if (error === undefined) {
+    rejectedResponses.works();
+    return;
+  }
+  metrics.rejections.inc(shortTypeName(typeUrl));
+  const kind = `${typeUrl} ${error}`;
+  const fields = { typeUrl, reason: error, version };
+  rejectedResponses.failed({ level: "warn", message: "agent rejected configuration", kind, fields });
 }

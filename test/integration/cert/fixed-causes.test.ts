@@ -191,12 +191,12 @@ describe("A6: a fixed cause is noticed at once", () => {
   test.each([5, 25, 300])(
     "A6: a cloud token that was away for %i s is used within 4 s of its return",
     async (seconds) => {
-      let token: string | undefined;
-      await using metadata = await startFakeMetadataServer(() => token);
+      const cloud: { token?: string } = {};
+      await using metadata = await startFakeMetadataServer(() => cloud.token);
       await using pod = await startPod({ metadataPort: metadata.port });
       await pod.pass(seconds * 1_000, seconds > 60 ? 1_000 : 250);
       expect(pod.store.outcomes).not.toContain("ok");
-      token = pod.goodToken;
+      cloud.token = pod.goodToken;
       expect(await untilValidMs(pod)).toBeLessThanOrEqual(4_000);
     },
     30_000,

@@ -21,7 +21,7 @@ async function startScrapes() {
     port,
     lines: () => records.map(({ message, fields }) => [message, fields["failures"], fields["lastedMs"]]),
     /** One scrape every second. */
-    async scrape(times: number): Promise<void> {
+    scrape: async (times: number): Promise<void> => {
       for (let time = 0; time < times; time++) {
         await merged.scrape(request, sink, new AbortController().signal);
         await clock.advance(1_000);
