@@ -57,7 +57,7 @@ const { code, data, map, scripts, licences } = await makeBundle({
     "^src/(agent/(engine-abort|termination-message|port-check|budgets|metrics|identity|discovery|envoy-lifecycle|" +
       "debug-info|hot-restart|log-reopening|platform)|envoy/(taken-ports|running-envoy)|metrics/index|" +
       "cert/(index|root-files)|ca/(index|istio-ca|istio-messages)|sds/index|host/index|status/(index|status-server)|" +
-      "lib/start-memory|lib/grpc/client)[.]ts$",
+      "lib/(start-memory|grpc/client|net/address-check))[.]ts$",
   ),
   packed:
     /^src\/(cli\/(explain\/|commands\/(ca|completion|dev|explain|help)\.ts)|dev\/|(ca|xds)\/embedded\/|xds\/wasm\/)/,

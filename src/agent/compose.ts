@@ -76,6 +76,8 @@ async function serve(started: Started, deps: AgentDeps, signals: AgentSignals): 
   const { phases, holds } = start;
   using shutdown = new Shutdown(signals.stop);
   await using modules = new AsyncDisposableStack();
+  const { compileAddressCheck } = await import("../lib/net/address-check.ts");
+  compileAddressCheck();
   const { checkPorts } = await import("./port-check.ts");
   const fail = shutdown.fail.bind(shutdown);
   const portsChecked = checkPorts(started, { ...deps, fail }, shutdown.signal);
