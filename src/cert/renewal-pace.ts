@@ -19,17 +19,16 @@ const minGapMs = 1_050;
 const maxInWindow = 10;
 const windowMs = 61_000;
 /** When it is urgent, so many attempts follow each other within `urgentMaxMs`: two seconds with the call. */
-const urgentAttempts = 8;
+const urgentAttempts = 6;
 const urgentMaxMs = 1_800;
-const urgentCeilingMs = 10_000;
 const patientFirstMs = 4_000;
 const patientCeilingMs = 60_000;
 /** Failures are urgent for so long before the expiry, or for this share of the lifetime if that is shorter. */
 const urgentBeforeMs = patientCeilingMs;
 const urgentShare = 0.25;
-/** While connections are probed: slow enough to leave attempts for the moment when the CA is back. */
-const probedFloorMs = 10_000;
-const probedJitterMs = 5_000;
+/** Later, and while connections are probed: so slow that the limit always leaves an attempt for when the CA is back. */
+const laterFloorMs = 10_000;
+const laterJitterMs = 5_000;
 /** When, after the first call of an attempt, the same call is made again. */
 const hedgeAfterMs = [2_000, 4_000, 7_000];
 
@@ -95,22 +94,20 @@ export interface FailedAttempts {
 
 /**
  * The delay after a failed attempt, with full jitter above the least gap, or above what the CA requested.
- * @returns milliseconds: one to two seconds for the first urgent attempts, up to 10 s later; up to a minute with a valid
+ * @returns milliseconds: one to two seconds for the first urgent attempts, 10 to 15 s later; up to a minute with a valid
  * certificate, but not far beyond the moment from which failures are urgent
  */
 export function retryDelayMs(attempts: FailedAttempts): number {
   const { failures, notUrgentMs, probed, retryAfterMs, random } = attempts;
-  if (probed) return Math.max(probedFloorMs, retryAfterMs) + random * probedJitterMs;
-  const leastMs = Math.max(minGapMs, retryAfterMs);
   const urgent = notUrgentMs <= 0;
-  const delayMs = leastMs + random * (retryCeilingMs(failures, urgent) - minGapMs);
-  return urgent ? delayMs : Math.min(delayMs, Math.max(leastMs, notUrgentMs) + random * urgentMaxMs);
-}
-
-function retryCeilingMs(failures: number, urgent: boolean): number {
-  if (urgent && failures <= urgentAttempts) return urgentMaxMs;
-  const doublings = Math.min(urgent ? failures - urgentAttempts : failures, 16);
-  return Math.min(urgent ? urgentCeilingMs : patientCeilingMs, patientFirstMs * 2 ** (doublings - 1));
+  if (probed || (urgent && failures > urgentAttempts)) {
+    return Math.max(laterFloorMs, retryAfterMs) + random * laterJitterMs;
+  }
+  const leastMs = Math.max(minGapMs, retryAfterMs);
+  if (urgent) return leastMs + random * (urgentMaxMs - minGapMs);
+  const ceilingMs = Math.min(patientCeilingMs, patientFirstMs * 2 ** (Math.min(failures, 16) - 1));
+  const delayMs = leastMs + random * (ceilingMs - minGapMs);
+  return Math.min(delayMs, Math.max(leastMs, notUrgentMs) + random * urgentMaxMs);
 }
 
 /**

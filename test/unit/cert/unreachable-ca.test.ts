@@ -10,7 +10,7 @@ import { testStore } from "../../support/test-store.ts";
 const minuteMs = 60_000;
 
 /** A CA that cannot be connected to until it is back; one that flaps only seems to be, each time. */
-function setUp({ flaps = false, lifetimeMs = 60 * minuteMs } = {}) {
+function setUp({ flaps = false, lifetimeMs = 60 * minuteMs, isUnconnected = true } = {}) {
   const clock = new FakeClock();
   const ca = testAuthority("root", clock.now());
   const callsMs: number[] = [];
@@ -20,7 +20,7 @@ function setUp({ flaps = false, lifetimeMs = 60 * minuteMs } = {}) {
   const signer = signerOf(
     ({ csrPem }) => {
       callsMs.push(clock.monotonicMs());
-      if (isDown) return Promise.reject(Object.assign(new Error("connection refused"), { isUnconnected: true }));
+      if (isDown) return Promise.reject(Object.assign(new Error("connection refused"), { isUnconnected }));
       return Promise.resolve({ chainPem: ca.sign(csrPem, lifetimeMs, clock.now()), rootsPem: ca.rootPem });
     },
     {
@@ -80,6 +80,19 @@ test("connections are not probed with a valid certificate, so that a fleet does 
   expect(callsMs.length).toBeGreaterThan(before[0] ?? 0);
   expect(watches()).toBe(before[1]);
 });
+
+test.each([3, 15, 25, 40, 60, 300])(
+  "a CA that responded with errors for %i s, as a sealed Vault does, gets an attempt within 15 s, and at most ten a minute",
+  async (seconds) => {
+    const { pod, pass, callsMs, switchCa } = setUp({ isUnconnected: false });
+    await using _ = pod;
+    await pass(seconds * 1_000);
+    switchCa(false);
+    await pass(15_500);
+    expect(pod.outcomes.at(-1)).toBe("ok");
+    expect(mostInWindow(callsMs)).toBeLessThanOrEqual(10);
+  },
+);
 
 test.each([90_000, 60 * minuteMs])(
   "a CA that is back while a certificate of %i ms is still valid gets an attempt before it expires",
