@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 import { X509Certificate } from "node:crypto";
+import { shortHash } from "../lib/content-hash.ts";
 import { type JsonObject, objectOf, parseJsonObject, textsOf } from "../lib/json.ts";
 import { formatHostPort } from "../lib/net/host-port.ts";
 import { splitPem } from "../lib/pki/pem.ts";
@@ -20,6 +21,13 @@ interface Login {
 }
 
 /**
+ * How long a rejected secret ID is not sent again. Vault locks a role ID, for all who use it, for 15 minutes after five
+ * rejections, and counts those that are less than 15 minutes apart.
+ * Source: OpenBao, internal/helper/configutil/userlockout.go; observed with OpenBao
+ */
+const rejectedForMs = 16 * 60_000;
+
+/**
  * Vault's PKI secrets engine. Logs in when it has no token, renews the login after half of its lease, and logs in again
  * when the server no longer accepts the token.
  * Source: https://developer.hashicorp.com/vault/api-docs/secret/pki#sign-certificate and .../auth/token#renew-a-token-self
@@ -33,6 +41,8 @@ class VaultCa implements CaProtocol {
   readonly #deps: CaDeps;
   readonly #address: string;
   #login: Login | undefined;
+  /** Credentials of AppRole that were rejected, as a hash, and until when they are not sent. Monotonic clock. */
+  #rejected: { readonly hash: string; readonly untilMs: number } | undefined;
 
   constructor(config: VaultCaConfig, deps: CaDeps) {
     this.#config = config;
@@ -81,8 +91,23 @@ class VaultCa implements CaProtocol {
       const response = await this.#send(call, signal);
       if (response.status === 200) return this.#keepLogin(response);
     }
-    const call = this.#call("POST", `auth/${auth.mount}/login`, { body: await this.#credentials(auth) });
-    return this.#keepLogin(await this.#send(call, signal));
+    const body = await this.#credentials(auth);
+    const call = this.#call("POST", `auth/${auth.mount}/login`, { body });
+    if (auth.kind === "kubernetes") return this.#keepLogin(await this.#send(call, signal));
+    const hash = shortHash(JSON.stringify(body), 32);
+    this.#assertNotRejected(hash, auth.secretIdPath);
+    const response = await this.#send(call, signal);
+    const untilMs = this.#deps.clock.monotonicMs() + rejectedForMs;
+    this.#rejected = response.status === 400 ? { hash, untilMs } : undefined;
+    return this.#keepLogin(response);
+  }
+
+  #assertNotRejected(hash: string, path: string): void {
+    const rejected = this.#rejected;
+    const waitMs = (rejected?.untilMs ?? 0) - this.#deps.clock.monotonicMs();
+    if (rejected?.hash !== hash || waitMs <= 0) return;
+    const again = `it is sent again in ${String(Math.ceil(waitMs / 60_000))} min, since Vault locks the role ID after five`;
+    throw new CaError("misconfigured", this.#address, `the secret ID in ${path} was rejected; replace it (${again})`);
   }
 
   async #credentials(auth: Exclude<VaultAuth, { readonly kind: "token-file" }>): Promise<object> {

@@ -5,7 +5,7 @@ import { type FakeRequest, type FakeResponse, type HttpsServer, startHttpsServer
 /**
  * Vault's PKI engine, its Kubernetes and AppRole logins, and the renewal of tokens.
  * Source: https://developer.hashicorp.com/vault/api-docs/secret/pki, .../auth/kubernetes, .../auth/approle, .../auth/token;
- * texts and status codes of OpenBao 2.6.2
+ * texts, status codes and the lock of AppRole as observed with OpenBao 2.6.2
  */
 export interface FakeVault extends AsyncDisposable {
   readonly server: HttpsServer;
@@ -26,6 +26,7 @@ export async function startFakeVault(): Promise<FakeVault> {
   const requests: FakeRequest[] = [];
   const next: FakeResponse[] = [];
   let logins = 0;
+  let rejectedLogins = 0;
   const vault = {
     rootPem: ca.rootPem,
     requests,
@@ -57,9 +58,13 @@ export async function startFakeVault(): Promise<FakeVault> {
     if (prepared !== undefined) return prepared;
     const { path, body, headers } = request;
     if (path === "/v1/auth/kubernetes/login" && body?.["role"] === "mesh" && body["jwt"] === "sa-token") return login();
-    if (path === "/v1/auth/approle/login" && body?.["role_id"] === "id" && body["secret_id"] === "secret")
-      return login();
-    if (path === "/v1/auth/approle/login") return { status: 400, body: { errors: ["invalid role or secret ID"] } };
+    if (path === "/v1/auth/approle/login") {
+      // A role ID is locked after five rejected secret IDs, also for the right one.
+      if (rejectedLogins >= 5) return { status: 403, body: { errors: ["permission denied"] } };
+      if (body?.["role_id"] === "id" && body["secret_id"] === "secret") return login();
+      rejectedLogins++;
+      return { status: 400, body: { errors: ["invalid role or secret ID"] } };
+    }
     if (path === "/v1/pki/ca_chain") return { status: 200, body: ca.rootPem };
     if (!tokens.has(String(headers["x-vault-token"])) && headers["x-vault-token"] !== "static") {
       return { status: 403, body: { errors: ["1 error occurred:\n\t* permission denied\n\n"] } };

@@ -180,6 +180,29 @@ describe("Vault", () => {
     expect(error.message).toContain("status 400: invalid role or secret ID");
   });
 
+  test("a rejected secret ID is not sent again until it changes, because Vault would lock the role ID for all", async () => {
+    await using it = await files();
+    await using vault = await startFakeVault();
+    const [roleIdPath, secretIdPath] = [await it.put("role", "id"), await it.put("secret", "other")];
+    const auth = { kind: "approle", mount: "approle", roleIdPath, secretIdPath } as const;
+    const server = serverOf(vault.server, await it.put("root.pem", vault.rootPem));
+    const clock = new FakeClock(Date.now());
+    await using ca = client({ ...common, auth, server }, clock);
+    await failureOf(ca);
+    for (let attempts = 0; attempts < 6; attempts++) {
+      const error = await failureOf(ca);
+      expect(error).toMatchObject({ failure: "misconfigured" });
+      expect(error.message).toContain(
+        `the secret ID in ${secretIdPath} was rejected; replace it (it is sent again in 16 min`,
+      );
+    }
+    expect(vault.requests).toHaveLength(1);
+    await clock.advance(16 * 60_000);
+    expect((await failureOf(ca)).message).toContain("status 400: invalid role or secret ID");
+    await it.put("secret", "secret");
+    await sign(ca);
+  });
+
   test("a response above the limit is malformed, and names the limit", async () => {
     await using it = await files();
     await using vault = await startFakeVault();
