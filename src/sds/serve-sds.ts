@@ -91,6 +91,7 @@ function serverLimits(budgets: Budgets): GrpcServerLimits {
     partialBytes: budgets.of("sds-partial-bytes"),
     queuedBytes: budgets.of("sds-queued-bytes"),
     windowBytes: budgets.of("socket-window-bytes"),
+    controlBytes: budgets.of("socket-control-bytes"),
     memory: budgets.memory,
   };
 }

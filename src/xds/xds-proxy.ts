@@ -143,6 +143,7 @@ function createAdsServer(
         partialBytes: context.budgets.of("xds-partial-bytes"),
         queuedBytes: context.budgets.of("xds-queued-bytes"),
         windowBytes: context.budgets.of("socket-window-bytes"),
+        controlBytes: context.budgets.of("socket-control-bytes"),
         memory: context.budgets.memory,
       },
       isPreferred: isEnvoy,

@@ -17,6 +17,7 @@ export function testServerLimits(budgets = testBudgets()): GrpcServerLimits {
     partialBytes: budgets.of("xds-partial-bytes"),
     queuedBytes: budgets.of("xds-queued-bytes"),
     windowBytes: budgets.of("socket-window-bytes"),
+    controlBytes: budgets.of("socket-control-bytes"),
     memory: budgets.memory,
   };
 }

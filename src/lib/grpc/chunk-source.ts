@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 import type { Http2Session, Http2Stream } from "node:http2";
 import { ByteParts } from "../byte-parts.ts";
+import { countMessageBytes } from "./control-frames.ts";
 
 /** The number of bytes that are read ahead of the reader before flow control holds the peer back. */
 const readAheadBytes = 64 * 1024;
@@ -113,6 +114,7 @@ const counts = new WeakMap<Http2Session, FrameCount>();
 /** Closes a connection whose peer keeps the event loop busy with frames of a few bytes. */
 function countFrame(session: Http2Session | undefined, bytes: number): void {
   if (session === undefined || session.destroyed) return;
+  countMessageBytes(session, bytes);
   const count = counts.get(session) ?? startCount(session);
   count.frames++;
   count.bytes += bytes;

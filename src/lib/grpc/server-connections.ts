@@ -13,6 +13,8 @@ export interface GrpcServerLimits {
   readonly streams: Budget;
   /** Each connection has a child of it. A connection whose client resets more streams is closed. */
   readonly resets: Budget;
+  /** Each connection has a child of it. A connection whose client sends more frames without a message is closed. */
+  readonly controlBytes: Budget;
   /** A longer request is RESOURCE_EXHAUSTED. */
   readonly messageBytes: Budget;
   /** Of the process: parts of requests that are not complete. */

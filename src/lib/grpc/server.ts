@@ -9,6 +9,7 @@ import {
 } from "node:http2";
 import type { Socket } from "node:net";
 import type { Clock } from "../async/clock.ts";
+import { ControlFrameWatch } from "./control-frames.ts";
 import { Keepalive, type KeepaliveOptions } from "./keepalive.ts";
 import { readWhole } from "./message.ts";
 import { parseGrpcTimeout } from "./metadata.ts";
@@ -42,8 +43,8 @@ export interface GrpcServerOptions {
   readonly onFailure?: (path: string, error: unknown) => void;
 }
 
-/** After a connection was closed for its resets, the next one waits for so long: its client reconnects at once. */
-const afterResetsMs = 250;
+/** After a connection was closed for a flood, the next one waits for so long: its client reconnects at once. */
+const afterFloodMs = 250;
 
 /** Serves gRPC on connections that the caller accepts. Disposing cuts every call and connection. */
 export interface GrpcServer extends AsyncDisposable {
@@ -67,6 +68,7 @@ class Http2GrpcServer implements GrpcServer {
   #acceptAtMs = 0;
   readonly #calls = new Set<Promise<void>>();
   readonly #http2;
+  readonly #controlFrames: ControlFrameWatch;
   #disposed = false;
 
   constructor(options: GrpcServerOptions, clock: Clock) {
@@ -74,6 +76,9 @@ class Http2GrpcServer implements GrpcServer {
     this.#clock = clock;
     this.#connections = new ServerConnections(options, clock);
     this.#methods = new Map(Object.entries(options.methods));
+    this.#controlFrames = new ControlFrameWatch(options.limits.controlBytes, clock, (session) => {
+      this.#closeHostile(session);
+    });
     this.#http2 = createServer({
       maxSessionMemory: 16,
       streamResetBurst: options.limits.resets.size,
@@ -128,10 +133,14 @@ class Http2GrpcServer implements GrpcServer {
     stream.once("close", () => {
       connection.streams.release();
       if (!isReset || connection.resets.tryTakeAt(this.#clock.monotonicMs())) return;
-      this.#acceptAtMs = this.#clock.monotonicMs() + afterResetsMs;
-      session.destroy();
+      this.#closeHostile(session);
     });
     return connection;
+  }
+
+  #closeHostile(session: Http2Session): void {
+    this.#acceptAtMs = this.#clock.monotonicMs() + afterFloodMs;
+    session.destroy();
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
@@ -144,7 +153,10 @@ class Http2GrpcServer implements GrpcServer {
 
   #onSession(session: ServerHttp2Session): void {
     this.#sessions.add(session);
-    if (this.#starting !== undefined) this.#ofSession.set(session, this.#starting);
+    if (this.#starting !== undefined) {
+      this.#ofSession.set(session, this.#starting);
+      this.#controlFrames.add(session, this.#starting.socket);
+    }
     session.on("close", () => this.#sessions.delete(session));
     session.on("error", () => undefined);
     session.setLocalWindowSize(this.#options.limits.windowBytes.size);

@@ -21,6 +21,16 @@ export const socketLimits = {
     whenSpent: "pause",
     meaning: "What a client of the SDS or the XDS socket may send before it is read.",
   },
+  "socket-control-bytes": {
+    owner: "sds",
+    unit: "bytes",
+    scope: "connection",
+    size: always(512 * kib),
+    whenSpent: "close",
+    windowMs: 1_000,
+    meaning:
+      "Frames of a client of the SDS or the XDS socket that carry no message, beyond those for what it sends and reads.",
+  },
   "xds-window-bytes": {
     owner: "xds",
     unit: "bytes",

@@ -33,7 +33,7 @@ function setting(id: number, value: number): Buffer {
   return Buffer.concat([Buffer.from([0, id]), uint32(value)]);
 }
 
-const { data, headers, reset, settings, ping, windowUpdate, continuation } = frameType;
+const { data, headers, priority, reset, settings, ping, windowUpdate, continuation } = frameType;
 const open = frame(headers, 1, head, frameFlag.endHeaders);
 const huge = Buffer.concat([head, ...Array.from({ length: 100 }, () => literalHeader("x-a", "v".repeat(100)))]);
 const noWindow = setting(4, 0);
@@ -42,6 +42,8 @@ interface Flood {
   readonly settings?: Buffer;
   readonly first?: Buffer;
   readonly bytes: (round: number) => Buffer;
+  /** The client reads what comes back. */
+  readonly reads?: boolean;
   /** Legal frames, for which no connection is closed, or streams that are rejected one by one first. */
   readonly staysOpen?: boolean;
 }
@@ -62,7 +64,10 @@ const floods: readonly (readonly [string, Flood])[] = [
         ),
     },
   ],
-  ["WINDOW_UPDATE", { first: open, bytes: () => times(500, frame(windowUpdate, 1, uint32(1))), staysOpen: true }],
+  ["WINDOW_UPDATE", { first: open, bytes: () => times(500, frame(windowUpdate, 1, uint32(1))) }],
+  ["PRIORITY", { bytes: () => times(500, frame(priority, 1, Buffer.from([0, 0, 0, 3, 1]))) }],
+  ["PING whose answers are read", { reads: true, bytes: () => times(500, frame(ping, 0, Buffer.alloc(8))) }],
+  ["SETTINGS whose answers are read", { reads: true, bytes: () => times(500, frame(settings, 0, setting(3, 100))) }],
   ["empty DATA", { first: open, bytes: () => times(1_000, frame(data, 1)) }],
   [
     "DATA of one byte",
@@ -93,6 +98,7 @@ test.each(floods)("a flood of %s costs little memory, and other connections go o
   await envoy.ack(await envoy.next());
   const before = process.memoryUsage.rss();
   await using hostile = await RawHttp2Client.connect(under.socketPath, flood.settings);
+  if (flood.reads === true) hostile.socket.resume();
   if (flood.first !== undefined) hostile.socket.write(flood.first);
   let longestMs = 0;
   let version = 0;
