@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 import type { Socket } from "node:net";
 import type { Budget } from "../lib/budget.ts";
+import type { MemoryGuard } from "../lib/memory-guard.ts";
 import { isLoopbackAddress } from "../lib/net/ip-address.ts";
 import type { Budgets } from "../model/limits.ts";
 
@@ -22,17 +23,23 @@ export interface DnsConnection {
 export class DnsConnections {
   readonly #limit: Budget;
   readonly #queries: Budget;
+  readonly #memory: MemoryGuard;
   /** The one that was used last is the last. */
   readonly #open = new Map<Socket, DnsConnection>();
 
   constructor(budgets: Budgets) {
     this.#limit = budgets.of("dns-connections");
     this.#queries = budgets.of("dns-queries-of-connection");
+    this.#memory = budgets.memory;
   }
 
-  /** Undefined, and the socket is closed, when no connection gives way. */
+  /** Undefined, and the socket is closed, when no connection gives way, or memory is short for other machines. */
   add(socket: Socket): DnsConnection | undefined {
     const isLoopback = isLoopbackAddress(socket.remoteAddress);
+    if (!isLoopback && this.#memory.isShort()) {
+      socket.destroy();
+      return undefined;
+    }
     if (!this.#limit.tryTake()) {
       this.#close(this.#leastUseful(isLoopback));
       if (!this.#limit.tryTake()) {

@@ -63,6 +63,7 @@ export async function startDnsProxy(config: DnsConfig, deps: DnsProxyDeps): Prom
       forwarder,
       cache: new ResponseCache({ clock, random, budgets }),
       waiting: budgets.of("dns-queries"),
+      memory: budgets.memory,
       lookup: names.lookup,
       beforeTable: config.beforeTable,
       resolvers: () => resolvers.current,

@@ -7,7 +7,7 @@ import { TurnQueue } from "../lib/async/turn-queue.ts";
 import { AgentError, systemCode } from "../lib/errors.ts";
 import { exitCode } from "../lib/exit-code.ts";
 import { formatHostPort } from "../lib/net/host-port.ts";
-import { ipFamily } from "../lib/net/ip-address.ts";
+import { ipFamily, isLoopbackAddress } from "../lib/net/ip-address.ts";
 import { readPortHolder } from "../lib/net/socket-table.ts";
 import type { Budgets } from "../model/limits.ts";
 import { type DnsConnection, DnsConnections } from "./connections.ts";
@@ -83,7 +83,7 @@ async function listenUdp(address: DnsAddress, handle: HandleQuery, { fail }: Lis
   const socket = createSocket({ type: isV6 ? "udp6" : "udp4", ipv6Only: isV6 && address.host !== "::" });
   let isOpen = true;
   socket.on("message", (message, { address: host, port }) => {
-    void handle(message, { transport: "udp", port }).then((response) => {
+    void handle(message, { transport: "udp", port, isLoopback: isLoopbackAddress(host) }).then((response) => {
       // A client that is gone gets no response; port 0 cannot be sent to.
       if (response !== undefined && isOpen && port !== 0) socket.send(response, port, host, () => undefined);
     });
@@ -183,7 +183,11 @@ function serveConnection(
     if (!socket.destroyed) takeNext();
   });
   const respond = async (message: Buffer): Promise<void> => {
-    const response = await handle(message, { transport: "tcp", port: socket.remotePort ?? 0 });
+    const response = await handle(message, {
+      transport: "tcp",
+      port: socket.remotePort ?? 0,
+      isLoopback: connection.isLoopback,
+    });
     queries.release();
     if (socket.destroyed) return;
     if (response !== undefined) socket.write(frame(response));

@@ -4,6 +4,7 @@ import type { ObservableValue } from "../lib/async/observable-value.ts";
 import type { Budget } from "../lib/budget.ts";
 import type { Logger } from "../lib/log/log.ts";
 import { OutageLog } from "../lib/log/outage-log.ts";
+import type { MemoryGuard } from "../lib/memory-guard.ts";
 import { RepeatedWarnings } from "../lib/log/repeated-warnings.ts";
 import type { Counter } from "../lib/metrics.ts";
 import type { ForwardedQuery, OpenQueries, Transport } from "./exchange.ts";
@@ -30,6 +31,8 @@ export type HandleQuery = (message: Buffer, client: Client) => Promise<Buffer | 
 export interface Client {
   readonly transport: Transport;
   readonly port: number;
+  /** Others get what is in the table and no more while memory is short. */
+  readonly isLoopback: boolean;
 }
 
 export interface QueryHandlerDeps {
@@ -46,6 +49,7 @@ export interface QueryHandlerDeps {
   readonly requests: Counter;
   /** Queries that wait for a table or a resolver, of all clients together. */
   readonly waiting: Budget;
+  readonly memory: MemoryGuard;
 }
 
 /** So long after the start, the addresses that a resolver has wait for the first table, which may have others. */
@@ -76,7 +80,7 @@ export class QueryHandler {
     this.#startedMs = deps.clock.monotonicMs();
   }
 
-  async handle(message: Buffer, { transport, port }: Client): Promise<Buffer | undefined> {
+  async handle(message: Buffer, { transport, port, isLoopback }: Client): Promise<Buffer | undefined> {
     const query = parseQuery(message);
     if (query.kind === "ignored") return undefined;
     if (this.#deps.openQueries.has(port, query.id)) {
@@ -90,6 +94,7 @@ export class QueryHandler {
     if (query.edns !== undefined && query.edns.version > 0) return renderError(query, rcode.badVersion);
     const local = this.#addressesFromTable(query, transport) ?? this.#fromCache(query, transport);
     if (local !== undefined) return local;
+    if (!isLoopback && this.#deps.memory.isShort()) return renderError(query, rcode.servFail);
     if (!this.#deps.waiting.tryTake()) return renderError(query, rcode.servFail);
     try {
       return await this.#handleLater({ query, message, transport });

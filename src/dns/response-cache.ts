@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 import type { Clock } from "../lib/async/clock.ts";
 import type { Budget } from "../lib/budget.ts";
+import type { MemoryGuard } from "../lib/memory-guard.ts";
 import type { Budgets } from "../model/limits.ts";
 import { flag, FormatError, headerBytes, rcode, recordsOf, recordType } from "./message.ts";
 import type { Query } from "./query.ts";
@@ -50,23 +51,25 @@ export class ResponseCache {
   readonly #kept = new Map<string, KeptResponse>();
   readonly #budget: Budget;
   readonly #maxBytes: number;
+  readonly #memory: MemoryGuard;
 
   constructor({ clock, random, budgets }: ResponseCacheDeps) {
     this.#clock = clock;
     this.#random = random;
     this.#budget = budgets.of("dns-cached-responses");
     this.#maxBytes = budgets.of("dns-cached-response-bytes").size;
+    this.#memory = budgets.memory;
   }
 
   /**
-   * Keeps a response that is complete, short, and has records or says for how long there are none.
+   * Keeps a response, unless memory is short, that is complete, short, and has records or says for how long there are none.
    * @param resolvers equal for the same resolvers
    */
   keep(query: Query, received: Buffer, resolvers: unknown): void {
     const isTruncated = (received.readUInt16BE(2) & flag.truncated) !== 0;
     const code = responseCode(received);
     if (isTruncated || (code !== rcode.noError && code !== rcode.nxDomain) || received.length > this.#maxBytes) return;
-    if (query.edns?.isPrivate === true) return;
+    if (query.edns?.isPrivate === true || this.#memory.isShort()) return;
     const response = withoutEdns(received, query);
     const records = response === undefined ? undefined : readRecords(response, query);
     if (response === undefined || records === undefined) return;

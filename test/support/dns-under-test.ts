@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 import { rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
+import { type MemoryGuard, unlimitedMemory } from "../../src/lib/memory-guard.ts";
 import { createNames, type DnsConfig, type Names, startDnsProxy } from "../../src/dns/index.ts";
 import type { LogRecord } from "../../src/lib/log/log.ts";
 import { systemClock } from "../../src/lib/async/clock.ts";
@@ -42,6 +43,8 @@ export interface DnsUnderTestOptions {
   readonly timeoutMs?: number;
   /** Names the proxy itself as resolver. */
   readonly ownResolver?: boolean;
+  /** Default: memory is never short. */
+  readonly memory?: MemoryGuard;
 }
 
 export const searchLine = "search ns1.svc.cluster.local svc.cluster.local cluster.local\n";
@@ -64,7 +67,8 @@ export async function startDns(options: DnsUnderTestOptions = {}): Promise<DnsUn
   writeResolvConf(resolvConf(options.ownResolver === true ? [listen] : resolvers));
   const { log, records } = testLog();
   const domain = { namespace: "ns1", domain: "svc.cluster.local" };
-  const budgets = testBudgets(options.sizes);
+  const { memory = unlimitedMemory } = options;
+  const budgets = { ...testBudgets(options.sizes), memory };
   const names = createNames(domain, { clock: systemClock, log, random: Math.random, budgets });
   if (table !== undefined) await replaceNames(names, table);
   const metrics = createTestMetrics().dns;

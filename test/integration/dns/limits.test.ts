@@ -1,10 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 import { connect, type Socket } from "node:net";
+import { networkInterfaces } from "node:os";
 import { expect, test } from "vitest";
 import { systemClock } from "../../../src/lib/async/clock.ts";
 import { startFakeResolver } from "../../fakes/fake-resolver.ts";
 import { ask, askUdpRaw } from "../../support/dns-client.ts";
-import { encodeQuery } from "../../support/dns-messages.ts";
+import { encodeQuery, encodeReply } from "../../support/dns-messages.ts";
 import { type DnsUnderTest, startDns } from "../../support/dns-under-test.ts";
 import { eventually } from "../../support/eventually.ts";
 import { named } from "../../support/name-tables.ts";
@@ -81,4 +82,21 @@ test("after the last query of a TCP connection nothing more of it is read", asyn
   expect(written).toBeLessThan(10_000_000);
   expect((await ask(dns.address, "tcp", encodeQuery("web.mesh"))).answers).toHaveLength(1);
   socket.destroy();
+});
+
+test("while memory is short, loopback is served, other machines get what is in the table, and nothing is cached", async () => {
+  const memory = { isShort: () => true, text: "short" };
+  await using resolver = await startFakeResolver((query) => encodeReply(query, ["192.0.2.1"]));
+  await using dns = await startDns({ table, resolvers: [resolver], memory, listen: { host: "0.0.0.0" } });
+  const { port } = dns.address;
+  const own = Object.values(networkInterfaces()).flat();
+  const far = own.find((one) => one !== undefined && one.family === "IPv4" && !one.internal)?.address;
+  const rcodes = async (host: string) => {
+    const known = await ask({ host, port }, "udp", encodeQuery("web.mesh"));
+    const forwarded = await ask({ host, port }, "udp", encodeQuery("www.example.org"));
+    return [known.rcode, forwarded.rcode];
+  };
+  expect(await rcodes("127.0.0.1")).toEqual([0, 0]);
+  if (far !== undefined) expect(await rcodes(far)).toEqual([0, 2]);
+  expect(usage(dns, "dns-cached-responses")?.used).toBe(0);
 });

@@ -58,3 +58,12 @@ test("a closed connection makes place", async () => {
   expect(connections.add(socketFrom(far))).toBeDefined();
   expect(open()).toBe("ac");
 });
+
+test("while memory is short, only loopback gets new connections", () => {
+  const budgets = { ...testBudgets(), memory: { isShort: () => true, text: "short" } };
+  const connections = new DnsConnections(budgets);
+  const [near, other] = [socketFrom(local), socketFrom(far)];
+  expect(connections.add(near)).toBeDefined();
+  expect(connections.add(other)).toBeUndefined();
+  expect([near.destroyed, other.destroyed]).toEqual([false, true]);
+});
