@@ -106,8 +106,9 @@ class VaultCa implements CaProtocol {
     const rejected = this.#rejected;
     const waitMs = (rejected?.untilMs ?? 0) - this.#deps.clock.monotonicMs();
     if (rejected?.hash !== hash || waitMs <= 0) return;
-    const again = `it is sent again in ${String(Math.ceil(waitMs / 60_000))} min, since Vault locks the role ID after five`;
-    throw new CaError("misconfigured", this.#address, `the secret ID in ${path} was rejected; replace it (${again})`);
+    const again = `it is sent again in ${String(Math.ceil(waitMs / 60_000))} min`;
+    const text = `the secret ID in ${path} was rejected; replace it. Vault locks the role ID after five rejections; ${again}`;
+    throw new CaError("misconfigured", this.#address, text);
   }
 
   async #credentials(auth: Exclude<VaultAuth, { readonly kind: "token-file" }>): Promise<object> {
