@@ -1,5 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
+import type { Budget } from "../lib/budget.ts";
 import type { ByteSink } from "./buffers.ts";
+import { FamilyTable } from "./family-table.ts";
 import { parseDeclaration, parseSample } from "./metric-text.ts";
 
 const newline = 0x0a;
@@ -21,11 +23,20 @@ interface Group {
 export class FamilyGroups implements ByteSink {
   /** By the family's name; lines before the first declaration of a part have none. */
   readonly #groups = new Map<string, Group>();
+  /** For the families. */
+  readonly #families: Budget;
   #part = 0;
   #family = "";
-  #current = this.#group("");
+  #current: Group;
   /** Of the last line. */
-  #last = this.#current;
+  #last: Group;
+
+  /** @param families beyond it, lines of a further family stay with the one before */
+  constructor(families: Budget) {
+    this.#families = families;
+    this.#current = this.#group("");
+    this.#last = this.#current;
+  }
 
   /** From now on, lines are those of the next part. */
   beginPart(): void {
@@ -56,11 +67,11 @@ export class FamilyGroups implements ByteSink {
 
   /** All lines. Some pieces are empty: there, other work may run. */
   *lines(): Generator<Uint8Array> {
-    for (const group of this.#groups.values()) {
+    const seen = new FamilyTable();
+    for (const [family, group] of this.#groups) {
       yield* group.declarations;
-      const [first = [], ...others] = group.parts.values();
-      yield* first;
-      if (others.length > 0) yield* newLines(first, others);
+      if (group.parts.size < 2) for (const lines of group.parts.values()) yield* lines;
+      else for (const [part, lines] of group.parts) yield* newLines(lines, { family, part: String(part), seen });
       yield Buffer.alloc(0);
     }
   }
@@ -94,7 +105,10 @@ export class FamilyGroups implements ByteSink {
   }
 
   #group(family: string): Group {
-    const group = this.#groups.get(family) ?? { words: new Set(), declarations: [], parts: new Map() };
+    const known = this.#groups.get(family);
+    if (known !== undefined) return known;
+    if (this.#groups.size > 0 && !this.#families.admits(this.#groups.size + 1)) return this.#current;
+    const group: Group = { words: new Set(), declarations: [], parts: new Map() };
     this.#groups.set(family, group);
     return group;
   }
@@ -114,35 +128,24 @@ function isOf(name: string, family: string): boolean {
   return name.startsWith(family) && suffixes.has(name.slice(family.length));
 }
 
-/** The lines of metrics that no earlier part has. */
-function* newLines(first: readonly Buffer[], others: readonly (readonly Buffer[])[]): Generator<Uint8Array> {
-  const seen = new Set<string>();
-  for (const [, key] of keyedLines(first)) {
-    if (key === undefined) yield Buffer.alloc(0);
-    else seen.add(key);
-  }
-  for (const part of others) {
-    const own = new Set<string>();
-    for (const [line, key] of keyedLines(part)) {
-      if (key === undefined) yield Buffer.alloc(0);
-      else if (!seen.has(key)) {
-        own.add(key);
-        yield line;
-      }
-    }
-    for (const key of own) seen.add(key);
-  }
+interface PartOfFamily {
+  readonly family: string;
+  readonly part: string;
+  /** The metrics of all families so far, each with the part that has it. */
+  readonly seen: FamilyTable;
 }
 
-/** Each line with its line break, and what tells its metric from others of the family; undefined between two steps. */
-function* keyedLines(blocks: readonly Buffer[]): Generator<readonly [line: Buffer, key: string | undefined]> {
+/** The lines of metrics that no earlier part has. */
+function* newLines(blocks: readonly Buffer[], { family, part, seen }: PartOfFamily): Generator<Uint8Array> {
   let count = 0;
   for (const block of blocks) {
     for (let at = 0; at < block.length; ) {
       const end = block.indexOf(newline, at) + 1;
-      const line = block.subarray(at, end);
-      yield [line, metricKey(line.toString("utf8", 0, line.length - 1))];
-      if (++count % linesBetweenPauses === 0) yield [line, undefined];
+      const key = `${family}\n${metricKey(block.toString("utf8", at, end - 1))}`;
+      const first = seen.find(key);
+      if (first === undefined) seen.add(key, { label: part, type: "" });
+      if (first === undefined || first.label === part) yield block.subarray(at, end);
+      if (++count % linesBetweenPauses === 0) yield Buffer.alloc(0);
       at = end;
     }
   }

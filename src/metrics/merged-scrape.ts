@@ -2,7 +2,6 @@
 import { type Clock, deadline } from "../lib/async/clock.ts";
 import { Pace } from "../lib/async/pace.ts";
 import type { Budget } from "../lib/budget.ts";
-import { describeError } from "../lib/errors.ts";
 import type { Logger } from "../lib/log/log.ts";
 import { OutageLog } from "../lib/log/outage-log.ts";
 import type { Budgets } from "../model/limits.ts";
@@ -10,15 +9,14 @@ import type { ScrapeConfig } from "../model/scrape-target.ts";
 import type { AgentMetrics } from "./agent-metrics.ts";
 import { BodyFilter } from "./body-filter.ts";
 import { BatchingSink, type ByteSink } from "./buffers.ts";
-import { acceptedEscaping, commonFormat, renderContentType, type ScrapeFormat, scrapeBudget } from "./negotiation.ts";
+import { renderContentType, type ScrapeFormat, scrapeBudget } from "./negotiation.ts";
 import { ConflictLog, type DeclaringPart, FamilyRegister } from "./family-register.ts";
-import { FamilyTable } from "./family-table.ts";
 import { FamilyGroups } from "./family-groups.ts";
-import { convertedFamily } from "./format-conversion.ts";
-import { type NameEscaping, renderMetricName } from "./metric-name.ts";
 import { PartRules } from "./part-rules.ts";
 import { createRegistry, renderMetrics, renderTargetUp } from "./registry.ts";
+import { decideFormat, type ResponseFormat } from "./response-format.ts";
 import { type DecidedPart, type ScrapePart, type ScrapeRequest, startParts, untilDecided } from "./scrape-parts.ts";
+import { TargetOutages } from "./target-outages.ts";
 
 /** Receives the response; `write` resolves when the memory of the bytes may be reused. */
 export interface ScrapeSink extends ByteSink {
@@ -49,7 +47,7 @@ export function createMergedScrape(
   const log = deps.log.scope("metrics");
   const config = { ...given, targets: given.targets.filter(() => budgets.of("scrape-targets").tryTake()) };
   const registry = createRegistry(metrics.exposed);
-  const failures = new FailureLog(log, deps.clock);
+  const failures = new TargetOutages(log, deps.clock);
   const conflicts = new ConflictLog(new OutageLog(log, deps.clock), budgets.of("scrape-conflicts"));
   return {
     async scrape(request, sink, signal) {
@@ -70,15 +68,13 @@ export function createMergedScrape(
         };
         for (const part of decided) if (part.decision.kind === "failed") failed(part, part.decision.reason);
         const pace = new Pace(deps.clock, request.turn);
-        const { format, isGrouped } = await responseFormat(decided, request, pace);
-        const register = new FamilyRegister({ duplicates: metrics.scrape.duplicateFamilies, conflicts });
-        sink.begin(renderContentType(format));
+        using response = await decideFormat(decided, request.accept, { pace, budgets });
+        sink.begin(renderContentType(response.format));
         using batching = new BatchingSink(sink);
-        const line = budgets.of("scrape-line-bytes");
-        const names = acceptedEscaping(request.accept, format.kind);
+        const register = new FamilyRegister({ duplicates: metrics.scrape.duplicateFamilies, conflicts });
         const read = failures.read.bind(failures);
-        const options = { sink: batching, format, isGrouped, names, register, line, pace, failed, read };
-        const writer = new ResponseWriter(options);
+        const line = budgets.of("scrape-line-bytes");
+        const writer = new ResponseWriter({ sink: batching, response, register, line, pace, failed, read });
         await writer.write(await renderMetrics(registry, pace), decided);
         conflicts.responseEnded();
       } catch (error) {
@@ -91,62 +87,9 @@ export function createMergedScrape(
   };
 }
 
-interface TargetLogs {
-  readonly failures: OutageLog;
-  readonly invalidLines: OutageLog;
-}
-
-/** Each target has its own outages, so that one that fails does not hide another. */
-class FailureLog {
-  readonly #log: Logger;
-  readonly #clock: Clock;
-  readonly #targets = new Map<string, TargetLogs>();
-
-  constructor(log: Logger, clock: Clock) {
-    this.#log = log;
-    this.#clock = clock;
-  }
-
-  report(target: string, error: unknown): void {
-    const reason = describeError(error);
-    // the same failure may name other durations and sizes
-    const kind = reason.replaceAll(/\d+/g, "");
-    this.#of(target).failures.failed({
-      level: "warn",
-      message: "scrape target failed",
-      kind,
-      fields: { target, reason },
-    });
-  }
-
-  /** All of a target was read. */
-  read(target: string, invalidLines: number): void {
-    const logs = this.#of(target);
-    logs.failures.works({ target });
-    if (invalidLines === 0) logs.invalidLines.works({ target });
-    else {
-      const message = "scrape target sends lines that are not metrics; they are left out";
-      logs.invalidLines.failed({ level: "warn", message, fields: { target, lines: invalidLines } });
-    }
-  }
-
-  #of(target: string): TargetLogs {
-    const logs = this.#targets.get(target) ?? {
-      failures: new OutageLog(this.#log, this.#clock, { recovered: "scrape target responds again" }),
-      invalidLines: new OutageLog(this.#log, this.#clock, { recovered: "scrape target sends only metrics again" }),
-    };
-    this.#targets.set(target, logs);
-    return logs;
-  }
-}
-
 interface ResponseWriterOptions {
   readonly sink: BatchingSink;
-  readonly format: ScrapeFormat;
-  /** Whether the applications' families are joined. */
-  readonly isGrouped: boolean;
-  /** How names are written. */
-  readonly names: NameEscaping;
+  readonly response: ResponseFormat;
   readonly register: FamilyRegister;
   /** For one line. */
   readonly line: Budget;
@@ -169,7 +112,8 @@ class ResponseWriter {
   async write(own: string, parts: readonly DecidedPart[]): Promise<void> {
     await this.#text("agent", own);
     const up = new Map<string, boolean>();
-    const groups = this.#options.isGrouped ? new FamilyGroups() : undefined;
+    const { format, joinedFamilies } = this.#options.response;
+    const groups = joinedFamilies === undefined ? undefined : new FamilyGroups(joinedFamilies);
     for (const part of parts) {
       const isCollected = part.type === "application" ? groups : undefined;
       isCollected?.beginPart();
@@ -180,7 +124,7 @@ class ResponseWriter {
       else await this.#options.pace.pause();
     }
     await this.#text("targets", await renderTargetUp(up));
-    if (this.#options.format.kind === "openmetrics") await this.#sink.write(Buffer.from("# EOF\n"));
+    if (format.kind === "openmetrics") await this.#sink.write(Buffer.from("# EOF\n"));
     await this.#sink.flush();
   }
 
@@ -222,7 +166,9 @@ class ResponseWriter {
   }
 
   #filter(part: DeclaringPart, from: ScrapeFormat["kind"]) {
-    const { register, format, names, line, isGrouped } = this.#options;
+    const { register, line } = this.#options;
+    const { format, names, joinedFamilies } = this.#options.response;
+    const isGrouped = joinedFamilies !== undefined;
     const rules = new PartRules(register, part, { from, to: format.kind, names, isGrouped });
     return { rules, filter: new BodyFilter(rules, line) };
   }
@@ -230,47 +176,6 @@ class ResponseWriter {
   async #pieces(pieces: Iterable<Uint8Array>): Promise<void> {
     for (const piece of pieces) await this.#sink.write(piece);
   }
-}
-
-/**
- * The applications' format. OpenMetrics wants the samples of a family together: if two of them declare the same one, their
- * families are joined, or, where a body is too large to be held, the format is text.
- */
-async function responseFormat(
-  parts: readonly DecidedPart[],
-  request: ScrapeRequest,
-  pace: Pace,
-): Promise<{ readonly format: ScrapeFormat; readonly isGrouped: boolean }> {
-  const usable = parts.filter(({ type, decision }) => type === "application" && decision.kind === "usable");
-  const formats = usable.flatMap(({ decision }) => (decision.kind === "usable" ? [decision.format] : []));
-  const format = commonFormat(formats, request.accept);
-  if (format.kind === "text" || usable.length < 2 || !(await haveCommonFamily(usable, pace))) {
-    return { format, isGrouped: false };
-  }
-  if (usable.every(({ fetch }) => fetch.isComplete)) return { format, isGrouped: true };
-  const textFormats = formats.map(({ escaping }) => ({ kind: "text", escaping }) as const);
-  return { format: commonFormat(textFormats, request.accept), isGrouped: false };
-}
-
-const familiesBetweenPauses = 50;
-
-/** Of the families in the buffered beginnings of the bodies, by their names in OpenMetrics. */
-async function haveCommonFamily(parts: readonly DecidedPart[], pace: Pace): Promise<boolean> {
-  const table = new FamilyTable();
-  await pace.begin();
-  for (const [index, { fetch, decision }] of parts.entries()) {
-    const label = String(index);
-    const from = decision.kind === "usable" ? decision.format.kind : "text";
-    for (const declared of fetch.declaredFamilies()) {
-      const formats = { from, to: "openmetrics", names: "underscores" } as const;
-      const family = renderMetricName(convertedFamily(declared.family, declared.type, formats).family, "underscores");
-      const first = table.find(family);
-      if (first === undefined) table.add(family, { label, type: "" });
-      else if (first.label !== label) return true;
-      if (table.size % familiesBetweenPauses === 0) await pace.pause();
-    }
-  }
-  return false;
 }
 
 function cancelAll(parts: readonly ScrapePart[], reason: unknown): void {

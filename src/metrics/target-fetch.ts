@@ -118,6 +118,10 @@ export class TargetFetch {
     return this.#isComplete;
   }
 
+  get bufferedBytes(): number {
+    return this.#buffered.byteLength;
+  }
+
   /** The families that the buffered part of the body declares; call it after the decision and before `emit`. */
   *declaredFamilies(): Iterable<DeclaredFamily> {
     let text = "\n";

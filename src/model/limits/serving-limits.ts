@@ -252,6 +252,22 @@ export const servingLimits = {
       "Metric families that one target declares in one scrape, repeated ones too; the body is cut before a further one.",
     within: "scrape-families",
   },
+  "scrape-joined-bytes": {
+    owner: "metrics",
+    unit: "bytes",
+    scope: "process",
+    size: ofSpareMemory(1 / 48, { least: 512 * kib, most: 4 * mib }),
+    whenSpent: "reject",
+    meaning: "Bodies of targets whose families are joined in an OpenMetrics response. Beyond it the response is text.",
+  },
+  "scrape-joined-families": {
+    owner: "metrics",
+    unit: "items",
+    scope: "single item",
+    size: always(2_000),
+    whenSpent: "reject",
+    meaning: "Families of such a response. With more, the response is text.",
+  },
   "scrape-conflicts": {
     owner: "metrics",
     unit: "items",

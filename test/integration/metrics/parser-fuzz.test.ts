@@ -6,6 +6,7 @@ import { BodyFilter } from "../../../src/metrics/body-filter.ts";
 import { FamilyGroups } from "../../../src/metrics/family-groups.ts";
 import type { NameEscaping } from "../../../src/metrics/metric-name.ts";
 import { PartRules } from "../../../src/metrics/part-rules.ts";
+import { testBudgets } from "../../support/budgets.ts";
 import { fc } from "../../support/properties.ts";
 import { projectRoot } from "../../support/run-program.ts";
 import { createTestRegister } from "../../support/test-register.ts";
@@ -108,7 +109,7 @@ function renderFamily(given: Family, format: Kind): string {
 function merged(parts: readonly Body[], to: Kind, names: NameEscaping, size: number): string {
   const { register, part: owner, line } = createTestRegister();
   const isGrouped = to === "openmetrics" && parts.length > 1;
-  const groups = new FamilyGroups();
+  const groups = new FamilyGroups(testBudgets().of("scrape-joined-families"));
   const out = parts.map(({ kind: from, text }, number) => {
     const filter = new BodyFilter(new PartRules(register, owner(String(number)), { from, to, names, isGrouped }), line);
     const bytes = Buffer.from(text);

@@ -145,3 +145,16 @@ test("C18: families in common of a target that is too large to be held make the 
   expect(type).toBe("text/plain; version=0.0.4; charset=utf-8");
   expect(body).toContain('\nbig{app="b"} 2\n');
 });
+
+test("C18: families in common of targets with too many families make the response text", async () => {
+  const openMetrics = { "Content-Type": "application/openmetrics-text; version=1.0.0; charset=utf-8" };
+  const many = Array.from(
+    { length: 3_000 },
+    (_, index) => `# TYPE f${String(index)} gauge\nf${String(index)} 1\n`,
+  ).join("");
+  await using first = await startFakeApp(answer(200, `${many}# EOF\n`, openMetrics));
+  await using second = await startFakeApp(answer(200, '# TYPE f0 gauge\nf0{app="b"} 2\n# EOF\n', openMetrics));
+  const { type, body } = await scraped([first, second], prometheus2);
+  expect(type).toBe("text/plain; version=0.0.4; charset=utf-8");
+  expect(body).toContain('\nf0{app="b"} 2\n');
+});
