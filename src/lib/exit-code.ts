@@ -14,6 +14,8 @@ export const exitCode = {
   configuration: 64,
   /** A resource of this machine is missing or in use: Envoy's binary, a port, a socket, a directory. */
   unavailable: 69,
+  /** Connections are not captured. Istio's CNI plugin repairs pods whose validation ends so. */
+  notCaptured: 126,
   /** An internal fault of the agent. */
   internal: 70,
   /** The pod ended before it was ever ready. */

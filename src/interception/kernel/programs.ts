@@ -1,0 +1,103 @@
+// SPDX-License-Identifier: Apache-2.0
+import { spawn } from "node:child_process";
+import type { Readable } from "node:stream";
+import { systemCode } from "../../lib/errors.ts";
+import { oneLine } from "../../lib/trim.ts";
+import { InterceptionError } from "../interception-error.ts";
+import type { IpFamily } from "../options.ts";
+
+/** `plain` is for machines that have one variant only, without its name: `iptables-save`. */
+export type Variant = "nft" | "legacy" | "plain";
+
+export interface ProgramOrder {
+  readonly command: string;
+  readonly args?: readonly string[];
+  /** Standard input; none by default. */
+  readonly input?: string;
+}
+
+export interface Programs {
+  /**
+   * Runs a program to its end.
+   * @returns its standard output
+   * @throws ProgramError
+   */
+  readonly run: (order: ProgramOrder) => Promise<string>;
+}
+
+/** A program is not there, or it failed. */
+export class ProgramError extends InterceptionError {
+  readonly command: string;
+  readonly isMissing: boolean;
+
+  constructor(command: string, reason: string, { isMissing = false, cause }: { isMissing?: boolean; cause?: unknown }) {
+    super(`${command}: ${reason}`, cause === undefined ? undefined : { cause });
+    this.command = command;
+    this.isMissing = isMissing;
+  }
+}
+
+export function iptablesProgram(variant: Variant, family: IpFamily, verb: "save" | "restore"): string {
+  const name = family === "ipv4" ? "iptables" : "ip6tables";
+  return variant === "plain" ? `${name}-${verb}` : `${name}-${variant}-${verb}`;
+}
+
+/** The rules of a large node take some MB. */
+const mostOutputBytes = 64 * 1024 * 1024;
+/** More than the time that iptables waits for its lock. */
+const longestRunMs = 60_000;
+
+/**
+ * @param env the whole environment of the programs
+ * @param sandbox a command that runs the program in its arguments, for CNI mode; empty for none
+ */
+export function createPrograms(env: Readonly<Record<string, string>>, sandbox: readonly string[] = []): Programs {
+  return {
+    run: async ({ command, args = [], input = "" }) => {
+      const [program = command, ...words] = [...sandbox, command, ...args];
+      const child = spawn(program, words, { env, timeout: longestRunMs, killSignal: "SIGKILL" });
+      const ended = new Promise<number | NodeJS.Signals>((resolve, reject) => {
+        child.once("error", reject);
+        child.once("close", (code, signal) => {
+          resolve(code ?? signal ?? "SIGKILL");
+        });
+      });
+      // a program that fails does not read its input to the end
+      child.stdin.on("error", () => undefined);
+      child.stdin.end(input);
+      try {
+        const [end, output, errors] = await Promise.all([ended, textOf(child.stdout), textOf(child.stderr)]);
+        if (end === 0) return output;
+        const isAbsent = sandbox.length > 0 && end === 127;
+        if (isAbsent) throw missing(command);
+        throw new ProgramError(command, `${failureOf(end)}${oneLine(errors.trim()).slice(0, 2_000)}`, {});
+      } catch (error) {
+        if (error instanceof ProgramError) throw error;
+        throw systemCode(error) === "ENOENT"
+          ? missing(command)
+          : new ProgramError(command, "did not run", { cause: error });
+      }
+    },
+  };
+}
+
+function missing(command: string): ProgramError {
+  return new ProgramError(command, "is not installed, or not on PATH", { isMissing: true });
+}
+
+function failureOf(end: number | NodeJS.Signals): string {
+  return typeof end === "number" ? `exited with ${String(end)}: ` : `was ended by ${end}: `;
+}
+
+async function textOf(stream: Readable): Promise<string> {
+  const chunks: Buffer[] = [];
+  let bytes = 0;
+  for await (const chunk of stream) {
+    if (!Buffer.isBuffer(chunk)) continue;
+    bytes += chunk.length;
+    if (bytes > mostOutputBytes)
+      throw new InterceptionError(`a program printed more than ${String(mostOutputBytes)} bytes`);
+    chunks.push(chunk);
+  }
+  return Buffer.concat(chunks).toString("utf8");
+}
