@@ -104,6 +104,8 @@ export interface RunOptions {
   readonly cniMode: boolean;
   /** Path of the pod's network namespace, for locks; undefined for none. It is not entered. */
   readonly networkNamespace: string | undefined;
+  /** Whether both families are captured, if it was said; undefined: it follows from the addresses. */
+  readonly dualStack: boolean | undefined;
   /** Destination port of the validation's connection. */
   readonly probePort: number;
   readonly probeTimeoutMs: number;

@@ -9,9 +9,15 @@ import type { RecordedCase } from "./recorded-interception.ts";
 type Lines = readonly string[];
 type Backend = "iptables" | "nftables";
 
-/** What the product is expected to make of a recorded case, in the form of the recorded lines. */
-export function expectedRules(recorded: RecordedCase, backend: Backend): Lines {
-  const lines = recorded.section(backend === "iptables" ? "dry run" : "nftables transaction");
+/**
+ * What the product is expected to make of a recorded case, in the form of the recorded lines.
+ * @param lines the recorded lines
+ */
+export function expectedRules(
+  recorded: RecordedCase,
+  backend: Backend,
+  lines: Lines = recorded.section(backend === "iptables" ? "dry run" : "nftables transaction"),
+): Lines {
   const capturesDns = lines.some((line) => /15053/.test(line));
   const proxyPort = recorded.env["ENVOY_PORT"];
   let expected = lines;

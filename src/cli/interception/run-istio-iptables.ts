@@ -14,6 +14,7 @@ import {
 import { exitCode } from "../../lib/exit-code.ts";
 import { parseFlags } from "../../lib/flags.ts";
 import { type CommandContext, UsageError } from "../command.ts";
+import { runInterception } from "./run-interception.ts";
 import { createCommandLog } from "./command-log.ts";
 
 /**
@@ -34,7 +35,8 @@ export async function runIstioIptables(context: CommandContext): Promise<number>
   if (explain) context.print(renderInterceptionExplanation(set, options.capture));
   if (dryRun) showDryRun(options, set, context);
   if (explain || dryRun) return exitCode.ok;
-  return await Promise.reject(new InterceptionError("only --dry-run is supported"));
+  await runInterception(options, set, context.env, log);
+  return exitCode.ok;
 }
 
 /** Neither reads nor changes the kernel, whatever the backend. */

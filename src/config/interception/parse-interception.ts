@@ -56,6 +56,7 @@ function runOptions(input: InterceptionInput): RunOptions {
     cleanupOnly: bool("cleanup-only"),
     forceApply: bool("force-apply"),
     cniMode: bool("cni-mode"),
+    dualStack: input.bool("dual-stack"),
     networkNamespace: input.setting("network-namespace").text || undefined,
     probePort: input.value(input.setting("iptables-probe-port"), parsePort, 0),
     probeTimeoutMs: input.value(input.setting("probe-timeout"), duration, fallback),

@@ -65,6 +65,7 @@ const unlimited: Readonly<Record<string, string>> = {
   "envoy/parent-death-watchdog.ts": "a program of the system",
   "host/host.ts": "a table of the kernel",
   "host/memory-events.ts": "a table of the kernel",
+  "interception/kernel/kernel-state.ts": "tables of the kernel",
   "lib/fs/private-file.ts": "checks the size of the open file",
   "lib/host-limits.ts": "a table of the kernel",
   "lib/memory-usage.ts": "a table of the kernel",
