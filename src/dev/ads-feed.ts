@@ -4,7 +4,7 @@ import type { Clock } from "../lib/async/clock.ts";
 import { type ControlPlane, startControlPlane } from "../xds/index.ts";
 import { EditReporter } from "./edit-reporter.ts";
 import { EnvoyAdmin } from "./envoy-admin.ts";
-import { type MeshPorts, type WorkloadName, workloadNames } from "./mesh.ts";
+import { type MeshAddresses, type MeshPorts, type WorkloadName, workloadNames } from "./mesh.ts";
 import {
   DevResourceError,
   listResources,
@@ -15,17 +15,28 @@ import {
   versionOf,
 } from "./resources.ts";
 
+export interface AdsFeedOptions {
+  /** The resource files, one directory for each workload. */
+  readonly from: string;
+  readonly ports: MeshPorts;
+  readonly addresses: MeshAddresses;
+}
+
 /**
  * A control plane on loopback for each workload. It serves the workload's directory over ADS and pushes every edit.
- * @param from the resource files, one directory for each workload
  * @throws DevResourceError, ResourceFileError
  */
-export async function startAdsFeed(from: string, ports: MeshPorts, clock: Clock): Promise<ResourceFeed> {
+export async function startAdsFeed({ from, ports, addresses }: AdsFeedOptions, clock: Clock): Promise<ResourceFeed> {
   for (const workload of workloadNames) await listResources(join(from, workload));
   await using stack = new AsyncDisposableStack();
   const startFor = async (workload: WorkloadName) => {
     const reporter = new EditReporter(workload, new EnvoyAdmin(ports[workload].admin), clock);
-    const controlPlane = await startForFolder(join(from, workload), placeholdersOf(ports, undefined), reporter, clock);
+    const controlPlane = await startForFolder(
+      join(from, workload),
+      placeholdersOf(ports, undefined, addresses),
+      reporter,
+      clock,
+    );
     return { reporter, port: stack.use(controlPlane).port };
   };
   const running = { web: await startFor("web"), api: await startFor("api") };

@@ -14,6 +14,8 @@ export interface ProgramCommand {
   readonly file: string;
   /** Arguments before the command's name. */
   readonly args: readonly string[];
+  /** The group of the process; default: that of this one. */
+  readonly gid?: number;
 }
 
 /** An agent of the mesh exited without having been stopped. */
@@ -66,6 +68,7 @@ export async function startAgentProcess(
     buffer: false,
     detached: true,
     reject: false,
+    ...(program.gid === undefined ? {} : { gid: program.gid }),
   });
   const pid = child.pid;
   let isStopped = false;

@@ -46,7 +46,7 @@ export function renderAgentEnv(options: AgentSetupOptions): Readonly<Record<stri
     terminationDrainDuration: "1s",
   };
   return {
-    ...passedOn(env),
+    ...passedOnEnv(env),
     ...resourceVariables(resources),
     CA_ADDR: `localhost:${String(caPort)}`,
     CLOUD_PLATFORM: "none",
@@ -89,7 +89,8 @@ export function writeAgentFiles(
   writeFileAtomicSync(join(directory, "var/run/secrets/istio/root-cert.pem"), mounted.rootsPem, 0o600);
 }
 
-function passedOn(env: Readonly<Record<string, string>>): Readonly<Record<string, string>> {
+/** Of the environment of this process, what every program needs. */
+export function passedOnEnv(env: Readonly<Record<string, string>>): Readonly<Record<string, string>> {
   const kept = ["HOME", "LANG", "PATH", "TMPDIR", "TZ"];
   return Object.fromEntries(Object.entries(env).filter(([name]) => kept.includes(name)));
 }

@@ -2,7 +2,7 @@
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from "node:http";
 import { type Clock, deadline } from "../lib/async/clock.ts";
 import { describeError } from "../lib/errors.ts";
-import { loopback, requestHttp } from "../lib/net/http-client.ts";
+import { type HttpAddress, requestHttp } from "../lib/net/http-client.ts";
 
 /** A small HTTP server of the mesh. */
 export interface App extends AsyncDisposable {
@@ -24,9 +24,15 @@ export interface ApiResponse {
 const keptPaths = 500;
 const timeoutMs = 10_000;
 
+export interface AppOptions {
+  /** Default: a free port of loopback. */
+  readonly at?: { readonly host: string; readonly port: number };
+  readonly onRequest?: (path: string) => void;
+}
+
 /** api: responds with what it received. */
-export function startApiApp(): Promise<App> {
-  return startApp((request, response) => {
+export function startApiApp(options: AppOptions = {}): Promise<App> {
+  return startApp(options, (request, response) => {
     const body: ApiResponse = {
       app: "api",
       path: request.url ?? "/",
@@ -39,19 +45,23 @@ export function startApiApp(): Promise<App> {
 
 /**
  * web: forwards each request to api through the Envoy beside it.
- * @param outboundPort the port of its Envoy; read at each request, because it is known only later
+ * @param apiAt where it sends a request: to its Envoy, or to api by name if its traffic is captured
  */
-export function startWebApp(outboundPort: () => number, clock: Clock): Promise<App> {
-  return startApp((request, response) => {
-    void forward(outboundPort(), request, response, clock);
+export function startWebApp(
+  apiAt: (path: string) => HttpAddress,
+  clock: Clock,
+  options: AppOptions = {},
+): Promise<App> {
+  return startApp(options, (request, response) => {
+    void forward(apiAt(request.url ?? "/"), response, clock);
   });
 }
 
 /** Never throws: a failure is the response. */
-async function forward(port: number, request: IncomingMessage, response: ServerResponse, clock: Clock): Promise<void> {
+async function forward(url: HttpAddress, response: ServerResponse, clock: Clock): Promise<void> {
   using limit = deadline(clock, timeoutMs);
   try {
-    const reply = await requestHttp({ url: loopback(port, request.url ?? "/") }, limit.signal);
+    const reply = await requestHttp({ url }, limit.signal);
     response.writeHead(reply.status, { "content-type": reply.headers["content-type"] ?? "text/plain" });
     response.end(reply.body);
   } catch (error) {
@@ -59,14 +69,18 @@ async function forward(port: number, request: IncomingMessage, response: ServerR
   }
 }
 
-async function startApp(handle: (request: IncomingMessage, response: ServerResponse) => void): Promise<App> {
+async function startApp(
+  { at = { host: "127.0.0.1", port: 0 }, onRequest }: AppOptions,
+  handle: (request: IncomingMessage, response: ServerResponse) => void,
+): Promise<App> {
   const seenPaths: string[] = [];
   const server = createServer((request, response) => {
     seenPaths.push(request.url ?? "/");
     if (seenPaths.length > keptPaths) seenPaths.shift();
+    onRequest?.(request.url ?? "/");
     handle(request, response);
   });
-  const port = await listen(server);
+  const port = await listen(server, at);
   return {
     port,
     seenPaths,
@@ -77,10 +91,10 @@ async function startApp(handle: (request: IncomingMessage, response: ServerRespo
   };
 }
 
-function listen(server: Server): Promise<number> {
+function listen(server: Server, at: NonNullable<AppOptions["at"]>): Promise<number> {
   return new Promise((resolve, reject) => {
     server.once("error", reject);
-    server.listen(0, "127.0.0.1", () => {
+    server.listen(at, () => {
       const address = server.address();
       if (address === null || typeof address === "string") reject(new Error("a TCP server without a port"));
       else resolve(address.port);

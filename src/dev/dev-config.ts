@@ -14,6 +14,11 @@ export const devFaults: readonly DevFault[] = ["none", "ca-down", "foreign-ca"];
  */
 export type ResourceDelivery = "ads" | "files";
 
+export interface CaptureConfig {
+  /** This process is in a user namespace of its own, so that others have to enter it too. */
+  readonly userNamespace: boolean;
+}
+
 export interface DevConfig {
   /** Exits after the proof. Otherwise the mesh runs until it is stopped. */
   readonly once: boolean;
@@ -25,6 +30,8 @@ export interface DevConfig {
   /** The resource files, one directory for each workload. */
   readonly resourcesDirectory: string;
   readonly delivery: ResourceDelivery;
+  /** Gives each workload a network namespace with captured traffic; undefined: they share loopback. */
+  readonly capture: CaptureConfig | undefined;
   readonly envoyPath: string;
   readonly program: ProgramCommand;
   /** Of this process. */

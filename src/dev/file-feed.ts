@@ -7,7 +7,7 @@ import { describeError } from "../lib/errors.ts";
 import { watchFiles } from "../lib/fs/file-watch.ts";
 import { inUseAfter, notInUse } from "./edit-reporter.ts";
 import { EnvoyAdmin } from "./envoy-admin.ts";
-import { type MeshPorts, type WorkloadName, workloadNames } from "./mesh.ts";
+import { type MeshAddresses, type MeshPorts, type WorkloadName, workloadNames } from "./mesh.ts";
 import { installResource, installResources, placeholdersOf, type ResourceFeed } from "./resources.ts";
 
 export interface FileFeedOptions {
@@ -16,6 +16,7 @@ export interface FileFeedOptions {
   /** The directory where a workload's Envoy reads them. */
   readonly to: (workload: WorkloadName) => string;
   readonly ports: MeshPorts;
+  readonly addresses: MeshAddresses;
 }
 
 const pollEnvoyMs = 50;
@@ -29,9 +30,9 @@ const pollFilesMs = 10_000;
  * @throws DevResourceError
  */
 export async function startFileFeed(options: FileFeedOptions, clock: Clock): Promise<ResourceFeed> {
-  const { from, to, ports } = options;
+  const { from, to, ports, addresses } = options;
   for (const workload of workloadNames) {
-    await installResources(from, to(workload), workload, placeholdersOf(ports, to(workload)));
+    await installResources(from, to(workload), workload, placeholdersOf(ports, to(workload), addresses));
   }
   return {
     sourceOf: (workload) => ({ kind: "files", directory: to(workload) }),
@@ -91,7 +92,7 @@ async function readVersions(folders: readonly string[]): Promise<ReadonlyMap<str
 
 /** Never throws. @returns the result of the edit as text */
 async function installEdit(
-  { to, ports }: FileFeedOptions,
+  { to, ports, addresses }: FileFeedOptions,
   workload: WorkloadName,
   path: string,
   clock: Clock,
@@ -101,7 +102,11 @@ async function installEdit(
   const startMs = clock.monotonicMs();
   try {
     const folder = to(workload);
-    const { version } = await installResource(path, join(folder, basename(path)), placeholdersOf(ports, folder));
+    const { version } = await installResource(
+      path,
+      join(folder, basename(path)),
+      placeholdersOf(ports, folder, addresses),
+    );
     const admin = new EnvoyAdmin(ports[workload].admin);
     for (let poll = 0; poll < polls; poll++) {
       if (await admin.usesVersion(version, stop)) return `${name}: ${inUseAfter(clock.monotonicMs() - startMs)}`;

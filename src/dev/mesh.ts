@@ -24,6 +24,19 @@ export interface WorkloadPorts {
 
 export type MeshPorts = Readonly<Record<WorkloadName, WorkloadPorts>>;
 
+/** Where the workloads reach each other. */
+export interface MeshAddresses {
+  /** Where web's Envoy connects to. */
+  readonly api: { readonly host: string; readonly port: number };
+  /** Where api's Envoy listens, at its port. */
+  readonly apiInbound: string;
+}
+
+/** Both workloads share loopback; web's Envoy connects to api's. */
+export function onLoopback(ports: MeshPorts): MeshAddresses {
+  return { api: { host: "127.0.0.1", port: ports.api.envoy }, apiInbound: "127.0.0.1" };
+}
+
 /** The number of free ports that a mesh needs besides those of the applications. */
 export const portCount = 10;
 

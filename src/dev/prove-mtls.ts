@@ -42,7 +42,7 @@ export async function requestApiThroughMesh(
 }
 
 /** The header that api says it received; undefined when the body is not a response of api. */
-function forwardedCertOf(body: string): string | undefined {
+export function forwardedCertOf(body: string): string | undefined {
   try {
     const response: unknown = JSON.parse(body);
     if (typeof response !== "object" || response === null || !("forwardedClientCert" in response)) return undefined;
@@ -86,7 +86,7 @@ function failed<Facts>(facts: Facts, why: string): ProofOutcome<Facts> {
 }
 
 /** The result of plain HTTP on a TCP connection. */
-interface PlainAttempt {
+export interface PlainAttempt {
   readonly connected: boolean;
   /** The first bytes that came back, as text. */
   readonly response: string;
@@ -101,13 +101,13 @@ const silenceMs = 5_000;
  * connection is closed, and the application never sees the request. A port that accepts no connection is no proof.
  */
 export async function provePlainTextRejected(
-  apiEnvoyPort: number,
+  attemptPlain: (signal: AbortSignal) => Promise<PlainAttempt>,
   apiApp: App,
   clock: Clock,
   signal: AbortSignal,
 ): Promise<ProofOutcome<{ readonly plainTextRefused: boolean }>> {
   using limit = deadline(clock, silenceMs, signal);
-  const attempt = await attemptPlainHttp(apiEnvoyPort, limit.signal);
+  const attempt = await attemptPlain(limit.signal);
   signal.throwIfAborted();
   const why = problemOf(attempt, apiApp.seenPaths.includes(plainTextPath));
   const facts = { plainTextRefused: why === undefined };
@@ -122,11 +122,15 @@ function problemOf({ connected, response, problem }: PlainAttempt, reachedApp: b
   return undefined;
 }
 
-function attemptPlainHttp(port: number, signal: AbortSignal): Promise<PlainAttempt> {
+/** Never throws: a failure is a result. */
+export function attemptPlainHttp(
+  to: { readonly host: string; readonly port: number },
+  signal: AbortSignal,
+): Promise<PlainAttempt> {
   return new Promise((resolve) => {
     let connected = false;
     let response = "";
-    const socket = connect({ host: "127.0.0.1", port, signal });
+    const socket = connect({ ...to, signal });
     const finish = (problem: string): void => {
       socket.destroy();
       resolve({ connected, response, problem });

@@ -30,6 +30,17 @@ export interface ProofReport {
   readonly peerSeenByApi: string | null;
   readonly plainTextRefused: boolean | null;
   readonly rotation: RotationReport | null;
+  /** Only with captured traffic. */
+  readonly capture?: CaptureReport;
+}
+
+/** A request of a program in web's namespace to `http://api/`. Null: not observed. */
+export interface CaptureReport {
+  /** The address that the program was connected to. No machine has it. */
+  readonly connectedTo: string | null;
+  readonly status: number | null;
+  /** The caller's SPIFFE ID as api's application received it. */
+  readonly peerSeenByApi: string | null;
 }
 
 export interface RotationReport {
@@ -42,7 +53,7 @@ export interface RotationReport {
 }
 
 /** In the order in which they run. */
-export const proofNames = ["ready", "mtls", "plain-text", "rotation"] as const;
+export const proofNames = ["ready", "mtls", "capture", "plain-text", "rotation"] as const;
 export type ProofName = (typeof proofNames)[number];
 
 export interface ProofFailure {
@@ -67,6 +78,7 @@ export function renderJsonReport(report: DevReport): string {
 const proofTitles: Readonly<Record<ProofName, string>> = {
   ready: "both workloads become ready",
   mtls: "web reaches api over mTLS",
+  capture: "http://api/ is captured",
   "plain-text": "api rejects plain text",
   rotation: "certificates rotate under traffic",
 };
@@ -79,6 +91,10 @@ export function renderProof({ proof, failures }: DevReport): readonly string[] {
       proof.mtlsStatus === null
         ? undefined
         : `status ${String(proof.mtlsStatus)}, api saw ${proof.peerSeenByApi ?? "no caller"}`,
+    capture:
+      proof.capture === undefined
+        ? undefined
+        : `connected to ${proof.capture.connectedTo ?? "-"}, api saw ${proof.capture.peerSeenByApi ?? "no caller"}`,
     "plain-text": proof.plainTextRefused === true ? "Envoy closed the connection without a response" : undefined,
     rotation:
       proof.rotation === null
@@ -105,12 +121,25 @@ export function renderWorkloads(report: DevReport, ports: MeshPorts): readonly s
   return renderTable([head, ...rows]);
 }
 
+export interface HintFacts {
+  readonly resourcesDirectory: string;
+  readonly workDirectory: string;
+  /** The command that runs another in web's namespace; undefined: there is none. */
+  readonly enterWeb: string | undefined;
+}
+
 /** What the user can try now. */
-export function renderHints(ports: MeshPorts, resourcesDirectory: string, workDirectory: string): readonly string[] {
+export function renderHints(
+  ports: MeshPorts,
+  { resourcesDirectory, workDirectory, enterWeb }: HintFacts,
+): readonly string[] {
   const url = (port: number, path: string): string => `curl http://127.0.0.1:${String(port)}${path}`;
   return [
     "Try",
     ...renderTable([
+      ...(enterWeb === undefined
+        ? []
+        : [[`  ${enterWeb} curl http://api/`, "any program of web's namespace: captured, through both Envoys"]]),
       [`  ${url(ports.web.app, "/")}`, "web calls api through both Envoys"],
       [`  ${url(ports.api.envoy, "/")}`, "api without a certificate: rejected"],
       [`  ${url(ports.web.admin, "/certs")}`, "the certificate that web's Envoy uses"],

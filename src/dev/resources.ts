@@ -7,7 +7,7 @@ import { writeFileAtomicSync } from "../lib/fs/atomic-file.ts";
 import { AgentError, describeError } from "../lib/errors.ts";
 import { exitCode } from "../lib/exit-code.ts";
 import type { ResourceSource } from "./agent-setup.ts";
-import { type MeshPorts, trustDomain, type WorkloadName } from "./mesh.ts";
+import { type MeshAddresses, type MeshPorts, onLoopback, trustDomain, type WorkloadName } from "./mesh.ts";
 
 /** A resource file, or its directory, cannot be used. */
 export class DevResourceError extends AgentError {
@@ -51,11 +51,18 @@ export interface RenderedResource {
  * The placeholders of one workload's files, without `VERSION`, which each file has its own of.
  * @param directory where Envoy reads the files itself; undefined when it gets them over ADS
  */
-export function placeholdersOf(ports: MeshPorts, directory: string | undefined): Placeholders {
+export function placeholdersOf(
+  ports: MeshPorts,
+  directory: string | undefined,
+  addresses: MeshAddresses = onLoopback(ports),
+): Placeholders {
   const source = directory === undefined ? { ads: {} } : { path_config_source: { path: join(directory, "rds.yaml") } };
   return {
+    API_ADDRESS: addresses.api.host,
     API_APP_PORT: String(ports.api.app),
+    API_INBOUND_ADDRESS: addresses.apiInbound,
     API_INBOUND_PORT: String(ports.api.envoy),
+    API_PORT: String(addresses.api.port),
     ROUTES_SOURCE: JSON.stringify({ resource_api_version: "V3", ...source }),
     TRUST_DOMAIN: trustDomain,
     WEB_OUTBOUND_PORT: String(ports.web.envoy),

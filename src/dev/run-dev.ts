@@ -87,7 +87,8 @@ async function proveWithProgress(run: Run, mesh: RunningMesh, signal: AbortSigna
     },
     onReady() {
       timeline.end(last);
-      progress.expect("proof", proofNames.slice(1));
+      const names = proofNames.slice(1).filter((name) => name !== "capture" || config.capture !== undefined);
+      progress.expect("proof", names);
     },
     onProof(name, failure) {
       const ms = timeline.end(name, last);
@@ -96,6 +97,13 @@ async function proveWithProgress(run: Run, mesh: RunningMesh, signal: AbortSigna
     },
   };
   return await runProofs(mesh, config, observer, deps.clock, signal);
+}
+
+/** Root of this machine can enter everything; in a user namespace root is the user. */
+function enterWebCommand({ network }: RunningMesh, { capture }: DevConfig): string | undefined {
+  if (network === undefined) return undefined;
+  const user = capture?.userNamespace === true ? "--user " : "";
+  return `nsenter --target ${String(network.pids.web)} ${user}--net --mount`;
 }
 
 /** Shows the report, and prints it as JSON if configured. */
@@ -135,7 +143,8 @@ async function stayUp(run: Run, mesh: RunningMesh, report: DevReport, { stop, br
   await using watches = new AsyncDisposableStack();
   watches.use(await mesh.followEdits(say, signal));
   watches.use(startRotationWatch({ ports: mesh.ports, workloads: report.workloads, say }, deps.clock));
-  for (const line of ["", ...renderHints(mesh.ports, from, directory.path), ""]) progress.say(line);
+  const hints = { resourcesDirectory: from, workDirectory: directory.path, enterWeb: enterWebCommand(mesh, config) };
+  for (const line of ["", ...renderHints(mesh.ports, hints), ""]) progress.say(line);
   await untilAborted(signal);
   if (!stop.aborted) broken.throwIfAborted();
   progress.say("\nstopping the mesh");

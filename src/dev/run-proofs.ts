@@ -2,7 +2,8 @@
 import { type Clock, deadline } from "../lib/async/clock.ts";
 import type { DevConfig } from "./dev-config.ts";
 import { spiffeIdOf, type WorkloadName, workloadNames } from "./mesh.ts";
-import { proveMtls, provePlainTextRejected } from "./prove-mtls.ts";
+import { proveCapture } from "./capture/prove-capture.ts";
+import { attemptPlainHttp, proveMtls, provePlainTextRejected } from "./prove-mtls.ts";
 import { proveRotation } from "./prove-rotation.ts";
 import type { ProofFailure, ProofName, ProofReport } from "./report.ts";
 import type { RunningMesh } from "./running-mesh.ts";
@@ -41,15 +42,26 @@ export async function runProofs(
   observer.onReady();
   const mtls = await proveMtls(mesh.ports.web.app, signal);
   observer.onProof("mtls", mtls.failure);
-  const plainText = await provePlainTextRejected(mesh.ports.api.envoy, mesh.apps.api, clock, signal);
+  const capture = mesh.network === undefined ? undefined : await proveCapture(mesh.network);
+  if (capture !== undefined) observer.onProof("capture", capture.failure);
+  const attemptPlain = (until: AbortSignal): ReturnType<typeof attemptPlainHttp> =>
+    mesh.network?.attemptPlainHttp() ?? attemptPlainHttp({ host: "127.0.0.1", port: mesh.ports.api.envoy }, until);
+  const plainText = await provePlainTextRejected(attemptPlain, mesh.apps.api, clock, signal);
   observer.onProof("plain-text", plainText.failure);
   // Without mTLS there is no traffic under which to rotate.
   const rotation =
     mtls.failure === undefined ? await proveRotationOf(mesh, config.rotationWithinMs, clock, signal) : undefined;
   if (rotation !== undefined) observer.onProof("rotation", rotation.failure);
   return {
-    proof: { ...mtls.facts, ...plainText.facts, rotation: rotation?.facts ?? null },
-    failures: [mtls.failure, plainText.failure, rotation?.failure].filter((failure) => failure !== undefined),
+    proof: {
+      ...mtls.facts,
+      ...plainText.facts,
+      rotation: rotation?.facts ?? null,
+      ...(capture === undefined ? {} : { capture: capture.facts }),
+    },
+    failures: [mtls.failure, capture?.failure, plainText.failure, rotation?.failure].filter(
+      (failure) => failure !== undefined,
+    ),
   };
 }
 

@@ -5,6 +5,7 @@ import { limits } from "../model/limits.ts";
 import { startEmbeddedCa } from "../ca/index.ts";
 import type { Clock } from "../lib/async/clock.ts";
 import { createLogger, type LogRecord } from "../lib/log/log.ts";
+import { loopback } from "../lib/net/http-client.ts";
 import { startAdsFeed } from "./ads-feed.ts";
 import {
   type AgentProcess,
@@ -14,13 +15,17 @@ import {
 } from "./agent-process.ts";
 import { type AgentSetup, renderAgentEnv, writeAgentFiles } from "./agent-setup.ts";
 import { type App, startApiApp, startWebApp } from "./apps.ts";
+import { podAddresses } from "./capture/addresses.ts";
+import { type CapturedNetwork, startCapturedNetwork } from "./capture/captured-network.ts";
 import type { DevConfig, DevDeps } from "./dev-config.ts";
 import { startFileFeed } from "./file-feed.ts";
 import {
   assignPorts,
   findFreePorts,
+  type MeshAddresses,
   type MeshPorts,
   namespace,
+  onLoopback,
   portCount,
   trustDomain,
   type WorkloadName,
@@ -34,6 +39,8 @@ export interface RunningMesh extends AsyncDisposable {
   readonly ports: MeshPorts;
   readonly apps: Readonly<Record<WorkloadName, App>>;
   readonly agents: Readonly<Record<WorkloadName, AgentProcess>>;
+  /** Only with captured traffic. */
+  readonly network: CapturedNetwork | undefined;
   /** Whether the CA of a workload has signed for its SPIFFE ID. */
   hasSigned(workload: WorkloadName, spiffeId: string): boolean;
   /** From now on certificates have a long lifetime. */
@@ -61,24 +68,20 @@ export async function startMesh(start: MeshStart, { clock }: DevDeps): Promise<R
   let lifetimeMs = lifetimesMs.proof;
   const cas = await startCas(start, (path) => startMeshCa(path, () => lifetimeMs, clock), stack);
   onCa(cas.web.port);
-  let outboundPort = 0;
-  const apps = {
-    web: stack.use(await startWebApp(() => outboundPort, clock)),
-    api: stack.use(await startApiApp()),
-  };
-  const ports = assignPorts(await findFreePorts(portCount), { web: apps.web.port, api: apps.api.port });
-  outboundPort = ports.web.envoy;
-  const feed = stack.use(await startFeed(start, ports, clock));
+  const { apps, ports, addresses, network } = await startWorkloads(start, clock, stack);
+  const feed = stack.use(await startFeed(start, ports, addresses, clock));
   for (const workload of workloadNames) {
     const token = cas[workload].createToken(workload);
     writeAgentFiles(directory.agentPath(workload), { token, rootsPem: cas[workload].rootsPem });
   }
-  const startAgent = (workload: WorkloadName): Promise<AgentProcess> =>
-    startAgentProcess(
-      config.program,
-      renderAgentSetup(start, workload, { ports, caPort: cas[workload].port, feed }),
-      clock,
-    );
+  const startAgent = async (workload: WorkloadName): Promise<AgentProcess> => {
+    const resources = feed.sourceOf(workload);
+    const caPort = cas[workload].port;
+    if (config.fault !== "ca-down") await network?.offer(workload, caPort);
+    if (resources.kind === "ads") await network?.offer(workload, resources.port);
+    const program = network?.agentCommand(workload) ?? config.program;
+    return await startAgentProcess(program, renderAgentSetup(start, workload, { ports, caPort, feed }), clock);
+  };
   const web = stack.use(await startAgent("web"));
   const api = stack.use(await startAgent("api"));
   stack.use(await startParentDeathWatchdog([web.pid, api.pid]));
@@ -87,6 +90,7 @@ export async function startMesh(start: MeshStart, { clock }: DevDeps): Promise<R
     ports,
     apps,
     agents: { web, api },
+    network,
     followEdits: (say, signal) => feed.follow(say, signal),
     hasSigned: (workload, spiffeId) => cas[workload].hasSigned(spiffeId),
     relaxRotation() {
@@ -112,10 +116,41 @@ async function startCas(
   return { web: ca, api: stack.use(await startCa(directory.foreignCaPath)) };
 }
 
-function startFeed({ config, directory }: MeshStart, ports: MeshPorts, clock: Clock): Promise<ResourceFeed> {
+/** The applications, and where everything listens. */
+type Workloads = Pick<RunningMesh, "apps" | "ports" | "network"> & { readonly addresses: MeshAddresses };
+
+async function startWorkloads(
+  { config, directory }: MeshStart,
+  clock: Clock,
+  stack: AsyncDisposableStack,
+): Promise<Workloads> {
+  if (config.capture !== undefined) {
+    const [webApp = 0, apiApp = 0, ...free] = await findFreePorts(2 + portCount);
+    const ports = assignPorts(free, { web: webApp, api: apiApp });
+    const { program, env } = config;
+    const network = stack.use(await startCapturedNetwork({ program, env, directory: directory.path, ports }, clock));
+    const addresses = { api: { host: podAddresses.api, port: ports.api.app }, apiInbound: "0.0.0.0" };
+    return { apps: network.apps, ports, addresses, network };
+  }
+  let outboundPort = 0;
+  const apps = {
+    web: stack.use(await startWebApp((path) => loopback(outboundPort, path), clock)),
+    api: stack.use(await startApiApp()),
+  };
+  const ports = assignPorts(await findFreePorts(portCount), { web: apps.web.port, api: apps.api.port });
+  outboundPort = ports.web.envoy;
+  return { apps, ports, addresses: onLoopback(ports), network: undefined };
+}
+
+function startFeed(
+  { config, directory }: MeshStart,
+  ports: MeshPorts,
+  addresses: MeshAddresses,
+  clock: Clock,
+): Promise<ResourceFeed> {
   const from = config.resourcesDirectory;
-  if (config.delivery === "ads") return startAdsFeed(from, ports, clock);
-  return startFileFeed({ from, to: (workload) => directory.resourcesPath(workload), ports }, clock);
+  if (config.delivery === "ads") return startAdsFeed({ from, ports, addresses }, clock);
+  return startFileFeed({ from, to: (workload) => directory.resourcesPath(workload), ports, addresses }, clock);
 }
 
 interface AgentEnvironment {

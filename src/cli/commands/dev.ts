@@ -5,13 +5,17 @@ import {
   type DevConfig,
   type DevFault,
   devFaults,
+  enterUserNamespace,
   findEnvoy,
   isProgram,
   type ProgramCommand,
   runDev,
+  runWorkloadProcess,
   screenFor,
+  workloadVariable,
 } from "../../dev/index.ts";
 import { systemClock } from "../../lib/async/clock.ts";
+import { exitCode } from "../../lib/exit-code.ts";
 import { type FlagSpecs, parseFlags } from "../../lib/flags.ts";
 import { parseGoDuration } from "../../lib/go-duration.ts";
 import { type Command, type CommandContext, UsageError } from "../command.ts";
@@ -43,6 +47,12 @@ const devFlags = {
     default: "false",
     meaning: "let Envoy read the resources from files, instead of over ADS through its agent",
   },
+  capture: {
+    type: "bool",
+    default: "false",
+    meaning:
+      "a network namespace for each workload, with captured traffic: web calls http://api/; needs root or user namespaces",
+  },
   timeout: { type: "string", default: "30s", meaning: "time limit for readiness, and then for the rotation" },
   fault: {
     type: "string",
@@ -54,9 +64,16 @@ const devFlags = {
 type DevFlags = ReturnType<typeof parseFlags<typeof devFlags>>["values"];
 
 async function run({ args, env, print, printError, stop, onHangup }: CommandContext): Promise<number> {
+  if (env[workloadVariable] !== undefined && process.connected) {
+    await runWorkloadProcess(systemClock, stop);
+    return exitCode.ok;
+  }
   const values = readFlags(args);
   const program = process.argv[1] ?? "";
   const root = dirname(dirname(realpathSync(program)));
+  const command = await agentProgram(program, root);
+  const self = [command.file, ...command.args, "dev", ...args];
+  const capture = values.capture ? { userNamespace: await enterUserNamespace(self, env) } : undefined;
   const config: DevConfig = {
     once: values.once,
     json: values.json,
@@ -65,7 +82,8 @@ async function run({ args, env, print, printError, stop, onHangup }: CommandCont
     resourcesDirectory: values.resources === "" ? join(root, "examples/dev") : values.resources,
     delivery: values.files ? "files" : "ads",
     envoyPath: await findEnvoy(env, root),
-    program: await agentProgram(program, root),
+    capture,
+    program: command,
     env,
     readyWithinMs: parseTimeout(values.timeout),
     rotationWithinMs: parseTimeout(values.timeout),

@@ -45,7 +45,7 @@ export async function startBareMesh(directory: string): Promise<BareMesh> {
   const outbound = { port: 0 };
   const apps = {
     api: stack.use(await startApiApp()),
-    web: stack.use(await startWebApp(() => outbound.port, systemClock)),
+    web: stack.use(await startWebApp((path) => loopback(outbound.port, path), systemClock)),
   };
   const ports = assignPorts(await freePorts(portCount), { api: apps.api.port, web: apps.web.port });
   outbound.port = ports.web.envoy;

@@ -7,6 +7,7 @@ import { readPending, startRotationWatch } from "../../../src/dev/workload-state
 import { proveMtls } from "../../../src/dev/prove-mtls.ts";
 import { proveRotation, type RotationProofOptions } from "../../../src/dev/prove-rotation.ts";
 import { installResources } from "../../../src/dev/resources.ts";
+import { loopback } from "../../../src/lib/net/http-client.ts";
 import { systemClock } from "../../../src/lib/async/clock.ts";
 import { answer, startFakeApp } from "../../fakes/fake-app.ts";
 import { eventually } from "../../support/eventually.ts";
@@ -32,7 +33,7 @@ describe("mTLS is not proved by", () => {
   });
 
   test("a web that does not respond, or whose Envoy does not", async () => {
-    await using web = await startWebApp(() => 1, systemClock);
+    await using web = await startWebApp((path) => loopback(1, path), systemClock);
     const refused = await proveMtls(web.port, never);
     expect(refused.facts.mtlsStatus).toBe(502);
     expect(refused.failure?.why).toContain("call api through Envoy");

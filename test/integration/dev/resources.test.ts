@@ -2,7 +2,7 @@
 import { mkdir } from "node:fs/promises";
 import { join } from "node:path";
 import { expect, test } from "vitest";
-import { proveMtls, provePlainTextRejected } from "../../../src/dev/prove-mtls.ts";
+import { attemptPlainHttp, type PlainAttempt, proveMtls, provePlainTextRejected } from "../../../src/dev/prove-mtls.ts";
 import { proveRotation } from "../../../src/dev/prove-rotation.ts";
 import { systemClock } from "../../../src/lib/async/clock.ts";
 import { loopback, requestHttp } from "../../../src/lib/net/http-client.ts";
@@ -12,6 +12,10 @@ import { temporaryDirectory } from "../../support/temporary-directory.ts";
 import { type BareMesh, startBareMesh } from "./mesh-without-agents.ts";
 
 const signal = AbortSignal.timeout(60_000);
+
+function plainTo(port: number): (until: AbortSignal) => Promise<PlainAttempt> {
+  return (until) => attemptPlainHttp({ host: "127.0.0.1", port }, until);
+}
 
 async function serialOf(mesh: BareMesh, workload: "web" | "api"): Promise<string | undefined> {
   return (await mesh.admin[workload].certificates(signal))[0]?.serial;
@@ -35,7 +39,7 @@ test("the example's resources carry HTTP between two Envoys under mutual TLS, an
     facts: { mtlsStatus: 200, peerSeenByApi: "spiffe://cluster.local/ns/demo/sa/web" },
     failure: undefined,
   });
-  const plain = await provePlainTextRejected(mesh.ports.api.envoy, mesh.apps.api, systemClock, signal);
+  const plain = await provePlainTextRejected(plainTo(mesh.ports.api.envoy), mesh.apps.api, systemClock, signal);
   expect(plain).toEqual({ facts: { plainTextRefused: true }, failure: undefined });
 
   const rotation = proveRotation(
@@ -101,10 +105,10 @@ test("a workload with a certificate of an unknown root gets no traffic, and the 
 test("a port that accepts plain HTTP, and a closed port, do not prove the rejection", async () => {
   await using directory = await temporaryDirectory();
   await using mesh = await startBareMesh(directory.path);
-  const open = await provePlainTextRejected(mesh.ports.web.envoy, mesh.apps.api, systemClock, signal);
+  const open = await provePlainTextRejected(plainTo(mesh.ports.web.envoy), mesh.apps.api, systemClock, signal);
   expect(open.facts.plainTextRefused).toBe(false);
   expect(open.failure?.why).toContain("reached api's application");
-  const closed = await provePlainTextRejected(mesh.ports.web.readiness, mesh.apps.web, systemClock, signal);
+  const closed = await provePlainTextRejected(plainTo(mesh.ports.web.readiness), mesh.apps.web, systemClock, signal);
   expect(closed.facts.plainTextRefused).toBe(false);
   expect(closed.failure?.why).toMatch(/accepts no connection: .*ECONNREFUSED/);
 });

@@ -37,6 +37,7 @@ function startRun(config: Partial<DevConfig>): Run {
       fault: "none",
       resourcesDirectory: resources,
       delivery: "ads",
+      capture: undefined,
       envoyPath: envoyBinary(),
       program: { file: join(import.meta.dirname, "../../../bin/attache"), args: [] },
       env: { PATH: process.env["PATH"] ?? "", TMPDIR: tmpdir() },

@@ -60,10 +60,14 @@ test("the table has a dash for what Envoy does not have", () => {
 });
 
 test("the hints name addresses and files of this run", () => {
-  const text = renderHints(ports, "/examples/dev", "/tmp/x").join("\n");
+  const facts = { resourcesDirectory: "/examples/dev", workDirectory: "/tmp/x" };
+  const text = renderHints(ports, { ...facts, enterWeb: undefined }).join("\n");
   expect(text).toContain("curl http://127.0.0.1:1001/");
   expect(text).toContain("/examples/dev/web/rds.yaml");
   expect(text).toContain("/tmp/x/web/agent.log");
+  expect(text).not.toContain("http://api/");
+  const captured = renderHints(ports, { ...facts, enterWeb: "nsenter --target 7" }).join("\n");
+  expect(captured).toContain("nsenter --target 7 curl http://api/");
 });
 
 test("the JSON report is one line with one object", () => {
