@@ -66,14 +66,17 @@ function manyClusters(): Resources {
       connect_timeout: { seconds: 1 },
       type: "STATIC",
       load_assignment: { cluster_name: clusterName, endpoints: [] },
-      metadata: { filter_metadata: { padding: { fields: { of: { string_value: "x".repeat(4_000) } } } } },
+      metadata: { filter_metadata: { padding: { fields: { of: { stringValue: "x".repeat(4_000) } } } } },
     });
     return { name: clusterName, version: "1", any: Buffer.concat([textField(1, cluster), bytesField(2, value)]) };
   });
 }
 
+/** @throws if it has not the size that the figures name */
 function push(resources: Resources, nonce: string): Uint8Array {
-  return renderResponse({ typeUrl: cluster, version: nonce, nonce, resources, removed: [] }, "delta");
+  const bytes = renderResponse({ typeUrl: cluster, version: nonce, nonce, resources, removed: [] }, "delta");
+  if (Math.abs(bytes.length - 20e6) > 1e6) throw new Error(`a push has ${String(bytes.length)} bytes, not 20 MB`);
+  return bytes;
 }
 
 async function measureDirect(resources: Resources): Promise<readonly number[]> {

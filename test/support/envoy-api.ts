@@ -30,6 +30,7 @@ export function encodeEnvoy(type: string, value: object): Uint8Array {
   loaded ??= load();
   const message = loaded.lookupType(type);
   const { "@type": _type, ...fields } = wrapAnys(value) as Record<string, unknown>;
+  assertKnown(message, fields);
   return message.encode(message.fromObject(fields)).finish();
 }
 
@@ -43,6 +44,21 @@ function wrapInner(value: unknown): unknown {
   if (typeof value !== "object" || value === null || !("@type" in value)) return wrapAnys(value);
   const typeUrl = String(value["@type"]);
   return { type_url: typeUrl, value: encodeEnvoy(typeUrl.replace(/^.*\//, ""), value) };
+}
+
+/** protobufjs leaves out silently what it does not know. Its own well-known types have names in camel case. */
+function assertKnown(type: protobuf.Type, value: object): void {
+  for (const [name, inner] of Object.entries(value)) {
+    const field = type.fields[name];
+    if (field === undefined) throw new Error(`${type.fullName} has no field ${name}`);
+    const { resolvedType } = field.resolve();
+    if (!(resolvedType instanceof protobuf.Type)) continue;
+    const isMany = field.map || field.repeated;
+    const messages: readonly unknown[] = isMany ? Object.values(inner as object) : [inner];
+    for (const message of messages) {
+      if (typeof message === "object" && message !== null) assertKnown(resolvedType, message);
+    }
+  }
 }
 
 function load(): protobuf.Root {

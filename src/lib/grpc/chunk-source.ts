@@ -89,7 +89,9 @@ export class ChunkSource {
   }
 
   #passLate(): void {
-    if (this.#late.byteLength > 0 && !this.#stream.destroyed) this.#pass(this.#late.take());
+    if (this.#stream.destroyed) return;
+    // joined to one, a window of 1 MB would be copied and allocated once more
+    for (let part = this.#late.shift(); part !== undefined; part = this.#late.shift()) this.#pass(part);
   }
 
   #notify(): void {
