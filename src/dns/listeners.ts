@@ -122,7 +122,9 @@ async function listenTcp(
     if (connection === undefined) return;
     open.add(socket);
     socket.on("close", () => open.delete(socket));
-    serveConnection(connection, handle, { budgets, clock, turns });
+    const { isLoopback } = connection;
+    const client = { transport: "tcp", port: socket.remotePort ?? 0, isLoopback } as const;
+    serveConnection(connection, (message) => handle(message, client), { budgets, clock, turns });
   });
   try {
     await new Promise<void>((resolve, reject) => {
@@ -155,7 +157,7 @@ const queriesPerConnection = 128;
  */
 function serveConnection(
   connection: DnsConnection,
-  handle: HandleQuery,
+  handle: (message: Buffer) => ReturnType<HandleQuery>,
   { budgets, clock, turns }: Pick<TcpDeps, "budgets" | "clock" | "turns">,
 ): void {
   const { socket, queries } = connection;
@@ -183,11 +185,7 @@ function serveConnection(
     if (!socket.destroyed) takeNext();
   });
   const respond = async (message: Buffer): Promise<void> => {
-    const response = await handle(message, {
-      transport: "tcp",
-      port: socket.remotePort ?? 0,
-      isLoopback: connection.isLoopback,
-    });
+    const response = await handle(message);
     queries.release();
     if (socket.destroyed) return;
     if (response !== undefined) socket.write(frame(response));

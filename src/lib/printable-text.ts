@@ -1,5 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-import { type LineLimit, logSizes } from "./log/log-limits.ts";
+
+/** The length to which text of a peer is cut. */
+export const peerTextBytes = 500;
 
 const names: Readonly<Record<string, string>> = { "\n": "\\n", "\r": "\\r", "\t": "\\t" };
 
@@ -30,10 +32,15 @@ function isControl(code: number): boolean {
   );
 }
 
-let peerText: LineLimit = { size: logSizes.peerTextBytes, admits: (length) => length <= logSizes.peerTextBytes };
+interface TextLimit {
+  readonly size: number;
+  admits(length: number): boolean;
+}
+
+let peerText: TextLimit = { size: peerTextBytes, admits: (length) => length <= peerTextBytes };
 
 /** Counts texts against a budget from now on: errors are described before there is one, and in commands. */
-export function limitPeerText(limit: LineLimit): void {
+export function limitPeerText(limit: TextLimit): void {
   peerText = limit;
 }
 

@@ -5,7 +5,6 @@ import type { Budget } from "../budget.ts";
 export const logSizes = {
   waitingBytes: 1024 * 1024,
   lineBytes: 16 * 1024,
-  peerTextBytes: 500,
 } as const;
 
 /** What the log counts. */

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 import { logSizes } from "../../lib/log/log-limits.ts";
+import { peerTextBytes } from "../../lib/printable-text.ts";
 import {
   always,
   type BudgetTable,
@@ -52,7 +53,7 @@ export const agentLimits = {
     owner: "log",
     unit: "bytes",
     scope: "single item",
-    size: always(logSizes.peerTextBytes),
+    size: always(peerTextBytes),
     whenSpent: "reject",
     meaning: "Text of a peer, such as an error message, wherever it is kept; longer text is cut.",
   },
