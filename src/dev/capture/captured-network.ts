@@ -158,11 +158,10 @@ async function applyRules(
   const owners = ["-u", String(proxyGroup), "-g", String(proxyGroup)];
   const options = [...owners, ...captured, ...(nftables ? ["--native-nftables"] : [])];
   const enter = ["nsenter", "--target", String(pid), "--net"] as const;
-  const attempt = `capture the traffic in the network namespace of ${workload}`;
-  const self = [...enter, program.file, ...program.args, "istio-iptables", "--dry-run"] as const;
-  const input = await runSystemProgram(attempt, [...self, ...options], { env });
-  const restore = nftables ? ["nft", "-f", "-"] : ["iptables-restore", "--noflush"];
-  await runSystemProgram(attempt, [...enter, ...restore], { env, input });
+  const command = [...enter, program.file, ...program.args, "istio-iptables", ...options] as const;
+  await runSystemProgram(`capture the traffic in the network namespace of ${workload}`, command, {
+    env: passedOnEnv(env),
+  });
 }
 
 /** Ports on loopback of this machine that lead to the same port on loopback of the namespace. */

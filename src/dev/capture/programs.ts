@@ -13,13 +13,6 @@ export class DevCaptureError extends AgentError {
   }
 }
 
-/** A program of the system failed; it is the cause of an error that says what was attempted. */
-class SystemProgramError extends Error {
-  constructor(file: string, problem: string) {
-    super(problem.startsWith(`${file}: `) ? problem : `${file}: ${problem}`);
-  }
-}
-
 /** Programs for administrators are not on the path of every user. */
 export function systemPath(env: Readonly<Record<string, string>>): string {
   return [env["PATH"] ?? "", "/usr/sbin", "/sbin"].join(delimiter);
@@ -48,7 +41,6 @@ export async function runSystemProgram(
     input,
     reject: false,
   });
-  if (failed)
-    throw new DevCaptureError(attempt, new SystemProgramError(file, stderr.trim() || (shortMessage ?? "it failed")));
+  if (failed) throw new DevCaptureError(attempt, new Error(stderr.trim() || shortMessage));
   return stdout;
 }

@@ -1,32 +1,28 @@
 // SPDX-License-Identifier: Apache-2.0
-import { buildRuleSet } from "../../../src/interception/index.ts";
-import { renderIptablesRestore } from "../../../src/interception/render-iptables.ts";
-import { renderNftables } from "../../../src/interception/render-nftables.ts";
-import { machineOf, parseOptions } from "../../support/recorded-interception.ts";
-import { addresses, type PacketNetwork } from "./packet-network.ts";
+import { writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { projectRoot } from "../../support/run-program.ts";
+import { temporaryDirectory } from "../../support/temporary-directory.ts";
+import type { PacketNetwork } from "./packet-network.ts";
 
-/** Applies the rules, routes and addresses of these options in the pod, with the programs of the system. */
-export function capture(
+export interface PodSurroundings {
+  readonly env?: Readonly<Record<string, string>>;
+  /** Addresses in the pod's resolv.conf. */
+  readonly nameServers?: readonly string[];
+}
+
+/** Runs `istio-iptables` in the pod, as its init container does. */
+export async function capture(
   network: PacketNetwork,
   backend: "iptables" | "nftables",
   args: readonly string[],
-  {
-    env = {},
-    nameServers = [],
-  }: { readonly env?: Readonly<Record<string, string>>; readonly nameServers?: readonly string[] } = {},
-): void {
-  const resolvConf = nameServers.map((address) => `nameserver ${address}\n`).join("");
-  const machine = machineOf({ addresses: Object.values(addresses.pod), resolvConf });
-  const set = buildRuleSet(parseOptions(args, env, machine).capture);
-  if (backend === "nftables") network.runInPod("nft", ["-f", "-"], renderNftables(set));
-  else {
-    network.runInPod("iptables-restore", ["--noflush"], renderIptablesRestore(set, "ipv4"));
-    network.runInPod("ip6tables-restore", ["--noflush"], renderIptablesRestore(set, "ipv6"));
-  }
-  for (const { family, mark, table } of set.routes) {
-    const ip = family === "ipv4" ? "-4" : "-6";
-    network.runInPod("ip", [ip, "rule", "add", "fwmark", String(mark), "lookup", String(table)]);
-    network.runInPod("ip", [ip, "route", "add", "local", "default", "dev", "lo", "table", String(table)]);
-  }
-  network.runInPod("ip", ["-6", "addr", "add", "::6/128", "dev", "lo"]);
+  { env = {}, nameServers = [] }: PodSurroundings = {},
+): Promise<void> {
+  await using directory = await temporaryDirectory();
+  const resolvConf = join(directory.path, "resolv.conf");
+  writeFileSync(resolvConf, nameServers.map((address) => `nameserver ${address}\n`).join(""));
+  network.runInPod("mount", ["--bind", resolvConf, "/etc/resolv.conf"]);
+  const variables = Object.entries(env).map(([name, value]) => `${name}=${value}`);
+  const native = backend === "nftables" ? ["--native-nftables"] : [];
+  network.runInPod("env", [...variables, join(projectRoot, "bin/attache"), "istio-iptables", ...args, ...native]);
 }

@@ -126,8 +126,8 @@ const bothFamilies = (name: AddressName): string => `${addresses[name].ipv4}/32,
 
 describe.runIf(mayMakeNetworks()).each(runs)("packets with %s in mode %s", (backend, mode) => {
   describe("the options of the injector", () => {
-    const network = startedNetwork(mode, (started) => {
-      capture(started, backend, [
+    const network = startedNetwork(mode, async (started) => {
+      await capture(started, backend, [
         ...["-p", "15001", "-z", "15006", "-u", "1337", "-m", mode, "-i", "*", "-b", "*", "-d", "15090,15021,15020"],
         ...["-x", bothFamilies("elsewhere"), "-o", String(port.excluded), "--redirect-dns", "--capture-all-dns"],
       ]);
@@ -150,13 +150,13 @@ describe.runIf(mayMakeNetworks()).each(runs)("packets with %s in mode %s", (back
   });
 
   describe("lists, interfaces, groups and DNS servers", () => {
-    const network = startedNetwork(mode, (started) => {
+    const network = startedNetwork(mode, async (started) => {
       const destinations = (["outside", "outsideOnNet1", "service"] as const).map(bothFamilies).join(",");
       const args = [
         ...["-u", "1337,2000", "-g", "1337", "-m", mode, "-b", String(port.app), "-q", String(port.captured)],
         ...["-i", destinations, "-c", "net1", "-k", "vm0", "--redirect-dns"],
       ];
-      capture(started, backend, args, {
+      await capture(started, backend, args, {
         env: { ISTIO_OUTBOUND_OWNER_GROUPS_EXCLUDE: "3000" },
         nameServers: Object.values(addresses.nameServer),
       });
@@ -166,12 +166,12 @@ describe.runIf(mayMakeNetworks()).each(runs)("packets with %s in mode %s", (back
 });
 
 /** The network of the tests of a block, with listeners and rules. */
-function startedNetwork(mode: Mode, setUp: (network: PacketNetwork) => void): () => PacketNetwork {
+function startedNetwork(mode: Mode, setUp: (network: PacketNetwork) => Promise<void>): () => PacketNetwork {
   let network: PacketNetwork | undefined;
   beforeAll(async () => {
     network = await startPacketNetwork();
     await startListeners(network, mode);
-    setUp(network);
+    await setUp(network);
   });
   afterAll(async () => {
     await network?.[Symbol.asyncDispose]();
