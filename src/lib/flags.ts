@@ -74,7 +74,10 @@ export function parseFlags<S extends FlagSpecs>(
     if (name === undefined || spec === undefined) {
       unknown.push({
         flag,
-        message: `unknown flag ${flag}${suggestion(flag.replace(/^-+/, ""), Object.keys(specs), "--")}`,
+        // looking for a similar name takes time, and is needed for an error only
+        get message() {
+          return `unknown flag ${flag}${suggestion(flag.replace(/^-+/, ""), Object.keys(specs), "--")}`;
+        },
       });
       if (inline === undefined && next !== undefined && !next.startsWith("-") && !keepWord(next)) index++;
       continue;

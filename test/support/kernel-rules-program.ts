@@ -151,6 +151,7 @@ async function fail({ from, to, foreign = [] }: Extract<KernelTask, { kind: "fai
 function failingAt(step: number, how: "not" | "partly" | "after"): Programs {
   let changes = 0;
   return {
+    ...programs,
     run: async (order) => {
       const isChange = order.input !== undefined && changes++ === step;
       if (!isChange) return await programs.run(order);

@@ -27,7 +27,7 @@ export interface Applied {
  */
 export async function applyRules(order: ApplyOrder, programs: Programs): Promise<Applied> {
   const { set, backend, cleanupOnly, forceApply } = order;
-  const state = await readKernel(programs, set);
+  const state = await readKernel(programs, set, { readsPolicies: cleanupOnly });
   assertReadable(state, order);
   const target: Target = { set, place: cleanupOnly ? undefined : placeOf(state, backend) };
   const { place } = target;
@@ -60,7 +60,7 @@ function assertReadable({ iptables, iptablesFailure, nftFailure }: KernelState, 
   const hasIptables = iptables.length > 0;
   const isNothingThere = !hasIptables && nftFailure?.isMissing === true;
   const needed = needsNft ? nftFailure : hasIptables || order.cleanupOnly ? undefined : (iptablesFailure ?? nftFailure);
-  const failed = [iptablesFailure, nftFailure].find((failure) => failure !== undefined && !failure.isMissing);
+  const failed = [needed, iptablesFailure, nftFailure].find((failure) => failure !== undefined && !failure.isMissing);
   if (needed?.isMissing === true) throw new InterceptionError(`apply the rules: ${needed.message}`);
   if (failed !== undefined) {
     throw new InterceptionError("read the rules, which takes root with NET_ADMIN and NET_RAW", { cause: failed });
@@ -89,7 +89,7 @@ async function runAll(
 async function undo(before: KernelState, set: RuleSet, programs: Programs): Promise<string> {
   const failures: string[] = [];
   try {
-    const now = await readKernel(programs, set, before.network);
+    const now = await readKernel(programs, set, { before: before.network, readsPolicies: true });
     for (const one of planReturn(now, before)) {
       await programs.run(one).catch((error: unknown) => failures.push(describeError(error)));
     }

@@ -13,9 +13,9 @@ import {
   parsePolicies,
   type Policy,
 } from "./network-state.ts";
-import { ownNftTables } from "./nft-listing.ts";
+import { hasOwnTables, ownNftTables } from "./nft-listing.ts";
 import { findOwnTables, type OwnTable } from "./own-rules.ts";
-import { iptablesProgram, ProgramError, type Programs, type Variant } from "./programs.ts";
+import { iptablesProgram, missingProgram, ProgramError, type Programs, type Variant } from "./programs.ts";
 import { parseIptablesSave, type SavedTable } from "./saved-rules.ts";
 
 /** What the network namespace has, of iptables and of ours. */
@@ -40,47 +40,65 @@ export interface VariantState {
 
 const families: readonly IpFamily[] = ["ipv4", "ipv6"];
 
+export interface ReadingOptions {
+  /** Policy rules and routes that were found to be ours before the rules changed. */
+  readonly before?: NetworkState;
+  /** Reads policy rules also if no rule is there that they could belong to. */
+  readonly readsPolicies?: boolean;
+}
+
 /**
  * Reads what is there, without any effect: reading legacy tables would create them, so only those are read that exist.
+ * Of a namespace without tables, programs are not asked about rules.
  * @param set says which rules without a jump to our chains, and which policy rules, are ours as well
- * @param before policy rules and routes that were found to be ours before the rules changed
  */
 export async function readKernel(
   programs: Programs,
   set: RuleSet,
-  before: NetworkState = noNetworkState,
+  { before = noNetworkState, readsPolicies = false }: ReadingOptions = {},
 ): Promise<KernelState> {
-  const policies = Promise.all(families.map((family) => readPolicies(programs, family)));
-  const [nft, legacy, listing, [ipv4 = [], ipv6 = []]] = await Promise.all([
-    readVariant(programs, "nft", set),
+  const needsPolicies = readsPolicies || set.routes.length > 0;
+  const early = needsPolicies ? readAllPolicies(programs) : undefined;
+  const tables = await runNft(programs, ["list", "tables"]);
+  const [nft, legacy, listing] = await Promise.all([
+    readVariant(programs, "nft", set, familiesWithTables(tables)),
     hasLegacyTables() ? readVariant(programs, "legacy", set) : undefined,
-    readNftables(programs),
-    policies,
+    typeof tables === "string" && hasOwnTables(tables) ? runNft(programs, ["list", "ruleset", "inet"]) : tables,
   ]);
   const read = [nft, legacy ?? (nft instanceof ProgramError ? await readVariant(programs, "legacy", set) : undefined)];
   const installed = read.filter((one) => one !== undefined && !(one instanceof ProgramError && one.isMissing));
   if (installed.length === 0) installed.push(await readVariant(programs, "plain", set));
   const iptables = installed.flatMap((one) => (one === undefined || one instanceof ProgramError ? [] : [one]));
   const failures = installed.filter((one) => one instanceof ProgramError);
-  const nftables = typeof listing === "string" ? listing : "";
+  const nftables = typeof listing === "string" ? ownNftTables(listing) : "";
+  const hasOwn = nftables !== "" || iptables.some(({ own }) => own.ipv4.length + own.ipv6.length > 0);
+  const policies = await (early ?? (hasOwn ? readAllPolicies(programs) : { ipv4: [], ipv6: [] }));
   const marks = marksOf(iptables, nftables);
   return {
     iptables,
     iptablesFailure: iptables.length === 0 ? failures[0] : undefined,
     nftables,
     nftFailure: typeof listing === "string" ? undefined : listing,
-    network: await readNetwork(programs, { ipv4, ipv6 }, marks, [networkStateOf(set), before]),
+    network: await readNetwork(programs, policies, marks, [networkStateOf(set), before]),
   };
 }
 
-async function readVariant(programs: Programs, variant: Variant, set: RuleSet): Promise<VariantState | ProgramError> {
+/** The families of which iptables-nft can have rules; all if it is not known which tables there are. */
+function familiesWithTables(tables: string | ProgramError): readonly IpFamily[] {
+  if (tables instanceof ProgramError) return families;
+  return families.filter((family) => tables.includes(family === "ipv4" ? "table ip " : "table ip6 "));
+}
+
+async function readVariant(
+  programs: Programs,
+  variant: Variant,
+  set: RuleSet,
+  used: readonly IpFamily[] = families,
+): Promise<VariantState | ProgramError> {
   const read = async (family: IpFamily): Promise<readonly SavedTable[] | ProgramError> => {
-    try {
-      return parseIptablesSave(await programs.run({ command: iptablesProgram(variant, family, "save") }));
-    } catch (error) {
-      if (error instanceof ProgramError) return error;
-      throw error;
-    }
+    const command = iptablesProgram(variant, family, "save");
+    if (!used.includes(family)) return programs.isInstalled(command) ? [] : missingProgram(command);
+    return await orFailure(programs.run({ command }).then(parseIptablesSave));
   };
   const [ipv4, ipv6] = await Promise.all([read("ipv4"), read("ipv6")]);
   if (ipv4 instanceof ProgramError) return ipv4;
@@ -90,28 +108,33 @@ async function readVariant(programs: Programs, variant: Variant, set: RuleSet): 
   return { variant, saved, own: { ipv4: own("ipv4"), ipv6: own("ipv6") } };
 }
 
-/** Whether a legacy table exists in this network namespace. Source: Linux, net/netfilter/x_tables.c */
-function hasLegacyTables(): boolean {
-  return ["ip_tables_names", "ip6_tables_names"].some((name) => readProc(`/proc/net/${name}`) !== "");
-}
-
-async function readNftables(programs: Programs): Promise<string | ProgramError> {
+async function orFailure<T>(result: Promise<T>): Promise<T | ProgramError> {
   try {
-    return ownNftTables(await programs.run({ command: "nft", args: ["list", "ruleset", "inet"] }));
+    return await result;
   } catch (error) {
     if (error instanceof ProgramError) return error;
     throw error;
   }
 }
 
+/** Whether a legacy table exists in this network namespace. Source: Linux, net/netfilter/x_tables.c */
+function hasLegacyTables(): boolean {
+  return ["ip_tables_names", "ip6_tables_names"].some((name) => readProc(`/proc/net/${name}`) !== "");
+}
+
+async function runNft(programs: Programs, args: readonly string[]): Promise<string | ProgramError> {
+  return await orFailure(programs.run({ command: "nft", args }));
+}
+
+async function readAllPolicies(programs: Programs): Promise<Readonly<Record<IpFamily, readonly Policy[]>>> {
+  const [ipv4 = [], ipv6 = []] = await Promise.all(families.map((family) => readPolicies(programs, family)));
+  return { ipv4, ipv6 };
+}
+
 /** None without the program, or without IPv6 in the kernel. */
 async function readPolicies(programs: Programs, family: IpFamily): Promise<readonly Policy[]> {
-  try {
-    return parsePolicies(await programs.run({ command: "ip", args: [familyFlag(family), "rule", "show"] }));
-  } catch (error) {
-    if (error instanceof ProgramError) return [];
-    throw error;
-  }
+  const text = await orFailure(programs.run({ command: "ip", args: [familyFlag(family), "rule", "show"] }));
+  return typeof text === "string" ? parsePolicies(text) : [];
 }
 
 export function familyFlag(family: IpFamily): string {
@@ -164,12 +187,9 @@ async function readNetwork(
 
 /** The kernel says that a table without routes does not exist. */
 async function readRoutes(programs: Programs, family: IpFamily, table: number): Promise<string> {
-  try {
-    return await programs.run({ command: "ip", args: [familyFlag(family), "route", "show", "table", String(table)] });
-  } catch (error) {
-    if (error instanceof ProgramError) return "";
-    throw error;
-  }
+  const args = [familyFlag(family), "route", "show", "table", String(table)];
+  const text = await orFailure(programs.run({ command: "ip", args }));
+  return typeof text === "string" ? text : "";
 }
 
 /** Lines of ADDRESS INDEX LENGTH SCOPE FLAGS INTERFACE. Source: Linux, net/ipv6/addrconf.c */

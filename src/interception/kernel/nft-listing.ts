@@ -3,6 +3,12 @@ import { formatIp, ipBytes } from "../../lib/net/ip-address.ts";
 import { nftablesTables, renderNftables, renderNftablesRule } from "../render-nftables.ts";
 import type { Rule, RuleSet } from "../rules.ts";
 
+/** Whether one of our tables is among those that `nft list tables` prints. */
+export function hasOwnTables(tables: string): boolean {
+  const names = new Set(tables.split("\n"));
+  return Object.values(nftablesTables).some((name) => names.has(`table inet ${name}`));
+}
+
 /** Our tables in what `nft list ruleset inet` prints; empty for none. */
 export function ownNftTables(ruleset: string): string {
   const heads = new Set(Object.values(nftablesTables).map((name) => `table inet ${name} {`));

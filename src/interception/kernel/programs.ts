@@ -1,5 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 import { spawn } from "node:child_process";
+import { accessSync, constants } from "node:fs";
+import { delimiter, join } from "node:path";
 import type { Readable } from "node:stream";
 import { systemCode } from "../../lib/errors.ts";
 import { oneLine } from "../../lib/trim.ts";
@@ -23,6 +25,8 @@ export interface Programs {
    * @throws ProgramError
    */
   readonly run: (order: ProgramOrder) => Promise<string>;
+  /** Whether there is a program of the name, without running it. */
+  readonly isInstalled: (command: string) => boolean;
 }
 
 /** A program is not there, or it failed. */
@@ -53,9 +57,12 @@ const longestRunMs = 60_000;
  */
 export function createPrograms(env: Readonly<Record<string, string>>, sandbox: readonly string[] = []): Programs {
   return {
+    isInstalled: (command) =>
+      (env["PATH"] ?? "").split(delimiter).some((directory) => isProgram(join(directory, command))),
     run: async ({ command, args = [], input = "" }) => {
       const [program = command, ...words] = [...sandbox, command, ...args];
-      const child = spawn(program, words, { env, timeout: longestRunMs, killSignal: "SIGKILL" });
+      const stdio = [input === "" ? "ignore" : "pipe", "pipe", "pipe"] as const;
+      const child = spawn(program, words, { env, stdio: [...stdio], timeout: longestRunMs, killSignal: "SIGKILL" });
       const ended = new Promise<number | NodeJS.Signals>((resolve, reject) => {
         child.once("error", reject);
         child.once("close", (code, signal) => {
@@ -63,25 +70,35 @@ export function createPrograms(env: Readonly<Record<string, string>>, sandbox: r
         });
       });
       // a program that fails does not read its input to the end
-      child.stdin.on("error", () => undefined);
-      child.stdin.end(input);
+      child.stdin?.on("error", () => undefined);
+      child.stdin?.end(input);
+      const [output, errors] = [collect(child.stdout), collect(child.stderr)];
       try {
-        const [end, output, errors] = await Promise.all([ended, textOf(child.stdout), textOf(child.stderr)]);
-        if (end === 0) return output;
+        const end = await ended;
+        if (end === 0) return output();
         const isAbsent = sandbox.length > 0 && end === 127;
-        if (isAbsent) throw missing(command);
-        throw new ProgramError(command, `${failureOf(end)}${oneLine(errors.trim()).slice(0, 2_000)}`, {});
+        if (isAbsent) throw missingProgram(command);
+        throw new ProgramError(command, `${failureOf(end)}${oneLine(errors().trim()).slice(0, 2_000)}`, {});
       } catch (error) {
         if (error instanceof ProgramError) throw error;
         throw systemCode(error) === "ENOENT"
-          ? missing(command)
+          ? missingProgram(command)
           : new ProgramError(command, "did not run", { cause: error });
       }
     },
   };
 }
 
-function missing(command: string): ProgramError {
+function isProgram(path: string): boolean {
+  try {
+    accessSync(path, constants.X_OK);
+    return true;
+  } catch {
+    return false;
+  }
+}
+
+export function missingProgram(command: string): ProgramError {
   return new ProgramError(command, "is not installed, or not on PATH", { isMissing: true });
 }
 
@@ -89,15 +106,17 @@ function failureOf(end: number | NodeJS.Signals): string {
   return typeof end === "number" ? `exited with ${String(end)}: ` : `was ended by ${end}: `;
 }
 
-async function textOf(stream: Readable): Promise<string> {
+/** @returns the text, once the stream has ended @throws InterceptionError for more than is allowed */
+function collect(stream: Readable | null): () => string {
   const chunks: Buffer[] = [];
   let bytes = 0;
-  for await (const chunk of stream) {
-    if (!Buffer.isBuffer(chunk)) continue;
+  stream?.on("data", (chunk: Buffer) => {
     bytes += chunk.length;
+    if (bytes <= mostOutputBytes) chunks.push(chunk);
+  });
+  return () => {
     if (bytes > mostOutputBytes)
       throw new InterceptionError(`a program printed more than ${String(mostOutputBytes)} bytes`);
-    chunks.push(chunk);
-  }
-  return Buffer.concat(chunks).toString("utf8");
+    return Buffer.concat(chunks).toString("utf8");
+  };
 }
