@@ -200,7 +200,7 @@ export class Renewer {
       metrics.signed(failed.failure, clock.monotonicMs() - startMs, failed.statusCode);
       if (failed.failure === "misconfigured") this.#limit.withdraw();
       if (error instanceof ResponseError) this.#request = undefined;
-      this.#state.failed(error, "certificate request failed; retrying", { failure: failed.failure });
+      this.#state.failed(error, "no certificate from the CA; retrying", { failure: failed.failure });
       this.#exitWhenRejected(failed, error);
       return failed;
     }

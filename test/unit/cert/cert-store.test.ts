@@ -148,7 +148,7 @@ describe("the certificate store", () => {
     await using _ = pod;
     signer.error = new Error("the CA is down");
     await pass(3 * minuteMs, 1_000);
-    const lines = pod.records.filter(({ message }) => message === "certificate request failed; retrying");
+    const lines = pod.records.filter(({ message }) => message === "no certificate from the CA; retrying");
     expect(pod.store.status().failuresInARow).toBeGreaterThan(10);
     expect(lines.map(({ fields }) => fields["failures"] === undefined)).toEqual([true, false, false]);
   });
