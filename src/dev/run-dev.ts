@@ -47,7 +47,7 @@ export async function runDev(config: DevConfig, deps: DevDeps, stop: AbortSignal
   await using mesh = await startMesh({ config, directory, onCa }, deps);
   timeline.end("agents");
   const broken = new AbortController();
-  void mesh.agentEnded.then((error) => {
+  void mesh.brokenBy.then((error) => {
     broken.abort(error);
   });
   const ends: EndSignals = { stop, broken: broken.signal };
@@ -130,7 +130,7 @@ const shownLogColumns = 220;
 
 /**
  * Applies edits and reports rotations until it is stopped.
- * @throws DevAgentEndedError
+ * @throws DevAgentEndedError, DevCaptureError
  */
 async function stayUp(run: Run, mesh: RunningMesh, report: DevReport, { stop, broken }: EndSignals): Promise<void> {
   const { config, deps, directory, progress } = run;

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 import { createBudgets } from "../lib/budget-set.ts";
+import type { AgentError } from "../lib/errors.ts";
 import { readHostLimits } from "../lib/host-limits.ts";
 import { limits } from "../model/limits.ts";
 import { startEmbeddedCa } from "../ca/index.ts";
@@ -47,8 +48,8 @@ export interface RunningMesh extends AsyncDisposable {
   relaxRotation(): void;
   /** Reports the result of each edit of the resources, until the result is disposed. */
   followEdits(say: (text: string) => void, stop: AbortSignal): Promise<AsyncDisposable>;
-  /** Resolves, never rejects, when an agent exits without having been stopped. */
-  readonly agentEnded: Promise<DevAgentEndedError>;
+  /** Resolves, never rejects, when an agent exits without having been stopped, or a process of the network. */
+  readonly brokenBy: Promise<AgentError>;
 }
 
 export interface MeshStart {
@@ -96,7 +97,7 @@ export async function startMesh(start: MeshStart, { clock }: DevDeps): Promise<R
     relaxRotation() {
       lifetimeMs = lifetimesMs.later;
     },
-    agentEnded: Promise.race([web, api].map(untilUnexpectedEnd)),
+    brokenBy: Promise.race([...[web, api].map(untilUnexpectedEnd), ...(network === undefined ? [] : [network.ended])]),
     async [Symbol.asyncDispose]() {
       await Promise.all([web, api].map((agent) => agent[Symbol.asyncDispose]()));
       await owned.disposeAsync();

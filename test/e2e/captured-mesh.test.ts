@@ -118,6 +118,17 @@ describe.runIf(mayMakeNetworks)("attache dev --capture", () => {
     expect(networkNamespaces()).not.toContain(namespace);
   });
 
+  test("a process of the network that dies stops the mesh with 69", async () => {
+    await using program = startProgram(["dev", "--capture"]);
+    await runShown(program);
+    process.kill(Number(/--target (\d+)/.exec(program.output().stdout)?.[1]), "SIGKILL");
+    const { code, stderr } = await program.exited;
+    expect(stderr).toBe(
+      "Error: capture the traffic of the workloads: a process in a network namespace has ended unexpectedly; start the mesh again\n",
+    );
+    expect(code).toBe(69);
+  });
+
   test("a user who may not create namespaces is told what to do", async () => {
     // a user namespace without ids: this user is nobody in it
     const launcher = join(projectRoot, "bin/attache");

@@ -16,7 +16,7 @@ import {
   parsePlainAttempt,
   workloadVariable,
 } from "./messages.ts";
-import { hasProgram, runSystemProgram, systemPath } from "./programs.ts";
+import { type DevCaptureError, hasProgram, runSystemProgram, systemPath } from "./programs.ts";
 import { WorkloadChannel } from "./workload-channel.ts";
 import { forwardConnections } from "./workload-process.ts";
 
@@ -42,6 +42,8 @@ export interface CapturedNetwork extends AsyncDisposable {
   /** Makes a server of this machine's loopback reachable for a workload, on the same port of its own loopback. */
   offer(workload: WorkloadName, port: number): Promise<void>;
   callApi(path: string): Promise<CapturedCall>;
+  /** Resolves, never rejects, when a process of the network ends without having been stopped. */
+  readonly ended: Promise<DevCaptureError>;
   /** Plain HTTP to api from web's namespace, past web's Envoy. */
   attemptPlainHttp(): Promise<PlainAttempt>;
 }
@@ -73,6 +75,7 @@ export async function startCapturedNetwork(options: CapturedNetworkOptions, cloc
   const owned = stack.move();
   return {
     pids,
+    ended: Promise.race([pods.web, pods.api].flatMap((pod) => [pod.forwarder.ended, pod.application.ended])),
     apps: { web: appOf(ports.web.app, seen.web), api: appOf(ports.api.app, seen.api) },
     agentCommand: (workload) => ({
       file: "nsenter",

@@ -21,6 +21,7 @@ export async function enterUserNamespace(
   self: readonly string[],
   env: Readonly<Record<string, string>>,
 ): Promise<boolean> {
+  if (process.platform !== "linux") throw new DevCaptureError("it needs network namespaces of Linux");
   await assertInstalled(env);
   const isRoot = process.getuid?.() === 0;
   const namespaces = ["--net", "--mount", "true"];

@@ -32,6 +32,7 @@ export class WorkloadChannel implements AsyncDisposable {
   readonly #waiting = new Map<number, Waiting>();
   readonly #exited: Promise<unknown>;
   #lastId = 0;
+  #isStopped = false;
 
   private constructor(child: ChildProcess, onSeen: (path: string) => void, clock: Clock) {
     this.#child = child;
@@ -75,6 +76,12 @@ export class WorkloadChannel implements AsyncDisposable {
     return this.#child.pid ?? 0;
   }
 
+  /** Resolves, never rejects, when the process ends without having been stopped. */
+  get ended(): Promise<DevCaptureError> {
+    const error = new DevCaptureError("a process in a network namespace has ended unexpectedly; start the mesh again");
+    return this.#exited.then(() => (this.#isStopped ? new Promise<never>(() => undefined) : error));
+  }
+
   /** @param socket goes to the process @returns the value of its reply @throws DevCaptureError */
   async request(request: WorkloadRequest, socket?: Server): Promise<unknown> {
     const { value } = await this.#send(request, socket);
@@ -89,6 +96,7 @@ export class WorkloadChannel implements AsyncDisposable {
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
+    this.#isStopped = true;
     if (this.#child.connected) this.#child.disconnect();
     using limit = deadline(this.#clock, killAfterMs);
     await orAborted(this.#exited, limit.signal).catch(() => this.#child.kill("SIGKILL"));
