@@ -20,14 +20,6 @@ const facts: Readonly<Record<string, readonly string[]>> = {
   ],
   "istio.v1.auth.IstioCertificateResponse": ["1 repeated string cert_chain"],
   "istio.mesh.v1alpha1.ProxyConfig": ["34 repeated string ca_certificates_pem"],
-  "istio.networking.nds.v1.NameTable": ["1 map<string> istio.networking.nds.v1.NameTable.NameInfo table"],
-  "istio.networking.nds.v1.NameTable.NameInfo": [
-    "1 repeated string ips",
-    "2 string registry",
-    "3 string shortname",
-    "4 string namespace",
-    "5 repeated string alt_hosts",
-  ],
   "spiffe.X509SVIDRequest": [],
   "spiffe.X509SVIDResponse": [
     "1 repeated spiffe.X509SVID svids",
