@@ -7,4 +7,8 @@ export { providePrograms } from "./kernel/cni-sandbox.ts";
 export type { InterceptionOptions } from "./options.ts";
 export { renderDryRun, renderDryRunFile } from "./render-dry-run.ts";
 export type { RuleSet } from "./rules.ts";
-export { validateCapture } from "./validation/validate-capture.ts";
+
+/** Loads the part that tests connections: most runs do without. */
+export async function loadValidation(): Promise<typeof import("./validation/validate-capture.ts")> {
+  return await import("./validation/validate-capture.ts");
+}

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 import { networkInterfaces } from "node:os";
 import type { ParsedInterception } from "../../config/interception/parse-interception.ts";
-import { type Applied, applyRules, providePrograms, type RuleSet, validateCapture } from "../../interception/index.ts";
+import { type Applied, applyRules, providePrograms, type RuleSet, loadValidation } from "../../interception/index.ts";
 import { systemClock } from "../../lib/async/clock.ts";
 import { describeError } from "../../lib/errors.ts";
 import type { Logger } from "../../lib/log/log.ts";
@@ -25,6 +25,7 @@ export async function runInterception(
     log.info(describe(change, run.cleanupOnly), { backend: nameOf(place), families: set.families });
   }
   if (!run.runValidation || run.cleanupOnly) return;
+  const { validateCapture } = await loadValidation();
   await validateCapture({ ...options, set, addresses: interfaceAddresses() }, { clock: systemClock, log, programs });
 }
 

@@ -17,7 +17,7 @@ export function parseNetwork(
   purpose: Purpose,
 ): Pick<CaptureOptions, "families" | "dns"> {
   const dns = dnsCapture(input, machine, purpose);
-  const usesIpv6 = hasIpv6(input, machine, purpose) || hasOnlyIpv6Servers(dns);
+  const usesIpv6 = hasIpv6(input, machine, purpose) || (hasOnlyIpv6Servers(dns) && canUseIpv6(machine));
   return { families: usesIpv6 ? ["ipv4", "ipv6"] : ["ipv4"], dns };
 }
 
@@ -36,6 +36,11 @@ function hasIpv6(input: InterceptionInput, machine: Machine, purpose: Purpose): 
   }
   const isIpv6 = addresses.map((address) => address.includes(":"));
   return dualStack === false ? isIpv6[0] === true : isIpv6.includes(true);
+}
+
+/** Where IPv6 is disabled, `lo` has no address of it, and no server of it can be reached. */
+function canUseIpv6(machine: Machine): boolean {
+  return machine.addresses().some((address) => address.includes(":"));
 }
 
 function hasOnlyIpv6Servers(dns: DnsCapture): boolean {

@@ -196,6 +196,14 @@ describe("the families that are captured", () => {
     expect(families(addresses, args)).toEqual(expected);
   });
 
+  test("IPv6 is captured for DNS servers that have no other addresses, unless it is disabled", () => {
+    const machine = machineOf({ addresses: [v4], resolvConf: "nameserver fd00::a" });
+    const disabled = { ...machine, addresses: () => ["127.0.0.1", v4] };
+    const args = ["--redirect-dns"];
+    expect(parseOptions(args, {}, machine).capture.families).toEqual(["ipv4", "ipv6"]);
+    expect(parseOptions(args, {}, disabled).capture.families).toEqual(["ipv4"]);
+  });
+
   test("without an address it is an error, unless nothing is applied", () => {
     const machine = machineOf({ addresses: [], resolvConf: "" });
     const problem = "network: no interface has an IP address other than loopback and link-local";
