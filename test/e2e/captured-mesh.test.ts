@@ -1,11 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
-import { spawnSync } from "node:child_process";
-import { readdirSync, readFileSync, readlinkSync } from "node:fs";
+import { spawn, spawnSync } from "node:child_process";
+import { readdirSync, readFileSync, readlinkSync, writeFileSync } from "node:fs";
 import { readdir } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { text } from "node:stream/consumers";
 import { afterEach, describe, expect, test } from "vitest";
 import type { DevReport } from "../../src/dev/report.ts";
+import { envoyBinary } from "../support/envoy-binary.ts";
 import { eventually } from "../support/eventually.ts";
 import { type RunningProgram, startProgram } from "../support/program.ts";
 import { projectRoot, runProgram } from "../support/run-program.ts";
@@ -118,6 +120,31 @@ describe.runIf(mayMakeNetworks)("attache dev --capture", () => {
     expect(networkNamespaces()).not.toContain(namespace);
   });
 
+  test("root of a user namespace may do the same", async () => {
+    const script = 'read -r _ && exec "$@"';
+    const command = [join(projectRoot, "bin/attache"), "dev", "--once", "--json", "--capture"];
+    const child = spawn("unshare", ["--user", "sh", "-c", script, "sh", ...command], {
+      stdio: ["pipe", "pipe", "pipe"],
+      env: { ...process.env, ENVOY_PATH: envoyBinary() },
+    });
+    const ended = Promise.all([text(child.stdout), text(child.stderr)]);
+    const own = readlinkSync("/proc/self/ns/user");
+    const of = `/proc/${String(child.pid)}`;
+    await eventually(
+      () => {
+        expect(readlinkSync(`${of}/ns/user`)).not.toBe(own);
+      },
+      { withinMs: 5_000 },
+    );
+    for (const map of ["uid_map", "gid_map"]) writeFileSync(`${of}/${map}`, "0 0 65536\n");
+    child.stdin.end("go\n");
+    const [stdout, stderr] = await ended;
+    expect(stdout, stderr).not.toBe("");
+    const { proof, failures } = JSON.parse(stdout) as DevReport;
+    expect(failures).toEqual([]);
+    expect(proof.capture).toEqual({ connectedTo: "10.96.0.10:80", status: 200, peerSeenByApi: webIdentity });
+  });
+
   test("a process of the network that dies stops the mesh with 69", async () => {
     await using program = startProgram(["dev", "--capture"]);
     await runShown(program);
@@ -130,12 +157,18 @@ describe.runIf(mayMakeNetworks)("attache dev --capture", () => {
   });
 
   test("a user who may not create namespaces is told what to do", async () => {
-    // a user namespace without ids: this user is nobody in it
     const launcher = join(projectRoot, "bin/attache");
-    const { code, stdout, stderr } = await runProgram("unshare", ["--user", launcher, "dev", "--once", "--capture"]);
-    expect([code, stdout]).toEqual([69, ""]);
-    expect(stderr).toMatch(
-      /^Error: capture the traffic of the workloads: this user cannot create network namespaces; run it as root, or as a user who may create user namespaces .*: unshare: .*\n$/,
-    );
+    const start = [launcher, "dev", "--once", "--capture"];
+    const said = (what: string): RegExp =>
+      new RegExp(
+        `^Error: capture the traffic of the workloads: this user cannot create network namespaces; ${what}.*: unshare: .*\n$`,
+      );
+    // a user namespace without ids: this user is nobody in it
+    const nobody = await runProgram("unshare", ["--user", ...start]);
+    expect([nobody.code, nobody.stdout]).toEqual([69, ""]);
+    expect(nobody.stderr).toMatch(said("run it as root, or as a user who may create user namespaces"));
+    const bounded = await runProgram("setpriv", ["--bounding-set=-sys_admin", ...start]);
+    expect([bounded.code, bounded.stdout]).toEqual([69, ""]);
+    expect(bounded.stderr).toMatch(said("in a container it needs CAP_SYS_ADMIN and CAP_NET_ADMIN"));
   });
 });

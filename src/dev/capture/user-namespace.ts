@@ -5,9 +5,12 @@ import { DevCaptureError, hasProgram, runSystemProgram, systemPath } from "./pro
 const insideVariable = "ATTACHE_DEV_USER_NAMESPACE";
 
 const userNamespace = ["--user", "--map-root-user", "--map-auto"];
-const whatToDo =
-  "run it as root, or as a user who may create user namespaces and has subordinate ids (package uidmap, /etc/subuid, " +
-  "/etc/subgid)";
+const whatToDo = {
+  root: "in a container it needs CAP_SYS_ADMIN and CAP_NET_ADMIN, as with docker run --privileged",
+  user:
+    "run it as root, or as a user who may create user namespaces and has subordinate ids (package uidmap, /etc/subuid, " +
+    "/etc/subgid)",
+};
 
 /**
  * Network namespaces need root, or what is root in a user namespace. For another user, this process is replaced by the
@@ -26,7 +29,8 @@ export async function enterUserNamespace(
   const isRoot = process.getuid?.() === 0;
   const namespaces = ["--net", "--mount", "true"];
   const command = ["unshare", ...(isRoot ? [] : userNamespace), ...namespaces] as const;
-  await runSystemProgram(`this user cannot create network namespaces; ${whatToDo}`, command, { env });
+  const attempt = `this user cannot create network namespaces; ${whatToDo[isRoot ? "root" : "user"]}`;
+  await runSystemProgram(attempt, command, { env });
   if (isRoot) return env[insideVariable] !== undefined;
   if (process.execve === undefined)
     throw new DevCaptureError(`this Node.js cannot replace the process; run it as root`);
