@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 import { spawn, spawnSync } from "node:child_process";
+import { once } from "node:events";
 import { readdirSync, readFileSync, readlinkSync, writeFileSync } from "node:fs";
 import { readdir } from "node:fs/promises";
 import { tmpdir } from "node:os";
@@ -7,6 +8,7 @@ import { join } from "node:path";
 import { text } from "node:stream/consumers";
 import { afterEach, describe, expect, test } from "vitest";
 import type { DevReport } from "../../src/dev/report.ts";
+import { systemClock } from "../../src/lib/async/clock.ts";
 import { envoyBinary } from "../support/envoy-binary.ts";
 import { eventually } from "../support/eventually.ts";
 import { type RunningProgram, startProgram } from "../support/program.ts";
@@ -118,6 +120,24 @@ describe.runIf(mayMakeNetworks)("attache dev --capture", () => {
     program.kill("SIGINT");
     expect((await program.exited).code).toBe(0);
     expect(networkNamespaces()).not.toContain(namespace);
+  });
+
+  test.each([100, 400, 800])("Ctrl-C after %i ms of the start leaves nothing", async (afterMs) => {
+    await using folder = await temporaryDirectory();
+    // a process group of its own, as in a terminal: the signal reaches every process in it
+    const child = spawn(join(projectRoot, "bin/attache"), ["dev", "--capture", "--keep", folder.path], {
+      stdio: ["ignore", "ignore", "pipe"],
+      detached: true,
+      env: { ...process.env, ENVOY_PATH: envoyBinary() },
+    });
+    const stderr = text(child.stderr);
+    const ended = once(child, "close");
+    await systemClock.delay(afterMs, AbortSignal.timeout(10_000));
+    process.kill(-(child.pid ?? 0), "SIGINT");
+    const [code, signal] = (await ended) as [number | null, NodeJS.Signals | null];
+    // the signal itself ends a process that does not listen for it yet
+    expect(signal === "SIGINT" || code === 0, await stderr).toBe(true);
+    expect(await stderr).toBe("");
   });
 
   test("root of a user namespace may do the same", async () => {

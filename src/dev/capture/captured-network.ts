@@ -31,7 +31,7 @@ export interface CapturedNetworkOptions {
 /**
  * A network namespace for each workload, a link between the two, and the rules of `attache istio-iptables` in each. They
  * go with the last process in them. Ports are the same numbers on loopback of this machine, so that whoever observes
- * the mesh needs not know of the namespaces.
+ * the mesh need not know of the namespaces.
  */
 export interface CapturedNetwork extends AsyncDisposable {
   readonly apps: Readonly<Record<WorkloadName, App>>;
@@ -54,9 +54,7 @@ interface Pod {
   readonly application: WorkloadChannel;
 }
 
-/**
- * @throws DevCaptureError
- */
+/** @throws DevCaptureError when a step fails; what the steps before it made is gone then */
 export async function startCapturedNetwork(options: CapturedNetworkOptions, clock: Clock): Promise<CapturedNetwork> {
   const { program, ports } = options;
   await using stack = new AsyncDisposableStack();

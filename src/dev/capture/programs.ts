@@ -39,6 +39,8 @@ export async function runSystemProgram(
     env: { ...env, PATH: systemPath(env) },
     extendEnv: false,
     input,
+    // Ctrl-C reaches this program only
+    detached: true,
     reject: false,
   });
   if (failed) throw new DevCaptureError(attempt, new Error(stderr.trim() || shortMessage));

@@ -58,6 +58,8 @@ export class WorkloadChannel implements AsyncDisposable {
       detached: true,
       ...(gid === undefined ? {} : { gid }),
     });
+    // of a process that was started, its end says enough
+    child.on("error", () => undefined);
     let printed = "";
     child.stderr?.setEncoding("utf8").on("data", (text: string) => {
       printed = `${printed}${text}`.slice(-keptErrorCharacters);
