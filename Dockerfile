@@ -21,7 +21,7 @@ RUN npm run build \
   && install -D -m 0755 bin/attache /image/opt/attache/bin/attache \
   && install -D -m 0755 node_modules/node-linux-*/bin/node /image/opt/attache/bin/node \
   && strip --strip-all /image/opt/attache/bin/node \
-  && install -D -m 0644 -t /image/opt/attache/dist dist/attache.cjs dist/attache.parts dist/attache.cjs.map dist/LICENSES.txt \
+  && install -D -m 0644 -t /image/opt/attache/dist dist/attache.cjs dist/attache.cjs.map dist/LICENSES.txt \
   && ln -s /opt/attache/bin/attache /image/usr/local/bin/attache \
   && ln -s attache /image/usr/local/bin/pilot-agent \
   && ln -s attache /image/usr/local/bin/istio-iptables

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// `npm run build`: dist/attache.cjs with attache.parts, which need nothing of node_modules, their source map, and the
-// licences of what they contain. Why they have this form: docs/adr/0003-bundling.md.
+// `npm run build`: dist/attache.cjs, one file that needs nothing of node_modules, its source map, and the licences of
+// what it contains. Why it has this form: docs/adr/0003-bundling.md.
 import { execFileSync } from "node:child_process";
 import { mkdirSync, readFileSync, renameSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
@@ -28,12 +28,12 @@ function readRevision() {
 /**
  * A reader finds the old file or the new one, never a part.
  * @param {string} name
- * @param {string | Buffer} content
+ * @param {string} text
  */
-function writeResult(name, content) {
+function writeResult(name, text) {
   const temporary = join(root, "dist", `${name}.${String(process.pid)}.tmp`);
   try {
-    writeFileSync(temporary, content);
+    writeFileSync(temporary, text);
     renameSync(temporary, join(root, "dist", name));
   } finally {
     rmSync(temporary, { force: true });
@@ -41,7 +41,7 @@ function writeResult(name, content) {
 }
 
 const revision = process.env["ATTACHE_REVISION"] ?? readRevision();
-const { code, data, map, scripts, licences } = await makeBundle({
+const { code, map, scripts, licences } = await makeBundle({
   root,
   entry: "src/main.ts",
   agent: "proxy",
@@ -70,7 +70,6 @@ const { code, data, map, scripts, licences } = await makeBundle({
 mkdirSync(join(root, "dist"), { recursive: true });
 writeResult("LICENSES.txt", licences);
 writeResult("attache.cjs.map", JSON.stringify(map));
-writeResult("attache.parts", data);
 writeResult("attache.cjs", code);
 
 /** @param {(part: import("./bundle/layout.mjs").Part) => boolean} isCounted */
@@ -81,6 +80,6 @@ const kilobytes = (isCounted) => {
 const atStart = kilobytes(({ startOf }) => startOf.includes("proxy"));
 const early = kilobytes(({ isEarly }) => isEarly);
 process.stderr.write(
-  `dist/attache.parts: ${String(Math.round(data.length / 1_000))} kB; the agent begins with ${atStart} of scripts, ` +
+  `dist/attache.cjs: ${String(Math.round(code.length / 1_000))} kB; the agent begins with ${atStart} of scripts, ` +
     `and has ${early} more until it is ready; plain ${kilobytes(({ place }) => place === "text")}\n`,
 );

@@ -1,29 +1,30 @@
 // SPDX-License-Identifier: Apache-2.0
-// The whole of attache.cjs. It reads the script that the command begins with from attache.parts beside it, and runs that. Node.js
-// reads, keeps and scans a program's file as a whole, at some 3 ms for each megabyte, so this one is small.
-// The other file stays open: a process goes on with the text it was started with when the files are replaced.
+// The first line of attache.cjs; all parts stand in a comment behind it. It reads the script that the command begins with, and
+// runs that. bin/attache gives Node.js this line alone, because Node.js reads, scans and keeps a program's file as a whole,
+// at some 3 ms for each megabyte. The file stays open: a process goes on with the text it was started with when the file
+// is replaced.
 "use strict";
 {
   const { openSync, readSync } = require("node:fs");
-  const { dirname, join } = require("node:path");
+  const { dirname, resolve } = require("node:path");
+  const file = resolve(process.argv[1] ?? "");
+  const descriptor = openSync(file, "r");
   // @ts-expect-error: put in when the bundle is made
-  const { build, starts } = BUNDLE_START;
+  const starts = BUNDLE_STARTS;
   // the command, or the name that the launcher was called by; any of the scripts runs any command, only slower
   const words = [process.env["ATTACHE_PROGRAM_NAME"] ?? "", process.argv[2] ?? ""];
   const { line, text, cache } = starts[words.find((word) => word !== "" && Object.hasOwn(starts, word)) ?? ""];
-  const file = join(dirname(__filename), "attache.parts");
-  const descriptor = openSync(file, "r");
   const read = (/** @type {{ offset: number, length: number }} */ { offset, length }) => {
     const bytes = Buffer.allocUnsafeSlow(length);
     readSync(descriptor, bytes, 0, length, offset);
-    return bytes;
+    return bytes.toString("latin1");
   };
-  if (read({ offset: 0, length: build.length }).toString("latin1") !== build) {
-    throw new Error(`${file} is not of the same build as ${__filename}; install both files again`);
-  }
-  const code = read(text).toString("latin1");
+  const code = read(text).replaceAll("*\x01/", "*/");
   // what the engine of the build compiled; another one, or one with other flags, does not take it and compiles itself
-  const cachedData = read(cache);
-  const script = new (require("node:vm").Script)(code, { filename: __filename, lineOffset: line, cachedData });
-  script.runInThisContext()(__filename, __dirname, descriptor);
+  const cachedData = Buffer.from(read(cache), "base64");
+  const script = new (require("node:vm").Script)(code, { filename: file, lineOffset: line, cachedData });
+  // run as a file, the module object has the whole text; nobody asks for this module again
+  delete require.cache[file];
+  Object.assign(process, { mainModule: undefined });
+  script.runInThisContext()(file, dirname(file), descriptor);
 }

@@ -53,12 +53,19 @@ const read = ({ offset, length }) => {
   const bytes = Buffer.allocUnsafeSlow(length);
   // @ts-expect-error: the open file is given by boot.cjs
   readSync(descriptor, bytes, 0, length, offset);
-  return bytes;
+  return bytes.toString("latin1");
 };
 
+/**
+ * The end of a comment is written otherwise in the file. A pattern, not a string: the string would be replaced itself
+ * when this text is read.
+ * @param {string} text
+ */
+const plain = (text) => text.replaceAll(/\*\x01\//g, "*/");
+
 const addEarly = () => {
-  const place = { filename: __filename, lineOffset: early.line, cachedData: read(early.cache) };
-  new Script(read(early.text).toString("latin1"), place).runInThisContext()(factories);
+  const place = { filename: __filename, lineOffset: early.line, cachedData: Buffer.from(read(early.cache), "base64") };
+  new Script(plain(read(early.text)), place).runInThisContext()(factories);
 };
 
 /**
@@ -66,10 +73,10 @@ const addEarly = () => {
  * @returns {Factory}
  */
 const compile = ({ packed, line, ...at }) => {
-  const bytes = read(at);
+  const text = read(at);
   const code = packed
-    ? process.getBuiltinModule("node:zlib").brotliDecompressSync(bytes).toString("latin1")
-    : bytes.toString("latin1");
+    ? process.getBuiltinModule("node:zlib").brotliDecompressSync(Buffer.from(text, "base64")).toString("latin1")
+    : plain(text);
   const parameters = ["module", "exports", "require", "__filename", "__dirname"];
   // @ts-expect-error: it is a function of just these parameters
   return compileFunction(code, parameters, { filename: __filename, lineOffset: line });

@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Parts -> the program's file, the file with all parts, and their source map.
+// Parts -> the text of the bundle and its source map.
 import { execFileSync } from "node:child_process";
-import { createHash } from "node:crypto";
 import { readFileSync } from "node:fs";
 import { fileURLToPath } from "node:url";
 import { brotliCompressSync } from "node:zlib";
@@ -9,7 +8,7 @@ import { transform } from "esbuild";
 
 /** @typedef {import("./layout.mjs").Part} Part */
 /** @typedef {Part & { readonly script: string, readonly scriptMap: unknown }} Script a part as a CommonJS script */
-/** @typedef {{ offset: number, length: number }} Place in attache.parts */
+/** @typedef {{ offset: number, length: number }} Place in the file */
 /** @typedef {Place & { readonly line: number }} Stored */
 /** @typedef {{ readonly offset: { readonly line: number, readonly column: 0 }, readonly map: unknown }} Section */
 /** @typedef {typeof indexMap & { readonly sections: readonly Section[] }} IndexMap */
@@ -22,7 +21,6 @@ const names = ["module", "exports", "require", "__filename", "__dirname"].join()
 /**
  * @typedef {object} Rendered
  * @property {string} code attache.cjs
- * @property {Buffer} data attache.parts
  * @property {IndexMap} map
  * @property {readonly Script[]} scripts
  */
@@ -43,30 +41,32 @@ export async function renderBundle(parts, options) {
   const scripts = await Promise.all(parts.map(toScript));
   const boot = await minified("boot.cjs");
   const loader = await minified("loader.cjs");
-  // the tables say where text stands that comes after them; they have the same width whatever their numbers are
-  const draft = assemble(loader, scripts, options, {}, Buffer.alloc(0));
-  const early = makeCodeCache(draft.joined[earlyName] ?? "", options.flags);
-  const placed = assemble(loader, scripts, options, draft.places, early);
-  const { joined, data, places, sections } = assemble(loader, scripts, options, placed.places, early);
-  if (Buffer.concat(data).length !== Buffer.concat(placed.data).length) {
-    throw new Error("the tables of the bundle changed their width");
-  }
-  // the compiled forms have the tables in them, so they are made last, and stand at the end
-  const starts = [];
-  for (const name of [...options.commands, otherCommands]) {
-    const cache = makeCodeCache(joined[name] ?? "", options.flags);
-    places[compiled(name)] = { line: 0, offset: idLength + Buffer.concat(data).length, length: cache.length };
-    data.push(cache);
-    starts.push(`${JSON.stringify(name)}:${renderJoined(name, places)}`);
-  }
-  const build = createHash("sha256").update(Buffer.concat(data)).digest("hex").slice(0, idLength);
-  const tables = `{build:${JSON.stringify(build)},starts:{${starts.join()}}}`;
-  return {
-    code: `${boot.replace("BUNDLE_START", () => tables)}\n//# sourceMappingURL=attache.cjs.map\n`,
-    data: Buffer.concat([Buffer.from(build), ...data]),
-    map: { ...indexMap, sections },
-    scripts,
+  const names = [...options.commands, otherCommands];
+  const headOf = (/** @type {Readonly<Record<string, Stored>>} */ places) => {
+    const starts = names.map((name) => `${JSON.stringify(name)}:${renderJoined(name, places)}`);
+    return `${boot.replace("BUNDLE_STARTS", () => `{${starts.join()}}`)}\n/*\n`;
   };
+  // the tables say where text stands that comes after them; they have the same width whatever their numbers are
+  const begin = headOf({}).length;
+  if (begin > longestFirstLine) throw new Error("the first line of the bundle is longer than what bin/attache reads");
+  const draft = assemble(loader, scripts, options, { begin, known: {}, earlyCompiled: "" });
+  const earlyCompiled = makeCodeCache(draft.joined[earlyName] ?? "", options.flags);
+  const placed = assemble(loader, scripts, options, { begin, known: draft.places, earlyCompiled });
+  const result = assemble(loader, scripts, options, { begin, known: placed.places, earlyCompiled });
+  const { joined, places, sections } = result;
+  if (result.text.length !== placed.text.length) throw new Error("the tables of the bundle changed their width");
+
+  // the compiled forms have the tables in them, so they are made last, and stand at the end
+  let text = result.text;
+  for (const name of names) {
+    const cache = makeCodeCache(joined[name] ?? "", options.flags);
+    places[compiled(name)] = { line: 0, offset: begin + text.length, length: cache.length };
+    text += `${cache}\n`;
+  }
+  const code = `${headOf(places)}${text}*/\n//# sourceMappingURL=attache.cjs.map\n`;
+  if (headOf(places).length !== begin) throw new Error("the first line of the bundle changed its width");
+  if (Buffer.byteLength(code) !== code.length) throw new Error("the bundle must be ASCII");
+  return { code, map: { ...indexMap, sections }, scripts };
 }
 
 /** Scripts that are joined of parts have these names or a command's; boot.cjs knows the second. */
@@ -75,10 +75,10 @@ const otherCommands = "";
 /** The name of a script's compiled form. */
 const compiled = (/** @type {string} */ name) => `${name}, compiled`;
 
-/** The file with the parts begins with the build's id of so many characters, by which the other file knows it. */
-const idLength = 16;
+/** bin/attache has the same number. */
+const longestFirstLine = 8192;
 
-/** Positions in stack traces are in attache.cjs, as if all parts stood in it, after its own lines. */
+/** Positions in stack traces are as if each part stood in the file as one text, after the first lines. */
 const firstLine = 10;
 
 /** @param {string} name a file of this folder */
@@ -90,41 +90,39 @@ async function minified(name) {
 /**
  * @param {string} text
  * @param {readonly string[]} flags
- * @returns {Buffer}
+ * @returns {string} in base64
  */
 function makeCodeCache(text, flags) {
   const { NODE_OPTIONS: _options, ...env } = process.env;
   const program = fileURLToPath(new URL("code-cache.cjs", import.meta.url));
-  return execFileSync(process.execPath, [...flags, program], { input: text, env, maxBuffer: 1e8 });
+  const options = { input: text, env, maxBuffer: 1e8 };
+  return execFileSync(process.execPath, [...flags, program], options).toString("base64");
 }
 
 /**
  * @param {string} loader
  * @param {readonly Script[]} scripts
  * @param {RenderOptions} options
- * @param {Readonly<Record<string, Stored>>} known where texts stood in an earlier round
- * @param {Buffer} earlyCompiled
+ * @param {object} round
+ * @param {number} round.begin where the first text stands
+ * @param {Readonly<Record<string, Stored>>} round.known where texts stood in an earlier round
+ * @param {string} round.earlyCompiled
  */
-function assemble(loader, scripts, { agent, commands }, known, earlyCompiled) {
+function assemble(loader, scripts, { agent, commands }, { begin, known, earlyCompiled }) {
   /** @type {Section[]} */
   const sections = [];
   /** @type {Record<string, Stored>} */
   const places = {};
-  /** @type {Buffer[]} */
-  const data = [];
-  let offset = idLength;
+  let text = "";
   let line = firstLine;
-  /** @param {string} name @param {Buffer} bytes */
-  const addBytes = (name, bytes) => {
-    places[name] = { line, offset, length: bytes.length };
-    data.push(bytes);
-    offset += bytes.length;
+  /** @param {string} name @param {string} stored */
+  const addText = (name, stored) => {
+    places[name] = { line, offset: begin + text.length, length: stored.length };
+    text += `${stored}\n`;
   };
   /** @param {string} name @param {string} script @param {boolean} isPacked */
   const addScript = (name, script, isPacked) => {
-    const text = Buffer.from(script, "ascii");
-    if (text.toString("latin1") !== script) throw new Error(`${name} is not ASCII`);
-    addBytes(name, isPacked ? brotliCompressSync(text) : text);
+    addText(name, isPacked ? brotliCompressSync(script).toString("base64") : script.replaceAll("*/", "*\x01/"));
     line += lineCount(script) + 1;
   };
   /** @type {Record<string, string>} */
@@ -154,12 +152,12 @@ function assemble(loader, scripts, { agent, commands }, known, earlyCompiled) {
   }
   const early = scripts.filter(({ isEarly }) => isEarly);
   addJoined(earlyName, "(function(factories){\n", early, "})");
-  addBytes(compiled(earlyName), earlyCompiled);
+  addText(compiled(earlyName), earlyCompiled);
   for (const { name, script, scriptMap, place } of scripts) {
     sections.push({ offset: { line, column: 0 }, map: scriptMap });
     addScript(name, script, place === "packed");
   }
-  return { data, places, sections, joined };
+  return { text, places, sections, joined };
 }
 
 /**

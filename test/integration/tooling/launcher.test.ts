@@ -18,10 +18,10 @@ interface Started {
 /** What version 1 shows without a limit, with pages of 4 KiB. */
 const noLimit = "9223372036854771712";
 
-const report = `
-  const { execPath, execArgv, argv, env } = process;
-  process.stdout.write(JSON.stringify({ node: execPath, flags: execArgv, args: argv.slice(2), env }));
-`;
+/** The launcher runs the first line of a bundle. */
+const report = `const { execPath, execArgv, argv, env } = process; process.stdout.write(JSON.stringify({
+  node: execPath, flags: execArgv.slice(0, execArgv.indexOf("--eval")), args: argv.slice(2), env }));
+`.replace("\n", "");
 
 /** An installation whose bundle tells how it was started. */
 async function install(root: string): Promise<string> {
