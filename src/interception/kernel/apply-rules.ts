@@ -3,6 +3,7 @@ import { describeError } from "../../lib/errors.ts";
 import { InterceptionError } from "../interception-error.ts";
 import type { Backend, RunOptions } from "../options.ts";
 import type { RuleSet } from "../rules.ts";
+import { addFirstRules } from "./first-rules.ts";
 import { type KernelState, readKernel } from "./kernel-state.ts";
 import { compare, hasOnlyReplaceable, placeOf, planChange, planReturn, type Target } from "./plan.ts";
 import { ProgramError, type ProgramOrder, type Programs } from "./programs.ts";
@@ -27,6 +28,9 @@ export interface Applied {
  */
 export async function applyRules(order: ApplyOrder, programs: Programs): Promise<Applied> {
   const { set, backend, cleanupOnly, forceApply } = order;
+  if (backend.kind === "nftables" && !cleanupOnly && (await addFirstRules(programs, set))) {
+    return { change: "applied", place: "nftables" };
+  }
   const state = await readKernel(programs, set, { readsPolicies: cleanupOnly });
   assertReadable(state, order);
   const target: Target = { set, place: cleanupOnly ? undefined : placeOf(state, backend) };

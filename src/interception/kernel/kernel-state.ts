@@ -118,7 +118,7 @@ async function orFailure<T>(result: Promise<T>): Promise<T | ProgramError> {
 }
 
 /** Whether a legacy table exists in this network namespace. Source: Linux, net/netfilter/x_tables.c */
-function hasLegacyTables(): boolean {
+export function hasLegacyTables(): boolean {
   return ["ip_tables_names", "ip6_tables_names"].some((name) => readProc(`/proc/net/${name}`) !== "");
 }
 

@@ -145,4 +145,45 @@ describe.runIf(mayMakeNetworks)("in a network namespace, the command", () => {
     },
     timeoutMs,
   );
+
+  test(
+    "runs nft once in a new pod, and takes its rules back where iptables has some",
+    async () => {
+      await using directory = await temporaryDirectory();
+      const seen = join(directory.path, "seen");
+      const program = join(directory.path, "nft");
+      writeFileSync(program, `#!/bin/sh\necho "$@" >>${seen}\nexec /usr/sbin/nft "$@"\n`);
+      chmodSync(program, 0o755);
+      const counted = `PATH=${directory.path}:$PATH ${usual} --native-nftables`;
+      const output = await run(
+        [
+          counted,
+          `cat ${seen}`,
+          `${launcher} istio-iptables --cleanup-only`,
+          "iptables -t nat -A OUTPUT -p tcp --dport 9 -j ACCEPT",
+          counted,
+          "nft list tables",
+          `${launcher} istio-iptables --cleanup-only`,
+          usual,
+          counted,
+          "nft list tables; nft flush ruleset",
+        ],
+        "ip addr add 10.7.0.5/24 dev v0",
+      );
+      expect(output).toEqual([
+        text(/rules applied\tbackend=nftables/),
+        "0\n-f -\n",
+        text(/^0\n.*all rules, routes and addresses removed/),
+        "0\n",
+        text(/^0\n.*rules applied\tbackend=nftables/),
+        "0\ntable ip nat\ntable inet istio-proxy-nat\n",
+        text(/^0\n.*all rules, routes and addresses removed/),
+        text(/^0\n.*rules applied\tbackend=iptables-nft/),
+        text(/^0\nError: rules of other options are in place \(iptables-nft\)/),
+        "1\ntable ip nat\n",
+        "0\n",
+      ]);
+    },
+    timeoutMs,
+  );
 });
