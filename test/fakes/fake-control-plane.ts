@@ -91,6 +91,15 @@ export class FakeControlPlane implements AsyncDisposable {
     for (const { call } of this.#streams) call.write(Buffer.from(bytes));
   }
 
+  /** Reads no requests until `resume` is called. */
+  pause(): void {
+    for (const { call } of this.#streams) call.pause();
+  }
+
+  resume(): void {
+    for (const { call } of this.#streams) call.resume();
+  }
+
   end(): void {
     for (const { call } of this.#streams) call.end();
   }

@@ -197,6 +197,15 @@ export const socketLimits = {
     whenSpent: "drop-oldest",
     meaning: "Requests from before the control plane responds; with more, the subscriptions are sent instead.",
   },
+  "xds-unsent-bytes": {
+    owner: "xds",
+    unit: "bytes",
+    scope: "stream",
+    size: always(256 * kib),
+    whenSpent: "pause",
+    meaning:
+      "The agent's own requests and NACKs that the control plane has not read; each counts as at least 1 KiB. It is not read meanwhile.",
+  },
   "xds-held-bytes": {
     owner: "xds",
     unit: "bytes",

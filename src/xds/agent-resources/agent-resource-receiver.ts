@@ -88,7 +88,7 @@ export class AgentResourceReceiver {
     }
     const update = this.#applying === undefined ? await this.#begin() : undefined;
     if (update !== undefined) await this.#stream(response, update);
-    else if (this.#heldBytes.tryTake(response.length)) await this.#hold(response);
+    else if (this.#heldBytes.tryTake(heldSize(response))) await this.#hold(response);
     else {
       await this.#applying;
       await this.receive(response);
@@ -162,7 +162,7 @@ export class AgentResourceReceiver {
     const { scanner } = response;
     if (!this.#maxResources.admits(scanner.resourceCount + scanner.removed.length)) {
       recording?.discard();
-      this.#heldBytes.release(response.length);
+      this.#heldBytes.release(heldSize(response));
       this.#acknowledge(scanner, this.#maxResources.text);
       return;
     }
@@ -284,6 +284,11 @@ export class AgentResourceReceiver {
     const failure = error === undefined ? {} : { error: { code: GrpcStatus.internal, message: error } };
     send(renderRequest({ typeUrl, nonce, version: this.#acceptedVersion, ...failure }, protocol));
   }
+}
+
+/** A held response takes more memory than its bytes when it is short. */
+function heldSize({ length }: ScannedResponse): number {
+  return Math.max(length, 1_024);
 }
 
 function factsOf({ scanner }: ScannedResponse, names: ReadonlySet<string>): Omit<ReceivedResponse, "recording"> {

@@ -2,6 +2,7 @@
 import type { Clock } from "../../lib/async/clock.ts";
 import { TimeSlice } from "../../lib/async/time-slice.ts";
 import { orAborted } from "../../lib/async/tasks.ts";
+import type { Budget } from "../../lib/budget.ts";
 import { describeError } from "../../lib/errors.ts";
 import type { ClientStream } from "../../lib/grpc/client.ts";
 import type { IncomingMessage } from "../../lib/grpc/message.ts";
@@ -28,6 +29,9 @@ export interface UpstreamStreamOptions {
   readonly signal: AbortSignal;
 }
 
+/** What a request takes in memory until it is sent, however short it is. */
+const leastReplyBytes = 1_024;
+
 /** One stream to the control plane: requests out, responses to Envoy or to the agent itself. */
 export class UpstreamStream implements ResponseOrigin {
   readonly #client: ProxiedStream;
@@ -38,6 +42,8 @@ export class UpstreamStream implements ResponseOrigin {
   readonly #signal: AbortSignal;
   readonly #receivers: ReadonlyMap<string, AgentResourceReceiver>;
   readonly #scanLimits: Omit<ScanLimits, "slice">;
+  /** The agent's own requests that wait for the control plane to read. */
+  readonly #unsentBytes: Budget;
   #hasAgentRequests = false;
 
   constructor(client: ProxiedStream, stream: ClientStream, options: UpstreamStreamOptions) {
@@ -52,6 +58,7 @@ export class UpstreamStream implements ResponseOrigin {
       heldBytes: budgets.of("xds-held-bytes"),
       heldBytesOfResponse: budgets.of("xds-held-bytes-of-response"),
     };
+    this.#unsentBytes = budgets.of("xds-unsent-bytes").child();
     const signal = this.#signal;
     const send = this.reply.bind(this);
     const reopen = client.reopenUpstream.bind(client);
@@ -88,8 +95,13 @@ export class UpstreamStream implements ResponseOrigin {
     return !this.#signal.aborted;
   }
 
+  /** Sends a request of the agent's own. While too many wait, no further response is read. */
   reply(request: Uint8Array): void {
-    void this.#write(request);
+    const bytes = Math.max(request.length, leastReplyBytes);
+    this.#unsentBytes.charge(bytes);
+    void this.#write(request).then(() => {
+      this.#unsentBytes.release(bytes);
+    });
   }
 
   /** Passes responses on until the stream ends. @throws GrpcError unless it ends with OK */
@@ -104,8 +116,10 @@ export class UpstreamStream implements ResponseOrigin {
         isConnected = true;
         metrics.responses.inc();
         await this.#onResponse(message);
+        await this.#unsentBytes.untilFree(this.#signal);
       }
     } finally {
+      this.#unsentBytes[Symbol.dispose]();
       this.#ended.abort(new Error("the stream to the control plane has ended"));
     }
   }

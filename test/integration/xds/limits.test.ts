@@ -4,6 +4,7 @@ import { type AddressInfo, createServer, type Socket } from "node:net";
 import { once } from "node:events";
 import { expect, test } from "vitest";
 import type { BudgetName, Budgets } from "../../../src/model/limits.ts";
+import { renderResponse } from "../../../src/xds/protocol/response.ts";
 import { textField } from "../../../src/xds/protocol/wire.ts";
 import { typeUrls } from "../../../src/xds/protocol/type-url.ts";
 import { startFakeControlPlane } from "../../fakes/fake-control-plane.ts";
@@ -80,6 +81,31 @@ test("responses that a client never acknowledges are forgotten, the oldest first
   }
   expect(facts(budgets, "xds-sent-responses").spentTotal).toBeGreaterThan(15);
   expect(facts(budgets, "xds-names-bytes").used).toBeLessThan(5_000);
+});
+
+test("a control plane that sends what must be rejected and does not read is not read either", async () => {
+  const count = 5_000;
+  const budgets = testBudgets({ "xds-unsent-bytes": 20_000 });
+  await using controlPlane = await startFakeControlPlane();
+  controlPlane.set(cluster, [{ name: "a", version: "1", value: textField(1, "a") }]);
+  await using under = await startProxy([controlPlane.port], { budgets });
+  const client = await under.open("delta");
+  await client.send({ typeUrl: cluster, node: envoyNode });
+  await client.next();
+  controlPlane.pause();
+  for (let index = 0; index < count; index++) {
+    const typeUrl = `type.googleapis.com/unknown.Type${String(index)}`;
+    controlPlane.sendRaw(renderResponse({ typeUrl, version: "1", nonce: "n", resources: [], removed: [] }, "delta"));
+  }
+  await untilTrue(() => {
+    expect(facts(budgets, "xds-unsent-bytes").spentTotal).toBeGreaterThan(0);
+  });
+  await new Promise((resolve) => setTimeout(resolve, 300));
+  expect(facts(budgets, "xds-unsent-bytes").peak).toBeLessThan(20_000 + 2_048);
+  controlPlane.resume();
+  await untilTrue(() => {
+    expect(controlPlane.requests.filter(({ request }) => request.responseNonce === "n")).toHaveLength(count);
+  });
 });
 
 test("requests from before the control plane responds are dropped when there are too many: it gets the subscriptions", async () => {
