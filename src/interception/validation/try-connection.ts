@@ -14,7 +14,8 @@ export interface Arrivals extends AsyncDisposable {
 }
 
 /**
- * Listens where a redirected connection arrives, on loopback.
+ * Listens where a redirected connection arrives, on loopback. The port is not shared with an Envoy of the same user: its
+ * connections would come here.
  * @throws the system's error: something else has the port
  */
 export async function listenArrivals(family: IpFamily, port: number): Promise<Arrivals> {
@@ -45,7 +46,7 @@ export async function listenArrivals(family: IpFamily, port: number): Promise<Ar
 async function listen(server: Server, family: IpFamily, port: number): Promise<void> {
   await new Promise<void>((resolve, reject) => {
     server.once("error", reject);
-    server.listen({ host: loopback[family], port, reusePort: true }, resolve);
+    server.listen({ host: loopback[family], port }, resolve);
   });
 }
 

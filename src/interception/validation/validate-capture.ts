@@ -3,7 +3,7 @@ import { type Clock, deadline } from "../../lib/async/clock.ts";
 import { describeError } from "../../lib/errors.ts";
 import type { Logger } from "../../lib/log/log.ts";
 import { appliesTo } from "../chain-order.ts";
-import { NotCapturedError } from "../interception-error.ts";
+import { InterceptionError, NotCapturedError } from "../interception-error.ts";
 import type { Programs } from "../kernel/programs.ts";
 import type { CaptureOptions, InterceptionOptions, IpFamily } from "../options.ts";
 import { passthroughSource } from "../rule-values.ts";
@@ -31,7 +31,7 @@ const familyNames: Readonly<Record<IpFamily, string>> = { ipv4: "IPv4", ipv6: "I
  * Makes connections that the rules have to redirect to Envoy's ports, listens there, and compares. Tries again until all
  * have arrived or the time is over, because another program may be about to make the rules. Needs no privileges; with
  * them it tests what the proxy's user sends too, and tells which rules are missing.
- * @throws NotCapturedError
+ * @throws NotCapturedError; InterceptionError if connections could not be tested, and all others arrived
  */
 export async function validateCapture(order: ValidationOrder, deps: ValidationDeps): Promise<void> {
   const { capture, run } = order;
@@ -50,9 +50,11 @@ export async function validateCapture(order: ValidationOrder, deps: ValidationDe
     if (isOptional(family, order)) deps.log.warn(message);
     else deps.log.error(message);
   }
-  if (problems.some(({ family }) => !isOptional(family, order))) {
+  const required = problems.filter(({ family }) => !isOptional(family, order));
+  if (required.some(({ isTested }) => isTested)) {
     throw new NotCapturedError(`validation failed: connections are not captured${hintFor(order)}`);
   }
+  if (required.length > 0) throw new InterceptionError("validation failed: connections could not be tested");
   deps.log.info("validation passed: connections are captured", {
     tests: probes.filter((probe) => !failures.has(probe)).map(describeProbe),
   });
@@ -61,10 +63,19 @@ export async function validateCapture(order: ValidationOrder, deps: ValidationDe
 interface Problem {
   readonly family: IpFamily;
   readonly message: string;
+  /** False if nothing is known about the rules. */
+  readonly isTested: boolean;
+}
+
+/** What happened to a test connection. */
+interface Failure {
+  readonly text: string;
+  /** False if it was not made, because something else has Envoy's port. */
+  readonly isTested: boolean;
 }
 
 async function explain(
-  failures: ReadonlyMap<Probe, string>,
+  failures: ReadonlyMap<Probe, Failure>,
   untested: readonly IpFamily[],
   { set, run }: ValidationOrder,
   { programs, log }: ValidationDeps,
@@ -81,16 +92,20 @@ async function explain(
     const onPath = path.filter((rule) => absent.includes(rule));
     return `missing: ${render(onPath.length > 0 ? onPath : absent, family)}`;
   };
-  const notArrived = [...failures].map(([probe, problem]): Problem => {
+  const notArrived = [...failures].map(([probe, { text, isTested }]): Problem => {
     const { family } = probe.packet;
-    const cause = lacksAddress(probe, problem)
+    if (!isTested) return { family, message: `${describeProbe(probe)} is not tested: ${text}`, isTested };
+    const cause = lacksAddress(probe, text)
       ? `missing: ip addr add ${passthroughSource(family).text} dev lo`
       : causeOf(family, probe.rules);
-    return { family, message: `${describeProbe(probe)} is not captured: ${problem}; ${cause}` };
+    return { family, message: `${describeProbe(probe)} is not captured: ${text}; ${cause}`, isTested };
   });
   const notTested = untested.flatMap((family): readonly Problem[] => {
     const isThere = hasRule !== undefined && missingRules(set, family, hasRule).length === 0;
-    if (!isThere) return [{ family, message: `no ${familyNames[family]} test for this user: ${causeOf(family, [])}` }];
+    if (!isThere) {
+      const message = `no ${familyNames[family]} test for this user: ${causeOf(family, [])}`;
+      return [{ family, message, isTested: true }];
+    }
     log.warn("the rules are in place, and are not tested: no connection of this user is captured", { family });
     return [];
   });
@@ -148,7 +163,7 @@ async function runProbes(
   isRequired: (probe: Probe) => boolean,
   timeoutMs: number,
   clock: Clock,
-): Promise<ReadonlyMap<Probe, string>> {
+): Promise<ReadonlyMap<Probe, Failure>> {
   await using listeners = new Listeners();
   const endMs = clock.monotonicMs() + timeoutMs;
   let pending = probes;
@@ -164,18 +179,18 @@ async function tryAll(
   probes: readonly Probe[],
   listeners: Listeners,
   clock: Clock,
-): Promise<ReadonlyMap<Probe, string>> {
+): Promise<ReadonlyMap<Probe, Failure>> {
   using attempt = deadline(clock, longestAttemptMs);
   const outcomes = new Map<Probe, Promise<string | undefined>>();
+  const problems = new Map<Probe, Failure>();
   for (const probe of probes) {
     const arrivals = await listeners.on(probe);
-    if (typeof arrivals === "string") outcomes.set(probe, Promise.resolve(arrivals));
+    if (typeof arrivals === "string") problems.set(probe, { text: arrivals, isTested: false });
     else outcomes.set(probe, (await startAttempt(probe, arrivals, attempt.signal)).outcome);
   }
-  const problems = new Map<Probe, string>();
   for (const [probe, outcome] of outcomes) {
-    const problem = await outcome;
-    if (problem !== undefined) problems.set(probe, problem);
+    const text = await outcome;
+    if (text !== undefined) problems.set(probe, { text, isTested: true });
   }
   return problems;
 }
@@ -194,7 +209,7 @@ class Listeners implements AsyncDisposable {
       this.#open.set(key, arrivals);
       return arrivals;
     } catch (error) {
-      return `port ${String(port)} cannot be listened on: ${describeError(error)}`;
+      return `validation needs port ${String(port)}, and has to run before Envoy has it: ${describeError(error)}`;
     }
   }
 

@@ -77,6 +77,21 @@ describe.runIf(mayMakeNetworks)("in a network namespace, validation", () => {
     timeoutMs,
   );
 
+  test(
+    "leaves Envoy's port to a process that has it, and says nothing about the rules then",
+    async () => {
+      const listen = `require("net").createServer().listen({ port: 15006, host: "0.0.0.0", reusePort: true })`;
+      const before = `${process.execPath} -e '${listen}' >/dev/null 2>&1 & trap "kill $!" EXIT
+until ss -Hltn "sport = :15006" | grep -q .; do sleep 0.05; done`;
+      const [code, text] = await validate({ rules: usual, before, user: "root" });
+      expect(code).toBe(1);
+      expect(text).toMatch(
+        /to 127\.0\.0\.6 port 15002 is not tested: validation needs port 15006, .*EADDRINUSE[^;]*\nError: validation failed: connections could not be tested$/m,
+      );
+    },
+    timeoutMs,
+  );
+
   test.each<[string, Run, RegExp]>([
     [
       "no rules, for the proxy's user",
