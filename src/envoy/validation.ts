@@ -74,7 +74,7 @@ export function validationArgs(args: readonly string[]): readonly string[] {
 
 /**
  * The line in which Envoy reports why it exits: the message of the last line of level critical or error, otherwise the
- * last line.
+ * last line. Without the bootstrap, which Envoy repeats after `Unable to parse JSON as proto (why): `: it may have secrets.
  * Source: lines of Envoy 1.40 before its bootstrap is read, `[time][thread][level][logger] [file:line] message`
  */
 export function findReason(output: string): string | undefined {
@@ -83,5 +83,7 @@ export function findReason(output: string): string | undefined {
     /\]\[(critical|error)\]|\t(critical|error)\t|"level":"(critical|error)"/.test(line),
   );
   const line = found ?? lines.at(-1);
-  return line?.replace(/^(\[[^\]]*\])+\s*(\[[^\]]*\]\s*)?/, "").slice(0, maxDetailLength);
+  const reason = line?.replace(/^(\[[^\]]*\])+\s*(\[[^\]]*\]\s*)?/, "");
+  const documentAt = reason?.indexOf("): {") ?? -1;
+  return reason?.slice(0, documentAt < 0 ? maxDetailLength : Math.min(maxDetailLength, documentAt + 1));
 }

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 import { type Tags, parseAllDocuments } from "yaml";
 import { type JsonValue, toJsonValue } from "../../lib/json.ts";
+import { yamlProblem } from "../../lib/yaml-problem.ts";
 import { checkExpandedSize, checkYamlSize } from "../../lib/yaml-size.ts";
 
 function boolTag(test: RegExp, value: boolean) {
@@ -41,7 +42,7 @@ export function parseYaml(text: string): JsonValue | undefined {
   const first = Array.isArray(documents) ? documents[0] : undefined;
   if (first === undefined) return undefined;
   const [error] = first.errors;
-  if (error !== undefined) throw new Error(error.message.split("\n")[0] ?? "not YAML", { cause: error });
+  if (error !== undefined) throw new Error(yamlProblem(error));
   checkExpandedSize(first);
   const value: unknown = first.toJS({ maxAliasCount: 100 });
   return toJsonValue(value);

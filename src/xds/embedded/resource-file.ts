@@ -13,6 +13,7 @@ import {
 } from "yaml";
 import { AgentError, describeError } from "../../lib/errors.ts";
 import { exitCode } from "../../lib/exit-code.ts";
+import { yamlProblem } from "../../lib/yaml-problem.ts";
 import { checkExpandedSize, checkYamlSize, mostResourceFileValues } from "../../lib/yaml-size.ts";
 import { inProtoJson } from "./parser-forms.ts";
 import { anyOf, parseResponse, renderResponse, type XdsResource } from "../protocol/response.ts";
@@ -54,12 +55,7 @@ export function parseResourceFile(file: string, text: string, api: Registry): re
     new ResourceFileError(file, lines.linePos(node?.range?.[0] ?? 0).line, problem);
   const [error] = document.errors;
   if (error !== undefined) {
-    throw new ResourceFileError(
-      file,
-      lines.linePos(error.pos[0]).line,
-      `not YAML: ${error.message.split("\n")[0] ?? ""}`,
-      error,
-    );
+    throw new ResourceFileError(file, lines.linePos(error.pos[0]).line, `not YAML: ${yamlProblem(error)}`);
   }
   const root = document.contents;
   const list = isMap(root) ? root.get("resources", true) : undefined;

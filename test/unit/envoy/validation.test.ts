@@ -17,6 +17,12 @@ test.each([
   ],
   ["the last line, when none is critical", "starting\nunknown argument --foo\n\n", "unknown argument --foo"],
   ["a line in the text form of the mesh", "2026-11-21T12:00:00Z\tcritical\tenvoy main\tboom\tthread=1\n", undefined],
+  [
+    "without the bootstrap that Envoy repeats",
+    "[2026-11-21 12:16:05.478][4872][critical][main] [a.cc:1] error initializing configuration 'e.json': " +
+      'Unable to parse JSON as proto (INVALID_ARGUMENT: no such field: a): {"node":{"metadata":{"password":"x"}}}\n',
+    "error initializing configuration 'e.json': Unable to parse JSON as proto (INVALID_ARGUMENT: no such field: a)",
+  ],
   ["nothing", "\n", undefined],
 ])("the problem is %s", (_name, output, problem) => {
   if (problem !== undefined) expect(findReason(output)).toBe(problem);

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 import { expect, test } from "vitest";
 import { parseYaml } from "../../../../src/config/sources/yaml.ts";
+import { describeError } from "../../../../src/lib/errors.ts";
 
 test.each([
   ["0644", 0o644],
@@ -31,4 +32,20 @@ test("the first document counts, the last of equal keys, and merged maps", () =>
     base: { b: 1 },
     merged: { b: 1, c: 2 },
   });
+});
+
+test.each([
+  'a:\n  password: "s3cret\nb: [s3cret',
+  '{"password":"s3cret" "b":1}',
+  "password: s3cret: x",
+  "- password: s3cret\n s3cret",
+])("an error says where it is and shows nothing of the text: %j", (text) => {
+  let error: unknown;
+  try {
+    parseYaml(text);
+  } catch (thrown) {
+    error = thrown;
+  }
+  expect(describeError(error)).toMatch(/ at line \d+, column \d+$/);
+  expect(describeError(error)).not.toContain("s3cret");
 });
