@@ -3,6 +3,7 @@ import { status } from "@grpc/grpc-js";
 import { type AddressInfo, createServer, type Socket } from "node:net";
 import { once } from "node:events";
 import { expect, test } from "vitest";
+import { systemClock } from "../../../src/lib/async/clock.ts";
 import type { BudgetName, Budgets } from "../../../src/model/limits.ts";
 import { renderResponse } from "../../../src/xds/protocol/response.ts";
 import { textField } from "../../../src/xds/protocol/wire.ts";
@@ -100,7 +101,7 @@ test("a control plane that sends what must be rejected and does not read is not 
   await untilTrue(() => {
     expect(facts(budgets, "xds-unsent-bytes").spentTotal).toBeGreaterThan(0);
   });
-  await new Promise((resolve) => setTimeout(resolve, 300));
+  await systemClock.delay(300);
   expect(facts(budgets, "xds-unsent-bytes").peak).toBeLessThan(20_000 + 2_048);
   controlPlane.resume();
   await untilTrue(() => {
