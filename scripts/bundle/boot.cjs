@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // The first line of attache.cjs; all parts stand in a comment behind it. It reads the script that the command begins with, and
 // runs that. bin/attache gives Node.js this line alone, because Node.js reads, scans and keeps a program's file as a whole,
-// at some 3 ms for each megabyte. The file stays open: a process goes on with the text it was started with when the file
+// at some 3 ms for each megabyte. The file stays open: a process keeps the text it was started with when the file
 // is replaced.
 "use strict";
 {
@@ -23,7 +23,7 @@
   // what the engine of the build compiled; another one, or one with other flags, does not take it and compiles itself
   const cachedData = Buffer.from(read(cache), "base64");
   const script = new (require("node:vm").Script)(code, { filename: file, lineOffset: line, cachedData });
-  // run as a file, the module object has the whole text; nobody asks for this module again
+  // run as a file, the module object has the whole text; it is not asked for again
   delete require.cache[file];
   Object.assign(process, { mainModule: undefined });
   script.runInThisContext()(file, dirname(file), descriptor);

@@ -23,7 +23,7 @@ export function parseNetwork(
 
 /**
  * IPv6 is in use if the namespace has a global address of it. The reference looks at the first address only, unless it
- * is told otherwise; what is told with `--dual-stack=false` is kept.
+ * is set otherwise; what is set with `--dual-stack=false` is kept.
  */
 function hasIpv6(input: InterceptionInput, machine: Machine, purpose: Purpose): boolean {
   const dualStack = input.bool("dual-stack");

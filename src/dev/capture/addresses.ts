@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
-/** The network of the captured workloads. It exists in their namespaces only, so it is in nobody's way. */
+/** The network of the captured workloads. It exists in their namespaces only, so it disturbs no other network. */
 export const podAddresses = { web: "10.77.0.1", api: "10.77.0.2" } as const;
 export const prefixLength = 24;
 

@@ -59,14 +59,14 @@ class ChainWalk {
       const outcome = outcomeOf(action);
       return outcome === undefined ? after : reachable([{ conditions, outcome }, ...after]);
     }
-    // what passes the whole chain goes on with `after`, as what never jumps does
+    // `after` follows for what passes the whole chain, as for what never jumps
     const target = this.decisions(action.chain);
     const deciding = target.at(-1)?.outcome.kind === "passes" ? target.slice(0, -1) : target;
     return reachable([...continued(deciding, after, conditions), ...after]);
   }
 }
 
-/** Undefined for what decides nothing: the packet goes on with the next rule. */
+/** Undefined for what decides nothing: the next rule follows. */
 function outcomeOf(action: Exclude<Action, { kind: "jump" }>): Outcome | undefined {
   switch (action.kind) {
     case "accept":
@@ -87,7 +87,7 @@ function outcomeOf(action: Exclude<Action, { kind: "jump" }>): Outcome | undefin
   }
 }
 
-/** Decisions under further conditions; what passes goes on with the decisions after them. */
+/** Decisions under further conditions; the decisions after them follow for what passes. */
 function continued(
   decisions: readonly Decision[],
   after: readonly Decision[],

@@ -151,7 +151,7 @@ function marksOf(iptables: readonly VariantState[], nftables: string): ReadonlyS
   return new Set(found.map(([text]) => Number(text.slice(text.lastIndexOf(" ")))));
 }
 
-/** The mark and table of the reference, unless it is told others. */
+/** The mark and table of the reference, unless others are set. */
 const usual = { mark: 1337, table: 133 };
 
 async function readNetwork(

@@ -15,7 +15,7 @@ const noRules: Pick<RuleSet, "rules"> = { rules: [] };
 /** What the kernel is to have of ours. */
 export interface Target {
   readonly set: RuleSet;
-  /** Who has the rules of the set; undefined: nobody, everything is removed. */
+  /** Who has the rules of the set; undefined: none has, everything is removed. */
   readonly place: Variant | "nftables" | undefined;
 }
 

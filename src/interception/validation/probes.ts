@@ -37,7 +37,7 @@ export interface InterfaceAddress {
 }
 
 const loopbackSource: Readonly<Record<IpFamily, string>> = { ipv4: "127.0.0.1", ipv6: "::1" };
-/** Reserved for documentation: nobody is there. Source: RFC 5737, RFC 3849 */
+/** Reserved for documentation: no machine has it. Source: RFC 5737, RFC 3849 */
 const nowhere: Readonly<Record<IpFamily, readonly string[]>> = {
   ipv4: ["192.0.2.1", "198.51.100.1", "203.0.113.1"],
   ipv6: ["2001:db8::1", "2001:db8:1::1"],

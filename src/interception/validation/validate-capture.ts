@@ -120,7 +120,7 @@ function lacksAddress({ kind, packet }: Probe, problem: string): boolean {
 }
 
 /**
- * Istio's CNI plugin captures the family of the first address only, unless it is told to capture both. What it leaves
+ * Istio's CNI plugin captures the family of the first address only, unless it is set to capture both. What it leaves
  * alone must not keep a pod from starting.
  */
 function isOptional(family: IpFamily, { run, addresses: [first] }: ValidationOrder): boolean {
