@@ -7,7 +7,11 @@ import { brotliCompressSync } from "node:zlib";
 import { transform } from "esbuild";
 
 /** @typedef {import("./layout.mjs").Part} Part */
-/** @typedef {Part & { readonly script: string, readonly scriptMap: unknown }} Script a part as a CommonJS script */
+/**
+ * A part as a CommonJS script.
+ * @typedef {Part & { readonly script: string, readonly stored: string, readonly scriptMap: unknown }} Script `stored`: as text
+ * in the file
+ */
 /** @typedef {{ offset: number, length: number }} Place in the file */
 /** @typedef {Place & { readonly line: number }} Stored */
 /** @typedef {{ readonly offset: { readonly line: number, readonly column: 0 }, readonly map: unknown }} Section */
@@ -41,9 +45,9 @@ export async function renderBundle(parts, options) {
   const scripts = await Promise.all(parts.map(toScript));
   const boot = await minified("boot.cjs");
   const loader = await minified("loader.cjs");
-  const names = [...options.commands, otherCommands];
+  const begins = [...options.commands, otherCommands];
   const headOf = (/** @type {Readonly<Record<string, Stored>>} */ places) => {
-    const starts = names.map((name) => `${JSON.stringify(name)}:${renderJoined(name, places)}`);
+    const starts = begins.map((name) => `${JSON.stringify(name)}:${renderJoined(name, places)}`);
     return `${boot.replace("BUNDLE_STARTS", () => `{${starts.join()}}`)}\n/*\n`;
   };
   // the tables say where text stands that comes after them; they have the same width whatever their numbers are
@@ -58,7 +62,7 @@ export async function renderBundle(parts, options) {
 
   // the compiled forms have the tables in them, so they are made last, and stand at the end
   let text = result.text;
-  for (const name of names) {
+  for (const name of begins) {
     const cache = makeCodeCache(joined[name] ?? "", options.flags);
     places[compiled(name)] = { line: 0, offset: begin + text.length, length: cache.length };
     text += `${cache}\n`;
@@ -120,9 +124,9 @@ function assemble(loader, scripts, { agent, commands }, { begin, known, earlyCom
     places[name] = { line, offset: begin + text.length, length: stored.length };
     text += `${stored}\n`;
   };
-  /** @param {string} name @param {string} script @param {boolean} isPacked */
-  const addScript = (name, script, isPacked) => {
-    addText(name, isPacked ? brotliCompressSync(script).toString("base64") : script.replaceAll("*/", "*\x01/"));
+  /** @param {string} name @param {string} script @param {string} stored */
+  const addScript = (name, script, stored) => {
+    addText(name, stored);
     line += lineCount(script) + 1;
   };
   /** @type {Record<string, string>} */
@@ -136,7 +140,7 @@ function assemble(loader, scripts, { agent, commands }, { begin, known, earlyCom
       script += `${part.script}\n};\n`;
     }
     joined[name] = script + after;
-    addScript(name, script + after, false);
+    addScript(name, joined[name], inComment(joined[name]));
   };
 
   const entry = scripts.find(({ isEntry }) => isEntry)?.name;
@@ -153,9 +157,9 @@ function assemble(loader, scripts, { agent, commands }, { begin, known, earlyCom
   const early = scripts.filter(({ isEarly }) => isEarly);
   addJoined(earlyName, "(function(factories){\n", early, "})");
   addText(compiled(earlyName), earlyCompiled);
-  for (const { name, script, scriptMap, place } of scripts) {
+  for (const { name, script, stored, scriptMap } of scripts) {
     sections.push({ offset: { line, column: 0 }, map: scriptMap });
-    addScript(name, script, place === "packed");
+    addScript(name, script, stored);
   }
   return { text, places, sections, joined };
 }
@@ -207,11 +211,21 @@ async function toScript(part) {
     sourcemap: "external",
     sourcefile: part.name,
   });
-  return { ...part, script: code.trimEnd() + (part.isPackage ? named : ""), scriptMap: JSON.parse(map) };
+  const script = code.trimEnd() + (part.isPackage ? named : "");
+  const stored = part.place === "packed" ? brotliCompressSync(script).toString("base64") : inComment(script);
+  return { ...part, script, stored, scriptMap: JSON.parse(map) };
 }
 
 /** What `import()` gives for a CommonJS package: its properties by name too, as Node does. */
 const named = ";module.exports={__esModule:true,...module.exports.default,default:module.exports.default};";
+
+/**
+ * Without the end of a comment; the loader puts it back.
+ * @param {string} text
+ */
+function inComment(text) {
+  return text.replaceAll("*/", "*\x01/");
+}
 
 /** @param {string} text */
 function lineCount(text) {
