@@ -2,7 +2,7 @@
 import type { Clock } from "./async/clock.ts";
 import { releaseNativeMemory } from "./native-memory.ts";
 
-/** By then the modules that are loaded right after the start, such as the log writer, are loaded. */
+/** By then the modules that are loaded right after the start are loaded. */
 const settleMs = 1_000;
 
 /** Enough for one collection, unless the machine is busy. */
