@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-import { untilAborted } from "../lib/async/tasks.ts";
+import { runTasks, untilAborted } from "../lib/async/tasks.ts";
 import { assertNever } from "../lib/errors.ts";
 import { CauseFiles } from "../lib/fs/cause-files.ts";
 import { createFailoverClient } from "./failover.ts";
@@ -36,12 +36,10 @@ function createSingleClient(config: SingleCaConfig, deps: CaDeps): CaClient {
     async untilChanged(signal) {
       const called = await protocol();
       const files = await causes();
-      const done = new AbortController();
-      const either = AbortSignal.any([signal, done.signal]);
-      const waits = [files.untilChanged(either), called.untilCredential?.(either) ?? untilAborted(either)];
-      await Promise.race(waits);
-      done.abort();
-      await Promise.all(waits);
+      await runTasks(signal, [
+        (either) => files.untilChanged(either),
+        (either) => called.untilCredential?.(either) ?? untilAborted(either),
+      ]);
     },
     // The embedded CA is in this process.
     ...(config.kind === "embedded" ? {} : { untilReachable }),

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 import { stat } from "node:fs/promises";
 import { type X509SVID, X509SVIDRequest, X509SVIDResponse } from "../gen/spiffe/workload.ts";
-import { untilAborted } from "../lib/async/tasks.ts";
+import { runTasks, untilAborted } from "../lib/async/tasks.ts";
 import { watchFiles } from "../lib/fs/file-watch.ts";
 import { readDerElements } from "../lib/pki/der-reader.ts";
 import type { GrpcChannel, GrpcTarget } from "../lib/grpc/client.ts";
@@ -77,17 +77,10 @@ async function untilRetry(
   clock: CaDeps["clock"],
   signal: AbortSignal,
 ): Promise<void> {
-  const done = new AbortController();
-  const either = AbortSignal.any([signal, done.signal]);
-  const changed =
+  await clock.delay(delayStepMs, signal);
+  const untilCreated = (either: AbortSignal): Promise<void> =>
     endpoint.kind === "unix" ? untilSocketChanges(endpoint.path, mark, clock, either) : untilAborted(either);
-  try {
-    await clock.delay(delayStepMs, signal);
-    await Promise.race([changed, clock.delay(delayMs - delayStepMs, either)]);
-  } finally {
-    done.abort();
-    await changed.catch(() => undefined);
-  }
+  await runTasks(signal, [untilCreated, (either) => clock.delay(delayMs - delayStepMs, either)]);
 }
 
 const socketDebounceMs = 50;

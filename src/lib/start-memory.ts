@@ -41,7 +41,6 @@ export async function releaseStartMemory(clock: Clock, signal: AbortSignal): Pro
     await collectInSteps(clock, signal);
     setFlagsFromString(`--${compacts}`);
     await collectInSteps(clock, signal);
-    releaseNativeMemory();
   } finally {
     setFlagsFromString(`--no-${compacts}`);
     setFlagsFromString(`--no-${dropsCode}`);

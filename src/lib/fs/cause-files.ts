@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 import type { Clock } from "../async/clock.ts";
-import { untilAborted } from "../async/tasks.ts";
+import { runTasks, untilAborted } from "../async/tasks.ts";
 import { shortHash } from "../content-hash.ts";
 import { readTextStart } from "./bounded-read.ts";
 import { watchFiles } from "./file-watch.ts";
@@ -51,15 +51,7 @@ export class CauseFiles {
       await this.#clock.delay(ms, signal);
       return;
     }
-    const done = new AbortController();
-    const either = AbortSignal.any([signal, done.signal]);
-    const changed = this.untilChanged(either);
-    try {
-      await Promise.race([changed, this.#clock.delay(ms, either)]);
-    } finally {
-      done.abort();
-      await changed.catch(() => undefined);
-    }
+    await runTasks(signal, [(either) => this.untilChanged(either), (either) => this.#clock.delay(ms, either)]);
     signal.throwIfAborted();
   }
 
