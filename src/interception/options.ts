@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 
 /** A version of IP. IPv4 always has rules; IPv6 has them if the namespace uses it. */
-export type IpFamily = "ipv4" | "ipv6";
+export type IpFamily = (typeof ipFamilies)[number];
+export const ipFamilies = ["ipv4", "ipv6"] as const;
 
 /** An address range. */
 export interface Cidr {

@@ -2,7 +2,7 @@
 import { readFileSync } from "node:fs";
 import { ipBytes } from "../../lib/net/ip-address.ts";
 import { systemCode } from "../../lib/errors.ts";
-import type { IpFamily } from "../options.ts";
+import { type IpFamily, ipFamilies } from "../options.ts";
 import { passthroughSource } from "../rule-values.ts";
 import type { RuleSet } from "../rules.ts";
 import {
@@ -37,8 +37,6 @@ export interface VariantState {
   /** What is ours of `saved`. */
   readonly own: Readonly<Record<IpFamily, readonly OwnTable[]>>;
 }
-
-const families: readonly IpFamily[] = ["ipv4", "ipv6"];
 
 export interface ReadingOptions {
   /** Policy rules and routes that were found to be ours before the rules changed. */
@@ -85,15 +83,15 @@ export async function readKernel(
 
 /** The families of which iptables-nft can have rules; all if it is not known which tables there are. */
 function familiesWithTables(tables: string | ProgramError): readonly IpFamily[] {
-  if (tables instanceof ProgramError) return families;
-  return families.filter((family) => tables.includes(family === "ipv4" ? "table ip " : "table ip6 "));
+  if (tables instanceof ProgramError) return ipFamilies;
+  return ipFamilies.filter((family) => tables.includes(family === "ipv4" ? "table ip " : "table ip6 "));
 }
 
 async function readVariant(
   programs: Programs,
   variant: Variant,
   set: RuleSet,
-  used: readonly IpFamily[] = families,
+  used: readonly IpFamily[] = ipFamilies,
 ): Promise<VariantState | ProgramError> {
   const read = async (family: IpFamily): Promise<readonly SavedTable[] | ProgramError> => {
     const command = iptablesProgram(variant, family, "save");
@@ -127,7 +125,7 @@ async function runNft(programs: Programs, args: readonly string[]): Promise<stri
 }
 
 async function readAllPolicies(programs: Programs): Promise<Readonly<Record<IpFamily, readonly Policy[]>>> {
-  const [ipv4 = [], ipv6 = []] = await Promise.all(families.map((family) => readPolicies(programs, family)));
+  const [ipv4 = [], ipv6 = []] = await Promise.all(ipFamilies.map((family) => readPolicies(programs, family)));
   return { ipv4, ipv6 };
 }
 
@@ -143,7 +141,7 @@ export function familyFlag(family: IpFamily): string {
 
 /** Marks in our rules, of the options that they were made with. */
 function marksOf(iptables: readonly VariantState[], nftables: string): ReadonlySet<number> {
-  const saved = iptables.flatMap(({ own }) => families.flatMap((family) => own[family]));
+  const saved = iptables.flatMap(({ own }) => ipFamilies.flatMap((family) => own[family]));
   const rules = saved.flatMap(({ chains }) => chains.flatMap((chain) => chain.rules));
   const found = [...rules, nftables].flatMap((text) => [
     ...text.matchAll(/(?:--tproxy-mark|--mark|meta mark|meta mark set) 0x[0-9a-f]+/g),

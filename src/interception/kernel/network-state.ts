@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-import type { IpFamily } from "../options.ts";
+import { type IpFamily, ipFamilies } from "../options.ts";
 import type { RuleSet } from "../rules.ts";
 import { passthroughSource } from "../rule-values.ts";
 
@@ -25,8 +25,6 @@ export interface NetworkChange {
   readonly additions: Readonly<Record<IpFamily, string>>;
   readonly removals: Readonly<Record<IpFamily, string>>;
 }
-
-const families: readonly IpFamily[] = ["ipv4", "ipv6"];
 
 export const noNetworkState: NetworkState = {
   policies: { ipv4: [], ipv6: [] },
@@ -62,7 +60,7 @@ export function isLocalTable(text: string): boolean {
 /** What turns one state into the other; whatever both have stays. */
 export function networkChange(from: NetworkState, to: NetworkState): NetworkChange {
   const of = (lines: (family: IpFamily) => readonly string[]): Readonly<Record<IpFamily, string>> => {
-    const [ipv4 = "", ipv6 = ""] = families.map((family) =>
+    const [ipv4 = "", ipv6 = ""] = ipFamilies.map((family) =>
       lines(family)
         .map((line) => `${line}\n`)
         .join(""),

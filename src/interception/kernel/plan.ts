@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-import type { Backend, IpFamily } from "../options.ts";
+import { type Backend, type IpFamily, ipFamilies } from "../options.ts";
 import { renderNftables } from "../render-nftables.ts";
 import type { RuleSet } from "../rules.ts";
 import { familyFlag, type KernelState, type VariantState } from "./kernel-state.ts";
@@ -9,7 +9,6 @@ import { hasRulesOf } from "./own-rules.ts";
 import { iptablesProgram, type ProgramOrder, type Variant } from "./programs.ts";
 import { renderReplacement, renderReturn } from "./restore-input.ts";
 
-const families: readonly IpFamily[] = ["ipv4", "ipv6"];
 const noRules: Pick<RuleSet, "rules"> = { rules: [] };
 
 /** What the kernel is to have of ours. */
@@ -35,9 +34,9 @@ export type Difference =
  */
 export function chooseVariant({ iptables }: KernelState, binary: "legacy" | "nft" | undefined): Variant | undefined {
   if (binary !== undefined) return binary;
-  const hasOwn = ({ own }: VariantState): boolean => families.some((family) => own[family].length > 0);
+  const hasOwn = ({ own }: VariantState): boolean => ipFamilies.some((family) => own[family].length > 0);
   const hasRules = ({ saved }: VariantState): boolean =>
-    families.some((family) => saved[family].some(({ chains }) => chains.some(({ rules }) => rules.length > 0)));
+    ipFamilies.some((family) => saved[family].some(({ chains }) => chains.some(({ rules }) => rules.length > 0)));
   const chosen =
     iptables.find(hasOwn) ?? iptables.find((one) => one.variant === "legacy" && hasRules(one)) ?? iptables[0];
   return chosen?.variant;
@@ -50,21 +49,21 @@ export function placeOf(state: KernelState, backend: Backend): Target["place"] {
 export function compare(state: KernelState, target: Target): Difference {
   const wanted = networkOf(target);
   const { additions, removals } = networkChange(state.network, wanted);
-  const isComplete = families.every((family) => additions[family] === "");
-  const hasMore = families.some((family) => removals[family] !== "");
+  const isComplete = ipFamilies.every((family) => additions[family] === "");
+  const hasMore = ipFamilies.some((family) => removals[family] !== "");
   const ownTables = state.iptables.flatMap(({ own }) => [...own.ipv4, ...own.ipv6]);
   if (ownTables.length === 0 && state.nftables === "")
     return hasMore && target.place === undefined ? "other" : "none-there";
   const isSame =
     isListingOf(state.nftables, target.place === "nftables" ? target.set : noRules) &&
-    state.iptables.every((variant) => families.every((family) => hasRules(variant, family, target)));
+    state.iptables.every((variant) => ipFamilies.every((family) => hasRules(variant, family, target)));
   if (!isSame || hasMore) return "other";
   return isComplete ? "same" : "incomplete";
 }
 
 /** One transaction replaces all tables of nftables: what is there of them needs no option to be replaced. */
 export function hasOnlyReplaceable({ iptables }: KernelState, { place }: Target): boolean {
-  return place === "nftables" && iptables.every(({ own }) => families.every((family) => own[family].length === 0));
+  return place === "nftables" && iptables.every(({ own }) => ipFamilies.every((family) => own[family].length === 0));
 }
 
 function hasRules({ variant, own }: VariantState, family: IpFamily, target: Target): boolean {
@@ -91,7 +90,9 @@ export function planChange(state: KernelState, target: Target, force: boolean): 
   const variants = variantsOf(state, target);
   const restores = variants.flatMap((variant) => restoreOrders(variant, target, force));
   const isWanted = ({ command }: ProgramOrder): boolean =>
-    families.some((family) => target.place !== undefined && !isNft && command === restoreProgram(target.place, family));
+    ipFamilies.some(
+      (family) => target.place !== undefined && !isNft && command === restoreProgram(target.place, family),
+    );
   return [
     ...ipOrders(additions),
     ...(changesNft && isNft ? [nft] : []),
@@ -114,7 +115,7 @@ function variantsOf({ iptables }: KernelState, { place }: Target): readonly Vari
 }
 
 function restoreOrders({ variant, own }: VariantState, target: Target, force: boolean): readonly ProgramOrder[] {
-  return families.flatMap((family) => {
+  return ipFamilies.flatMap((family) => {
     const rules = rulesFor(target, variant, family);
     const isSame = hasRulesOf(own[family], rules, family);
     return isSame && !force ? [] : restoreOrder(variant, family, renderReplacement(own[family], rules, family));
@@ -128,7 +129,7 @@ function restoreOrder(variant: Variant, family: IpFamily, input: string): readon
 }
 
 function ipOrders(lines: Readonly<Record<IpFamily, string>>): readonly ProgramOrder[] {
-  return families
+  return ipFamilies
     .filter((family) => lines[family] !== "")
     .map((family) => ({ command: "ip", args: [familyFlag(family), "-batch", "-"], input: lines[family] }));
 }
@@ -138,7 +139,7 @@ export function planReturn(now: KernelState, before: KernelState): readonly Prog
   const { additions, removals } = networkChange(now.network, before.network);
   const restores = now.iptables.flatMap(({ variant, own }) => {
     const then = before.iptables.find((one) => one.variant === variant)?.own;
-    return families.flatMap((family) => {
+    return ipFamilies.flatMap((family) => {
       const [from, to] = [own[family], then?.[family] ?? []];
       const isSame = JSON.stringify(from) === JSON.stringify(to);
       return isSame ? [] : restoreOrder(variant, family, renderReturn(from, to));

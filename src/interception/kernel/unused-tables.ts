@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-import type { IpFamily } from "../options.ts";
+import { type IpFamily, ipFamilies } from "../options.ts";
 import type { KernelState } from "./kernel-state.ts";
 import { isUnusedTable } from "./nft-listing.ts";
 import { ProgramError, type Programs } from "./programs.ts";
@@ -11,8 +11,6 @@ import { ProgramError, type Programs } from "./programs.ts";
 
 /** A table of the nft variant: `ip nat`. */
 type TableOfNft = `${"ip" | "ip6"} ${string}`;
-
-const families: readonly IpFamily[] = ["ipv4", "ipv6"];
 
 /** Tables that had something of ours. */
 export function tablesWithOwn({ iptables }: KernelState): readonly TableOfNft[] {
@@ -32,7 +30,7 @@ function tablesOf(
   return states
     .filter(({ variant }) => variant !== "legacy")
     .flatMap(({ tables }) =>
-      families.flatMap((family) =>
+      ipFamilies.flatMap((family) =>
         tables[family].map(({ name }): TableOfNft => `${family === "ipv4" ? "ip" : "ip6"} ${name}`),
       ),
     );
