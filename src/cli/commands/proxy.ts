@@ -5,7 +5,6 @@ import { reportInvalidConfig, runAgent } from "../../agent/agent.ts";
 import { NeverReadyError } from "../../agent/lifecycle.ts";
 import type { AgentConfig } from "../../config/agent-config.ts";
 import {
-  ConfigError,
   defaultBinaryPath,
   parseConfig,
   proxyFlags,
@@ -17,8 +16,8 @@ import { systemClock } from "../../lib/async/clock.ts";
 import { describeError } from "../../lib/errors.ts";
 import { LogLevelSwitch, createLogger } from "../../lib/log/log.ts";
 import type { LogBudgets } from "../../lib/log/log-limits.ts";
-import { type LogWriter, createLogWriter } from "../../lib/log/log-writer.ts";
 import type { Command, CommandContext } from "../command.ts";
+import { openLog } from "../open-log.ts";
 
 export const command: Command = {
   summary: "run Envoy and its agent",
@@ -84,14 +83,4 @@ async function withInstalledEnvoy(config: AgentConfig, env: Readonly<Record<stri
   const message = `there is no Envoy at ${binaryPath}; using the one that \`npm start\` installed: ${installed}`;
   const warnings = [...config.warnings, { source: "binaryPath", message }];
   return { ...config, warnings, envoy: { ...config.envoy, binaryPath: installed } };
-}
-
-/** @throws ConfigError when a target cannot be opened */
-function openLog(log: AgentConfig["log"]): LogWriter {
-  try {
-    return createLogWriter(log);
-  } catch (error) {
-    const message = `cannot be opened: ${describeError(error)}; name a file in an existing directory, or stdout`;
-    throw new ConfigError([{ source: "--log_target", message }]);
-  }
 }

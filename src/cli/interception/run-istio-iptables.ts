@@ -11,11 +11,13 @@ import {
   renderInterceptionExplanation,
   type RuleSet,
 } from "../../interception/index.ts";
+import { systemClock } from "../../lib/async/clock.ts";
 import { exitCode } from "../../lib/exit-code.ts";
 import { parseFlags } from "../../lib/flags.ts";
+import { createLogger } from "../../lib/log/log.ts";
 import { type CommandContext, UsageError } from "../command.ts";
+import { openLog } from "../open-log.ts";
 import { runInterception } from "./run-interception.ts";
-import { createCommandLog } from "./command-log.ts";
 
 /**
  * Checks all options, then does what they ask for. Nothing of the kernel is read or changed before the checks.
@@ -29,7 +31,13 @@ export async function runIstioIptables(context: CommandContext): Promise<number>
   const { dryRun, explain } = options.run;
   // the rules are the output then, and the log is beside it
   const besideLog = (dryRun || explain) && !flags.given.has("log_target");
-  const log = createCommandLog(besideLog ? { ...options.log, targets: ["stderr"] } : options.log, context);
+  const writer = openLog(besideLog ? { ...options.log, targets: ["stderr"] } : options.log);
+  await using _writer = { [Symbol.asyncDispose]: () => writer.end() };
+  const log = createLogger(
+    writer.sink,
+    () => systemClock.now(),
+    () => options.log.levels,
+  );
   for (const { source, message } of options.warnings) log.warn(`${source}: ${message}`);
   const set = buildRuleSet(options.capture);
   if (explain) context.print(renderInterceptionExplanation(set, options.capture));
