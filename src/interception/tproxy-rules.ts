@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-import type { CaptureMode, CaptureOptions } from "./options.ts";
+import { type CaptureMode, type CaptureOptions, selfCallMark } from "./options.ts";
 import { jump, loopbackOf, passthroughSource, proxyOwners, returns, rule } from "./rule-values.ts";
 import type { Action, Match, Rule } from "./rules.ts";
 
@@ -9,9 +9,6 @@ import type { Action, Match, Rule } from "./rules.ts";
  */
 
 type Tproxy = Extract<CaptureMode, { kind: "tproxy" }>;
-
-/** Mark of what Envoy sends over `lo` to an address of the pod, which has to pass the inbound rules. */
-export const selfCallMark = 1338;
 
 const mangle = (chain: Rule["chain"]): { readonly table: "mangle"; readonly chain: Rule["chain"] } => ({
   table: "mangle",

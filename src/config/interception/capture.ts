@@ -1,11 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
-import type {
-  CaptureMode,
-  CaptureOptions,
-  Cidr,
-  InboundCapture,
-  OutboundCapture,
-  OwnerGroups,
+import {
+  type CaptureMode,
+  type CaptureOptions,
+  type Cidr,
+  type InboundCapture,
+  type OutboundCapture,
+  type OwnerGroups,
+  selfCallMark,
 } from "../../interception/options.ts";
 import { describeError } from "../../lib/errors.ts";
 import { suggestion } from "../../lib/nearest-name.ts";
@@ -50,8 +51,6 @@ export function parseCapture(input: InterceptionInput, machine: Machine): Omit<C
 
 const everything = "*";
 const modes = ["REDIRECT", "TPROXY"] as const;
-/** Of the mark that Envoy's connections to the pod itself get. */
-const reservedMark = 1338;
 
 function captureMode(input: InterceptionInput): CaptureMode {
   const { text, source } = input.setting("istio-inbound-interception-mode");
@@ -61,7 +60,7 @@ function captureMode(input: InterceptionInput): CaptureMode {
   const mark = input.value(markSetting, parseMark, 0);
   const routeTable = input.value(input.setting("istio-inbound-tproxy-route-table"), parseRouteTable, 0);
   if (text !== "TPROXY") return { kind: "redirect" };
-  if (mark === reservedMark)
+  if (mark === selfCallMark)
     input.findings.problem(
       markSetting.source,
       `${markSetting.text} is used for connections of Envoy; use another mark`,

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-import type { CaptureOptions } from "../options.ts";
+import { type CaptureOptions, familyNames } from "../options.ts";
 import type { RuleSet } from "../rules.ts";
 import { type Decision, decisionsFor, type Outcome } from "./decisions.ts";
 import { type Condition, isWholeFamily, type PacketClass, toPort } from "./packet-class.ts";
@@ -54,7 +54,7 @@ function named(what: string, ids: readonly number[]): string {
 }
 
 function head({ families, routes }: RuleSet, { mode, dns }: CaptureOptions): string {
-  const names = families.map((family) => (family === "ipv4" ? "IPv4" : "IPv6")).join(" and ");
+  const names = families.map((family) => familyNames[family]).join(" and ");
   const [route] = routes;
   return [
     `Families: ${names}; mode: ${mode.kind === "tproxy" ? "TPROXY" : "REDIRECT"}`,

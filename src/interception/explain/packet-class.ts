@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-import type { CaptureOptions, Cidr, IpFamily, PortRange } from "../options.ts";
+import { type CaptureOptions, type Cidr, familyNames, type IpFamily, type PortRange } from "../options.ts";
 import { dnsPort, loopbackOf } from "../rule-values.ts";
 import type { Owner, Rule } from "../rules.ts";
 
@@ -25,8 +25,6 @@ export interface Condition {
 }
 
 type Conditions = readonly Condition[] | undefined;
-
-const familyNames: Readonly<Record<IpFamily, string>> = { ipv4: "IPv4", ipv6: "IPv6" };
 
 /** Whether each packet of a family fulfils it. */
 export function isWholeFamily({ text, family }: Condition): boolean {

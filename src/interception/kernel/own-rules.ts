@@ -1,9 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 import { appliesTo, chainsOf } from "../chain-order.ts";
-import type { IpFamily } from "../options.ts";
+import { type IpFamily, selfCallMark } from "../options.ts";
 import { iptablesChain } from "../render-iptables.ts";
 import type { Rule, RuleSet } from "../rules.ts";
-import { selfCallMark } from "../tproxy-rules.ts";
 import { readSavedRule, ruleKey } from "./read-saved-rule.ts";
 import { isOwnChain, type SavedChain, type SavedTable, targetOf } from "./saved-rules.ts";
 

@@ -5,7 +5,7 @@ import type { Logger } from "../../lib/log/log.ts";
 import { appliesTo } from "../chain-order.ts";
 import { InterceptionError, NotCapturedError } from "../interception-error.ts";
 import type { Programs } from "../kernel/programs.ts";
-import type { CaptureOptions, InterceptionOptions, IpFamily } from "../options.ts";
+import { type CaptureOptions, familyNames, type InterceptionOptions, type IpFamily } from "../options.ts";
 import { passthroughSource } from "../rule-values.ts";
 import type { Rule, RuleSet } from "../rules.ts";
 import { missingRules, readRules, renderRule } from "./missing-rules.ts";
@@ -25,7 +25,6 @@ export interface ValidationDeps {
 
 const longestAttemptMs = 1_000;
 const pauseMs = 200;
-const familyNames: Readonly<Record<IpFamily, string>> = { ipv4: "IPv4", ipv6: "IPv6" };
 
 /**
  * Makes connections that the rules have to redirect to Envoy's ports, listens there, and compares. Tries again until all
