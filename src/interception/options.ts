@@ -6,9 +6,6 @@ export const ipFamilies = ["ipv4", "ipv6"] as const;
 /** As messages name them. */
 export const familyNames: Readonly<Record<IpFamily, string>> = { ipv4: "IPv4", ipv6: "IPv6" };
 
-/** Mark of what Envoy sends over `lo` to an address of the pod, which has to pass the inbound rules. No option may be it. */
-export const selfCallMark = 1338;
-
 /** An address range. */
 export interface Cidr {
   readonly family: IpFamily;

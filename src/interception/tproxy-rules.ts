@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-import { type CaptureMode, type CaptureOptions, selfCallMark } from "./options.ts";
+import { selfCallMark } from "../model/self-call-mark.ts";
+import type { CaptureMode, CaptureOptions } from "./options.ts";
 import { jump, loopbackOf, passthroughSource, proxyOwners, returns, rule } from "./rule-values.ts";
 import type { Action, Match, Rule } from "./rules.ts";
 

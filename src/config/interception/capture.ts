@@ -1,15 +1,15 @@
 // SPDX-License-Identifier: Apache-2.0
-import {
-  type CaptureMode,
-  type CaptureOptions,
-  type Cidr,
-  type InboundCapture,
-  type OutboundCapture,
-  type OwnerGroups,
-  selfCallMark,
+import type {
+  CaptureMode,
+  CaptureOptions,
+  Cidr,
+  InboundCapture,
+  OutboundCapture,
+  OwnerGroups,
 } from "../../interception/options.ts";
 import { describeError } from "../../lib/errors.ts";
 import { suggestion } from "../../lib/nearest-name.ts";
+import { selfCallMark } from "../../model/self-call-mark.ts";
 import { shown } from "../config-error.ts";
 import type { InterceptionInput, SettingText } from "./input.ts";
 import { findId, groupsPath, type Machine, usersPath } from "./machine.ts";

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 import { appliesTo, chainsOf } from "../chain-order.ts";
-import { type IpFamily, selfCallMark } from "../options.ts";
+import { selfCallMark } from "../../model/self-call-mark.ts";
+import type { IpFamily } from "../options.ts";
 import { iptablesChain } from "../render-iptables.ts";
 import type { Rule, RuleSet } from "../rules.ts";
 import { readSavedRule, ruleKey } from "./read-saved-rule.ts";
