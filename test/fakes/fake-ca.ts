@@ -1,11 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 import { createPublicKey, generateKeyPairSync, type KeyObject } from "node:crypto";
+import { createServer } from "node:net";
 import { Metadata, Server, ServerCredentials, type sendUnaryData, type ServerUnaryCall, status } from "@grpc/grpc-js";
 import { readRequest } from "../../src/ca/embedded/certificate-request.ts";
 import { type CertificateFacts, type Issuer, issueCertificate, issueRoot } from "../../src/ca/embedded/certificates.ts";
 import { IstioCertificateRequest, IstioCertificateResponse } from "../../src/gen/istio/v1/auth/ca.ts";
 import { systemClock } from "../../src/lib/async/clock.ts";
 import { testBudgets } from "../support/budgets.ts";
+import { listening } from "../support/listening.ts";
 
 /** How the CA behaves from now on. */
 export type FakeCaMode =
@@ -75,13 +77,14 @@ function makeIssuer(name: string): Issuer {
 
 class RunningFakeCa implements FakeCa {
   readonly host = "127.0.0.1";
-  port = 0;
   lifetimeMs: number;
   trustDomain: string | undefined;
   readonly calls: FakeCaCall[] = [];
   readonly serverRootPem: string;
   readonly #options: FakeCaOptions;
   readonly #server = new Server();
+  /** The library's own listener keeps a connection whose client goes during the TLS handshake. */
+  #listener: (AsyncDisposable & { readonly port: number }) | undefined;
   #mode: FakeCaMode = { kind: "good" };
   #issuer = makeIssuer("fake CA 1");
   #roots: readonly string[];
@@ -99,6 +102,10 @@ class RunningFakeCa implements FakeCa {
     this.lifetimeMs = options.lifetimeMs ?? hourMs;
     this.serverRootPem = this.#rootOf(this.#issuer);
     this.#roots = [this.serverRootPem];
+  }
+
+  get port(): number {
+    return this.#listener?.port ?? 0;
   }
 
   get rootPem(): string {
@@ -123,7 +130,7 @@ class RunningFakeCa implements FakeCa {
   async [Symbol.asyncDispose](): Promise<void> {
     this.#hanging = [];
     this.#server.forceShutdown();
-    await Promise.resolve();
+    await this.#listener?.[Symbol.asyncDispose]();
   }
 
   #rootOf(issuer: Issuer): string {
@@ -170,13 +177,11 @@ class RunningFakeCa implements FakeCa {
         },
       },
     );
-    const address = `127.0.0.1:${String(this.#options.port ?? 0)}`;
-    this.port = await new Promise<number>((resolve, reject) => {
-      this.#server.bindAsync(address, credentials, (error, port) => {
-        if (error === null) resolve(port);
-        else reject(error);
-      });
+    const injector = this.#server.createConnectionInjector(credentials);
+    const listener = createServer((socket) => {
+      injector.injectConnection(socket);
     });
+    this.#listener = await listening(listener, this.host, this.#options.port);
   }
 
   #receive(call: ServerUnaryCall<Buffer, Uint8Array>, done: sendUnaryData<Uint8Array>): void {

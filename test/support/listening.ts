@@ -1,10 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 import type { AddressInfo, Server, Socket } from "node:net";
 
-/** Lets any server listen on a free port; disposing it cuts its connections. */
+/** Lets any server listen, on a free port unless one is given; disposing it cuts its connections. */
 export async function listening(
   server: Server,
   host = "127.0.0.1",
+  port = 0,
 ): Promise<{ readonly port: number } & AsyncDisposable> {
   const sockets = new Set<Socket>();
   server.on("connection", (socket: Socket) => {
@@ -14,7 +15,7 @@ export async function listening(
   });
   await new Promise<void>((resolve, reject) => {
     server.once("error", reject);
-    server.listen(0, host, resolve);
+    server.listen(port, host, resolve);
   });
   return {
     port: (server.address() as AddressInfo).port,
