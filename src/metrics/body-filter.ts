@@ -1,12 +1,17 @@
 // SPDX-License-Identifier: Apache-2.0
+import { isUtf8 } from "node:buffer";
 import type { Budget } from "../lib/budget.ts";
 import { BlockBuffer } from "./buffers.ts";
+import { parsePlainDeclaration, type PlainDeclaration } from "./plain-lines.ts";
 
 /** Whether a comment line is passed on, left out, or replaced by other lines. */
 export type CommentVerdict = "keep" | "drop" | { readonly lines: readonly string[] };
 
 /** How the lines of one body are filtered. */
 export interface LineRules {
+  /** Whether a plain declaration that comes now is one for `declaration`, not two comments. */
+  readonly takesDeclarations: boolean;
+  declaration(plain: PlainDeclaration): "keep" | "drop";
   /** @param line without its line break */
   comment(line: string): CommentVerdict;
   /** @param lines whole sample lines up to the next comment @returns their replacement; undefined keeps them */
@@ -75,6 +80,7 @@ export class BodyFilter {
       if (dropped >= 0) replace(dropped, end, nothing);
       dropped = -1;
     };
+    const text = isUtf8(block) ? block.toString("latin1") : "";
     let at = 0;
     for (let comments = 1; at < block.byteLength; comments++) {
       if (comments % commentsBetweenPauses === 0) {
@@ -89,15 +95,19 @@ export class BodyFilter {
         if (samples !== undefined) replace(at, samplesEnd, samples);
       }
       if (comment < 0) break;
-      at = block.indexOf(newline, comment) + 1;
-      const verdict = this.#rules.comment(block.toString("utf8", comment, at).trimEnd());
+      const plain = this.#rules.takesDeclarations ? parsePlainDeclaration(text, comment) : undefined;
+      at = plain?.end ?? block.indexOf(newline, comment) + 1;
+      const verdict =
+        plain === undefined
+          ? this.#rules.comment(block.toString("utf8", comment, at).trimEnd())
+          : this.#rules.declaration(plain);
       if (verdict === "keep") dropUntil(comment);
       else if (dropped < 0) dropped = comment;
       if (typeof verdict !== "object") continue;
-      const text = verdict.lines.map((line) => `${line}\n`).join("");
+      const lines = verdict.lines.map((line) => `${line}\n`).join("");
       // a family's lines usually stay as they are
-      const isSame = Buffer.byteLength(text) === at - dropped && block.toString("utf8", dropped, at) === text;
-      if (!isSame) replace(dropped, at, Buffer.from(text));
+      const isSame = Buffer.byteLength(lines) === at - dropped && block.toString("utf8", dropped, at) === lines;
+      if (!isSame) replace(dropped, at, Buffer.from(lines));
       dropped = -1;
     }
     dropUntil(block.byteLength);

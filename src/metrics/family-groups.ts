@@ -142,8 +142,7 @@ function* newLines(blocks: readonly Buffer[], { family, part, seen }: PartOfFami
     for (let at = 0; at < block.length; ) {
       const end = block.indexOf(newline, at) + 1;
       const key = `${family}\n${metricKey(block.toString("utf8", at, end - 1))}`;
-      const first = seen.find(key);
-      if (first === undefined) seen.add(key, { label: part, type: "" });
+      const first = seen.claim(key, { label: part, type: "" });
       if (first === undefined || first.label === part) yield block.subarray(at, end);
       if (++count % linesBetweenPauses === 0) yield Buffer.alloc(0);
       at = end;

@@ -44,11 +44,8 @@ export class FamilyRegister {
     // a repeated one costs as much work as a new one
     if (families?.tryTake() === false) throw families.spentError();
     const type = types.has(givenType) ? givenType : "of no known type";
-    const first = this.#declared.find(family);
-    if (first === undefined) {
-      this.#declared.add(family, { label, type });
-      return "first";
-    }
+    const first = this.#declared.claim(family, { label, type });
+    if (first === undefined) return "first";
     duplicates.inc();
     if (first.type === type) return "repeated";
     conflicts.report(family, first, { label, type });

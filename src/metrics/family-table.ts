@@ -31,17 +31,15 @@ export class FamilyTable {
     return this.#size;
   }
 
-  find(family: string): Declared | undefined {
+  /** @returns who declared the family before; undefined when `declared` is now the first */
+  claim(family: string, declared: Declared): Declared | undefined {
     const [high, low] = hash(family);
-    const owner = this.#parts[high % parts]?.find(high, low) ?? 0;
-    return owner === 0 ? undefined : this.#owners[owner - 1];
-  }
-
-  /** @param family not in the table yet */
-  add(family: string, declared: Declared): void {
-    const [high, low] = hash(family);
-    this.#parts[high % parts]?.add(high, low, this.#ownerIndex(declared));
+    const part = this.#parts[high % parts];
+    const owner = part?.find(high, low) ?? 0;
+    if (owner > 0) return this.#owners[owner - 1];
+    part?.add(high, low, this.#ownerIndex(declared));
     this.#size++;
+    return undefined;
   }
 
   #ownerIndex({ label, type }: Declared): number {

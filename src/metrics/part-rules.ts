@@ -10,6 +10,7 @@ import {
 } from "./format-conversion.ts";
 import { renderMetricName } from "./metric-name.ts";
 import { parseDeclaration } from "./metric-text.ts";
+import type { PlainDeclaration } from "./plain-lines.ts";
 
 const nothing = Buffer.alloc(0);
 
@@ -45,6 +46,19 @@ export class PartRules implements LineRules {
   /** Lines that were left out because they are not metrics. */
   get invalidLines(): number {
     return this.#invalidLines;
+  }
+
+  get takesDeclarations(): boolean {
+    const { from, to, isGrouped } = this.#formats;
+    return from === to && isGrouped !== true && this.#pending === undefined;
+  }
+
+  declaration({ family, type, hasHelp }: PlainDeclaration): "keep" | "drop" {
+    this.#family = family;
+    if (this.#registered(family, type) !== "first") return "drop";
+    this.#open.help = !hasHelp;
+    this.#open.unit = true;
+    return "keep";
   }
 
   comment(line: string): CommentVerdict {

@@ -62,9 +62,8 @@ async function findFamilies(parts: readonly DecidedPart[], pace: Pace) {
     for (const declared of fetch.declaredFamilies()) {
       const formats = { from, to: "openmetrics", names: "underscores" } as const;
       const family = renderMetricName(convertedFamily(declared.family, declared.type, formats).family, "underscores");
-      const first = table.find(family);
-      if (first === undefined) table.add(family, { label, type: "" });
-      else if (first.label !== label) areCommon = true;
+      const first = table.claim(family, { label, type: "" });
+      if (first !== undefined && first.label !== label) areCommon = true;
       if (table.size % familiesBetweenPauses === 0) await pace.pause();
     }
   }
