@@ -57,12 +57,14 @@ class ChainWalk {
     if (conditions === undefined) return after;
     if (action.kind !== "jump") {
       const outcome = outcomeOf(action);
-      return outcome === undefined ? after : reachable([{ conditions, outcome }, ...after]);
+      return outcome === undefined ? after : [{ conditions, outcome }, ...after];
     }
     // `after` follows for what passes the whole chain, as for what never jumps
     const target = this.decisions(action.chain);
     const deciding = target.at(-1)?.outcome.kind === "passes" ? target.slice(0, -1) : target;
-    return reachable([...continued(deciding, after, conditions), ...after]);
+    const all = [...continued(deciding, after, conditions), ...after];
+    // else their number multiplies with each jump
+    return deciding.some(({ outcome }) => outcome.kind === "passes") ? reachable(all) : all;
   }
 }
 
@@ -106,17 +108,20 @@ function union(some: readonly Condition[], more: readonly Condition[]): readonly
 
 /** Without decisions that no packet gets: their conditions exclude each other, or an earlier decision has no others. */
 function reachable(decisions: readonly Decision[]): readonly Decision[] {
-  const found: Decision[] = [];
-  for (const decision of decisions) {
-    const { conditions } = decision;
+  const found = new Set<string>();
+  return decisions.filter(({ conditions }) => {
     const isPossible = !conditions.some((one) => conditions.some((other) => excludeEachOther(one, other)));
-    if (isPossible && !found.some((earlier) => isPartOf(earlier.conditions, conditions))) found.push(decision);
-  }
-  return found;
+    const [all = "", ...parts] = partsOf(conditions);
+    const isNew = isPossible && ![all, ...parts].some((part) => found.has(part));
+    if (isNew) found.add(all);
+    return isNew;
+  });
 }
 
-function isPartOf(some: readonly Condition[], all: readonly Condition[]): boolean {
-  return some.every(({ text }) => all.some((one) => one.text === text));
+/** A name for each selection of the conditions, that of all first. A rule has few conditions; lists have thousands of rules. */
+function partsOf(conditions: readonly Condition[]): readonly string[] {
+  const texts = conditions.map(({ text }) => text).sort();
+  return texts.reduce<readonly string[]>((parts, text) => [...parts.map((part) => `${part}\n${text}`), ...parts], [""]);
 }
 
 /** Two neighbours that say the same of all IPv4 and of all IPv6 are one. */

@@ -111,3 +111,15 @@ test("the head names families, mode, the routing table and the DNS servers", () 
       "DNS servers: 10.96.0.10",
   );
 });
+
+test("thousands of ranges and ports are explained within the time of a test", () => {
+  const count = 3_000;
+  const ranges = (first: string): string =>
+    Array.from({ length: count }, (_, index) => `${first}.${String(index >> 8)}.${String(index & 255)}.0/24`).join();
+  const ports = Array.from({ length: count }, (_, index) => String(20_000 + index));
+  const args = ["-m", "TPROXY", "-b", "*", "-d", ports.join(), "-i", ranges("11"), "-x", ranges("10")];
+  const found = explain(args, {}, dualStack);
+  expect(found[inbound]?.[0]?.split(",")).toHaveLength(count);
+  expect(found[outbound]?.[0]?.match(/ to 10\./g)).toHaveLength(count);
+  expect(found[outbound]?.[1]?.match(/ to 11\./g)).toHaveLength(count);
+});
