@@ -4,6 +4,7 @@ export { renderInterceptionExplanation } from "./explain/explain.ts";
 export { InterceptionError } from "./interception-error.ts";
 export { type Applied, applyRules } from "./kernel/apply-rules.ts";
 export { providePrograms } from "./kernel/cni-sandbox.ts";
+export { lockRules } from "./kernel/run-lock.ts";
 export type { InterceptionOptions } from "./options.ts";
 export { renderDryRun, renderDryRunFile } from "./render-dry-run.ts";
 export type { RuleSet } from "./rules.ts";

@@ -1,10 +1,18 @@
 // SPDX-License-Identifier: Apache-2.0
 import { networkInterfaces } from "node:os";
 import type { ParsedInterception } from "../../config/interception/parse-interception.ts";
-import { type Applied, applyRules, providePrograms, type RuleSet, loadValidation } from "../../interception/index.ts";
+import {
+  type Applied,
+  applyRules,
+  lockRules,
+  providePrograms,
+  type RuleSet,
+  loadValidation,
+} from "../../interception/index.ts";
 import { systemClock } from "../../lib/async/clock.ts";
 import { describeError } from "../../lib/errors.ts";
 import type { Logger } from "../../lib/log/log.ts";
+import type { CommandContext } from "../command.ts";
 
 /**
  * Applies or removes the rules and tests them, as the options say, and logs what was done.
@@ -13,7 +21,7 @@ import type { Logger } from "../../lib/log/log.ts";
 export async function runInterception(
   options: ParsedInterception,
   set: RuleSet,
-  env: Readonly<Record<string, string>>,
+  { env, stop }: Pick<CommandContext, "env" | "stop">,
   log: Logger,
 ): Promise<void> {
   const { run } = options;
@@ -21,12 +29,16 @@ export async function runInterception(
     log.warn("programs run without a mount namespace of their own", { error: describeError(problem) });
   });
   if (!run.skipRuleApply) {
-    const { change, place } = await applyRules({ ...run, set }, programs);
-    log.info(describe(change, run.cleanupOnly), { backend: nameOf(place), families: set.families });
+    await using _lock = await lockRules({ clock: systemClock, log, stop });
+    const { change, backends } = await applyRules({ ...run, set }, programs);
+    log.info(describe(change, run.cleanupOnly), { backend: backends, families: set.families });
   }
   if (!run.runValidation || run.cleanupOnly) return;
   const { validateCapture } = await loadValidation();
-  await validateCapture({ ...options, set, addresses: interfaceAddresses() }, { clock: systemClock, log, programs });
+  await validateCapture(
+    { ...options, set, addresses: interfaceAddresses() },
+    { clock: systemClock, log, programs, stop },
+  );
 }
 
 function interfaceAddresses(): readonly { readonly interfaceName: string; readonly cidr: string }[] {
@@ -37,11 +49,6 @@ function interfaceAddresses(): readonly { readonly interfaceName: string; readon
   );
 }
 
-function nameOf(place: Applied["place"]): string {
-  if (place === undefined) return "none";
-  return place === "nftables" || place === "plain" ? place.replace("plain", "iptables") : `iptables-${place}`;
-}
-
 function describe(change: Applied["change"], cleanupOnly: boolean): string {
   switch (change) {
     case "none":
@@ -49,7 +56,7 @@ function describe(change: Applied["change"], cleanupOnly: boolean): string {
     case "applied":
       return "rules applied";
     case "completed":
-      return "the rules were in place; missing routes and addresses added";
+      return "a part was in place: missing rules, routes and addresses added";
     case "replaced":
       return "rules of other options replaced";
     case "removed":

@@ -39,11 +39,14 @@ export async function runIstioIptables(context: CommandContext): Promise<number>
     () => options.log.levels,
   );
   for (const { source, message } of options.warnings) log.warn(`${source}: ${message}`);
+  // as pilot-agent does: callers may pass some
+  const { positionals } = flags;
+  if (positionals.length > 0) log.warn("words that belong to no flag are ignored; quote *", { words: positionals });
   const set = buildRuleSet(options.capture);
   if (explain) context.print(renderInterceptionExplanation(set, options.capture));
   if (dryRun) showDryRun(options, set, context);
   if (explain || dryRun) return exitCode.ok;
-  await runInterception(options, set, context.env, log);
+  await runInterception(options, set, context, log);
   return exitCode.ok;
 }
 

@@ -50,7 +50,12 @@ function hasOnlyIpv6Servers(dns: DnsCapture): boolean {
 function dnsCapture(input: InterceptionInput, machine: Machine, purpose: Purpose): DnsCapture {
   const redirects = input.bool("redirect-dns") ?? false;
   const capturesAll = input.bool("capture-all-dns") ?? false;
-  if (!redirects || purpose === "clean") return { kind: "none" };
+  if (purpose === "clean") return { kind: "none" };
+  if (!redirects) {
+    const { source } = input.setting("capture-all-dns");
+    if (capturesAll) input.findings.warn(source, "has no effect without --redirect-dns");
+    return { kind: "none" };
+  }
   const port = dnsProxyPort(input);
   if (capturesAll) return { kind: "all", port };
   const servers = nameServers(input, machine);

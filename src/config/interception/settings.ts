@@ -94,7 +94,7 @@ export const interceptionSettings = {
   "istio-outbound-ports": setting(
     "string",
     "",
-    "outbound ports to capture whatever the destination, comma separated",
+    "outbound ports to capture also outside of --istio-service-cidr, comma separated",
     "ISTIO_OUTBOUND_PORTS",
     "q",
   ),

@@ -17,8 +17,8 @@ export interface ApplyOrder extends Pick<RunOptions, "reconcile" | "cleanupOnly"
 /** What was done. */
 export interface Applied {
   readonly change: "applied" | "completed" | "replaced" | "removed" | "none";
-  /** Who has the rules now. */
-  readonly place: Target["place"];
+  /** What has the rules now, or had those that were removed: `iptables-nft`, `nftables`; `none` if nothing has. */
+  readonly backends: string;
 }
 
 /**
@@ -29,16 +29,17 @@ export interface Applied {
 export async function applyRules(order: ApplyOrder, programs: Programs): Promise<Applied> {
   const { set, backend, cleanupOnly, forceApply } = order;
   if (backend.kind === "nftables" && !cleanupOnly && (await addFirstRules(programs, set))) {
-    return { change: "applied", place: "nftables" };
+    return { change: "applied", backends: "nftables" };
   }
   const state = await readKernel(programs, set, { readsPolicies: cleanupOnly });
   assertReadable(state, order);
   const target: Target = { set, place: cleanupOnly ? undefined : placeOf(state, backend) };
   const { place } = target;
+  const backends = place === undefined ? whereRulesAre(state) || "none" : nameOf(place);
   const difference = compare(state, target);
   const force = forceApply && !cleanupOnly;
-  if (difference === "same" && !force) return { change: "none", place };
-  if (difference === "none-there" && cleanupOnly) return { change: "none", place };
+  if (difference === "same" && !force) return { change: "none", backends };
+  if (difference === "none-there" && cleanupOnly) return { change: "none", backends };
   if (difference === "other" && !cleanupOnly && !order.reconcile && !hasOnlyReplaceable(state, target)) {
     throw new InterceptionError(
       `rules of other options are in place (${whereRulesAre(state)}): use --reconcile to replace them, ` +
@@ -48,14 +49,19 @@ export async function applyRules(order: ApplyOrder, programs: Programs): Promise
   await runAll(planChange(state, target, force), state, set, programs);
   await removeUnusedTables(programs, difference === "other" ? tablesWithOwn(state) : []);
   const changes = { "none-there": "applied", incomplete: "completed", same: "applied", other: "replaced" } as const;
-  return { change: cleanupOnly ? "removed" : changes[difference], place };
+  return { change: cleanupOnly ? "removed" : changes[difference], backends };
 }
 
 function whereRulesAre({ iptables, nftables }: KernelState): string {
   const variants = iptables
     .filter(({ own }) => own.ipv4.length + own.ipv6.length > 0)
-    .map(({ variant }) => (variant === "plain" ? "iptables" : `iptables-${variant}`));
+    .map(({ variant }) => nameOf(variant));
   return [...variants, ...(nftables === "" ? [] : ["nftables"])].join(", ");
+}
+
+function nameOf(place: NonNullable<Target["place"]>): string {
+  if (place === "nftables") return place;
+  return place === "plain" ? "iptables" : `iptables-${place}`;
 }
 
 /** What cannot be read can have rules of ours. */

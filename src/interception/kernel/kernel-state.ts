@@ -129,9 +129,15 @@ async function readAllPolicies(programs: Programs): Promise<Readonly<Record<IpFa
   return { ipv4, ipv6 };
 }
 
-/** None without the program, or without IPv6 in the kernel. */
+/**
+ * None without the program, or without IPv6 in the kernel. Numeric: a file of this system may give our table a name. Old
+ * and small versions of `ip` have no such option.
+ */
 async function readPolicies(programs: Programs, family: IpFamily): Promise<readonly Policy[]> {
-  const text = await orFailure(programs.run({ command: "ip", args: [familyFlag(family), "rule", "show"] }));
+  const read = async (...options: readonly string[]): Promise<string | ProgramError> =>
+    await orFailure(programs.run({ command: "ip", args: [...options, familyFlag(family), "rule", "show"] }));
+  const numeric = await read("-N");
+  const text = typeof numeric === "string" || numeric.isMissing ? numeric : await read();
   return typeof text === "string" ? parsePolicies(text) : [];
 }
 

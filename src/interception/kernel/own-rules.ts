@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 import { appliesTo, chainsOf } from "../chain-order.ts";
 import { selfCallMark } from "../../model/self-call-mark.ts";
-import type { IpFamily } from "../options.ts";
+import { type IpFamily, ipFamilies } from "../options.ts";
 import { iptablesChain } from "../render-iptables.ts";
 import type { Rule, RuleSet } from "../rules.ts";
 import { readSavedRule, ruleKey } from "./read-saved-rule.ts";
@@ -23,6 +23,9 @@ export interface PlacedRule {
   /** As `iptables-save` prints it, without `-A CHAIN`. */
   readonly text: string;
 }
+
+/** In the order in which a restore makes them. */
+const tableNames = ["mangle", "nat", "raw"] as const;
 
 /**
  * The tables that have something of ours: chains by their names; in other chains the rules that jump to them, rules that
@@ -58,12 +61,29 @@ export function hasRulesOf(own: readonly OwnTable[], { rules }: Pick<RuleSet, "r
       return chainText(table.name, chain, texts, family);
     }),
   ]);
-  const wanted = (["mangle", "nat", "raw"] as const).flatMap((table) =>
+  const wanted = tableNames.flatMap((table) =>
     chainsOf({ rules }, table, family).map((chain) =>
       [table, iptablesChain(chain.name), ...chain.rules.map(ruleKey)].join("\n"),
     ),
   );
   return found.sort().join("\n\n") === wanted.sort().join("\n\n");
+}
+
+/** Whether exactly those tables of the set are there that are made first: all of IPv4, then all of IPv6. */
+export function hasBeginOf(
+  own: Readonly<Record<IpFamily, readonly OwnTable[]>>,
+  { rules, families }: Pick<RuleSet, "rules" | "families">,
+): boolean {
+  const steps = families.flatMap((family) =>
+    tableNames.flatMap((name) => {
+      const wanted = rules.filter((rule) => rule.table === name && appliesTo(rule, family));
+      const found = own[family].filter((table) => table.name === name);
+      return wanted.length === 0 ? [] : hasRulesOf(found, { rules: wanted }, family);
+    }),
+  );
+  const done = steps.findIndex((isDone) => !isDone);
+  const tables = ipFamilies.reduce((sum, family) => sum + own[family].length, 0);
+  return done > 0 && tables === done;
 }
 
 /** Whether a rule of the set is among ours, at any place of its chain. */

@@ -5,7 +5,7 @@ import type { RuleSet } from "../rules.ts";
 import { familyFlag, type KernelState, type VariantState } from "./kernel-state.ts";
 import { type NetworkState, networkChange, networkStateOf, noNetworkState } from "./network-state.ts";
 import { isListingOf, renderListing } from "./nft-listing.ts";
-import { hasRulesOf } from "./own-rules.ts";
+import { hasBeginOf, hasRulesOf } from "./own-rules.ts";
 import { iptablesProgram, type ProgramOrder, type Variant } from "./programs.ts";
 import { renderReplacement, renderReturn } from "./restore-input.ts";
 
@@ -24,7 +24,10 @@ export type Difference =
   | "none-there"
   /** Exactly what is wanted. */
   | "same"
-  /** No other rules than the wanted ones, but something is missing that rules need: a route or an address. */
+  /**
+   * Nothing else than what is wanted, but something is missing: a route, an address, or the tables that come last, as
+   * after a run that was killed.
+   */
   | "incomplete"
   | "other";
 
@@ -57,8 +60,17 @@ export function compare(state: KernelState, target: Target): Difference {
   const isSame =
     isListingOf(state.nftables, target.place === "nftables" ? target.set : noRules) &&
     state.iptables.every((variant) => ipFamilies.every((family) => hasRules(variant, family, target)));
-  if (!isSame || hasMore) return "other";
+  if (hasMore) return "other";
+  if (!isSame) return isBegun(state, target) ? "incomplete" : "other";
   return isComplete ? "same" : "incomplete";
+}
+
+/** Whether the tables that a run makes first are there, and none of other options. A transaction of nftables makes all. */
+function isBegun({ iptables, nftables }: KernelState, { set, place }: Target): boolean {
+  const others = iptables.filter(({ variant }) => variant !== place);
+  const chosen = iptables.find(({ variant }) => variant === place);
+  const isElsewhere = others.some(({ own }) => ipFamilies.some((family) => own[family].length > 0));
+  return chosen !== undefined && nftables === "" && !isElsewhere && hasBeginOf(chosen.own, set);
 }
 
 /** One transaction replaces all tables of nftables: what is there of them needs no option to be replaced. */

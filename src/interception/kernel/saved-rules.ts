@@ -35,7 +35,8 @@ export function parseIptablesSave(text: string): readonly SavedTable[] {
 
 /** The chain that a rule goes to: `ISTIO_OUTPUT` of `-p tcp -j ISTIO_OUTPUT`; also that of a target, `RETURN`. */
 export function targetOf(rule: string): string {
-  return /(?:^| )-[jg] (\S+)/.exec(rule)?.[1] ?? "";
+  // what is quoted is a comment's text, for example
+  return /(?:^| )-[jg] (\S+)/.exec(rule.replaceAll(/"(?:[^"\\]|\\.)*"/g, '""'))?.[1] ?? "";
 }
 
 /** Every chain with such a name is ours, whatever the options. */

@@ -21,6 +21,8 @@ export interface ValidationDeps {
   readonly clock: Clock;
   readonly log: Logger;
   readonly programs: Programs;
+  /** Ends the test as if its time were over. */
+  readonly stop: AbortSignal;
 }
 
 const longestAttemptMs = 1_000;
@@ -42,7 +44,7 @@ export async function validateCapture(order: ValidationOrder, deps: ValidationDe
     probesOf({ ...order, probePort: run.probePort, callers }, family),
   );
   const isRequired = ({ packet }: Probe): boolean => !isOptional(packet.family, order);
-  const failures = await runProbes(probes, isRequired, run.probeTimeoutMs, deps.clock);
+  const failures = await runProbes(probes, isRequired, run.probeTimeoutMs, deps);
   const untested = capture.families.filter((family) => !probes.some(({ packet }) => packet.family === family));
   const problems = failures.size + untested.length === 0 ? [] : await explain(failures, untested, order, deps);
   for (const { family, message } of problems) {
@@ -161,7 +163,7 @@ async function runProbes(
   probes: readonly Probe[],
   isRequired: (probe: Probe) => boolean,
   timeoutMs: number,
-  clock: Clock,
+  { clock, stop }: ValidationDeps,
 ): Promise<ReadonlyMap<Probe, Failure>> {
   await using listeners = new Listeners();
   const endMs = clock.monotonicMs() + timeoutMs;
@@ -169,7 +171,8 @@ async function runProbes(
   for (;;) {
     const problems = await tryAll(pending, listeners, clock);
     pending = [...problems.keys()];
-    if (!pending.some(isRequired) || clock.monotonicMs() + pauseMs >= endMs) return problems;
+    const isOver = stop.aborted || clock.monotonicMs() + pauseMs >= endMs;
+    if (isOver || !pending.some(isRequired)) return problems;
     await clock.delay(pauseMs);
   }
 }

