@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 import { runCli } from "./cli/cli.ts";
+import { OutputError } from "./cli/command.ts";
 import { listenSignals } from "./cli/signals.ts";
 import { endProcess } from "./lib/end-process.ts";
 import { exitCode } from "./lib/exit-code.ts";
@@ -15,7 +16,9 @@ void runCli({
   argv: process.argv.slice(2),
   env,
   print: (text) => {
-    writeAllSync(1, text);
+    writeAllSync(1, text, (cause) => {
+      throw new OutputError(cause);
+    });
   },
   printError: (text) => {
     writeAllSync(2, text);

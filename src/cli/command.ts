@@ -12,6 +12,7 @@ export interface CommandContext {
   readonly programName: string;
   /** All commands, for help and completion. */
   readonly commands: CommandTable;
+  /** Prints what the command is for. @throws OutputError */
   readonly print: (text: string) => void;
   readonly printError: (text: string) => void;
   /** Aborts at the first SIGTERM, SIGINT or SIGQUIT, and at an uncaught fault. */
@@ -48,6 +49,15 @@ export interface CommandTable {
   find(name: string): Promise<Command | undefined>;
   /** Loads all commands. */
   readAll(): Promise<ReadonlyMap<string, Command>>;
+}
+
+/** The output of a command could not be written: a full disk, for example. Its reader must not take it for complete. */
+export class OutputError extends AgentError {
+  readonly code = "AGENT_OUTPUT";
+  override readonly exitCode = exitCode.failed;
+  constructor(cause: unknown) {
+    super("write to standard output", { cause });
+  }
 }
 
 /** A command was called with arguments that it does not take. */

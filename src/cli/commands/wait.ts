@@ -7,7 +7,7 @@ import { exitCode } from "../../lib/exit-code.ts";
 import type { FlagSpecs } from "../../lib/flags.ts";
 import { renderLine, renderLogTime } from "../../lib/log/log-format.ts";
 import { startTask } from "../../lib/async/tasks.ts";
-import { type Command, type CommandContext, parseCommandFlags, UsageError } from "../command.ts";
+import { type Command, type CommandContext, OutputError, parseCommandFlags, UsageError } from "../command.ts";
 import { ReadinessPoll, renderMissing } from "../readiness-poll.ts";
 
 const flags = {
@@ -48,7 +48,12 @@ async function run({ args, env, print, stop }: CommandContext): Promise<number> 
   const agent = new ReadinessPoll(statusUrl, { periodMs, timeoutMs }, systemClock);
   const log = (msg: string): void => {
     const line = { level: "info", time: renderLogTime(systemClock.now()), msg };
-    print(renderLine(line, values.log_as_json ? "json" : "text"));
+    try {
+      print(renderLine(line, values.log_as_json ? "json" : "text"));
+    } catch (error) {
+      // a hook of the kubelet needs the result, not the line
+      if (!(error instanceof OutputError)) throw error;
+    }
   };
   log(`Waiting for Envoy proxy to be ready (timeout: ${String(timeoutSeconds)} seconds)...`);
   using limit = deadline(systemClock, timeoutSeconds * 1_000, stop);

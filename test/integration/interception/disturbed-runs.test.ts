@@ -129,3 +129,21 @@ describe.runIf(mayMakeNetworks)("in a network namespace, the command", () => {
     timeoutMs,
   );
 });
+
+describe("the command", () => {
+  test(
+    "fails if its output cannot be written",
+    async () => {
+      const output = await runCommands([
+        `${usual} --dry-run >/dev/full`,
+        `${usual} --explain >/dev/full`,
+        `${usual} --help >/dev/full`,
+        `${usual} --dry-run 2>&1 | true`,
+        `${usual} --dry-run --run-validation 2>&1 | tail -1`,
+      ]);
+      const lost = "Error: write to standard output: ENOSPC: no space left on device, write\n";
+      expect(output).toEqual([lost, `1\n${lost}`, `1\n${lost}`, "1\n", "0\n# ip -6 addr add ::6/128 dev lo\n", "0\n"]);
+    },
+    timeoutMs,
+  );
+});
