@@ -19,6 +19,9 @@ const thrift = "optimize-for-size";
 /** For as long as this lasts: code that is not running is dropped, to be compiled again if it is needed. */
 const dropsCode = "stress-flush-code";
 
+/** The same for the first form of machine code. Otherwise the engine keeps it, and with it the byte code it was made of. */
+const dropsMachineCode = "flush-baseline-code";
+
 /** Half-empty pages are put together each time. The engine's own rule depends on how busy the machine is. */
 const compacts = "compact-on-every-full-gc";
 
@@ -37,6 +40,7 @@ export async function releaseStartMemory(clock: Clock, signal: AbortSignal): Pro
   const { setFlagsFromString } = await import("node:v8");
   setFlagsFromString(`--${thrift}`);
   setFlagsFromString(`--${dropsCode}`);
+  setFlagsFromString(`--${dropsMachineCode}`);
   try {
     await collectInSteps(clock, signal);
     setFlagsFromString(`--${compacts}`);
@@ -44,6 +48,7 @@ export async function releaseStartMemory(clock: Clock, signal: AbortSignal): Pro
   } finally {
     setFlagsFromString(`--no-${compacts}`);
     setFlagsFromString(`--no-${dropsCode}`);
+    setFlagsFromString(`--no-${dropsMachineCode}`);
   }
 }
 
