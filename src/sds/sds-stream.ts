@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 import type { Clock } from "../lib/async/clock.ts";
-import { readWhole } from "../lib/grpc/message.ts";
+import { type IncomingMessage, readWhole } from "../lib/grpc/message.ts";
 import type { ServerStreamCall } from "../lib/grpc/server.ts";
 import type { SdsObserver } from "./sds-observer.ts";
 import { endError, type SdsProtocol } from "./sds-protocol.ts";
@@ -74,22 +74,29 @@ class SdsStream implements SecretSubscriber {
   }
 
   async #read(): Promise<void> {
-    const { protocol, observer, hub, clock } = this.#options;
-    let count = 0;
-    for await (const message of this.#call.requests) {
-      const bytes = await readWhole(message);
-      // A stream that has failed may still have read a message; its subscriptions would never be released.
-      if (this.#isClosed) return;
-      const step = this.#subscription.request(protocol.parseRequest(bytes));
-      for (const report of step.reports) observer.report(report);
-      for (const name of step.removed) this.#release(name);
-      if (step.end !== undefined) throw observer.requestRejected(endError(step.end));
-      for (const name of step.added) this.#subscribe(name);
-      await this.#send();
-      hub.settled(this);
+    const requests = this.#call.requests[Symbol.asyncIterator]();
+    for (let count = 1; await this.#readNext(requests); count++) {
       // Requests that came together would keep other streams waiting.
-      if (++count % requestsPerTurn === 0) await clock.delay(0, this.#call.signal);
+      if (count % requestsPerTurn === 0) await this.#options.clock.delay(0, this.#call.signal);
     }
+  }
+
+  /** Not a part of the loop: while it waits for the next request, it would keep this one (62 kB) in memory. */
+  async #readNext(requests: AsyncIterator<IncomingMessage>): Promise<boolean> {
+    const next = await requests.next();
+    if (next.done === true) return false;
+    const { protocol, observer, hub } = this.#options;
+    const bytes = await readWhole(next.value);
+    // A stream that has failed may still have read a message; its subscriptions would never be released.
+    if (this.#isClosed) return false;
+    const step = this.#subscription.request(protocol.parseRequest(bytes));
+    for (const report of step.reports) observer.report(report);
+    for (const name of step.removed) this.#release(name);
+    if (step.end !== undefined) throw observer.requestRejected(endError(step.end));
+    for (const name of step.added) this.#subscribe(name);
+    await this.#send();
+    hub.settled(this);
+    return true;
   }
 
   #subscribe(name: SecretName): void {

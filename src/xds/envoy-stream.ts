@@ -120,13 +120,18 @@ export class EnvoyStream implements ProxiedStream {
 
   async #readRequests(signal: AbortSignal): Promise<void> {
     const requests = this.call.requests[Symbol.asyncIterator]();
-    for (let count = 1; ; count++) {
-      const next = await orAborted(requests.next(), signal);
-      if (next.done === true) return;
-      await orAborted(this.#onRequest(next.value, signal), signal);
+    for (let count = 1; await this.#readNext(requests, signal); count++) {
       // Requests that came together would keep other streams waiting.
       if (count % requestsPerTurn === 0) await this.context.clock.delay(0, signal);
     }
+  }
+
+  /** Not a part of the loop: while it waits for the next request, it would keep this one in memory. */
+  async #readNext(requests: AsyncIterator<IncomingMessage>, signal: AbortSignal): Promise<boolean> {
+    const next = await orAborted(requests.next(), signal);
+    if (next.done === true) return false;
+    await orAborted(this.#onRequest(next.value, signal), signal);
+    return true;
   }
 
   async #onRequest(message: IncomingMessage, signal: AbortSignal): Promise<void> {

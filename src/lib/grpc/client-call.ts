@@ -48,7 +48,7 @@ export class ClientCall implements ClientStream {
     const failure = (): Error => this.#failure();
     this.#sender = new MessageSender(stream, failure);
     this.#reader = new MessageReader(new ChunkSource(stream), options.limits, failure);
-    this.responses = this.#read();
+    this.responses = { [Symbol.asyncIterator]: () => ({ next: () => this.#next() }) };
     stream.on("response", (headers) => {
       this.#onHeaders(headers);
     });
@@ -87,17 +87,27 @@ export class ClientCall implements ClientStream {
     await this.#closed.promise;
   }
 
-  async *#read(): AsyncGenerator<IncomingMessage, void, undefined> {
+  /** Not a generator: one that waits for the next message would keep the last one in memory. */
+  async #next(): Promise<IteratorResult<IncomingMessage, void>> {
+    const value = await this.#read();
+    if (value !== undefined) return { done: false, value };
+    await this.#end();
+    return { done: true, value };
+  }
+
+  async #read(): Promise<IncomingMessage | undefined> {
     try {
-      for (let message = await this.#reader.next(); message !== undefined; message = await this.#reader.next()) {
-        yield message;
-      }
+      return await this.#reader.next();
     } catch (error) {
       if (!(error instanceof GrpcError)) throw error;
       // The first failure counts: a body that is not gRPC is no message, and the headers before it say what it is.
       this.#giveUp(error);
       throw this.#outcome instanceof GrpcError ? this.#outcome : error;
     }
+  }
+
+  /** After the last response. @throws GrpcError unless the call ended with OK */
+  async #end(): Promise<void> {
     if (this.#outcome === undefined) await this.#closed.promise;
     // The outcome is known; a request side that is still open would keep the stream open.
     if (!this.#stream.writableEnded) this.#stream.close(constants.NGHTTP2_CANCEL);

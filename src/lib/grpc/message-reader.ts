@@ -59,8 +59,14 @@ export class MessageReader {
     return { kind: "whole", length, bytes: await this.#whole() };
   }
 
-  async *[Symbol.asyncIterator](): AsyncGenerator<IncomingMessage, void, undefined> {
-    for (let message = await this.next(); message !== undefined; message = await this.next()) yield message;
+  /** Not a generator: one that waits for the next message would keep the last one in memory. */
+  [Symbol.asyncIterator](): AsyncIterator<IncomingMessage, void, undefined> {
+    return {
+      next: async () => {
+        const value = await this.next();
+        return value === undefined ? { done: true, value } : { done: false, value };
+      },
+    };
   }
 
   async #header(): Promise<Uint8Array | undefined> {
@@ -72,7 +78,7 @@ export class MessageReader {
       this.#rest = Buffer.concat([before, this.#rest]);
     }
     const header = this.#rest.subarray(0, frameHeaderBytes);
-    this.#rest = this.#rest.subarray(frameHeaderBytes);
+    this.#consume(frameHeaderBytes);
     return header;
   }
 
@@ -97,9 +103,14 @@ export class MessageReader {
   async #take(): Promise<Uint8Array> {
     if (this.#rest.length === 0 && !(await this.#more())) throw cutOff();
     const part = this.#rest.subarray(0, this.#openBytes);
-    this.#rest = this.#rest.subarray(part.length);
+    this.#consume(part.length);
     this.#openBytes -= part.length;
     return part;
+  }
+
+  /** Even an empty rest would keep the whole chunk in memory. */
+  #consume(length: number): void {
+    this.#rest = length === this.#rest.length ? nothing : this.#rest.subarray(length);
   }
 
   /** Fills the empty rest; false when the peer has finished. */

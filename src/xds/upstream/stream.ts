@@ -45,6 +45,7 @@ export class UpstreamStream implements ResponseOrigin {
   /** The agent's own requests that wait for the control plane to read. */
   readonly #unsentBytes: Budget;
   #hasAgentRequests = false;
+  #isAccepted = false;
 
   constructor(client: ProxiedStream, stream: ClientStream, options: UpstreamStreamOptions) {
     this.#client = client;
@@ -106,22 +107,27 @@ export class UpstreamStream implements ResponseOrigin {
 
   /** Passes responses on until the stream ends. @throws GrpcError unless it ends with OK */
   async run(): Promise<void> {
-    const { outage, metrics } = this.#client.context;
-    const { protocol } = this.#client;
-    let isConnected = false;
+    const responses = this.#stream.responses[Symbol.asyncIterator]();
     try {
-      for await (const message of this.#stream.responses) {
-        // A stream that is open may still be rejected; a response shows that it was accepted.
-        if (!isConnected) outage.works({ address: this.#options.address, protocol });
-        isConnected = true;
-        metrics.responses.inc();
-        await this.#onResponse(message);
-        await this.#unsentBytes.untilFree(this.#signal);
-      }
+      while (await this.#readNext(responses));
     } finally {
       this.#unsentBytes[Symbol.dispose]();
       this.#ended.abort(new Error("the stream to the control plane has ended"));
     }
+  }
+
+  /** Not a part of the loop: while it waits for the next response, it would keep this one in memory. */
+  async #readNext(responses: AsyncIterator<IncomingMessage>): Promise<boolean> {
+    const next = await responses.next();
+    if (next.done === true) return false;
+    const { outage, metrics } = this.#client.context;
+    // A stream that is open may still be rejected; a response shows that it was accepted.
+    if (!this.#isAccepted) outage.works({ address: this.#options.address, protocol: this.#client.protocol });
+    this.#isAccepted = true;
+    metrics.responses.inc();
+    await this.#onResponse(next.value);
+    await this.#unsentBytes.untilFree(this.#signal);
+    return true;
   }
 
   #sendAgentRequests(): void {

@@ -4,6 +4,7 @@ import { encodeFrame, readWhole } from "../../../../src/lib/grpc/message.ts";
 import { MessageReader } from "../../../../src/lib/grpc/message-reader.ts";
 import { GrpcStatus } from "../../../../src/lib/grpc/status.ts";
 import { fc } from "../../../support/properties.ts";
+import { reachableBytes } from "../../../support/reachable-bytes.ts";
 
 /** A reader over bytes that come in pieces of the given sizes; the last size repeats. */
 function readerOf(bytes: Uint8Array, sizes: readonly number[], end: "end" | "closed" = "end"): MessageReader {
@@ -41,6 +42,26 @@ test("what nobody reads of a message in chunks is passed over", async () => {
   if (first?.kind !== "chunks") throw new Error("expected chunks");
   await first.chunks[Symbol.asyncIterator]().next();
   expect(await reader.next()).toMatchObject({ kind: "whole", bytes: Buffer.from("next") });
+});
+
+test("a message that was read is not kept while the next one is awaited", async () => {
+  const size = 8 * 1024 * 1024;
+  const limits = { maxBytes: size, chunkAboveBytes: size };
+  const sources = [encodeFrame(Buffer.alloc(size))];
+  const next = (): Promise<Uint8Array> => {
+    const chunk = sources.pop();
+    return chunk === undefined ? new Promise(() => undefined) : Promise.resolve(chunk);
+  };
+  const messages = new MessageReader({ next }, limits, () => new Error("gone"))[Symbol.asyncIterator]();
+  const readOne = async (): Promise<number> => {
+    const { value } = await messages.next();
+    return value?.length ?? 0;
+  };
+  const before = reachableBytes();
+  expect(await readOne()).toBe(size);
+  void readOne();
+  await Promise.resolve();
+  expect(reachableBytes()).toBeLessThan(before - size / 2);
 });
 
 test("an end inside a header or a message is internal", async () => {
