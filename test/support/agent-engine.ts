@@ -5,6 +5,7 @@ export const launcherFlags: readonly string[] = [
   "--max-semi-space-size=1",
   "--max-old-space-size=48",
   "--v8-pool-size=0",
+  "--use-openssl-ca",
 ];
 
 /** The same for a part of the agent in a process of its own, as an agent has them whose start is over. */
@@ -19,5 +20,5 @@ export const engineEnv: Readonly<Record<string, string>> = {
   UV_THREADPOOL_SIZE: "2",
   MALLOC_ARENA_MAX: "1",
   MALLOC_TRIM_THRESHOLD_: "65536",
-  MALLOC_MMAP_THRESHOLD_: "65536",
+  MALLOC_MMAP_THRESHOLD_: "32768",
 };

@@ -4,6 +4,7 @@ import type { LookupFunction } from "node:net";
 import { ByteParts } from "../byte-parts.ts";
 import { type Clock, DeadlineError, deadline } from "../async/clock.ts";
 import { AgentError, describeError, systemCode } from "../errors.ts";
+import { needsDefaultRoots, useDefaultRoots } from "./default-roots.ts";
 import { formatHostPort } from "./host-port.ts";
 import { untilResponse } from "./http-exchange.ts";
 import { isLoopbackHost } from "./ip-address.ts";
@@ -175,6 +176,7 @@ async function send(request: HttpRequest, signal: AbortSignal | undefined): Prom
   const { Agent, request: open } = isTls ? await import("node:https") : await import("node:http");
   const chosen = request.connection?.(urlOf(request)) ?? {};
   const { tls, proxies, ...connection } = chosen;
+  if (needsDefaultRoots(isTls, chosen)) await useDefaultRoots();
   const { secretHeaders = {} } = request;
   const hasLogin = url instanceof URL && url.username !== "";
   if (hasLogin || Object.keys(secretHeaders).length > 0) assertConfidential(request, chosen);

@@ -67,6 +67,15 @@ test("what the user has set stays as it is", async () => {
   expect(started.flags.join(" ")).not.toContain("max-old-space-size");
 });
 
+test.each([{ NODE_OPTIONS: "--use-system-ca" }, { NODE_OPTIONS: "--use_bundled_ca" }, { NODE_USE_SYSTEM_CA: "1" }])(
+  "the roots that the user has chosen for Node stay: %j",
+  async (env) => {
+    await using root = await temporaryDirectory();
+    const started = await start(await install(root.path), ["proxy"], env);
+    expect(started.flags).not.toContain("--use-openssl-ca");
+  },
+);
+
 /** Runs the rest of its words where the control groups are those of a directory. */
 const inGroups = 'mount --bind "$0/mount" /sys/fs/cgroup && mount --bind "$0/groups" /proc/$$/cgroup && exec "$@"';
 const canMount = spawnSync("unshare", ["-m", "true"]).status === 0;
