@@ -78,8 +78,9 @@ export function parseInterface(text: string): string | { readonly problem: strin
     : { problem: "is not the name of an interface (eth0, or eth+ for all that begin so)" };
 }
 
+/** Without leading zeros: iptables reads such a number as octal. */
 function parseNumber(text: string, most: number): number | undefined {
-  if (!/^\d{1,10}$/.test(text)) return undefined;
+  if (!/^(?:0|[1-9]\d{0,9})$/.test(text)) return undefined;
   const value = Number(text);
   return value <= most ? value : undefined;
 }

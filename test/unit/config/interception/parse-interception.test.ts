@@ -274,6 +274,14 @@ test("names are an error if the file with them cannot be read", () => {
   ]);
 });
 
+test("an empty list of groups captures all, as without the variable", () => {
+  expect(parseOptions([], { ISTIO_OUTBOUND_OWNER_GROUPS: "" }).capture.ownerGroups.kind).toBe("all");
+});
+
+test("numbers with leading zeros, which are octal for iptables, are errors", () => {
+  expect(problems(["-u", "01337", "-b", "080", "-m", "TPROXY", "-t", "010", "-x", "10.0.0.0/08"])).toHaveLength(4);
+});
+
 test("every DNS server is captured only if DNS is captured, else a warning says so", () => {
   expect(warnings(["--capture-all-dns"])).toEqual(["--capture-all-dns: has no effect without --redirect-dns"]);
   expect(warnings([], { CAPTURE_ALL_DNS: "true" })).toEqual(["CAPTURE_ALL_DNS: has no effect without --redirect-dns"]);
