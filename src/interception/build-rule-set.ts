@@ -130,8 +130,8 @@ function ownerBlock(options: CaptureOptions, owners: readonly Owner[]): readonly
         { ...output, family },
         {
           outInterface: "lo",
-          protocol: "tcp",
           destination: { ...loopbackOf(options, family), negated: true },
+          protocol: "tcp",
           ...otherPorts,
           owners: [owner],
         },

@@ -29,10 +29,10 @@ export function iptablesChain(chain: Rule["chain"]): string {
 
 /**
  * A rule without its chain: `-p tcp --dport 15008 -j RETURN`, to be put behind `-A CHAIN`, `-C CHAIN` or `-D CHAIN`. The
- * matches stand in the order in which `iptables-save` prints them.
+ * conditions stand in the order of the rule's own, so that the text is that of the reference.
  */
 export function renderIptablesRule({ match, action }: Pick<Rule, "match" | "action">): string {
-  return [...matchWords(match), ...actionWords(action)].join(" ");
+  return [...matchWords(match), ...actionWords(action, match)].join(" ");
 }
 
 function renderTable(table: TableName, rules: readonly Rule[]): string {
@@ -54,23 +54,26 @@ function renderTable(table: TableName, rules: readonly Rule[]): string {
 
 function matchWords(match: Match): readonly string[] {
   const { source, destination, inInterface, outInterface, protocol, sourcePort, destinationPorts: ports } = match;
-  return [
-    ...(source === undefined ? [] : ["-s", source.text]),
-    ...(destination === undefined ? [] : [...unless(destination.negated), "-d", destination.text]),
-    ...(inInterface === undefined ? [] : ["-i", inInterface]),
-    ...(outInterface === undefined ? [] : ["-o", outInterface]),
-    ...(protocol === undefined ? [] : ["-p", protocol]),
-    ...(sourcePort === undefined ? [] : ["--sport", String(sourcePort)]),
-    ...(ports === undefined ? [] : portWords(ports.ranges, ports.negated)),
-    ...(match.states === undefined
-      ? []
-      : ["-m", "conntrack", "--ctstate", match.states.map((state) => state.toUpperCase()).join(",")]),
-    ...(match.mark === undefined
-      ? []
-      : ["-m", "mark", ...unless(match.mark.negated), "--mark", String(match.mark.value)]),
-    ...(match.connectionMark === undefined ? [] : ["-m", "connmark", "--mark", String(match.connectionMark)]),
-    ...(match.owners ?? []).flatMap(ownerWords),
-  ];
+  const words: Readonly<Record<keyof Match, readonly string[]>> = {
+    source: source === undefined ? [] : ["-s", source.text],
+    destination: destination === undefined ? [] : [...unless(destination.negated), "-d", destination.text],
+    inInterface: inInterface === undefined ? [] : ["-i", inInterface],
+    outInterface: outInterface === undefined ? [] : ["-o", outInterface],
+    protocol: protocol === undefined ? [] : ["-p", protocol],
+    sourcePort: sourcePort === undefined ? [] : ["--sport", String(sourcePort)],
+    destinationPorts: ports === undefined ? [] : portWords(ports.ranges, ports.negated),
+    states:
+      match.states === undefined
+        ? []
+        : ["-m", "conntrack", "--ctstate", match.states.map((state) => state.toUpperCase()).join(",")],
+    mark:
+      match.mark === undefined ? [] : ["-m", "mark", ...unless(match.mark.negated), "--mark", String(match.mark.value)],
+    connectionMark:
+      match.connectionMark === undefined ? [] : ["-m", "connmark", "--mark", String(match.connectionMark)],
+    owners: (match.owners ?? []).flatMap(ownerWords),
+  };
+  const all = new Map(Object.entries(words));
+  return Object.keys(match).flatMap((name) => all.get(name) ?? []);
 }
 
 function portWords(ranges: readonly PortRange[], negated: true | undefined): readonly string[] {
@@ -87,7 +90,7 @@ function unless(negated: true | undefined): readonly string[] {
   return negated === true ? ["!"] : [];
 }
 
-function actionWords(action: Action): readonly string[] {
+function actionWords(action: Action, { protocol }: Match): readonly string[] {
   switch (action.kind) {
     case "accept":
     case "drop":
@@ -96,7 +99,8 @@ function actionWords(action: Action): readonly string[] {
     case "jump":
       return ["-j", iptablesChain(action.chain)];
     case "redirect":
-      return ["-j", "REDIRECT", "--to-ports", String(action.port)];
+      // both spellings are the reference's
+      return ["-j", "REDIRECT", protocol === "udp" ? "--to-port" : "--to-ports", String(action.port)];
     case "tproxy":
       return ["-j", "TPROXY", "--tproxy-mark", `${String(action.mark)}/0xffffffff`, "--on-port", String(action.port)];
     case "set-mark":

@@ -37,6 +37,7 @@ export interface Rule {
   readonly action: Action;
 }
 
+/** Its conditions stand in a rule's text in the order in which they are given here. */
 export interface Match {
   /** Interface names as in the options: a final `+` stands for any rest. Only in prerouting and what it jumps to. */
   readonly inInterface?: string;

@@ -38,7 +38,7 @@ export function tproxyInbound(options: CaptureOptions, { mark }: Tproxy): readon
     ...families.map((family) =>
       rule(
         { ...mangle("istio-tproxy"), family },
-        { protocol: "tcp", destination: { ...loopbackOf(options, family), negated: true } },
+        { destination: { ...loopbackOf(options, family), negated: true }, protocol: "tcp" },
         { kind: "tproxy", port, mark },
       ),
     ),
@@ -68,7 +68,7 @@ export function loopMarkRules(options: CaptureOptions, { mark }: Tproxy): readon
       families.map((family) =>
         rule(
           { ...mangle("output"), family },
-          { ...viaLoopback, destination: { ...loopbackOf(options, family), negated: true }, owners: [owner] },
+          { destination: { ...loopbackOf(options, family), negated: true }, ...viaLoopback, owners: [owner] },
           setSelfCallMark,
         ),
       ),
@@ -76,7 +76,7 @@ export function loopMarkRules(options: CaptureOptions, { mark }: Tproxy): readon
     rule(mangle("output"), { ...tcp, connectionMark: mark }, { kind: "restore-mark" }),
     rule(first(1), { ...tcp, ...marked }, returns),
     ...families.map((family) =>
-      rule({ ...first(2), family }, { ...tcp, inInterface: "lo", source: passthroughSource(family) }, returns),
+      rule({ ...first(2), family }, { ...tcp, source: passthroughSource(family), inInterface: "lo" }, returns),
     ),
     rule(first(3), { ...tcp, inInterface: "lo", mark: { value: selfCallMark, negated: true } }, returns),
   ];

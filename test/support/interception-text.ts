@@ -1,22 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
 
-/*
- * Two texts of rules mean the same to the kernel if they are equal after this: the order of the arguments within a rule
- * is free, and so are some spellings.
- */
-
-/** Input of iptables-restore, or a file of a dry run: the arguments of each rule in alphabetical order. */
-export function normalRestore(lines: readonly string[]): readonly string[] {
-  return lines.filter((line) => line !== "").map(normalRule);
-}
-
-function normalRule(line: string): string {
-  const [, where, rest = ""] = /^(-A \S+|-I \S+ \d+) (.*)$/.exec(line) ?? [];
-  if (where === undefined) return line;
-  const options = rest.replace("--to-port ", "--to-ports ").split(/ (?=-|! )(?<!! )/);
-  return [where, ...options.sort()].join(" ");
-}
-
 /**
  * A transaction of nft: for each chain of each table its rules in their final order, in one spelling. How tables are
  * emptied before is left out, and the order of lines of different chains does not count.

@@ -17,9 +17,17 @@ export function readSavedRule(text: string, family: IpFamily): Body | undefined 
   return reader.read() ? { match: reader.match, action: reader.action } : undefined;
 }
 
+/** As `iptables-save` prints conditions. */
+const savedOrder =
+  "source destination inInterface outInterface protocol sourcePort destinationPorts states mark connectionMark owners".split(
+    " ",
+  );
+
 /** The same text for all rules that mean the same to the kernel, in any of the spellings. */
 export function ruleKey({ match, action }: Body): string {
-  return renderIptablesRule({ match: normalMatch(match), action });
+  const parts = Object.entries(normalMatch(match));
+  parts.sort(([one], [other]) => savedOrder.indexOf(one) - savedOrder.indexOf(other));
+  return renderIptablesRule({ match: Object.fromEntries(parts), action });
 }
 
 /** Without conditions that every packet fulfils, which iptables does not keep either. */

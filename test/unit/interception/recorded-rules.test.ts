@@ -5,7 +5,7 @@ import type { RuleSet } from "../../../src/interception/rules.ts";
 import { renderIptablesRestore } from "../../../src/interception/render-iptables.ts";
 import { renderNftables } from "../../../src/interception/render-nftables.ts";
 import { expectedRules } from "../../support/interception-differences.ts";
-import { normalNftables, normalRestore } from "../../support/interception-text.ts";
+import { normalNftables } from "../../support/interception-text.ts";
 import {
   machineOf,
   parseOptions,
@@ -34,7 +34,7 @@ describe.each(recordedCases.filter(({ name }) => !special.includes(name)))("$nam
   const set = ruleSetOf(recorded, moreArgs[recorded.name]);
 
   test("writes the recorded file of a dry run", () => {
-    expect(normalRestore(dryRunFile(set))).toEqual(normalRestore(expectedRules(recorded, "iptables")));
+    expect(dryRunFile(set).slice(0, -1)).toEqual(expectedRules(recorded, "iptables"));
   });
 
   test("makes the recorded transaction of nftables", () => {
@@ -67,9 +67,9 @@ test("a server with an IPv6 address is captured on a machine without one", () =>
   const recorded = recordedCase("29");
   const set = ruleSetOf(recorded);
   const ipv4 = ["iptables-save", "ip6tables-save", ...renderIptablesRestore(set, "ipv4").split("\n"), "iptables-save"];
-  expect(normalRestore(ipv4)).toEqual(normalRestore(expectedRules(recorded, "iptables")));
+  expect(ipv4.filter((line) => line !== "")).toEqual(expectedRules(recorded, "iptables"));
   expect(renderIptablesRestore(set, "ipv6")).toContain(
-    "-A ISTIO_OUTPUT_DNS -d fd00:96::a/128 -p udp --dport 53 -j REDIRECT --to-ports 15053\n",
+    "-A ISTIO_OUTPUT_DNS -p udp --dport 53 -d fd00:96::a/128 -j REDIRECT --to-port 15053\n",
   );
 });
 
