@@ -55,13 +55,11 @@ export class EnvoyMonitor {
   }
 
   async #status(withListeners: boolean, signal: AbortSignal): Promise<EnvoyStatus> {
-    const [envoy, listeners] = await Promise.all([
-      this.#source.read(signal),
-      withListeners ? this.#source.listeners?.(signal) : undefined,
-    ]);
+    const envoy = await this.#source.read(signal);
     const obstacle = envoyObstacle(envoy);
+    // not before Envoy's state: those of a live Envoy are the reference for listeners that are lost later
+    const listeners = withListeners ? await this.#source.listeners?.(signal) : undefined;
     if (obstacle === undefined) {
-      // the listeners at the first readiness are the reference for those that are lost later
       if (!withListeners && !this.wasLive) await this.#source.listeners?.(signal).catch(() => undefined);
       this.#failuresWhenLive = this.#failures().count;
     }

@@ -146,6 +146,24 @@ test.each([
   expect((await judge.judge()).ready).toBe(true);
 });
 
+test.each(["compatible", "strict"] as const)(
+  "%s: the report's listeners are those of an Envoy that was found live, not those before it was",
+  async (mode) => {
+    const order: string[] = [];
+    const read = async () => {
+      await Promise.resolve();
+      order.push("state");
+      return live;
+    };
+    const listeners = () => {
+      order.push("listeners");
+      return Promise.resolve({ open: 3, closed: [], allRemoved: false });
+    };
+    await fixture({ envoy: { read, listeners } }, mode).judge.report();
+    expect(order).toEqual(["state", "listeners"]);
+  },
+);
+
 test("in compatible mode listeners are looked at before the first success of each Envoy, and what fails there is nothing", async () => {
   let looks = 0;
   let count = 0;
