@@ -27,6 +27,8 @@ const longestRequestMs = 90_000;
 /** A caller on loopback may wait for readiness for 300 s. */
 const longestLocalRequestMs = 360_000;
 const checkEveryMs = 1_000;
+/** Each connection that comes while memory is short costs the others at most so many, in one turn of the event loop. */
+const closedAtOnce = 8;
 /** Of the connections, those on loopback may take this share. */
 const loopbackShare = 3 / 4;
 
@@ -63,6 +65,8 @@ interface ConnectionsDeps {
   readonly budgets: Budgets;
   readonly limits: ResponseLimits;
   readonly clock: Clock;
+  /** Whether a request is a probe: it is served while memory is short. */
+  readonly isProbe: (request: IncomingMessage) => boolean;
   /** Work for callers, which waits while there are connections to be accepted. */
   readonly turns: Pick<TurnQueue, "delay">;
 }
@@ -76,6 +80,7 @@ export class Connections implements Disposable {
   readonly #budgets: Budgets;
   readonly #limits: ResponseLimits;
   readonly #clock: Clock;
+  readonly #isProbe: (request: IncomingMessage) => boolean;
   readonly #turns: Pick<TurnQueue, "delay">;
   /** By peer, each in the order of its last change between idle and busy. */
   readonly #peers = new Map<string, Set<Connection>>();
@@ -83,8 +88,9 @@ export class Connections implements Disposable {
   readonly #stop = new AbortController();
   #isChecking = false;
 
-  constructor({ budgets, limits, clock, turns }: ConnectionsDeps) {
+  constructor({ budgets, limits, clock, isProbe, turns }: ConnectionsDeps) {
     this.#turns = turns;
+    this.#isProbe = isProbe;
     this.#limits = limits;
     this.#budgets = budgets;
     this.#clock = clock;
@@ -115,11 +121,7 @@ export class Connections implements Disposable {
     const peer = peerOf(socket);
     const ofPeer = this.#peers.get(peer) ?? new Set();
     const budget = this.#budgets.of("status-connections");
-    if (peer !== loopbackPeer && this.#budgets.memory.isShort()) {
-      this.#makePlace(budget, ofPeer)?.[Symbol.dispose]();
-      socket.destroy();
-      return;
-    }
+    if (peer !== loopbackPeer && this.#budgets.memory.isShort()) this.#closeOthers();
     if (peer === loopbackPeer && ofPeer.size >= budget.size * loopbackShare) {
       budget.admits(budget.size + 1);
       this.#closeOne(ofPeer, true);
@@ -149,9 +151,25 @@ export class Connections implements Disposable {
     return `HTTP/1.1 ${status}\r\nConnection: close\r\nContent-Length: ${length}\r\n\r\n${text}`;
   }
 
-  #makePlace(budget: Budget, ofPeer: ReadonlySet<Connection>): Budget | undefined {
+  /** While memory is short: few connections of other machines are left, so that a probe has its place. */
+  #closeOthers(): void {
+    const budget = this.#budgets.of("status-probe-connections");
+    for (let closed = 0; closed < closedAtOnce; closed++) {
+      const others = this.#connections.size - (this.#peers.get(loopbackPeer)?.size ?? 0);
+      if (budget.admits(others + 1)) return;
+      this.#closeOne(this.#heaviest(), false);
+    }
+  }
+
+  /** The connections of the peer with the most; those on loopback do not count. */
+  #heaviest(): ReadonlySet<Connection> {
     let heaviest: ReadonlySet<Connection> = new Set();
     for (const [peer, all] of this.#peers) if (peer !== loopbackPeer && all.size > heaviest.size) heaviest = all;
+    return heaviest;
+  }
+
+  #makePlace(budget: Budget, ofPeer: ReadonlySet<Connection>): Budget | undefined {
+    const heaviest = this.#heaviest();
     if (heaviest.size > 0) this.#closeOne(heaviest, false);
     else if ([...ofPeer][0]?.peer === loopbackPeer) this.#closeOne(ofPeer, true);
     return budget.take();
@@ -222,7 +240,8 @@ export class Connections implements Disposable {
       else connection.socket.resume();
       this.#serve(connection, ...next, handle);
     });
-    if (connection.peer !== loopbackPeer && this.#budgets.memory.isShort()) this.#rejectShort(request, response);
+    const isRejectable = connection.peer !== loopbackPeer && !this.#isProbe(request);
+    if (isRejectable && this.#budgets.memory.isShort()) this.#rejectShort(request, response);
     else if (this.#admits(connection, request, response)) handle(request, response);
   }
 

@@ -31,11 +31,15 @@ export interface RoutesContext {
   readonly log: Logger;
 }
 
+const readinessPath = "/healthz/ready";
+
 type Handler = (call: Call) => Promise<void> | void;
 
 export interface Routes extends Disposable {
   /** Handles every request. No request, and no handler that throws, can make it throw. */
   readonly handle: RequestListener;
+  /** Whether a request asks for readiness or runs a probe of the application. */
+  readonly isProbe: (request: Pick<IncomingMessage, "url">) => boolean;
 }
 
 export function createRoutes(context: RoutesContext): Routes {
@@ -58,7 +62,7 @@ export function createRoutes(context: RoutesContext): Routes {
     sendReply(call, problem === undefined ? okReply : textReply(409, problem));
   });
   const exact = new Map<string, Handler>([
-    ["/healthz/ready", createReadinessRoute({ ...context, turns, terminating: sources.terminating })],
+    [readinessPath, createReadinessRoute({ ...context, turns, terminating: sources.terminating })],
     ["/stats/prometheus", scrape],
     ["/metrics", scrape],
     ["/quitquitquit", quit],
@@ -79,6 +83,10 @@ export function createRoutes(context: RoutesContext): Routes {
   const opened = stack.move();
   return {
     handle: createListener(find, context),
+    isProbe: ({ url = "" }) => {
+      const target = parseRequestTarget(url);
+      return target.kind === "path" && (target.path === readinessPath || appProbes.has(target.path));
+    },
     [Symbol.dispose]: () => {
       opened.dispose();
     },

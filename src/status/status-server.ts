@@ -60,7 +60,7 @@ export async function startStatusServer(
   const prober = stack.use(createAppProber(config, deps));
   const turns = new TurnQueue();
   const routes = stack.use(createRoutes({ config, sources, judge, prober, turns, budgets, limits, log, clock }));
-  const connections = stack.use(new Connections({ budgets, limits, clock, turns }));
+  const connections = stack.use(new Connections({ budgets, limits, clock, turns, isProbe: routes.isProbe }));
   const server = createHttpServer(deps.budgets);
   connections.watch(server, routes.handle);
   const port = await listen(server, config.port);

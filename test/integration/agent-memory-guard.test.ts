@@ -19,7 +19,11 @@ const outsideAddress = Object.values(networkInterfaces())
   .find((address) => address?.family === "IPv4" && !address.internal)?.address;
 
 /** The status of the response, 0 where the connection was closed without one, and its text. */
-function get(host: string, port: number): Promise<{ readonly status: number; readonly text: string }> {
+function get(
+  host: string,
+  port: number,
+  path = "/healthz/ready",
+): Promise<{ readonly status: number; readonly text: string }> {
   return new Promise((resolve) => {
     let text = "";
     const socket = connect({ host, port }).setEncoding("latin1");
@@ -27,7 +31,7 @@ function get(host: string, port: number): Promise<{ readonly status: number; rea
     socket.on("close", () => {
       resolve({ status: Number(/^HTTP\/1.1 (\d+)/.exec(text)?.[1] ?? 0), text });
     });
-    socket.write("GET /healthz/ready HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n");
+    socket.write(`GET ${path} HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n`);
   });
 }
 
@@ -48,13 +52,17 @@ test.runIf(limit !== undefined && outsideAddress !== undefined)(
     });
     try {
       await once(hungry.stdout, "data");
-      await eventually(async () => expect((await get(outside, port)).status).not.toBe(200), { withinMs: 5_000 });
-      for (let time = 0; time < 5; time++) expect((await get("127.0.0.1", port)).status).toBe(200);
+      await eventually(async () => expect((await get(outside, port, "/metrics")).status).toBe(503), {
+        withinMs: 5_000,
+      });
+      for (const host of ["127.0.0.1", outside]) {
+        for (let time = 0; time < 5; time++) expect((await get(host, port)).status).toBe(200);
+      }
       expect(pod.log()).toMatch(/budget is spent\tbudget=container-memory-bytes/);
     } finally {
       hungry.kill("SIGKILL");
       await once(hungry, "exit");
     }
-    await eventually(async () => expect((await get(outside, port)).status).toBe(200), { withinMs: 5_000 });
+    await eventually(async () => expect((await get(outside, port, "/metrics")).status).toBe(200), { withinMs: 5_000 });
   },
 );

@@ -7,10 +7,10 @@ import {
   kib,
   largestMesh,
   heapGuardShare,
+  memoryGuardRest,
   memoryGuardShare,
   mib,
   ofFiles,
-  ofMemory,
   recorderSizes,
 } from "./sizes.ts";
 
@@ -20,10 +20,10 @@ export const agentLimits = {
     owner: "agent",
     unit: "bytes",
     scope: "process",
-    size: ofMemory(memoryGuardShare, { least: 1, most: Number.MAX_SAFE_INTEGER }),
+    size: ({ memoryBytes }) => Math.max(memoryBytes * memoryGuardShare, memoryBytes - memoryGuardRest),
     whenSpent: "reject",
     meaning:
-      "Memory of agent, Envoy and their sockets together, without the cache of files. Beyond it, work for others than Envoy and callers on loopback is rejected.",
+      "Memory of agent, Envoy and their sockets together, without the cache of files. Beyond it, work for others than Envoy, callers on loopback and probes is rejected.",
   },
   "heap-bytes": {
     owner: "agent",

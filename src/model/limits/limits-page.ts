@@ -53,10 +53,10 @@ limit before the engine starts. \`--max-old-space-size\` in \`NODE_OPTIONS\` rep
 The sizes of the budgets together fit into what an idle pod leaves. Two budgets guard the whole: \`container-memory-bytes\`
 is what agent, Envoy and their sockets use together without the cache of files, and \`heap-bytes\` what the engine's heap
 uses. They are read when work for others arrives, at most every 100 ms, or every 10 ms above three quarters of their sizes.
-While one is spent, only Envoy and callers on loopback are served:
+While one is spent, only Envoy, callers on loopback and probes are served:
 
-- Requests of other machines to the status port get status 503 with the limit's name, or no connection; idle connections
-  are closed.
+- Probes of readiness and of the application are served on few connections (\`status-probe-connections\`). Other requests of
+  other machines to the status port get status 503 with the limit's name.
 - New connections and streams on the SDS and XDS sockets are rejected unless Envoy's process made them, and connections of
   other processes are closed, idle ones first.
 - The next version of a name table is rejected with the limit's name, and requested again when there is memory. The first

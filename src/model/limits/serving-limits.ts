@@ -22,6 +22,15 @@ export const servingLimits = {
     meaning: "Connections to the status port. The peer with the most gives way; those on loopback never do to others.",
     openFiles: 1,
   },
+  "status-probe-connections": {
+    owner: "status",
+    unit: "items",
+    scope: "process",
+    size: always(16),
+    whenSpent: "drop-oldest",
+    meaning:
+      "Connections of other machines while memory is short. Only probes are served on them. The peer with the most gives way.",
+  },
   "status-requests-waiting": {
     owner: "status",
     unit: "items",

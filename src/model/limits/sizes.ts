@@ -20,8 +20,10 @@ export const largestMesh = {
 /** Of the flight recorder, which begins before the budgets are created and ends after them. */
 export const recorderSizes = { events: 500, eventBytes: 400, reports: 10 } as const;
 
-/** Of the memory limit: the rest is for Envoy, for callers on loopback, and for what grows between two readings. */
+/** Of the memory limit: the rest is for what is never rejected, and for what grows between two readings. */
 export const memoryGuardShare = 5 / 6;
+/** The rest need not be larger than the agent can grow: of a large limit, Envoy may use more than the share. */
+export const memoryGuardRest = 48 * mib;
 /** Of the heap's limit, in which the engine counts more than it can use for objects that stay. */
 export const heapGuardShare = 7 / 10;
 

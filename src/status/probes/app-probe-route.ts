@@ -68,6 +68,11 @@ export class AppProbeRoute implements Disposable {
     return [...this.#results.values()];
   }
 
+  /** Whether such a probe is configured. */
+  has(path: string): boolean {
+    return this.#probes.has(path);
+  }
+
   async handle(call: Call): Promise<void> {
     const { turns, log } = this.#options;
     const { request, path, signal } = call;

@@ -337,24 +337,55 @@ test("few responses are compressed at a time, further ones are sent as they are"
 });
 
 test.runIf(outsideAddress !== undefined)(
-  "while memory is short, other machines get 503 with the limit's name or no connection; loopback is served",
+  "while memory is short, other machines get 503 with the limit's name for anything but a probe; loopback is served",
   async () => {
     const text = "limit container-memory-bytes of 1000 bytes is reached";
     const memory = { short: false, text, isShort: (): boolean => memory.short };
     await using status = await startStatus({}, {}, { ...testBudgets(), memory });
-    const request = "GET /healthz/ready HTTP/1.1\r\nHost: a\r\n\r\n";
+    const [probe, page] = ["/healthz/ready", "/metrics"].map((path) => `GET ${path} HTTP/1.1\r\nHost: a\r\n\r\n`);
     const outside = connect({ port: status.port, host: outsideAddress ?? "" });
-    outside.setEncoding("latin1").write(request);
+    outside.setEncoding("latin1").write(probe ?? "");
     expect((await once(outside, "data"))[0]).toMatch(/^HTTP\/1.1 200/);
     memory.short = true;
-    outside.write(request);
+    outside.write(probe ?? "");
+    expect((await once(outside, "data"))[0]).toMatch(/^HTTP\/1.1 200/);
+    outside.write(page ?? "");
     const [rejection] = (await once(outside, "data")) as [string];
     expect(rejection).toMatch(/^HTTP\/1.1 503/);
     expect(rejection).toContain(text);
     await once(outside, "close");
-    const late = connect({ port: status.port, host: outsideAddress ?? "" }).on("error", () => undefined);
-    await once(late, "close");
-    expect(await talk(status.port, request, (heard) => heard.includes("HTTP/1.1 200"))).toMatch(/^HTTP\/1.1 200/);
+    expect(await talk(status.port, page ?? "", (heard) => heard.includes("HTTP/1.1 200"))).toMatch(/^HTTP\/1.1 200/);
+  },
+);
+
+test.runIf(outsideAddress !== undefined)(
+  "while memory is short, a flood of connections of another machine leaves 16, and a probe is served after it",
+  async () => {
+    const memory = { short: false, text: "", isShort: (): boolean => memory.short };
+    const budgets = { ...testBudgets(), memory };
+    await using status = await startStatus({}, {}, budgets);
+    const flood = Array.from({ length: 60 }, () => connect({ port: status.port, host: outsideAddress ?? "" }));
+    const local = connect({ port: status.port, host: "127.0.0.1" });
+    await Promise.all(
+      [...flood, local].map((socket) =>
+        once(
+          socket.on("error", () => undefined),
+          "connect",
+        ),
+      ),
+    );
+    await eventually(() => expect(budgets.of("status-connections").used).toBe(61), { withinMs: 5_000 });
+    memory.short = true;
+    const probe = "GET /healthz/ready HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n";
+    for (let time = 0; time < 10; time++) {
+      const kubelet = connect({ port: status.port, host: outsideAddress ?? "" });
+      kubelet.setEncoding("latin1").write(probe);
+      expect((await once(kubelet, "data"))[0]).toMatch(/^HTTP\/1.1 200/);
+      await once(kubelet, "close");
+    }
+    await eventually(() => expect(budgets.of("status-connections").used).toBeLessThanOrEqual(17), { withinMs: 5_000 });
+    expect(local.destroyed).toBe(false);
+    for (const socket of [...flood, local]) socket.destroy();
   },
 );
 
