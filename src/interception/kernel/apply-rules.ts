@@ -71,7 +71,11 @@ function assertReadable({ iptables, iptablesFailure, nftFailure }: KernelState, 
   const isNothingThere = !hasIptables && nftFailure?.isMissing === true;
   const needed = needsNft ? nftFailure : hasIptables || order.cleanupOnly ? undefined : (iptablesFailure ?? nftFailure);
   const failed = [needed, iptablesFailure, nftFailure].find((failure) => failure !== undefined && !failure.isMissing);
-  if (needed?.isMissing === true) throw new InterceptionError(`apply the rules: ${needed.message}`);
+  if (needed?.isMissing === true) {
+    const other = needsNft ? hasIptables && "leave out" : nftFailure === undefined && "use";
+    const hint = other === false ? "" : `; ${needsNft ? "iptables" : "nft"} is: ${other} --native-nftables`;
+    throw new InterceptionError(`apply the rules: ${needed.message}${hint}`);
+  }
   if (failed !== undefined) {
     throw new InterceptionError("read the rules, which takes root with NET_ADMIN and NET_RAW", { cause: failed });
   }

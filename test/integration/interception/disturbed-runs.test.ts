@@ -120,6 +120,27 @@ describe.runIf(mayMakeNetworks)("in a network namespace, the command", () => {
   );
 
   test(
+    "says which backend is there if the other one is not",
+    async () => {
+      await using directory = await temporaryDirectory();
+      const only = (...programs: readonly string[]): string =>
+        `mkdir -p ${directory.path}/${programs[0] ?? ""}; for p in node sh readlink env ip ${programs.join(" ")}; do ` +
+        `ln -s $(command -v $p) ${directory.path}/${programs[0] ?? ""}/$p; done; PATH=${directory.path}/${programs[0] ?? ""}; `;
+      expect(
+        await runCommands([
+          `${only("nft")} ${usual}`,
+          `${only("iptables-nft-save", "iptables-nft-restore")} ${usual} --native-nftables`,
+        ]),
+      ).toEqual([
+        text(/: iptables-save: is not installed, or not on PATH; nft is: use --native-nftables\n$/),
+        text(/^1\nError: .*: nft: is not installed, or not on PATH; iptables is: leave out --native-nftables\n$/),
+        "1\n",
+      ]);
+    },
+    timeoutMs,
+  );
+
+  test(
     "ends a validation at SIGTERM",
     async () => {
       const validate = `${usual} --skip-rule-apply --run-validation --probe-timeout 10m`;
