@@ -91,12 +91,14 @@ function networkOf({ set, place }: Target): NetworkState {
 }
 
 /**
- * The programs to run, in order: first what the rules need, then the rules, and last what is not needed any more.
+ * The programs to run, in order: first what the rules need, then the rules, and last what is not needed any more. If all is
+ * removed, the rules are last: their marks tell which policy rules are ours, also to the run after one that was killed.
  * @param force also what is there already
  */
 export function planChange(state: KernelState, target: Target, force: boolean): readonly ProgramOrder[] {
   const { additions, removals } = networkChange(state.network, networkOf(target));
   const isNft = target.place === "nftables";
+  const removesAll = target.place === undefined;
   const changesNft = !isListingOf(state.nftables, isNft ? target.set : noRules) || (isNft && force);
   const nft = { command: "nft", args: ["-f", "-"], input: renderNftables(isNft ? target.set : noRules) };
   const variants = variantsOf(state, target);
@@ -107,11 +109,12 @@ export function planChange(state: KernelState, target: Target, force: boolean): 
     );
   return [
     ...ipOrders(additions),
+    ...(removesAll ? ipOrders(removals) : []),
     ...(changesNft && isNft ? [nft] : []),
     ...restores.filter(isWanted),
     ...restores.filter((order) => !isWanted(order)),
     ...(changesNft && !isNft ? [nft] : []),
-    ...ipOrders(removals),
+    ...(removesAll ? [] : ipOrders(removals)),
   ];
 }
 

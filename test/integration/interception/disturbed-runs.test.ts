@@ -82,6 +82,31 @@ describe.runIf(mayMakeNetworks)("in a network namespace, the command", () => {
     timeoutMs,
   );
 
+  test.each(["", "--native-nftables"])(
+    "removes a policy rule with a mark of its own also after a cleanup that was killed %s",
+    async (backend) => {
+      await using directory = await withProgram(
+        "ip",
+        'case "$*" in *-batch*) kill -9 $PPID;; esac; PATH=${PATH#*:} exec ip "$@"',
+      );
+      expect(
+        await runCommands([
+          `${usual} -m TPROXY -t 2337 -r 233 ${backend}`,
+          `sh -c 'PATH=${directory.path}:$PATH exec ${clean}'`,
+          clean,
+          "ip rule; ip -6 rule; ip route show table 233",
+        ]),
+      ).toEqual([
+        text(/rules applied/),
+        "0\n",
+        text(/^137\n.*all rules, routes and addresses removed/),
+        text(/^0\n(?!.*(?:fwmark|local default))/s),
+        "0\n",
+      ]);
+    },
+    timeoutMs,
+  );
+
   test(
     "keeps rules of others whose comments look like jumps to its chains",
     async () => {
