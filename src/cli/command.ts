@@ -38,6 +38,8 @@ export interface Command {
   readonly usage?: string;
   /** For help and completion. */
   readonly flags?: FlagSpecs;
+  /** The last lines of the help. */
+  readonly note?: string;
   /** @returns the exit code @throws AgentError with a message for the user */
   run(context: CommandContext): Promise<number>;
 }

@@ -36,13 +36,14 @@ async function renderOverview(programName: string, table: CommandTable): Promise
   ].join("\n");
 }
 
-function renderCommand(programName: string, name: string, { summary, usage, flags }: Command): string {
+function renderCommand(programName: string, name: string, { summary, usage, flags, note }: Command): string {
   const flagsMark = flags === undefined || usage?.includes("[FLAGS]") === true ? undefined : "[FLAGS]";
   const words = [...(programName === name ? [] : [programName]), name, usage, flagsMark].filter(
     (word) => word !== undefined,
   );
   const parts = [`${summary}\n`, `Usage:\n  ${words.join(" ")}\n`];
   if (flags !== undefined) parts.push(`Flags:\n${flagLines(flags)}`);
+  if (note !== undefined) parts.push(`${note}\n`);
   return parts.join("\n");
 }
 

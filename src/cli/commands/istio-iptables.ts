@@ -5,6 +5,9 @@ import type { Command } from "../command.ts";
 export const command: Command = {
   summary: "capture a pod's or machine's traffic for Envoy, with iptables or nftables",
   flags: interceptionFlags,
+  note:
+    "A flag that is not given has the value of its variable: REDIRECT_DNS for --redirect-dns. The configuration reference\n" +
+    "lists the variables, also those without a flag. Try --explain and --dry-run first: they change nothing.",
   async run(context) {
     const { runIstioIptables } = await import("../interception/run-istio-iptables.ts");
     return await runIstioIptables(context);

@@ -59,6 +59,10 @@ test.each([
   expect([code, out]).toEqual([0, expect.stringContaining("-A PREROUTING -p tcp -j ISTIO_INBOUND\n") as string]);
 });
 
+test("the help of istio-iptables says that its flags have variables", async () => {
+  expect((await run(["istio-iptables", "--help"])).out).toContain("REDIRECT_DNS for --redirect-dns");
+});
+
 test("istio-iptables reports every invalid option before it does anything", async () => {
   const { code, out, errors } = await run(["istio-iptables", "-p", "0", "-b", "http", "-i", "10.0.0.1"]);
   expect([code, out, errors.split("\n").length]).toEqual([64, "", 4]);
