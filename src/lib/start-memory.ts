@@ -73,7 +73,10 @@ async function collectInSteps(clock: Clock, signal: AbortSignal): Promise<void> 
   }
 }
 
-/** What a complete collection clears. A collection of the young generation alone does not. */
+/**
+ * What a complete collection clears. On a busy machine it is only a sign: a collection of the young generation may clear it too,
+ * and asking for it while the engine marks keeps it until the next collection (observed with Node 26).
+ */
 function makeUnreachable(): WeakRef<object> {
   return new WeakRef({});
 }
