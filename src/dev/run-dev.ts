@@ -53,8 +53,9 @@ export async function runDev(config: DevConfig, deps: DevDeps, stop: AbortSignal
   const ends: EndSignals = { stop, broken: broken.signal };
   const report = await prove(run, mesh, ends);
   if (report === undefined) return config.once ? exitCode.failed : exitCode.ok;
-  await show(run, mesh, report);
+  show(run, mesh, report);
   const broke = broken.signal.aborted;
+  if (report.failures.length > 0) await showLogs(run, mesh, config.once || broke);
   if (!config.once && !broke) await stayUp(run, mesh, report, ends);
   return report.failures.length === 0 ? exitCode.ok : exitCode.failed;
 }
@@ -107,22 +108,23 @@ function enterWebCommand({ network }: RunningMesh, { capture }: DevConfig): stri
 }
 
 /** Shows the report, and prints it as JSON if configured. */
-async function show({ config, deps, directory, progress }: Run, mesh: RunningMesh, report: DevReport): Promise<void> {
+function show({ config, deps, progress }: Run, mesh: RunningMesh, report: DevReport): void {
   const started = report.workloads.some(({ serial }) => serial !== null);
   const table = started ? ["", ...renderWorkloads(report, mesh.ports)] : [];
   for (const line of ["", ...renderProof(report), ...table]) progress.say(line);
-  if (report.failures.length > 0) {
-    for (const workload of workloadNames) {
-      const { logPath } = mesh.agents[workload];
-      progress.say(`\nLast lines of ${logPath}:`);
-      for (const line of await readLastLines(logPath, shownLogLines))
-        progress.say(`  ${line.slice(0, shownLogColumns)}`);
-    }
-    if (config.keepDirectory === undefined && config.once) {
-      progress.say(`\n${directory.path} is removed; use --keep DIR to keep the logs.`);
-    }
-  }
   if (config.json) deps.print(renderJsonReport(report));
+}
+
+/** Shows the last lines of the agents' logs, and whether the logs are about to be removed. */
+async function showLogs({ config, directory, progress }: Run, mesh: RunningMesh, isLast: boolean): Promise<void> {
+  for (const workload of workloadNames) {
+    const { logPath } = mesh.agents[workload];
+    progress.say(`\nLast lines of ${logPath}:`);
+    for (const line of await readLastLines(logPath, shownLogLines)) progress.say(`  ${line.slice(0, shownLogColumns)}`);
+  }
+  if (config.keepDirectory === undefined && isLast) {
+    progress.say(`\n${directory.path} is removed; use --keep DIR to keep the logs.`);
+  }
 }
 
 const shownLogLines = 8;
@@ -146,6 +148,9 @@ async function stayUp(run: Run, mesh: RunningMesh, report: DevReport, { stop, br
   const hints = { resourcesDirectory: from, workDirectory: directory.path, enterWeb: enterWebCommand(mesh, config) };
   for (const line of ["", ...renderHints(mesh.ports, hints), ""]) progress.say(line);
   await untilAborted(signal);
-  if (!stop.aborted) broken.throwIfAborted();
+  if (!stop.aborted) {
+    await showLogs(run, mesh, true);
+    broken.throwIfAborted();
+  }
   progress.say("\nstopping the mesh");
 }

@@ -149,6 +149,18 @@ describe("attache dev", () => {
     );
   });
 
+  test("an agent that dies without --keep: its last lines are shown, since its log is removed", async () => {
+    await using program = startProgram(["dev"]);
+    const [, work = ""] = await untilSaid(program, /in (\/\S+)\n[^]*Press Ctrl-C to stop the mesh/);
+    for (const pid of processesBelow(join(work, "api"))) process.kill(pid, "SIGTERM");
+    const { code, stdout } = await program.exited;
+    expect(code).toBe(1);
+    const [, shown = ""] = stdout.split(`Last lines of ${work}/api/agent.log:`);
+    expect(shown).toContain("Envoy exited");
+    expect(shown).toContain(`${work} is removed; use --keep DIR to keep the logs.`);
+    expect(await workDirectories()).toEqual([]);
+  });
+
   test.each(["SIGHUP", "SIGTERM"] as const)("%s stops it like Ctrl-C", async (name) => {
     await using program = startProgram(["dev"]);
     await untilSaid(program, /Press Ctrl-C to stop the mesh/);
