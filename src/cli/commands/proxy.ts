@@ -55,7 +55,7 @@ async function runProxy({ args, env, ...signals }: CommandContext): Promise<numb
     () => systemClock.now(),
     () => logLevels.read(),
   );
-  for (const { source, message } of config.warnings) log.warn(message, { source });
+  for (const { source, message } of config.warnings) log.warn(`${source}: ${message}`);
   const deps = {
     log,
     clock: systemClock,

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 import { open, readFile, readdir, readlink } from "node:fs/promises";
+import { basename } from "node:path";
 
 /** A socket as the system's tables list it. */
 export interface SocketRow {
@@ -130,6 +131,17 @@ async function holdsSocket(pid: string, inodes: ReadonlySet<string>): Promise<bo
 }
 
 async function nameOf(pid: string): Promise<string> {
-  const name = await readFile(`/proc/${pid}/comm`, "utf8").catch(() => "");
-  return name === "" ? `process ${pid}` : `${name.trim()} (process ${pid})`;
+  const [comm, commandLine] = await Promise.all(
+    ["comm", "cmdline"].map((file) => readFile(`/proc/${pid}/${file}`, "utf8").catch(() => "")),
+  );
+  const name = programName(comm ?? "", commandLine ?? "");
+  return name === "" ? `process ${pid}` : `${name} (process ${pid})`;
+}
+
+/** All programs of Node.js have the same process name, such as `node-MainThread`: these have the name of their script. */
+export function programName(comm: string, commandLine: string): string {
+  const name = comm.trim();
+  if (!name.startsWith("node")) return name;
+  const script = commandLine.split("\0").find((argument) => /^\S+\.[cm]?js$/.test(argument));
+  return script === undefined ? name : basename(script).replace(/\.[cm]?js$/, "");
 }
