@@ -9,7 +9,7 @@ const sourceNames: Readonly<Record<VariableSpec["source"], string>> = {
   istio: "Istio's, with Istio's meaning",
   kubernetes: "Kubernetes'",
   attache: "attache's own",
-  go: "the Go runtime's, which the reference uses",
+  go: "the Go runtime's, which pilot-agent uses",
   cloud: "those of cloud platforms",
   vault: "Vault's",
   spiffe: "SPIFFE's",

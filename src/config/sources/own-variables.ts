@@ -89,7 +89,7 @@ export const ownVariables = {
   ATTACHE_CA_REFUSED_EXIT_AFTER: row(
     "duration",
     "10m",
-    "the agent exits when it has no certificate and the CA has rejected it for this long; 0 for never",
+    "the agent exits when it has no certificate and the CA has rejected it for this long with PERMISSION_DENIED or 403; 0 for never",
     own,
   ),
   ATTACHE_ROTATION_FLOOR: row("duration", "1s", "minimum time between two renewals of the certificate", own),

@@ -137,7 +137,11 @@ export const variables = {
     "largest message accepted from Envoy; default: 4 to 16 MiB, by the memory limit",
     { unit: "bytes" },
   ),
-  ISTIO_GPRC_MAXSTREAMS: row("int", "100000", "maximum number of streams on one connection of the xDS socket"),
+  ISTIO_GPRC_MAXSTREAMS: row(
+    "int",
+    "100000",
+    "maximum number of streams on one connection of the xDS socket; the limit xds-streams-of-connection is lower",
+  ),
   ISTIO_GRPC_MAXRECVMSGSIZE: row("int", "", "other spelling of ISTIO_GPRC_MAXRECVMSGSIZE", {
     source: "attache",
     unit: "bytes",
