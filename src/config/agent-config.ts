@@ -39,8 +39,6 @@ export interface AgentConfig {
   readonly recorder: CrashReportConfig;
   /** The shutdown waits until no connection is open, instead of for a period. */
   readonly exitOnZeroActiveConnections: boolean;
-  /** Limit of Node's heap, in MiB; undefined when nothing limits it. */
-  readonly heapLimitMib: number | undefined;
   /** The effective ProxyConfig without secrets, for the log. */
   readonly proxyConfig: JsonObject;
   /** Logged in this order, as soon as there is a log. */

@@ -19,7 +19,7 @@ import { rootFiles } from "./sections/root-files.ts";
 import { logConfig, recorderConfig } from "./sections/log-section.ts";
 import { ownBootstrap } from "./sections/own-bootstrap.ts";
 import { nodeIdentity } from "./sections/node-section.ts";
-import { heapLimitMib, platformConfig } from "./sections/machine-section.ts";
+import { platformConfig } from "./sections/machine-section.ts";
 import { type ProxyConfig, parseProxyConfigFields, renderProxyConfig } from "./proxy-config/proxy-config.ts";
 import { parseProxyFlags } from "./sources/flags.ts";
 import { type Sources, places } from "./sources/sources.ts";
@@ -95,7 +95,6 @@ function agentConfig(sources: Sources, fields: JsonObject, externalSds: boolean)
     host: { coreDumps: env.bool("ISTIO_ENVOY_ENABLE_CORE_DUMP") },
     recorder: recorderConfig(env.all),
     exitOnZeroActiveConnections: env.bool("EXIT_ON_ZERO_ACTIVE_CONNECTIONS"),
-    heapLimitMib: heapLimitMib(sources),
     proxyConfig: renderProxyConfig(fields),
     warnings: [],
   };
@@ -145,7 +144,8 @@ function warnOfDeadSettings({ flags, findings }: Sources, env: Readonly<Record<s
     findings.warn(name, `unknown variable; it is ignored${suggestion(name, own)}`);
   }
   for (const [name, spec] of Object.entries(variables)) {
-    if ("dead" in spec && env[name] !== undefined) findings.warn(name, "is accepted, but has no effect");
+    const isDead = "dead" in spec && spec.source !== "go";
+    if (isDead && env[name] !== undefined) findings.warn(name, "is accepted, but has no effect");
   }
   for (const [name, nothing] of deadFlags) {
     if (flags[name] !== nothing) findings.warn(`--${name}`, "is accepted, but has no effect");

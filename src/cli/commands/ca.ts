@@ -14,7 +14,8 @@ import { limits } from "../../model/limits.ts";
 import { type Command, type CommandContext, UsageError } from "../command.ts";
 
 export const command: Command = {
-  summary: "run the embedded CA: Istio's certificate service over TLS, for development and tests",
+  summary:
+    "run the embedded CA: Istio's certificate service over TLS, for development and tests; or print a token for it",
   usage: "[token NAMESPACE/ACCOUNT]",
   get flags() {
     return caFlags;
@@ -37,11 +38,11 @@ export const caFlags = {
   "max-ttl": { type: "string", default: "24h", meaning: "longest lifetime of a certificate" },
   "server-name": { type: "string", default: "", meaning: "additional name in the server certificate" },
   "token-for": { type: "strings", default: "", meaning: "NAMESPACE/ACCOUNT to issue a token for; may be repeated" },
-  "token-ttl": { type: "string", default: "12h", meaning: "lifetime of these tokens" },
+  "token-ttl": { type: "string", default: "12h", meaning: "lifetime of the tokens" },
   "token-file": {
     type: "strings",
     default: "",
-    meaning: `file for the token, mode 0600; one for each --token-for; default ${defaultTokenFile}, of several ${defaultTokenFile}-NAMESPACE-ACCOUNT`,
+    meaning: `file for the token, mode 0600; one for each --token-for; default ${defaultTokenFile}, of several ${defaultTokenFile}-NAMESPACE-ACCOUNT; without it, \"ca token\" prints the token`,
   },
 } as const satisfies FlagSpecs;
 

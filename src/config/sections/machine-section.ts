@@ -26,32 +26,6 @@ export function platformConfig({ env, node, findings }: Sources): PlatformConfig
   };
 }
 
-const byteUnits: Readonly<Record<string, number>> = {
-  "": 1,
-  B: 1,
-  KiB: 2 ** 10,
-  MiB: 2 ** 20,
-  GiB: 2 ** 30,
-  TiB: 2 ** 40,
-};
-
-/**
- * The limit of the heap, from the inputs of the reference: `GOMEMLIMIT`, else the share `AUTOMEMLIMIT` of the
- * container's limit.
- * @returns MiB; undefined when nothing limits the memory
- */
-export function heapLimitMib({ env, input }: Sources): number | undefined {
-  const match = /^(\d+)(B|KiB|MiB|GiB|TiB)?$/.exec(env.string("GOMEMLIMIT"));
-  const given = match === null ? undefined : Number(match[1]) * (byteUnits[match[2] ?? ""] ?? 1);
-  const shareText = env.string("AUTOMEMLIMIT");
-  const share = shareText === "off" ? undefined : Number(shareText);
-  const limit = input.system.memoryLimitBytes;
-  const fromLimit =
-    limit === undefined || share === undefined || !(share > 0 && share <= 1) ? undefined : limit * share;
-  const bytes = given ?? fromLimit;
-  return bytes === undefined || bytes <= 0 ? undefined : Math.max(16, Math.floor(bytes / 2 ** 20));
-}
-
 /** Facts of a cloud machine that need no metadata server. */
 export interface StaticPlatform {
   readonly metadata: Readonly<Record<string, string>>;

@@ -38,8 +38,6 @@ export interface SystemFacts {
   readonly servedSockets: ReadonlySet<string>;
   /** The addresses of the host names that were looked up; undefined for a name that could not be resolved. */
   readonly resolvedHosts: ReadonlyMap<string, string | undefined>;
-  /** The container's memory limit, from its cgroup; undefined when there is none. */
-  readonly memoryLimitBytes: number | undefined;
   /** Search domains of the resolver. */
   readonly searchDomains: readonly string[];
 }

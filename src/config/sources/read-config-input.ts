@@ -111,7 +111,6 @@ async function readSystemFacts(
     istioVersion,
     servedSockets: await readServedSockets(env, workloadSocket, stop),
     resolvedHosts: await resolveHosts(hosts, stop),
-    memoryLimitBytes: env["GOMEMLIMIT"] === undefined ? readMemoryLimit() : undefined,
     searchDomains: env["GCP_METADATA"] === undefined ? [] : readSearchDomains(),
   };
 }
@@ -152,14 +151,6 @@ function readInterfaceIndexes(): ReadonlyMap<string, number> {
     if (name !== undefined) indexes.set(name, Number(index));
   }
   return indexes;
-}
-
-/** From either version of cgroups; undefined when no limit is set. */
-function readMemoryLimit(): number | undefined {
-  const text =
-    textOf(readText("/sys/fs/cgroup/memory.max")) || textOf(readText("/sys/fs/cgroup/memory/memory.limit_in_bytes"));
-  const bytes = Number(text.trim());
-  return text.trim() !== "" && Number.isFinite(bytes) && bytes < 2 ** 50 ? bytes : undefined;
 }
 
 function readSearchDomains(): readonly string[] {

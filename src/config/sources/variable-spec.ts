@@ -11,7 +11,7 @@ export interface VariableSpec {
   readonly meaning: string;
   /** Whose variable it is. */
   readonly source: "istio" | "kubernetes" | "attache" | "go" | "cloud" | "vault" | "spiffe";
-  /** Accepted with a warning, without effect. */
+  /** Accepted without effect; with a warning, unless it is the Go runtime's: Istio sets those in every pod. */
   readonly dead?: true;
 }
 
@@ -30,6 +30,7 @@ export function dead<T extends VariableType>(
   type: T,
   fallback: string,
   meaning: string,
+  source: VariableSpec["source"] = "istio",
 ): Row<T> & { readonly dead: true } {
-  return { ...row(type, fallback, meaning), dead: true };
+  return { ...row(type, fallback, meaning, { source }), dead: true };
 }

@@ -181,11 +181,8 @@ export const variables = {
   REWRITE_PROBE_LEGACY_LOCALHOST_DESTINATION: row("bool", "false", "sends application probes to localhost"),
   ISTIO_KUBE_APP_PROBERS: row("string", "", "the application's probes, as JSON"),
   ISTIO_PROMETHEUS_ANNOTATIONS: row("string", "", "the application's metrics endpoints, as JSON; sidecars only"),
-  GOMEMLIMIT: row("string", "", "memory limit of the container", { unit: "bytes", source: "go" }),
-  AUTOMEMLIMIT: row("string", "0.9", "part of the cgroup's memory limit that may be used, or off", {
-    unit: "0 to 1",
-    source: "go",
-  }),
+  GOMEMLIMIT: dead("string", "", "the limits follow the container's memory limit (limits.md)", "go"),
+  AUTOMEMLIMIT: dead("string", "0.9", "the same", "go"),
   ...ownVariables,
 } as const satisfies Readonly<Record<string, VariableSpec>>;
 

@@ -37,7 +37,7 @@ This page is generated from the program's own table (\`node scripts/limits-page.
 
 Everything that a peer can make grow is counted against a budget. A budget that is spent never ends the agent: what
 happens then is in the table. The first time is a line in the log, with the budget's name and size; after that there is at
-most one line a minute, with a count, and one when the budget is no longer spent. A response that is rejected names
+most one line a minute, with a count, and one after a minute in which everything fitted. A response that is rejected names
 the limit. [Metrics](metrics.md#budgets) and the status page show what is used, the peak, and how often it was spent.
 
 Sizes follow from the memory limit of the container (cgroup version 2 or 1; without one, the machine's memory), and from

@@ -22,6 +22,11 @@ function problems(input: TestInput): readonly string[] {
 const warnings = (input: TestInput): readonly string[] =>
   parse(input).warnings.map(({ source, message }) => `${source}: ${message}`);
 
+test("the variables of the Go runtime, which Istio sets in every pod, change nothing and need no warning", () => {
+  const env = { GOMEMLIMIT: "1073741824", AUTOMEMLIMIT: "0.5" };
+  expect(warnings({ env })).toEqual(warnings({}));
+});
+
 test("a pod without anything else is a sidecar with Istio's defaults", () => {
   const config = parse();
   expect(config.role).toBe("sidecar");
