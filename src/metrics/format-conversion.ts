@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 import { isUtf8 } from "node:buffer";
 import { type NameEscaping, renderLabelName, renderMetricName } from "./metric-name.ts";
-import { mapLabels, parseSample, type SampleLabel, type SampleLine } from "./metric-text.ts";
+import { type Exemplar, mapLabels, parseSample, type SampleLabel, type SampleLine } from "./metric-text.ts";
 import type { ScrapeFormat } from "./negotiation.ts";
 import { plainLinesPattern } from "./plain-lines.ts";
 
@@ -141,7 +141,23 @@ function renderSeries({ name, labels }: SampleLine, names: NameEscaping): string
 }
 
 function renderLabels(labels: readonly SampleLabel[], names: NameEscaping): string {
-  return labels.map(({ name, value }) => `${renderLabelName(name, names)}="${validEscapes(value)}"`).join(",");
+  return Array.from(writtenLabels(labels, names), ([name, value]) => `${name}="${value}"`).join(",");
+}
+
+/**
+ * The names and values of labels as they are written. A name is unique in its sample: labels whose escaped names are
+ * equal become one, with all their values.
+ * Source: OpenTelemetry, Prometheus and OpenMetrics compatibility, section on metric attributes
+ */
+function writtenLabels(labels: readonly SampleLabel[], names: NameEscaping): ReadonlyMap<string, string> {
+  const written = new Map<string, string>();
+  for (const label of labels) {
+    const name = renderLabelName(label.name, names);
+    const value = validEscapes(label.value);
+    const other = written.get(name);
+    written.set(name, other === undefined ? value : `${other};${value}`);
+  }
+  return written;
 }
 
 /** Escapes that no parser knows become their characters. */
@@ -151,11 +167,19 @@ function validEscapes(value: string): string {
     : value;
 }
 
+/** Of all names and values of an exemplar, in characters: a parser rejects a longer one. Source: OpenMetrics 1.0, exemplars */
+const maxExemplarLength = 128;
+
+function isTooLong({ labels }: Exemplar, names: NameEscaping): boolean {
+  const text = Array.from(writtenLabels(labels, names), ([name, value]) => `${name}${value.replace(/\\./g, "_")}`);
+  return Array.from(text.join("")).length > maxExemplarLength;
+}
+
 /** Only OpenMetrics has exemplars, of counters and buckets. Source: OpenMetrics 1.0, section on exemplars */
 function exemplarOf({ name, exemplar }: SampleLine, type: string, { from, to, names }: PartFormats): string {
   const isAllowed = from === to && to === "openmetrics" && name.endsWith(type === "counter" ? "_total" : "_bucket");
   const value = exemplar === undefined ? undefined : canonicalValue(exemplar.value);
-  if (exemplar === undefined || value === undefined || !isAllowed) return "";
+  if (exemplar === undefined || value === undefined || !isAllowed || isTooLong(exemplar, names)) return "";
   const time = Number.isFinite(Number(exemplar.timestamp)) ? ` ${exemplar.timestamp ?? ""}` : "";
   return ` # {${renderLabels(exemplar.labels, names)}} ${value}${time}`;
 }

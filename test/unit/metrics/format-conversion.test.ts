@@ -169,6 +169,23 @@ test("C18: two names that are the same once escaped are declared once", () => {
   expect(filtered([["one", body]], text)).toBe('# TYPE a_b gauge\na_b 1\na_b{x="y"} 2\n');
 });
 
+test("C18: labels whose escaped names are equal become one with both values, in samples and exemplars", () => {
+  const part = [
+    ["one", '# TYPE c counter\nc_total{"x.y"="1",x_y="2",z="3"} 4 # {"span.id"="a",span_id="b"} 1\n'],
+  ] as const;
+  const kept = { ...open, names: "allow-utf-8" } as const;
+  expect(filtered(part, toText)).toBe('# TYPE c_total counter\nc_total{x_y="1;2",z="3"} 4\n');
+  expect(filtered(part, open)).toBe('# TYPE c counter\nc_total{x_y="1;2",z="3"} 4 # {span_id="a;b"} 1\n');
+  expect(filtered(part, kept)).toBe(part[0][1]);
+});
+
+test("C18: an exemplar that is longer than a parser takes is left out, its sample is not", () => {
+  const sample = (trace: string) => `# TYPE c counter\nc_total 4 # {t="${trace}"} 1\n`;
+  const longest = `\\n${"é".repeat(126)}`;
+  expect(filtered([["one", sample(longest)]], open)).toBe(sample(longest));
+  expect(filtered([["one", sample(`${longest}=`)]], open)).toBe("# TYPE c counter\nc_total 4\n");
+});
+
 test("C18: OpenMetrics keeps exemplars, units and help, wherever they stand, and leaves out a unit that is wrong", () => {
   const body = `# TYPE a_seconds histogram
 # UNIT a_seconds seconds
