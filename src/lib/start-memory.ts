@@ -18,7 +18,7 @@ const thrift = "optimize-for-size";
 
 /**
  * For as long as this lasts: code that is not running is dropped, to be compiled again if it is needed. Machine code must
- * stay: with `flush-baseline-code` too, one start in four under load ended with a segmentation fault (observed with Node 26).
+ * stay: with `flush-baseline-code` too, starts under load ended with a segmentation fault (observed with Node 26).
  */
 const dropsCode = "stress-flush-code";
 

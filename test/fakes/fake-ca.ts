@@ -77,6 +77,7 @@ function makeIssuer(name: string): Issuer {
 
 class RunningFakeCa implements FakeCa {
   readonly host = "127.0.0.1";
+  port = 0;
   lifetimeMs: number;
   trustDomain: string | undefined;
   readonly calls: FakeCaCall[] = [];
@@ -84,7 +85,7 @@ class RunningFakeCa implements FakeCa {
   readonly #options: FakeCaOptions;
   readonly #server = new Server();
   /** The library's own listener keeps a connection whose client goes during the TLS handshake. */
-  #listener: (AsyncDisposable & { readonly port: number }) | undefined;
+  #listener: AsyncDisposable | undefined;
   #mode: FakeCaMode = { kind: "good" };
   #issuer = makeIssuer("fake CA 1");
   #roots: readonly string[];
@@ -102,10 +103,6 @@ class RunningFakeCa implements FakeCa {
     this.lifetimeMs = options.lifetimeMs ?? hourMs;
     this.serverRootPem = this.#rootOf(this.#issuer);
     this.#roots = [this.serverRootPem];
-  }
-
-  get port(): number {
-    return this.#listener?.port ?? 0;
   }
 
   get rootPem(): string {
@@ -181,7 +178,9 @@ class RunningFakeCa implements FakeCa {
     const listener = createServer((socket) => {
       injector.injectConnection(socket);
     });
-    this.#listener = await listening(listener, this.host, this.#options.port);
+    const listens = await listening(listener, this.host, this.#options.port);
+    this.port = listens.port;
+    this.#listener = listens;
   }
 
   #receive(call: ServerUnaryCall<Buffer, Uint8Array>, done: sendUnaryData<Uint8Array>): void {

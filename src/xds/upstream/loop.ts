@@ -83,18 +83,17 @@ async function connectOnce(
 
 function logFailure({ context, hasResponse }: ProxiedStream, address: string | undefined, error: unknown): void {
   const status = error instanceof GrpcError ? grpcStatusName(error.status) : undefined;
-  const fields = { address, status, reason: describeError(error), envoyHasConfiguration: hasResponse };
-  const { outage } = context;
-  const tls = address === undefined ? tlsErrorIn(error) : undefined;
-  const tlsFields = { ...fields, failure: tls?.failure };
-  if (tls !== undefined) outage.failed({ level: "warn", message: tlsMessage, fields: tlsFields });
-  else if (address === undefined)
-    outage.failed({ level: "warn", message: "control plane unreachable; retrying", fields });
-  else if (isRoutine(error)) outage.failed({ level: "info", message: closedMessage, fields });
-  else outage.failed({ level: "warn", message: "stream to the control plane failed; retrying", fields });
+  const failure = address === undefined ? tlsErrorIn(error)?.failure : undefined;
+  const level = address !== undefined && isRoutine(error) ? "info" : "warn";
+  let message = "stream to the control plane failed; retrying";
+  if (failure !== undefined) message = "TLS with the control plane failed; retrying";
+  else if (address === undefined) message = "control plane unreachable; retrying";
+  else if (level === "info") message = closedMessage;
+  // a control plane that is back and rejects the agent is another failure than one that is away
+  const kind = [message, status ?? "", failure ?? ""].join(" ");
+  const fields = { address, status, failure, reason: describeError(error), envoyHasConfiguration: hasResponse };
+  context.outage.failed({ level, message, kind, fields });
 }
-
-const tlsMessage = "TLS with the control plane failed; retrying";
 
 /** A stream's time limit, or a restart of the control plane. */
 function isRoutine(error: unknown): boolean {

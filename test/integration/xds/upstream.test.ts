@@ -195,3 +195,24 @@ test("C21: an outage of the control plane is one line, however many tries there 
   const fields = under.records.filter(({ message }) => message.startsWith("connected")).at(-1)?.fields;
   expect(fields?.["failures"]).toBeGreaterThan(20);
 });
+
+test("C21: in an outage, a control plane that rejects the agent for another reason than before is a line of its own", async () => {
+  await using controlPlane = await startFakeControlPlane();
+  controlPlane.responds = false;
+  const often = { firstMs: 5, factor: 1, maxMs: 10, idleMaxMs: 10 };
+  await using under = await startProxy([controlPlane.port], { upstream: { backoff: often } });
+  const client = await under.open("delta");
+  await client.send({ typeUrl: cluster });
+  const seen = (): readonly unknown[] =>
+    under.records.filter(({ level }) => level === "warn").map(({ fields }) => fields["status"]);
+  const reject = async (code: status): Promise<void> => {
+    const { streamsOpened } = controlPlane;
+    controlPlane.fail(code, "not now");
+    await eventually(() => expect(controlPlane.streamsOpened).toBeGreaterThan(streamsOpened), { withinMs: 2_000 });
+  };
+  await eventually(() => expect(controlPlane.streamsOpened).toBe(1), { withinMs: 2_000 });
+  for (const code of [status.UNAVAILABLE, status.UNAUTHENTICATED, status.UNAVAILABLE, status.INTERNAL]) {
+    await reject(code);
+  }
+  await eventually(() => expect(seen()).toEqual(["UNAVAILABLE", "UNAUTHENTICATED", "INTERNAL"]), { withinMs: 2_000 });
+});
