@@ -80,7 +80,8 @@ export class BodyFilter {
       if (dropped >= 0) replace(dropped, end, nothing);
       dropped = -1;
     };
-    const text = isUtf8(block) ? block.toString("latin1") : "";
+    /** Of the whole block; undefined until the first comment, because most blocks of large bodies have none. */
+    let text: string | undefined;
     let at = 0;
     for (let comments = 1; at < block.byteLength; comments++) {
       if (comments % commentsBetweenPauses === 0) {
@@ -95,6 +96,7 @@ export class BodyFilter {
         if (samples !== undefined) replace(at, samplesEnd, samples);
       }
       if (comment < 0) break;
+      text ??= isUtf8(block) ? block.toString("latin1") : "";
       const plain = this.#rules.takesDeclarations ? parsePlainDeclaration(text, comment) : undefined;
       at = plain?.end ?? block.indexOf(newline, comment) + 1;
       const verdict =
