@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 import fs from "node:fs";
-import { mkdir, rm, writeFile } from "node:fs/promises";
+import { mkdir, rename, rm, writeFile } from "node:fs/promises";
 import { syncBuiltinESMExports } from "node:module";
 import { join } from "node:path";
 import { describe, expect, test } from "vitest";
@@ -54,11 +54,17 @@ async function startFor(directory: string) {
   return { host, port, events, [Symbol.asyncDispose]: rest[Symbol.asyncDispose] };
 }
 
+/** In one step: the server may read a file at any moment. */
+async function replaceFile(path: string, text: string): Promise<void> {
+  await writeFile(`${path}.new`, text);
+  await rename(`${path}.new`, path);
+}
+
 describe.each(["sotw", "delta"] as const)("%s", (protocol) => {
   test("subscribed resources are sent, changes are pushed, an invalid file is reported and changes nothing", async () => {
     await using directory = await temporaryDirectory();
     const file = join(directory.path, "cds.yaml");
-    await writeFile(file, clusters("a", "b"));
+    await replaceFile(file, clusters("a", "b"));
     await using source = await startFor(directory.path);
     await using under = await startProxy([source.port]);
     const client = await under.open(protocol);
@@ -66,7 +72,7 @@ describe.each(["sotw", "delta"] as const)("%s", (protocol) => {
     const first = await client.next();
     expect(first.resources.map(({ name }) => name)).toEqual(["a", "b"]);
     await client.ack(first);
-    await writeFile(
+    await replaceFile(
       file,
       `${clusters("a")}\n- { "@type": type.googleapis.com/envoy.config.cluster.v3.Cluster, nam: x }\n`,
     );
@@ -77,7 +83,7 @@ describe.each(["sotw", "delta"] as const)("%s", (protocol) => {
       },
       { withinMs: 2_000 },
     );
-    await writeFile(file, clusters("a", "c"));
+    await replaceFile(file, clusters("a", "c"));
     const second = await client.next();
     expect(second.resources.map(({ name }) => name)).toEqual(protocol === "sotw" ? ["a", "c"] : ["c"]);
     expect(second.removed).toEqual(protocol === "sotw" ? [] : ["b"]);
@@ -86,13 +92,13 @@ describe.each(["sotw", "delta"] as const)("%s", (protocol) => {
   test("an edit is reported with its file, and a NACK with the client's words", async () => {
     await using directory = await temporaryDirectory();
     const file = join(directory.path, "cds.yaml");
-    await writeFile(file, clusters("a", "b"));
+    await replaceFile(file, clusters("a", "b"));
     await using source = await startFor(directory.path);
     await using under = await startProxy([source.port]);
     const client = await under.open(protocol);
     await client.send({ typeUrl: typeUrls.cluster, node: envoyNode });
     await client.ack(await client.next());
-    await writeFile(file, `# a comment\n${clusters("b", "c")}`);
+    await replaceFile(file, `# a comment\n${clusters("b", "c")}`);
     const second = await client.next();
     await client.nack(second, "", "no such c");
     await eventually(
@@ -112,8 +118,8 @@ describe.each(["sotw", "delta"] as const)("%s", (protocol) => {
   test("a real Envoy behind the proxy follows an edited file", async () => {
     const [port = 0] = await freePorts(1);
     await using directory = await temporaryDirectory();
-    await writeFile(join(directory.path, "cds.yaml"), clusters("a"));
-    await writeFile(join(directory.path, "lds.yaml"), listener(port, "one"));
+    await replaceFile(join(directory.path, "cds.yaml"), clusters("a"));
+    await replaceFile(join(directory.path, "lds.yaml"), listener(port, "one"));
     await using source = await startFor(directory.path);
     await using under = await startProxy([source.port]);
     const envoySource = { socketPath: under.socketPath };
@@ -131,7 +137,7 @@ describe.each(["sotw", "delta"] as const)("%s", (protocol) => {
         { withinMs: 5_000, everyMs: 20 },
       );
     await untilBody("one");
-    await writeFile(join(directory.path, "lds.yaml"), listener(port, "two"));
+    await replaceFile(join(directory.path, "lds.yaml"), listener(port, "two"));
     await untilBody("two");
   });
 });
@@ -140,7 +146,7 @@ test("a folder that is removed and created again is served again", async () => {
   await using directory = await temporaryDirectory();
   const folder = join(directory.path, "resources");
   await mkdir(folder);
-  await writeFile(join(folder, "cds.yaml"), clusters("a"));
+  await replaceFile(join(folder, "cds.yaml"), clusters("a"));
   await using source = await startFor(folder);
   const set = (): readonly string[] =>
     source.events
@@ -148,14 +154,14 @@ test("a folder that is removed and created again is served again", async () => {
       .flatMap(({ changes }) => changes.filter(({ version }) => version !== undefined).map(({ name }) => name));
   await rm(folder, { recursive: true });
   await mkdir(folder);
-  await writeFile(join(folder, "cds.yaml"), clusters("a", "b"));
+  await replaceFile(join(folder, "cds.yaml"), clusters("a", "b"));
   await eventually(
     () => {
       expect(set()).toContain("b");
     },
     { withinMs: 3_000 },
   );
-  await writeFile(join(folder, "cds.yaml"), clusters("a", "c"));
+  await replaceFile(join(folder, "cds.yaml"), clusters("a", "c"));
   await eventually(
     () => {
       expect(set()).toContain("c");
@@ -166,7 +172,7 @@ test("a folder that is removed and created again is served again", async () => {
 
 test("a folder with an invalid file is rejected at the start", async () => {
   await using directory = await temporaryDirectory();
-  await writeFile(join(directory.path, "cds.yaml"), "resources:\n- {}\n");
+  await replaceFile(join(directory.path, "cds.yaml"), "resources:\n- {}\n");
   await expect(startFor(directory.path)).rejects.toMatchObject({ code: "AGENT_XDS_RESOURCE", line: 2 });
 });
 
@@ -174,7 +180,7 @@ describe("bug 12: an error of the file watcher", () => {
   test("does not end the process, is reported, and later edits are still seen", async () => {
     await using directory = await temporaryDirectory();
     const file = join(directory.path, "cds.yaml");
-    await writeFile(file, clusters("a"));
+    await replaceFile(file, clusters("a"));
     using watchers = recordWatchers();
     await using source = await startFor(directory.path);
     await eventually(
@@ -192,7 +198,7 @@ describe("bug 12: an error of the file watcher", () => {
       },
       { withinMs: 2_000 },
     );
-    await writeFile(file, clusters("a", "b"));
+    await replaceFile(file, clusters("a", "b"));
     await eventually(
       () => {
         const changes = source.events.filter((event) => event.kind === "applied").flatMap((event) => event.changes);
