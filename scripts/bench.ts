@@ -1,10 +1,17 @@
 // SPDX-License-Identifier: Apache-2.0
-// `npm run bench`: runs every bench of scripts/bench/, `npm run bench -- startup memory` the named ones, and prints
-// their figures. The exit code is 1 when a figure is over its limit.
-import { readdirSync } from "node:fs";
+// `npm run bench`: runs the benches of scripts/bench/, `npm run bench -- startup memory` the named ones, and prints
+// their figures; `--json FILE` writes them too. The exit code is 1 when a figure is over its limit and the machine had
+// no other work, or when a suite's load was less than it says.
+import { readdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
+import { parseArgs } from "node:util";
 import { findEnvoy } from "./envoy.mjs";
-import type { Bench, Figure } from "./bench/figure.ts";
+import { describeMachine } from "./bench/machine.ts";
+import type { Bench } from "./bench/figure.ts";
+import { LoadError } from "./bench/load-assertion.ts";
+import { watchMachine } from "./bench/machine-load.ts";
+import { findPeer } from "./bench/peer.ts";
+import { isBusy, overLimits, percent, renderReport, reportOf, type SuiteReport } from "./bench/report.ts";
 
 /** A bench is a file of the folder with a `run`; the others are parts of one. */
 async function loadBenches(): Promise<ReadonlyMap<string, Bench>> {
@@ -17,35 +24,60 @@ async function loadBenches(): Promise<ReadonlyMap<string, Bench>> {
   return benches;
 }
 
-function renderTable(figures: readonly Figure[]): string {
-  const rows = figures.map(({ name, value, unit, limit }) => [
-    name,
-    value.toFixed(value < 10 ? 2 : 1),
-    unit,
-    limit === undefined ? "" : `${value <= limit ? "within" : "OVER"} ${String(limit)} ${unit}`,
-  ]);
-  const widths = [0, 1, 2, 3].map((column) => Math.max(...rows.map((row) => (row[column] ?? "").length)));
-  const line = (row: readonly string[]): string =>
-    row
-      .map((cell, column) => (column === 1 ? cell.padStart(widths[column] ?? 0) : cell.padEnd(widths[column] ?? 0)))
-      .join("  ")
-      .trimEnd();
-  return rows.map((row) => `  ${line(row)}\n`).join("");
+async function measure(bench: Bench): Promise<SuiteReport> {
+  const machine = await watchMachine();
+  const startMs = performance.now();
+  try {
+    const rows = await bench.run();
+    return reportOf(bench.name, (performance.now() - startMs) / 1_000, await machine.stop(), rows);
+  } finally {
+    await machine[Symbol.asyncDispose]();
+  }
 }
 
+/** @returns the exit code */
+async function runBenches(benches: readonly Bench[], jsonPath: string | undefined): Promise<number> {
+  const peer = findPeer();
+  if (peer !== undefined) process.stdout.write(`peer: ${peer.path}\n`);
+  const reports: SuiteReport[] = [];
+  const failures: string[] = [];
+  for (const bench of benches) {
+    try {
+      const report = await measure(bench);
+      reports.push(report);
+      process.stdout.write(renderReport(report));
+      if (!isBusy(report)) failures.push(...overLimits(report).map((row) => `${bench.name}: ${row} is over its limit`));
+    } catch (error) {
+      if (!(error instanceof LoadError)) throw error;
+      process.stdout.write(`${bench.name}: ${error.message}\n`);
+      failures.push(`${bench.name}: ${error.message}`);
+    }
+  }
+  const machine = await describeMachine();
+  if (jsonPath !== undefined)
+    writeFileSync(jsonPath, `${JSON.stringify({ machine, suites: reports }, undefined, 1)}\n`);
+  const busy = reports.filter(isBusy);
+  if (busy.length > 0) {
+    const names = busy.map(({ suite, otherWork }) => `${suite} (${percent(otherWork)} of a processor)`).join(", ");
+    process.stdout.write(`BUSY: other work ran beside ${names}; their limits were not judged\n`);
+  }
+  for (const failure of failures) process.stdout.write(`FAILED: ${failure}\n`);
+  return failures.length > 0 ? 1 : 0;
+}
+
+const { values, positionals: wanted } = parseArgs({
+  options: { json: { type: "string" } },
+  allowPositionals: true,
+});
 const benches = await loadBenches();
-const wanted = process.argv.slice(2);
 const unknown = wanted.filter((name) => !benches.has(name));
 process.env["ENVOY_PATH"] = (await findEnvoy()).path;
 if (unknown.length > 0) {
   console.error(`no bench ${unknown.join(", ")}; there are ${[...benches.keys()].join(", ")}`);
   process.exitCode = 64;
 } else {
-  for (const [name, bench] of benches) {
-    if (wanted.length > 0 && !wanted.includes(name)) continue;
-    process.stdout.write(`${name}\n`);
-    const figures = await bench.run();
-    process.stdout.write(renderTable(figures));
-    if (figures.some(({ value, limit }) => limit !== undefined && !(value <= limit))) process.exitCode = 1;
-  }
+  const chosen = [...benches.values()].filter(({ name, onlyNamed = false }) =>
+    wanted.length > 0 ? wanted.includes(name) : !onlyNamed,
+  );
+  process.exitCode = await runBenches(chosen, values.json);
 }

@@ -94,10 +94,3 @@ export async function startBareProcess(directory: string): Promise<BareProcess> 
     },
   };
 }
-
-/** Memory that a process shares with nobody and that no file backs, in megabytes (10^6 bytes). */
-export function privateMegabytes(pid: number): number {
-  const [, kibibytes] =
-    /^Anonymous:\s+(\d+) kB$/m.exec(readFileSync(`/proc/${String(pid)}/smaps_rollup`, "utf8")) ?? [];
-  return (Number(kibibytes) * 1_024) / 1e6;
-}

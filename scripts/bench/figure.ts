@@ -1,4 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
+import type { Comparison } from "./comparison.ts";
+
+export { median } from "./comparison.ts";
 
 /** One measured number. */
 export interface Figure {
@@ -9,15 +12,14 @@ export interface Figure {
   readonly limit?: number;
 }
 
+/** A number, or samples beside those of a reference and a peer. */
+export type Row = Figure | Comparison;
+
 /** What a file `scripts/bench/<name>.bench.ts` exports. */
 export interface Bench {
   readonly name: string;
-  run(): Promise<readonly Figure[]>;
-}
-
-export function median(values: readonly number[]): number {
-  const sorted = [...values].sort((a, b) => a - b);
-  const middle = Math.floor(sorted.length / 2);
-  const upper = sorted[middle] ?? Number.NaN;
-  return sorted.length % 2 === 1 ? upper : (upper + (sorted[middle - 1] ?? Number.NaN)) / 2;
+  /** Runs only when it is named: it needs more than 15 minutes with the others, or rights that few have. */
+  readonly onlyNamed?: boolean;
+  /** @throws LoadError when its load was less than it says */
+  run(): Promise<readonly Row[]>;
 }

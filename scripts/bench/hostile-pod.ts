@@ -11,7 +11,7 @@ import { startFakeCa } from "../../test/fakes/fake-ca.ts";
 import { makeMemoryGroup } from "../../test/support/memory-group.ts";
 import { type PodExit, startPod } from "../../test/support/pod.ts";
 import { percentile } from "../../test/support/prober.ts";
-import { privateMegabytes } from "./agent-under-test.ts";
+import { privateMegabytes } from "./processes.ts";
 import type { Figure } from "./figure.ts";
 import type { GoodResources, HostileApplication } from "./hostile-application.ts";
 import type { HostileLoad, HostileTarget } from "./hostile-load.ts";

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-import { privateMegabytes } from "./agent-under-test.ts";
+import { privateMegabytes } from "./processes.ts";
 
 /** @returns what ends the watch and gives the peak above the first look, in MB */
 export function watchMemory(pid: number): { stop(): number } {

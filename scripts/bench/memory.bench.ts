@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 import { setTimeout as pause } from "node:timers/promises";
 import { temporaryDirectory } from "../../test/support/temporary-directory.ts";
-import { privateMegabytes, startBareProcess, startMeasuredPod } from "./agent-under-test.ts";
+import { startBareProcess, startMeasuredPod } from "./agent-under-test.ts";
 import { type Figure, median } from "./figure.ts";
+import { privateMegabytes } from "./processes.ts";
 
 export const name = "memory";
 

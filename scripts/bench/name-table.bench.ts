@@ -6,7 +6,7 @@ import { bytesField, textField } from "../../src/xds/protocol/wire.ts";
 import { type FakeControlPlane, startFakeControlPlane } from "../../test/fakes/fake-control-plane.ts";
 import { eventually } from "../../test/support/eventually.ts";
 import { temporaryDirectory } from "../../test/support/temporary-directory.ts";
-import { privateMegabytes } from "./agent-under-test.ts";
+import { privateMegabytes } from "./processes.ts";
 import type { Figure } from "./figure.ts";
 import { measure, openStream, startMeshServer } from "./mesh-under-test.ts";
 

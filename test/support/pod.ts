@@ -24,6 +24,8 @@ export interface PodOptions {
   readonly proxyConfig?: Readonly<Record<string, unknown>>;
   /** A descriptor for what agent and Envoy write; left out, a file, which `log` reads. */
   readonly output?: number;
+  /** The agent's program, when it is another one. */
+  readonly program?: string;
   /** Words before the program, which run it. */
   readonly launcher?: readonly string[];
   /** Words after `proxy sidecar`. */
@@ -154,8 +156,9 @@ function writeMounts(directory: string, { ca, token = "a-token" }: PodOptions): 
 
 function spawnAgent(directory: string, options: PodOptions, ports: PodPorts): ChildProcess {
   const { ca, env = {}, proxyConfig = {}, launcher = [], args = [] } = options;
+  const agent = options.program ?? join(root, "bin/attache");
   const log = openSync(join(directory, "log"), "w");
-  const [program = "", ...words] = [...launcher, join(root, "bin/attache"), "proxy", "sidecar", ...args];
+  const [program = "", ...words] = [...launcher, agent, "proxy", "sidecar", ...args];
   const child = spawn(program, words, {
     cwd: directory,
     stdio: ["ignore", options.output ?? log, options.output ?? log],
