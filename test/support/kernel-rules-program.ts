@@ -89,7 +89,8 @@ async function apply(
   use: Programs = programs,
 ): Promise<string> {
   try {
-    return (await applyRules({ ...modes, ...more, backend, set: setOf(options) }, use)).change;
+    return (await applyRules({ ...modes, ...more, backend, set: setOf(options), locked: Promise.resolve() }, use))
+      .change;
   } catch (error) {
     if (error instanceof Error && "code" in error && error.code === "AGENT_INTERCEPTION") return error.message;
     throw error;
@@ -155,7 +156,8 @@ function failingAt(step: number, how: "not" | "partly" | "after"): Programs {
     run: async (order) => {
       const isChange = order.input !== undefined && changes++ === step;
       if (!isChange) return await programs.run(order);
-      const part = /^[^]*?\nCOMMIT\n/.exec(order.input)?.[0] ?? order.input.split(/(?<=\n)/)[0] ?? "";
+      const input = await order.input;
+      const part = /^[^]*?\nCOMMIT\n/.exec(input)?.[0] ?? input.split(/(?<=\n)/)[0] ?? "";
       if (how === "partly") await programs.run({ ...order, input: part });
       if (how === "after") await programs.run(order);
       throw new ProgramError(order.command, `fails at step ${String(step)}`, {});

@@ -29,8 +29,8 @@ export async function runInterception(
     log.warn("programs run without a mount namespace of their own", { error: describeError(problem) });
   });
   if (!run.skipRuleApply) {
-    await using _lock = await lockRules({ clock: systemClock, log, stop });
-    const { change, backends } = await applyRules({ ...run, set }, programs);
+    await using lock = lockRules({ clock: systemClock, log, stop });
+    const { change, backends } = await applyRules({ ...run, set, locked: lock.held }, programs);
     log.info(describe(change, run.cleanupOnly), { backend: backends, families: set.families });
   }
   if (!run.runValidation || run.cleanupOnly) return;

@@ -12,6 +12,8 @@ import { allTables, removeUnusedTables, tablesWithOwn } from "./unused-tables.ts
 export interface ApplyOrder extends Pick<RunOptions, "reconcile" | "cleanupOnly" | "forceApply"> {
   readonly backend: Backend;
   readonly set: RuleSet;
+  /** Nothing is read or changed before it resolves: no other run changes the rules from then on. */
+  readonly locked: Promise<void>;
 }
 
 /** What was done. */
@@ -27,10 +29,11 @@ export interface Applied {
  * @throws InterceptionError
  */
 export async function applyRules(order: ApplyOrder, programs: Programs): Promise<Applied> {
-  const { set, backend, cleanupOnly, forceApply } = order;
-  if (backend.kind === "nftables" && !cleanupOnly && (await addFirstRules(programs, set))) {
+  const { set, backend, cleanupOnly, forceApply, locked } = order;
+  if (backend.kind === "nftables" && !cleanupOnly && (await addFirstRules(programs, set, locked))) {
     return { change: "applied", backends: "nftables" };
   }
+  await locked;
   const state = await readKernel(programs, set, { readsPolicies: cleanupOnly });
   assertReadable(state, order);
   const target: Target = { set, place: cleanupOnly ? undefined : placeOf(state, backend) };

@@ -7,14 +7,19 @@ import { ProgramError, type Programs } from "./programs.ts";
 /**
  * Adds the rules with nftables to a network namespace without any tables, which a new pod's is, by one program instead of
  * two: the transaction fails if a table of ours is there, and lists all tables.
+ * @param locked the program starts before that, which takes as long as the lock, and gets its input then
  * @returns false, with nothing changed, if there is a table already, or if more than rules is needed
  */
-export async function addFirstRules(programs: Programs, set: RuleSet): Promise<boolean> {
+export async function addFirstRules(programs: Programs, set: RuleSet, locked: Promise<void>): Promise<boolean> {
   if (set.routes.length > 0 || set.loopbackAddresses.length > 0 || hasLegacyTables()) return false;
   const input = firstInput(set);
   const made: readonly string[] = input.match(/(?<=^create )table .*/gm) ?? [];
   try {
-    const tables = await programs.run({ command: "nft", args: ["-f", "-"], input: `list tables\n${input}` });
+    const tables = await programs.run({
+      command: "nft",
+      args: ["-f", "-"],
+      input: locked.then(() => `list tables\n${input}`),
+    });
     if (tables.split("\n").every((line) => line === "" || made.includes(line))) return true;
     const removal = made.map((table) => `delete ${table}\n`).join("");
     await programs.run({ command: "nft", args: ["-f", "-"], input: removal });

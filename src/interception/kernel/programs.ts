@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-import { spawn } from "node:child_process";
+import { type ChildProcess, spawn } from "node:child_process";
 import { accessSync, constants } from "node:fs";
 import { delimiter, join } from "node:path";
 import type { Readable } from "node:stream";
@@ -14,8 +14,8 @@ export type Variant = "nft" | "legacy" | "plain";
 export interface ProgramOrder {
   readonly command: string;
   readonly args?: readonly string[];
-  /** Standard input; none by default. */
-  readonly input?: string;
+  /** Standard input; none by default. One that is still to come reaches the program when it is there. */
+  readonly input?: string | Promise<string>;
 }
 
 export interface Programs {
@@ -71,7 +71,7 @@ export function createPrograms(env: Readonly<Record<string, string>>, sandbox: r
       });
       // a program that fails does not read its input to the end
       child.stdin?.on("error", () => undefined);
-      child.stdin?.end(input);
+      provideInput(child, input);
       const [output, errors] = [collect(child.stdout), collect(child.stderr)];
       try {
         const end = await ended;
@@ -87,6 +87,18 @@ export function createPrograms(env: Readonly<Record<string, string>>, sandbox: r
       }
     },
   };
+}
+
+/** Without its input a program does nothing: it is ended. */
+function provideInput(child: ChildProcess, input: string | Promise<string>): void {
+  if (typeof input === "string") {
+    child.stdin?.end(input);
+    return;
+  }
+  input.then(
+    (text) => child.stdin?.end(text),
+    () => child.kill("SIGKILL"),
+  );
 }
 
 function isProgram(path: string): boolean {

@@ -20,18 +20,42 @@ export interface LockDeps {
   readonly stop: AbortSignal;
 }
 
+export interface RulesLock extends AsyncDisposable {
+  /** @throws InterceptionError if the other run does not end */
+  readonly held: Promise<void>;
+}
+
 /**
- * Waits until no other run changes the rules of this network namespace: what one run reads must still be there when it
- * writes, and what it takes back must be its own.
- * @param stop ends the wait
- * @throws InterceptionError if the other run does not end
+ * From `held` on no other run changes the rules of this network namespace: what one run reads must still be there when
+ * it writes, and what it takes back must be its own.
+ * @param stop ends the wait for another run
  */
-export async function lockRules({ clock, log, stop }: LockDeps): Promise<AsyncDisposable> {
-  using limit = deadline(clock, longestWaitMs, stop);
-  for (let attempt = 0; ; attempt++) {
-    const server = await listen();
-    if (server !== "taken") return server ?? withoutLock(log);
-    if (attempt === 0) log.info("another run changes the rules of this network namespace: waiting for its end");
+export function lockRules(deps: LockDeps): RulesLock {
+  const released = new AbortController();
+  const acquired = acquire(deps, released.signal);
+  return {
+    held: acquired.then(() => undefined),
+    [Symbol.asyncDispose]: async () => {
+      released.abort();
+      const lock = await acquired.catch(() => undefined);
+      await lock?.[Symbol.asyncDispose]();
+    },
+  };
+}
+
+async function acquire(deps: LockDeps, released: AbortSignal): Promise<AsyncDisposable> {
+  const first = await listen();
+  const server = first === "taken" ? await waitForOther(deps, released) : first;
+  return server ?? withoutLock(deps.log);
+}
+
+async function waitForOther(
+  { clock, log, stop }: LockDeps,
+  released: AbortSignal,
+): Promise<AsyncDisposable | undefined> {
+  log.info("another run changes the rules of this network namespace: waiting for its end");
+  using limit = deadline(clock, longestWaitMs, AbortSignal.any([stop, released]));
+  for (;;) {
     await untilReleased(limit.signal);
     if (limit.signal.aborted) {
       throw new InterceptionError("wait for another run in this network namespace to end", {
@@ -39,6 +63,8 @@ export async function lockRules({ clock, log, stop }: LockDeps): Promise<AsyncDi
       });
     }
     await clock.delay(pauseMs);
+    const server = await listen();
+    if (server !== "taken") return server;
   }
 }
 

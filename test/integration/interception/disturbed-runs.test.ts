@@ -34,13 +34,13 @@ describe.runIf(mayMakeNetworks)("in a network namespace, the command", () => {
     timeoutMs,
   );
 
-  test(
-    "waits no longer than its caller wants for a run that does not end",
-    async () => {
+  test.each(["", "--native-nftables"])(
+    "waits no longer than its caller wants for a run that does not end %s",
+    async (backend) => {
       await using directory = await withProgram("nft", "echo $$ >$0.pid; exec sleep 30");
       const output = await runCommands([
         `PATH=${directory.path}:$PATH ${usual} & first=$!; sleep 0.5; ` +
-          `${usual} & second=$!; sleep 0.5; kill $second; wait $second; echo ended with $?; kill -9 $first; kill $(cat ${directory.path}/nft.pid)`,
+          `${usual} ${backend} & second=$!; sleep 0.5; kill $second; wait $second; echo ended with $?; kill -9 $first; kill $(cat ${directory.path}/nft.pid)`,
       ]);
       expect(output[0]).toMatch(/another run changes the rules of this network namespace: waiting/);
       expect(output[0]).toMatch(/Error: wait for another run .* to end: received SIGTERM\nended with 1\n/);
