@@ -65,6 +65,11 @@ const { code, map, scripts, licences } = await makeBundle({
   transient: /^src\/bootstrap\/schema-check\.ts$/,
   // those of bin/attache that the engine compares
   flags: ["--v8-pool-size=0", "--max-semi-space-size=1", "--max-old-space-size=48"],
+  warmUps: {
+    request: ["request", "GET", "server_info"],
+    version: ["version"],
+    wait: ["wait"],
+  },
   define: { ATTACHE_BUILD: JSON.stringify({ version, revision }) },
 });
 mkdirSync(join(root, "dist"), { recursive: true });

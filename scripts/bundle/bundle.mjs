@@ -14,6 +14,7 @@ import { renderBundle } from "./render.mjs";
  * @property {RegExp} packed modules that none of these commands imports, or hardly ever
  * @property {RegExp} transient modules without a state, that are imported once; they are freed after their use
  * @property {readonly string[]} flags of the engine, that the agent is run with
+ * @property {Readonly<Record<string, readonly string[]>>} warmUps arguments with which commands are run once
  * @property {Readonly<Record<string, string>>} define
  */
 
@@ -21,7 +22,7 @@ import { renderBundle } from "./render.mjs";
  * Makes one file of a program with lazily imported parts.
  * @param {BundleOptions} options
  */
-export async function makeBundle({ root, entry, agent, commands, early, packed, transient, flags, define }) {
+export async function makeBundle({ root, entry, agent, commands, early, packed, transient, flags, warmUps, define }) {
   const { outputFiles, metafile } = await build({
     absWorkingDir: root,
     entryPoints: [entry],
@@ -41,7 +42,7 @@ export async function makeBundle({ root, entry, agent, commands, early, packed, 
   });
   const parts = layOut(metafile, outputFiles, { entry, agent, commands, early, packed, transient });
   return {
-    ...(await renderBundle(parts, { agent, commands: Object.keys(commands), flags })),
+    ...(await renderBundle(parts, { agent, commands: Object.keys(commands), flags, warmUps })),
     licences: renderLicences(root, metafile),
   };
 }

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // Parts -> the text of the bundle and its source map.
-import { execFileSync } from "node:child_process";
+import { spawnSync } from "node:child_process";
 import { readFileSync } from "node:fs";
+import { dirname } from "node:path";
 import { fileURLToPath } from "node:url";
 import { brotliCompressSync } from "node:zlib";
 import { transform } from "esbuild";
@@ -34,6 +35,8 @@ const names = ["module", "exports", "require", "__filename", "__dirname"].join()
  * @property {string} agent the command that has the early parts
  * @property {readonly string[]} commands those with a script of their own
  * @property {readonly string[]} flags of the engine that runs the bundle, for which it is compiled ahead
+ * @property {Readonly<Record<string, readonly string[]>>} warmUps of commands that end soon: arguments with which they are run
+ * once, so that the functions that they run are compiled ahead, and no others
  */
 
 /**
@@ -63,7 +66,7 @@ export async function renderBundle(parts, options) {
   // the compiled forms have the tables in them, so they are made last, and stand at the end
   let text = result.text;
   for (const name of begins) {
-    const cache = makeCodeCache(joined[name] ?? "", options.flags);
+    const cache = makeCodeCache(joined[name] ?? "", options.flags, options.warmUps[name]);
     places[compiled(name)] = { line: 0, offset: begin + text.length, length: cache.length };
     text += `${cache}\n`;
   }
@@ -94,13 +97,24 @@ async function minified(name) {
 /**
  * @param {string} text
  * @param {readonly string[]} flags
+ * @param {readonly string[]} command what is run first: then the functions that ran are compiled, else all
  * @returns {string} in base64
  */
-function makeCodeCache(text, flags) {
-  const { NODE_OPTIONS: _options, ...env } = process.env;
+function makeCodeCache(text, flags, command = []) {
   const program = fileURLToPath(new URL("code-cache.cjs", import.meta.url));
-  const options = { input: text, env, maxBuffer: 1e8 };
-  return execFileSync(process.execPath, [...flags, program], options).toString("base64");
+  const { status, output } = spawnSync(process.execPath, [...flags, program, ...command], {
+    input: text,
+    // what a command finds on the machine that makes the bundle is not for it
+    cwd: dirname(program),
+    env: {},
+    maxBuffer: 1e8,
+    stdio: ["pipe", "ignore", "inherit", "pipe"],
+  });
+  const bytes = output[3];
+  if (status !== 0 || !bytes?.length) {
+    throw new Error(`no code cache for ${command.join(" ") || "a script"}: exit code ${String(status)}`);
+  }
+  return bytes.toString("base64");
 }
 
 /**

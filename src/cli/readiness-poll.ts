@@ -3,6 +3,7 @@ import type { Clock } from "../lib/async/clock.ts";
 import { describeError } from "../lib/errors.ts";
 import { type JsonValue, isJsonList, isJsonObject, listOf, parseJsonObject, textOf } from "../lib/json.ts";
 import { HttpError, requestHttp } from "../lib/net/http-client.ts";
+import { plainExchange } from "../lib/net/plain-exchange.ts";
 
 /** The result of one readiness request. */
 export interface ReadinessResponse {
@@ -117,7 +118,7 @@ async function requestReadiness(
   if (wait > 0) headers["prefer"] = `wait=${String(wait)}`;
   try {
     const deadline = { clock, timeoutMs: wait * 1_000 + timeoutMs };
-    const response = await requestHttp({ url, headers, deadline, maxRedirects: 10, gzip: true }, signal);
+    const response = await requestHttp({ url, headers, deadline, maxRedirects: 10, exchange: plainExchange }, signal);
     const problem = response.status === 200 ? undefined : `HTTP status code ${String(response.status)}`;
     return { problem, isRefused: false, isResponse: true, missing: parseMissing(response.text()) };
   } catch (error) {

@@ -3,9 +3,9 @@ import { connect, type LookupFunction, type OnReadOpts, type Socket } from "node
 import { connect as connectTls } from "node:tls";
 import type { Budget } from "../lib/budget.ts";
 import { AgentError } from "../lib/errors.ts";
+import { ResponseReader } from "../lib/net/response-reader.ts";
 import type { ScrapeTarget } from "../model/scrape-target.ts";
 import { returnBuffer, takeBuffer } from "./buffers.ts";
-import { ResponseReader } from "./response-reader.ts";
 
 export type RequestHeaders = Readonly<Record<string, string>>;
 

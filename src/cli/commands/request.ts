@@ -8,6 +8,7 @@ import { readStatusPort } from "../../config/sources/status-port.ts";
 import { type JsonObject, parseJsonObject } from "../../lib/json.ts";
 import { formatHostPort } from "../../lib/net/host-port.ts";
 import { HttpError, type HttpRequest, type HttpResponse, requestHttp } from "../../lib/net/http-client.ts";
+import { plainExchange } from "../../lib/net/plain-exchange.ts";
 import { socketAddress } from "../../model/bootstrap-facts.ts";
 import { type Command, type CommandContext, parseCommandFlags, UsageError } from "../command.ts";
 
@@ -61,7 +62,7 @@ async function run({ args, env, print, stop }: CommandContext): Promise<number> 
       deadline: { clock: systemClock, timeoutMs },
       maxBodyBytes,
       maxRedirects: 10,
-      gzip: true,
+      exchange: plainExchange,
     },
     stop,
   );
@@ -79,7 +80,7 @@ const askAgentWithinMs = 500;
 async function movedAdmin(statusPort: number, stop: AbortSignal): Promise<JsonObject | undefined> {
   const url = { host: "localhost", port: statusPort, path: "/debug/envoy-admin" };
   const deadline = { clock: systemClock, timeoutMs: askAgentWithinMs };
-  const response = await requestHttp({ url, deadline }, stop).catch(() => undefined);
+  const response = await requestHttp({ url, deadline, exchange: plainExchange }, stop).catch(() => undefined);
   return response?.status === 200 ? parseJsonObject(response.text()) : undefined;
 }
 

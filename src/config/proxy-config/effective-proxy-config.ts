@@ -11,6 +11,7 @@ import { proxyConfigFields } from "./schema.ts";
 import { checkProxyConfig } from "./checks.ts";
 import { readMessage } from "./reader.ts";
 import type { proxyFlags } from "../sources/flags.ts";
+import { configAnnotation, statusPortAnnotation } from "../sources/sources.ts";
 
 export interface ProxyConfigSources {
   readonly input: ConfigInput;
@@ -20,9 +21,7 @@ export interface ProxyConfigSources {
   readonly findings: Findings;
 }
 
-export const configAnnotation = "proxy.istio.io/config";
 const addressAnnotation = "sidecar.istio.io/discoveryAddress";
-export const statusPortAnnotation = "status.sidecar.istio.io/port";
 
 /**
  * ProxyConfig from all its sources: defaults, mesh file, variable, annotation, then CPU limit and flags. After the

@@ -9,12 +9,11 @@ import { Findings } from "../config-error.ts";
 import type { ConfigInput, FileContent, MeshFileCheck, NetworkInterface, SystemFacts } from "./config-input.ts";
 import { type DocumentParser, loadYamlParser, needsYaml, parseJsonDocument, proxyConfigIn } from "./documents.ts";
 import { parseDownwardApi } from "./downward-api.ts";
-import { configAnnotation } from "../proxy-config/effective-proxy-config.ts";
 import { servedSockets, untilServed } from "./served-sockets.ts";
 import type { JsonValue } from "../../lib/json.ts";
 import { parseHostPort } from "../../lib/net/host-port.ts";
 import { parseProxyFlags } from "./flags.ts";
-import { places } from "./sources.ts";
+import { configAnnotation, places } from "./sources.ts";
 
 export interface CommandInput {
   readonly env: Readonly<Record<string, string>>;

@@ -42,4 +42,8 @@ export const places = {
   template: "./var/lib/istio/envoy/envoy_bootstrap_tmpl.json",
 } as const;
 
+/** Annotations of the pod that commands beside the agent read too. */
+export const configAnnotation = "proxy.istio.io/config";
+export const statusPortAnnotation = "status.sidecar.istio.io/port";
+
 export const { labels: labelsPath, annotations: annotationsPath } = places;

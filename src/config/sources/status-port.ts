@@ -3,9 +3,8 @@ import { readTextFileSync } from "../../lib/fs/bounded-read.ts";
 import { Findings } from "../config-error.ts";
 import { loadYamlParser, needsYaml, parseJsonDocument, proxyConfigIn } from "./documents.ts";
 import { parseDownwardApi } from "./downward-api.ts";
-import { configAnnotation, statusPortAnnotation } from "../proxy-config/effective-proxy-config.ts";
 import { proxyFlags } from "./flags.ts";
-import { places } from "./sources.ts";
+import { configAnnotation, places, statusPortAnnotation } from "./sources.ts";
 
 const usualPort = 15_020;
 

@@ -1,76 +1,26 @@
 // SPDX-License-Identifier: Apache-2.0
-import type { ClientRequest, IncomingHttpHeaders, IncomingMessage } from "node:http";
-import type { LookupFunction } from "node:net";
 import { ByteParts } from "../byte-parts.ts";
-import { type Clock, DeadlineError, deadline } from "../async/clock.ts";
+import { DeadlineError, deadline } from "../async/clock.ts";
 import { AgentError, describeError, systemCode } from "../errors.ts";
 import { needsDefaultRoots, useDefaultRoots } from "./default-roots.ts";
 import { formatHostPort } from "./host-port.ts";
-import { untilResponse } from "./http-exchange.ts";
+import { sendByNode } from "./http-exchange.ts";
+import type {
+  HttpAddress,
+  HttpConnectionOptions,
+  HttpHead,
+  HttpRequest,
+  HttpResponse,
+  HttpStream,
+} from "./http-request.ts";
 import { isLoopbackHost } from "./ip-address.ts";
-import { TlsError, type TlsClientOptions } from "./tls-error.ts";
+import { TlsError } from "./tls-error.ts";
 
-export interface HttpRequest {
-  readonly url: URL | HttpAddress;
-  /** Default `GET`. Sent in the letter case given here. */
-  readonly method?: string;
-  /** A redirect to another origin takes along only those that are no credential, whatever their name. */
-  readonly headers?: Readonly<Record<string, string>>;
-  /** Credentials: sent only to the URL's origin, and only over verified TLS or within this machine. */
-  readonly secretHeaders?: Readonly<Record<string, string>>;
-  /** A redirect that would send it to another origin is an error. */
-  readonly body?: string;
-  /** Covers everything from connecting to the last byte of the body, redirects included. None unless given. */
-  readonly deadline?: { readonly clock: Clock; readonly timeoutMs: number };
-  /** Limit of the response's body, after decompression. Default 16 MiB. */
-  readonly maxBodyBytes?: number;
-  /** Default 0: a redirect is returned like any other response. */
-  readonly maxRedirects?: number;
-  /** Offers gzip to the server and decompresses the body. */
-  readonly gzip?: boolean;
-  /** Called once for each connection, so that a redirect gets the options of its own URL. */
-  readonly connection?: (url: URL) => HttpConnectionOptions;
-}
-
-/** A URL in parts, for a path that must be sent byte for byte. */
-export interface HttpAddress {
-  /** Default `http`. */
-  readonly scheme?: "http" | "https";
-  readonly host: string;
-  readonly port: number;
-  /** Includes the query. */
-  readonly path: string;
-}
+export type { HttpAddress, HttpConnectionOptions, HttpRequest, HttpResponse, HttpStream } from "./http-request.ts";
 
 /** A server on this machine, over IPv4. */
 export function loopback(port: number, path: string): HttpAddress {
   return { host: "127.0.0.1", port, path };
-}
-
-export interface HttpConnectionOptions {
-  /** Trust anchors, client certificate, limits on versions and ciphers. */
-  readonly tls?: TlsClientOptions;
-  /** Connects to this Unix socket instead of the URL's host and port. */
-  readonly socketPath?: string;
-  readonly lookup?: LookupFunction;
-  /** `HTTP_PROXY`, `HTTPS_PROXY` and `NO_PROXY`. No proxy is used unless given. */
-  readonly proxies?: Readonly<Record<string, string>>;
-}
-
-export interface HttpResponse {
-  readonly status: number;
-  readonly headers: IncomingHttpHeaders;
-  readonly body: Buffer;
-  /** The body as UTF-8. */
-  text(): string;
-}
-
-/** A response whose body is read as it comes. */
-export interface HttpStream {
-  readonly status: number;
-  readonly headers: IncomingHttpHeaders;
-  /** @throws HttpError when the body is larger than `maxBodyBytes`, or cut off; the signal's reason */
-  readonly chunks: AsyncIterable<Uint8Array>;
 }
 
 /** `tls`: the connection was made, but TLS with the server failed; the cause is a `TlsError`. */
@@ -144,7 +94,7 @@ interface Stops {
 async function follow(
   request: HttpRequest,
   stops: Stops,
-): Promise<{ readonly message: IncomingMessage; readonly last: HttpRequest }> {
+): Promise<{ readonly message: HttpHead; readonly last: HttpRequest }> {
   let current = request;
   for (let redirects = request.maxRedirects ?? 0; ; redirects--) {
     try {
@@ -170,38 +120,28 @@ function failed(error: unknown, request: HttpRequest, { own, callers }: Stops): 
   return new HttpError(failureOf(cause), describeCall(request), describeError(cause), cause);
 }
 
-async function send(request: HttpRequest, signal: AbortSignal | undefined): Promise<IncomingMessage> {
-  const { url, method = "GET", body } = request;
+async function send(request: HttpRequest, signal: AbortSignal | undefined): Promise<HttpHead> {
+  const { url, method = "GET", body, secretHeaders = {}, exchange } = request;
   const isTls = url instanceof URL ? url.protocol === "https:" : url.scheme === "https";
-  const { Agent, request: open } = isTls ? await import("node:https") : await import("node:http");
   const chosen = request.connection?.(urlOf(request)) ?? {};
   const { tls, proxies, ...connection } = chosen;
-  if (needsDefaultRoots(isTls, chosen)) await useDefaultRoots();
-  const { secretHeaders = {} } = request;
   const hasLogin = url instanceof URL && url.username !== "";
   if (hasLogin || Object.keys(secretHeaders).length > 0) assertConfidential(request, chosen);
-  const options = {
-    ...tls,
+  const outgoing = {
     ...connection,
     ...addressOptions(url),
-    agent: proxies === undefined ? false : new Agent({ proxyEnv: { ...proxies } }),
     method,
     headers: {
       ...(request.gzip === true ? { "accept-encoding": "gzip" } : {}),
-      ...(body === undefined ? {} : { "content-length": Buffer.byteLength(body) }),
+      ...(body === undefined ? {} : { "content-length": String(Buffer.byteLength(body)) }),
       ...request.headers,
       ...secretHeaders,
     },
-    ...(signal === undefined ? {} : { signal }),
+    body,
   };
-  const send = (onResponse: (message: IncomingMessage) => void): ClientRequest => {
-    const outgoing = open(options, onResponse);
-    // Node changes the method to upper case when the request is made.
-    outgoing.method = method;
-    outgoing.end(body);
-    return outgoing;
-  };
-  return await untilResponse(send, { host: urlOf(request).hostname, ...tls }, signal);
+  if (!isTls && proxies === undefined && exchange !== undefined) return await exchange(outgoing, signal);
+  if (needsDefaultRoots(isTls, chosen)) await useDefaultRoots();
+  return await sendByNode(outgoing, { isTls, tls, proxies, signal });
 }
 
 function addressOptions(url: URL | HttpAddress): { host: string; port: number | string; path: string; auth?: string } {
@@ -222,7 +162,7 @@ function assertConfidential(request: HttpRequest, { tls, proxies, socketPath }: 
 }
 
 /** The request that a redirect leads to; undefined for every other response. */
-function redirectOf(request: HttpRequest, { statusCode = 0, headers }: IncomingMessage): HttpRequest | undefined {
+function redirectOf(request: HttpRequest, { statusCode = 0, headers }: HttpHead): HttpRequest | undefined {
   if (headers.location === undefined || !redirectStatuses.includes(statusCode)) return undefined;
   const from = urlOf(request);
   const url = URL.parse(headers.location, from.href);
@@ -243,15 +183,14 @@ function withoutSecrets({ secretHeaders: _, ...request }: HttpRequest): HttpRequ
 }
 
 async function* readBody(
-  message: IncomingMessage,
+  message: HttpHead,
   request: HttpRequest,
   stops: Stops,
 ): AsyncGenerator<Uint8Array, void, undefined> {
   const { maxBodyBytes = defaultMaxBodyBytes } = request;
   let length = 0;
   try {
-    const received: AsyncIterable<Uint8Array> = message;
-    for await (const chunk of received) {
+    for await (const chunk of message) {
       length += chunk.length;
       if (length > maxBodyBytes) throw tooLarge(request);
       yield chunk;

@@ -60,6 +60,7 @@ async function bundle(root: string, files = sources): Promise<Awaited<ReturnType
     packed: /^tool\.ts$/,
     transient: /^once\.ts$/,
     flags: [],
+    warmUps: {},
     define: {},
   });
   await rm(join(root, "node_modules"), { recursive: true });

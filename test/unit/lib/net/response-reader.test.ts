@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 import { expect, test } from "vitest";
-import { ResponseReader } from "../../../src/metrics/response-reader.ts";
-import { testBudgets } from "../../support/budgets.ts";
-import { processorTime } from "../../support/processor-time.ts";
+import { ResponseReader } from "../../../../src/lib/net/response-reader.ts";
+import { testBudgets } from "../../../support/budgets.ts";
+import { processorTime } from "../../../support/processor-time.ts";
 
 interface Read {
   readonly status: number;

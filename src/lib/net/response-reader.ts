@@ -1,11 +1,16 @@
 // SPDX-License-Identifier: Apache-2.0
-import type { Budget } from "../lib/budget.ts";
 
 /** Receives the parts of a response. */
 export interface ResponseHandler {
   head(status: number, headers: ReadonlyMap<string, string>): void;
   /** @returns false to pause */
   piece(bytes: Uint8Array): boolean;
+}
+
+/** A budget, or a number of bytes with an error. */
+interface HeaderLimit {
+  admits(bytes: number): boolean;
+  spentError(): Error;
 }
 
 type State = "head" | "counted" | "until-close" | "chunk-size" | "chunk-data" | "chunk-end" | "trailer" | "complete";
@@ -16,7 +21,7 @@ const maxInterimResponses = 5;
 /** Parses an HTTP/1.1 response as its bytes arrive; passes body bytes on without a copy. */
 export class ResponseReader {
   readonly #handler: ResponseHandler;
-  readonly #headers: Budget;
+  readonly #headers: HeaderLimit;
   #state: State = "head";
   /** The part of the current line, in the head or between chunks, that has arrived. */
   #text = "";
@@ -24,11 +29,16 @@ export class ResponseReader {
   #headBytes = 0;
   #interimResponses = 0;
   #leftBytes = 0;
+  readonly #hasBody: boolean;
 
-  /** @param headers for the bytes of a head, of one line between chunks, and of the trailers */
-  constructor(handler: ResponseHandler, headers: Budget) {
+  /**
+   * @param headers for the bytes of a head, of one line between chunks, and of the trailers
+   * @param hasBody false for the response to a HEAD
+   */
+  constructor(handler: ResponseHandler, headers: HeaderLimit, hasBody = true) {
     this.#handler = handler;
     this.#headers = headers;
+    this.#hasBody = hasBody;
   }
 
   get complete(): boolean {
@@ -118,7 +128,7 @@ export class ResponseReader {
     }
     this.#handler.head(status, headers);
     const length = headers.get("content-length");
-    if (status === 204 || status === 304) this.#state = "complete";
+    if (status === 204 || status === 304 || !this.#hasBody) this.#state = "complete";
     else if (/\bchunked\b/i.test(headers.get("transfer-encoding") ?? "")) this.#state = "chunk-size";
     else if (length === undefined) this.#state = "until-close";
     else if (!/^\d{1,15}$/.test(length)) throw new Error("the response has an invalid length");
