@@ -16,6 +16,37 @@ export interface Call {
   readonly signal: AbortSignal;
 }
 
+/** A call whose signal is made for who asks for it: most calls have their response at once. */
+export class RequestCall implements Call {
+  readonly request: IncomingMessage;
+  readonly response: ServerResponse;
+  readonly limits: ResponseLimits;
+  readonly path: string;
+  readonly query: string;
+  #left: AbortController | undefined;
+
+  constructor({ request, response, limits, path, query }: Omit<Call, "signal">) {
+    this.request = request;
+    this.response = response;
+    this.limits = limits;
+    this.path = path;
+    this.query = query;
+  }
+
+  get signal(): AbortSignal {
+    if (this.#left === undefined) {
+      const left = new AbortController();
+      const leave = (): void => {
+        left.abort(new Error("the caller has left"));
+      };
+      if (this.response.closed) leave();
+      else this.response.once("close", leave);
+      this.#left = left;
+    }
+    return this.#left.signal;
+  }
+}
+
 /** What it takes to respond. */
 export type Exchange = Pick<Call, "request" | "response" | "limits">;
 
@@ -64,8 +95,12 @@ export function sendReply({ request, response, limits }: Exchange, reply: Reply)
     sendCompressed(response, reply, Buffer.from(body), accepted).catch(() => response.destroy());
     return;
   }
-  const length = status === 204 ? undefined : { "Content-Length": bytes };
-  response.writeHead(status, { ...headers, Vary: "Accept-Encoding", ...length });
+  // a flat list, which Node.js writes as it is
+  const head: string[] = [];
+  for (const name in headers) head.push(name, headers[name] ?? "");
+  head.push("Vary", "Accept-Encoding");
+  if (status !== 204) head.push("Content-Length", String(bytes));
+  response.writeHead(status, head);
   // one write sends header and text together; an empty body must not cause a second one
   if (bytes === 0) response.end();
   else response.end(body);

@@ -9,6 +9,7 @@ import type { Budgets } from "../model/limits.ts";
 import { sendReply, textReply } from "./call.ts";
 import type { ResponseLimits } from "./response-limits.ts";
 import { peerOf } from "./local-caller.ts";
+import { stopParsing } from "./stop-parsing.ts";
 
 interface Connection {
   readonly socket: Socket;
@@ -20,6 +21,10 @@ interface Connection {
   readonly waiting: (readonly [IncomingMessage, ServerResponse])[];
   /** Of the request that is being handled; undefined while the connection is idle. */
   busySinceMs: number | undefined;
+  /** Of its last change between idle and busy, among those of all connections. */
+  change: number;
+  /** Called when a response was sent, or cut off. */
+  readonly responded: () => void;
 }
 
 /** From a request to the last byte of its response, however it is read. Above the time that a scrape may take. */
@@ -31,35 +36,6 @@ const checkEveryMs = 1_000;
 const closedAtOnce = 8;
 /** Of the connections, those on loopback may take this share. */
 const loopbackShare = 3 / 4;
-
-/** The part of Node.js's parser that passes on a request when its headers are complete. */
-interface Parser {
-  onIncoming: (request: IncomingMessage, keepAlive: boolean) => number;
-}
-
-function isParser(value: unknown): value is Parser {
-  return typeof value === "object" && value !== null && "onIncoming" in value && typeof value.onIncoming === "function";
-}
-
-/** Node.js's result for a request after which the bytes are no longer HTTP. */
-const upgraded = 2;
-
-/**
- * One read may have thousands of pipelined requests, and Node.js parses all of them even when the first one has closed
- * the connection. This ends the parsing, in the way in which an upgrade does.
- * @param isClosed whether no more requests are wanted
- * Source: Node.js, lib/_http_server.js and lib/_http_common.js; without the parser there, all requests are parsed
- */
-function stopParsing(socket: Socket, isClosed: () => boolean): void {
-  const parser: unknown = "parser" in socket ? socket.parser : undefined;
-  if (!isParser(parser)) return;
-  const { onIncoming } = parser;
-  parser.onIncoming = (request, keepAlive) => {
-    if (!isClosed()) return onIncoming(request, keepAlive);
-    Object.assign(request, { upgrade: true });
-    return upgraded;
-  };
-}
 
 interface ConnectionsDeps {
   readonly budgets: Budgets;
@@ -82,11 +58,12 @@ export class Connections implements Disposable {
   readonly #clock: Clock;
   readonly #isProbe: (request: IncomingMessage) => boolean;
   readonly #turns: Pick<TurnQueue, "delay">;
-  /** By peer, each in the order of its last change between idle and busy. */
   readonly #peers = new Map<string, Set<Connection>>();
   readonly #connections = new Map<Socket, Connection>();
   readonly #stop = new AbortController();
   #isChecking = false;
+  #changes = 0;
+  #handle: RequestListener = () => undefined;
 
   constructor({ budgets, limits, clock, isProbe, turns }: ConnectionsDeps) {
     this.#turns = turns;
@@ -97,11 +74,12 @@ export class Connections implements Disposable {
   }
 
   watch(server: Server, handle: RequestListener): void {
+    this.#handle = handle;
     server.on("connection", (socket) => {
       this.#open(socket);
     });
     server.on("request", (request, response) => {
-      this.#requested(request, response, handle);
+      this.#requested(request, response);
     });
     server.on("clientError", (error: NodeJS.ErrnoException, socket) => {
       const connection = [...this.#connections.values()].find((one) => one.socket === socket);
@@ -132,7 +110,18 @@ export class Connections implements Disposable {
       return;
     }
     const places = this.#budgets.of("status-requests-waiting-of-connection").child();
-    const connection: Connection = { socket, peer, place, places, waiting: [], busySinceMs: undefined };
+    const connection: Connection = {
+      socket,
+      peer,
+      place,
+      places,
+      waiting: [],
+      busySinceMs: undefined,
+      change: ++this.#changes,
+      responded: () => {
+        this.#responded(connection);
+      },
+    };
     this.#connections.set(socket, connection);
     this.#peers.set(peer, ofPeer.add(connection));
     stopParsing(socket, () => !this.#connections.has(socket));
@@ -177,8 +166,13 @@ export class Connections implements Disposable {
 
   /** @param onlyIdle whether a connection with a request is left alone */
   #closeOne(connections: ReadonlySet<Connection>, onlyIdle: boolean): void {
-    const all = [...connections];
-    const victim = all.find(({ busySinceMs }) => busySinceMs === undefined) ?? (onlyIdle ? undefined : all[0]);
+    let idle: Connection | undefined;
+    let busy: Connection | undefined;
+    for (const connection of connections) {
+      if (connection.busySinceMs === undefined) idle = earlier(connection, idle);
+      else busy = earlier(connection, busy);
+    }
+    const victim = idle ?? (onlyIdle ? undefined : busy);
     if (victim !== undefined) this.#close(victim);
   }
 
@@ -198,11 +192,11 @@ export class Connections implements Disposable {
     places[Symbol.dispose]();
   }
 
-  #requested(request: IncomingMessage, response: ServerResponse, handle: RequestListener): void {
+  #requested(request: IncomingMessage, response: ServerResponse): void {
     const connection = this.#connections.get(request.socket);
     if (connection === undefined) return;
     if (connection.busySinceMs === undefined) {
-      this.#serve(connection, request, response, handle);
+      this.#serve(connection, request, response);
       return;
     }
     if (!connection.places.tryTake()) {
@@ -225,24 +219,26 @@ export class Connections implements Disposable {
     return most;
   }
 
-  #serve(connection: Connection, request: IncomingMessage, response: ServerResponse, handle: RequestListener): void {
+  #serve(connection: Connection, request: IncomingMessage, response: ServerResponse): void {
     this.#setBusy(connection, this.#clock.monotonicMs());
     if (connection.peer === loopbackPeer) this.#turns.delay();
-    response.once("close", () => {
-      if (!this.#connections.has(connection.socket)) return;
-      const next = connection.waiting.shift();
-      if (next === undefined) {
-        this.#setBusy(connection, undefined);
-        return;
-      }
-      connection.places.release();
-      if (connection.waiting.length > 0) connection.socket.pause();
-      else connection.socket.resume();
-      this.#serve(connection, ...next, handle);
-    });
+    response.on("close", connection.responded);
     const isRejectable = connection.peer !== loopbackPeer && !this.#isProbe(request);
     if (isRejectable && this.#budgets.memory.isShort()) this.#rejectShort(request, response);
-    else if (this.#admits(connection, request, response)) handle(request, response);
+    else if (this.#admits(connection, request, response)) this.#handle(request, response);
+  }
+
+  #responded(connection: Connection): void {
+    if (!this.#connections.has(connection.socket)) return;
+    const next = connection.waiting.shift();
+    if (next === undefined) {
+      this.#setBusy(connection, undefined);
+      return;
+    }
+    connection.places.release();
+    if (connection.waiting.length > 0) connection.socket.pause();
+    else connection.socket.resume();
+    this.#serve(connection, ...next);
   }
 
   /** Responds with the limit that memory has reached, and closes the connection. */
@@ -253,10 +249,8 @@ export class Connections implements Disposable {
 
   #setBusy(connection: Connection, sinceMs: number | undefined): void {
     connection.busySinceMs = sinceMs;
-    const ofPeer = this.#peers.get(connection.peer);
-    ofPeer?.delete(connection);
-    ofPeer?.add(connection);
-    if (sinceMs !== undefined) void this.#checkTimes();
+    connection.change = ++this.#changes;
+    if (sinceMs !== undefined && !this.#isChecking) void this.#checkTimes();
   }
 
   /** No route reads a body; one that is sent anyway is read up to a limit, so that the connection can be kept. */
@@ -280,7 +274,6 @@ export class Connections implements Disposable {
 
   /** Closes connections whose request takes too long; runs while there are requests. */
   async #checkTimes(): Promise<void> {
-    if (this.#isChecking) return;
     this.#isChecking = true;
     while (!this.#stop.signal.aborted && [...this.#connections.values()].some(isBusy)) {
       await this.#clock.delay(checkEveryMs, this.#stop.signal).catch(() => undefined);
@@ -292,6 +285,10 @@ export class Connections implements Disposable {
     }
     this.#isChecking = false;
   }
+}
+
+function earlier(connection: Connection, other: Connection | undefined): Connection {
+  return other === undefined || connection.change < other.change ? connection : other;
 }
 
 function isBusy({ busySinceMs }: Connection): boolean {

@@ -6,7 +6,16 @@ import { BudgetSpentError } from "../lib/budget.ts";
 import { describeError } from "../lib/errors.ts";
 import type { Logger } from "../lib/log/log.ts";
 import type { Budgets } from "../model/limits.ts";
-import { type Call, methodNotAllowed, notFound, onlyLocalhost, type Reply, sendReply, textReply } from "./call.ts";
+import {
+  type Call,
+  methodNotAllowed,
+  notFound,
+  onlyLocalhost,
+  type Reply,
+  RequestCall,
+  sendReply,
+  textReply,
+} from "./call.ts";
 import type { DebugRoutes } from "./debug/debug-routes.ts";
 import { isLocalCaller, peerOf } from "./local-caller.ts";
 import { AppProbeRoute } from "./probes/app-probe-route.ts";
@@ -33,7 +42,8 @@ export interface RoutesContext {
 
 const readinessPath = "/healthz/ready";
 
-type Handler = (call: Call) => Promise<void> | void;
+/** Without a promise, the response is sent when it returns. */
+type Handler = (call: Call) => Promise<void> | undefined;
 
 export interface Routes extends Disposable {
   /** Handles every request. No request, and no handler that throws, can make it throw. */
@@ -74,11 +84,10 @@ export function createRoutes(context: RoutesContext): Routes {
   const find = (path: string): Handler => {
     const found = exact.get(path);
     if (found !== undefined) return found;
-    if (path === "/app-health" || path === "/app-lifecycle")
-      return (call) => sendReply(call, redirect(call, `${path}/`));
+    if (path === "/app-health" || path === "/app-lifecycle") return sends((call) => redirect(call, `${path}/`));
     if (/^\/app-(health|lifecycle)\//.test(path)) return (call) => appProbes.handle(call);
     const isDebug = path === "/" || path === "/debug" || path.startsWith("/debug/");
-    return isDebug && config.debug ? handleDebug : (call) => sendReply(call, notFound);
+    return isDebug && config.debug ? handleDebug : sends(() => notFound);
   };
   const opened = stack.move();
   return {
@@ -97,12 +106,22 @@ function createListener(
   find: (path: string) => Handler,
   { log, limits }: Pick<RoutesContext, "log" | "limits">,
 ): RequestListener {
+  const failed = (call: Call, error: unknown): void => {
+    const { response, path } = call;
+    if (response.closed && !response.writableFinished) {
+      log.debug("caller left before its response was complete", { path });
+      return;
+    }
+    if (error instanceof BudgetSpentError && !response.headersSent) {
+      sendReply(call, textReply(503, error.message));
+      return;
+    }
+    log.error("status request failed", { path, reason: describeError(error) });
+    if (response.headersSent) response.destroy();
+    else sendReply(call, textReply(500, "500 Internal Server Error"));
+  };
   return (request, response) => {
-    const left = new AbortController();
-    response.once("close", () => {
-      left.abort(new Error("the caller has left"));
-    });
-    response.on("error", () => undefined);
+    response.on("error", ignore);
     const target = parseRequestTarget(request.url ?? "");
     if (target.kind === "malformed") {
       sendReply({ request, response, limits }, textReply(400, "400 Bad Request"));
@@ -113,25 +132,26 @@ function createListener(
       return;
     }
     const { path, query } = target;
-    const call = { request, response, limits, path, query, signal: left.signal };
-    run(find(path), call).catch((error: unknown) => {
-      if (left.signal.aborted && !response.writableFinished) {
-        log.debug("caller left before its response was complete", { path });
-        return;
-      }
-      if (error instanceof BudgetSpentError && !response.headersSent) {
-        sendReply(call, textReply(503, error.message));
-        return;
-      }
-      log.error("status request failed", { path, reason: describeError(error) });
-      if (response.headersSent) response.destroy();
-      else sendReply(call, textReply(500, "500 Internal Server Error"));
-    });
+    const call = new RequestCall({ request, response, limits, path, query });
+    try {
+      find(path)(call)?.catch((error: unknown) => {
+        failed(call, error);
+      });
+    } catch (error) {
+      failed(call, error);
+    }
   };
 }
 
-async function run(handler: Handler, call: Call): Promise<void> {
-  await handler(call);
+function ignore(): void {
+  // the caller has left, which the response's end tells
+}
+
+function sends(reply: (call: Call) => Reply): Handler {
+  return (call) => {
+    sendReply(call, reply(call));
+    return undefined;
+  };
 }
 
 /** The debug code is loaded for the first debug request. */
@@ -223,8 +243,11 @@ export function parseRequestTarget(target: string): RequestTarget {
   const mark = origin.indexOf("?");
   const rawPath = mark < 0 ? origin : origin.slice(0, mark);
   const query = mark < 0 ? "" : origin.slice(mark + 1);
-  const clean = cleanPath(rawPath);
-  if (clean !== rawPath) return { kind: "unclean", location: mark < 0 ? clean : `${clean}?${query}` };
+  if (rawPath.includes("//") || rawPath.includes("/.")) {
+    const clean = cleanPath(rawPath);
+    if (clean !== rawPath) return { kind: "unclean", location: mark < 0 ? clean : `${clean}?${query}` };
+  }
+  if (!rawPath.includes("%")) return { kind: "path", path: rawPath, query };
   try {
     return { kind: "path", path: decodeURIComponent(rawPath), query };
   } catch {

@@ -34,6 +34,7 @@ const startMs = 10_000;
 export class ReadinessJudge {
   readonly #sources: ReadinessSources;
   readonly #mode: ReadinessMode;
+  readonly #needsFiles: boolean;
   readonly #clock: Clock;
   readonly #log: Logger;
   #report: Promise<ReadinessReport> | undefined;
@@ -51,6 +52,7 @@ export class ReadinessJudge {
     const { envoy, onEnvoySeen } = sources;
     this.#sources = sources;
     this.#mode = mode;
+    this.#needsFiles = (sources.requiredFiles ?? []).length > 0;
     this.#clock = deps.clock;
     this.#log = deps.log;
     this.#createdAtMs = deps.clock.monotonicMs();
@@ -64,6 +66,16 @@ export class ReadinessJudge {
   async judge(): Promise<ReadinessVerdict> {
     const envoy = this.#envoyCounts() ? await this.#envoy?.read(this.#mode === "strict") : undefined;
     return this.#verdict(this.#gatingObstacle(envoy), await this.#missingFile());
+  }
+
+  /**
+   * Whether the pod is ready because nothing has changed since it was found ready. Reads nothing; false says nothing. Most
+   * probes come while this is so.
+   */
+  isStillReady(): boolean {
+    if (!this.lastReady || this.#envoyCounts() || this.#needsFiles) return false;
+    if (this.#sources.terminating() !== undefined) return false;
+    return this.#sources.holds.pending().every(({ gates, isNote }) => isNote || !gates);
   }
 
   /** The last verdict, without reading anything. */

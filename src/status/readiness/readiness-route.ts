@@ -3,13 +3,17 @@ import { type Clock, deadline } from "../../lib/async/clock.ts";
 import { orAborted } from "../../lib/async/tasks.ts";
 import type { TurnQueue } from "../../lib/async/turn-queue.ts";
 import type { Budgets } from "../../model/limits.ts";
-import { type Call, headerText, jsonReply, sendReply } from "../call.ts";
+import { type Call, headerText, jsonReply, type Reply, sendReply } from "../call.ts";
 import { isLocalCaller, peerOf } from "../local-caller.ts";
 import type { Obstacle, ReadinessVerdict } from "./readiness-judge.ts";
 import { type ReadinessReport, renderReport, reportJson } from "./readiness-report.ts";
 
 export interface ReadinessRouteDeps {
-  readonly judge: { judge(): Promise<ReadinessVerdict>; report(): Promise<ReadinessReport> };
+  readonly judge: {
+    isStillReady(): boolean;
+    judge(): Promise<ReadinessVerdict>;
+    report(): Promise<ReadinessReport>;
+  };
   /** Why the agent shuts down; undefined while it does not. */
   readonly terminating: () => string | undefined;
   readonly turns: Pick<TurnQueue, "turn">;
@@ -24,20 +28,32 @@ const pendingHeader = "X-Attache-Pending";
  * Responds with 200 or 503, both with an empty body. `?verbose` adds the whole tree as text, `Accept: application/json`
  * as JSON.
  */
-export function createReadinessRoute(deps: ReadinessRouteDeps): (call: Call) => Promise<void> {
+export function createReadinessRoute(deps: ReadinessRouteDeps): (call: Call) => Promise<void> | undefined {
   const wait = new ReadinessWait(deps);
-  return async (call) => {
+  const respond = async (call: Call): Promise<void> => {
     const { headers } = call.request;
     if (headers["prefer"] !== undefined) await wait.untilReady(call);
-    const wantsJson = /\bapplication\/json\b/i.test(headers.accept ?? "");
+    const wantsJson = acceptsJson(headers.accept);
     if (wantsJson || hasQueryFlag(call.query, "verbose")) await sendReport(deps, call, wantsJson);
     else await sendVerdict(deps, call);
   };
+  return (call) => {
+    const { accept } = call.request.headers;
+    if (call.query !== "" || acceptsJson(accept) || !deps.judge.isStillReady()) return respond(call);
+    sendReply(call, readyReply);
+    return undefined;
+  };
+}
+
+const readyReply: Reply = { status: 200 };
+
+function acceptsJson(accept: string | undefined): boolean {
+  return accept !== undefined && /\bapplication\/json\b/i.test(accept);
 }
 
 async function sendVerdict({ judge }: ReadinessRouteDeps, call: Call): Promise<void> {
   const { ready, obstacles } = await judge.judge();
-  sendReply(call, ready ? { status: 200 } : { status: 503, headers: { [pendingHeader]: pendingNames(obstacles) } });
+  sendReply(call, ready ? readyReply : { status: 503, headers: { [pendingHeader]: pendingNames(obstacles) } });
 }
 
 async function sendReport({ judge, turns }: ReadinessRouteDeps, call: Call, asJson: boolean): Promise<void> {
