@@ -41,7 +41,6 @@ export async function startBackends(): Promise<Backends> {
     cert_chain: Buffer.from(chain),
   };
   const controlPlane = stack.use(await startFakeControlPlane(ServerCredentials.createSsl(null, [pair])));
-  controlPlane.set(typeUrls.cluster, []);
   const owned = stack.move();
   return {
     ca,
@@ -81,6 +80,8 @@ export async function startBenchPod(options: BenchPodOptions): Promise<Pod> {
     proxyConfig: { discoveryAddress: `localhost:${String(backends.controlPlane.port)}`, ...proxyConfig },
     prepare: async (pod) => {
       const { controlPlane } = backends;
+      // what an earlier pod was pushed does not count here
+      controlPlane.set(typeUrls.cluster, []);
       controlPlane.set(typeUrls.listener, [inboundListener(pod.ports.inbound)]);
       if (peer?.templatePath !== undefined) {
         const place = join(pod.directory, "var/lib/istio/envoy/envoy_bootstrap_tmpl.json");
