@@ -54,7 +54,7 @@ export function createMergedScrape(
       metrics.scrape.scrapes.inc();
       const budget = scrapeBudget(request.timeoutSeconds, request.waitedMs);
       using responseLimit = deadline(deps.clock, budget.responseMs, signal);
-      using targetLimit = deadline(deps.clock, budget.targetMs, AbortSignal.any([signal, request.preempted]));
+      using targetLimit = deadline(deps.clock, budget.targetMs, signal, request.preempted);
       const parts = startParts(config, request, budgets);
       responseLimit.signal.addEventListener("abort", () => {
         cancelAll(parts, responseLimit.signal.reason);

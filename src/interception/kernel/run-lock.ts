@@ -54,7 +54,7 @@ async function waitForOther(
   released: AbortSignal,
 ): Promise<AsyncDisposable | undefined> {
   log.info("another run changes the rules of this network namespace: waiting for its end");
-  using limit = deadline(clock, longestWaitMs, AbortSignal.any([stop, released]));
+  using limit = deadline(clock, longestWaitMs, stop, released);
   for (;;) {
     await untilReleased(limit.signal);
     if (limit.signal.aborted) {

@@ -55,32 +55,39 @@ export function abortReason(signal: AbortSignal): Error {
 }
 
 /**
- * A signal that aborts `ms` milliseconds from now by the given clock, or when `parent` does.
+ * A signal that aborts `ms` milliseconds from now by the given clock, or when one of `parents` does.
  * Disposing it releases the timer.
  */
 export function deadline(
   clock: Clock,
   ms: number,
-  parent?: AbortSignal,
+  ...parents: readonly (AbortSignal | undefined)[]
 ): { readonly signal: AbortSignal } & Disposable {
   const controller = new AbortController();
   const done = new AbortController();
-  const waits = parent === undefined ? done.signal : AbortSignal.any([parent, done.signal]);
-  clock.delay(ms, waits).then(
+  const dispose = (): void => {
+    for (const parent of parents) parent?.removeEventListener("abort", onParent);
+    done.abort(disposed);
+  };
+  const onParent = (): void => {
+    const parent = parents.find((one) => one?.aborted === true);
+    if (parent !== undefined) controller.abort(abortReason(parent));
+    dispose();
+  };
+  for (const parent of parents) parent?.addEventListener("abort", onParent);
+  if (parents.some((parent) => parent?.aborted === true)) onParent();
+  clock.delay(ms, done.signal).then(
     () => {
       controller.abort(new DeadlineError(ms));
+      dispose();
     },
-    () => {
-      if (parent?.aborted === true) controller.abort(abortReason(parent));
-    },
+    () => undefined,
   );
-  return {
-    signal: controller.signal,
-    [Symbol.dispose]: () => {
-      done.abort();
-    },
-  };
+  return { signal: controller.signal, [Symbol.dispose]: dispose };
 }
+
+/** Made once: an error with its stack costs more than the deadline. */
+const disposed = new Error("the deadline is no longer needed");
 
 /** A wait exceeded its time limit. */
 export class DeadlineError extends Error {

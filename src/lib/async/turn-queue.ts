@@ -1,12 +1,15 @@
 // SPDX-License-Identifier: Apache-2.0
 import { loopbackPeer } from "./fair-slots.ts";
 
+/** Short work shares a turn: none starts when it has taken so long. */
+const sliceMs = 0.25;
+
 /** Work is put off for so many turns in a row at most. */
 const longestDelayTurns = 20;
 
 /**
- * Starts one piece of work in each turn of the event loop, so that short work overtakes it. Callers on loopback come
- * first; the other peers take turns.
+ * Starts one piece of work in each turn of the event loop, or several short ones, so that what is urgent overtakes them.
+ * Callers on loopback come first; the other peers take turns.
  */
 export class TurnQueue {
   readonly #waiting = new Map<string, (() => void)[]>();
@@ -34,13 +37,23 @@ export class TurnQueue {
     this.#isScheduled = true;
     setImmediate(() => {
       this.#isScheduled = false;
-      if (this.#isDelayed && this.#delayedTurns < longestDelayTurns) this.#delayedTurns++;
-      else {
-        this.#delayedTurns = 0;
-        this.#startOne();
-      }
+      const isDelayed = this.#isDelayed && this.#delayedTurns < longestDelayTurns;
       this.#isDelayed = false;
-      this.#schedule();
+      this.#delayedTurns = isDelayed ? this.#delayedTurns + 1 : 0;
+      if (isDelayed) this.#schedule();
+      else this.#startSome(performance.now() + sliceMs);
+    });
+  }
+
+  #startSome(untilMs: number): void {
+    this.#startOne();
+    // it runs as far as it can before the next tick
+    queueMicrotask(() => {
+      process.nextTick(() => {
+        if (this.#isScheduled || this.#waiting.size === 0) return;
+        if (performance.now() < untilMs) this.#startSome(untilMs);
+        else this.#schedule();
+      });
     });
   }
 

@@ -110,7 +110,7 @@ export class AppProbeRoute implements Disposable {
   }
 
   async #outcome(probe: AppProbe, request: ProbeRequest, slot: Slot, stop: AbortSignal): Promise<ProbeOutcome> {
-    const outcome = await this.#options.prober.probe(probe, request, AbortSignal.any([stop, slot.preempted]));
+    const outcome = await this.#options.prober.probe(probe, request, stop, slot.preempted);
     if (!slot.preempted.aborted || outcome.kind !== "failed") return outcome;
     return { kind: "failed", side: "agent", reason: `${this.#options.budgets.of("probes").text}; other probes wait` };
   }

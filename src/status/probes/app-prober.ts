@@ -2,6 +2,7 @@
 import { connect, isIP } from "node:net";
 import { networkInterfaces } from "node:os";
 import { type Clock, deadline } from "../../lib/async/clock.ts";
+import { BudgetSpentError } from "../../lib/budget.ts";
 import { assertNever, describeError, systemCode } from "../../lib/errors.ts";
 import { canonicalIp, isLoopbackHost } from "../../lib/net/ip-address.ts";
 import type { Budgets } from "../../model/limits.ts";
@@ -14,8 +15,11 @@ const defaultTimeoutMs = 1_000;
 
 /** Probes the application. Disposing it closes the connections that are kept between probes. */
 export interface AppProber extends Disposable {
-  /** @param request the kubelet's request, whose headers an HTTP probe forwards */
-  probe(probe: AppProbe, request: ProbeRequest, signal: AbortSignal): Promise<ProbeOutcome>;
+  /**
+   * @param request the kubelet's request, whose headers an HTTP probe forwards
+   * @param signals each of them ends the probe
+   */
+  probe(probe: AppProbe, request: ProbeRequest, ...signals: readonly AbortSignal[]): Promise<ProbeOutcome>;
 }
 
 export interface ProberDeps {
@@ -42,9 +46,9 @@ export function createAppProber(settings: ProbeSettings, deps: ProberDeps): AppP
   }
 
   return {
-    async probe(probe, request, signal) {
+    async probe(probe, request, ...signals) {
       const timeoutMs = probe.timeoutMs > 0 ? probe.timeoutMs : defaultTimeoutMs;
-      using limit = deadline(deps.clock, timeoutMs, signal);
+      using limit = deadline(deps.clock, timeoutMs, ...signals);
       try {
         return await send({ ...probe, timeoutMs }, request, limit.signal);
       } catch (error) {
@@ -146,6 +150,9 @@ async function probeTcp(address: ProbeAddress, port: number, signal: AbortSignal
 /** The outcome for a connection or request that failed, and on which side the fault lies. */
 function failureOf(error: unknown, { headerBytes }: ProbeLimits, signal: AbortSignal): ProbeOutcome {
   if (signal.aborted) return { kind: "failed", side: "app", reason: "no response within the probe's timeout" };
+  if (error instanceof BudgetSpentError) {
+    return { kind: "failed", side: "app", reason: `headers of the response: ${error.message}` };
+  }
   const code = systemCode(error);
   // Node.js does not say how many they were
   if (code === "HPE_HEADER_OVERFLOW" && !headerBytes.admits(Number.POSITIVE_INFINITY)) {

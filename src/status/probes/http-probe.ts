@@ -3,20 +3,21 @@ import { Agent, type ClientRequest, request } from "node:http";
 import { isIPv6 } from "node:net";
 import type { Budget } from "../../lib/budget.ts";
 import type { AppProbeHandler } from "../status-config.ts";
-import type { ProbeAddress, ProbeLimits, ProbeOutcome, ProbeRequest, ProbeSettings } from "./probe-outcome.ts";
+import { sendPlainProbe } from "./plain-probe.ts";
+import type {
+  ProbeAddress,
+  ProbeLimits,
+  ProbeOutcome,
+  ProbeRequest,
+  ProbeResponse,
+  ProbeSettings,
+} from "./probe-outcome.ts";
 
 type HttpHandler = Extract<AppProbeHandler, { kind: "http" }>;
 
 export interface HttpProber extends Disposable {
   /** @throws when the application sends no response */
   probe(handler: HttpHandler, kubelet: ProbeRequest, signal: AbortSignal): Promise<ProbeOutcome>;
-}
-
-/** The application's response to one request. */
-export interface ProbeResponse {
-  readonly status: number;
-  readonly location: string | undefined;
-  readonly body: Uint8Array;
 }
 
 /** One GET request over TLS. */
@@ -50,33 +51,41 @@ export function createHttpProber(settings: ProbeSettings, { address, limits, loa
   const agent = settings.probeKeepalive ? new Agent({ keepAlive: true, timeout: keepIdleMs }) : undefined;
   let https: Promise<HttpsRequester> | undefined;
 
-  async function send(url: URL, path: string, headers: readonly string[], signal: AbortSignal): Promise<ProbeResponse> {
-    const target = { ...address, port: portOf(url) };
-    if (url.protocol === "https:") {
+  async function send(
+    { scheme, port }: Pick<HttpHandler, "scheme" | "port">,
+    path: string,
+    headers: readonly string[],
+    signal: AbortSignal,
+  ): Promise<ProbeResponse> {
+    const target = { ...address, port };
+    if (scheme === "https") {
       https ??= loadHttps();
       return await (await https).send({ address: target, path, headers, signal });
     }
+    if (agent === undefined) return await sendPlainProbe({ address: target, path, headers, limits, signal });
     const tolerant = { insecureHTTPParser: true, maxHeaderSize: limits.headerBytes.size };
-    const options = { ...target, ...tolerant, method: "GET", path, headers, signal, agent: agent ?? false };
+    const options = { ...target, ...tolerant, method: "GET", path, headers, signal, agent };
     return await sendOnKeptConnection(() => request(options), limits.bodyBytes, signal);
   }
 
   return {
     async probe(handler, kubelet, signal) {
       const authority = `${urlHost(settings.appHost)}:${String(handler.port)}`;
-      let url = new URL(`${handler.scheme}://${authority}`);
+      let target: Pick<HttpHandler, "scheme" | "port"> = handler;
+      let url = `${handler.scheme}://${authority}`;
       let path = requestPath(handler.path);
       let host = appAuthority(kubelet.headers.host, { statusPort: settings.port, appPort: handler.port, authority });
       const headers = forwardedHeaders(kubelet, settings.probeKeepalive);
       for (let requestsMade = 1; ; requestsMade++) {
-        const response = await send(url, path, ["Host", host, ...headers], signal);
+        const response = await send(target, path, ["Host", host, ...headers], signal);
         if (response.status < 300 || response.status > 399) return { kind: "responded", ...response };
-        const step = nextRedirect(response.status, response.location, url, requestsMade);
+        const step = nextRedirect(response.status, response.location, new URL(url), requestsMade);
         if (step.kind === "stop") return { kind: "passed" };
         if (step.kind === "fail") return { kind: "failed", side: "app", reason: step.reason };
         if (step.absolute) host = step.url.host;
-        url = step.url;
-        path = `${url.pathname}${url.search}`;
+        target = { scheme: step.url.protocol === "https:" ? "https" : "http", port: portOf(step.url) };
+        url = step.url.href;
+        path = `${step.url.pathname}${step.url.search}`;
       }
     },
     [Symbol.dispose]() {

@@ -8,12 +8,11 @@ import type { Budget } from "../../lib/budget.ts";
 import {
   type HttpsProbeRequest,
   type HttpsRequester,
-  type ProbeResponse,
   readBody,
   sendOnKeptConnection,
   sendRequest,
 } from "./http-probe.ts";
-import type { ProbeLimits, ProbeSettings } from "./probe-outcome.ts";
+import type { ProbeLimits, ProbeResponse, ProbeSettings } from "./probe-outcome.ts";
 
 /** Of a response over HTTP/2; Node's default is 128. */
 const maxHeaderCount = 2_000;

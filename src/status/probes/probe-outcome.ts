@@ -29,6 +29,13 @@ export interface ProbeRequest {
   readonly headers: IncomingHttpHeaders;
 }
 
+/** The application's response to one request. */
+export interface ProbeResponse {
+  readonly status: number;
+  readonly location: string | undefined;
+  readonly body: Uint8Array;
+}
+
 export type ProbeOutcome =
   /** The application's own HTTP response. */
   | { readonly kind: "responded"; readonly status: number; readonly body: Uint8Array }

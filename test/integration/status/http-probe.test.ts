@@ -186,7 +186,7 @@ test("what the application does wrong is said to be the application's fault", as
   const cases = [
     { handler: http(1, "/"), config: {}, fault: "app", reason: /ECONNREFUSED/ },
     { handler: http(slow.port, "/"), config: {}, fault: "app", reason: /no response within the probe's timeout/ },
-    { handler: http(reset.port, "/"), config: {}, fault: "app", reason: /socket hang up|ECONNRESET/ },
+    { handler: http(reset.port, "/"), config: {}, fault: "app", reason: /the connection ended|ECONNRESET/ },
     // the probe then comes from the pod's own address
     {
       handler: http(slow.port, "/"),
