@@ -54,9 +54,9 @@ const { code, map, scripts, licences } = await makeBundle({
     wait: ["src/cli/commands/wait.ts"],
   },
   early: new RegExp(
-    "^src/(agent/(engine-abort|termination-message|port-check|budgets|metrics|identity|discovery|envoy-lifecycle|" +
+    "^src/(recorder/(engine-abort|termination-message)|agent/(port-check|budgets|metrics|identity|discovery|envoy-lifecycle|" +
       "debug-info|hot-restart|log-reopening|platform)|envoy/(taken-ports|running-envoy)|metrics/index|" +
-      "cert/(index|root-files)|ca/(index|istio-ca|istio-messages)|sds/index|host/index|status/(index|status-server)|" +
+      "cert/(index|root-files)|ca/(index|istio-ca|istio-messages)|sds/index|xds/index|host/index|status/(index|status-server)|" +
       "lib/(start-memory|grpc/client|net/address-check))[.]ts$",
   ),
   packed:

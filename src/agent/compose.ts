@@ -110,7 +110,7 @@ async function serve(started: Started, deps: AgentDeps, signals: AgentSignals): 
   const { listenStatus } = await import("../status/index.ts");
   const sources: StatusSources = {
     ...readinessSources(start, lifecycle, shutdown),
-    onFirstReady: reportReady.bind(undefined, phases, metrics, lifecycle),
+    onFirstReady: () => void reportReady(phases, metrics, lifecycle, shutdown.signal),
     requiredFiles: outputFiles(config),
     metrics: metrics.scrape(config.status.scrape, deps),
     ...controls({ shutdown, holds, lifecycle, identity }),
@@ -200,10 +200,11 @@ function readinessSources(
   };
 }
 
-function reportReady(phases: StartPhases, metrics: ModuleMetrics, lifecycle: EnvoyLifecycle): void {
+/** Envoy's version is read only now: the description of itself, in which it stands, is large. */
+async function reportReady(phases: StartPhases, metrics: ModuleMetrics, lifecycle: EnvoyLifecycle, stop: AbortSignal) {
   phases.end("ready");
-  phases.logReady({ envoyVersion: lifecycle.version() });
   metrics.agent.start.durationSeconds.set(phases.sinceStartMs() / 1_000);
+  phases.logReady({ envoyVersion: await lifecycle.readVersion(stop) });
 }
 
 /** The files that a proxyless application reads. Without them the pod is not ready. */

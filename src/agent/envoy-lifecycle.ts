@@ -14,8 +14,8 @@ export interface EnvoyLifecycle {
   readonly readiness: EnvoyReadinessSource | undefined;
   /** Resolves when Envoy has exited for good; never without Envoy. */
   readonly exited: Promise<unknown>;
-  /** Envoy's own version, such as `1.40.0`; undefined until it has responded to a readiness query. */
-  version(): string | undefined;
+  /** Asks Envoy for its version, such as `1.40.0`; undefined if it does not respond, or when the signal aborts. Never fails. */
+  readVersion(signal: AbortSignal): Promise<string | undefined>;
   /** Starts a drain before the shutdown: the preStop hook of a native sidecar. Further calls change nothing. */
   startDrain(): void;
   /** Drains Envoy if necessary, and stops it. */
@@ -54,14 +54,10 @@ export async function createEnvoyLifecycle(
   const hostDeps = { ...deps, isOwnChild: (pid: number) => envoy.owns(pid), adoptsOrphans: process.pid === 1 };
   const host = modules.use(await startHost(config.host, envoy.pid, hostDeps));
   const sockets = new module.SocketConnections(admin, [...drainConfig.uncountedPorts, ...adminPorts(config.envoy)]);
-  let version: string | undefined;
-  const readVersionOnce = async (signal: AbortSignal): Promise<void> => {
-    version ??= await readVersion(admin, deps.clock, signal);
-  };
   return {
-    readiness: createReadinessSource(envoy, admin, drainConfig.uncountedPorts, { phases, readVersionOnce }, module),
+    readiness: createReadinessSource(envoy, admin, drainConfig.uncountedPorts, phases, module),
     exited: envoy.exited,
-    version: () => version,
+    readVersion: (signal) => readVersion(admin, deps.clock, signal),
     startDrain() {
       admin.drainListeners({ direction: drainConfig.direction, openEnded: true }).catch((error: unknown) => {
         deps.log.warn("drain request to Envoy failed", { error: describeError(error) });
@@ -88,23 +84,16 @@ export async function createEnvoyLifecycle(
 const withoutEnvoy: EnvoyLifecycle = {
   readiness: undefined,
   exited: new Promise(() => undefined),
-  version: () => undefined,
+  readVersion: () => Promise.resolve(undefined),
   startDrain: () => undefined,
   stop: () => Promise.resolve({ code: 0, reason: "shut down on request" }),
 };
-
-/** What learns from each readiness query. */
-interface ReadinessObservers {
-  readonly phases: StartPhases;
-  /** Reads Envoy's version, unless it is known. Never fails. */
-  readonly readVersionOnce: (signal: AbortSignal) => Promise<void>;
-}
 
 function createReadinessSource(
   envoy: SupervisedEnvoy,
   admin: EnvoyAdmin,
   uncountedPorts: readonly number[],
-  { phases, readVersionOnce }: ReadinessObservers,
+  phases: StartPhases,
   { describeExit, ListenerSockets, readEnvoyReadiness, readInitTargets }: RunningEnvoy,
 ): EnvoyReadinessSource {
   // a query to an Envoy that has exited must not delay the shutdown until its own deadline
@@ -116,10 +105,7 @@ function createReadinessSource(
   const listenerSockets = perProcess(envoy, () => new ListenerSockets(admin, uncountedPorts));
   return {
     async read(signal) {
-      const [readiness] = await Promise.all([
-        readEnvoyReadiness(admin, envoy.current.expects, until(signal)),
-        readVersionOnce(until(signal)),
-      ]);
+      const readiness = await readEnvoyReadiness(admin, envoy.current.expects, until(signal));
       if (readiness.cdsUpdates > 0) phases.end("clusters accepted");
       if (readiness.ldsUpdates > 0) phases.end("listeners accepted");
       if (readiness.workersStarted === true) phases.end("workers started");

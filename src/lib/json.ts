@@ -53,7 +53,8 @@ export function checkJsonSize(text: string): boolean {
   let values = 0;
   let hasManyDigits = false;
   for (let index = 0; index < text.length; index++) {
-    switch (text.charCodeAt(index)) {
+    const code = text.charCodeAt(index);
+    switch (code) {
       case 0x22:
         index = endOfString(text, index);
         break;
@@ -71,9 +72,10 @@ export function checkJsonSize(text: string): boolean {
         values++;
         break;
       default: {
+        if (code < 0x30 || code > 0x39) break;
         const end = endOfDigits(text, index);
         if (end - index >= manyDigits) hasManyDigits = true;
-        if (end > index) index = end - 1;
+        index = end - 1;
       }
     }
     if (values > (hasManyDigits ? mostExactJsonValues : mostJsonValues)) throw tooManyValues(hasManyDigits);
@@ -81,9 +83,9 @@ export function checkJsonSize(text: string): boolean {
   return hasManyDigits;
 }
 
-/** The index behind the digits that start at `start`; `start` when there is none. */
+/** The index behind the digits of which one stands at `start`. */
 function endOfDigits(text: string, start: number): number {
-  let end = start;
+  let end = start + 1;
   for (let code = text.charCodeAt(end); code >= 0x30 && code <= 0x39; code = text.charCodeAt(end)) end++;
   return end;
 }
@@ -101,12 +103,15 @@ function tooManyValues(hasManyDigits: boolean): DocumentLimitError {
 
 /** The index of the quote that ends the string which starts at `start`. */
 function endOfString(text: string, start: number): number {
-  for (let index = start + 1; index < text.length; index++) {
-    const code = text.charCodeAt(index);
-    if (code === 0x22) return index;
-    if (code === 0x5c) index++;
-  }
-  return text.length;
+  let end = text.indexOf('"', start + 1);
+  while (end >= 0 && isEscaped(text, end)) end = text.indexOf('"', end + 1);
+  return end < 0 ? text.length : end;
+}
+
+function isEscaped(text: string, quote: number): boolean {
+  let first = quote;
+  while (text.charCodeAt(first - 1) === 0x5c) first--;
+  return (quote - first) % 2 === 1;
 }
 
 /**

@@ -9,7 +9,7 @@ const updates = [
 ].join("\n");
 
 test("updates, state and workers are read from Envoy's stats", () => {
-  expect(parseEnvoyReadiness(updates, "listener_manager.workers_started: 1\nserver.state: 0\n")).toEqual({
+  expect(parseEnvoyReadiness(`${updates}\nlistener_manager.workers_started: 1\nserver.state: 0\n`)).toEqual({
     cdsUpdates: 3,
     cdsRejected: 1,
     ldsUpdates: 2,
@@ -26,11 +26,11 @@ test.each([
   ["3", "INITIALIZING"],
   ["9", "UNKNOWN"],
 ])("server.state %s is %s", (number, state) => {
-  expect(parseEnvoyReadiness("", `server.state: ${number}`).state).toBe(state);
+  expect(parseEnvoyReadiness(`server.state: ${number}`).state).toBe(state);
 });
 
 test("a stat that is not there yet is undefined, a counter 0", () => {
-  expect(parseEnvoyReadiness("", "")).toEqual({
+  expect(parseEnvoyReadiness("")).toEqual({
     cdsUpdates: 0,
     cdsRejected: 0,
     ldsUpdates: 0,
@@ -42,8 +42,7 @@ test("a stat that is not there yet is undefined, a counter 0", () => {
 
 test("text that is not a number is not a stat, and the first of two lines counts", () => {
   const readiness = parseEnvoyReadiness(
-    "cluster_manager.cds.update_success: many\nlistener_manager.lds.update_success: 1\nlistener_manager.lds.update_success: 5",
-    "server.state: LIVE",
+    "cluster_manager.cds.update_success: many\nlistener_manager.lds.update_success: 1\nlistener_manager.lds.update_success: 5\nserver.state: LIVE",
   );
   expect(readiness).toMatchObject({ cdsUpdates: 0, ldsUpdates: 1, state: undefined });
 });
