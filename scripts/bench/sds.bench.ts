@@ -1,143 +1,112 @@
 // SPDX-License-Identifier: Apache-2.0
-import { type ChildProcess, fork } from "node:child_process";
+import { fork } from "node:child_process";
 import { once } from "node:events";
-import { mkdtemp, rm } from "node:fs/promises";
-import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { DiscoveryRequest, DiscoveryResponse } from "../../src/gen/envoy/service/discovery/v3/discovery.ts";
-import type { KeyAlgorithm } from "../../src/cert/types.ts";
-import { createKeyAndRequest } from "../../src/cert/csr.ts";
-import { systemClock } from "../../src/lib/async/clock.ts";
-import { type ClientStream, createGrpcChannel } from "../../src/lib/grpc/client.ts";
-import { readWhole } from "../../src/lib/grpc/message.ts";
-import { type Figure, median } from "./figure.ts";
+import { setTimeout as pause } from "node:timers/promises";
+import { engineEnv, engineFlags } from "../../test/support/agent-engine.ts";
+import { temporaryDirectory } from "../../test/support/temporary-directory.ts";
+import { startBackends, startBenchPod } from "./bench-pod.ts";
+import type { Row } from "./figure.ts";
+import { assertLoad } from "./load-assertion.ts";
+import { findPeer } from "./peer.ts";
+import { privateMegabytes, processorMs } from "./processes.ts";
+import { type Readings, type RowSpec, runInRounds } from "./rounds.ts";
+import { openSecretStreams } from "./sds-client.ts";
+import { measureRotations } from "./sds-rotation.ts";
 
 export const name = "sds";
 
-const method = "/envoy.service.secret.v3.SecretDiscoveryService/StreamSecrets";
-const rotations = 5;
-
-/** The last one is near the limit on streams of one client, `sds-streams-of-connection`. */
-const streamCounts = [1, 100, 500];
-
-/** Time from subscription to first secret, and what a rotation costs, for the streams of one client; time for a key and its CSR. */
-export async function run(): Promise<readonly Figure[]> {
-  const figures: Figure[] = [];
-  for (const streams of streamCounts) figures.push(...(await withServer((server) => measure(server, streams))));
-  for (const algorithm of algorithms) figures.push(await measureCsr(algorithm));
-  return figures;
-}
-
-const algorithms: readonly KeyAlgorithm[] = [
-  { kind: "ec", curve: "P-256" },
-  { kind: "ec", curve: "P-384" },
-  { kind: "rsa", bits: 2_048 },
-];
-const csrRuns = 15;
-
-async function measureCsr(algorithm: KeyAlgorithm): Promise<Figure> {
-  const durationsMs: number[] = [];
-  for (let index = 0; index < csrRuns; index++) {
-    const startMs = performance.now();
-    await createKeyAndRequest(algorithm, "spiffe://cluster.local/ns/demo/sa/web");
-    durationsMs.push(performance.now() - startMs);
-  }
-  const key = algorithm.kind === "ec" ? `EC ${algorithm.curve}` : `RSA ${String(algorithm.bits)}`;
-  return { name: `${key}: new key and CSR, median`, value: median(durationsMs), unit: "ms" };
-}
+const streamCounts = [1, 10, 100, 1_000];
+const rounds = 9;
+/** Of fewer streams several batches, so that a sample is not one response. */
+const responsesOfSample = 100;
+/** After the start's clean-up. */
+const settleMs = 5_000;
+/** Streams of the batch before count until the server has seen that they are closed. */
+const closeMs = 100;
+/** A leaf, an intermediate and a key. */
+const secretBytes = 4_000;
 
 interface Server {
+  readonly pid: number;
   readonly socketPath: string;
-  readonly child: ChildProcess;
 }
 
-async function withServer<T>(use: (server: Server) => Promise<T>): Promise<T> {
-  const directory = await mkdtemp(join(tmpdir(), "bench-"));
-  const socketPath = join(directory, "socket");
-  const child = fork(join(import.meta.dirname, "sds-server.ts"), [socketPath], { execArgv: [] });
-  try {
-    await once(child, "message");
-    return await use({ socketPath, child });
-  } finally {
-    child.kill("SIGKILL");
-    await once(child, "exit");
-    await rm(directory, { recursive: true });
-  }
+/**
+ * New streams to the first secret, of a pod's agent with its Envoy; beside it a bare Node.js process that answers with the
+ * same number of bytes, and the peer. Then rotations, of the server alone.
+ */
+export async function run(): Promise<readonly Row[]> {
+  const peer = findPeer();
+  await using stack = new AsyncDisposableStack();
+  const { path } = stack.use(await temporaryDirectory());
+  const backends = stack.use(await startBackends());
+  const startAgent = async (other: typeof peer): Promise<Server> => {
+    const pod = stack.use(await startBenchPod({ backends, peer: other }));
+    await pod.untilReady();
+    return { pid: pod.pid, socketPath: join(pod.directory, "var/run/secrets/workload-spiffe-uds/socket") };
+  };
+  const attache = await startAgent(undefined);
+  const bare = stack.use(await startBareServer(join(path, "socket")));
+  const other = peer === undefined ? undefined : await startAgent(peer);
+  await pause(settleMs);
+  const comparisons = await runInRounds({
+    rounds,
+    subjects: {
+      attache: () => measure(attache),
+      reference: () => measure(bare),
+      peer: other === undefined ? undefined : () => measure(other),
+    },
+    rows: rows(),
+  });
+  return [...comparisons, ...(await measureRotations())];
 }
 
-async function measure({ socketPath, child }: Server, streams: number): Promise<readonly Figure[]> {
-  await using channel = createGrpcChannel(
-    { target: { kind: "unix", path: socketPath }, authority: "sds-grpc" },
-    { clock: systemClock },
-  );
-  const counter = new Arrivals(streams);
-  let startMs = performance.now();
-  const first = counter.untilAll(0);
-  const open = await Promise.all(Array.from({ length: streams }, () => channel.stream(method)));
-  const failure = Promise.all(open.map((stream) => readAll(stream, counter)));
-  failure.catch(() => undefined); // the streams are cancelled at the end
-  await Promise.all(open.map((stream) => stream.write(request(""))));
-  await Promise.race([first, failure]);
-  const firstMs = performance.now() - startMs;
-  let rotationMs = 0;
-  let maxMs = 0;
-  for (let rotation = 1; rotation <= rotations; rotation++) {
-    const all = counter.untilAll(rotation);
-    startMs = performance.now();
-    child.send({ rotate: rotation });
-    await Promise.race([all, failure]);
-    rotationMs += (performance.now() - startMs) / rotations;
-    const report = once(child, "message");
-    child.send({ report: true });
-    const [facts] = (await report) as [{ readonly maxMs: number }];
-    maxMs = Math.max(maxMs, facts.maxMs);
+function rows(): Readonly<Record<string, RowSpec>> {
+  const specs: Record<string, RowSpec> = {};
+  for (const streams of streamCounts) {
+    const of = `${String(streams)} new stream${streams === 1 ? "" : "s"}`;
+    const limits = streams === 10 ? {} : { limits: { peer: { atMost: 1.1 } } };
+    specs[`ms ${String(streams)}`] = { name: `${of}: time per response`, unit: "ms", ...limits };
+    specs[`cpu ${String(streams)}`] = { name: `${of}: processor time per response`, unit: "ms" };
+    specs[`mb ${String(streams)}`] = { name: `${of} open: private memory`, unit: "MB" };
   }
-  for (const stream of open) stream.cancel();
-  const of = `${String(streams)} stream${streams === 1 ? "" : "s"}`;
-  return [
-    { name: `${of}: subscribing to all have the first secret`, value: firstMs, unit: "ms" },
-    { name: `${of}: rotation to all have it`, value: rotationMs, unit: "ms" },
-    { name: `${of}: longest event-loop delay of the server in a rotation`, value: maxMs, unit: "ms" },
-  ];
+  return specs;
 }
 
-/** Counts streams that have received certificate number n. */
-class Arrivals {
-  readonly #streams: number;
-  #generation = 0;
-  #missing = 0;
-  #done: () => void = () => undefined;
-
-  constructor(streams: number) {
-    this.#streams = streams;
+async function measure({ pid, socketPath }: Server): Promise<Readings> {
+  const readings: Record<string, number> = {};
+  for (const streams of streamCounts) {
+    await pause(closeMs);
+    const batches = Math.max(1, responsesOfSample / streams);
+    let [ms, responses] = [0, 0];
+    const beforeMs = processorMs(pid);
+    for (let batch = 0; batch < batches; batch++) {
+      await using opened = await openSecretStreams(socketPath, streams);
+      ms += opened.ms;
+      responses += opened.responses;
+      if (batch === batches - 1) readings[`mb ${String(streams)}`] = privateMegabytes(pid);
+    }
+    assertLoad(`responses with a certificate on ${String(streams)} streams`, responses, batches * streams, 1);
+    readings[`ms ${String(streams)}`] = ms / responses;
+    readings[`cpu ${String(streams)}`] = (processorMs(pid) - beforeMs) / responses;
   }
-
-  untilAll(generation: number): Promise<void> {
-    this.#generation = generation;
-    this.#missing = this.#streams;
-    return new Promise((resolve) => {
-      this.#done = resolve;
-    });
-  }
-
-  arrived(generation: number): void {
-    if (generation === this.#generation && --this.#missing === 0) this.#done();
-  }
+  return readings;
 }
 
-/** @throws when the stream ends */
-async function readAll(stream: ClientStream, counter: Arrivals): Promise<never> {
-  for await (const message of stream.responses) {
-    const { nonce, resources } = DiscoveryResponse.decode(await readWhole(message));
-    const text = resources[0]?.value.toString("latin1") ?? "";
-    await stream.write(request(nonce));
-    counter.arrived(Number(/(\d+) C/.exec(text)?.[1]));
-  }
-  throw new Error("the server ended a stream");
-}
-
-function request(responseNonce: string): Uint8Array {
-  return DiscoveryRequest.encode(
-    DiscoveryRequest.fromPartial({ node: { id: "bench" }, resourceNames: ["default"], responseNonce }),
-  ).finish();
+async function startBareServer(socketPath: string): Promise<Server & AsyncDisposable> {
+  const child = fork(join(import.meta.dirname, "sds-bare-server.cjs"), [socketPath, String(secretBytes)], {
+    execArgv: [...engineFlags],
+    env: { ...process.env, ...engineEnv },
+  });
+  const exited = once(child, "exit");
+  await once(child, "message");
+  return {
+    pid: child.pid ?? 0,
+    socketPath,
+    async [Symbol.asyncDispose]() {
+      child.kill("SIGKILL");
+      await exited;
+    },
+  };
 }

@@ -31,16 +31,30 @@ export const stateOfTheWorld: SdsProtocol = {
     };
   },
   renderResponse({ nonce, deliveries }) {
-    return DiscoveryResponse.encode(
-      DiscoveryResponse.fromPartial({
-        versionInfo: newestVersion(deliveries),
-        resources: deliveries.map(({ secret }) => ({ typeUrl: secretTypeUrl, value: secret.resource })),
-        typeUrl: secretTypeUrl,
-        nonce,
-      }),
-    ).finish();
+    const versionInfo = newestVersion(deliveries);
+    const rest = DiscoveryResponse.encode({ versionInfo, resources: [], typeUrl: secretTypeUrl, nonce }).finish();
+    return Buffer.concat([rest, ...deliveries.map(({ secret }) => resourceFields.of(secret))]);
   },
 };
+
+/**
+ * The field `resources` of a response with one secret, made once for all streams that get it. Fields of a message may stand in
+ * any order, in parts that are encoded one by one. Source: protobuf, encoding, "Last One Wins"
+ */
+class ResourceFields {
+  readonly #fields = new WeakMap<EncodedSecret, Uint8Array>();
+
+  of(secret: EncodedSecret): Uint8Array {
+    const known = this.#fields.get(secret);
+    if (known !== undefined) return known;
+    const resources = [{ typeUrl: secretTypeUrl, value: secret.resource }];
+    const field = DiscoveryResponse.encode({ versionInfo: "", resources, typeUrl: "", nonce: "" }).finish();
+    this.#fields.set(secret, field);
+    return field;
+  }
+}
+
+const resourceFields = new ResourceFields();
 
 /** `DeltaSecrets`: each request has the names that the client adds and removes. */
 export const delta: SdsProtocol = {

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 import type { Clock } from "../lib/async/clock.ts";
+import { eachMessage } from "../lib/grpc/each-message.ts";
 import { type IncomingMessage, readWhole } from "../lib/grpc/message.ts";
 import type { ServerStreamCall } from "../lib/grpc/server.ts";
 import type { SdsObserver } from "./sds-observer.ts";
@@ -27,9 +28,6 @@ export async function serveSdsStream(call: ServerStreamCall, options: SdsStreamO
     stream.close();
   }
 }
-
-/** Requests of one stream that are handled in one turn of the event loop. */
-const requestsPerTurn = 16;
 
 class SdsStream implements SecretSubscriber {
   readonly #call: ServerStreamCall;
@@ -73,20 +71,15 @@ class SdsStream implements SecretSubscriber {
     return this.#subscription.isSettled(text);
   }
 
-  async #read(): Promise<void> {
-    const requests = this.#call.requests[Symbol.asyncIterator]();
-    for (let count = 1; await this.#readNext(requests); count++) {
-      // Requests that came together would keep other streams waiting.
-      if (count % requestsPerTurn === 0) await this.#options.clock.delay(0, this.#call.signal);
-    }
+  #read(): Promise<void> {
+    const giveWay = (): Promise<void> => this.#options.clock.delay(0, this.#call.signal);
+    return eachMessage(this.#call.requests, (message) => this.#onRequest(message), { giveWay });
   }
 
-  /** Not a part of the loop: while it waits for the next request, it would keep this one (62 kB) in memory. */
-  async #readNext(requests: AsyncIterator<IncomingMessage>): Promise<boolean> {
-    const next = await requests.next();
-    if (next.done === true) return false;
+  /** @returns false when the stream has failed */
+  async #onRequest(message: IncomingMessage): Promise<boolean> {
     const { protocol, observer, hub } = this.#options;
-    const bytes = await readWhole(next.value);
+    const bytes = await readWhole(message);
     // A stream that has failed may still have read a message; its subscriptions would never be released.
     if (this.#isClosed) return false;
     const step = this.#subscription.request(protocol.parseRequest(bytes));

@@ -3,6 +3,7 @@ import { SerialQueue } from "../lib/async/serial-queue.ts";
 import { orAborted, runTasks } from "../lib/async/tasks.ts";
 import { TimeSlice } from "../lib/async/time-slice.ts";
 import { type Budget, BudgetSpentError } from "../lib/budget.ts";
+import { eachMessage } from "../lib/grpc/each-message.ts";
 import { type IncomingMessage, readWhole } from "../lib/grpc/message.ts";
 import type { ServerStreamCall } from "../lib/grpc/server.ts";
 import { GrpcError, GrpcStatus } from "../lib/grpc/status.ts";
@@ -18,9 +19,6 @@ import type { ProxiedStream, StreamContext } from "./proxied-stream.ts";
 import { type AppliedRequest, type ReplayedRequest, Subscriptions } from "./subscriptions.ts";
 import { runUpstream } from "./upstream/loop.ts";
 import type { UpstreamStream } from "./upstream/stream.ts";
-
-/** Requests of one stream that are handled in one turn of the event loop. */
-const requestsPerTurn = 16;
 
 /** The time between two NACKs that are passed on, when there are very many. */
 const rejectionPaceMs = 1_000;
@@ -118,20 +116,13 @@ export class EnvoyStream implements ProxiedStream {
     this.upstream?.cancel();
   }
 
-  async #readRequests(signal: AbortSignal): Promise<void> {
-    const requests = this.call.requests[Symbol.asyncIterator]();
-    for (let count = 1; await this.#readNext(requests, signal); count++) {
-      // Requests that came together would keep other streams waiting.
-      if (count % requestsPerTurn === 0) await this.context.clock.delay(0, signal);
-    }
-  }
-
-  /** Not a part of the loop: while it waits for the next request, it would keep this one in memory. */
-  async #readNext(requests: AsyncIterator<IncomingMessage>, signal: AbortSignal): Promise<boolean> {
-    const next = await orAborted(requests.next(), signal);
-    if (next.done === true) return false;
-    await orAborted(this.#onRequest(next.value, signal), signal);
-    return true;
+  #readRequests(signal: AbortSignal): Promise<void> {
+    const giveWay = (): Promise<void> => this.context.clock.delay(0, signal);
+    const handle = async (message: IncomingMessage): Promise<boolean> => {
+      await this.#onRequest(message, signal);
+      return true;
+    };
+    return eachMessage(this.call.requests, handle, { signal, giveWay });
   }
 
   async #onRequest(message: IncomingMessage, signal: AbortSignal): Promise<void> {

@@ -19,12 +19,12 @@ export class ChunkSource {
   #ended = false;
   #closed = false;
   #discarding = false;
-  #wake: (() => void) | undefined;
+  #waiting: ((next: Uint8Array | "end" | "closed") => void) | undefined;
 
   constructor(stream: Http2Stream) {
     this.#stream = stream;
     this.#pass = stream.push.bind(stream);
-    stream.push = (chunk: Uint8Array | null) => this.#received(chunk);
+    stream.push = (chunk: Uint8Array | null) => this.#onFrame(chunk);
     stream.on("data", (chunk: Uint8Array) => {
       if (this.#discarding) return;
       this.#chunks.push(chunk);
@@ -46,19 +46,17 @@ export class ChunkSource {
    * The next bytes.
    * @returns `"end"` when the peer has finished its side, `"closed"` when the stream is gone before that
    */
-  async next(): Promise<Uint8Array | "end" | "closed"> {
-    for (;;) {
-      const chunk = this.#chunks.shift();
-      if (chunk !== undefined) return chunk;
-      if (this.#ended) return "end";
-      if (this.#closed) return "closed";
-      const { promise, resolve } = Promise.withResolvers<undefined>();
-      this.#wake = () => {
-        resolve(undefined);
-      };
+  next(): Promise<Uint8Array | "end" | "closed"> {
+    const received = this.#received();
+    if (received !== undefined) return Promise.resolve(received);
+    return new Promise((resolve) => {
+      this.#waiting = resolve;
       this.#resume();
-      await promise;
-    }
+    });
+  }
+
+  #received(): Uint8Array | "end" | "closed" | undefined {
+    return this.#chunks.shift() ?? (this.#ended ? "end" : this.#closed ? "closed" : undefined);
   }
 
   /** Reads and drops the rest, so that the stream can end. */
@@ -73,7 +71,7 @@ export class ChunkSource {
    * Each frame's data, before the stream has it. While paused the stream would keep each frame as an object of its own:
    * a window of frames with one byte each fills the heap.
    */
-  #received(chunk: Uint8Array | null): boolean {
+  #onFrame(chunk: Uint8Array | null): boolean {
     if (chunk !== null) countFrame(this.#stream.session, chunk.length);
     if (chunk !== null && this.#stream.isPaused()) {
       this.#late.push(chunk);
@@ -95,9 +93,11 @@ export class ChunkSource {
   }
 
   #notify(): void {
-    const wake = this.#wake;
-    this.#wake = undefined;
-    wake?.();
+    const waiting = this.#waiting;
+    const received = waiting === undefined ? undefined : this.#received();
+    if (received === undefined) return;
+    this.#waiting = undefined;
+    waiting?.(received);
   }
 }
 

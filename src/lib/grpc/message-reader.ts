@@ -51,8 +51,10 @@ export class MessageReader {
    */
   async next(): Promise<IncomingMessage | undefined> {
     while (this.#openBytes > 0) await this.#take();
+    // waits here and not below: most streams are quiet, and each function that waits keeps its own state
+    const chunk = this.#rest.length === 0 ? await this.#source.next() : this.#rest;
+    if (!this.#accept(chunk)) return undefined;
     const header = await this.#header();
-    if (header === undefined) return undefined;
     const length = parseFrameHeader(header, this.#limits.maxBytes);
     this.#openBytes = length;
     if (length > this.#limits.chunkAboveBytes) return { kind: "chunks", length, chunks: this.#chunks() };
@@ -69,8 +71,7 @@ export class MessageReader {
     };
   }
 
-  async #header(): Promise<Uint8Array | undefined> {
-    if (this.#rest.length === 0 && !(await this.#more())) return undefined;
+  async #header(): Promise<Uint8Array> {
     while (this.#rest.length < frameHeaderBytes) {
       const before = this.#rest;
       this.#rest = nothing;
@@ -115,7 +116,10 @@ export class MessageReader {
 
   /** Fills the empty rest; false when the peer has finished. */
   async #more(): Promise<boolean> {
-    const chunk = await this.#source.next();
+    return this.#accept(await this.#source.next());
+  }
+
+  #accept(chunk: Uint8Array | "end" | "closed"): boolean {
     if (chunk === "closed") throw this.#failure();
     if (chunk === "end") return false;
     this.#rest = chunk;

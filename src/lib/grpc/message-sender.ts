@@ -24,14 +24,15 @@ export class MessageSender implements MessageWriter {
     this.#stream = stream;
     this.#failure = failure;
     this.#unread = unread;
+    const wake = (): void => {
+      this.#wake?.();
+    };
+    stream.on("drain", wake);
+    stream.on("aborted", wake);
     stream.on("close", () => {
       this.#onRead(this.#unreadBytes);
+      wake();
     });
-    for (const event of ["drain", "close", "aborted"]) {
-      stream.on(event, () => {
-        this.#wake?.();
-      });
-    }
   }
 
   write(message: Uint8Array): Promise<void> {

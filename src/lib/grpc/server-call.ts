@@ -34,7 +34,9 @@ export class ServerStream implements ServerStreamCall {
   readonly #stream: ServerHttp2Stream;
   readonly #source: ChunkSource;
   readonly #sender: MessageSender;
-  readonly #abort = new AbortController();
+  /** Made for the first one who asks: most calls end without. */
+  #abort: AbortController | undefined;
+  #abortReason: GrpcError | undefined;
   #finished = false;
 
   constructor(
@@ -50,15 +52,29 @@ export class ServerStream implements ServerStreamCall {
     this.#source = new ChunkSource(stream);
     this.requests = new MessageReader(this.#source, limits, gone);
     this.#sender = new MessageSender(stream, gone, limits.unread);
-    for (const event of ["aborted", "close"]) {
-      stream.on(event, () => {
-        if (!this.#finished) this.#abort.abort(this.#goneError());
-      });
-    }
+    const onGone = (): void => {
+      if (!this.#finished) this.#abortWith(this.#goneError());
+    };
+    stream.on("aborted", onGone);
+    stream.on("close", onGone);
   }
 
   get signal(): AbortSignal {
+    if (this.#abort === undefined) {
+      this.#abort = new AbortController();
+      if (this.#abortReason !== undefined) this.#abort.abort(this.#abortReason);
+    }
     return this.#abort.signal;
+  }
+
+  /** Whether the signal has aborted. */
+  get isOver(): boolean {
+    return this.#abortReason !== undefined;
+  }
+
+  #abortWith(reason: GrpcError): void {
+    this.#abortReason ??= reason;
+    this.#abort?.abort(reason);
   }
 
   write(message: Uint8Array): Promise<void> {
@@ -85,7 +101,7 @@ export class ServerStream implements ServerStreamCall {
     if (this.#finished) return;
     this.#finished = true;
     const failure = error instanceof GrpcError ? error : new GrpcError(GrpcStatus.unknown, describeError(error));
-    this.#abort.abort(failure);
+    this.#abortWith(failure);
     if (this.#stream.destroyed || this.#stream.closed) return;
     const trailers = trailersOf(failure);
     if (this.#stream.headersSent) {

@@ -126,13 +126,9 @@ class Http2GrpcServer implements GrpcServer {
     if (session === undefined || connection === undefined) return undefined;
     if (this.#options.limits.memory.isShort() && !this.#connections.isPreferred(connection)) return undefined;
     if (!connection.streams.tryTake() && !this.#connections.takeFromOthers(connection)) return undefined;
-    let isReset = false;
-    stream.once("aborted", () => {
-      isReset = true;
-    });
-    stream.once("close", () => {
+    stream.on("close", () => {
       connection.streams.release();
-      if (!isReset || connection.resets.tryTakeAt(this.#clock.monotonicMs())) return;
+      if (!stream.aborted || connection.resets.tryTakeAt(this.#clock.monotonicMs())) return;
       this.#closeHostile(session);
     });
     return connection;
@@ -190,34 +186,37 @@ class Http2GrpcServer implements GrpcServer {
       call.fail(new GrpcError(GrpcStatus.unimplemented, `nothing is served at ${call.path}`));
       return;
     }
-    const run = this.#run(call, handler, new AbortController());
+    const run = this.#run(call, handler);
     this.#calls.add(run);
     void run.then(() => this.#calls.delete(run));
   }
 
-  async #run(call: ServerStream, handler: GrpcHandler, done: AbortController): Promise<void> {
-    this.#watchDeadline(call, done.signal);
+  async #run(call: ServerStream, handler: GrpcHandler): Promise<void> {
+    const deadline = this.#watchDeadline(call);
     try {
       if (handler.kind === "stream") await handler.handle(call);
       else await answerOnce(call, handler);
       await call.finish();
     } catch (error) {
-      if (!(error instanceof GrpcError) && !call.signal.aborted) this.#options.onFailure?.(call.path, error);
+      if (!(error instanceof GrpcError) && !call.isOver) this.#options.onFailure?.(call.path, error);
       call.fail(error);
     } finally {
-      done.abort();
+      deadline?.abort();
     }
   }
 
-  #watchDeadline(call: ServerStream, done: AbortSignal): void {
+  /** @returns what ends the watch; undefined for a call without a deadline, as all long streams are */
+  #watchDeadline(call: ServerStream): AbortController | undefined {
     const timeoutMs = parseGrpcTimeout(call.metadata["grpc-timeout"] ?? "");
-    if (timeoutMs === undefined) return;
-    this.#clock.delay(timeoutMs, AbortSignal.any([done, call.signal])).then(
+    if (timeoutMs === undefined) return undefined;
+    const done = new AbortController();
+    this.#clock.delay(timeoutMs, AbortSignal.any([done.signal, call.signal])).then(
       () => {
         call.fail(new GrpcError(GrpcStatus.deadlineExceeded, "the call's deadline has passed"));
       },
       () => undefined,
     );
+    return done;
   }
 }
 

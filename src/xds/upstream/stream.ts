@@ -5,6 +5,7 @@ import { orAborted } from "../../lib/async/tasks.ts";
 import type { Budget } from "../../lib/budget.ts";
 import { describeError } from "../../lib/errors.ts";
 import type { ClientStream } from "../../lib/grpc/client.ts";
+import { eachMessage } from "../../lib/grpc/each-message.ts";
 import type { IncomingMessage } from "../../lib/grpc/message.ts";
 import { GrpcStatus } from "../../lib/grpc/status.ts";
 import type { Logger } from "../../lib/log/log.ts";
@@ -107,25 +108,21 @@ export class UpstreamStream implements ResponseOrigin {
 
   /** Passes responses on until the stream ends. @throws GrpcError unless it ends with OK */
   async run(): Promise<void> {
-    const responses = this.#stream.responses[Symbol.asyncIterator]();
     try {
-      while (await this.#readNext(responses));
+      await eachMessage(this.#stream.responses, (message) => this.#onMessage(message));
     } finally {
       this.#unsentBytes[Symbol.dispose]();
       this.#ended.abort(new Error("the stream to the control plane has ended"));
     }
   }
 
-  /** Not a part of the loop: while it waits for the next response, it would keep this one in memory. */
-  async #readNext(responses: AsyncIterator<IncomingMessage>): Promise<boolean> {
-    const next = await responses.next();
-    if (next.done === true) return false;
+  async #onMessage(message: IncomingMessage): Promise<boolean> {
     const { outage, metrics } = this.#client.context;
     // A stream that is open may still be rejected; a response shows that it was accepted.
     if (!this.#isAccepted) outage.works({ address: this.#options.address, protocol: this.#client.protocol });
     this.#isAccepted = true;
     metrics.responses.inc();
-    await this.#onResponse(next.value);
+    await this.#onResponse(message);
     await this.#unsentBytes.untilFree(this.#signal);
     return true;
   }
