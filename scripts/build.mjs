@@ -64,7 +64,7 @@ const { code, map, scripts, licences } = await makeBundle({
   // the schema of Envoy's bootstrap takes 0.4 MB, and is needed for a moment
   transient: /^src\/bootstrap\/schema-check\.ts$/,
   // those of bin/attache that the engine compares
-  flags: ["--v8-pool-size=0", "--max-semi-space-size=1", "--max-old-space-size=48"],
+  flags: ["--v8-pool-size=1", "--max-semi-space-size=1", "--max-old-space-size=48"],
   warmUps: {
     request: ["request", "GET", "server_info"],
     version: ["version"],

@@ -4,7 +4,7 @@
 export const launcherFlags: readonly string[] = [
   "--max-semi-space-size=1",
   "--max-old-space-size=48",
-  "--v8-pool-size=0",
+  "--v8-pool-size=1",
   "--use-openssl-ca",
 ];
 
