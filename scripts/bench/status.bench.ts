@@ -1,95 +1,167 @@
 // SPDX-License-Identifier: Apache-2.0
+import { execFile, fork } from "node:child_process";
 import { once } from "node:events";
 import { createServer, type RequestListener } from "node:http";
 import type { AddressInfo } from "node:net";
-import { connect, type Socket } from "node:net";
+import { networkInterfaces } from "node:os";
+import { join } from "node:path";
 import { Readable } from "node:stream";
+import { promisify } from "node:util";
+import type { Pod } from "../../test/support/pod.ts";
 import { percentile, startProber } from "../../test/support/prober.ts";
 import { startBareChild, startStatusChild, type StatusChild } from "../../test/support/status-child.ts";
-import type { Figure } from "./figure.ts";
+import { startBackends, startBenchPod } from "./bench-pod.ts";
+import type { Comparison } from "./comparison.ts";
+import type { Figure, Row } from "./figure.ts";
+import { assertLoad } from "./load-assertion.ts";
+import { findPeer } from "./peer.ts";
+import { type Readings, type RowSpec, runInRounds } from "./rounds.ts";
 
 export const name = "status";
 
 const connectionCounts = [1, 8, 64] as const;
-const seconds = 2;
+const rounds = 3;
+const seconds = 1;
+/** By then the agents have cleaned up after their start. */
+const settleMs = 5_000;
+const comparedScrapes = [
+  { key: "scrape10", label: "merged scrape of 10 series", series: 10, coding: "identity", times: 30 },
+  { key: "scrape100k", label: "merged scrape of 100,000 series", series: 100_000, coding: "identity", times: 5 },
+  { key: "gzip100k", label: "the same with gzip", series: 100_000, coding: "gzip", times: 5 },
+] as const;
 const seriesCounts = [10_000, 100_000] as const;
 const scrapes = 5;
+const execute = promisify(execFile);
 
 /**
- * Requests a second and their latency for readiness and for a proxied HTTP probe, beside a bare server of Node in a
- * process of its own; time, processor time and peak private memory of merged scrapes; readiness beside large ones.
+ * Readiness, proxied HTTP probes and merged scrapes of the whole agent, beside the smallest servers of Node.js that do the
+ * same, and beside the peer; memory of scrapes; readiness beside large ones.
  */
-export async function run(): Promise<readonly Figure[]> {
-  await using app = await serve((_request, response) => response.end("ok"));
-  const handler = { kind: "http", scheme: "http", port: app.port, path: "/" } as const;
-  await using status = await startStatusChild({
-    appProbes: { "/app-health/app/livez": { handler, timeoutMs: 5_000 } },
-    probeKeepalive: true,
+export async function run(): Promise<readonly Row[]> {
+  const rows: Row[] = [...(await compare())];
+  for (const series of seriesCounts) rows.push(...(await scrape(series)));
+  rows.push(...(await probeBesideScrapes()));
+  return rows;
+}
+
+/** Callers come from another address than loopback where the machine has one, as a kubelet does. */
+function callersHost(): string {
+  const all = Object.values(networkInterfaces()).flatMap((entries) => entries ?? []);
+  return all.find(({ family, internal }) => family === "IPv4" && !internal)?.address ?? "127.0.0.1";
+}
+
+async function compare(): Promise<readonly Comparison[]> {
+  let body: Buffer = Buffer.alloc(0);
+  await using app = await serve((request, response) => response.end(request.url === "/" ? "ok" : body));
+  await using backends = await startBackends();
+  const peer = findPeer();
+  const env = {
+    ISTIO_KUBE_APP_PROBERS: JSON.stringify({
+      "/app-health/app/livez": { httpGet: { path: "/", port: app.port }, timeoutSeconds: 5 },
+    }),
+    ISTIO_PROMETHEUS_ANNOTATIONS: JSON.stringify({ scrape: "true", port: String(app.port), path: "/metrics" }),
+  };
+  await using own = await startBenchPod({ backends, peer: undefined, env });
+  await own.untilReady();
+  await using others = peer === undefined ? undefined : await startBenchPod({ backends, peer, env });
+  await others?.untilReady();
+  await using reference = await startReference(app.port);
+  await new Promise((resolve) => setTimeout(resolve, settleMs));
+  const agent = async ({ ports }: Pod): Promise<Readings> => ({
+    ...(await probeAll({ ready: [ports.status, "/healthz/ready"], probe: [ports.status, "/app-health/app/livez"] })),
+    ...(await scrapeAll(ports.status, (series) => {
+      body = seriesBody(series);
+    })),
   });
-  await using bare = await startBareChild();
-  const figures: Figure[] = [];
-  for (const connections of connectionCounts) {
-    figures.push(...(await load("bare node:http", bare, "/", connections)));
-    figures.push(...(await load("/healthz/ready", status, "/healthz/ready", connections)));
-    figures.push(...(await load("proxied HTTP probe", status, "/app-health/app/livez", connections)));
+  return await runInRounds({
+    rounds,
+    subjects: {
+      attache: () => agent(own),
+      reference: () => probeAll({ ready: [reference.emptyPort, "/"], probe: [reference.proxyPort, "/"] }),
+      peer: others && (() => agent(others)),
+    },
+    rows: comparedRows(),
+  });
+}
+
+function comparedRows(): Readonly<Record<string, RowSpec>> {
+  const rows: Record<string, RowSpec> = {};
+  for (const count of connectionCounts) {
+    const connections = `${String(count)} connection${count === 1 ? "" : "s"}`;
+    const limits = { peer: { atLeast: 0.8 } };
+    rows[`ready${String(count)}`] = {
+      name: `/healthz/ready, ${connections}`,
+      unit: "1/s",
+      limits: { ...limits, reference: { atLeast: 0.85 } },
+    };
+    rows[`probe${String(count)}`] = { name: `proxied HTTP probe, ${connections}`, unit: "1/s", limits };
   }
-  for (const series of seriesCounts) figures.push(...(await scrape(series)));
-  figures.push(...(await probeBesideScrapes()));
-  return figures;
-}
-
-async function load(what: string, server: StatusChild, path: string, connections: number): Promise<readonly Figure[]> {
-  const latenciesMs: number[] = [];
-  const cpuBefore = server.cpuMs();
-  const endMs = performance.now() + seconds * 1_000;
-  await Promise.all(Array.from({ length: connections }, () => askUntil(endMs, server.port, path, latenciesMs)));
-  const cpuUs = ((server.cpuMs() - cpuBefore) * 1_000) / latenciesMs.length;
-  latenciesMs.sort((a, b) => a - b);
-  const at = (share: number): number => percentile(latenciesMs, share);
-  const label = `${what}, ${String(connections)} connection${connections === 1 ? "" : "s"}`;
-  return [
-    { name: `${label}: answered`, value: latenciesMs.length / seconds, unit: "1/s" },
-    { name: `${label}: p50`, value: at(0.5), unit: "ms" },
-    { name: `${label}: p99`, value: at(0.99), unit: "ms" },
-    { name: `${label}: processor`, value: cpuUs, unit: "us/request" },
-  ];
-}
-
-/** One connection that asks again as soon as it is answered. The client is as thin as it can be: it shares the machine. */
-async function askUntil(endMs: number, port: number, path: string, latenciesMs: number[]): Promise<void> {
-  const socket = connect({ host: "127.0.0.1", port });
-  socket.setNoDelay(true);
-  await once(socket, "connect");
-  const request = `GET ${path} HTTP/1.1\r\nHost: 127.0.0.1:${String(port)}\r\n\r\n`;
-  while (performance.now() < endMs) {
-    const startMs = performance.now();
-    socket.write(request);
-    await untilAnswered(socket);
-    latenciesMs.push(performance.now() - startMs);
+  rows["ready64p99"] = { name: "/healthz/ready, 64 connections: p99", unit: "ms" };
+  rows["probe64p99"] = { name: "proxied HTTP probe, 64 connections: p99", unit: "ms", limits: { peer: { atMost: 1 } } };
+  for (const { key, label } of comparedScrapes) {
+    rows[key] = { name: label, unit: "ms", limits: { peer: { atMost: 1.2 } } };
   }
-  socket.destroy();
+  return rows;
 }
 
-/** An answer with a length, which all of these have. */
-async function untilAnswered(socket: Socket): Promise<void> {
-  let text = "";
-  for (;;) {
-    const [chunk] = (await once(socket, "data")) as [Buffer];
-    text += chunk.toString("latin1");
-    const end = text.indexOf("\r\n\r\n");
-    if (end < 0) continue;
-    const length = /content-length: (\d+)/i.exec(text.slice(0, end))?.[1];
-    if (length === undefined) {
-      if (text.endsWith("0\r\n\r\n")) return;
-    } else if (text.length >= end + 4 + Number(length)) return;
+/** @param targets port and path, by the key of their rows */
+async function probeAll(targets: Readonly<Record<string, readonly [number, string]>>): Promise<Readings> {
+  const readings: Record<string, number> = {};
+  for (const [key, [port, path]] of Object.entries(targets)) {
+    for (const count of connectionCounts) {
+      const args = [callersHost(), String(port), path, String(count), String(seconds)];
+      const { stdout } = await execute(process.execPath, [join(import.meta.dirname, "http-load-program.ts"), ...args]);
+      const { answered, failures, perSecond, p99Ms } = JSON.parse(stdout) as Readonly<Record<string, number>>;
+      assertLoad(`responses of ${path} with status 200`, answered ?? 0, (answered ?? 0) + (failures ?? 0), 1);
+      assertLoad(`responses of ${path}`, answered ?? 0, 100 * seconds);
+      readings[`${key}${String(count)}`] = perSecond ?? Number.NaN;
+      readings[`${key}${String(count)}p99`] = p99Ms ?? Number.NaN;
+    }
   }
+  return readings;
 }
 
-async function scrape(series: number): Promise<readonly Figure[]> {
+async function scrapeAll(port: number, prepare: (series: number) => void): Promise<Readings> {
+  const readings: Record<string, number> = {};
+  for (const { key, series, coding, times } of comparedScrapes) {
+    prepare(series);
+    const args = [`http://${callersHost()}:${String(port)}/stats/prometheus`, coding, String(times)];
+    const { stdout } = await execute(process.execPath, [join(import.meta.dirname, "scrape-load-program.ts"), ...args]);
+    const scraped = JSON.parse(stdout) as Readonly<Record<string, number>>;
+    assertLoad("series in a scrape", scraped["series"] ?? 0, series, 1);
+    readings[key] = scraped["ms"] ?? Number.NaN;
+  }
+  return readings;
+}
+
+interface Reference extends AsyncDisposable {
+  readonly emptyPort: number;
+  readonly proxyPort: number;
+}
+
+async function startReference(appPort: number): Promise<Reference> {
+  const child = fork(join(import.meta.dirname, "status-reference-program.ts"), [String(appPort)]);
+  const [[emptyPort, proxyPort]] = (await once(child, "message")) as [[number, number]];
+  return {
+    emptyPort,
+    proxyPort,
+    async [Symbol.asyncDispose]() {
+      const gone = once(child, "exit");
+      child.disconnect();
+      await gone;
+    },
+  };
+}
+
+function seriesBody(series: number): Buffer {
   const lines = Array.from({ length: series }, (_, index) => {
     return `app_requests_total{path="/a/path/of/some/length",code="200",series="${String(index)}"} ${String(index)}\n`;
   });
-  const body = Buffer.from(`# TYPE app_requests_total counter\n${lines.join("")}`);
+  return Buffer.from(`# TYPE app_requests_total counter\n${lines.join("")}`);
+}
+
+async function scrape(series: number): Promise<readonly Figure[]> {
+  const body = seriesBody(series);
   await using app = await serve((_request, response) => response.end(body));
   const target = { host: "localhost", scheme: "http", port: app.port, path: "/metrics" } as const;
   await using status = await startStatusChild({ scrape: { envoyPort: undefined, targets: [target] } });
