@@ -19,9 +19,20 @@
     readSync(descriptor, bytes, 0, length, offset);
     return bytes.toString("latin1");
   };
+  // in pieces, of which none is as large as to stay in the heap until the first complete collection
+  const decode = (/** @type {{ offset: number, length: number }} */ { offset, length }) => {
+    const bytes = Buffer.allocUnsafeSlow((length / 4) * 3);
+    const piece = Buffer.allocUnsafeSlow(65_536);
+    let written = 0;
+    for (let at = 0; at < length; at += piece.length) {
+      const count = readSync(descriptor, piece, 0, Math.min(piece.length, length - at), offset + at);
+      written += bytes.write(piece.toString("latin1", 0, count), written, "base64");
+    }
+    return bytes.subarray(0, written);
+  };
   const code = read(text).replaceAll("*\x01/", "*/");
   // what the engine of the build compiled; another one, or one with other flags, does not take it and compiles itself
-  const cachedData = Buffer.from(read(cache), "base64");
+  const cachedData = decode(cache);
   const script = new (require("node:vm").Script)(code, { filename: file, lineOffset: line, cachedData });
   // run as a file, the module object has the whole text; it is not asked for again
   delete require.cache[file];

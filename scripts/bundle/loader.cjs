@@ -57,6 +57,22 @@ const read = ({ offset, length }) => {
 };
 
 /**
+ * As in boot.cjs.
+ * @param {Place} at
+ */
+const decode = ({ offset, length }) => {
+  const bytes = Buffer.allocUnsafeSlow((length / 4) * 3);
+  const piece = Buffer.allocUnsafeSlow(65_536);
+  let written = 0;
+  for (let at = 0; at < length; at += piece.length) {
+    // @ts-expect-error: the open file is given by boot.cjs
+    const count = readSync(descriptor, piece, 0, Math.min(piece.length, length - at), offset + at);
+    written += bytes.write(piece.toString("latin1", 0, count), written, "base64");
+  }
+  return bytes.subarray(0, written);
+};
+
+/**
  * The end of a comment is written otherwise in the file. A pattern, not a string: the string would be replaced itself
  * when this text is read.
  * @param {string} text
@@ -64,7 +80,7 @@ const read = ({ offset, length }) => {
 const plain = (text) => text.replaceAll(/\*\x01\//g, "*/");
 
 const addEarly = () => {
-  const place = { filename: __filename, lineOffset: early.line, cachedData: Buffer.from(read(early.cache), "base64") };
+  const place = { filename: __filename, lineOffset: early.line, cachedData: decode(early.cache) };
   new Script(plain(read(early.text)), place).runInThisContext()(factories);
 };
 
