@@ -4,7 +4,7 @@ import { connect as connectSocket } from "node:net";
 import { DiscoveryRequest } from "../../src/gen/envoy/service/discovery/v3/discovery.ts";
 import { encodeFrame, frameHeaderBytes } from "../../src/lib/grpc/message.ts";
 
-export const secretsMethod = "/envoy.service.secret.v3.SecretDiscoveryService/StreamSecrets";
+const secretsMethod = "/envoy.service.secret.v3.SecretDiscoveryService/StreamSecrets";
 
 /** As Envoy and the clients of a gateway do, far below the limits. */
 const streamsOfConnection = 100;
