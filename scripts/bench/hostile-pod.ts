@@ -8,7 +8,7 @@ import { writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { setTimeout as pause } from "node:timers/promises";
 import { startFakeCa } from "../../test/fakes/fake-ca.ts";
-import { makeMemoryGroup } from "../../test/support/memory-group.ts";
+import { makeMemoryGroup } from "../../test/support/control-group.ts";
 import { type PodExit, startPod } from "../../test/support/pod.ts";
 import { percentile } from "../../test/support/prober.ts";
 import { privateMegabytes } from "./processes.ts";

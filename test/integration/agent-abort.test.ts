@@ -5,7 +5,7 @@ import { readFile, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { expect, test } from "vitest";
 import { startFakeCa } from "../fakes/fake-ca.ts";
-import { makeMemoryGroup } from "../support/memory-group.ts";
+import { makeMemoryGroup } from "../support/control-group.ts";
 import { type PodOptions, startPod } from "../support/pod.ts";
 
 /** On SIGUSR2 the heap fills up. */

@@ -8,7 +8,7 @@ import { afterAll, expect, test } from "vitest";
 import { systemClock } from "../../src/lib/async/clock.ts";
 import { type FakeCaMode, startFakeCa } from "../fakes/fake-ca.ts";
 import { eventually } from "../support/eventually.ts";
-import { makeMemoryGroup } from "../support/memory-group.ts";
+import { makeMemoryGroup } from "../support/control-group.ts";
 import { type Pod, type PodOptions, startPod } from "../support/pod.ts";
 
 /** One way in which the agent ends: how it comes to it, its exit code, and what the termination message begins with. */

@@ -8,7 +8,7 @@ import { dnsEnvironment } from "../support/dns-environment.ts";
 import { ask } from "../support/dns-client.ts";
 import { encodeQuery } from "../support/dns-messages.ts";
 import { eventually } from "../support/eventually.ts";
-import { makeMemoryGroup } from "../support/memory-group.ts";
+import { makeMemoryGroup } from "../support/control-group.ts";
 import { kubernetes, nameTableResource } from "../support/name-tables.ts";
 import { startPod } from "../support/pod.ts";
 

@@ -6,7 +6,7 @@ import { networkInterfaces } from "node:os";
 import { afterAll, expect, test } from "vitest";
 import { startFakeCa } from "../fakes/fake-ca.ts";
 import { eventually } from "../support/eventually.ts";
-import { makeMemoryGroup } from "../support/memory-group.ts";
+import { makeMemoryGroup } from "../support/control-group.ts";
 import { startPod } from "../support/pod.ts";
 
 const limitBytes = 128 * 2 ** 20;

@@ -20,6 +20,8 @@ export interface AdsEnvoyOptions {
   /** Unix socket of the proxy, or port of a control plane on loopback. */
   readonly source: { readonly socketPath: string } | { readonly port: number };
   readonly delta: boolean;
+  /** Words before Envoy, which run it. */
+  readonly launcher?: readonly string[] | undefined;
 }
 
 /** A real Envoy that takes everything over ADS. */
@@ -28,7 +30,8 @@ export async function startAdsEnvoy(options: AdsEnvoyOptions): Promise<AdsEnvoy>
   const addressPath = join(options.directory, "admin-address");
   await writeFile(bootstrapPath, JSON.stringify(renderAdsBootstrap(options)));
   const args = ["-c", bootstrapPath, "--admin-address-path", addressPath, "--concurrency", "1", "-l", "error"];
-  const child = execa(envoyBinary(), [...args, "--disable-hot-restart"], {
+  const [program, ...words] = [...(options.launcher ?? []), envoyBinary(), ...args, "--disable-hot-restart"];
+  const child = execa(program, words, {
     env: { TMPDIR: tmpdir() },
     extendEnv: false,
     reject: false,
@@ -40,7 +43,7 @@ export async function startAdsEnvoy(options: AdsEnvoyOptions): Promise<AdsEnvoy>
       if (port === undefined) throw new Error("no admin address yet");
       return Number(port);
     },
-    { withinMs: 10_000 },
+    { withinMs: options.launcher === undefined ? 10_000 : 60_000 },
   );
   const admin = async (path: string): Promise<string> => {
     const answer = await fetch(`http://127.0.0.1:${String(adminPort)}${path}`, { headers: { connection: "close" } });

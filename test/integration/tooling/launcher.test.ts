@@ -3,7 +3,7 @@ import { spawnSync } from "node:child_process";
 import { chmod, cp, mkdir, symlink, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { expect, test } from "vitest";
-import { makeMemoryGroup } from "../../support/memory-group.ts";
+import { makeMemoryGroup } from "../../support/control-group.ts";
 import { projectRoot, runProgram } from "../../support/run-program.ts";
 import { engineEnv, launcherFlags } from "../../support/agent-engine.ts";
 import { temporaryDirectory } from "../../support/temporary-directory.ts";
