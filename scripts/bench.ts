@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 // `npm run bench`: runs the benches of scripts/bench/, `npm run bench -- startup memory` the named ones, and prints
-// their figures; `--json FILE` writes them too. The exit code is 1 when a figure is over its limit and the machine had
+// their figures; `--json FILE` writes them too; `--check` compares the suite of this name with the recorded ratios, and
+// `--record` replaces them. The exit code is 1 when a figure is over its limit and the machine had
 // no other work, or when a suite's load was less than it says.
-import { readdirSync, writeFileSync } from "node:fs";
+import { readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { parseArgs } from "node:util";
 import { findEnvoy } from "./envoy.mjs";
@@ -11,6 +12,7 @@ import type { Bench } from "./bench/figure.ts";
 import { LoadError } from "./bench/load-assertion.ts";
 import { watchMachine } from "./bench/machine-load.ts";
 import { findPeer } from "./bench/peer.ts";
+import { findRegressions, type RecordedRow, record, renderRegression } from "./bench/regressions.ts";
 import { isBusy, overLimits, percent, renderReport, reportOf, type SuiteReport } from "./bench/report.ts";
 
 /** A bench is a file of the folder with a `run`; the others are parts of one. */
@@ -35,6 +37,24 @@ async function measure(bench: Bench): Promise<SuiteReport> {
   }
 }
 
+const recordedPath = join(import.meta.dirname, "bench/recorded.json");
+
+function readRecorded(): readonly RecordedRow[] {
+  return JSON.parse(readFileSync(recordedPath, "utf8")) as readonly RecordedRow[];
+}
+
+/** Memory and blocks are judged on a busy machine too. */
+function regressionsOf(report: SuiteReport): readonly string[] {
+  const { suite, rows } = report;
+  const comparisons = rows.filter((row) => "samples" in row);
+  return findRegressions(suite, comparisons, readRecorded(), isBusy(report)).map(renderRegression);
+}
+
+function recordRatios({ suite, rows }: SuiteReport): void {
+  const comparisons = rows.filter((row) => "samples" in row);
+  writeFileSync(recordedPath, `${JSON.stringify(record(suite, comparisons, readRecorded()), undefined, 2)}\n`);
+}
+
 /** @returns the exit code */
 async function runBenches(benches: readonly Bench[], jsonPath: string | undefined): Promise<number> {
   const peer = findPeer();
@@ -46,6 +66,8 @@ async function runBenches(benches: readonly Bench[], jsonPath: string | undefine
       const report = await measure(bench);
       reports.push(report);
       process.stdout.write(renderReport(report));
+      if (values.check === true) failures.push(...regressionsOf(report));
+      if (values.record === true) recordRatios(report);
       if (!isBusy(report)) failures.push(...overLimits(report).map((row) => `${bench.name}: ${row} is over its limit`));
     } catch (error) {
       if (!(error instanceof LoadError)) throw error;
@@ -65,10 +87,12 @@ async function runBenches(benches: readonly Bench[], jsonPath: string | undefine
   return failures.length > 0 ? 1 : 0;
 }
 
-const { values, positionals: wanted } = parseArgs({
-  options: { json: { type: "string" } },
+const { values, positionals } = parseArgs({
+  options: { json: { type: "string" }, check: { type: "boolean" }, record: { type: "boolean" } },
   allowPositionals: true,
 });
+const comparesWithRecorded = values.check === true || values.record === true;
+const wanted = comparesWithRecorded ? ["check"] : positionals;
 const benches = await loadBenches();
 const unknown = wanted.filter((name) => !benches.has(name));
 process.env["ENVOY_PATH"] = (await findEnvoy()).path;

@@ -2,7 +2,7 @@
 // The agent or its peer with a real Envoy, the same CA and the same control plane, both over TLS.
 import { ServerCredentials } from "@grpc/grpc-js";
 import { copyFileSync, mkdirSync, readFileSync } from "node:fs";
-import { dirname, join } from "node:path";
+import { dirname, join, resolve } from "node:path";
 import { parse } from "yaml";
 import { typeUrls } from "../../src/xds/protocol/type-url.ts";
 import { type FakeCa, startFakeCa } from "../../test/fakes/fake-ca.ts";
@@ -69,7 +69,7 @@ export async function startBenchPod(options: BenchPodOptions): Promise<Pod> {
   const { backends, peer, key = "rsa", env = {}, proxyConfig = {}, launcher = [] } = options;
   return await startPod({
     ca: { port: backends.ca.port, serverRootPem: backends.rootsPem },
-    ...(peer === undefined ? {} : { program: peer.path }),
+    ...programOf(peer),
     launcher,
     env: {
       ATTACHE_XDS_FILES: "",
@@ -91,6 +91,12 @@ export async function startBenchPod(options: BenchPodOptions): Promise<Pod> {
       await options.prepare?.(pod);
     },
   });
+}
+
+/** `BENCH_AGENT` names another build of the agent than that of this tree. */
+function programOf(peer: Peer | undefined): Pick<PodOptions, "program"> {
+  const program = peer?.path ?? process.env["BENCH_AGENT"];
+  return program === undefined ? {} : { program: resolve(program) };
 }
 
 /** The listener that pods with files get, as the control plane sends it. */

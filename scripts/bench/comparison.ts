@@ -12,6 +12,8 @@ export interface Comparison {
   readonly name: string;
   readonly unit: string;
   readonly samples: { readonly [subject in Subject]?: readonly number[] };
+  /** Of a row that is one of a curve: what grows, how much of it there is, and what is measured. */
+  readonly point?: { readonly along: string; readonly at: number; readonly figure: string };
   /** Bounds of attache's ratio to the other; the peer's counts only when there is one. */
   readonly limits?: { readonly reference?: Bound; readonly peer?: Bound };
 }

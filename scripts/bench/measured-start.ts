@@ -1,13 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 // The moments of a start, the same ones for the agent and its peer.
-import { existsSync, mkdirSync, watch, writeFileSync } from "node:fs";
+import { existsSync, mkdirSync, readFileSync, watch, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { setTimeout as pause } from "node:timers/promises";
 import { envoyBinary } from "../../test/support/envoy-binary.ts";
 import { eventually } from "../../test/support/eventually.ts";
 import type { Pod } from "../../test/support/pod.ts";
 import { type BenchPodOptions, startBenchPod } from "./bench-pod.ts";
-import { processorMs } from "./processes.ts";
+import { parseSchedstat, processorMs } from "./processes.ts";
 
 /** Less often than what is measured takes, because each question costs the agent processor time. */
 const everyMs = 10;
@@ -17,7 +17,9 @@ export interface MeasuredStart {
   readonly execMs: number;
   readonly firstSecretMs: number;
   readonly readyMs: number;
-  /** Processor time of the agent alone, in ms. */
+  /** Processor time of the agent alone until Envoy's exec, in ms. */
+  readonly processorMsToExec: number;
+  /** The same until it is ready. */
   readonly processorMs: number;
 }
 
@@ -41,7 +43,7 @@ export async function measureStart<T>(
         await options.prepare?.(place);
         const marks = join(place.directory, "marks");
         mkdirSync(marks);
-        const script = `#!/bin/sh\ncase "$*" in *--version*) ;; *) : >${marks}/exec ;; esac\nexec ${envoyBinary()} "$@"\n`;
+        const script = `#!/bin/sh\ncase "$*" in *--version*) ;; *) : >${marks}/exec; cat /proc/$PPID/task/*/schedstat >${marks}/schedstat ;; esac\nexec ${envoyBinary()} "$@"\n`;
         writeFileSync(join(place.directory, "envoy"), script, { mode: 0o755 });
         const watcher = watch(marks, () => {
           if (Number.isNaN(execMs) && existsSync(join(marks, "exec"))) execMs = performance.now() - startMs;
@@ -67,7 +69,9 @@ export async function measureStart<T>(
     since(() => answers(pod.ports.status, "/healthz/ready")),
   ]);
   // of the moment when both hold, which is the same for the agent and its peer
-  return await use(pod, { execMs, firstSecretMs, readyMs, processorMs: processorMs(pod.pid) });
+  const toReady = processorMs(pod.pid);
+  const processorMsToExec = parseSchedstat(readFileSync(join(pod.directory, "marks/schedstat"), "utf8"));
+  return await use(pod, { execMs, firstSecretMs, readyMs, processorMsToExec, processorMs: toReady });
 }
 
 /** Whether a request is answered with 200, on a connection of its own as the kubelet's. */

@@ -24,9 +24,15 @@ function megabytesOf(pid: number, field: string): number {
  */
 export function processorMs(pid: number): number {
   const folder = `/proc/${String(pid)}/task`;
-  const perThread = readdirSync(folder).map((thread) => {
-    const [nanoseconds = "0"] = readFileSync(`${folder}/${thread}/schedstat`, "utf8").split(" ");
-    return Number(nanoseconds) / 1e6;
-  });
-  return perThread.reduce((sum, ms) => sum + ms, 0);
+  return parseSchedstat(
+    readdirSync(folder)
+      .map((thread) => readFileSync(`${folder}/${thread}/schedstat`, "utf8"))
+      .join(""),
+  );
+}
+
+/** @param text of the files `schedstat` of threads @returns their processor time together, in ms */
+export function parseSchedstat(text: string): number {
+  const lines = text.split("\n").filter((line) => line !== "");
+  return lines.reduce((sum, line) => sum + Number(line.split(" ", 1)[0]) / 1e6, 0);
 }
