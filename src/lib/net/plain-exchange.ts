@@ -1,6 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
 import { connect, type NetConnectOpts } from "node:net";
-import { systemCode } from "../errors.ts";
 import type { HttpExchange, HttpHead } from "./http-request.ts";
 import { ResponseReader } from "./response-reader.ts";
 
@@ -44,7 +43,7 @@ export const plainExchange: HttpExchange = async ({ host, port, path, socketPath
   try {
     return await send(request, method, { ...target, host: "127.0.0.1" }, signal);
   } catch (error) {
-    if (systemCode(error) !== "ECONNREFUSED") throw error;
+    if (!isOfConnecting(error)) throw error;
     return await send(request, method, { ...target, host: "::1" }, signal).catch((second: unknown) => {
       throw isOfConnecting(second) ? error : second;
     });

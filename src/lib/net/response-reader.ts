@@ -17,6 +17,8 @@ type State = "head" | "counted" | "until-close" | "chunk-size" | "chunk-data" | 
 
 /** Source: Go's http.Transport */
 const maxInterimResponses = 5;
+/** The only final response below 200: what follows is no HTTP. */
+const switchingProtocols = 101;
 
 /** Parses an HTTP/1.1 response as its bytes arrive; passes body bytes on without a copy. */
 export class ResponseReader {
@@ -25,7 +27,9 @@ export class ResponseReader {
   #state: State = "head";
   /** The part of the current line, in the head or between chunks, that has arrived. */
   #text = "";
-  #headLines: string[] = [];
+  /** Undefined before the status line has arrived. */
+  #status: number | undefined;
+  #headerLines: string[] = [];
   #headBytes = 0;
   #interimResponses = 0;
   #leftBytes = 0;
@@ -83,18 +87,22 @@ export class ResponseReader {
     const taken = end < 0 ? bytes : bytes.subarray(0, end + 1);
     this.#text += Buffer.from(taken.buffer, taken.byteOffset, taken.byteLength).toString("latin1");
     if (!this.#headers.admits(this.#headBytes + this.#text.length)) throw this.#headers.spentError();
+    // what is no HTTP may have no end of a line, and its sender may wait
+    if (this.#state === "head" && this.#status === undefined && !"HTTP/".startsWith(this.#text.slice(0, 5)))
+      throw notHttp();
     if (end >= 0) this.#lineEnded();
     return bytes.subarray(taken.byteLength);
   }
 
   #lineEnded(): void {
-    if (this.#state === "head") this.#headLineEnded(this.#text.trimEnd());
+    if (this.#state === "head") this.#headLineEnded(this.#text.slice(0, this.#text.endsWith("\r\n") ? -2 : -1));
     else if (this.#state === "chunk-size") {
       const [size = ""] = this.#text.split(";", 1);
       if (!/^[0-9a-f]{1,12}$/i.test(size.trimEnd())) throw new Error("the response has a chunk without a size");
       this.#leftBytes = Number.parseInt(size, 16);
       this.#state = this.#leftBytes === 0 ? "trailer" : "chunk-data";
     } else if (this.#state === "chunk-end") {
+      if (this.#text.trim() !== "") throw new Error("the response has a chunk that is longer than its size");
       this.#state = "chunk-size";
     } else if (this.#text.trim() === "") {
       this.#state = "complete";
@@ -106,30 +114,32 @@ export class ResponseReader {
 
   #headLineEnded(line: string): void {
     this.#headBytes += this.#text.length;
-    this.#headLines.push(line);
-    if (line !== "") return;
-    const head = this.#headLines;
-    this.#headLines = [];
-    this.#headBytes = 0;
-    this.#headEnded(head);
+    if (this.#status === undefined) {
+      this.#status = statusOf(line);
+    } else if (line.startsWith(" ") || line.startsWith("\t")) {
+      const previous = this.#headerLines.pop();
+      if (previous === undefined) throw malformedHeader();
+      this.#headerLines.push(`${previous} ${stripped(line)}`);
+    } else if (line !== "") {
+      this.#headerLines.push(line);
+    } else {
+      const [status, lines] = [this.#status, this.#headerLines];
+      this.#status = undefined;
+      this.#headerLines = [];
+      this.#headBytes = 0;
+      this.#headEnded(status, headersOf(lines));
+    }
   }
 
-  #headEnded([statusLine = "", ...lines]: readonly string[]): void {
-    const status = Number(/^HTTP\/1\.[01] (\d{3})/.exec(statusLine)?.[1]);
-    if (Number.isNaN(status)) throw new Error("the response is not HTTP/1.1");
-    const headers = new Map<string, string>();
-    for (const line of lines) {
-      const colon = line.indexOf(":");
-      if (colon > 0) headers.set(line.slice(0, colon).trim().toLowerCase(), line.slice(colon + 1).trim());
-    }
-    if (status >= 100 && status < 200) {
+  #headEnded(status: number, headers: ReadonlyMap<string, string>): void {
+    if (status >= 100 && status < 200 && status !== switchingProtocols) {
       if (++this.#interimResponses > maxInterimResponses) throw new Error("too many interim responses");
       return;
     }
     this.#handler.head(status, headers);
     const length = headers.get("content-length");
-    if (status === 204 || status === 304 || !this.#hasBody) this.#state = "complete";
-    else if (/\bchunked\b/i.test(headers.get("transfer-encoding") ?? "")) this.#state = "chunk-size";
+    if (status === switchingProtocols || status === 204 || status === 304 || !this.#hasBody) this.#state = "complete";
+    else if (/(?:^|[\s,])chunked$/i.test(headers.get("transfer-encoding") ?? "")) this.#state = "chunk-size";
     else if (length === undefined) this.#state = "until-close";
     else if (!/^\d{1,15}$/.test(length)) throw new Error("the response has an invalid length");
     else {
@@ -137,4 +147,49 @@ export class ResponseReader {
       this.#state = this.#leftBytes === 0 ? "complete" : "counted";
     }
   }
+}
+
+/** Any version: Go's client reads the others too. */
+function statusOf(line: string): number {
+  const status = /^HTTP\/\d\.\d +(\d{3})(?: |$)/.exec(line)?.[1];
+  if (status === undefined) throw notHttp();
+  return Number(status);
+}
+
+function notHttp(): Error {
+  return new Error("the response is not HTTP/1.1");
+}
+
+function malformedHeader(): Error {
+  return new Error("the response has a malformed header");
+}
+
+/** By name in lower case. Of several with one name the first counts, as in Go and in Node.js. */
+function headersOf(lines: readonly string[]): ReadonlyMap<string, string> {
+  const headers = new Map<string, string>();
+  for (const line of lines) {
+    const colon = line.indexOf(":");
+    if (colon < 1) throw malformedHeader();
+    const name = stripped(line.slice(0, colon)).toLowerCase();
+    const value = stripped(line.slice(colon + 1));
+    const first = headers.get(name);
+    if (first === undefined) headers.set(name, value);
+    else if (name === "transfer-encoding") headers.set(name, `${first}, ${value}`);
+    else if (name === "content-length" && first !== value) throw new Error("the response has several lengths");
+  }
+  return headers;
+}
+
+/** Without spaces and tabs at its ends. `trim` would also take U+00A0, which is half a letter of UTF-8 here. */
+function stripped(text: string): string {
+  let start = 0;
+  let end = text.length;
+  while (start < end && isBlank(text, start)) start++;
+  while (end > start && isBlank(text, end - 1)) end--;
+  return text.slice(start, end);
+}
+
+function isBlank(text: string, index: number): boolean {
+  const code = text.charCodeAt(index);
+  return code === 0x20 || code === 0x09;
 }

@@ -72,8 +72,8 @@ export function createHttpProber(settings: ProbeSettings, { address, limits, loa
     async probe(handler, kubelet, signal) {
       const authority = `${urlHost(settings.appHost)}:${String(handler.port)}`;
       let target: Pick<HttpHandler, "scheme" | "port"> = handler;
-      let url = `${handler.scheme}://${authority}`;
       let path = requestPath(handler.path);
+      let url = `${handler.scheme}://${authority}${path}`;
       let host = appAuthority(kubelet.headers.host, { statusPort: settings.port, appPort: handler.port, authority });
       const headers = forwardedHeaders(kubelet, settings.probeKeepalive);
       for (let requestsMade = 1; ; requestsMade++) {
@@ -164,11 +164,13 @@ const redirectStatuses = new Set([301, 302, 303, 307, 308]);
  */
 export function nextRedirect(
   status: number,
-  location: string | undefined,
+  received: string | undefined,
   from: URL,
   requestsMade: number,
 ): RedirectStep {
-  if (!redirectStatuses.has(status) || location === undefined || location === "") return { kind: "stop" };
+  if (!redirectStatuses.has(status) || received === undefined || received === "") return { kind: "stop" };
+  // one character for each byte, and the URL parser would take them for letters
+  const location = received.replaceAll(/[\x80-\xff]/g, (byte) => `%${byte.charCodeAt(0).toString(16).toUpperCase()}`);
   if (!URL.canParse(location, from)) return { kind: "fail", reason: "redirect to a location that is no URL" };
   const url = new URL(location, from);
   if (url.hostname !== from.hostname) return { kind: "stop" };

@@ -33,6 +33,10 @@ async function probeNetwork(
 ): Promise<ProbeOutcome> {
   const { createAppProber } = await import("./app-prober.ts");
   const isHttp = method.kind === "http";
+  const wrong = isHttp ? method.headers.find(([name]) => !isHeaderName(name)) : undefined;
+  if (wrong !== undefined) {
+    return { kind: "failed", side: "agent", reason: `${JSON.stringify(wrong[0])} is not the name of a header` };
+  }
   // a kept connection says little about new ones
   const settings = { port: 0, appHost: method.host, probeKeepalive: false, probeHttp2: true };
   using prober = createAppProber({ ...settings, probeSourceAddress: isHttp ? (sourceAddress ?? "") : "" }, deps);
@@ -53,7 +57,14 @@ function failureOf(outcome: ProbeOutcome): string | undefined {
   }
 }
 
-function requestWith(headers: readonly (readonly [string, string])[]): ProbeRequest {
+/** Source: RFC 9110 section 5.6.2 */
+function isHeaderName(name: string): boolean {
+  return /^[!#$%&'*+.^_`|~0-9A-Za-z-]+$/.test(name);
+}
+
+/** @param given are sent in UTF-8, and a header of the prober has one character for each byte */
+function requestWith(given: readonly (readonly [string, string])[]): ProbeRequest {
+  const headers = given.map(([name, value]) => [name, Buffer.from(value).toString("latin1")] as const);
   const find = (wanted: string): string | undefined => headers.find(([name]) => name.toLowerCase() === wanted)?.[1];
   const userAgent = find("user-agent") ?? "istio-probe/1.0";
   const others = headers.filter(([name]) => name.toLowerCase() !== "user-agent");

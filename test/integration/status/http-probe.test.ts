@@ -104,6 +104,56 @@ test.each(families)(
   },
 );
 
+/** An application that responds to each path with these bytes and leaves the connection open. */
+function rawApp(responses: Readonly<Record<string, string>>) {
+  return listening(
+    createServer((socket) => {
+      socket.on("error", () => undefined);
+      socket.once("data", (bytes) => {
+        const target = bytes.toString("latin1").split(" ")[1] ?? "";
+        socket.write(responses[target] ?? `HTTP/1.1 404 ${target}\r\nContent-Length: 0\r\n\r\n`, "latin1");
+      });
+    }),
+  );
+}
+
+const okResponse = "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok";
+
+test.each([
+  ["next", "/a/next", 200],
+  ["?b=c", "/a/page?b=c", 200],
+  ["/voil\u00c3\u00a0", "/voil%C3%A0", 200],
+  ["/voil\u00e0", "/voil%E0", 200],
+  ["/a/next\r\nLocation: /elsewhere", "/a/next", 200],
+])("P15 a redirect to %j leads to %s", async (location, target, code) => {
+  const redirect = `HTTP/1.1 302 Found\r\nLocation: ${location}\r\nContent-Length: 0\r\n\r\n`;
+  await using app = await rawApp({ "/a/page": redirect, [target]: okResponse });
+  await using status = await startStatus({ appProbes: probes(http(app.port, "/a/page")) });
+  const made = await rawHttp(status.port, { target: live });
+  expect([made.status, made.body]).toEqual([code, "ok"]);
+});
+
+test.each([
+  ["HTTP/1.1 101 Switching Protocols\r\nUpgrade: x\r\n\r\n", "the application responded with status 101"],
+  ["SSH-2.0-OpenSSH\r\n", "the response is not HTTP/1.1"],
+  ["\u0015\u0003\u0001\0\u0002\u0002F", "the response is not HTTP/1.1"],
+  ["HTTP/1.1 200 OK\r\nno colon\r\n\r\n", "the response has a malformed header"],
+])("an application that says %j and no more fails its probe at once", async (text, reason) => {
+  await using app = await rawApp({ "/": text });
+  await using status = await startStatus({ appProbes: probes(http(app.port, "/"), 3_600_000) });
+  const made = await rawHttp(status.port, { target: live });
+  expect([made.status, made.headers.get("x-attache-probe-fault")]).toEqual([500, "app"]);
+  expect(made.headers.get("x-attache-probe-reason")).toBe(reason);
+});
+
+test("a header of the kubelet arrives byte for byte", async () => {
+  await using app = await startFakeApp(answer(200));
+  await using status = await startStatus({ appProbes: probes(http(app.port, "/")) });
+  await rawHttp(status.port, { target: live, headers: ["X-Text: na\u00efve \u010a"] });
+  const text = Buffer.from("na\u00efve \u010a").toString("latin1");
+  expect(pairs(app.requests[0]?.rawHeaders ?? [])).toContain(`X-Text: ${text}`);
+});
+
 test.each(families)(
   "P16 over $family every final status is passed through with the first 10 KiB of its body",
   async (at) => {

@@ -37,6 +37,16 @@ test("V1 HTTP 200 is healthy; 500 and refused are not, with the reason; headers 
   expect(await check(http(1))).toContain("ECONNREFUSED");
 });
 
+test("V1 headers are sent in UTF-8; a name that is none fails the check, and nothing is sent", async () => {
+  await using app = await startFakeApp(answer(200));
+  expect(await check(http(app.port, [["X-Text", "naïve Ċ"]]))).toBe("healthy");
+  expect(app.requests[0]?.rawHeaders).toContain(Buffer.from("naïve Ċ").toString("latin1"));
+  for (const name of ["", "X Y", "X: y\r\nZ", "Ċ"]) {
+    expect(await check(http(app.port, [[name, "v"]]))).toBe(`${JSON.stringify(name)} is not the name of a header`);
+  }
+  expect(app.requests).toHaveLength(1);
+});
+
 test("V2 gRPC serving is healthy; every other answer is not, and none of them does harm to the agent", async () => {
   const statuses = { "": serving.serving, off: serving.notServing, odd: serving.unknown, gone: serving.serviceUnknown };
   await using app = await startFakeHealth({ statuses });

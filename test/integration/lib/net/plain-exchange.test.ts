@@ -96,6 +96,21 @@ test("where nothing listens, the error names the IPv4 address", async () => {
 });
 
 test.each([
+  ["HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok", 200],
+  ["HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nok\r\n0\r\n\r\n", 200],
+  ["HTTP/1.1 101 Switching Protocols\r\nUpgrade: x\r\n\r\nok", 101],
+])("a server that keeps the connection open after %j does not delay the end", async (text, status) => {
+  await using server = await listening(
+    createTcpServer((socket) => {
+      socket.on("error", () => undefined);
+      socket.once("data", () => socket.write(text));
+    }),
+  );
+  const response = await requestHttp({ url: loopback(server.port, "/"), exchange });
+  expect([response.status, response.text()]).toEqual([status, status === 200 ? "ok" : ""]);
+});
+
+test.each([
   ["HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nabc", "unreachable", /closed before the response was complete/],
   ["HTTP/1.1 200", "unreachable", /closed before the response was complete/],
   ["SSH-2.0\r\n\r\n", "malformed", /not HTTP/],
