@@ -13,7 +13,7 @@ export interface CommandContext {
   /** All commands, for help and completion. */
   readonly commands: CommandTable;
   /** Prints what the command is for. @throws OutputError */
-  readonly print: (text: string) => void;
+  readonly print: (text: string | Uint8Array) => void;
   readonly printError: (text: string) => void;
   /** Aborts at the first SIGTERM, SIGINT or SIGQUIT, and at an uncaught fault. */
   readonly stop: AbortSignal;

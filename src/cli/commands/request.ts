@@ -69,7 +69,8 @@ async function run({ args, env, print, stop }: CommandContext): Promise<number> 
   if (response.status >= 400 && response.status !== 404) {
     throw new RequestError(`received unsuccessful status code ${String(response.status)}: ${response.text()}`);
   }
-  print(`${response.text()}\n`);
+  print(response.body);
+  print("\n");
   return exitCode.ok;
 }
 

@@ -141,8 +141,8 @@ function writeSome(descriptor: number, bytes: Uint8Array, onLost: (cause: unknow
  * or a full pipe is not read for a second, the rest is lost: the command must still finish with its exit code.
  * @param onLost called if something is lost although the reader did not close its end, as on a full disk
  */
-export function writeAllSync(descriptor: number, text: string, onLost?: (cause: unknown) => void): void {
-  let rest: Uint8Array = Buffer.from(text);
+export function writeAllSync(descriptor: number, text: string | Uint8Array, onLost?: (cause: unknown) => void): void {
+  let rest = typeof text === "string" ? Buffer.from(text) : text;
   for (let idleMs = 0; rest.length > 0 && idleMs < patienceMs; idleMs += retryEveryMs) {
     const written = writeSome(descriptor, rest, onLost);
     if (written > 0) idleMs = 0;

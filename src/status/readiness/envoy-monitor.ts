@@ -55,13 +55,15 @@ export class EnvoyMonitor {
   }
 
   async #status(withListeners: boolean, signal: AbortSignal): Promise<EnvoyStatus> {
+    // an Envoy that fails after its response was not live since then
+    const { count: failures } = this.#failures();
     const envoy = await this.#source.read(signal);
     const obstacle = envoyObstacle(envoy);
     // not before Envoy's state: those of a live Envoy are the reference for listeners that are lost later
     const listeners = withListeners ? await this.#source.listeners?.(signal) : undefined;
     if (obstacle === undefined) {
       if (!withListeners && !this.wasLive) await this.#source.listeners?.(signal).catch(() => undefined);
-      this.#failuresWhenLive = this.#failures().count;
+      this.#failuresWhenLive = failures;
     }
     const initTargets = withListeners && isInitializing(envoy) ? this.#source.initTargets?.(signal) : undefined;
     const checks = envoyChecks(envoy, await initTargets?.catch(() => []));

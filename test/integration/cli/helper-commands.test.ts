@@ -1,4 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
+import { spawn } from "node:child_process";
+import { once } from "node:events";
 import { writeFileSync } from "node:fs";
 import { createServer } from "node:http";
 import { join } from "node:path";
@@ -6,6 +8,24 @@ import { expect, test } from "vitest";
 import { listening } from "../../support/listening.ts";
 import { startProgram } from "../../support/program.ts";
 import { temporaryDirectory } from "../../support/temporary-directory.ts";
+
+test("request prints the bytes of a body as they are, and one newline", async () => {
+  const body = Buffer.from([0xff, 0xfe, 0, 0x0d, 0x0a, 0xc3]);
+  await using server = await listening(
+    createServer((request, response) => {
+      const { port } = request.socket.address() as { readonly port: number };
+      response.end(request.url === "/heap_dump" ? body : JSON.stringify({ host: "127.0.0.1", port }));
+    }),
+  );
+  const child = spawn(join(import.meta.dirname, "../../../bin/attache"), ["request", "GET", "heap_dump"], {
+    stdio: ["ignore", "pipe", "inherit"],
+    env: { PATH: process.env["PATH"], PROXY_CONFIG: JSON.stringify({ statusPort: server.port }) },
+  });
+  const chunks: Buffer[] = [];
+  child.stdout.on("data", (chunk: Buffer) => chunks.push(chunk));
+  expect(await once(child, "close")).toEqual([0, null]);
+  expect(Buffer.concat(chunks)).toEqual(Buffer.concat([body, Buffer.from("\n")]));
+});
 
 /** Prints the built-in modules that are loaded when the process ends. */
 const lister = `process.on("exit", () => {

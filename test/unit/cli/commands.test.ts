@@ -10,7 +10,7 @@ async function run(argv: readonly string[], env: Readonly<Record<string, string>
     argv,
     env,
     print: (text) => {
-      out += text;
+      out += String(text);
     },
     printError: (text) => {
       errors += text;

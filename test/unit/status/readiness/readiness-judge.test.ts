@@ -118,6 +118,31 @@ test("an Envoy that failed and was restarted must be live again; meanwhile the t
   expect((await judge.judge()).ready).toBe(true);
 });
 
+test.each(["readiness", "listeners"])(
+  "an Envoy that fails while its %s is read is not taken for a live one",
+  async (part) => {
+    let count = 0;
+    let state: EnvoyReadiness = live;
+    const fails = (): void => {
+      count++;
+      state = empty;
+    };
+    const read = () => {
+      const response = state;
+      if (part === "readiness" && count === 0) fails();
+      return Promise.resolve(response);
+    };
+    const listeners = () => {
+      if (part === "listeners" && count === 0) fails();
+      return Promise.reject(new Error("refused"));
+    };
+    const { judge } = fixture({ envoy: { read, listeners, failures: () => ({ count, last: "exit code 7" }) } });
+    await judge.judge();
+    expect(judge.isStillReady()).toBe(false);
+    expect((await judge.judge()).ready).toBe(false);
+  },
+);
+
 test("in strict mode every answer tells Envoy's state of now", async () => {
   const { judge, envoy } = fixture({}, "strict");
   const answers = [];
