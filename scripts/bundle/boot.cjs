@@ -14,13 +14,15 @@
   // the command, or the name that the launcher was called by; any of the scripts runs any command, only slower
   const words = [process.env["ATTACHE_PROGRAM_NAME"] ?? "", process.argv[2] ?? ""];
   const { line, text, cache } = starts[words.find((word) => word !== "" && Object.hasOwn(starts, word)) ?? ""];
-  const read = (/** @type {{ offset: number, length: number }} */ { offset, length }) => {
+  // without the end of a comment, which is written otherwise in the file
+  const readText = (/** @type {{ offset: number, length: number }} */ { offset, length }) => {
     const bytes = Buffer.allocUnsafeSlow(length);
     readSync(descriptor, bytes, 0, length, offset);
-    return bytes.toString("latin1");
+    return bytes.toString("latin1").replaceAll("*\x01/", "*/");
   };
+  // what the engine of the build compiled; another one, or one with other flags, does not take it and compiles itself;
   // in pieces, of which none is as large as to stay in the heap until the first complete collection
-  const decode = (/** @type {{ offset: number, length: number }} */ { offset, length }) => {
+  const readCompiled = (/** @type {{ offset: number, length: number }} */ { offset, length }) => {
     const bytes = Buffer.allocUnsafeSlow((length / 4) * 3);
     const piece = Buffer.allocUnsafeSlow(65_536);
     let written = 0;
@@ -30,12 +32,10 @@
     }
     return bytes.subarray(0, written);
   };
-  const code = read(text).replaceAll("*\x01/", "*/");
-  // what the engine of the build compiled; another one, or one with other flags, does not take it and compiles itself
-  const cachedData = decode(cache);
-  const script = new (require("node:vm").Script)(code, { filename: file, lineOffset: line, cachedData });
+  const options = { filename: file, lineOffset: line, cachedData: readCompiled(cache) };
+  const script = new (require("node:vm").Script)(readText(text), options);
   // run as a file, the module object has the whole text; it is not asked for again
   delete require.cache[file];
   Object.assign(process, { mainModule: undefined });
-  script.runInThisContext()(file, dirname(file), descriptor);
+  script.runInThisContext()(file, dirname(file), readText, readCompiled);
 }

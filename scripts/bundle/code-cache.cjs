@@ -41,5 +41,5 @@ if (command.length === 0) {
   process.on("exit", (code) => {
     if (code === 0) write(script);
   });
-  script.runInThisContext()(__filename, __dirname, -1);
+  script.runInThisContext()(__filename, __dirname);
 }

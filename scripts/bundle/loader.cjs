@@ -3,7 +3,6 @@
 // text as functions; in the agent, those that it needs until it is ready are in a second script, which is run when the first
 // of them is asked for. The others are read and compiled one by one when they are first asked for.
 "use strict";
-const { readSync } = process.getBuiltinModule("node:fs");
 const { compileFunction, Script } = process.getBuiltinModule("node:vm");
 
 /** @typedef {{ exports: unknown }} Module */
@@ -48,40 +47,11 @@ const builtIn = (name) => {
   return module;
 };
 
-/** @param {Place} at */
-const read = ({ offset, length }) => {
-  const bytes = Buffer.allocUnsafeSlow(length);
-  // @ts-expect-error: the open file is given by boot.cjs
-  readSync(descriptor, bytes, 0, length, offset);
-  return bytes.toString("latin1");
-};
-
-/**
- * As in boot.cjs.
- * @param {Place} at
- */
-const decode = ({ offset, length }) => {
-  const bytes = Buffer.allocUnsafeSlow((length / 4) * 3);
-  const piece = Buffer.allocUnsafeSlow(65_536);
-  let written = 0;
-  for (let at = 0; at < length; at += piece.length) {
-    // @ts-expect-error: the open file is given by boot.cjs
-    const count = readSync(descriptor, piece, 0, Math.min(piece.length, length - at), offset + at);
-    written += bytes.write(piece.toString("latin1", 0, count), written, "base64");
-  }
-  return bytes.subarray(0, written);
-};
-
-/**
- * The end of a comment is written otherwise in the file. A pattern, not a string: the string would be replaced itself
- * when this text is read.
- * @param {string} text
- */
-const plain = (text) => text.replaceAll(/\*\x01\//g, "*/");
-
 const addEarly = () => {
-  const place = { filename: __filename, lineOffset: early.line, cachedData: decode(early.cache) };
-  new Script(plain(read(early.text)), place).runInThisContext()(factories);
+  // @ts-expect-error: given by boot.cjs, as readText
+  const options = { filename: __filename, lineOffset: early.line, cachedData: readCompiled(early.cache) };
+  // @ts-expect-error: as above
+  new Script(readText(early.text), options).runInThisContext()(factories);
 };
 
 /**
@@ -89,10 +59,11 @@ const addEarly = () => {
  * @returns {Factory}
  */
 const compile = ({ packed, line, ...at }) => {
-  const text = read(at);
+  // @ts-expect-error: given by boot.cjs
+  const text = readText(at);
   const code = packed
     ? process.getBuiltinModule("node:zlib").brotliDecompressSync(Buffer.from(text, "base64")).toString("latin1")
-    : plain(text);
+    : text;
   const parameters = ["module", "exports", "require", "__filename", "__dirname"];
   // @ts-expect-error: it is a function of just these parameters
   return compileFunction(code, parameters, { filename: __filename, lineOffset: line });

@@ -165,7 +165,7 @@ function assemble(loader, scripts, { agent, commands }, { begin, known, earlyCom
     const tables = loader
       .replace("BUNDLE_STORED", () => `{${table.join()}}`)
       .replace("BUNDLE_EARLY", () => renderJoined(earlyName, known));
-    const before = `(function(__filename,__dirname,descriptor){${tables}\n`;
+    const before = `(function(__filename,__dirname,readText,readCompiled){${tables}\n`;
     addJoined(name, before, members, `load(${JSON.stringify(entry)});})`);
   }
   const early = scripts.filter(({ isEarly }) => isEarly);
