@@ -78,6 +78,8 @@ async function runBenches(benches: readonly Bench[], jsonPath: string | undefine
   const machine = await describeMachine();
   if (jsonPath !== undefined)
     writeFileSync(jsonPath, `${JSON.stringify({ machine, suites: reports }, undefined, 1)}\n`);
+  const seconds = reports.reduce((sum, report) => sum + report.seconds, 0);
+  process.stdout.write(`${String(reports.length)} suites: ${seconds.toFixed(0)} s\n`);
   const busy = reports.filter(isBusy);
   if (busy.length > 0) {
     const names = busy.map(({ suite, otherWork }) => `${suite} (${percent(otherWork)} of a processor)`).join(", ");

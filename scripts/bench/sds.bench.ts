@@ -1,18 +1,17 @@
 // SPDX-License-Identifier: Apache-2.0
-import { fork } from "node:child_process";
-import { once } from "node:events";
 import { join } from "node:path";
 import { setTimeout as pause } from "node:timers/promises";
-import { engineEnv, engineFlags } from "../../test/support/agent-engine.ts";
 import { temporaryDirectory } from "../../test/support/temporary-directory.ts";
 import { startBackends, startBenchPod } from "./bench-pod.ts";
+import type { Comparison } from "./comparison.ts";
 import type { Row } from "./figure.ts";
 import { assertLoad } from "./load-assertion.ts";
-import { findPeer } from "./peer.ts";
+import { findPeer, type Peer } from "./peer.ts";
 import { privateMegabytes, processorMs } from "./processes.ts";
 import { type Readings, type RowSpec, runInRounds } from "./rounds.ts";
+import { type SdsServer, startBareServer } from "./sds-bare.ts";
 import { openSecretStreams } from "./sds-client.ts";
-import { measureRotations } from "./sds-rotation.ts";
+import { compareRotations, rotatedLifetimeMs } from "./sds-rotation.ts";
 
 export const name = "sds";
 
@@ -24,42 +23,56 @@ const responsesOfSample = 100;
 const settleMs = 5_000;
 /** Streams of the batch before count until the server has seen that they are closed. */
 const closeMs = 100;
-/** A leaf, an intermediate and a key. */
-const secretBytes = 4_000;
-
-interface Server {
-  readonly pid: number;
-  readonly socketPath: string;
-}
 
 /**
  * New streams to the first secret, of a pod's agent with its Envoy; beside it a bare Node.js process that answers with the
- * same number of bytes, and the peer. Then rotations, of the server alone.
+ * same number of bytes, and the peer. Then renewals, of pods whose certificates live for seconds. Asserts that each stream gets
+ * a certificate, and another one when it is renewed.
  */
 export async function run(): Promise<readonly Row[]> {
-  const peer = findPeer();
   await using stack = new AsyncDisposableStack();
   const { path } = stack.use(await temporaryDirectory());
+  const bare = stack.use(await startBareServer(join(path, "socket")));
+  return [
+    ...(await withAgents(undefined, async (attache, peer) => await compareStreams(attache, bare, peer))),
+    ...(await withAgents(rotatedLifetimeMs, async (attache, peer) => await compareRotations(attache, bare, peer))),
+  ];
+}
+
+/** @param lifetimeMs of the certificates; undefined is the CA's default */
+async function withAgents(
+  lifetimeMs: number | undefined,
+  use: (attache: SdsServer, peer: SdsServer | undefined) => Promise<readonly Row[]>,
+): Promise<readonly Row[]> {
+  await using stack = new AsyncDisposableStack();
   const backends = stack.use(await startBackends());
-  const startAgent = async (other: typeof peer): Promise<Server> => {
-    const pod = stack.use(await startBenchPod({ backends, peer: other }));
+  if (lifetimeMs !== undefined) backends.ca.lifetimeMs = lifetimeMs;
+  const start = async (peer: Peer | undefined): Promise<SdsServer> => {
+    const pod = stack.use(await startBenchPod({ backends, peer }));
     await pod.untilReady();
     return { pid: pod.pid, socketPath: join(pod.directory, "var/run/secrets/workload-spiffe-uds/socket") };
   };
-  const attache = await startAgent(undefined);
-  const bare = stack.use(await startBareServer(join(path, "socket")));
-  const other = peer === undefined ? undefined : await startAgent(peer);
+  const attache = await start(undefined);
+  const peer = findPeer();
+  const other = peer === undefined ? undefined : await start(peer);
   await pause(settleMs);
-  const comparisons = await runInRounds({
+  return await use(attache, other);
+}
+
+function compareStreams(
+  attache: SdsServer,
+  bare: SdsServer,
+  peer: SdsServer | undefined,
+): Promise<readonly Comparison[]> {
+  return runInRounds({
     rounds,
     subjects: {
       attache: () => measure(attache),
       reference: () => measure(bare),
-      peer: other === undefined ? undefined : () => measure(other),
+      peer: peer && (() => measure(peer)),
     },
     rows: rows(),
   });
-  return [...comparisons, ...(await measureRotations())];
 }
 
 function rows(): Readonly<Record<string, RowSpec>> {
@@ -74,7 +87,7 @@ function rows(): Readonly<Record<string, RowSpec>> {
   return specs;
 }
 
-async function measure({ pid, socketPath }: Server): Promise<Readings> {
+async function measure({ pid, socketPath }: SdsServer): Promise<Readings> {
   const readings: Record<string, number> = {};
   for (const streams of streamCounts) {
     await pause(closeMs);
@@ -92,21 +105,4 @@ async function measure({ pid, socketPath }: Server): Promise<Readings> {
     readings[`cpu ${String(streams)}`] = (processorMs(pid) - beforeMs) / responses;
   }
   return readings;
-}
-
-async function startBareServer(socketPath: string): Promise<Server & AsyncDisposable> {
-  const child = fork(join(import.meta.dirname, "sds-bare-server.cjs"), [socketPath, String(secretBytes)], {
-    execArgv: [...engineFlags],
-    env: { ...process.env, ...engineEnv },
-  });
-  const exited = once(child, "exit");
-  await once(child, "message");
-  return {
-    pid: child.pid ?? 0,
-    socketPath,
-    async [Symbol.asyncDispose]() {
-      child.kill("SIGKILL");
-      await exited;
-    },
-  };
 }
