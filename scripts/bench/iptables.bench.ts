@@ -23,7 +23,7 @@ interface Command {
 
 /**
  * Whole runs, each in an empty network namespace of its own, to the rules of Istio's injector in it, by the command. The
- * reference is the kernel's own program, which gets the same rules as text. Needs root.
+ * reference is the kernel's own program, which gets the same rules as text. Asserts the exit code. Needs root.
  */
 export async function run(): Promise<readonly Comparison[]> {
   const set = buildRuleSet(parseOptions(options).capture);

@@ -8,6 +8,7 @@ import { eventually } from "../../test/support/eventually.ts";
 import { temporaryDirectory } from "../../test/support/temporary-directory.ts";
 import { testAuthority } from "../../test/support/test-authority.ts";
 import type { Figure } from "./figure.ts";
+import { assertLoad } from "./load-assertion.ts";
 import { type MeshServer, measure, type MeshStream, openStream, startMeshServer } from "./mesh-under-test.ts";
 
 export const name = "large-meshes";
@@ -20,7 +21,10 @@ const roots = 200;
 const endpoints = "type.googleapis.com/envoy.config.endpoint.v3.ClusterLoadAssignment";
 const node = Buffer.concat([textField(1, "sidecar~10.0.0.1~a.b~b.svc"), textField(6, "envoy")]);
 
-/** A subscription to 20,000 names, with its replay after a reconnection, and trust bundles with 200 roots. */
+/**
+ * A subscription to 20,000 names, with its replay after a reconnection, and trust bundles with 200 roots. Asserts the names
+ * that the control plane has been asked for, both times, and the resources that the client has received.
+ */
 export async function run(): Promise<readonly Figure[]> {
   await using directory = await temporaryDirectory();
   await using controlPlane = await startFakeControlPlane();
@@ -40,24 +44,35 @@ async function measureNames(
     await stream.subscribe(endpoints, { subscribe: names });
     await untilSeen(controlPlane, endpoints, 1);
   });
+  assertLoad("names subscribed", namesOfLast(controlPlane), names.length, 1);
+  let received = 0;
   const accepting = await measure(server, async () => {
     controlPlane.set(
       endpoints,
       names.map((name) => ({ name, version: "2026-11-30T08:00:00Z/1", value: textField(1, name) })),
     );
-    const { nonce } = await stream.next();
+    const { nonce, resources } = await stream.next();
+    received = resources.length;
     await stream.subscribe(endpoints, { nonce });
     await untilSeen(controlPlane, endpoints, 2);
   });
+  assertLoad("resources received", received, names.length, 1);
   const replaying = await measure(server, async () => {
     controlPlane.end();
     await untilSeen(controlPlane, endpoints, 3);
   });
+  assertLoad("names replayed", namesOfLast(controlPlane), names.length, 1);
   return [
     ...figures("20,000 names subscribed", subscribing, 16),
     ...figures("20,000 resources accepted", accepting, 24),
     ...figures("20,000 names replayed after a reconnection", replaying, 24),
   ];
+}
+
+/** Of the latest request for endpoints. */
+function namesOfLast(controlPlane: FakeControlPlane): number {
+  const last = controlPlane.seen(endpoints).at(-1)?.request;
+  return last !== undefined && "resourceNamesSubscribe" in last ? last.resourceNamesSubscribe.length : 0;
 }
 
 async function measureRoots(controlPlane: FakeControlPlane, server: MeshServer): Promise<readonly Figure[]> {

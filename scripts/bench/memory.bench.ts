@@ -26,7 +26,10 @@ const soakSeconds = Number(process.env["ATTACHE_SOAK_SECONDS"] ?? 0);
 const soakWarmUpSeconds = 60;
 const probesPerSecond = 20;
 
-/** Memory of the agent at rest and after pushes; the reference is a bare Node.js process with one HTTP port. */
+/**
+ * Memory of the agent at rest and after pushes; the reference is a bare Node.js process with one HTTP port. Asserts the bytes
+ * of each push that Envoy has received.
+ */
 export async function run(): Promise<readonly Row[]> {
   await using backends = await startBackends();
   const peer = findPeer();

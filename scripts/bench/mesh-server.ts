@@ -11,7 +11,7 @@ import { xdsConfigOf } from "./xds-config-under-test.ts";
 
 /**
  * The xDS proxy with the agent's own resource types, in a process of its own, as a child of the benchmark. Each message
- * from the parent is answered with the longest turn of the event loop since the one before.
+ * from the parent is answered with the longest turn of the event loop since the one before, and the services that have names.
  */
 const [socketPath = "", controlPlanePort = ""] = process.argv.slice(2);
 const log = createLogger(
@@ -33,4 +33,6 @@ serveXdsProxy(listener, xdsConfigOf(socketPath, Number(controlPlanePort)), {
 });
 const longestTurnMs = watchTurns();
 process.send?.("ready");
-process.on("message", () => process.send?.({ blockMs: longestTurnMs() }));
+process.on("message", () =>
+  process.send?.({ blockMs: longestTurnMs(), services: names.lookup.current?.store.count ?? 0 }),
+);

@@ -11,12 +11,18 @@ import { engineEnv, engineFlags } from "../../test/support/agent-engine.ts";
 import { bundleProgram } from "./bundled.ts";
 import { watchMemory } from "./memory-watch.ts";
 
+export interface MeshFacts {
+  /** Since the call before. */
+  readonly blockMs: number;
+  /** In the name table. */
+  readonly services: number;
+}
+
 /** The xDS proxy in a process of its own. */
 export interface MeshServer extends AsyncDisposable {
   readonly pid: number;
   readonly socketPath: string;
-  /** Since the call before. */
-  read(): Promise<{ readonly blockMs: number }>;
+  read(): Promise<MeshFacts>;
 }
 
 export async function startMeshServer(socketPath: string, controlPlanePort: number): Promise<MeshServer> {
@@ -33,7 +39,7 @@ export async function startMeshServer(socketPath: string, controlPlanePort: numb
     async read() {
       const answer = once(child, "message");
       child.send("read");
-      const [facts] = (await answer) as [{ readonly blockMs: number }];
+      const [facts] = (await answer) as [MeshFacts];
       return facts;
     },
     async [Symbol.asyncDispose]() {

@@ -7,6 +7,7 @@ import { startStatusChild, statusProgram } from "../../test/support/status-child
 import { temporaryDirectory } from "../../test/support/temporary-directory.ts";
 import { bundleProgram } from "./bundled.ts";
 import { type Figure, median } from "./figure.ts";
+import { assertLoad } from "./load-assertion.ts";
 
 export const name = "metric-families";
 
@@ -14,7 +15,10 @@ const scrapes = 7;
 
 type Format = "text" | "openmetrics";
 
-/** Scrapes of an application with as many metric families as the largest mesh has, in both formats. */
+/**
+ * Scrapes of an application with as many metric families as the largest mesh has, in both formats. Asserts the families in
+ * each response.
+ */
 export async function run(): Promise<readonly Figure[]> {
   const { metricFamilies } = largestMesh;
   await using directory = await temporaryDirectory();
@@ -75,7 +79,7 @@ async function scrape(port: number, format: Format, families: number): Promise<v
   });
   const text = await response.text();
   const found = text.split("# TYPE application_").length - 1;
-  if (found !== families) throw new Error(`${String(found)} of ${String(families)} families are in the response`);
+  assertLoad("metric families in a response", found, families, 1);
 }
 
 async function serve(format: Format, body: Buffer): Promise<{ readonly port: number } & AsyncDisposable> {

@@ -8,6 +8,7 @@ import { eventually } from "../../test/support/eventually.ts";
 import { temporaryDirectory } from "../../test/support/temporary-directory.ts";
 import { privateMegabytes } from "./processes.ts";
 import type { Figure } from "./figure.ts";
+import { assertLoad } from "./load-assertion.ts";
 import { measure, openStream, startMeshServer } from "./mesh-under-test.ts";
 
 export const name = "name-table";
@@ -15,7 +16,10 @@ export const name = "name-table";
 const services = 100_000;
 const addressesPerService = 5;
 
-/** The name table of the largest mesh: 100,000 services and 500,000 addresses; and a version of it with a changed part. */
+/**
+ * The name table of the largest mesh: 100,000 services and 500,000 addresses; and versions of it with changed parts. Asserts
+ * that each is accepted, and that all services are in the agent's table.
+ */
 export async function run(): Promise<readonly Figure[]> {
   await using directory = await temporaryDirectory();
   await using controlPlane = await startFakeControlPlane();
@@ -36,6 +40,7 @@ export async function run(): Promise<readonly Figure[]> {
   const settled = privateMegabytes(server.pid);
   const next = await measure(server, () => push(controlPlane, tableOf(services, 10), "next"));
   const other = await measure(server, () => push(controlPlane, tableOf(services, 1), "other"));
+  for (const { services: known } of [first, next, other]) assertLoad("services in the name table", known, services, 1);
   const block = "longest turn of the event loop, processor time";
   return [
     { name: "first table: until it is accepted", value: first.ms, unit: "ms" },

@@ -23,7 +23,8 @@ type Key = "rsa" | "ecdsa";
 
 /**
  * Starts with a new RSA or ECDSA key, CA and control plane over TLS, real Envoy. The reference is a bare Node.js process
- * with one HTTP port, and for readiness an Envoy without an agent, from its start to its configuration over ADS.
+ * with one HTTP port, and for readiness an Envoy without an agent, from its start to its configuration over ADS. Asserts that
+ * each start becomes ready and that its Envoy has the certificate.
  */
 export async function run(): Promise<readonly Row[]> {
   await using backends = await startBackends();

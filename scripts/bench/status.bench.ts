@@ -35,7 +35,8 @@ const execute = promisify(execFile);
 
 /**
  * Readiness, proxied HTTP probes and merged scrapes of the whole agent, beside the smallest servers of Node.js that do the
- * same, and beside the peer; memory of scrapes; readiness beside large ones.
+ * same, and beside the peer; memory of scrapes; readiness beside large ones. Asserts that all responses of probes have status
+ * 200 and are not too few, the series in scrapes, and the bytes of large ones.
  */
 export async function run(): Promise<readonly Row[]> {
   const rows: Row[] = [...(await compare())];
@@ -170,7 +171,9 @@ async function scrape(series: number): Promise<readonly Figure[]> {
   using peak = status.watchPeak();
   const cpuBefore = status.cpuMs();
   const startMs = performance.now();
-  for (let time = 0; time < scrapes; time++) await fetchAll(status.port);
+  for (let time = 0; time < scrapes; time++) {
+    assertLoad("bytes of a scrape", await fetchAll(status.port), body.byteLength, 1);
+  }
   const label = `merged scrape of ${series.toLocaleString("en")} series (${(body.byteLength / 1e6).toFixed(1)} MB)`;
   return [
     { name: `${label}: time`, value: (performance.now() - startMs) / scrapes, unit: "ms" },
@@ -192,7 +195,9 @@ async function probeBesideScrapes(): Promise<readonly Figure[]> {
   const url = ({ port }: StatusChild): string => `http://127.0.0.1:${String(port)}`;
   await fetchAll(status.port);
   await using prober = await startProber([{ url: `${url(status)}/healthz/ready` }, { url: url(bare) }]);
-  for (let time = 0; time < scrapes; time++) await fetchAll(status.port);
+  for (let time = 0; time < scrapes; time++) {
+    assertLoad("bytes of a large scrape", await fetchAll(status.port), 100e6, 1);
+  }
   const [p99 = Number.NaN, bareP99 = Number.NaN] = (await prober.stop()).map((values) => percentile(values, 0.99));
   const label = "/healthz/ready beside scrapes of 100 MB";
   return [
@@ -201,11 +206,17 @@ async function probeBesideScrapes(): Promise<readonly Figure[]> {
   ];
 }
 
-async function fetchAll(port: number): Promise<void> {
+/** @returns the bytes of the response */
+async function fetchAll(port: number): Promise<number> {
   const answer = await fetch(`http://127.0.0.1:${String(port)}/metrics`, {
     headers: { "Accept-Encoding": "identity", "X-Prometheus-Scrape-Timeout-Seconds": "30" },
   });
-  await answer.body?.pipeTo(new WritableStream());
+  let bytes = 0;
+  const count = (piece: Uint8Array): void => {
+    bytes += piece.byteLength;
+  };
+  await answer.body?.pipeTo(new WritableStream({ write: count }));
+  return bytes;
 }
 
 async function serve(handler: RequestListener): Promise<{ readonly port: number } & AsyncDisposable> {
