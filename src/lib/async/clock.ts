@@ -38,15 +38,29 @@ function timer(ms: number, signal: AbortSignal | undefined): Promise<void> {
       return;
     }
     const onAbort = (): void => {
-      clearTimeout(handle);
+      stop();
       if (signal !== undefined) reject(abortReason(signal));
     };
-    const handle = setTimeout(() => {
+    const stop = startTimer(ms, () => {
       signal?.removeEventListener("abort", onAbort);
       resolve();
-    }, ms);
+    });
     signal?.addEventListener("abort", onAbort, { once: true });
   });
+}
+
+/** A timer of 0 ms would fire after 1 ms. @returns what stops it */
+function startTimer(ms: number, onTime: () => void): () => void {
+  if (ms > 0) {
+    const timeout = setTimeout(onTime, ms);
+    return () => {
+      clearTimeout(timeout);
+    };
+  }
+  const immediate = setImmediate(onTime);
+  return () => {
+    clearImmediate(immediate);
+  };
 }
 
 /** The error to throw for an aborted signal: its reason, wrapped if it is not an error. */

@@ -7,6 +7,9 @@ import type { UnreadBytes } from "./unread-bytes.ts";
 /** Up to here, copying a message behind its prefix costs less than a second write. */
 const copyUpToBytes = 8 * 1024;
 
+/** Of a message in chunks, so much is written ahead of the socket: what waits together costs one write. */
+const writeAheadBytes = 256 * 1024;
+
 /** Writes messages to an HTTP/2 stream, one after the other, as fast as the peer's flow control lets it. */
 export class MessageSender implements MessageWriter {
   readonly #stream: Http2Stream;
@@ -37,8 +40,9 @@ export class MessageSender implements MessageWriter {
 
   write(message: Uint8Array): Promise<void> {
     return this.#queue.run(() => {
-      if (message.length <= copyUpToBytes) return this.#put(encodeFrame(message));
-      return this.#put(encodeFrameHeader(message.length), message);
+      if (message.length <= copyUpToBytes) this.#put(encodeFrame(message));
+      else this.#put(encodeFrameHeader(message.length), message);
+      return this.#untilDrained();
     });
   }
 
@@ -68,26 +72,30 @@ export class MessageSender implements MessageWriter {
     for await (const chunk of chunks) {
       leftBytes -= chunk.length;
       if (leftBytes < 0) break;
-      await (header === undefined ? this.#put(chunk) : this.#put(header, chunk));
+      this.#put(...(header === undefined ? [chunk] : [header, chunk]));
       header = undefined;
+      if (this.#stream.writableLength >= writeAheadBytes) await this.#untilDrained();
     }
     if (leftBytes !== 0) throw new Error(`chunks differ from the length of ${String(length)} bytes that was announced`);
-    if (header !== undefined) await this.#put(header);
+    if (header !== undefined) this.#put(header);
+    await this.#untilDrained();
   }
 
-  async #put(...parts: readonly Uint8Array[]): Promise<void> {
+  #put(...parts: readonly Uint8Array[]): void {
     this.#assertOpen();
     const stream = this.#stream;
-    let hasRoom = true;
     stream.cork();
     for (const part of parts) {
-      hasRoom = stream.write(part, () => {
+      stream.write(part, () => {
         this.#onRead(part.length);
       });
     }
     stream.uncork();
     this.#count(parts.reduce((sum, { length }) => sum + length, 0));
-    while (!hasRoom && stream.writableNeedDrain) {
+  }
+
+  async #untilDrained(): Promise<void> {
+    while (this.#stream.writableNeedDrain) {
       await new Promise<void>((resolve) => {
         this.#wake = resolve;
       });

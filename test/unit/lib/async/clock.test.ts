@@ -31,6 +31,19 @@ test("an aborted delay rejects with the signal's reason and leaves no timer", as
   await expect(systemClock.delay(1, stop.signal)).rejects.toThrow("enough");
 });
 
+test("a delay of 0 sets no timer, lets other work run first, and can be aborted", async () => {
+  vi.useFakeTimers({ toFake: ["setTimeout"] });
+  let isOtherDone = false;
+  setImmediate(() => (isOtherDone = true));
+  await systemClock.delay(0);
+  expect(isOtherDone).toBe(true);
+  expect(vi.getTimerCount()).toBe(0);
+  const stop = new AbortController();
+  const delay = systemClock.delay(0, stop.signal);
+  stop.abort(new Error("enough"));
+  await expect(delay).rejects.toThrow("enough");
+});
+
 test("a deadline aborts after its time, and not once it is disposed", async () => {
   const clock = new FakeClock();
   using early = deadline(clock, 50);
