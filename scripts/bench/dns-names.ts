@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// The names that the DNS suite asks for, as its programs and the control plane know them.
+// The names that suites ask for, as their programs and the control plane know them.
 
 export const services = 1_000;
 

@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+import { join } from "node:path";
 import { setTimeout as pause } from "node:timers/promises";
 import { typeUrls } from "../../src/xds/protocol/type-url.ts";
 import { startFakeApp } from "../../test/fakes/fake-app.ts";
@@ -11,6 +12,7 @@ import type { Pod } from "../../test/support/pod.ts";
 import { clusterResource } from "../../test/support/xds-resources.ts";
 import { type Backends, startBackends, startBenchPod } from "./bench-pod.ts";
 import type { Comparison } from "./comparison.ts";
+import { addressOf, hostOf } from "./dns-names.ts";
 import type { Row } from "./figure.ts";
 import { assertLoad } from "./load-assertion.ts";
 import { answers } from "./measured-start.ts";
@@ -18,7 +20,7 @@ import { findPeer, type Peer } from "./peer.ts";
 import { privateMegabytes, processorMs } from "./processes.ts";
 import { push } from "./pushes.ts";
 import { type Readings, runInRounds } from "./rounds.ts";
-import { openSecretStreams } from "./secret-streams.ts";
+import { openSecretStreams } from "./sds-client.ts";
 
 export const name = "growth";
 
@@ -159,17 +161,10 @@ async function pushServices(size: number, { pod, backends, dnsPort }: Place): Pr
   return 1;
 }
 
-function hostOf(index: number): string {
-  return `s${String(index)}.ns.svc.cluster.local`;
-}
-
-function addressOf(index: number): string {
-  return `10.96.${String(index >> 8)}.${String(index & 255)}`;
-}
-
 async function openStreams(size: number, { pod, stack }: Place): Promise<number> {
-  const streams = stack.use(await openSecretStreams(pod.directory, size));
-  assertLoad("SDS streams with a secret", streams.withSecret, size, 1);
+  const socketPath = join(pod.directory, "var/run/secrets/workload-spiffe-uds/socket");
+  const streams = stack.use(await openSecretStreams(socketPath, size));
+  assertLoad("SDS streams with a secret", streams.responses, size, 1);
   return 1;
 }
 
