@@ -1,15 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
-import { execFile, fork } from "node:child_process";
-import { once } from "node:events";
+import { execFile } from "node:child_process";
 import { writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { setTimeout as pause } from "node:timers/promises";
 import { promisify } from "node:util";
 import { typeUrls } from "../../src/xds/protocol/type-url.ts";
-import { engineEnv, engineFlags } from "../../test/support/agent-engine.ts";
 import { dnsEnvironment } from "../../test/support/dns-environment.ts";
 import { kubernetes, nameTableResource } from "../../test/support/name-tables.ts";
 import { startBackends, startBenchPod } from "./bench-pod.ts";
+import { asAgent, startProgram } from "./child-program.ts";
 import type { Comparison } from "./comparison.ts";
 import { addressOf, resolver as resolverAddress, services } from "./dns-names.ts";
 import { assertLoad } from "./load-assertion.ts";
@@ -49,8 +48,8 @@ export async function run(): Promise<readonly Comparison[]> {
   await using stack = new AsyncDisposableStack();
   const isRoot = process.getuid?.() === 0;
   if (!isRoot) process.stdout.write("dns: forwarded names SKIPPED, they need root\n");
-  const resolver = isRoot ? stack.use(await startProgram("resolver")) : undefined;
-  const reference = stack.use(await startProgram());
+  const resolver = isRoot ? stack.use(await startServer("resolver")) : undefined;
+  const reference = stack.use(await startServer());
   const [names = 0, forwarded = 0] = reference.sent;
   const attache = await startAgent(stack, undefined);
   const peer = findPeer();
@@ -141,29 +140,12 @@ interface Program extends AsyncDisposable {
   seen(): Promise<number>;
 }
 
-async function startProgram(...args: readonly string[]): Promise<Program> {
-  const child = fork(join(import.meta.dirname, "dns-reference-program.ts"), args, {
-    execArgv: [...engineFlags],
-    env: { ...process.env, ...engineEnv },
-  });
-  const exited = once(child, "exit");
-  const failed = exited.then(() => {
-    throw new Error(`a server of the DNS suite has ended: ${args.join(" ")}`);
-  });
-  failed.catch(() => undefined); // it ends with the suite
-  const [sent] = (await Promise.race([once(child, "message"), failed])) as [readonly number[]];
+async function startServer(...args: readonly string[]): Promise<Program> {
+  const server = await startProgram(join(import.meta.dirname, "dns-reference-program.ts"), args, asAgent);
   return {
-    pid: child.pid ?? 0,
-    sent,
-    async seen() {
-      const answer = once(child, "message");
-      child.send("seen");
-      const [count] = (await answer) as [number];
-      return count;
-    },
-    async [Symbol.asyncDispose]() {
-      child.kill("SIGKILL");
-      await exited;
-    },
+    pid: server.pid,
+    sent: server.first as readonly number[],
+    seen: async () => (await server.ask("seen")) as number,
+    [Symbol.asyncDispose]: () => server[Symbol.asyncDispose](),
   };
 }

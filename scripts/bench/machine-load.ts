@@ -1,8 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // How much of the machine other work had while a suite ran: its figures say nothing then.
-import { fork } from "node:child_process";
-import { once } from "node:events";
 import { join } from "node:path";
+import { startProgram } from "./child-program.ts";
 
 /** Processor time of other work above this share of one processor makes the machine busy. */
 export const busyShare = 0.15;
@@ -83,19 +82,9 @@ export interface MachineWatch extends AsyncDisposable {
 
 /** In a process of its own, which takes no time of a bench that is a client itself. */
 export async function watchMachine(): Promise<MachineWatch> {
-  const child = fork(join(import.meta.dirname, "machine-load-program.ts"), [String(process.pid)], { execArgv: [] });
-  const exited = once(child, "exit");
-  await once(child, "message");
+  const watch = await startProgram(join(import.meta.dirname, "machine-load-program.ts"), [String(process.pid)]);
   return {
-    async stop() {
-      const answer = once(child, "message");
-      child.send("stop");
-      const [share] = (await answer) as [number];
-      return share;
-    },
-    async [Symbol.asyncDispose]() {
-      child.kill("SIGKILL");
-      await exited;
-    },
+    stop: async () => (await watch.ask("stop")) as number,
+    [Symbol.asyncDispose]: () => watch[Symbol.asyncDispose](),
   };
 }

@@ -1,14 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
-import { fork } from "node:child_process";
-import { once } from "node:events";
 import { dirname, join } from "node:path";
 import { systemClock } from "../../src/lib/async/clock.ts";
 import { createGrpcChannel } from "../../src/lib/grpc/client.ts";
 import { readWhole } from "../../src/lib/grpc/message.ts";
 import { renderRequest, type XdsRequest } from "../../src/xds/protocol/request.ts";
 import { parseResponse, type XdsResponse } from "../../src/xds/protocol/response.ts";
-import { engineEnv, engineFlags } from "../../test/support/agent-engine.ts";
 import { bundleProgram } from "./bundled.ts";
+import { asAgent, startProgram } from "./child-program.ts";
 import { watchMemory } from "./memory-watch.ts";
 
 export interface MeshFacts {
@@ -27,25 +25,12 @@ export interface MeshServer extends AsyncDisposable {
 
 export async function startMeshServer(socketPath: string, controlPlanePort: number): Promise<MeshServer> {
   const program = await bundleProgram(join(import.meta.dirname, "mesh-server.ts"), dirname(socketPath));
-  const child = fork(program, [socketPath, String(controlPlanePort)], {
-    execArgv: [...engineFlags],
-    env: { ...process.env, ...engineEnv },
-  });
-  const exited = once(child, "exit");
-  await once(child, "message");
+  const server = await startProgram(program, [socketPath, String(controlPlanePort)], asAgent);
   return {
-    pid: child.pid ?? 0,
+    pid: server.pid,
     socketPath,
-    async read() {
-      const answer = once(child, "message");
-      child.send("read");
-      const [facts] = (await answer) as [MeshFacts];
-      return facts;
-    },
-    async [Symbol.asyncDispose]() {
-      child.kill("SIGKILL");
-      await exited;
-    },
+    read: async () => (await server.ask("read")) as MeshFacts,
+    [Symbol.asyncDispose]: () => server[Symbol.asyncDispose](),
   };
 }
 

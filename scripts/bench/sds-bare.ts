@@ -1,9 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-import { fork } from "node:child_process";
-import { once } from "node:events";
 import { join } from "node:path";
 import { DiscoveryResponse } from "../../src/gen/envoy/service/discovery/v3/discovery.ts";
-import { engineEnv, engineFlags } from "../../test/support/agent-engine.ts";
+import { asAgent, startProgram } from "./child-program.ts";
 
 /** A leaf, an intermediate and a key. */
 const secretBytes = 4_000;
@@ -28,19 +26,13 @@ export async function startBareServer(socketPath: string): Promise<BareSdsServer
     nonce: "1",
   });
   const response = Buffer.from(DiscoveryResponse.encode(facts).finish()).toString("base64");
-  const child = fork(join(import.meta.dirname, "sds-bare-server.cjs"), [socketPath, response], {
-    execArgv: [...engineFlags],
-    env: { ...process.env, ...engineEnv },
-  });
-  const exited = once(child, "exit");
-  await once(child, "message");
+  const server = await startProgram(join(import.meta.dirname, "sds-bare-server.cjs"), [socketPath, response], asAgent);
   return {
-    pid: child.pid ?? 0,
+    pid: server.pid,
     socketPath,
-    rotate: () => child.send("rotate"),
-    async [Symbol.asyncDispose]() {
-      child.kill("SIGKILL");
-      await exited;
+    rotate: () => {
+      server.tell("rotate");
     },
+    [Symbol.asyncDispose]: () => server[Symbol.asyncDispose](),
   };
 }

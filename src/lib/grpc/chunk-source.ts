@@ -33,7 +33,7 @@ export class ChunkSource {
     });
     stream.on("close", () => {
       this.#closed = true;
-      // a reader that is far behind is told at once
+      // a reader that is far behind gets the end of the stream at once
       if (this.#isStopped && !this.#ended) this.#chunks.clear();
       this.#notify();
     });
