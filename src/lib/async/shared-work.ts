@@ -5,7 +5,6 @@ interface Shared<T> {
   readonly result: Promise<T>;
   readonly stop: AbortController;
   callers: number;
-  isOver: boolean;
 }
 
 /** Equal requests that run at the same time share one piece of work. It is stopped when the last caller has left. */
@@ -30,10 +29,9 @@ export class SharedWork<T> {
 
   #begin(key: string, work: (stop: AbortSignal) => Promise<T>): Shared<T> {
     const stop = new AbortController();
-    const shared: Shared<T> = { result: work(stop.signal), stop, callers: 0, isOver: false };
+    const shared: Shared<T> = { result: work(stop.signal), stop, callers: 0 };
     this.#running.set(key, shared);
     const ended = (): void => {
-      shared.isOver = true;
       if (this.#running.get(key) === shared) this.#running.delete(key);
     };
     shared.result.then(ended, ended);
@@ -41,7 +39,9 @@ export class SharedWork<T> {
   }
 
   #end(key: string, shared: Shared<T>): void {
-    if (this.#running.get(key) === shared) this.#running.delete(key);
-    if (!shared.isOver) shared.stop.abort(new Error("all callers have left"));
+    // the work is over
+    if (this.#running.get(key) !== shared) return;
+    this.#running.delete(key);
+    shared.stop.abort(new Error("all callers have left"));
   }
 }
