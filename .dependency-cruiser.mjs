@@ -78,7 +78,7 @@ export default {
       severity: "error",
       comment: "config/ comes before the agent; it may name a module's config type, never the agent, the CLI or dev.",
       from: { path: "^src/config/" },
-      to: { path: "^src/(agent|cli|dev|main)" },
+      to: { path: "^src/(agent|cli|dev|diagnosis|main)" },
     },
     {
       name: "agent-takes-config-as-type",
@@ -92,7 +92,21 @@ export default {
       severity: "error",
       comment: "agent/ composes modules; commands, signals and exit codes are cli/'s.",
       from: { path: "^src/agent/" },
-      to: { path: "^src/(cli|dev|main)" },
+      to: { path: "^src/(cli|dev|diagnosis|main)" },
+    },
+    {
+      name: "diagnosis-is-below-cli",
+      severity: "error",
+      comment: "diagnosis/ is the composition root of the commands that diagnose; only cli/ imports it.",
+      from: { path: "^src/", pathNot: "^src/(cli|diagnosis)/" },
+      to: { path: "^src/diagnosis/" },
+    },
+    {
+      name: "diagnosis-uses-public-faces",
+      severity: "error",
+      comment: "diagnosis/ imports the index.ts of a module, config, model and lib; never the agent or dev.",
+      from: { path: "^src/diagnosis/" },
+      to: { path: `${module}(?!index\\.ts$)|^src/(agent|dev)/` },
     },
     {
       name: "cli-does-not-enter-modules",

@@ -6,6 +6,7 @@ const modules: Readonly<Record<string, () => Promise<{ readonly command: Command
   ca: () => import("./commands/ca.ts"),
   completion: () => import("./commands/completion.ts"),
   dev: () => import("./commands/dev.ts"),
+  doctor: () => import("./commands/doctor.ts"),
   exec: () => import("./commands/exec.ts"),
   explain: () => import("./commands/explain.ts"),
   "istio-iptables": () => import("./commands/istio-iptables.ts"),

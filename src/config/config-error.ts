@@ -41,6 +41,10 @@ export class Findings {
     return this.#warnings;
   }
 
+  get problems(): readonly ConfigProblem[] {
+    return this.#problems;
+  }
+
   /** @throws ConfigError with every problem, when there is one */
   assertValid(): void {
     if (this.#problems.length > 0) throw new ConfigError(this.#problems);

@@ -7,7 +7,7 @@ import { bootstrapAddresses, bootstrapConfig, bootstrapSource } from "./sections
 import { caConfig } from "./sections/ca-section.ts";
 import { identitySource } from "./sections/identity-section.ts";
 import { certConfig, certFilesConfig, sdsConfig } from "./sections/cert-section.ts";
-import { Findings } from "./config-error.ts";
+import { ConfigError, type ConfigProblem, Findings } from "./config-error.ts";
 import type { ConfigInput } from "./sources/config-input.ts";
 import { parseDownwardApi } from "./sources/downward-api.ts";
 import { envoyConfig } from "./sections/envoy-section.ts";
@@ -29,11 +29,26 @@ import { warnOfUnexpanded } from "./sources/unexpanded.ts";
 import { variables } from "./sources/variables.ts";
 import { discoverySource } from "./sections/xds-section.ts";
 
+/** A configuration with what is wrong with it. */
+export interface JudgedConfig {
+  /** Complete. Where there is a problem, it has the default or an empty value. */
+  readonly config: AgentConfig;
+  /** Empty if the agent would start. */
+  readonly problems: readonly ConfigProblem[];
+}
+
 /**
  * Parses the configuration of `attache proxy`. Pure.
  * @throws ConfigError with every problem of the input
  */
 export function parseConfig(input: ConfigInput): AgentConfig {
+  const { config, problems } = judgeConfig(input);
+  if (problems.length > 0) throw new ConfigError(problems);
+  return config;
+}
+
+/** As `parseConfig`, for a command that goes on with a configuration that the agent would not start with. */
+export function judgeConfig(input: ConfigInput): JudgedConfig {
   const findings = new Findings();
   const env = new Environment(input.env, findings);
   const { values: flags, positionals, unknown, problems } = parseProxyFlags(input.args);
@@ -53,11 +68,8 @@ export function parseConfig(input: ConfigInput): AgentConfig {
   warnOfDeadSettings(sources, input.env);
   warnOfUnexpanded(input.env, findings);
   const config = agentConfig(sources, merged.fields, externalSds);
-  findings.assertValid();
-  return {
-    ...config,
-    warnings: findings.warnings.filter(({ message }) => !config.disableEnvoy || !isAboutEnvoy(message)),
-  };
+  const warnings = findings.warnings.filter(({ message }) => !config.disableEnvoy || !isAboutEnvoy(message));
+  return { config: { ...config, warnings }, problems: findings.problems };
 }
 
 /** Such a warning is not true where there is no Envoy. */

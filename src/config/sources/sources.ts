@@ -46,4 +46,4 @@ export const places = {
 export const configAnnotation = "proxy.istio.io/config";
 export const statusPortAnnotation = "status.sidecar.istio.io/port";
 
-export const { labels: labelsPath, annotations: annotationsPath } = places;
+export const { labels: labelsPath, annotations: annotationsPath, token: tokenPath, root: rootPath } = places;

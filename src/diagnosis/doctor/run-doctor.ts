@@ -1,0 +1,65 @@
+// SPDX-License-Identifier: Apache-2.0
+import { type ConfigInput, judgeConfig, readConfigInput } from "../../config/index.ts";
+import type { Clock } from "../../lib/async/clock.ts";
+import { formatHostPort, type HostPort } from "../../lib/net/host-port.ts";
+import { type DoctorContext, type Finding, ok } from "./check.ts";
+import { checks } from "./checks.ts";
+import { hasEnvironment, lookedFor } from "./environment.ts";
+import { limitTime, runChecks } from "./run-checks.ts";
+import { readRunningAgent } from "./running-agent.ts";
+
+export interface DoctorOptions {
+  readonly env: Readonly<Record<string, string>>;
+  /** The arguments of `proxy`. */
+  readonly args: readonly string[];
+  /** The agent's status port; undefined takes the configured one on this machine. */
+  readonly address?: HostPort | undefined;
+}
+
+export interface Diagnosis {
+  readonly findings: readonly Finding[];
+  readonly counts: { readonly failed: number; readonly warnings: number; readonly ok: number };
+  readonly durationMs: number;
+}
+
+/** Runs all checks at the same time, and reports what they found in the order of their list. Never rejects for a check. */
+export async function runDoctor(options: DoctorOptions, clock: Clock, stop: AbortSignal): Promise<Diagnosis> {
+  const startMs = clock.monotonicMs();
+  using limits = limitTime(clock, stop);
+  const input = await readInput(options, limits.waits);
+  const { config, problems } = judgeConfig(input);
+  const address = options.address ?? { host: "localhost", port: config.status.port };
+  const { agent, problem } = await readRunningAgent(address, clock, limits.waits);
+  const isEnvironment = hasEnvironment(input);
+  const context: DoctorContext = {
+    input,
+    config,
+    problems,
+    agent,
+    agentAddress: formatHostPort(address),
+    agentProblem: problem,
+    clock,
+    signal: limits.waits,
+  };
+  const chosen = checks.filter((check) => isEnvironment || !check.needsEnvironment);
+  const found = await runChecks(chosen, context, limits.end);
+  stop.throwIfAborted();
+  const none = ok("environment", `not that of an agent, so most checks are left out; looked for ${lookedFor}`);
+  return summarize([...(isEnvironment ? [] : [none]), ...found], clock.monotonicMs() - startMs);
+}
+
+/** The sockets of others are looked at once, and not waited for. */
+async function readInput({ env, args }: DoctorOptions, signal: AbortSignal): Promise<ConfigInput> {
+  const input = await readConfigInput({ env: { ...env, ATTACHE_FOREIGN_SDS_WAIT: "0s" }, args, stop: signal });
+  return { ...input, env };
+}
+
+/** The findings, counted. */
+export function summarize(findings: readonly Finding[], durationMs: number): Diagnosis {
+  return { findings, counts: count(findings), durationMs };
+}
+
+function count(findings: readonly Finding[]): Diagnosis["counts"] {
+  const of = (outcome: Finding["outcome"]): number => findings.filter((finding) => finding.outcome === outcome).length;
+  return { failed: of("fail"), warnings: of("warn"), ok: of("ok") };
+}
