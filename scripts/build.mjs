@@ -60,14 +60,14 @@ const { code, map, scripts, licences } = await makeBundle({
       "lib/(start-memory|grpc/client|net/address-check))[.]ts$",
   ),
   packed:
-    /^src\/(cli\/(explain\/|commands\/(ca|completion|dev|explain|help)\.ts)|dev\/|(ca|xds)\/embedded\/|xds\/wasm\/)/,
+    /^src\/(cli\/(explain\/|output\/|commands\/(bundle|ca|certs|completion|config|dev|doctor|explain|help|log|status)\.ts)|dev\/|diagnosis\/|(ca|xds)\/embedded\/|xds\/wasm\/)/,
   // the schema of Envoy's bootstrap takes 0.4 MB, and is needed for a moment
   transient: /^src\/bootstrap\/schema-check\.ts$/,
   // those of bin/attache that the engine compares
   flags: ["--v8-pool-size=1", "--max-semi-space-size=1", "--max-old-space-size=48"],
   warmUps: {
     request: ["request", "GET", "server_info"],
-    version: ["version"],
+    version: ["version", "--short"],
     wait: ["wait"],
   },
   define: { ATTACHE_BUILD: JSON.stringify({ version, revision }) },

@@ -28,7 +28,7 @@ interface Command {
 }
 
 const commands: readonly Command[] = [
-  { limits: { processorMs: 1.3, mb: 1.15 }, words: ["version"], output: "version.BuildInfo{", requests: 0 },
+  { limits: { processorMs: 1.3, mb: 1.15 }, words: ["version", "--short"], output: "client version: ", requests: 0 },
   {
     limits: { processorMs: 1.8, mb: 1.5 },
     words: ["request", "GET", "healthz/ready", "--debug-port", String(statusPort)],

@@ -31,13 +31,25 @@ export interface CommandContext {
   readonly onReopenLogs: (listener: () => void) => void;
 }
 
+/** A command line that a user can copy, and what it is for. The tests run each. */
+export interface Example {
+  readonly line: string;
+  readonly meaning: string;
+}
+
 /** A subcommand. Its module is loaded only when it runs. */
 export interface Command {
   readonly summary: string;
   /** What follows the name in the help: `METHOD PATH [BODY]`. */
   readonly usage?: string;
+  /** What the first word after the name may be, for completion. */
+  readonly words?: readonly string[];
   /** For help and completion. */
   readonly flags?: FlagSpecs;
+  /** Two or more. */
+  readonly examples: readonly Example[];
+  /** Each exit code with its meaning, except 64 for wrong usage, which all have. */
+  readonly exitCodes: readonly (readonly [number | string, string])[];
   /** The last lines of the help. */
   readonly note?: string;
   /** @returns the exit code @throws AgentError with a message for the user */

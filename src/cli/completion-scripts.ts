@@ -6,8 +6,19 @@ interface CompletionWord {
   readonly meaning: string;
 }
 
-/** What can be completed: the commands, and the flags of each. */
-export type CompletionTree = readonly (CompletionWord & { readonly flags: readonly CompletionWord[] })[];
+interface CompletionFlag extends CompletionWord {
+  /** Every value that it takes; empty when they are not known. */
+  readonly values: readonly string[];
+}
+
+interface CompletionCommand extends CompletionWord {
+  /** What the first word after the name may be. */
+  readonly words: readonly string[];
+  readonly flags: readonly CompletionFlag[];
+}
+
+/** What can be completed: the commands, the words and the flags of each, and the values of flags. */
+export type CompletionTree = readonly CompletionCommand[];
 
 type Renderer = (program: string, tree: CompletionTree) => string;
 
@@ -15,14 +26,32 @@ const words = (list: readonly CompletionWord[]): string => list.map(({ name }) =
 const functionName = (program: string): string => `_${program.replaceAll(/[^A-Za-z0-9]/g, "_")}_complete`;
 /** A text in single quotes for a POSIX shell and for fish. */
 const quoted = (text: string): string => `'${text.replaceAll("'", `'\\''`)}'`;
+const withValues = (flags: readonly CompletionFlag[]) => flags.filter(({ values }) => values.length > 0);
+
+/** A `case` on the word before, for the values of flags. */
+function valueCases(tree: CompletionTree, render: (values: readonly string[]) => string): readonly string[] {
+  return tree.flatMap((command) =>
+    withValues(command.flags).map((flag) => `    ${quoted(`${command.name} ${flag.name}`)}) ${render(flag.values)} ;;`),
+  );
+}
 
 function bash(program: string, tree: CompletionTree): string {
   const name = functionName(program);
-  const cases = tree.map((command) => `    ${command.name}) choices=${quoted(words(command.flags))} ;;`);
+  const cases = tree.map(
+    (command) => `      ${command.name}) choices=${quoted([...command.words, words(command.flags)].join(" "))} ;;`,
+  );
   return `# bash completion for ${program}
 ${name}() {
-  local current="\${COMP_WORDS[COMP_CWORD]}" choices=''
-  if [ "$COMP_CWORD" -eq 1 ]; then choices=${quoted(words(tree))}; else
+  local current="\${COMP_WORDS[COMP_CWORD]}" before="\${COMP_WORDS[COMP_CWORD-1]}" choices=''
+  if [ "$COMP_CWORD" -eq 1 ]; then
+    COMPREPLY=($(compgen -W ${quoted(words(tree))} -- "$current"))
+    return
+  fi
+  if [ "$before" = = ]; then before="\${COMP_WORDS[COMP_CWORD-2]}"; elif [ "$current" = = ]; then current=''; fi
+  case "\${COMP_WORDS[1]} $before" in
+${valueCases(tree, (values) => `choices=${quoted(values.join(" "))}`).join("\n")}
+  esac
+  if [ -z "$choices" ]; then
     case "\${COMP_WORDS[1]}" in
 ${cases.join("\n")}
     esac
@@ -37,15 +66,22 @@ function zsh(program: string, tree: CompletionTree): string {
   const name = functionName(program);
   const item = ({ name: word, meaning }: CompletionWord): string =>
     quoted(meaning === "" ? word : `${word.replaceAll(":", "\\:")}:${meaning}`);
-  const cases = tree.map((command) => `    ${command.name}) choices=(${command.flags.map(item).join(" ")}) ;;`);
+  const plain = (word: string): string => quoted(word.replaceAll(":", "\\:"));
+  const cases = tree.map(
+    (command) =>
+      `      ${command.name}) choices=(${[...command.words.map(plain), ...command.flags.map(item)].join(" ")}) ;;`,
+  );
   return `#compdef ${program}
 # zsh completion for ${program}
 ${name}() {
   local -a choices
   if (( CURRENT == 2 )); then choices=(${tree.map(item).join(" ")}); else
-    case "$words[2]" in
-${cases.join("\n")}
+    case "$words[2] $words[CURRENT-1]" in
+${valueCases(tree, (values) => `choices=(${values.map(plain).join(" ")})`).join("\n")}
     esac
+    if (( \${#choices} == 0 )); then case "$words[2]" in
+${cases.join("\n")}
+    esac; fi
   fi
   _describe '${program}' choices || _files
 }
@@ -58,20 +94,33 @@ function fish(program: string, tree: CompletionTree): string {
   const commands = tree.map(
     ({ name, meaning }) => `complete -c ${program} -n __fish_use_subcommand -f -a ${name}${describe(meaning)}`,
   );
+  const seen = (name: string): string => `complete -c ${program} -n '__fish_seen_subcommand_from ${name}'`;
+  const first = tree
+    .filter((command) => command.words.length > 0)
+    .map((command) => `${seen(command.name)} -a ${quoted(command.words.join(" "))}`);
   const flags = tree.flatMap((command) =>
-    command.flags.map(
-      ({ name, meaning }) =>
-        `complete -c ${program} -n '__fish_seen_subcommand_from ${command.name}' -l ${name.slice(2)}${describe(meaning)}`,
-    ),
+    command.flags.map(({ name, meaning, values }) => {
+      const choices = values.length === 0 ? "" : ` -x -a ${quoted(values.join(" "))}`;
+      return `${seen(command.name)} -l ${name.slice(2)}${choices}${describe(meaning)}`;
+    }),
   );
-  return `# fish completion for ${program}\n${[...commands, ...flags].join("\n")}\n`;
+  return `# fish completion for ${program}\n${[...commands, ...first, ...flags].join("\n")}\n`;
 }
 
 function powershell(program: string, tree: CompletionTree): string {
   const text = (value: string): string => `'${value.replaceAll("'", "''")}'`;
   const item = ({ name, meaning }: CompletionWord): string =>
     `@{ n = ${text(name)}; m = ${text(meaning === "" ? name : meaning)} }`;
-  const entries = tree.map((command) => `    ${text(command.name)} = @(${command.flags.map(item).join(", ")})`);
+  const plain = (word: string): string => item({ name: word, meaning: "" });
+  const entries = tree.map(
+    (command) =>
+      `    ${text(command.name)} = @(${[...command.words.map(plain), ...command.flags.map(item)].join(", ")})`,
+  );
+  const values = tree.flatMap((command) =>
+    withValues(command.flags).map(
+      (flag) => `    ${text(`${command.name} ${flag.name}`)} = @(${flag.values.map(plain).join(", ")})`,
+    ),
+  );
   return `# powershell completion for ${program}
 Register-ArgumentCompleter -Native -CommandName ${text(program)} -ScriptBlock {
   param($word, $ast, $position)
@@ -79,8 +128,13 @@ Register-ArgumentCompleter -Native -CommandName ${text(program)} -ScriptBlock {
   $flags = @{
 ${entries.join("\n")}
   }
+  $values = @{
+${values.join("\n")}
+  }
   $seen = $ast.CommandElements
-  $choices = if ($seen.Count -lt 2 -or ($seen.Count -eq 2 -and $word -ne '')) { $commands } else { $flags["$($seen[1])"] }
+  $before = if ($word -ne '') { $seen[$seen.Count - 2] } else { $seen[$seen.Count - 1] }
+  $choices = if ($seen.Count -lt 2 -or ($seen.Count -eq 2 -and $word -ne '')) { $commands }
+    elseif ($values["$($seen[1]) $before"]) { $values["$($seen[1]) $before"] } else { $flags["$($seen[1])"] }
   $choices | Where-Object { $_.n -like "$word*" } | ForEach-Object {
     [System.Management.Automation.CompletionResult]::new($_.n, $_.n, 'ParameterValue', $_.m)
   }

@@ -2,7 +2,7 @@
 export type { AgentConfig } from "./agent-config.ts";
 export { ConfigError, type ConfigProblem } from "./config-error.ts";
 export type { ConfigInput } from "./sources/config-input.ts";
-export { judgeConfig, parseConfig } from "./parse-config.ts";
+export { type JudgedConfig, judgeConfig, parseConfig } from "./parse-config.ts";
 export { loadMeshFileCheck, readConfigInput } from "./sources/read-config-input.ts";
 export { defaultBinaryPath } from "./proxy-config/proxy-config.ts";
 export { proxyFlags } from "./sources/flags.ts";

@@ -115,7 +115,10 @@ function agentConfig(sources: Sources, fields: JsonObject, externalSds: boolean)
 function parseRole(text: string | undefined, findings: Findings): ProxyRole {
   const role = proxyRoles.find((known) => known === (text ?? "sidecar"));
   if (role === undefined)
-    findings.problem("role", `invalid proxy type: ${text ?? ""}; it is one of ${proxyRoles.join(", ")}`);
+    findings.problem(
+      "role",
+      `invalid proxy type: ${text ?? ""}${suggestion(text ?? "", proxyRoles)}; it is one of ${proxyRoles.join(", ")}`,
+    );
   return role ?? "sidecar";
 }
 

@@ -10,6 +10,8 @@ export interface FlagSpec {
   readonly default: string;
   readonly meaning: string;
   readonly short?: string;
+  /** Every value that it takes, for shell completion. */
+  readonly values?: readonly string[];
 }
 
 export type FlagSpecs = Readonly<Record<string, FlagSpec>>;

@@ -20,6 +20,14 @@ export const command: Command = {
   get flags() {
     return caFlags;
   },
+  examples: [
+    { line: "attache ca --token-for default/web", meaning: "serve certificates, and write a token for one workload" },
+    { line: "attache ca token default/web", meaning: "print another token of the CA in ./attache-ca" },
+  ],
+  exitCodes: [
+    [0, "stopped, or the token was printed"],
+    [69, "the port or the directory cannot be used"],
+  ],
   run,
 };
 

@@ -16,7 +16,13 @@ const shells = Object.keys(renderers);
 export const command: Command = {
   summary: "print a shell completion script",
   usage: shells.join("|"),
+  words: shells,
   flags,
+  examples: [
+    { line: "attache completion bash > attache.bash && . ./attache.bash", meaning: "completion in this shell" },
+    { line: "attache completion fish --no-descriptions", meaning: "the script for fish, without descriptions" },
+  ],
+  exitCodes: [[0, "printed"]],
   run,
 };
 
@@ -40,9 +46,14 @@ async function run(context: CommandContext): Promise<number> {
 
 async function readTree(table: CommandTable, described: boolean): Promise<CompletionTree> {
   const commands = [...(await table.readAll())];
-  return commands.map(([name, { summary, flags: own = globalFlags }]) => ({
+  return commands.map(([name, { summary, words = [], flags: own = globalFlags }]) => ({
     name,
     meaning: described ? summary : "",
-    flags: Object.entries(own).map(([flag, { meaning }]) => ({ name: `--${flag}`, meaning: described ? meaning : "" })),
+    words: name === "help" ? table.names : words,
+    flags: Object.entries(own).map(([flag, { meaning, values = [] }]) => ({
+      name: `--${flag}`,
+      meaning: described ? meaning : "",
+      values,
+    })),
   }));
 }

@@ -25,6 +25,14 @@ export const command: Command = {
   get flags() {
     return devFlags;
   },
+  examples: [
+    { line: "attache dev", meaning: "start the mesh, prove mTLS, and keep it for experiments" },
+    { line: "attache dev --once --json", meaning: "run the proofs alone, and report for programs" },
+  ],
+  exitCodes: [
+    [0, "stopped; with --once, every proof succeeded"],
+    [1, "the mesh did not start, or a proof failed"],
+  ],
   run,
 };
 

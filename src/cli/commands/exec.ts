@@ -18,6 +18,20 @@ export const command: Command = {
   get flags() {
     return execFlags;
   },
+  examples: [
+    {
+      line: "attache exec -- ./job --all",
+      meaning: "a Job's command: with a ready proxy, which is shut down afterwards",
+    },
+    {
+      line: "attache exec --timeout-fatal=false --ready-timeout 5s -- ./job",
+      meaning: "run it after 5 seconds in any case",
+    },
+  ],
+  exitCodes: [
+    ["any", "that of the program; 128 + signal where a signal killed it"],
+    [69, "the proxy was not ready in time"],
+  ],
   run,
 };
 

@@ -2,9 +2,18 @@
 import { exitCode } from "../../lib/exit-code.ts";
 import type { FlagSpecs } from "../../lib/flags.ts";
 import { suggestion } from "../../lib/nearest-name.ts";
-import { type Command, type CommandContext, type CommandTable, UsageError } from "../command.ts";
+import { type Command, type CommandContext, type CommandTable, type Example, UsageError } from "../command.ts";
 
-export const command: Command = { summary: "show help for a command", usage: "[COMMAND]", run };
+export const command: Command = {
+  summary: "show help for a command",
+  usage: "[COMMAND]",
+  examples: [
+    { line: "attache help", meaning: "all commands" },
+    { line: "attache help wait", meaning: "flags, examples and exit codes of one" },
+  ],
+  exitCodes: [[0, "printed"]],
+  run,
+};
 
 async function run({ args, print, programName, commands }: CommandContext): Promise<number> {
   const [name] = args;
@@ -36,7 +45,8 @@ async function renderOverview(programName: string, table: CommandTable): Promise
   ].join("\n");
 }
 
-function renderCommand(programName: string, name: string, { summary, usage, flags, note }: Command): string {
+function renderCommand(programName: string, name: string, command: Command): string {
+  const { summary, usage, flags, note, examples, exitCodes } = command;
   const flagsMark = flags === undefined || usage?.includes("[FLAGS]") === true ? undefined : "[FLAGS]";
   const words = [...(programName === name ? [] : [programName]), name, usage, flagsMark].filter(
     (word) => word !== undefined,
@@ -44,7 +54,17 @@ function renderCommand(programName: string, name: string, { summary, usage, flag
   const parts = [`${summary}\n`, `Usage:\n  ${words.join(" ")}\n`];
   if (flags !== undefined) parts.push(`Flags:\n${flagLines(flags)}`);
   if (note !== undefined) parts.push(`${note}\n`);
+  parts.push(`Examples:\n${examples.map((example) => exampleLines(programName, name, example)).join("")}`);
+  parts.push(`Exit codes:\n${columns([...exitCodes, wrongUsage].map(([code, text]) => [String(code), text]))}`);
   return parts.join("\n");
+}
+
+const wrongUsage = [exitCode.configuration, "wrong flags, arguments or configuration"] as const;
+
+/** Examples are written for the usual name of the program. */
+function exampleLines(programName: string, command: string, { line, meaning }: Example): string {
+  const own = programName === command ? "" : `${programName} `;
+  return `  # ${meaning}\n  ${line.replace(/^attache /, own)}\n`;
 }
 
 function flagLines(flags: FlagSpecs): string {

@@ -8,6 +8,21 @@ export const command: Command = {
   note:
     "A flag that is not given has the value of its variable: REDIRECT_DNS for --redirect-dns. The configuration reference\n" +
     "lists the variables, also those without a flag. Try --explain and --dry-run first: they change nothing.",
+  examples: [
+    {
+      line: "attache istio-iptables -b '*' -i '*' -d 15020,15021,15090 --explain",
+      meaning: "what would happen to this pod's connections, in words",
+    },
+    {
+      line: "attache istio-iptables -b '*' -i '*' --dry-run",
+      meaning: "the rules themselves; the kernel is not changed",
+    },
+  ],
+  exitCodes: [
+    [0, "done, or there was nothing to do"],
+    [1, "the rules could not be applied or removed"],
+    [126, "--run-validation: connections are not captured"],
+  ],
   async run(context) {
     const { runIstioIptables } = await import("../interception/run-istio-iptables.ts");
     return await runIstioIptables(context);

@@ -22,9 +22,22 @@ import { openLog } from "../open-log.ts";
 export const command: Command = {
   summary: "run Envoy and its agent",
   usage: "[sidecar|router|waypoint]",
+  words: ["sidecar", "router", "waypoint"],
   get flags() {
     return proxyFlags;
   },
+  examples: [
+    { line: "attache proxy sidecar", meaning: "the main process of a sidecar container" },
+    { line: "attache proxy router --log_as_json", meaning: "of a gateway, with a log for programs" },
+  ],
+  exitCodes: [
+    [0, "shut down in order after it was ready"],
+    ["1 to 63", "Envoy's own exit code; 128 + n where signal n killed it"],
+    [69, "a resource is missing or in use: Envoy's binary, a port, a socket"],
+    [70, "an internal fault"],
+    [75, "shut down in order before it was ever ready"],
+    [77, "the CA rejects this workload"],
+  ],
   run: runProxy,
 };
 

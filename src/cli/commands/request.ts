@@ -26,6 +26,14 @@ export const command: Command = {
   summary: "send an HTTP request to a local port of Envoy or of the agent",
   usage: "METHOD PATH [BODY]",
   flags,
+  examples: [
+    { line: "attache request GET server_info", meaning: "Envoy's state, from its admin interface" },
+    { line: "attache request --debug-port 15020 POST drain", meaning: "in a preStop hook: start the drain" },
+  ],
+  exitCodes: [
+    [0, "the response had a status below 400, or 404"],
+    [255, "an error status, or no response"],
+  ],
   run,
 };
 

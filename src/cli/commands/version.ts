@@ -3,45 +3,61 @@ import { globalFlags } from "../../config/sources/flags.ts";
 import { exitCode } from "../../lib/exit-code.ts";
 import type { FlagSpecs } from "../../lib/flags.ts";
 import { revision, version } from "../../model/version.ts";
-import { type Command, type CommandContext, parseCommandFlags, UsageError } from "../command.ts";
+import { type Command, type CommandContext, parseCommandFlags } from "../command.ts";
 
 const flags = {
   ...globalFlags,
-  short: { type: "bool", default: "false", meaning: "print only the version", short: "s" },
-  output: { type: "string", default: "", meaning: "output format: json or yaml", short: "o" },
+  short: { type: "bool", default: "false", meaning: "print only the version of attache", short: "s" },
+  output: {
+    type: "string",
+    default: "text",
+    meaning: "output format: text, json or yaml",
+    short: "o",
+    values: ["text", "json", "yaml"],
+  },
+  json: { type: "bool", default: "false", meaning: "the same as --output json" },
 } as const satisfies FlagSpecs;
 
-export const command: Command = { summary: "print version and build information", flags, run };
+export const command: Command = {
+  summary: "print version and build information",
+  flags,
+  examples: [
+    { line: "attache version", meaning: "versions of attache, Envoy and Node.js, and of the protocols" },
+    { line: "attache version --short", meaning: "the version alone, for scripts" },
+  ],
+  exitCodes: [[0, "printed"]],
+  run,
+};
 
-/** Source: the output of pilot-agent, which tools parse. `golang_version` holds the version of Node. */
-function run({ args, print }: CommandContext): Promise<number> {
+/** Source of the fields and of the line: pilot-agent, whose output tools parse. `golang_version` holds that of Node. */
+const build = {
+  version,
+  revision,
+  golang_version: `node ${process.versions.node}`,
+  status: revision === "unknown" ? "Unknown" : "Clean",
+  tag: version,
+};
+
+async function run({ args, env, print, programName, stop }: CommandContext): Promise<number> {
   const { values } = parseCommandFlags("version", args, flags);
-  const build = {
-    version,
-    revision,
-    golang_version: `node ${process.versions.node}`,
-    status: revision === "unknown" ? "Unknown" : "Clean",
-    tag: version,
-  };
-  switch (values.output) {
-    case "json":
-      print(`${JSON.stringify({ clientVersion: build }, undefined, 2)}\n`);
-      break;
-    case "yaml":
-      print(`clientVersion:\n${yamlLines(build)}\n`);
-      break;
-    case "":
-      print(values.short ? `client version: ${version}\n` : `client version: ${longForm(build)}\n`);
-      break;
-    default:
-      throw new UsageError("version", "--output must be 'yaml' or 'json'");
+  const isText = values.output === "text" && !values.json;
+  if (isText && (values.short || programName === "pilot-agent")) {
+    print(values.short ? `client version: ${version}\n` : `client version: ${longForm()}\n`);
+    return exitCode.ok;
   }
-  return Promise.resolve(exitCode.ok);
+  const { readOutputFormat, renderOutput } = await import("../output/output-format.ts");
+  const format = readOutputFormat("version", values);
+  print(format === "text" ? await longText(env, stop) : await renderOutput(format, { clientVersion: build }, longForm));
+  return exitCode.ok;
 }
 
-type Build = Readonly<Record<"version" | "revision" | "golang_version" | "status" | "tag", string>>;
+/** For a person. */
+async function longText(env: CommandContext["env"], stop: AbortSignal): Promise<string> {
+  const { readVersions, renderVersions } = await import("../../diagnosis/versions.ts");
+  return renderVersions(await readVersions(env, stop));
+}
 
-function longForm(build: Build): string {
+function longForm(): string {
   const fields = [
     ["Version", build.version],
     ["GitRevision", build.revision],
@@ -50,11 +66,4 @@ function longForm(build: Build): string {
     ["GitTag", build.tag],
   ] as const;
   return `version.BuildInfo{${fields.map(([name, text]) => `${name}:${JSON.stringify(text)}`).join(", ")}}`;
-}
-
-function yamlLines(build: Build): string {
-  const lines = Object.entries(build).map(
-    ([name, text]) => `  ${name}: ${/^[\w. -]*$/.test(text) ? text : JSON.stringify(text)}\n`,
-  );
-  return lines.sort().join("");
 }

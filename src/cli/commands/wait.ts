@@ -26,7 +26,20 @@ const flags = {
   requestTimeoutMillis: { type: "int", default: "500", meaning: "timeout of one request in milliseconds" },
 } as const satisfies FlagSpecs;
 
-export const command: Command = { summary: "wait until the proxy is ready", flags, run };
+export const command: Command = {
+  summary: "wait until the proxy is ready",
+  flags,
+  examples: [
+    { line: "attache wait", meaning: "in a postStart hook: until the proxy is ready, for at most a minute" },
+    { line: "attache wait --timeoutSeconds 5", meaning: "for 5 seconds, and then say what is missing" },
+  ],
+  exitCodes: [
+    [0, "ready"],
+    [1, "not ready in time; the message says what is missing"],
+    [255, "not ready in time, --url was given, and no agent responded"],
+  ],
+  run,
+};
 
 /** The proxy was not ready in time. */
 export class WaitError extends AgentError {

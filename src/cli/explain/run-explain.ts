@@ -2,17 +2,22 @@
 import { preflightBootstrap, renderBootstrap } from "../../bootstrap/index.ts";
 import type { AgentConfig } from "../../config/agent-config.ts";
 import {
+  ConfigError,
   type ConfigInput,
+  type ConfigProblem,
   effectiveSettings,
-  parseConfig,
+  type JudgedConfig,
+  judgeConfig,
   readConfigInput,
   redactSecrets,
 } from "../../config/index.ts";
 import { exitCode } from "../../lib/exit-code.ts";
 import type { JsonObject, JsonValue } from "../../lib/json.ts";
 import { type CommandContext, UsageError } from "../command.ts";
+import { readOutputFormat, renderOutput } from "../output/output-format.ts";
 import { differences } from "./differences.ts";
-import { splitExplainFlags } from "./explain-flags.ts";
+import { splitArguments } from "../own-flags.ts";
+import { explainFlags } from "./explain-flags.ts";
 import { readOtherInput } from "./other-input.ts";
 import { renderExplanation, renderDifferences } from "./render-explanation.ts";
 import { validateWithEnvoy } from "./validate-with-envoy.ts";
@@ -22,40 +27,59 @@ export type Explanation = JsonObject;
 
 /** Explains the configuration of `proxy` with the same arguments and environment. Starts nothing. */
 export async function runExplain({ args, env, print, stop }: CommandContext): Promise<number> {
-  const { proxyArgs, json, diff, validate } = splitExplainFlags(args);
+  const { values, proxyArgs } = splitArguments("explain", args, explainFlags);
+  const { diff, validate } = values;
+  const format = readOutputFormat("explain", values);
   const input = await readConfigInput({ env, args: proxyArgs });
-  const { config, explanation } = explain(input);
-  const checks = validate ? await validationOf(config, stop) : undefined;
+  const { config, problems, explanation } = explain(input);
+  const checks = validate && problems.length === 0 ? await validationOf(config, stop) : undefined;
   if (diff !== "") {
     const other = explain(await readOtherInput(input, diff)).explanation;
     const found = differences(explanation, other);
-    print(json ? `${JSON.stringify(found, undefined, 2)}\n` : renderDifferences(found));
-    return exitCode.ok;
+    print(await renderOutput(format, found, () => renderDifferences(found)));
+  } else {
+    const whole = checks === undefined ? explanation : { ...explanation, validation: checks };
+    print(await renderOutput(format, whole, () => renderExplanation(whole)));
   }
-  const whole = checks === undefined ? explanation : { ...explanation, validation: checks };
-  print(json ? `${JSON.stringify(whole, undefined, 2)}\n` : renderExplanation(whole));
+  if (problems.length > 0) throw new ConfigError(problems);
   return checks?.accepted === false ? exitCode.failed : exitCode.ok;
 }
 
-function explain(input: ConfigInput): { readonly config: AgentConfig; readonly explanation: Explanation } {
-  const config = parseConfig(input);
-  const { node, envoy, bootstrap, warnings } = config;
+interface Explained extends JudgedConfig {
+  readonly explanation: Explanation;
+}
+
+/** Where the configuration has problems, it shows what is known: each problem at its setting, and what follows from the rest. */
+function explain(input: ConfigInput): Explained {
+  const { config, problems } = judgeConfig(input);
+  const settings = effectiveSettings(input).map(({ kind, name, value, source }): JsonObject => {
+    const own = problems.filter((problem) => isAbout(problem, name)).map(({ message }) => message);
+    return { kind, name, value, source, ...(own.length === 0 ? {} : { problem: own.join("; ") }) };
+  });
+  const known = problems.length === 0 ? {} : { problems: problems.map(({ source, message }) => ({ source, message })) };
+  const explanation = { ...known, settings, ...consequences(config) };
+  return { config, problems, explanation };
+}
+
+/** @param name of a flag, a variable or a field of ProxyConfig */
+function isAbout({ source }: ConfigProblem, name: string): boolean {
+  return source === name || source.endsWith(`field ${name}`);
+}
+
+/** What follows from the settings. */
+function consequences(config: AgentConfig): JsonObject {
+  const { role, node, envoy, bootstrap, warnings } = config;
   const document: JsonValue =
     bootstrap.kind === "generated"
       ? renderBootstrap(bootstrap.config)
       : { file: bootstrap.kind === "merged" ? bootstrap.customPath : bootstrap.path };
-  const settings = effectiveSettings(input).map(
-    ({ kind, name, value, source }): JsonObject => ({ kind, name, value, source }),
-  );
-  const explanation = {
-    role: config.role,
-    settings,
+  return {
+    role,
     node: redactSecrets({ id: node.id, cluster: node.cluster, ips: node.ips, metadata: node.metadata }),
     envoy: { command: [envoy.binaryPath, ...envoy.args] },
     warnings: warnings.map(({ source, message }): JsonObject => ({ source, message })),
     bootstrap: redactSecrets(document),
   };
-  return { config, explanation };
 }
 
 async function validationOf(config: AgentConfig, stop: AbortSignal) {

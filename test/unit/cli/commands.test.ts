@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 import { expect, test } from "vitest";
 import { runCli } from "../../../src/cli/cli.ts";
+import { commandTable } from "../../../src/cli/command-table.ts";
 
 async function run(argv: readonly string[], env: Readonly<Record<string, string>> = {}) {
   let out = "";
@@ -29,7 +30,37 @@ async function run(argv: readonly string[], env: Readonly<Record<string, string>
 test("--version prints the version", async () => {
   const { code, out } = await run(["--version"]);
   expect(code).toBe(0);
-  expect(out).toMatch(/^client version: version\.BuildInfo\{Version:"[^"]*", GitRevision:/);
+  expect(out).toMatch(/^attache {4}\S+ \(revision \S+\)\nEnvoy {6}.+\nNode\.js {4}\d/);
+});
+
+test("under the name pilot-agent the version has the form that its callers know", async () => {
+  const { out } = await run(["version"], { ATTACHE_PROGRAM_NAME: "pilot-agent" });
+  expect(out).toMatch(/^client version: version\.BuildInfo\{Version:"[^"]*", GitRevision:"[^"]*"[^\n]*\}\n$/);
+});
+
+test("the help of every command has two examples and its exit codes", async () => {
+  for (const [name, { examples, exitCodes }] of await commandTable.readAll()) {
+    const { out } = await run(["help", name]);
+    expect(examples.length, name).toBeGreaterThanOrEqual(2);
+    for (const { line, meaning } of examples) expect(out).toContain(`  # ${meaning}\n  ${line}\n`);
+    expect(exitCodes.length, name).toBeGreaterThan(0);
+    expect(out).toMatch(/Exit codes:\n(.+\n)+$/);
+  }
+});
+
+test("explain shows what it knows of a wrong configuration, with each problem at its setting", async () => {
+  const env = { CA_ROOT_CA: "SYSTEM", XDS_ROOT_CA: "SYSTEM", ECC_SIGNATURE_ALGORITHM: "x", POD_NAME: "web-1" };
+  const { code, out, errors } = await run(["explain", "--json"], env);
+  expect([code, errors.split("\n").length]).toEqual([64, 2]);
+  const { problems, settings, node } = JSON.parse(out) as Record<"problems" | "settings" | "node", object[]>;
+  expect(problems).toEqual([
+    { source: "ECC_SIGNATURE_ALGORITHM", message: expect.stringContaining("unknown") as string },
+  ]);
+  expect(settings).toContainEqual(
+    expect.objectContaining({ name: "ECC_SIGNATURE_ALGORITHM", problem: expect.stringContaining("unknown") as string }),
+  );
+  expect(node).toMatchObject({ id: expect.stringContaining("web-1") as string });
+  expect((await run(["explain"], env)).out).toMatch(/^Problems:\n {2}ECC_SIGNATURE_ALGORITHM: unknown/);
 });
 
 test("version has its short form and two documents", async () => {
@@ -37,10 +68,10 @@ test("version has its short form and two documents", async () => {
   expect(
     Object.keys((JSON.parse((await run(["version", "-o", "json"])).out) as { clientVersion: object }).clientVersion),
   ).toEqual(["version", "revision", "golang_version", "status", "tag"]);
-  expect((await run(["version", "-o", "yaml"])).out).toMatch(/^clientVersion:\n {2}golang_version: node /);
+  expect((await run(["version", "-o", "yaml"])).out).toMatch(/^clientVersion:\n {2}version: /);
   expect(await run(["version", "-o", "xml"])).toMatchObject({
     code: 64,
-    errors: expect.stringContaining("must be 'yaml' or 'json'") as string,
+    errors: expect.stringContaining('"xml" is not one of text, json, yaml') as string,
   });
 });
 

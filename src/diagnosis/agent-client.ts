@@ -1,0 +1,107 @@
+// SPDX-License-Identifier: Apache-2.0
+import type { Clock } from "../lib/async/clock.ts";
+import { AgentError } from "../lib/errors.ts";
+import { exitCode } from "../lib/exit-code.ts";
+import { type JsonObject, parseJsonObject } from "../lib/json.ts";
+import { HttpError, type HttpResponse, type HttpStream, requestHttp, streamHttp } from "../lib/net/http-client.ts";
+import { plainExchange } from "../lib/net/plain-exchange.ts";
+
+/** No agent responded at an address. */
+export class AgentUnreachableError extends AgentError {
+  readonly code = "AGENT_UNREACHABLE";
+  override readonly exitCode = exitCode.failed;
+  constructor(url: URL, problem: string, cause?: unknown) {
+    const cure =
+      "start it, or name the status port of another with --address (a forwarded port works: kubectl port-forward)";
+    super(`no agent responded at ${url.host}: ${problem}; ${cure}`, { cause });
+  }
+}
+
+/** An agent responded with an error status. */
+export class AgentResponseError extends AgentError {
+  readonly code = "AGENT_RESPONSE";
+  override readonly exitCode = exitCode.failed;
+  readonly status: number;
+  constructor(url: URL, path: string, { status, text }: Pick<HttpResponse, "status" | "text">) {
+    super(`${path} of the agent at ${url.host}: ${reasonOf(status, text().trim())}`);
+    this.status = status;
+  }
+}
+
+function reasonOf(status: number, text: string): string {
+  if (status === 403) return "only for programs in the pod; run the command there, or use kubectl port-forward";
+  if (status === 404 && text === "")
+    return "not found; the agent may be of another version, or run with --profiling=false";
+  return `HTTP status ${String(status)}${text === "" ? "" : `: ${text}`}`;
+}
+
+export interface AgentRequest {
+  /** Includes the query. */
+  readonly path: string;
+  readonly method?: "GET" | "POST";
+  /** Default 2 s. */
+  readonly timeoutMs?: number;
+  /** Default 16 MiB. */
+  readonly maxBodyBytes?: number;
+  /** Default `application/json`. */
+  readonly accept?: string;
+}
+
+const usualTimeoutMs = 2_000;
+
+/** The status port of a running agent, on this machine or forwarded. */
+export class AgentClient {
+  readonly url: URL;
+  readonly #clock: Clock;
+
+  constructor(url: URL, clock: Clock) {
+    this.url = url;
+    this.#clock = clock;
+  }
+
+  /** @returns any response, whatever its status @throws AgentUnreachableError, the signal's reason */
+  async request(request: AgentRequest, signal: AbortSignal): Promise<HttpResponse> {
+    return await this.#named(() => requestHttp(this.#request(request), signal), signal);
+  }
+
+  /** @throws AgentUnreachableError, AgentResponseError unless the status is 200, the signal's reason */
+  async readJson(path: string, signal: AbortSignal): Promise<JsonObject> {
+    const response = await this.request({ path }, signal);
+    const document = response.status === 200 ? parseJsonObject(response.text()) : undefined;
+    if (response.status !== 200) throw new AgentResponseError(this.url, path, response);
+    if (document === undefined) throw new AgentUnreachableError(this.url, `${path} is not a JSON object`);
+    return document;
+  }
+
+  /** The body as it comes. @throws as `request`, and whatever `read` throws */
+  async stream<T>(request: AgentRequest, read: (stream: HttpStream) => Promise<T>, signal: AbortSignal): Promise<T> {
+    return await this.#named(() => streamHttp(this.#request(request), read, signal), signal);
+  }
+
+  #request({
+    path,
+    method = "GET",
+    timeoutMs = usualTimeoutMs,
+    maxBodyBytes,
+    accept = "application/json",
+  }: AgentRequest) {
+    return {
+      url: new URL(path, this.url),
+      method,
+      headers: { accept },
+      deadline: { clock: this.#clock, timeoutMs },
+      ...(maxBodyBytes === undefined ? {} : { maxBodyBytes }),
+      exchange: plainExchange,
+    };
+  }
+
+  async #named<T>(call: () => Promise<T>, signal: AbortSignal): Promise<T> {
+    try {
+      return await call();
+    } catch (error) {
+      signal.throwIfAborted();
+      if (error instanceof HttpError) throw new AgentUnreachableError(this.url, error.problem, error);
+      throw error;
+    }
+  }
+}
