@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+import { durationText } from "../lib/duration-text.ts";
 import { systemCode } from "../lib/errors.ts";
 import { readTextFile } from "../lib/fs/bounded-read.ts";
 import { parseJwt } from "../lib/pki/jwt.ts";
@@ -23,15 +24,17 @@ export async function readToken(path: string, nowMs: number): Promise<BearerToke
   try {
     text = (await readTextFile(path, mostTokenBytes)).trim();
   } catch (cause) {
-    const why = systemCode(cause) === "ENOENT" ? "does not exist; is the token mounted there?" : "cannot be read";
-    return { kind: "unusable", problem: `the token file ${path} ${why}`, cause };
+    const what = `the token file ${path}`;
+    if (systemCode(cause) !== "ENOENT") return { kind: "unusable", problem: `${what} cannot be read`, cause };
+    return { kind: "unusable", problem: `${what} does not exist; mount the service account's token there` };
   }
   if (text === "") return { kind: "unusable", problem: `the token file ${path} is empty` };
   if (!printable.test(text)) return { kind: "unusable", problem: `the token file ${path} does not contain a token` };
   const expiresMs = parseJwt(text)?.claims.expiresMs;
   if (expiresMs !== undefined && expiresMs <= nowMs) {
-    const when = new Date(Math.min(expiresMs, 8.64e15)).toISOString();
-    return { kind: "unusable", problem: `the token in ${path} expired at ${when}; renew it` };
+    const when = `${durationText(nowMs - expiresMs)} ago (expired at ${new Date(Math.min(expiresMs, 8.64e15)).toISOString()})`;
+    const cure = "mount one that is renewed, or set this machine's clock if it is ahead";
+    return { kind: "unusable", problem: `the token in ${path} expired ${when}; ${cure}` };
   }
   return { kind: "usable", text };
 }

@@ -11,14 +11,20 @@ export type CaFailure = "unreachable" | `tls-${TlsFailure}` | "refused" | "malfo
 /** The longest delay that a CA may request. */
 export const maxRetryAfterMs = 5 * 60_000;
 
+const nameCodes: ReadonlySet<string> = new Set(["ENOTFOUND", "EAI_AGAIN", "EAI_NODATA"]);
 const connectCodes: ReadonlySet<string> = new Set([
   ...["ECONNREFUSED", "EHOSTUNREACH", "ENETUNREACH", "EHOSTDOWN", "ETIMEDOUT"],
-  ...["ENOTFOUND", "EAI_AGAIN", "EAI_NODATA"],
+  ...nameCodes,
 ]);
 
 /** Whether a system code is of a failure to connect: refused, no route, unknown name, or timed out. */
 export function isConnectCode(code: string | undefined): boolean {
   return code !== undefined && connectCodes.has(code);
+}
+
+/** Whether a system code is of a name that has no address. */
+export function isNameCode(code: string | undefined): boolean {
+  return code !== undefined && nameCodes.has(code);
 }
 
 /** What is known about a failed call beside its kind. */

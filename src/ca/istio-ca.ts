@@ -69,10 +69,14 @@ async function untilCloudToken({ config, deps, token, lacksToken }: IstioCa, sig
   }
 }
 
-async function sign(ca: IstioCa, { csrPem, ttlMs }: SigningRequest, signal: AbortSignal): Promise<SignedChain> {
+async function sign(
+  ca: IstioCa,
+  { csrPem, ttlMs, spiffeId }: SigningRequest,
+  signal: AbortSignal,
+): Promise<SignedChain> {
   const { config, deps } = ca;
   const address = formatHostPort(config);
-  const metadata = await metadataFor(ca, signal);
+  const { metadata, token } = await metadataFor(ca, signal);
   const target = await targetFor(config, deps.clock.now());
   const [{ createGrpcChannel }, { decodeResponse, encodeRequest, failureOf }] = await Promise.all([
     import("../lib/grpc/client.ts"),
@@ -89,7 +93,9 @@ async function sign(ca: IstioCa, { csrPem, ttlMs }: SigningRequest, signal: Abor
     response = await channel.unary(createCertificate, encodeRequest(csrPem, ttlMs, config.certSigner), options);
   } catch (error) {
     signal.throwIfAborted();
-    throw failureOf(error, address);
+    const { adviceOnRejection } = await import("./token-advice.ts");
+    const credential = { token, source: tokenSource(config), nowMs: deps.clock.now() };
+    throw failureOf(error, address, (status) => adviceOnRejection(status, spiffeId, credential));
   }
   return splitChain(decodeResponse(response), address);
 }
@@ -119,23 +125,34 @@ async function targetFor(config: IstioCaConfig, nowMs: number): Promise<GrpcTarg
   }
 }
 
+/** Where the token comes from, for messages. */
+function tokenSource({ cloudToken, tokenPath = "" }: IstioCaConfig): string {
+  return cloudToken === undefined ? tokenPath : `the metadata server ${cloudToken.host}`;
+}
+
+interface CallCredential {
+  readonly metadata: Metadata;
+  /** Undefined where none is sent. */
+  readonly token: string | undefined;
+}
+
 /** Without a usable token the call is made only when a client certificate authenticates it instead. */
-async function metadataFor(ca: IstioCa, signal: AbortSignal): Promise<Metadata> {
+async function metadataFor(ca: IstioCa, signal: AbortSignal): Promise<CallCredential> {
   const { config, deps, token: read, tokenOutage } = ca;
   const metadata = { ...config.headers, clusterid: config.clusterId };
-  if (read === undefined) return metadata;
+  if (read === undefined) return { metadata, token: undefined };
   const token = await read(signal);
   ca.lacksToken = token.kind !== "usable";
   if (token.kind === "usable") {
     tokenOutage.works();
-    return { ...metadata, authorization: `Bearer ${token.text}` };
+    return { metadata: { ...metadata, authorization: `Bearer ${token.text}` }, token: token.text };
   }
   if (!(await hasClientCertificate(config, deps.clock.now()))) {
     throw new CaError("misconfigured", formatHostPort(config), token.problem, { cause: token.cause });
   }
   const message = "no usable token; calling the CA with the client certificate alone";
   tokenOutage.failed({ level: "warn", message, fields: { problem: token.problem } });
-  return metadata;
+  return { metadata, token: undefined };
 }
 
 async function hasClientCertificate({ security }: IstioCaConfig, nowMs: number): Promise<boolean> {

@@ -6,7 +6,7 @@ import { DeadlineError } from "../lib/async/clock.ts";
 import { describeError, systemCode } from "../lib/errors.ts";
 import { GrpcError, GrpcStatus, grpcStatusName } from "../lib/grpc/status.ts";
 import { tlsErrorIn } from "../lib/net/tls-error.ts";
-import { CaError, isConnectCode, maxRetryAfterMs } from "./ca-error.ts";
+import { CaError, isConnectCode, isNameCode, maxRetryAfterMs } from "./ca-error.ts";
 
 /** The request; the validity is in whole seconds. */
 export function encodeRequest(csrPem: string, ttlMs: number, certSigner: string): Uint8Array {
@@ -40,8 +40,15 @@ export function decodeRetryDelayMs(status: Uint8Array): number {
   return 0;
 }
 
-/** Maps the failure of a call to the CA's error. */
-export function failureOf(error: unknown, address: string): CaError {
+/**
+ * Maps the failure of a call to the CA's error.
+ * @param adviceOnRejection what to do about a rejected credential or identity
+ */
+export function failureOf(
+  error: unknown,
+  address: string,
+  adviceOnRejection: (status: "UNAUTHENTICATED" | "PERMISSION_DENIED") => string,
+): CaError {
   if (!(error instanceof GrpcError)) {
     return new CaError("unreachable", address, describeError(error), { cause: error });
   }
@@ -53,16 +60,19 @@ export function failureOf(error: unknown, address: string): CaError {
       const tls = tlsErrorIn(error);
       if (tls !== undefined) return new CaError(`tls-${tls.failure}`, address, tls.message, { statusCode, cause: tls });
       const isUnconnected = error.cause instanceof DeadlineError || isConnectCode(systemCode(error.cause));
-      const facts = { retryAfterMs, statusCode, isUnconnected, cause: error };
-      return new CaError("unreachable", address, error.detail, facts);
+      // The cause of the gRPC error: its own message would repeat the text.
+      const facts = { retryAfterMs, statusCode, isUnconnected, cause: error.cause };
+      const text = error.detail.replace(`connect to ${address}: `, "");
+      return new CaError("unreachable", address, isUnconnected ? `${text}; ${addressAdvice(error)}` : text, facts);
     }
     case GrpcStatus.deadlineExceeded:
     case GrpcStatus.cancelled:
       return new CaError("unreachable", address, error.detail, { retryAfterMs, statusCode, cause: error });
     case GrpcStatus.unauthenticated:
     case GrpcStatus.permissionDenied: {
-      const text = `it rejected the request with ${statusCode}: ${error.detail}; check token, audience and identity`;
       const isPermanent = error.status === GrpcStatus.permissionDenied;
+      const advice = adviceOnRejection(isPermanent ? "PERMISSION_DENIED" : "UNAUTHENTICATED");
+      const text = `it rejected the request with ${statusCode}: ${error.detail}; ${advice}`;
       return new CaError("refused", address, text, { retryAfterMs, isPermanent, statusCode });
     }
     case GrpcStatus.unimplemented: {
@@ -74,4 +84,11 @@ export function failureOf(error: unknown, address: string): CaError {
       return new CaError("refused", address, text, { retryAfterMs, statusCode });
     }
   }
+}
+
+/** What to do about a CA to which no connection can be made. */
+function addressAdvice({ cause }: GrpcError): string {
+  if (cause instanceof DeadlineError)
+    return "check the address (CA_ADDR, else discoveryAddress), and that no firewall drops it";
+  return `correct the address (CA_ADDR, else discoveryAddress)${isNameCode(systemCode(cause)) ? " or this machine's DNS" : ", or start the CA there"}`;
 }

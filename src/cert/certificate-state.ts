@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+import { durationText } from "../lib/duration-text.ts";
 import { describeError } from "../lib/errors.ts";
 import type { LogFields } from "../lib/log/log.ts";
 import { OutageLog } from "../lib/log/outage-log.ts";
@@ -250,13 +251,16 @@ export class CertificateState {
 
   #describePending(nowMs: number): string {
     const { served, newest } = this.held;
-    const pending =
-      newest !== undefined && newest.certificate.notBeforeMs > nowMs
-        ? `the certificate begins at ${isoTime(newest.certificate.notBeforeMs)}`
-        : served === undefined
-          ? "waiting for the first certificate"
-          : `the certificate expired at ${isoTime(served.certificate.notAfterMs)}`;
-    return this.#lastError === undefined ? pending : `${pending}; last attempt: ${this.#lastError}`;
+    const error = this.#lastError;
+    if (newest !== undefined && newest.certificate.notBeforeMs > nowMs) {
+      const { notBeforeMs } = newest.certificate;
+      const skew = durationText(notBeforeMs - nowMs);
+      return `the certificate begins at ${isoTime(notBeforeMs)}: this machine's clock is ${skew} behind the CA's; set it`;
+    }
+    if (served === undefined)
+      return error === undefined ? "waiting for the first certificate" : `no certificate yet: ${error}`;
+    const expired = `the certificate expired at ${isoTime(served.certificate.notAfterMs)}`;
+    return error === undefined ? expired : `${expired} and was not renewed: ${error}`;
   }
 }
 

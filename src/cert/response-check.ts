@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 import type { KeyObject, X509Certificate } from "node:crypto";
+import { durationText } from "../lib/duration-text.ts";
 import type { Budgets } from "../model/limits.ts";
 import type { SignedChain } from "../model/signing.ts";
 import { hasTrustDomain, workloadPath } from "../model/spiffe-id.ts";
@@ -132,13 +133,20 @@ function trustDomainReason(received: string, strictTrustDomain: boolean): string
 }
 
 function checkValidity(leaf: ReadCertificate, { nowMs, maxSkewMs }: ResponseExpectation): void {
-  const seconds = (ms: number): string => `${String(Math.ceil(ms / 1_000))} s`;
-  if (leaf.notAfterMs <= nowMs) {
-    const text = `the certificate expired ${seconds(nowMs - leaf.notAfterMs)} ago`;
-    throw new ResponseError("expired", `${text}; compare this machine's clock with the CA's`);
+  const { notBeforeMs, notAfterMs } = leaf;
+  const cure = "set the clock that is wrong";
+  const clock = `this machine's clock (${new Date(nowMs).toISOString()}) is about`;
+  if (notAfterMs <= nowMs) {
+    const text = `the CA's new certificate expired ${durationText(nowMs - notAfterMs)} ago`;
+    // The CA's own time is not known; its certificates begin at it, or shortly before.
+    throw new ResponseError(
+      "expired",
+      `${text}: ${clock} ${durationText(nowMs - notBeforeMs)} ahead of the CA's; ${cure}`,
+    );
   }
-  if (leaf.notBeforeMs > nowMs + maxSkewMs) {
-    const text = `the certificate begins in ${seconds(leaf.notBeforeMs - nowMs)}`;
-    throw new ResponseError("not-yet-valid", `${text}; compare this machine's clock with the CA's`);
+  if (notBeforeMs > nowMs + maxSkewMs) {
+    const skew = durationText(notBeforeMs - nowMs);
+    const text = `the CA's new certificate begins in ${skew}: ${clock} ${skew} behind the CA's; ${cure}`;
+    throw new ResponseError("not-yet-valid", text);
   }
 }

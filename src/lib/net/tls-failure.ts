@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 import { X509Certificate } from "node:crypto";
 import { DeadlineError } from "../async/clock.ts";
+import { durationText } from "../duration-text.ts";
 import { describeError, systemCode } from "../errors.ts";
 import { splitPem } from "../pki/pem.ts";
 import { escapeControls } from "../printable-text.ts";
@@ -73,8 +74,13 @@ function validityText({ peer, options, nowMs }: HandshakeFacts, what: "expired" 
   const time = (one: X509Certificate): number => Date.parse(what === "expired" ? one.validTo : one.validFrom);
   const isWrong = (one: X509Certificate): boolean => (what === "expired" ? time(one) <= nowMs : time(one) > nowMs);
   const verb = what === "expired" ? "expired at" : "begins at";
-  const when = (one: X509Certificate): string => `${verb} ${new Date(time(one)).toISOString()}`;
-  const advice = "renew it, or compare the clocks of both machines";
+  const distance = (one: X509Certificate): string => {
+    const text = durationText(Math.abs(time(one) - nowMs));
+    return what === "expired" ? `${text} ago` : `in ${text}`;
+  };
+  const when = (one: X509Certificate): string =>
+    `${verb} ${new Date(time(one)).toISOString()}, ${distance(one)} by this machine's clock`;
+  const advice = "renew it, or set the clock that is wrong";
   const chain = chainOf(peer);
   const wrong = chain.find(isWrong);
   if (wrong !== undefined) {

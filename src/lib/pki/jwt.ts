@@ -4,6 +4,7 @@ import { createPublicKey, type KeyObject, sign, verify } from "node:crypto";
 
 /** The claims that the agent reads; undefined when absent or of another type. */
 export interface TokenClaims {
+  readonly issuer: string | undefined;
   readonly subject: string | undefined;
   readonly audiences: readonly string[];
   readonly expiresMs: number | undefined;
@@ -38,6 +39,7 @@ export function parseJwt(text: string): ParsedToken | undefined {
     algorithm: asText(head["alg"]),
     hasCriticalExtensions: Object.hasOwn(head, "crit"),
     claims: {
+      issuer: asText(body["iss"]),
       subject: asText(body["sub"]),
       audiences: [body["aud"]].flat().filter((one) => typeof one === "string"),
       expiresMs: asTimeMs(body["exp"]),

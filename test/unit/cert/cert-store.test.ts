@@ -160,7 +160,7 @@ describe("the certificate store", () => {
     signer.error = new Error("the CA is down");
     await pass(61 * minuteMs, 10_000);
     expect(pod.store.status().state).toBe("expired");
-    expect(pod.pending()).toMatch(/the certificate expired at .*; last attempt: the CA is down/);
+    expect(pod.pending()).toMatch(/the certificate expired at .* and was not renewed: the CA is down/);
     signer.error = undefined;
     await pass(minuteMs, 5_000);
     expect(pod.pending()).toBeUndefined();
@@ -173,7 +173,7 @@ describe("the certificate store", () => {
     await untilOutcomes(pod, 1);
     await pass(5_000, 100);
     expect(signer.callsMs.length).toBeGreaterThanOrEqual(3);
-    expect(pod.pending()).toBe("waiting for the first certificate; last attempt: not now");
+    expect(pod.pending()).toBe("no certificate yet: not now");
     signer.error = undefined;
     await pass(2_000, 100);
     expect(pod.store.status().state).toBe("valid");

@@ -1,0 +1,51 @@
+// SPDX-License-Identifier: Apache-2.0
+import { durationText } from "../lib/duration-text.ts";
+import { parseJwt } from "../lib/pki/jwt.ts";
+import { shortenPeerText } from "../lib/printable-text.ts";
+
+/** What authenticated a call that the CA rejected. */
+export interface RejectedCredential {
+  /** The token that was sent; undefined when none was. */
+  readonly token: string | undefined;
+  /** The token's file, or the server that it comes from. */
+  readonly source: string;
+  /** Wall clock. */
+  readonly nowMs: number;
+}
+
+/** The audience that istiod accepts unless `TOKEN_AUDIENCES` names others. Source: Istio 1.31 */
+const istioAudience = "istio-ca";
+
+/**
+ * What to do about a request that a CA rejected, as far as the token shows it. The token is read and not verified; of its
+ * claims only those that name somebody are shown.
+ * @param spiffeId the identity in the request
+ */
+export function adviceOnRejection(
+  status: "UNAUTHENTICATED" | "PERMISSION_DENIED",
+  spiffeId: string,
+  { token, source, nowMs }: RejectedCredential,
+): string {
+  if (token === undefined) return "no token was sent: check the client certificate, or mount a token";
+  const claims = parseJwt(token)?.claims;
+  if (claims === undefined && status === "PERMISSION_DENIED") return `allow ${spiffeId} at the CA`;
+  if (claims === undefined) return `check the token in ${source}, which is not a JWT`;
+  const { audiences, subject = "nobody", issuer = "nobody", expiresMs } = claims;
+  const account = /^system:serviceaccount:([^:]+):([^:]+)$/.exec(subject);
+  const isOther = account !== null && !spiffeId.endsWith(`/ns/${account[1] ?? ""}/sa/${account[2] ?? ""}`);
+  const who = quoted(account === null ? subject : `${account[1] ?? ""}/${account[2] ?? ""}`);
+  if (isOther)
+    return `the token in ${source} is of ${who}, not of ${spiffeId}: set POD_NAMESPACE and SERVICE_ACCOUNT to it`;
+  if (status === "PERMISSION_DENIED") return `allow ${spiffeId} at the CA (the token in ${source} is of ${who})`;
+  const named = audiences.slice(0, 3).map(quoted).join(", ");
+  if (!audiences.includes(istioAudience)) {
+    const found = named === "" ? "no audience" : `the audience ${named}`;
+    return `the token in ${source} is for ${found}, istiod expects "${istioAudience}": mount a token for that audience`;
+  }
+  const left = expiresMs === undefined ? "" : `, valid for ${durationText(expiresMs - nowMs)}`;
+  return `the token in ${source} is of ${who} for ${named}${left}: check that the CA trusts its issuer ${quoted(issuer)}`;
+}
+
+function quoted(text: string): string {
+  return JSON.stringify(shortenPeerText(text).slice(0, 100));
+}
