@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+import { resolve } from "node:path";
 import type { AgentConfig } from "../config/agent-config.ts";
 import type { SupervisedEnvoy } from "../envoy/index.ts";
 import { buildInfo } from "../lib/build-info.ts";
@@ -35,6 +36,7 @@ export function createDebugInfo(
       }
       return [{ resourceName: "default", spiffeId, serial, notBeforeMs, notAfterMs }];
     },
+    identity: () => publicIdentity(config, identity),
     node: () => redact({ ...config.node, locality: { ...config.node.locality } }),
     configuration: () => redact(config.proxyConfig),
     nameTable: () => dns?.debugTable(),
@@ -44,6 +46,16 @@ export function createDebugInfo(
     ...(envoy === undefined ? {} : { envoyAdmin: () => ({ ...envoy.current.admin }) }),
     ...(xds === undefined ? {} : { xds: () => xdsFacts(xds) }),
   };
+}
+
+/** No part of it is secret: every peer of the workload receives the chain. */
+function publicIdentity({ identity, sds }: AgentConfig, { certs }: Identity): unknown {
+  const { chainPem, trust } = certs?.published() ?? {};
+  const domains = trust?.domains ?? (trust === undefined ? [] : [{ rootsPem: trust.rootsPem, isOwn: true }]);
+  const sdsSocketPath = resolve(identity.kind === "external-sds" ? identity.socketPath : sds.socketPath);
+  const { state, source, rotationDueMs, attempts, failuresInARow, lastError } = certs?.status() ?? {};
+  const renewal = { state, source, rotationDueMs, attempts, failuresInARow, lastError };
+  return { sdsSocketPath, chainPem, roots: domains, ...(certs === undefined ? {} : { renewal }) };
 }
 
 type XdsFacts = ReturnType<NonNullable<DebugInfo["xds"]>>;

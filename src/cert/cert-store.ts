@@ -38,6 +38,13 @@ export function createCertStore(
       yield* watchSpiffeSecret(name, state.held, signal);
     },
     status: () => state.status(),
+    published() {
+      const { default: certificate, ROOTCA: roots } = state.held;
+      return {
+        chainPem: certificate.current?.kind === "certificate" ? certificate.current.chainPem : undefined,
+        trust: roots.current?.kind === "trust-bundle" ? roots.current : undefined,
+      };
+    },
     renew() {
       if (!("sign" in source)) return `certificates are issued and renewed by their provider (${source.name})`;
       requests.request(deps.clock.monotonicMs());

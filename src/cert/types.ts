@@ -3,7 +3,7 @@ import type { Deps } from "../lib/deps.ts";
 import type { TlsClientPolicy } from "../lib/net/tls-client.ts";
 import type { Budgets } from "../model/limits.ts";
 import type { ProvidedIdentityEvent } from "../model/provided-identity.ts";
-import type { Secret } from "../model/secret.ts";
+import type { Secret, TrustBundle } from "../model/secret.ts";
 import type { ResponseCheck, SigningRequest } from "../model/signing.ts";
 import type { SpiffeId } from "../model/spiffe-id.ts";
 import type { SpiffeSecretName } from "./spiffe-secrets.ts";
@@ -158,12 +158,22 @@ export interface CertStore extends AsyncDisposable {
   /** As `watch`, under a name of SPIFFE. @throws SpiffeNameError */
   watchSpiffe(name: SpiffeSecretName, signal: AbortSignal): AsyncIterable<Secret>;
   status(): CertStatus;
+  /** What a peer sees of the identity in use, without the key. */
+  published(): PublishedIdentity;
   /** Renews now. @returns why that is not possible; undefined if it is */
   renew(): string | undefined;
   /** Replaces the trust anchors of the configuration; unreadable ones are skipped. */
   setConfiguredAnchors(anchors: readonly TrustAnchor[]): void;
   /** Replaces the trust anchors that the mesh's control plane distributes; unreadable ones are skipped. */
   setMeshAnchors(pems: readonly string[], signal?: AbortSignal): Promise<void>;
+}
+
+/** The public part of the identity in use. */
+export interface PublishedIdentity {
+  /** Leaf first; undefined before the first certificate. */
+  readonly chainPem: string | undefined;
+  /** By which peers are verified; undefined before the first. */
+  readonly trust: TrustBundle | undefined;
 }
 
 /** A snapshot for status pages and metrics. Times are milliseconds since the epoch. */

@@ -79,6 +79,8 @@ export interface ScrapeSink {
 export interface Inspection {
   readonly version?: string;
   readonly certificates?: () => readonly CertificateFacts[];
+  /** The public part of the workload's identity as PEM, and where SDS serves it, as a JSON value. */
+  readonly identity?: () => unknown;
   readonly xds?: () => XdsFacts;
   /** The node as Envoy and the control plane know it, as a JSON value. */
   readonly node?: () => unknown;

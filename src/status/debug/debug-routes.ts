@@ -96,6 +96,7 @@ function factPages(context: DebugContext): Pages {
     ["/debug/readiness", page("why the pod is ready or not", async () => reportJson(await context.judge.report()))],
     ["/debug/overview", page("the content of the page at /", () => overviewJson(context))],
     ["/debug/certificates", optional("certificates and roots in use, without keys", inspect.certificates)],
+    ["/debug/identity", optional("chain and roots as PEM, without the key; the SDS socket", inspect.identity)],
     ["/debug/xds", optional("configuration by type: versions, rejections", inspect.xds)],
     ["/debug/node", optional("the node as the control plane knows it", inspect.node)],
     ["/debug/config", optional("effective configuration, without secrets", inspect.configuration)],
