@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 import type { BudgetSet } from "../lib/budget-set.ts";
 import { agentLimits } from "./limits/agent-limits.ts";
+import { debugLimits } from "./limits/debug-limits.ts";
 import { resourceLimits } from "./limits/resource-limits.ts";
 import { servingLimits } from "./limits/serving-limits.ts";
 import { socketLimits } from "./limits/socket-limits.ts";
@@ -12,6 +13,7 @@ import { subscriptionLimits } from "./limits/subscription-limits.ts";
  */
 export const limits = {
   ...servingLimits,
+  ...debugLimits,
   ...socketLimits,
   ...subscriptionLimits,
   ...resourceLimits,

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // What the status server shows and triggers. `agent/` connects each part to the module that has it.
 import type { BudgetFacts } from "../lib/budget-set.ts";
+import type { EnvoyAdminAddress } from "../model/bootstrap-facts.ts";
 import type { EnvoyReadiness, ListenerStatus } from "../model/envoy-readiness.ts";
 import type { PendingHold } from "../model/readiness.ts";
 import type { EndedPhase, ReadinessCheck } from "./readiness/readiness-report.ts";
@@ -87,7 +88,7 @@ export interface Inspection {
   /** The effective configuration as a JSON value, without secrets. */
   readonly configuration?: () => unknown;
   /** Where Envoy's admin interface is: `{"host", "port"}` or `{"socketPath"}`. */
-  readonly envoyAdmin?: () => unknown;
+  readonly envoyAdmin?: () => EnvoyAdminAddress;
   /** The table of the DNS proxy in pilot-agent's format, in pieces of JSON; undefined while there is none. */
   readonly nameTable?: () => AsyncIterable<string> | undefined;
   /** Progress of a drain, in a word or two. */

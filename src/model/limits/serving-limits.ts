@@ -105,22 +105,6 @@ export const servingLimits = {
     whenSpent: "reject",
     meaning: "Requests that wait until the pod is ready; further ones get their response at once.",
   },
-  "debug-profiles": {
-    owner: "status",
-    unit: "items",
-    scope: "process",
-    size: always(1),
-    whenSpent: "reject",
-    meaning: "Profiles and heap snapshots that are being made.",
-  },
-  "debug-output-bytes": {
-    owner: "status",
-    unit: "bytes",
-    scope: "request",
-    size: ofMemory(1 / 32, { least: 2 * mib, most: 16 * mib }),
-    whenSpent: "reject",
-    meaning: "Response of one debug page.",
-  },
   probes: {
     owner: "status",
     unit: "items",
@@ -153,14 +137,6 @@ export const servingLimits = {
     size: always(10 * kib),
     whenSpent: "close",
     meaning: "Body of the application's response to a probe; the rest is not read.",
-  },
-  "log-level-overrides": {
-    owner: "status",
-    unit: "items",
-    scope: "process",
-    size: always(16),
-    whenSpent: "reject",
-    meaning: "Log levels that /debug/logging has changed.",
   },
   scrapes: {
     owner: "metrics",

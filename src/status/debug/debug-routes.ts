@@ -6,6 +6,7 @@ import { isLocalCaller } from "../local-caller.ts";
 import type { ProbeResult } from "../probes/app-probe-route.ts";
 import { type ReadinessReport, reportJson } from "../readiness/readiness-report.ts";
 import type { StatusSources } from "../status-sources.ts";
+import { envoyPages } from "./envoy-pages.ts";
 import { LogLevelRoute } from "./log-level-route.ts";
 import { type Overview, renderStatusPage } from "./status-page.ts";
 
@@ -40,7 +41,12 @@ export function createDebugRoutes(context: DebugContext): DebugRoutes {
       ? undefined
       : new LogLevelRoute(inspect.logLevels, context.budgets.of("log-level-overrides"), context.clock);
   const profiles = [...profilePages(context)].map(([path, page]) => [path, oneAtATime(page, context.budgets)] as const);
-  const pages: Pages = new Map([...factPages(context), ...loggingPage(logging), ...profiles]);
+  const pages: Pages = new Map([
+    ...factPages(context),
+    ...envoyPages({ ...context, adminAddress: inspect.envoyAdmin }),
+    ...loggingPage(logging),
+    ...profiles,
+  ]);
   return {
     async handle(call) {
       const { request, path } = call;
