@@ -21,6 +21,7 @@ export async function runAgent(config: AgentConfig, deps: AgentDeps, signals: Ag
     pendingAtExit: undefined,
     envoyCheck: undefined,
     prepareForAbort: (directory) => recorder.prepareForAbort(directory),
+    problems: () => recorder.problems(),
     limitRecorder: (budgets) => {
       recorder.useBudgets(budgets);
     },

@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 import { dirname, join } from "node:path";
 import { preflightBootstrap, writeStartFiles } from "../bootstrap/index.ts";
-import type { CaConfig } from "../ca/index.ts";
 import type { AgentConfig } from "../config/agent-config.ts";
 import { type SupervisedEnvoy, startEnvoy } from "../envoy/index.ts";
 import { startTask } from "../lib/async/tasks.ts";
@@ -17,6 +16,7 @@ import type { FlightRecorder } from "../recorder/index.ts";
 import type { ReadinessCheck, StatusServer, StatusSources } from "../status/index.ts";
 import type { XdsProxy } from "../xds/index.ts";
 import type { Identity } from "./identity.ts";
+import { caAddresses } from "./ca-address.ts";
 import { controls } from "./controls.ts";
 import type { EnvoyLifecycle } from "./envoy-lifecycle.ts";
 import { NeverReadyError, Shutdown, type StartPhases } from "./lifecycle.ts";
@@ -33,6 +33,8 @@ export interface StartState {
   envoyCheck: ReadinessCheck | undefined;
   /** For an end that leaves no time for a crash report. @returns the abort of the engine in the previous run, once */
   readonly prepareForAbort: FlightRecorder["prepareForAbort"];
+  /** The last warnings and errors of the log. */
+  readonly problems: FlightRecorder["problems"];
   /** Counts what the flight recorder holds against budgets. */
   readonly limitRecorder: FlightRecorder["useBudgets"];
 }
@@ -114,7 +116,7 @@ async function serve(started: Started, deps: AgentDeps, signals: AgentSignals): 
     requiredFiles: outputFiles(config),
     metrics: metrics.scrape(config.status.scrape, deps),
     ...controls({ shutdown, holds, lifecycle, identity }),
-    inspect: createDebugInfo({ config, identity, xds, dns, shutdown, envoy }, moduleDeps),
+    inspect: createDebugInfo({ config, identity, xds, dns, shutdown, envoy, lifecycle, start }, moduleDeps),
   };
   const portsTaken = await portsChecked;
   if (portsTaken !== undefined) throw portsTaken;
@@ -157,23 +159,10 @@ function logStart(config: AgentConfig, log: Logger): void {
   const { role, node, xds, identity, ca } = config;
   const { id, ips, cluster, locality } = node;
   const configSource = xds.kind === "files" ? xds.directory : xds.proxy.upstream.addresses.map(formatHostPort).join();
-  const certificates = identity.kind === "ca" ? describeCa(ca) : identity.kind;
+  const ofCa = caAddresses(ca).map(({ kind, address }) => `${kind} ${address}`);
+  const certificates = identity.kind === "ca" ? ofCa.join(", ") : identity.kind;
   log.info("agent started", { version, role, id, ips, configSource, certificates });
   log.debug("node", { cluster, ...locality });
-}
-
-/** `vault vault.example:8200`; several CAs in their order. */
-function describeCa(ca: CaConfig): string {
-  switch (ca.kind) {
-    case "failover":
-      return ca.sources.map(describeCa).join(", ");
-    case "istio":
-      return `${ca.kind} ${formatHostPort(ca)}`;
-    case "embedded":
-      return `${ca.kind} ${ca.directory}`;
-    default:
-      return `${ca.kind} ${formatHostPort(ca.server)}`;
-  }
 }
 
 function metricsOptions({ identity, xds }: AgentConfig, envoy: SupervisedEnvoy | undefined): ModuleMetricsOptions {
@@ -204,7 +193,7 @@ function readinessSources(
 async function reportReady(phases: StartPhases, metrics: ModuleMetrics, lifecycle: EnvoyLifecycle, stop: AbortSignal) {
   phases.end("ready");
   metrics.agent.start.durationSeconds.set(phases.sinceStartMs() / 1_000);
-  phases.logReady({ envoyVersion: await lifecycle.readVersion(stop) });
+  phases.logReady({ envoyVersion: (await lifecycle.info?.read(stop))?.version });
 }
 
 /** The files that a proxyless application reads. Without them the pod is not ready. */

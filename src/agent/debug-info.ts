@@ -3,12 +3,16 @@ import { resolve } from "node:path";
 import type { AgentConfig } from "../config/agent-config.ts";
 import type { SupervisedEnvoy } from "../envoy/index.ts";
 import { buildInfo } from "../lib/build-info.ts";
-import type { StatusSources } from "../status/index.ts";
+import { formatHostPort } from "../lib/net/host-port.ts";
+import type { CertificateFacts, Inspection } from "../status/index.ts";
 import type { XdsProxy } from "../xds/index.ts";
+import { caAddresses } from "./ca-address.ts";
 import type { DnsProxy } from "./discovery.ts";
+import type { EnvoyLifecycle } from "./envoy-lifecycle.ts";
 import type { Identity } from "./identity.ts";
-import type { Shutdown } from "./lifecycle.ts";
+import type { Shutdown, StartPhases } from "./lifecycle.ts";
 import type { ModuleDeps } from "./types.ts";
+import { controlPlaneFacts, readXdsFacts } from "./xds-facts.ts";
 
 interface DebugInfoSources {
   readonly config: AgentConfig;
@@ -18,24 +22,29 @@ interface DebugInfoSources {
   readonly shutdown: Shutdown;
   /** Undefined without Envoy. */
   readonly envoy: Pick<SupervisedEnvoy, "current"> | undefined;
+  readonly lifecycle: Pick<EnvoyLifecycle, "info">;
+  readonly start: {
+    readonly phases: Pick<StartPhases, "sinceStartMs">;
+    /** The last warnings and errors of the log. */
+    readonly problems: NonNullable<Inspection["lastErrors"]>;
+  };
 }
 
-type DebugInfo = NonNullable<StatusSources["inspect"]>;
-
-/** The content of the debug endpoints, by module. */
+/** The content of the debug endpoints, by module. Each part is read when it is asked for. */
 export function createDebugInfo(
-  { config, identity, xds, dns, shutdown, envoy }: DebugInfoSources,
-  { logLevels, redact, budgets }: Pick<ModuleDeps, "logLevels" | "redact" | "budgets">,
-): DebugInfo {
+  { config, identity, xds, dns, shutdown, envoy, lifecycle: { info }, start }: DebugInfoSources,
+  { logLevels, redact, budgets, clock }: Pick<ModuleDeps, "logLevels" | "redact" | "budgets" | "clock">,
+): Inspection {
+  const { version, revision } = buildInfo;
+  const startedAtMs = Math.round(clock.now() - start.phases.sinceStartMs());
   return {
-    version: `${buildInfo.version} ${buildInfo.revision}`,
-    certificates: () => {
-      const { spiffeId, serial, notBeforeMs, notAfterMs } = identity.status() ?? {};
-      if (spiffeId === undefined || serial === undefined || notBeforeMs === undefined || notAfterMs === undefined) {
-        return [];
-      }
-      return [{ resourceName: "default", spiffeId, serial, notBeforeMs, notAfterMs }];
-    },
+    version: `${version} ${revision}`,
+    agent: () => ({ version, revision, node: process.versions.node, pid: process.pid, startedAtMs }),
+    workload: () => workloadFacts(config),
+    ca: () => caFacts(config, identity),
+    certificates: () => certificateFacts(identity),
+    roots: () => rootFacts(identity),
+    lastErrors: () => start.problems(),
     identity: () => publicIdentity(config, identity),
     node: () => redact({ ...config.node, locality: { ...config.node.locality } }),
     configuration: () => redact(config.proxyConfig),
@@ -43,8 +52,14 @@ export function createDebugInfo(
     drain: () => shutdown.reason() ?? (shutdown.shouldDrain ? "not draining" : "draining by request"),
     budgets: () => budgets.facts(),
     logLevels,
+    ...(info === undefined ? {} : { envoy: () => info.facts() }),
     ...(envoy === undefined ? {} : { envoyAdmin: () => ({ ...envoy.current.admin }) }),
-    ...(xds === undefined ? {} : { xds: () => xdsFacts(xds) }),
+    ...(xds === undefined
+      ? {}
+      : {
+          xds: () => readXdsFacts(xds),
+          controlPlane: () => controlPlaneFacts(xds.status(), controlPlaneAddresses(config)),
+        }),
   };
 }
 
@@ -58,19 +73,58 @@ function publicIdentity({ identity, sds }: AgentConfig, { certs }: Identity): un
   return { sdsSocketPath, chainPem, roots: domains, ...(certs === undefined ? {} : { renewal }) };
 }
 
-type XdsFacts = ReturnType<NonNullable<DebugInfo["xds"]>>;
+function workloadFacts({ node, cert }: AgentConfig) {
+  const { id, cluster, name, namespace } = node;
+  return { id, cluster, name, namespace, serviceAccount: cert.identity.serviceAccount };
+}
 
-/** The resource types of Envoy's stream. A rejected type is listed even when its stream has closed. */
-function xdsFacts(xds: XdsProxy): XdsFacts {
-  const { streams, rejected, cache } = xds.status();
-  const stream = streams.find((candidate) => candidate.isEnvoy);
-  const versions = new Map((stream?.types ?? []).map(({ typeUrl, version }) => [typeUrl, version]));
-  const typeUrls = new Set([...versions.keys(), ...rejected.map(({ typeUrl }) => typeUrl)]);
-  const types = [...typeUrls].map((typeUrl) => {
-    const found = rejected.find((candidate) => candidate.typeUrl === typeUrl);
-    if (found === undefined) return { typeUrl, version: versions.get(typeUrl) ?? "" };
-    const { versionInUse, versionRejected, sinceMs, resources, reason } = found;
-    return { typeUrl, version: versionInUse, refusal: { version: versionRejected, sinceMs, resources, reason } };
-  });
-  return { connected: stream?.isConnected ?? false, types, ...(cache === undefined ? {} : { cache }) };
+function controlPlaneAddresses({ xds }: AgentConfig): string {
+  return xds.kind === "files" ? "" : xds.proxy.upstream.addresses.map(formatHostPort).join(", ");
+}
+
+/** Where certificates come from: one of the configured CAs, or the provider. */
+function issuerOf({ identity, ca }: AgentConfig): { readonly kind: string; readonly address: string } {
+  switch (identity.kind) {
+    case "ca": {
+      const all = caAddresses(ca);
+      return { kind: all.map(({ kind }) => kind).join(", "), address: all.map(({ address }) => address).join(", ") };
+    }
+    case "mounted-files":
+      return { kind: identity.kind, address: identity.chainPath };
+    case "workload-api": {
+      const { endpoint } = identity;
+      return { kind: identity.kind, address: endpoint.kind === "unix" ? endpoint.path : formatHostPort(endpoint) };
+    }
+    case "external-sds":
+      return { kind: identity.kind, address: identity.socketPath };
+  }
+}
+
+function caFacts(config: AgentConfig, identity: Identity) {
+  const status = identity.status();
+  if (status === undefined) return undefined;
+  const { lastSuccessMs, lastFailure, failingSinceMs, failuresInARow } = status;
+  return { ...issuerOf(config), lastSuccessAtMs: lastSuccessMs, lastFailure, failingSinceMs, failuresInARow };
+}
+
+/** Empty before the first certificate, and where another process serves it. */
+function certificateFacts(identity: Identity): readonly CertificateFacts[] {
+  const { spiffeId, serial, notBeforeMs, notAfterMs, rotationDueMs } = identity.status() ?? {};
+  if (spiffeId === undefined || serial === undefined || notBeforeMs === undefined || notAfterMs === undefined) {
+    return [];
+  }
+  const issuer = identity.certs?.inspect().issuer;
+  const facts = { resourceName: "default", spiffeId, serial, notBeforeMs, notAfterMs };
+  return [
+    {
+      ...facts,
+      ...(issuer === undefined ? {} : { issuer }),
+      ...(rotationDueMs === undefined ? {} : { nextRenewalAtMs: Math.round(rotationDueMs) }),
+    },
+  ];
+}
+
+function rootFacts(identity: Identity) {
+  const roots = identity.certs?.inspect().roots ?? [];
+  return roots.map(({ trustDomain, ...root }) => (trustDomain === undefined ? root : { ...root, trustDomain }));
 }

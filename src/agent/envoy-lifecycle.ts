@@ -5,6 +5,7 @@ import { type Clock, deadline } from "../lib/async/clock.ts";
 import { orAborted } from "../lib/async/tasks.ts";
 import { describeError } from "../lib/errors.ts";
 import type { EnvoyReadiness, ListenerStatus } from "../model/envoy-readiness.ts";
+import { EnvoyInfo } from "./envoy-info.ts";
 import type { StartPhases } from "./lifecycle.ts";
 import type { AgentExit, ModuleDeps } from "./types.ts";
 
@@ -14,8 +15,8 @@ export interface EnvoyLifecycle {
   readonly readiness: EnvoyReadinessSource | undefined;
   /** Resolves when Envoy has exited for good; never without Envoy. */
   readonly exited: Promise<unknown>;
-  /** Asks Envoy for its version, such as `1.40.0`; undefined if it does not respond, or when the signal aborts. Never fails. */
-  readVersion(signal: AbortSignal): Promise<string | undefined>;
+  /** Undefined without Envoy. */
+  readonly info: EnvoyInfo | undefined;
   /** Starts a drain before the shutdown: the preStop hook of a native sidecar. Further calls change nothing. */
   startDrain(): void;
   /** Drains Envoy if necessary, and stops it. */
@@ -57,7 +58,7 @@ export async function createEnvoyLifecycle(
   return {
     readiness: createReadinessSource(envoy, admin, drainConfig.uncountedPorts, phases, module),
     exited: envoy.exited,
-    readVersion: (signal) => readVersion(admin, deps.clock, signal),
+    info: new EnvoyInfo({ envoy, admin, describeExit: module.describeExit }, deps.clock),
     startDrain() {
       admin.drainListeners({ direction: drainConfig.direction, openEnded: true }).catch((error: unknown) => {
         deps.log.warn("drain request to Envoy failed", { error: describeError(error) });
@@ -84,7 +85,7 @@ export async function createEnvoyLifecycle(
 const withoutEnvoy: EnvoyLifecycle = {
   readiness: undefined,
   exited: new Promise(() => undefined),
-  readVersion: () => Promise.resolve(undefined),
+  info: undefined,
   startDrain: () => undefined,
   stop: () => Promise.resolve({ code: 0, reason: "shut down on request" }),
 };
@@ -165,16 +166,5 @@ async function mayHaveClients(
     return true;
   } catch {
     return false;
-  }
-}
-
-const versionWithinMs = 300;
-
-async function readVersion(admin: EnvoyAdmin, clock: Clock, signal: AbortSignal): Promise<string | undefined> {
-  using limit = deadline(clock, versionWithinMs, signal);
-  try {
-    return (await admin.serverInfo(limit.signal)).version;
-  } catch {
-    return undefined;
   }
 }

@@ -60,7 +60,9 @@ export async function startIdentity(
         metrics.cert.trustDomainChanged();
       },
     };
-    return modules.use(createCertStore(config.cert, given, { ...deps, hold, metrics: certMetrics }));
+    const renewalNote = modules.use(holds.note("renewal", "no attempt has failed"));
+    renewalNote.release();
+    return modules.use(createCertStore(config.cert, given, { ...deps, hold, renewalNote, metrics: certMetrics }));
   };
   const certs = source === undefined ? undefined : createStore(source);
   const { meshFile } = config.certFiles;

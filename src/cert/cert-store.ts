@@ -3,6 +3,7 @@ import { untilWallClock } from "../lib/async/clock.ts";
 import { runTasks, startTask, type Task } from "../lib/async/tasks.ts";
 import { formatSpiffeId } from "../model/spiffe-id.ts";
 import { CertificateState } from "./certificate-state.ts";
+import { inspectHeld } from "./inspection.ts";
 import { MeshAnchors } from "./mesh-anchors.ts";
 import { serveProvidedIdentity } from "./provided-identity.ts";
 import { RenewalRequests } from "./renewal-requests.ts";
@@ -45,6 +46,7 @@ export function createCertStore(
         trust: roots.current?.kind === "trust-bundle" ? roots.current : undefined,
       };
     },
+    inspect: () => inspectHeld(state.held),
     renew() {
       if (!("sign" in source)) return `certificates are issued and renewed by their provider (${source.name})`;
       requests.request(deps.clock.monotonicMs());

@@ -56,6 +56,7 @@ export class CertificateState {
   /** Since when every attempt has failed. Wall clock. */
   #failingSinceMs: number | undefined;
   #lastError: string | undefined;
+  #lastFailure: CertStatus["lastFailure"];
   #lastSuccessMs: number | undefined;
   #skewMs = 0;
   #dueMs: number | undefined;
@@ -104,6 +105,7 @@ export class CertificateState {
     this.#isAttempting = false;
     this.#failingSinceMs ??= this.#deps.clock.now();
     this.#lastError = describeError(error);
+    this.#lastFailure = { atMs: this.#deps.clock.now(), reason: this.#lastError };
     const certificateInUse = this.status().state;
     this.#outage.failed({
       level: "warn",
@@ -179,7 +181,9 @@ export class CertificateState {
     this.held.refresh(nowMs);
     this.#reportTrustProblems();
     this.#checkRemainingLifetime(nowMs);
-    const detail = this.held.isValid(nowMs) ? undefined : this.#describePending(nowMs);
+    const isValid = this.held.isValid(nowMs);
+    this.#noteRenewal(isValid);
+    const detail = isValid ? undefined : this.#describePending(nowMs);
     if (detail === this.#pendingDetail) return;
     this.#pendingDetail = detail;
     if (detail === undefined) hold.release();
@@ -203,10 +207,20 @@ export class CertificateState {
       issued: this.#issued,
       failuresInARow: this.#failures,
       lastError: this.#lastError,
+      failingSinceMs: this.#failingSinceMs,
+      lastFailure: this.#lastFailure,
       lastSuccessMs: this.#lastSuccessMs,
       clockSkewMs: this.#skewMs,
       remainingLifetimePercent: this.#reported?.serial === certificate?.serial ? this.#reported?.percent : undefined,
     };
+  }
+
+  /** Renewal that fails is shown before the certificate expires. */
+  #noteRenewal(isValid: boolean): void {
+    const { renewalNote: note } = this.#deps;
+    const expiry = this.held.served?.certificate.notAfterMs;
+    if (!isValid || this.#lastError === undefined || expiry === undefined) note?.release();
+    else note?.set(`the certificate is not renewed: ${this.#lastError}; the one in use expires at ${isoTime(expiry)}`);
   }
 
   /** Reports once what keeps peers of other trust domains out. */

@@ -2,8 +2,20 @@
 import type { Budget } from "../lib/budget.ts";
 import type { Budgets } from "../model/limits.ts";
 import type { TrustDomains } from "../model/trust-domains.ts";
+import { shortenPeerText } from "../lib/printable-text.ts";
 import type { ReadCertificate } from "./read-certificate.ts";
 import { type GivenRoot, type RootOfDomain, type RootSource, trustDomainsOf } from "./trust-domains.ts";
+
+/** A trusted root. */
+export interface RootFacts {
+  /** The distinguished name on one line. */
+  readonly subject: string;
+  readonly notAfterMs: number;
+  /** Of the certificate, in lower-case hexadecimal. */
+  readonly sha256: string;
+  /** Set for a root that verifies one trust domain only. */
+  readonly trustDomain: string | undefined;
+}
 
 interface TrustedRoot extends RootOfDomain {
   readonly notAfterMs: number;
@@ -125,6 +137,16 @@ export class TrustRoots {
     return false;
   }
 
+  /** Every trusted root, as people read it. */
+  get facts(): readonly RootFacts[] {
+    return [...this.#roots].map(([key, { subject, notAfterMs, trustDomain }]) => ({
+      subject: nameOnOneLine(subject),
+      notAfterMs,
+      sha256: key.slice(0, key.indexOf(" ")).replaceAll(":", "").toLowerCase(),
+      trustDomain,
+    }));
+  }
+
   /** When a new root was received last; undefined before the first. */
   get changedMs(): number | undefined {
     return this.#changedMs;
@@ -139,6 +161,11 @@ export class TrustRoots {
   #isOwn(trustDomain: string | undefined): boolean {
     return trustDomain === undefined || this.#ownDomains.has(trustDomain);
   }
+}
+
+/** `CN=root, O=mesh`: the library writes one attribute on each line. */
+export function nameOnOneLine(name: string): string {
+  return shortenPeerText(name.trim().split("\n").toReversed().join(", "));
 }
 
 function keyOf({ root, trustDomain }: GivenRoot): string {

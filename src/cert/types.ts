@@ -7,6 +7,7 @@ import type { Secret, TrustBundle } from "../model/secret.ts";
 import type { ResponseCheck, SigningRequest } from "../model/signing.ts";
 import type { SpiffeId } from "../model/spiffe-id.ts";
 import type { SpiffeSecretName } from "./spiffe-secrets.ts";
+import type { RootFacts } from "./trust-roots.ts";
 
 export type KeyAlgorithm =
   | { readonly kind: "rsa"; readonly bits: number }
@@ -130,6 +131,8 @@ export interface IdentityProvider {
 export interface CertDeps extends Deps {
   readonly budgets: Budgets;
   readonly hold: IdentityHold;
+  /** Shows that renewal fails while the certificate in use is valid; the workload stays ready. */
+  readonly renewalNote?: IdentityHold;
   readonly metrics: CertMetrics;
 }
 
@@ -160,6 +163,8 @@ export interface CertStore extends AsyncDisposable {
   status(): CertStatus;
   /** What a peer sees of the identity in use, without the key. */
   published(): PublishedIdentity;
+  /** What is read only when somebody looks: the issuer of the certificate in use, and the trusted roots. */
+  inspect(): CertInspection;
   /** Renews now. @returns why that is not possible; undefined if it is */
   renew(): string | undefined;
   /** Replaces the trust anchors of the configuration; unreadable ones are skipped. */
@@ -174,6 +179,12 @@ export interface PublishedIdentity {
   readonly chainPem: string | undefined;
   /** By which peers are verified; undefined before the first. */
   readonly trust: TrustBundle | undefined;
+}
+
+export interface CertInspection {
+  /** The issuer's distinguished name on one line; undefined before the first certificate. */
+  readonly issuer: string | undefined;
+  readonly roots: readonly RootFacts[];
 }
 
 /** A snapshot for status pages and metrics. Times are milliseconds since the epoch. */
@@ -197,6 +208,10 @@ export interface CertStatus {
   readonly failuresInARow: number;
   /** Why the last attempt failed; undefined after a success. */
   readonly lastError: string | undefined;
+  /** Since when every attempt has failed; undefined after a success. */
+  readonly failingSinceMs: number | undefined;
+  /** The last attempt that failed, also after a later success. */
+  readonly lastFailure: { readonly atMs: number; readonly reason: string } | undefined;
   readonly lastSuccessMs: number | undefined;
   /** How far in the future the last certificate began: this machine's clock is behind by as much. */
   readonly clockSkewMs: number;

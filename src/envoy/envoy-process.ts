@@ -26,6 +26,8 @@ export interface EnvoyDeps {
 export interface EnvoyProcess extends AsyncDisposable {
   /** Of Envoy itself: a launcher keeps its process id when it executes Envoy. */
   readonly pid: number;
+  /** Wall clock at its start. */
+  readonly startedAtMs: number;
   /** Resolves when Envoy has exited for any reason; never rejects. */
   readonly exited: Promise<EnvoyExit>;
   /** Undefined while Envoy runs. */
@@ -106,8 +108,10 @@ function superviseChild({ child, pid, shell, startedMs, clock }: Supervised): En
     if (exit === undefined) killGroup(child);
     return exited;
   };
+  const startedAtMs = clock.now();
   return {
     pid,
+    startedAtMs,
     exited,
     get exit() {
       return exit;

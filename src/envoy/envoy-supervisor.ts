@@ -98,6 +98,10 @@ class EnvoySupervisor implements SupervisedEnvoy {
     return this.#current.pid;
   }
 
+  get startedAtMs(): number {
+    return this.#current.startedAtMs;
+  }
+
   get pids(): readonly number[] {
     return this.#running().map(({ pid }) => pid);
   }

@@ -32,6 +32,8 @@ export interface FailedExit {
 export interface RecordedEvent {
   readonly timeMs: number;
   readonly level: LogLevel;
+  /** The scope with which the text begins; none or empty for the default scope. */
+  readonly scope?: string;
   readonly text: string;
 }
 

@@ -14,6 +14,8 @@ export interface FlightRecorder {
   logger(log: Logger): Logger;
   /** From now on, what the recorder keeps is counted there. */
   useBudgets(budgets: Budgets): void;
+  /** The last warnings and errors, newest first. */
+  problems(): readonly LoggedProblem[];
   /** Records an event that is not logged. */
   record(message: string, fields?: LogFields): void;
   /**
@@ -31,17 +33,32 @@ export interface FlightRecorder {
   writeCrashReport(exit: FailedExit): Promise<readonly string[]>;
 }
 
+/** A warning or an error of the log. */
+export interface LoggedProblem {
+  readonly atMs: number;
+  readonly level: "warn" | "error";
+  /** Empty for the default scope. */
+  readonly scope: string;
+  /** One line: the message and its fields. */
+  readonly text: string;
+}
+
 /** @param now wall clock in milliseconds */
 export function createFlightRecorder(config: CrashReportConfig, now: () => number): FlightRecorder {
   const ring = new EventRing(recorderSizes.events);
+  // of their own: in a busy agent other events replace them within seconds
+  const problems = new EventRing(recorderSizes.problems);
   let sizes: Readonly<Record<"eventBytes" | "reports", number>> = recorderSizes;
   const record: RecordEvent = (level, scope, message, fields) => {
-    ring.add({ timeMs: now(), level, text: renderEvent(scope, message, fields, sizes.eventBytes) });
+    const event = { timeMs: now(), level, scope, text: renderEvent(scope, message, fields, sizes.eventBytes) };
+    ring.add(event);
+    if (level === "warn" || level === "error") problems.add(event);
   };
   let watch: AbortWatch | undefined;
   let hasNotice = false;
   return {
     logger: (log) => recordingLogger(log, record, ""),
+    problems: () => problems.events().flatMap(problemOf).toReversed(),
     useBudgets(budgets) {
       ring.useBudget(budgets.of("recorder-events"));
       sizes = {
@@ -76,6 +93,11 @@ export function createFlightRecorder(config: CrashReportConfig, now: () => numbe
       return writeCrashReport(config, report);
     },
   };
+}
+
+function problemOf({ timeMs, level, scope = "", text }: RecordedEvent): readonly LoggedProblem[] {
+  if (level !== "warn" && level !== "error") return [];
+  return [{ atMs: timeMs, level, scope, text: scope === "" ? text : text.slice(scope.length + ": ".length) }];
 }
 
 type RecordEvent = (level: LogLevel, scope: string, message: string, fields: LogFields) => void;

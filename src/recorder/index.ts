@@ -1,3 +1,3 @@
 // SPDX-License-Identifier: Apache-2.0
 export type { CrashReportConfig } from "./crash-report.ts";
-export { createFlightRecorder, type FlightRecorder } from "./flight-recorder.ts";
+export { createFlightRecorder, type FlightRecorder, type LoggedProblem } from "./flight-recorder.ts";

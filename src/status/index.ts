@@ -10,15 +10,21 @@ export type { StatusConfig } from "./status-config.ts";
 export { StatusPortError, WorkloadCheckError } from "./status-errors.ts";
 export type { StatusServer } from "./status-server.ts";
 export type {
+  CaFacts,
   CertificateFacts,
-  EnvoyReadinessSource,
+  ControlPlaneFacts,
+  EnvoyFacts,
   Inspection,
   LogLevelControl,
+  XdsFacts,
+  XdsTypeFacts,
+} from "./inspection.ts";
+export type {
+  EnvoyReadinessSource,
   MetricsSource,
   ScrapeRequest,
   ScrapeSink,
   StatusSources,
-  XdsFacts,
 } from "./status-sources.ts";
 
 /**

@@ -1,9 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // What the status server shows and triggers. `agent/` connects each part to the module that has it.
-import type { BudgetFacts } from "../lib/budget-set.ts";
-import type { EnvoyAdminAddress } from "../model/bootstrap-facts.ts";
 import type { EnvoyReadiness, ListenerStatus } from "../model/envoy-readiness.ts";
 import type { PendingHold } from "../model/readiness.ts";
+import type { Inspection } from "./inspection.ts";
 import type { EndedPhase, ReadinessCheck } from "./readiness/readiness-report.ts";
 
 export interface StatusSources extends ReadinessSources {
@@ -74,68 +73,4 @@ export interface ScrapeSink {
   begin(contentType: string): void;
   /** Resolves when the memory of the piece may be reused. @throws when the scraper has left */
   write(piece: Uint8Array): Promise<void>;
-}
-
-/** What the debug endpoints and the status page show besides readiness. Absent parts are left out there. */
-export interface Inspection {
-  readonly version?: string;
-  readonly certificates?: () => readonly CertificateFacts[];
-  /** The public part of the workload's identity as PEM, and where SDS serves it, as a JSON value. */
-  readonly identity?: () => unknown;
-  readonly xds?: () => XdsFacts;
-  /** The node as Envoy and the control plane know it, as a JSON value. */
-  readonly node?: () => unknown;
-  /** The effective configuration as a JSON value, without secrets. */
-  readonly configuration?: () => unknown;
-  /** Where Envoy's admin interface is: `{"host", "port"}` or `{"socketPath"}`. */
-  readonly envoyAdmin?: () => EnvoyAdminAddress;
-  /** The table of the DNS proxy in pilot-agent's format, in pieces of JSON; undefined while there is none. */
-  readonly nameTable?: () => AsyncIterable<string> | undefined;
-  /** Progress of a drain, in a word or two. */
-  readonly drain?: () => string;
-  readonly budgets?: () => readonly BudgetFacts[];
-  readonly logLevels?: LogLevelControl;
-}
-
-/** A certificate or root in use, without any part of a key. */
-export interface CertificateFacts {
-  /** As in SDS: `default`, `ROOTCA`. */
-  readonly resourceName: string;
-  readonly spiffeId?: string;
-  readonly serial?: string;
-  readonly notBeforeMs?: number;
-  readonly notAfterMs: number;
-}
-
-/** The configuration that passes between the control plane and Envoy. */
-export interface XdsFacts {
-  readonly connected: boolean;
-  readonly types: readonly XdsTypeFacts[];
-  /** Set while Envoy is served from the cache because the control plane is unreachable. */
-  readonly cache?: { readonly servingSinceMs: number; readonly savedAtMs: number };
-}
-
-export interface XdsTypeFacts {
-  readonly typeUrl: string;
-  /** In use; empty when there is none, or when the protocol has none for a type as a whole. */
-  readonly version?: string;
-  /** Set while the last update is rejected. */
-  readonly refusal?: XdsRefusalFacts;
-}
-
-export interface XdsRefusalFacts {
-  readonly version: string;
-  /** Of the first rejection since the last accepted update. */
-  readonly sinceMs: number;
-  /** The rejected resources, as far as they are known. */
-  readonly resources: readonly string[];
-  /** Envoy's error message. */
-  readonly reason: string;
-}
-
-/** The minimum level that is logged, by scope; `default` for scopes without a level of their own. */
-export interface LogLevelControl {
-  read(): ReadonlyMap<string, string>;
-  /** Overrides the configured level; undefined restores it. */
-  override(scope: string, level: string | undefined): void;
 }

@@ -17,6 +17,7 @@ import {
 import { WireError } from "./protocol/wire.ts";
 import type { ProxiedStream, StreamContext } from "./proxied-stream.ts";
 import { type AppliedRequest, type ReplayedRequest, Subscriptions } from "./subscriptions.ts";
+import { SyncProgress } from "./sync-progress.ts";
 import { runUpstream } from "./upstream/loop.ts";
 import type { UpstreamStream } from "./upstream/stream.ts";
 
@@ -30,6 +31,7 @@ const rejectionPaceMs = 1_000;
 export class EnvoyStream implements ProxiedStream {
   readonly protocol: XdsProtocol;
   readonly subscriptions: Subscriptions;
+  readonly progress: SyncProgress;
   readonly context: StreamContext;
   readonly call: ServerStreamCall;
   readonly #stop = new AbortController();
@@ -52,9 +54,11 @@ export class EnvoyStream implements ProxiedStream {
     this.protocol = protocol;
     this.context = context;
     const { budgets } = context;
+    this.progress = new SyncProgress(() => context.clock.now());
     this.subscriptions = new Subscriptions(protocol, {
       namesBytes: call.isPreferred() ? budgets.of("xds-names-bytes") : budgets.of("xds-names-bytes-of-stream"),
       sentResponses: budgets.of("xds-sent-responses"),
+      progress: this.progress,
     });
     this.#pendingBytes = budgets.of("xds-pending-bytes").child();
     this.#maxNames = budgets.of("xds-names").child();

@@ -5,13 +5,23 @@ import type { ControlPlane, ControlPlaneOptions } from "./embedded/control-plane
 export type { AgentResourceType } from "./agent-resources/agent-resource-type.ts";
 export { createNameTable } from "./agent-resources/name-table.ts";
 export { createTrustAnchors } from "./agent-resources/trust-anchors.ts";
+export type { AgentResourceStatus } from "./agent-resources/agent-resource-outcomes.ts";
 export type { CacheStatus } from "./cache/response-cache.ts";
 export { startHealthChecks, type HealthChecksDeps, type WorkloadHealth } from "./health-checks.ts";
 export type { Rejection } from "./rejections.ts";
 export type { ControlPlane, ControlPlaneEvent, ControlPlaneOptions } from "./embedded/control-plane.ts";
 export type { HealthCheckConfig, WasmConfig } from "./xds-config.ts";
+export type { SyncState } from "./sync-progress.ts";
+export type { ControlPlaneStatus } from "./upstream/control-plane-state.ts";
 export type { XdsMetrics } from "./xds-metrics.ts";
-export { serveXdsProxy, type XdsDeps, type XdsProxy, type XdsStatus, type XdsStreamStatus } from "./xds-proxy.ts";
+export {
+  serveXdsProxy,
+  type XdsDeps,
+  type XdsProxy,
+  type XdsStatus,
+  type XdsStreamStatus,
+  type XdsTypeStatus,
+} from "./xds-proxy.ts";
 
 /**
  * Starts the embedded control plane, and loads its libraries only now.

@@ -8,11 +8,13 @@ import type { TlsClient } from "../lib/net/tls-client.ts";
 import type { Budgets } from "../model/limits.ts";
 import type { ReadToken } from "../model/token.ts";
 import type { AgentResourceRecording, AgentResourceType } from "./agent-resources/agent-resource-type.ts";
+import type { AgentResourceOutcomes } from "./agent-resources/agent-resource-outcomes.ts";
 import type { WorkloadHealth } from "./health-checks.ts";
 import type { XdsProtocol } from "./protocol/request.ts";
 import type { XdsResource } from "./protocol/response.ts";
 import type { Rejections } from "./rejections.ts";
 import type { Acknowledgement, SentResponse, Subscriptions } from "./subscriptions.ts";
+import type { ControlPlaneState } from "./upstream/control-plane-state.ts";
 import type { XdsConfig } from "./xds-config.ts";
 import type { XdsMetrics } from "./xds-metrics.ts";
 
@@ -51,6 +53,10 @@ export interface StreamContext {
   readonly tls: TlsClient | undefined;
   readonly rejections: Rejections;
   readonly agentResources: readonly AgentResourceType[];
+  /** What became of responses that the agent itself reads. */
+  readonly outcomes?: AgentResourceOutcomes;
+  /** How the connections to the control plane go. */
+  readonly controlPlane?: ControlPlaneState;
   /** The workload's health as last reported; undefined while it is not known. */
   readonly health: () => WorkloadHealth | undefined;
   /** Reports that a stream is Envoy's; older streams of Envoy's are closed. */

@@ -3,6 +3,7 @@ import type { Steps } from "../lib/async/time-slice.ts";
 import type { Budget } from "../lib/budget.ts";
 import { renderRequestSteps, type XdsProtocol, type XdsRequest } from "./protocol/request.ts";
 import type { ResourceVersions } from "./protocol/resource-versions.ts";
+import type { SyncProgress } from "./sync-progress.ts";
 import {
   bytesOf,
   DeltaSubscription,
@@ -18,6 +19,8 @@ export interface SentResponse {
   readonly nonce: string;
   readonly resources: ResourceVersions;
   readonly removed: readonly string[];
+  /** How many resources it has, where that is known; state of the world has no names. */
+  readonly resourceCount?: number;
 }
 
 /** Envoy accepts a response (ACK) or rejects it (NACK). */
@@ -45,6 +48,8 @@ export interface SubscriptionLimits {
   readonly namesBytes: Budget;
   /** Responses that are neither accepted nor rejected. */
   readonly sentResponses: Budget;
+  /** What was sent and acknowledged is noted there. */
+  readonly progress?: SyncProgress;
 }
 
 interface PendingResponse {
@@ -62,6 +67,7 @@ export class Subscriptions implements Disposable {
   readonly protocol: XdsProtocol;
   readonly #namesBytes: Budget;
   readonly #sentResponses: Budget;
+  readonly #progress: SyncProgress | undefined;
   readonly #types = new Map<string, TypeSubscription>();
   /** By nonce, oldest first. */
   readonly #sent = new Map<string, PendingResponse>();
@@ -70,10 +76,11 @@ export class Subscriptions implements Disposable {
   #latestNonces = new Map<string, string>();
   #node: Uint8Array | undefined;
 
-  constructor(protocol: XdsProtocol, { namesBytes, sentResponses }: SubscriptionLimits) {
+  constructor(protocol: XdsProtocol, { namesBytes, sentResponses, progress }: SubscriptionLimits) {
     this.protocol = protocol;
     this.#namesBytes = namesBytes.child();
     this.#sentResponses = sentResponses;
+    this.#progress = progress;
   }
 
   [Symbol.dispose](): void {
@@ -100,6 +107,11 @@ export class Subscriptions implements Disposable {
   /** Whether Envoy has accepted resources of a type, or reported that it has some. */
   hasAny(typeUrl: string): boolean {
     return this.#types.get(typeUrl)?.hasAny() ?? false;
+  }
+
+  /** How many resources of a type Envoy has; undefined for state of the world, which has no names. */
+  resourceCount(typeUrl: string): number | undefined {
+    return this.#types.get(typeUrl)?.resourceCount;
   }
 
   /** What Envoy has subscribed to of a type, for the cache that responds in the control plane's place. */
@@ -130,6 +142,7 @@ export class Subscriptions implements Disposable {
   sent(response: SentResponse, isCurrent: boolean): void {
     this.#forget(response.nonce);
     this.#keep(response);
+    this.#progress?.sent(response);
     if (!isCurrent) return;
     this.#nonces.add(response.nonce);
     const nonceBefore = this.#latestNonces.get(response.typeUrl) ?? "";
@@ -208,6 +221,7 @@ export class Subscriptions implements Disposable {
     const response = this.#sent.get(request.nonce)?.response;
     if (response === undefined || response.typeUrl !== request.typeUrl) return undefined;
     this.#forgetUpTo(response);
+    this.#progress?.acknowledged(response, request.error === undefined);
     if (request.error !== undefined) {
       return { kind: "nack", response, reason: request.error.message, versionInUse: type.version };
     }

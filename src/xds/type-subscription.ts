@@ -9,6 +9,8 @@ export interface TypeSubscription {
   /** The version accepted last; always empty for delta. */
   readonly version: string;
   readonly nameCount: number;
+  /** How many resources Envoy has; undefined for state of the world, which has no names. */
+  readonly resourceCount: number | undefined;
   /** Applies a request. @returns whether the subscription has changed. @throws BudgetSpentError when it is too large */
   apply(request: XdsRequest): Steps<boolean>;
   /** Versions that do not fit into the budget are not kept: a later stream gets those resources again. */
@@ -45,6 +47,7 @@ export function bytesOf({ resources, removed }: AcceptedResponse): number {
 /** State of the world: each request names all resources that Envoy is subscribed to. */
 export class StateOfTheWorldSubscription implements TypeSubscription {
   version = "";
+  readonly resourceCount = undefined;
   readonly #namesBytes: Budget | undefined;
   #names: readonly string[] = [];
   #rest: readonly Uint8Array[] = [];
@@ -132,6 +135,10 @@ export class DeltaSubscription implements TypeSubscription {
 
   get nameCount(): number {
     return this.#subscribed;
+  }
+
+  get resourceCount(): number {
+    return this.#versions;
   }
 
   *apply(request: XdsRequest): Steps<boolean> {

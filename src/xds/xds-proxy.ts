@@ -11,13 +11,16 @@ import { createTlsClient } from "../lib/net/tls-client.ts";
 import type { UnixListener } from "../lib/net/unix-socket.ts";
 import type { Budgets } from "../model/limits.ts";
 import type { ReadToken } from "../model/token.ts";
+import { AgentResourceOutcomes, type AgentResourceStatus } from "./agent-resources/agent-resource-outcomes.ts";
 import type { AgentResourceType } from "./agent-resources/agent-resource-type.ts";
 import { type CacheStatus, ResponseCache } from "./cache/response-cache.ts";
 import { EnvoyStream } from "./envoy-stream.ts";
 import type { WorkloadHealth } from "./health-checks.ts";
 import type { XdsProtocol } from "./protocol/request.ts";
-import type { StreamContext } from "./proxied-stream.ts";
+import type { ProxiedStream, StreamContext } from "./proxied-stream.ts";
 import { type Rejection, Rejections } from "./rejections.ts";
+import type { TypeProgress } from "./sync-progress.ts";
+import { ControlPlaneState, type ControlPlaneStatus } from "./upstream/control-plane-state.ts";
 import { adsMethods } from "./upstream/connection.ts";
 import { LazyWasmExtensions } from "./wasm/lazy-wasm-extensions.ts";
 import type { WasmConfig, XdsConfig } from "./xds-config.ts";
@@ -53,6 +56,9 @@ export interface XdsStatus {
   readonly rejected: readonly Rejection[];
   /** Set while Envoy is served from the cache. */
   readonly cache: CacheStatus | undefined;
+  readonly controlPlane: ControlPlaneStatus;
+  /** Types that the agent itself subscribes to, and those of which it has rejected a response. */
+  readonly agentTypes: readonly AgentResourceStatus[];
 }
 
 export interface XdsStreamStatus {
@@ -60,7 +66,14 @@ export interface XdsStreamStatus {
   readonly isEnvoy: boolean;
   /** Whether a stream to a control plane is open. */
   readonly isConnected: boolean;
-  readonly types: readonly { readonly typeUrl: string; readonly version: string }[];
+  readonly types: readonly XdsTypeStatus[];
+}
+
+/** `resourceCount`: what the client has, or what the last response had. */
+export interface XdsTypeStatus extends Omit<TypeProgress, "versionAccepted"> {
+  readonly typeUrl: string;
+  /** In use. */
+  readonly version: string;
 }
 
 /** Disposing cuts all streams; dispose after Envoy has exited. */
@@ -79,6 +92,8 @@ export function serveXdsProxy(listener: UnixListener, config: XdsConfig, deps: X
   const rejections = new Rejections(deps);
   const cache = config.cache === undefined ? undefined : new ResponseCache(config.cache, deps);
   const extensions = deps.wasm === undefined ? undefined : new LazyWasmExtensions(deps.wasm, deps);
+  const outcomes = new AgentResourceOutcomes(deps.agentResources, deps.clock);
+  const controlPlane = new ControlPlaneState(deps.clock);
   let health: WorkloadHealth | undefined;
   const { security } = config.upstream;
   const outage = new OutageLog(deps.log, deps.clock, { first: connectedMessage, recovered: connectedMessage });
@@ -92,22 +107,25 @@ export function serveXdsProxy(listener: UnixListener, config: XdsConfig, deps: X
     rejectedResponses: new OutageLog(deps.log, deps.clock),
     health: () => health,
     onEnvoy: (stream) => {
-      const others = [...streams].filter((other) => other !== stream && other.isEnvoy);
-      const surplus = others.slice(0, Math.max(0, others.length - (deps.maxEnvoyStreams ?? 1) + 1));
-      for (const other of surplus) {
-        deps.log.info(`${deps.client ?? "Envoy"} opened another xDS stream; closing the older one`);
-        other.end();
-      }
+      closeOlder(stream, streams, deps);
     },
     cache,
     extensions,
+    outcomes,
+    controlPlane,
   };
   const server = createAdsServer(streams, context, deps.isEnvoy ?? (() => false));
   listener.serve((socket) => {
     server.accept(socket);
   });
   return {
-    status: () => ({ streams: [...streams].map(statusOf), rejected: rejections.current(), cache: cache?.status }),
+    status: () => ({
+      streams: [...streams].map(statusOf),
+      rejected: rejections.current(),
+      cache: cache?.status,
+      controlPlane: controlPlane.status,
+      agentTypes: outcomes.all(),
+    }),
     reportHealth(next) {
       health = next;
       for (const stream of streams) stream.upstream?.report(next);
@@ -118,6 +136,19 @@ export function serveXdsProxy(listener: UnixListener, config: XdsConfig, deps: X
       outage[Symbol.dispose]();
     },
   };
+}
+
+/** Envoy has one stream, or two during a hot restart. */
+function closeOlder(
+  stream: ProxiedStream,
+  streams: ReadonlySet<EnvoyStream>,
+  { log, client = "Envoy", maxEnvoyStreams = 1 }: XdsDeps,
+): void {
+  const others = [...streams].filter((other) => other !== stream && other.isEnvoy);
+  for (const other of others.slice(0, Math.max(0, others.length - maxEnvoyStreams + 1))) {
+    log.info(`${client} opened another xDS stream; closing the older one`);
+    other.end();
+  }
 }
 
 const connectedMessage = "connected to the control plane";
@@ -184,10 +215,18 @@ function handler(protocol: XdsProtocol, streams: Set<EnvoyStream>, context: Stre
 }
 
 function statusOf(stream: EnvoyStream): XdsStreamStatus {
-  const { protocol, isEnvoy, subscriptions } = stream;
-  const types = subscriptions.typeUrls.map((typeUrl) => ({
-    typeUrl: shortenPeerText(typeUrl),
-    version: shortenPeerText(subscriptions.versionInUse(typeUrl)),
-  }));
+  const { protocol, isEnvoy, subscriptions, progress } = stream;
+  const types = subscriptions.typeUrls.map((typeUrl) => {
+    const { versionAccepted, ...sent } = progress.of(typeUrl);
+    const version = shortenPeerText(subscriptions.versionInUse(typeUrl));
+    const resourceCount = subscriptions.resourceCount(typeUrl) ?? sent.resourceCount;
+    // delta requests have no version: it is that of the response accepted last
+    return {
+      typeUrl: shortenPeerText(typeUrl),
+      ...sent,
+      version: version === "" ? versionAccepted : version,
+      resourceCount,
+    };
+  });
   return { protocol, isEnvoy, isConnected: stream.upstream !== undefined, types };
 }

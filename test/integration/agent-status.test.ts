@@ -44,14 +44,32 @@ test("the status page of a running agent shows certificate, refused configuratio
   const page = await ask(pod, "/", { headers: html });
   expect(page).toMatch(/<td>spiffe:\/\/cluster\.local\/ns\/demo\/sa\/web<\/td><td>\w+<\/td><td>[^<]+Z<\/td><td>59 min/);
   expect(page).toMatch(/<p id="xds-state" class="quiet">connected to the control plane<\/p>/);
-  expect(page).toMatch(/<td>Cluster<\/td><td><\/td><td><\/td><td><\/td><td><\/td><td><\/td>/);
+  expect(page).toMatch(/<td>Cluster<\/td><td>\d+<\/td><td><\/td><td><\/td><td><\/td><td><\/td>/);
   expect(page).toContain('<p id="drain">not draining</p>');
   controlPlane.set(typeUrls.cluster, [clusterResource("first", "1"), clusterResource("bad", "1", true)]);
-  await untilShown(pod, "/", /<td>Cluster<\/td><td><\/td><td>\d+<\/td><td>[^<]+Z<\/td><td>bad<\/td><td>[^<]*bad/, html);
+  await untilShown(
+    pod,
+    "/",
+    /<td>Cluster<\/td><td>\d+<\/td><td>\d+<\/td><td>[^<]+Z<\/td><td>bad<\/td><td>[^<]*bad/,
+    html,
+  );
   await ask(pod, "/app-health/web/livez");
   await untilShown(pod, "/", /<td>\/app-health\/web\/livez<\/td><td>tcp<\/td><td>200<\/td>/, html);
   await ask(pod, "/drain", { method: "POST" });
   await untilShown(pod, "/", /<p id="drain">draining by request<\/p>/, html);
+  const overview = JSON.parse(await ask(pod, "/debug/overview")) as unknown;
+  expect(overview).toMatchObject({
+    headline: { state: "ready", sentence: expect.stringMatching(/^The pod is ready, but Envoy rejects/) as unknown },
+    envoy: { version: expect.stringMatching(/^1\./) as unknown, state: "LIVE" },
+    ca: { kind: "istio", address: expect.stringMatching(/:\d+$/) as unknown, failuresInARow: 0 },
+    controlPlane: { connected: true },
+    node: { namespace: "demo", serviceAccount: "web" },
+    certificates: [{ nextRenewalAt: expect.stringMatching(/Z$/) as unknown, issuer: expect.any(String) as unknown }],
+    roots: [{ sha256: expect.stringMatching(/^[0-9a-f]{64}$/) as unknown }],
+    lastErrors: expect.arrayContaining([
+      expect.objectContaining({ level: "warn", scope: "xdsproxy", text: expect.stringMatching(/rejected/) as unknown }),
+    ]) as unknown,
+  });
   await controlPlane.kill();
   await untilShown(pod, "/", /<p id="xds-state"[^>]*>no stream to a control plane/, html);
 });

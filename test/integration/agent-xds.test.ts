@@ -47,11 +47,14 @@ test("the agent passes Envoy's configuration on and reports what Envoy rejected,
   expect(page).toMatchObject({
     connected: true,
     types: expect.arrayContaining([
-      {
+      expect.objectContaining({
         typeUrl: typeUrls.cluster,
-        version: expect.any(String) as unknown,
+        state: "NACKED",
+        version: expect.stringMatching(/^\d+$/) as unknown,
+        versionSent: expect.stringMatching(/^\d+$/) as unknown,
+        lastAckedAt: expect.stringMatching(/^20.*Z$/) as unknown,
         refusal: expect.objectContaining({ resources: ["bad"], sinceMs: expect.any(Number) as unknown }) as unknown,
-      },
+      }),
     ]) as unknown,
   });
   controlPlane.set(typeUrls.cluster, [clusterResource("first", "1"), clusterResource("bad", "2")]);

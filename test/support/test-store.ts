@@ -36,6 +36,8 @@ export interface TestStore extends AsyncDisposable {
   readonly store: CertStore;
   /** What keeps the workload from being ready; undefined when nothing does. */
   pending(): string | undefined;
+  /** What is shown while renewal fails and the certificate is valid. */
+  renewalNote(): string | undefined;
   readonly outcomes: readonly string[];
   /** How often the trust domain changed. */
   trustDomainChanges(): number;
@@ -60,6 +62,7 @@ export function testStore(
   const stop = new AbortController();
   let trustDomainChanges = 0;
   let pending: string | undefined = "not looked at yet";
+  let renewalNote: string | undefined;
   const deps: CertDeps = {
     budgets,
     log,
@@ -74,12 +77,21 @@ export function testStore(
         pending = undefined;
       },
     },
+    renewalNote: {
+      set: (detail) => {
+        renewalNote = detail;
+      },
+      release: () => {
+        renewalNote = undefined;
+      },
+    },
     metrics: { signed: (outcome) => outcomes.push(outcome), trustDomainChanged: () => trustDomainChanges++ },
   };
   const store = createCertStore({ ...testCertConfig, ...config }, source, deps);
   return {
     store,
     pending: () => pending,
+    renewalNote: () => renewalNote,
     outcomes,
     trustDomainChanges: () => trustDomainChanges,
     failures,

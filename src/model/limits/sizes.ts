@@ -18,7 +18,7 @@ export const largestMesh = {
 } as const;
 
 /** Of the flight recorder, which begins before the budgets are created and ends after them. */
-export const recorderSizes = { events: 500, eventBytes: 400, reports: 10 } as const;
+export const recorderSizes = { events: 500, problems: 20, eventBytes: 400, reports: 10 } as const;
 
 /** Of the memory limit: the rest is for what is never rejected, and for what grows between two readings. */
 export const memoryGuardShare = 5 / 6;

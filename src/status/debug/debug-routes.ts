@@ -5,10 +5,12 @@ import { type Call, jsonReply, notFound, onlyLocalhost, type Reply, sendReply, t
 import { isLocalCaller } from "../local-caller.ts";
 import type { ProbeResult } from "../probes/app-probe-route.ts";
 import { type ReadinessReport, reportJson } from "../readiness/readiness-report.ts";
+import type { Inspection } from "../inspection.ts";
 import type { StatusSources } from "../status-sources.ts";
 import { envoyPages } from "./envoy-pages.ts";
 import { LogLevelRoute } from "./log-level-route.ts";
-import { type Overview, renderStatusPage } from "./status-page.ts";
+import { overviewJson, readOverview, withIsoTimes } from "./overview.ts";
+import { renderStatusPage } from "./status-page.ts";
 
 export interface DebugRoutes extends Disposable {
   /** Handles `/` and everything below `/debug`, for callers on loopback only. */
@@ -92,6 +94,7 @@ function wantsHtml({ request }: Call): boolean {
 
 function factPages(context: DebugContext): Pages {
   const { inspect = {} } = context.sources;
+  const { xds } = inspect;
   const page = (about: string, read: () => unknown): DebugPage => ({
     about,
     handle: async () => jsonReply(200, await read(), noStore),
@@ -100,10 +103,10 @@ function factPages(context: DebugContext): Pages {
     read === undefined ? { about, handle: () => textReply(404, "not available in this agent") } : page(about, read);
   return new Map<string, DebugPage>([
     ["/debug/readiness", page("why the pod is ready or not", async () => reportJson(await context.judge.report()))],
-    ["/debug/overview", page("the content of the page at /", () => overviewJson(context))],
-    ["/debug/certificates", optional("certificates and roots in use, without keys", inspect.certificates)],
+    ["/debug/overview", page("the content of the page at /", async () => overviewJson(await readOverview(context)))],
+    ["/debug/certificates", optional("certificates and roots in use, without keys", heldJson(inspect))],
     ["/debug/identity", optional("chain and roots as PEM, without the key; the SDS socket", inspect.identity)],
-    ["/debug/xds", optional("configuration by type: versions, rejections", inspect.xds)],
+    ["/debug/xds", optional("configuration by type: versions, rejections", xds && (() => withIsoTimes(xds(), "both")))],
     ["/debug/node", optional("the node as the control plane knows it", inspect.node)],
     ["/debug/config", optional("effective configuration, without secrets", inspect.configuration)],
     ["/debug/envoy-admin", optional("address of Envoy's admin interface", inspect.envoyAdmin)],
@@ -120,6 +123,15 @@ function factPages(context: DebugContext): Pages {
       },
     ],
   ]);
+}
+
+/** The certificates in use and, under the name that they have in SDS, the trusted roots. */
+function heldJson({ certificates, roots }: Inspection): (() => unknown) | undefined {
+  if (certificates === undefined) return undefined;
+  return () => {
+    const trusted = (roots?.() ?? []).map((root) => ({ resourceName: "ROOTCA", ...root }));
+    return [...certificates(), ...trusted].map((one) => withIsoTimes(one, "both"));
+  };
 }
 
 function loggingPage(logging: LogLevelRoute | undefined): Pages {
@@ -184,29 +196,6 @@ async function sendPieces(
 function seconds(query: string, fallback: number): number {
   const given = Number(new URLSearchParams(query).get("seconds") ?? fallback);
   return given > 0 && given <= maxSeconds ? given : fallback;
-}
-
-async function readOverview({ sources, judge, probeResults, clock }: DebugContext): Promise<Overview> {
-  const { inspect = {}, terminating } = sources;
-  const cause = terminating();
-  return {
-    version: inspect.version,
-    nowMs: clock.now(),
-    readiness: await judge.report(),
-    certificates: inspect.certificates?.() ?? [],
-    xds: inspect.xds?.(),
-    probes: probeResults(),
-    budgets: inspect.budgets?.() ?? [],
-    drain: inspect.drain?.() ?? (cause === undefined ? "serving" : `shutting down: ${cause}`),
-  };
-}
-
-async function overviewJson(context: DebugContext): Promise<unknown> {
-  const overview = await readOverview(context);
-  const budgets = overview.budgets.map(({ spec: { owner, unit, scope, whenSpent }, ...budget }) => {
-    return { ...budget, owner, unit, scope, whenSpent };
-  });
-  return { ...overview, readiness: reportJson(overview.readiness), budgets };
 }
 
 function textBody(body: string): Reply {

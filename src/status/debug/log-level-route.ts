@@ -4,7 +4,7 @@ import type { Budget } from "../../lib/budget.ts";
 import type { Clock } from "../../lib/async/clock.ts";
 import { istioScopeNames, logScopes } from "../../model/log-scopes.ts";
 import { type Reply, textReply } from "../call.ts";
-import type { LogLevelControl } from "../status-sources.ts";
+import type { LogLevelControl } from "../inspection.ts";
 
 const levels = new Set(["debug", "info", "warn", "error", "none"]);
 /** Sets all scopes. */

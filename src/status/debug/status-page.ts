@@ -1,22 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 import type { BudgetFacts } from "../../lib/budget-set.ts";
+import type { Overview } from "./overview.ts";
 import type { ProbeResult } from "../probes/app-probe-route.ts";
-import type { PhaseSpan, ReadinessCheck, ReadinessReport } from "../readiness/readiness-report.ts";
-import type { CertificateFacts, XdsFacts } from "../status-sources.ts";
-
-/** The content of the status page. */
-export interface Overview {
-  readonly version: string | undefined;
-  /** Milliseconds since the epoch. */
-  readonly nowMs: number;
-  readonly readiness: ReadinessReport;
-  readonly certificates: readonly CertificateFacts[];
-  readonly xds: XdsFacts | undefined;
-  readonly probes: readonly ProbeResult[];
-  readonly budgets: readonly BudgetFacts[];
-  /** Progress of a drain, in a word or two. */
-  readonly drain: string;
-}
+import type { PhaseSpan, ReadinessCheck } from "../readiness/readiness-report.ts";
+import type { CertificateFacts, XdsFacts } from "../inspection.ts";
 
 /** The whole page. It loads nothing from elsewhere and updates itself every two seconds. */
 export function renderStatusPage(overview: Overview): string {

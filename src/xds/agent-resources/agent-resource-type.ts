@@ -3,6 +3,7 @@ import type { OutageLog } from "../../lib/log/outage-log.ts";
 import type { TimeSlice } from "../../lib/async/time-slice.ts";
 import type { Budget } from "../../lib/budget.ts";
 import { shortTypeName } from "../protocol/type-url.ts";
+import type { AgentResourceOutcome, AgentResourceOutcomes } from "./agent-resource-outcomes.ts";
 import type { XdsMetrics } from "../xds-metrics.ts";
 
 /** A resource type that the agent itself subscribes to, on Envoy's stream: NDS, PCDS. */
@@ -58,20 +59,16 @@ export async function pushResources(
 export interface OutcomeReport {
   readonly metrics: Pick<XdsMetrics, "rejections">;
   readonly rejectedResponses: Pick<OutageLog, "failed" | "works">;
+  readonly outcomes?: Pick<AgentResourceOutcomes, "record">;
 }
 
-interface Outcome {
-  readonly typeUrl: string;
-  readonly version: string;
-  /** Why the agent rejected the response; undefined when it accepted it. */
-  readonly error: string | undefined;
-}
-
-/** Counts and logs what became of a response. */
+/** Counts, notes and logs what became of a response. */
 export function reportOutcome(
-  { typeUrl, version, error }: Outcome,
-  { metrics, rejectedResponses }: OutcomeReport,
+  outcome: AgentResourceOutcome,
+  { metrics, rejectedResponses, outcomes }: OutcomeReport,
 ): void {
+  const { typeUrl, version, error } = outcome;
+  outcomes?.record(outcome);
   if (error === undefined) {
     rejectedResponses.works();
     return;

@@ -66,12 +66,17 @@ export class ExtensionFeed {
   }
 
   /** Reports a response that is not used. */
-  reject({ typeUrl, nonce }: RejectedResponse, reason: string, origin: ResponseOrigin): void {
+  reject(
+    { typeUrl, nonce, version: receivedVersion = "" }: RejectedResponse,
+    reason: string,
+    origin: ResponseOrigin,
+  ): void {
     const { subscriptions, context, protocol } = this.#client;
-    const { metrics, rejectedResponses } = context;
+    const { metrics, rejectedResponses, outcomes } = context;
     // The names of extensions in it are as long as the control plane makes them.
     const message = shortenPeerText(reason);
     metrics.rejections.inc("ecds");
+    outcomes?.record({ typeUrl, version: receivedVersion, error: message });
     const fields = { typeUrl, reason: message };
     rejectedResponses.failed({ level: "warn", message: "agent rejected extensions", kind: message, fields });
     const version = subscriptions.versionInUse(typeUrl);
@@ -93,8 +98,9 @@ export class ExtensionFeed {
       return;
     }
     const { resources, isChanged, canRetry } = converted;
-    subscriptions.sent({ ...response, resources }, origin.isOpen);
+    subscriptions.sent({ ...response, resources, resourceCount: resources.length }, origin.isOpen);
     this.#client.hasResponse = true;
+    this.#client.context.outcomes?.record({ ...response, error: undefined });
     await call.write(isChanged ? renderResponse({ ...response, resources }, protocol) : bytes).catch(() => undefined);
     if (canRetry) void this.#retry(received).catch(() => undefined);
   }
@@ -112,7 +118,8 @@ export class ExtensionFeed {
       if (converted.canRetry) continue;
       log.info("missing Wasm modules fetched", { typeUrl: response.typeUrl, missing: converted.failed });
       const nonce = `attache-${String(++this.#nonces)}`;
-      const update = { ...response, nonce, resources: converted.resources };
+      const { resources } = converted;
+      const update = { ...response, nonce, resources, resourceCount: resources.length };
       this.#client.subscriptions.sent(update, false);
       await this.#client.call.write(renderResponse(update, this.#client.protocol)).catch(() => undefined);
       return;
@@ -120,7 +127,7 @@ export class ExtensionFeed {
   }
 }
 
-type RejectedResponse = Pick<XdsResponse, "typeUrl" | "nonce">;
+type RejectedResponse = Pick<XdsResponse, "typeUrl" | "nonce"> & { readonly version?: string };
 
 interface ReceivedResponse {
   readonly response: XdsResponse;

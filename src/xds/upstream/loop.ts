@@ -64,6 +64,7 @@ async function connectOnce(
     await using connection = await connectUpstream(context.config, protocol, context, signal);
     ({ address } = connection);
     log.debug("stream to the control plane opened", { address, protocol });
+    using _open = context.controlPlane?.opened(address);
     const upstream = new UpstreamStream(client, connection.stream, { address, extensions, signal });
     await client.attach(upstream, signal);
     try {
@@ -71,8 +72,11 @@ async function connectOnce(
     } finally {
       client.detach();
     }
-    const level = client.hasResponse ? "info" : "warn";
-    outage.failed({ level, message: client.hasResponse ? closedMessage : emptyMessage, fields: { address } });
+    const [level, message] = client.hasResponse
+      ? (["info", closedMessage] as const)
+      : (["warn", emptyMessage] as const);
+    context.controlPlane?.failed(message);
+    outage.failed({ level, message, fields: { address } });
   } catch (error) {
     if (address === undefined) metrics.connectionFailures.inc();
     else metrics.upstreamTerminations.inc(signal.aborted || isRoutine(error) ? "cancelled" : "error");
@@ -91,7 +95,9 @@ function logFailure({ context, hasResponse }: ProxiedStream, address: string | u
   else if (level === "info") message = closedMessage;
   // a control plane that is back and rejects the agent is another failure than one that is away
   const kind = [message, status ?? "", failure ?? ""].join(" ");
-  const fields = { address, status, failure, reason: describeError(error), envoyHasConfiguration: hasResponse };
+  const reason = describeError(error);
+  context.controlPlane?.failed(reason);
+  const fields = { address, status, failure, reason, envoyHasConfiguration: hasResponse };
   context.outage.failed({ level, message, kind, fields });
 }
 

@@ -117,7 +117,8 @@ export class UpstreamStream implements ResponseOrigin {
   }
 
   async #onMessage(message: IncomingMessage): Promise<boolean> {
-    const { outage, metrics } = this.#client.context;
+    const { outage, metrics, controlPlane } = this.#client.context;
+    controlPlane?.responded();
     // A stream that is open may still be rejected; a response shows that it was accepted.
     if (!this.#isAccepted) outage.works({ address: this.#options.address, protocol: this.#client.protocol });
     this.#isAccepted = true;
@@ -176,7 +177,8 @@ export class UpstreamStream implements ResponseOrigin {
     }
     for await (const _chunk of response.chunks(() => undefined));
     const { typeUrl, scanner } = response;
-    extensions.reject({ typeUrl, nonce: scanner.nonce }, responseBytes.text, this);
+    const { nonce, version } = scanner;
+    extensions.reject({ typeUrl, nonce, version }, responseBytes.text, this);
   }
 
   /** Passes a response on as it comes. A slow client delays this stream and no other. */
@@ -217,8 +219,8 @@ export class UpstreamStream implements ResponseOrigin {
 }
 
 function sentResponse({ typeUrl, scanner }: ScannedResponse): SentResponse {
-  const { version, nonce, resources, removed } = scanner;
-  return { typeUrl, version, nonce, resources, removed };
+  const { version, nonce, resources, removed, resourceCount } = scanner;
+  return { typeUrl, version, nonce, resources, removed, resourceCount };
 }
 
 /** An Envoy that needs longer to read a response is stuck, or short of processor time. Source: Istio's agent, observed */

@@ -107,6 +107,38 @@ describe("the certificate store", () => {
     expect(bundles).toHaveLength(1);
   });
 
+  test("a renewal that fails while the certificate is valid is shown until one succeeds, and readiness does not wait", async () => {
+    const { pod, signer, pass } = setUp();
+    await using _ = pod;
+    await untilOutcomes(pod, 1);
+    expect(pod.renewalNote()).toBeUndefined();
+    signer.error = new Error("connect: ECONNREFUSED");
+    await pass(31 * minuteMs, minuteMs);
+    expect(pod.renewalNote()).toMatch(/^the certificate is not renewed: connect: ECONNREFUSED; .* expires at \S+Z$/);
+    expect(pod.pending()).toBeUndefined();
+    const { failingSinceMs, lastFailure } = pod.store.status();
+    expect(lastFailure).toMatchObject({ reason: "connect: ECONNREFUSED" });
+    expect(failingSinceMs).toBeLessThanOrEqual(lastFailure?.atMs ?? 0);
+    signer.error = undefined;
+    await pass(2 * minuteMs);
+    expect(pod.renewalNote()).toBeUndefined();
+    expect(pod.store.status()).toMatchObject({ failingSinceMs: undefined, lastFailure });
+  });
+
+  test("issuer and roots are told as people read them", async () => {
+    const { pod, signer } = setUp();
+    await using _ = pod;
+    expect(pod.store.inspect()).toEqual({ issuer: undefined, roots: [] });
+    await untilOutcomes(pod, 1);
+    const root = new X509Certificate(signer.ca.rootPem);
+    const sha256 = root.fingerprint256.replaceAll(":", "").toLowerCase();
+    const [notAfterMs, trustDomain] = [Date.parse(root.validTo), undefined];
+    expect(pod.store.inspect()).toEqual({
+      issuer: "O=root A",
+      roots: [{ subject: "O=root A", sha256, notAfterMs, trustDomain }],
+    });
+  });
+
   test("every certificate has a key of its own; a CA that is down costs no keys, a rejected response costs one", async () => {
     const { pod, signer, pass } = setUp();
     await using _ = pod;

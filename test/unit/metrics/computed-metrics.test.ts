@@ -17,6 +17,8 @@ const status: CertStatus = {
   issued: 2,
   failuresInARow: 0,
   lastError: undefined,
+  failingSinceMs: undefined,
+  lastFailure: undefined,
   lastSuccessMs: 1_500,
   clockSkewMs: 250,
   remainingLifetimePercent: 25,

@@ -1,0 +1,130 @@
+// SPDX-License-Identifier: Apache-2.0
+import type { ReadinessCheck, ReadinessReport } from "../readiness/readiness-report.ts";
+import type { CaFacts, CertificateFacts, ControlPlaneFacts, XdsFacts } from "../inspection.ts";
+
+/** The state of the pod and its cause, for a person who reads nothing else. */
+export interface Headline {
+  readonly state: "ready" | "not-ready" | "shutting-down";
+  /** The cause rather than its consequences. */
+  readonly sentence: string;
+  /** What to do about it. */
+  readonly cure?: string;
+}
+
+export interface HeadlineFacts {
+  readonly readiness: ReadinessReport;
+  /** Why the agent shuts down; undefined while it does not. */
+  readonly terminating: string | undefined;
+  readonly nowMs: number;
+  readonly certificates: readonly CertificateFacts[];
+  readonly ca: CaFacts | undefined;
+  readonly controlPlane: ControlPlaneFacts | undefined;
+  readonly xds: XdsFacts | undefined;
+}
+
+type Finding = Pick<Headline, "sentence" | "cure">;
+
+/**
+ * A missing certificate or an unreachable control plane keeps Envoy from being ready, and not the other way round: what
+ * others wait for is named first.
+ */
+export function headlineOf(facts: HeadlineFacts): Headline {
+  const { readiness, terminating } = facts;
+  if (terminating !== undefined) return { state: "shutting-down", sentence: `The agent shuts down: ${terminating}.` };
+  if (readiness.ready) return { state: "ready", sentence: "The pod is ready.", ...warning(facts) };
+  const failed = failedChecks(readiness.checks);
+  const found =
+    envoyDown(failed) ?? certificateMissing(facts) ?? controlPlaneAway(facts, failed) ?? refused(facts, failed);
+  return { state: "not-ready", ...(found ?? firstOf(failed)) };
+}
+
+const doctor = "`attache doctor` in this container";
+
+/** The pod serves, but will not for long, or not with what the control plane wants. */
+function warning(facts: HeadlineFacts): Finding | undefined {
+  const { ca, xds, controlPlane } = facts;
+  const rejected = xds?.types.find(({ refusal }) => refusal !== undefined);
+  if (ca?.failingSinceMs !== undefined && ca.lastFailure !== undefined) {
+    const cure = `The certificate in use stays valid until it expires. ${doctor} checks what the CA needs.`;
+    return {
+      sentence: `The pod is ready, but its certificate is not renewed: ${sentenceOf(ca.lastFailure.reason)}`,
+      cure,
+    };
+  }
+  if (rejected?.refusal !== undefined) {
+    const { reason } = rejected.refusal;
+    return {
+      sentence: `The pod is ready, but ${rejected.readBy ?? "Envoy"} rejects configuration: ${sentenceOf(reason)}`,
+      cure: refusedCure,
+    };
+  }
+  if (controlPlane?.connected === false && controlPlane.lastFailure !== undefined) {
+    return {
+      sentence: `The pod is ready, but has no control plane: ${sentenceOf(controlPlane.lastFailure.reason)}`,
+      cure: `Envoy keeps its configuration and the agent reconnects. ${doctor} checks the way to ${controlPlane.address}.`,
+    };
+  }
+  return undefined;
+}
+
+function envoyDown(failed: readonly ReadinessCheck[]): Finding | undefined {
+  const check = failed.find(({ code }) => code === "envoy-start");
+  if (check === undefined) return undefined;
+  const cure = `Envoy's last lines are in this container's log. ${doctor} checks Envoy's binary, ports and limits.`;
+  return { sentence: `Envoy does not run: ${sentenceOf(check.detail ?? check.name)}`, cure };
+}
+
+function certificateMissing({ readiness, ca, certificates, nowMs }: HeadlineFacts): Finding | undefined {
+  const check = readiness.checks.find(({ name, state }) => name === "identity" && state !== "passed");
+  if (check === undefined || ca?.lastFailure === undefined || ca.failuresInARow === 0) return undefined;
+  const expired = certificates.find(({ notAfterMs }) => notAfterMs <= nowMs);
+  const what =
+    expired === undefined
+      ? "There is no workload certificate"
+      : `The workload certificate expired at ${new Date(expired.notAfterMs).toISOString()}`;
+  const cure = `${doctor} checks token, roots and the way to ${ca.address === "" ? "the CA" : ca.address}.`;
+  return { sentence: `${what}: ${sentenceOf(ca.lastFailure.reason)}`, cure };
+}
+
+function controlPlaneAway({ controlPlane }: HeadlineFacts, failed: readonly ReadinessCheck[]): Finding | undefined {
+  const waits = failed.some(({ code }) => code === "control-plane");
+  if (!waits || controlPlane === undefined) return undefined;
+  const { connected, lastFailure, address } = controlPlane;
+  if (connected) {
+    return {
+      sentence: `The control plane at ${address} has sent no clusters or no listeners yet.`,
+      cure: "The control plane's log says whether it knows this pod, and whether it is overloaded.",
+    };
+  }
+  if (lastFailure === undefined) return undefined;
+  const cure = `${doctor} checks token, roots and the way to ${address}.`;
+  return { sentence: `The control plane cannot be used: ${sentenceOf(lastFailure.reason)}`, cure };
+}
+
+const refusedCure =
+  "Correct or remove the resource that the message names in the control plane; Envoy keeps what it has.";
+
+function refused({ xds }: HeadlineFacts, failed: readonly ReadinessCheck[]): Finding | undefined {
+  const check = failed.find(({ code }) => code === "configuration-refused");
+  if (check === undefined) return undefined;
+  const reason = xds?.types.find(({ refusal }) => refusal !== undefined)?.refusal?.reason ?? check.detail ?? "";
+  return { sentence: `Envoy rejects its configuration: ${sentenceOf(reason)}`, cure: refusedCure };
+}
+
+/** The first condition that nothing else explains. */
+function firstOf(failed: readonly ReadinessCheck[]): Finding {
+  const leaf = failed.find(({ children = [] }) => children.every(({ state }) => state !== "failed")) ?? failed[0];
+  if (leaf === undefined) return { sentence: "The pod is not ready." };
+  return { sentence: `The pod is not ready: ${leaf.name}: ${sentenceOf(leaf.detail ?? "pending")}` };
+}
+
+/** Failed checks with their children, in the order of the tree. */
+function failedChecks(checks: readonly ReadinessCheck[]): readonly ReadinessCheck[] {
+  return checks
+    .filter(({ state }) => state === "failed")
+    .flatMap((check) => [check, ...failedChecks(check.children ?? [])]);
+}
+
+function sentenceOf(text: string): string {
+  return /[.!?]$/.test(text) ? text : `${text}.`;
+}
