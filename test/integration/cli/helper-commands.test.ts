@@ -40,7 +40,7 @@ test.each(["version", "request", "wait"])(
     const hook = join(directory.path, "lister.cjs");
     writeFileSync(hook, lister);
     const url = `http://localhost:${String(server.port)}/healthz/ready`;
-    const args = { version: [], request: ["GET", "ready"], wait: ["--url", url] }[name] ?? [];
+    const args = { version: ["--short"], request: ["GET", "ready"], wait: ["--url", url] }[name] ?? [];
     await using program = startProgram([name, ...args], {
       NODE_OPTIONS: `--require ${hook}`,
       PROXY_CONFIG: JSON.stringify({ statusPort: server.port }),
