@@ -11,3 +11,8 @@ export { redactSecrets } from "./redaction.ts";
 export { loadYamlParser } from "./sources/documents.ts";
 export { annotationsPath, labelsPath, rootPath, tokenPath } from "./sources/sources.ts";
 export { recorderConfig } from "./sections/log-section.ts";
+
+/** Loads the names of all variables, for a diagnosis. */
+export async function loadKnownVariables(): Promise<typeof import("./known-variables.ts")> {
+  return await import("./known-variables.ts");
+}

@@ -13,3 +13,10 @@ export type { RuleSet } from "./rules.ts";
 export async function loadValidation(): Promise<typeof import("./validation/validate-capture.ts")> {
   return await import("./validation/validate-capture.ts");
 }
+
+export type { CaptureSummary } from "./kernel/capture-summary.ts";
+
+/** Loads the part that reads what the kernel's rules do, for a diagnosis. */
+export async function loadCaptureSummary(): Promise<typeof import("./kernel/capture-summary.ts")> {
+  return await import("./kernel/capture-summary.ts");
+}

@@ -15,6 +15,20 @@ export function nearestName(text: string, names: Iterable<string>): string | und
   return best;
 }
 
+/** Differences between a name and its misspelling: two in a long name, one in another. */
+const longName = 16;
+const shortestName = 6;
+
+/** The name that a text is a misspelling of, where most texts are other names: one or two letters differ. */
+export function closeName(text: string, names: Iterable<string>): string | undefined {
+  const most = text.length < longName ? 1 : 2;
+  if (text.length < shortestName) return undefined;
+  for (const name of names) {
+    if (Math.abs(name.length - text.length) <= most && editDistance(text, name) <= most) return name;
+  }
+  return undefined;
+}
+
 /** `(did you mean X?)` with a space before it, or nothing. */
 export function suggestion(text: string, names: Iterable<string>, prefix = ""): string {
   const name = nearestName(text, names);

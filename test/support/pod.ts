@@ -49,10 +49,18 @@ export interface PodExit {
   readonly signal: NodeJS.Signals | null;
 }
 
-/** The built agent as a child process with a real Envoy, in a directory of its own. Disposing it kills both. */
-export interface Pod extends AsyncDisposable {
+/**
+ * A pod's directory with its mounts and resources, and the environment of its agent, which does not run. Disposing it
+ * removes the directory.
+ */
+export interface PreparedPod extends AsyncDisposable {
   readonly directory: string;
   readonly ports: PodPorts;
+  readonly env: Readonly<Record<string, string>>;
+}
+
+/** The built agent as a child process with a real Envoy, in a directory of its own. Disposing it kills both. */
+export interface Pod extends PreparedPod {
   readonly pid: number;
   readonly exited: Promise<PodExit>;
   readonly envoyAdmin: EnvoyAdmin;
@@ -70,7 +78,7 @@ export interface Pod extends AsyncDisposable {
 
 const root = join(import.meta.dirname, "../..");
 
-export async function startPod(options: PodOptions): Promise<Pod> {
+export async function preparePod(options: PodOptions): Promise<PreparedPod> {
   await using stack = new AsyncDisposableStack();
   const { path: directory } = stack.use(await temporaryDirectory());
   const [admin = 0, status = 0, readiness = 0, metrics = 0, inbound = 0] = await freePorts(5);
@@ -78,7 +86,17 @@ export async function startPod(options: PodOptions): Promise<Pod> {
   writeMounts(directory, options);
   writeResources(directory, inbound);
   await options.prepare?.({ directory, ports });
-  const child = spawnAgent(directory, options, ports);
+  const owned = stack.move();
+  const env = agentEnv(directory, options, ports);
+  return { directory, ports, env, [Symbol.asyncDispose]: () => owned.disposeAsync() };
+}
+
+export async function startPod(options: PodOptions): Promise<Pod> {
+  await using stack = new AsyncDisposableStack();
+  const prepared = stack.use(await preparePod(options));
+  const { directory, ports } = prepared;
+  const { admin, status } = ports;
+  const child = spawnAgent(prepared, options);
   const exited = new Promise<PodExit>((resolve) => {
     child.once("exit", (code, signal) => {
       resolve({ code, signal });
@@ -105,8 +123,7 @@ export async function startPod(options: PodOptions): Promise<Pod> {
     return { status: plain.status, body: pending.join("\n") };
   };
   return {
-    directory,
-    ports,
+    ...prepared,
     pid: child.pid ?? 0,
     exited,
     envoyAdmin,
@@ -154,44 +171,49 @@ function writeMounts(directory: string, { ca, token = "a-token" }: PodOptions): 
   mount("var/run/secrets/istio/root-cert.pem", ca.serverRootPem);
 }
 
-function spawnAgent(directory: string, options: PodOptions, ports: PodPorts): ChildProcess {
-  const { ca, env = {}, proxyConfig = {}, launcher = [], args = [] } = options;
+function spawnAgent({ directory, env }: PreparedPod, options: PodOptions): ChildProcess {
+  const { launcher = [], args = [] } = options;
   const agent = options.program ?? join(root, "bin/attache");
   const log = openSync(join(directory, "log"), "w");
   const [program = "", ...words] = [...launcher, agent, "proxy", "sidecar", ...args];
-  const child = spawn(program, words, {
-    cwd: directory,
-    stdio: ["ignore", options.output ?? log, options.output ?? log],
-    env: {
-      PATH: process.env["PATH"],
-      TMPDIR: tmpdir(),
-      ATTACHE_XDS_FILES: join(directory, "resources"),
-      CA_ADDR: `localhost:${String(ca.port)}`,
-      CLOUD_PLATFORM: "none",
-      ECC_SIGNATURE_ALGORITHM: "ECDSA",
-      ENVOY_PROMETHEUS_PORT: String(ports.metrics),
-      ENVOY_STATUS_PORT: String(ports.readiness),
-      EXIT_ON_ZERO_ACTIVE_CONNECTIONS: "true",
-      INSTANCE_IP: "127.0.0.1",
-      MINIMUM_DRAIN_DURATION: "0s",
-      POD_NAME: "pod-1",
-      POD_NAMESPACE: "demo",
-      PROXY_CONFIG: JSON.stringify({
-        binaryPath: envoyBinary(),
-        concurrency: 1,
-        discoveryAddress: `localhost:${String(ca.port)}`,
-        proxyAdminPort: ports.admin,
-        statusPort: ports.status,
-        terminationDrainDuration: "1s",
-        ...proxyConfig,
-      }),
-      SERVICE_ACCOUNT: "web",
-      TRUST_DOMAIN: "cluster.local",
-      ...env,
-    },
-  });
+  const stdio = ["ignore", options.output ?? log, options.output ?? log] as const;
+  const child = spawn(program, words, { cwd: directory, stdio: [...stdio], env });
   closeSync(log);
   return child;
+}
+
+function agentEnv(
+  directory: string,
+  { ca, env = {}, proxyConfig = {} }: PodOptions,
+  ports: PodPorts,
+): Readonly<Record<string, string>> {
+  return {
+    PATH: process.env["PATH"] ?? "",
+    TMPDIR: tmpdir(),
+    ATTACHE_XDS_FILES: join(directory, "resources"),
+    CA_ADDR: `localhost:${String(ca.port)}`,
+    CLOUD_PLATFORM: "none",
+    ECC_SIGNATURE_ALGORITHM: "ECDSA",
+    ENVOY_PROMETHEUS_PORT: String(ports.metrics),
+    ENVOY_STATUS_PORT: String(ports.readiness),
+    EXIT_ON_ZERO_ACTIVE_CONNECTIONS: "true",
+    INSTANCE_IP: "127.0.0.1",
+    MINIMUM_DRAIN_DURATION: "0s",
+    POD_NAME: "pod-1",
+    POD_NAMESPACE: "demo",
+    PROXY_CONFIG: JSON.stringify({
+      binaryPath: envoyBinary(),
+      concurrency: 1,
+      discoveryAddress: `localhost:${String(ca.port)}`,
+      proxyAdminPort: ports.admin,
+      statusPort: ports.status,
+      terminationDrainDuration: "1s",
+      ...proxyConfig,
+    }),
+    SERVICE_ACCOUNT: "web",
+    TRUST_DOMAIN: "cluster.local",
+    ...env,
+  };
 }
 
 /** One mTLS listener that answers by itself, so that Envoy asks for the workload's certificate. */

@@ -135,6 +135,9 @@ const typedKeys: ReadonlyMap<string, { readonly form: string; readonly read: Rea
   ...group("PROXY_CONFIG", "an object", object),
 ]);
 
+/** The variables of the typed keys. */
+export const metadataVariables: readonly string[] = [...typedKeys.keys()].map((key) => `${metaPrefix}${key}`);
+
 export interface Metadata {
   readonly typed: JsonObject;
   /** The typed keys, and every other key unchanged. */

@@ -5,6 +5,7 @@ import { formatHostPort, type HostPort } from "../../lib/net/host-port.ts";
 import { type DoctorContext, type Finding, ok } from "./check.ts";
 import { checks } from "./checks.ts";
 import { hasEnvironment, lookedFor } from "./environment.ts";
+import { withoutOwnSockets } from "./machine/own-sockets.ts";
 import { limitTime, runChecks } from "./run-checks.ts";
 import { readRunningAgent } from "./running-agent.ts";
 
@@ -51,7 +52,7 @@ export async function runDoctor(options: DoctorOptions, clock: Clock, stop: Abor
 /** The sockets of others are looked at once, and not waited for. */
 async function readInput({ env, args }: DoctorOptions, signal: AbortSignal): Promise<ConfigInput> {
   const input = await readConfigInput({ env: { ...env, ATTACHE_FOREIGN_SDS_WAIT: "0s" }, args, stop: signal });
-  return { ...input, env };
+  return { ...input, env, system: await withoutOwnSockets(input.system) };
 }
 
 /** The findings, counted. */

@@ -1,0 +1,167 @@
+// SPDX-License-Identifier: Apache-2.0
+import { type CaptureSummary, loadCaptureSummary, providePrograms } from "../../../interception/index.ts";
+import { deadline } from "../../../lib/async/clock.ts";
+import { orAborted } from "../../../lib/async/tasks.ts";
+import { describeError } from "../../../lib/errors.ts";
+import { readListeningSockets } from "../../../lib/net/socket-table.ts";
+import { type Check, type DoctorContext, fail, type Finding, ok, warn } from "../check.ts";
+import { hasCapability, netAdmin } from "../machine/capabilities.ts";
+import { type Machine, machineOf } from "../machine/machine.ts";
+import { inboundPort, outboundPort } from "../machine/own-ports.ts";
+import { tryCapture } from "../machine/try-capture.ts";
+import type { User } from "../machine/processes.ts";
+
+const check = "interception";
+const readWithinMs = 1_500;
+
+/** The rules that send traffic to Envoy, against what the configuration says of them. */
+export const interceptionCheck: Check = {
+  name: check,
+  needsEnvironment: true,
+  async run(context) {
+    const { config } = context;
+    if (config.disableEnvoy) return [];
+    const machine = await machineOf(context);
+    const mode = expectedMode(context);
+    const summary = await readSummary(context);
+    if (typeof summary !== "string") return await judge(summary, mode, machine, context);
+    if (mode === undefined) return [ok(check, `rules cannot be seen: ${summary}; none are expected`)];
+    const isCaptured = await tryCapture(machine);
+    if (isCaptured === true)
+      return [ok(check, `a connection as Envoy's uid ${String(machine.envoyUser.uid)} is captured`)];
+    if (isCaptured === undefined) return [ok(check, `rules cannot be seen: ${summary}`)];
+    const fact = `${mode} is configured (ISTIO_META_INTERCEPTION_MODE), and a connection as Envoy's uid ${String(machine.envoyUser.uid)} is not captured`;
+    return [
+      fail(check, fact, `Look whether istio-init or the CNI plugin has applied the rules, for this uid. ${apply}`),
+    ];
+  },
+};
+
+const apply = "attache istio-iptables --explain prints what they have to do.";
+
+/** The mode that the injector writes into a sidecar's environment; undefined if nothing says that traffic is captured. */
+function expectedMode({ config, input: { env } }: DoctorContext): "REDIRECT" | "TPROXY" | undefined {
+  const mode = env["ISTIO_META_INTERCEPTION_MODE"];
+  return config.role === "sidecar" && (mode === "REDIRECT" || mode === "TPROXY") ? mode : undefined;
+}
+
+/** @returns why they cannot be read */
+async function readSummary({ input: { env }, clock, signal }: DoctorContext): Promise<CaptureSummary | string> {
+  if (!(await hasCapability("self", netAdmin))) return "that needs CAP_NET_ADMIN";
+  using limit = deadline(clock, readWithinMs, signal);
+  try {
+    const { readCaptureSummary } = await loadCaptureSummary();
+    const path = `${env["PATH"] ?? ""}:/usr/sbin:/sbin`;
+    const programs = await providePrograms(
+      { cniMode: false, networkNamespace: undefined },
+      { PATH: path, LC_ALL: "C" },
+      () => undefined,
+    );
+    return await orAborted(readCaptureSummary(programs), limit.signal);
+  } catch (error) {
+    return describeError(error);
+  }
+}
+
+type Mode = "REDIRECT" | "TPROXY" | undefined;
+
+async function judge(
+  summary: CaptureSummary,
+  mode: Mode,
+  machine: Machine,
+  context: DoctorContext,
+): Promise<readonly Finding[]> {
+  if (summary.backends.length === 0) {
+    if (mode === undefined) return [ok(check, "no rules, and none are expected")];
+    const fact = `there are no rules, although ${mode} is configured (ISTIO_META_INTERCEPTION_MODE): traffic passes Envoy by`;
+    return [fail(check, fact, `Look why istio-init or the CNI plugin has not applied them. ${apply}`)];
+  }
+  const problems = [
+    ...modeProblems(summary, mode),
+    ...(await portProblems(summary, machine)),
+    ...dnsProblems(summary, context),
+    ...userProblems(summary, machine),
+  ];
+  if (problems.length > 0) return problems;
+  const { backends, ports, exemptUids } = summary;
+  return [
+    ok(
+      check,
+      `rules of ${backends.join(", ")} send to ports ${ports.join(", ")}; exempt uids: ${exemptUids.join(", ")}`,
+    ),
+  ];
+}
+
+function modeProblems({ usesTproxy }: CaptureSummary, mode: Mode): readonly Finding[] {
+  if (mode === undefined || usesTproxy === (mode === "TPROXY")) return [];
+  const fact = `the rules are those of ${usesTproxy ? "TPROXY" : "REDIRECT"}, and ISTIO_META_INTERCEPTION_MODE is ${mode}`;
+  return [
+    fail(
+      "interception.mode",
+      fact,
+      "Give both containers the same mode, with the annotation sidecar.istio.io/interceptionMode.",
+    ),
+  ];
+}
+
+/** What listens decides where Envoy runs; before that, the ports of Istio's control plane. */
+async function portProblems({ ports }: CaptureSummary, machine: Machine): Promise<readonly Finding[]> {
+  const sockets = machine.isRunning ? ((await readListeningSockets()) ?? []) : [];
+  const listening = new Set(sockets.map(({ port }) => port));
+  // without listeners of the control plane, Envoy listens at neither
+  const isServing = ports.some((port) => listening.has(port));
+  const usual = new Set<number>([inboundPort, outboundPort]);
+  return ports.flatMap((port) => {
+    if (isServing ? listening.has(port) : usual.has(port)) return [];
+    const where = isServing ? "where nothing listens" : `which is not one of Envoy's ports ${[...usual].join(", ")}`;
+    const cure = "Give istio-iptables the ports on which Envoy listens: --envoy-port, --inbound-capture-port.";
+    return [fail("interception.ports", `the rules send connections to port ${String(port)}, ${where}`, cure)];
+  });
+}
+
+function dnsProblems({ dnsPorts }: CaptureSummary, { config: { dns } }: DoctorContext): readonly Finding[] {
+  const name = "interception.dns";
+  const [captured] = dnsPorts;
+  if (captured === undefined) {
+    if (dns === undefined) return [];
+    const fact = "the agent has a DNS proxy, and no rule sends queries to it";
+    return [
+      warn(
+        name,
+        fact,
+        "Apply the rules with --redirect-dns (ISTIO_META_DNS_CAPTURE in istio-init), or turn it off here too.",
+      ),
+    ];
+  }
+  if (dns === undefined) {
+    const fact = `the rules send DNS queries to port ${String(captured)}, and the agent has no DNS proxy: names cannot be resolved`;
+    return [
+      fail(name, fact, "Set ISTIO_META_DNS_CAPTURE=true for the agent, or apply the rules without --redirect-dns."),
+    ];
+  }
+  if (dnsPorts.includes(dns.listen.port)) return [];
+  const fact = `the rules send DNS queries to port ${String(captured)}, and the DNS proxy listens on ${String(dns.listen.port)}`;
+  return [fail(name, fact, "Give the agent and istio-iptables the same DNS_PROXY_ADDR.")];
+}
+
+/** Connections of Envoy that are captured come back to it: each one makes another one, until there are no ports left. */
+function userProblems(summary: CaptureSummary, { user, envoyUser, isRunning }: Machine): readonly Finding[] {
+  const captured = [
+    ...(isExempt(envoyUser, summary) ? [] : [`Envoy (${describe(envoyUser)})`]),
+    ...(isExempt(user, summary) || user.uid === envoyUser.uid ? [] : [`the agent (${describe(user)})`]),
+  ];
+  if (captured.length === 0) return [];
+  const { exemptUids, exemptGids } = summary;
+  const fact = `the rules exempt uid ${exemptUids.join(", ")}, gid ${exemptGids.join(", ")}, so connections of ${captured.join(" and ")} are captured and come back to Envoy`;
+  const cure = `Run the container as uid ${String(exemptUids[0] ?? 1337)} (runAsUser), or give istio-iptables --proxy-uid ${String(envoyUser.uid)}.`;
+  // before the start, the agent's user is taken to be that of this command
+  return [(isRunning ? fail : warn)("interception.user", fact, cure)];
+}
+
+function isExempt({ uid, gids }: User, { exemptUids, exemptGids }: CaptureSummary): boolean {
+  return exemptUids.includes(uid) || exemptGids.includes(gids[0] ?? -1);
+}
+
+function describe({ uid, gids }: User): string {
+  return `uid ${String(uid)}, gid ${String(gids[0] ?? 0)}`;
+}

@@ -1,0 +1,135 @@
+// SPDX-License-Identifier: Apache-2.0
+import { loadTakenPorts } from "../../../envoy/index.ts";
+import {
+  type ListeningSocket,
+  readListeningSockets,
+  readPortHolder,
+  readSocketInodes,
+} from "../../../lib/net/socket-table.ts";
+import { type Check, type DoctorContext, fail, type Finding, ok, warn } from "../check.ts";
+import { type Machine, machineOf } from "../machine/machine.ts";
+import { type OwnPort, applicationPorts, ownPorts } from "../machine/own-ports.ts";
+
+/** The ports of agent and Envoy: each is free while none runs, else held by the right one. */
+export const portsCheck: Check = {
+  name: "ports",
+  needsEnvironment: true,
+  async run(context) {
+    const machine = await machineOf(context);
+    const own = ownPorts(context.config, context.input.env);
+    const clashes = [...sharedPorts(own), ...applicationClashes(own, context)];
+    const sockets = await readListeningSockets();
+    if (sockets === undefined) return [...clashes, ok("ports", "who listens cannot be seen on this system")];
+    const holders = await readHolders(machine);
+    const found = await Promise.all(own.map((port) => examine(port, sockets, holders, machine)));
+    const problems = [...clashes, ...found.flat(), ...(await reservedProblems(own, machine))];
+    if (problems.length > 0) return problems;
+    return [ok("ports", `${machine.isRunning ? "held by agent and Envoy" : "free"}: ${numbersOf(own)}`)];
+  },
+};
+
+function numbersOf(own: readonly OwnPort[]): string {
+  return [...new Set(own.map(({ port }) => port))].join(", ");
+}
+
+/** The sockets of the agent and of its Envoys; undefined where this user may not see them. */
+interface Holders {
+  readonly agent: ReadonlySet<string> | undefined;
+  readonly envoy: ReadonlySet<string> | undefined;
+}
+
+async function readHolders({ agent, envoys }: Machine): Promise<Holders> {
+  const sets = await Promise.all(envoys.map(({ pid }) => readSocketInodes(pid)));
+  const isKnown = sets.length > 0 && sets.every((set) => set !== undefined);
+  return {
+    agent: agent === undefined ? undefined : await readSocketInodes(agent.pid),
+    envoy: isKnown ? new Set(sets.flatMap((set) => [...set])) : undefined,
+  };
+}
+
+async function examine(
+  own: OwnPort,
+  sockets: readonly ListeningSocket[],
+  holders: Holders,
+  machine: Machine,
+): Promise<readonly Finding[]> {
+  const { collisions } = await loadTakenPorts();
+  const listening = sockets.filter((socket) => collisions(own.addresses, [socket]).length > 0);
+  const inodes = own.owner === "agent" ? holders.agent : holders.envoy;
+  const check = `ports.${String(own.port)}`;
+  if (!machine.isRunning) {
+    if (listening.length > 0) return [await taken(check, own, "and no agent runs")];
+    const udp = own.isUdpToo ? await readPortHolder(own.port, "udp") : undefined;
+    return udp === undefined ? [] : [await taken(check, own, "over UDP, and no agent runs", udp)];
+  }
+  // the process of the agent is in another namespace, or another user's: what listens is taken for it
+  if (inodes === undefined && (own.owner === "agent" || machine.envoys.length > 0 || machine.agent === undefined))
+    return listening.length === 0 ? absent(check, own) : [];
+  const others = listening.filter(({ inode }) => inodes?.has(inode) !== true);
+  if (others.length > 0) return [await taken(check, own, `not by ${ownerName(own)}`)];
+  return listening.length === 0 ? absent(check, own) : [];
+}
+
+async function taken(check: string, own: OwnPort, how: string, known?: string): Promise<Finding> {
+  const holder = known ?? (await readPortHolder(own.port));
+  const who = holder ?? "a process that cannot be seen: another user's, or another container's of the pod";
+  const move = own.setting === "" ? "give one of them another port" : `set ${own.setting} to a free port`;
+  const fact = `port ${String(own.port)} (${own.what}) is held by ${who}, ${how}`;
+  return fail(check, fact, `Stop that process, or ${move}.`);
+}
+
+/** Ports that appear with the control plane's listeners may be missing. */
+function absent(check: string, own: OwnPort): readonly Finding[] {
+  if (own.isDynamic) return [];
+  const fact = `nothing listens on port ${String(own.port)} (${own.what}), although the agent runs`;
+  const cure =
+    own.owner === "agent"
+      ? "Look in the agent's log for the reason; it listens when Envoy has been started."
+      : "Look in the log why Envoy does not listen: it may not run, or have rejected its bootstrap.";
+  return [fail(check, fact, cure)];
+}
+
+function ownerName({ owner }: OwnPort): string {
+  return owner === "agent" ? "the agent" : "Envoy";
+}
+
+/** Two of our own servers with one port. */
+function sharedPorts(own: readonly OwnPort[]): readonly Finding[] {
+  return own.flatMap((one, index) => {
+    const first = own.slice(0, index).find(({ port }) => port === one.port);
+    if (first === undefined) return [];
+    const fact = `port ${String(one.port)} is configured twice: ${first.what}, ${one.what}`;
+    const settings = [first.setting, one.setting].filter((setting) => setting !== "").join(" or ");
+    return [fail(`ports.${String(one.port)}`, fact, `Set ${settings} to another port.`)];
+  });
+}
+
+/** What the pod says of its containers' ports and probes. A gateway's pod declares Envoy's own ports there. */
+function applicationClashes(own: readonly OwnPort[], { config, input }: DoctorContext): readonly Finding[] {
+  if (config.role !== "sidecar") return [];
+  return applicationPorts(input.env).flatMap(({ port, source }) => {
+    const ours = own.find((one) => one.port === port);
+    if (ours === undefined) return [];
+    const fact = `the application uses port ${String(port)} (${source}), which is ${ours.what}`;
+    const move = ours.setting === "" ? "" : `, or set ${ours.setting} to a free port`;
+    return [warn(`ports.${String(port)}`, fact, `Let the application listen on another port${move}.`)];
+  });
+}
+
+const firstUnprivileged = "/proc/sys/net/ipv4/ip_unprivileged_port_start";
+
+/** Ports below the system's limit need a capability, which the container's processes do not have as another user. */
+async function reservedProblems(own: readonly OwnPort[], { isRunning, user }: Machine): Promise<readonly Finding[]> {
+  if (isRunning || user.uid === 0) return [];
+  const { readFile } = await import("node:fs/promises");
+  const first = Number(await readFile(firstUnprivileged, "utf8").catch(() => "0"));
+  return own
+    .filter(({ port }) => port < first)
+    .map(({ port, what, setting }) =>
+      warn(
+        `ports.${String(port)}`,
+        `port ${String(port)} (${what}) is below ${String(first)}, and uid ${String(user.uid)} needs CAP_NET_BIND_SERVICE for it`,
+        `Set ${setting === "" ? "it" : setting} to a port from ${String(first)} on, or grant the capability.`,
+      ),
+    );
+}

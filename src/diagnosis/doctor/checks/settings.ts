@@ -1,0 +1,47 @@
+// SPDX-License-Identifier: Apache-2.0
+import { type AgentConfig, loadKnownVariables } from "../../../config/index.ts";
+import { closeName } from "../../../lib/nearest-name.ts";
+import { type Check, type Finding, ok, warn } from "../check.ts";
+import { splitCure } from "./config.ts";
+
+type ConfigWarning = AgentConfig["warnings"][number];
+
+/** What the agent would warn about at its start, and names in the environment that are almost known. */
+export const settingsCheck: Check = {
+  name: "settings",
+  needsEnvironment: true,
+  async run({ config, input }) {
+    const warnings = config.warnings.map(warningFinding);
+    const known = (await loadKnownVariables()).knownVariables();
+    const misspelt = Object.keys(input.env).flatMap((name) => misspeltVariable(name, known));
+    const found = [...warnings, ...misspelt];
+    return found.length > 0 ? found : [ok("settings", "no warnings")];
+  },
+};
+
+/** How advice begins; other last parts of a message say what happens instead. */
+const advice = /^(use|set|mount|name|give|install|quote|remove|write|put|make|choose|leave|raise|add|start|correct) /;
+
+function warningFinding({ source, message }: ConfigWarning): Finding {
+  const meant = /\(did you mean (\S+)\?\)/.exec(message)?.[1];
+  const lastPart = message.slice(message.lastIndexOf("; ") + 2);
+  const { fact, cure } = advice.test(lastPart) ? splitCure(message) : { fact: message, cure: undefined };
+  const general = `Set or correct ${source}; docs/configuration.md describes it.`;
+  return warn(
+    "settings.warning",
+    `${source}: ${fact}`,
+    meant === undefined ? (cure ?? general) : `Set ${meant} instead.`,
+  );
+}
+
+/** Kubernetes sets `NAME_SERVICE_HOST` and `NAME_PORT...` for each service of the namespace. */
+const serviceLink = /_(SERVICE_(HOST|PORT)|PORT)(_|$)/;
+
+/** Variables of others have names that are far from all of ours. Names with the agent's prefix have warnings already. */
+function misspeltVariable(name: string, known: ReadonlySet<string>): readonly Finding[] {
+  if (known.has(name) || name.startsWith("ATTACHE_") || serviceLink.test(name)) return [];
+  const meant = closeName(name, known);
+  if (meant === undefined) return [];
+  const fact = `${name} is not a variable of the agent, and has no effect`;
+  return [warn("settings.variable", fact, `Set ${meant} instead, if that was meant.`)];
+}

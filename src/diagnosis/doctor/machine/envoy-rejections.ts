@@ -1,0 +1,80 @@
+// SPDX-License-Identifier: Apache-2.0
+import type { EnvoyAdmin } from "../../../envoy/index.ts";
+import { type JsonObject, objectOf, objectsOf, parseJsonObject, textOf } from "../../../lib/json.ts";
+import { shortenPeerText } from "../../../lib/printable-text.ts";
+import { oneLine } from "../../../lib/trim.ts";
+import { type DoctorContext, fail, type Finding } from "../check.ts";
+
+/** Configuration that Envoy does not accept. */
+export interface Rejection {
+  /** `listener a`, `Listener 1.2.3` */
+  readonly what: string;
+  readonly reason: string;
+}
+
+const mostBytes = 16 * 1024 * 1024;
+const shown = 3;
+
+/**
+ * What Envoy rejects now: as the agent knows it, else as Envoy itself does.
+ * @param admin undefined if Envoy does not answer
+ */
+export async function rejectionFindings(
+  { agent, signal }: DoctorContext,
+  admin: EnvoyAdmin | undefined,
+): Promise<readonly Finding[]> {
+  const types = objectsOf(objectOf(agent?.overview?.["xds"])["types"]);
+  const known = types.flatMap(agentRejection);
+  if (known.length > 0) return describe(known);
+  return admin === undefined ? [] : describe(await readErrorStates(admin, signal));
+}
+
+function agentRejection(type: JsonObject): readonly Rejection[] {
+  const refusal = type["refusal"];
+  if (refusal === undefined) return [];
+  const { version, resources, reason } = objectOf(refusal);
+  const name = textOf(type["typeUrl"]).split(".").at(-1) ?? "";
+  const names = Array.isArray(resources) ? resources.filter((each) => typeof each === "string") : [];
+  const list = names.length === 0 ? "" : ` (${names.slice(0, shown).join(", ")}${names.length > shown ? ", …" : ""})`;
+  return [{ what: `${name}${list} of version ${shortenPeerText(textOf(version))}`, reason: textOf(reason) }];
+}
+
+/** Source: envoy.admin.v3.ListenersConfigDump and ClustersConfigDump: `error_state`; the others are left out by the mask */
+async function readErrorStates(admin: EnvoyAdmin, signal: AbortSignal): Promise<readonly Rejection[]> {
+  const read = async (resource: string, kind: string): Promise<readonly Rejection[]> => {
+    const path = `/config_dump?resource=${resource}&mask=name,error_state.details`;
+    const text = await admin.request("GET", path, { maxBytes: mostBytes }, signal).catch(() => "");
+    return objectsOf(parseJsonObject(text)?.["configs"]).flatMap((entry) => {
+      const reason = textOf(objectOf(entry["error_state"])["details"]);
+      return reason === "" ? [] : [{ what: `${kind} ${textOf(entry["name"])}`, reason }];
+    });
+  };
+  return await read("dynamic_listeners", "listener");
+}
+
+function describe(rejections: readonly Rejection[]): readonly Finding[] {
+  return rejections.map(({ what, reason }) => {
+    const text = shortenPeerText(oneLine(reason));
+    const extension = missingExtension(reason);
+    if (extension === undefined) {
+      const cure = "Correct the resource, which is named in the reason; Envoy keeps the version before until then.";
+      return fail("envoy-admin.configuration", `Envoy rejects ${what}: ${text}`, cure);
+    }
+    const fact = `Envoy rejects ${what}: it has no extension ${extension}`;
+    const cure = `Use an Envoy with ${extension}${isIstios(extension) ? ", as Istio's build (of the image istio/proxyv2) has it" : ""}, or have the control plane not send it.`;
+    return fail("envoy-admin.extension", fact, cure);
+  });
+}
+
+/** Source: texts of Envoy 1.40 for a filter without, and with, a name that it does not know */
+export function missingExtension(reason: string): string | undefined {
+  const [, name, typeUrl = ""] =
+    /[Dd]idn't find a registered implementation for '([^']*)'(?: with type URL: '([^']*)')?/.exec(reason) ?? [];
+  if (name !== undefined) return [name, typeUrl.replace(/^.*\//, "")].filter(Boolean).join(", type ");
+  const type = /could not find @type '([^']*)'|unknown type(?: URL)?:? '?([\w./]+)/i.exec(reason);
+  return (type?.[1] ?? type?.[2])?.replace(/^.*\//, "");
+}
+
+function isIstios(extension: string): boolean {
+  return /istio|stats\.PluginConfig|metadata_exchange|peer_metadata/i.test(extension);
+}

@@ -1,0 +1,73 @@
+// SPDX-License-Identifier: Apache-2.0
+import { ipFamilies } from "../options.ts";
+import type { RuleSet } from "../rules.ts";
+import { readKernel } from "./kernel-state.ts";
+import type { Programs } from "./programs.ts";
+
+/** What the rules in a network namespace do, whatever options they were made with. */
+export interface CaptureSummary {
+  /** Who has the rules: `iptables-nft`, `nftables`; empty if there are none of ours. */
+  readonly backends: readonly string[];
+  readonly usesTproxy: boolean;
+  /** Where TCP connections are sent to, without DNS. */
+  readonly ports: readonly number[];
+  /** Where DNS queries are sent to. */
+  readonly dnsPorts: readonly number[];
+  /** Whose packets are not captured. */
+  readonly exemptUids: readonly number[];
+  readonly exemptGids: readonly number[];
+}
+
+const nothing: RuleSet = { families: ["ipv4", "ipv6"], rules: [], routes: [], loopbackAddresses: [] };
+
+/**
+ * Reads the rules of this network namespace, without any effect on it. Needs CAP_NET_ADMIN.
+ * @throws ProgramError when no program for it is installed, or none may read
+ */
+export async function readCaptureSummary(programs: Programs): Promise<CaptureSummary> {
+  const { iptables, iptablesFailure, nftables, nftFailure } = await readKernel(programs, nothing);
+  if (iptables.length === 0 && nftFailure !== undefined) throw iptablesFailure ?? nftFailure;
+  const rules = iptables.flatMap(({ own }) =>
+    ipFamilies.flatMap((family) =>
+      own[family].flatMap((table) => [
+        ...table.chains.flatMap((chain) => chain.rules),
+        ...table.rules.map(({ text }) => text),
+      ]),
+    ),
+  );
+  const variants = iptables.filter(({ own }) => ipFamilies.some((family) => own[family].length > 0));
+  const backends = [
+    ...variants.map(({ variant }) => (variant === "plain" ? "iptables" : `iptables-${variant}`)),
+    ...(nftables === "" ? [] : ["nftables"]),
+  ];
+  return { backends, ...summarizeRules([...rules, ...nftables.split("\n")]) };
+}
+
+/** @param rules as `iptables-save` and `nft list ruleset` print them */
+export function summarizeRules(rules: readonly string[]): Omit<CaptureSummary, "backends"> {
+  const [dns, others] = [rules.filter(isDnsRule), rules.filter((rule) => !isDnsRule(rule))];
+  return {
+    usesTproxy: rules.some((rule) => /\bTPROXY\b|\btproxy\b/.test(rule)),
+    ports: numbersIn(others, targetPort),
+    dnsPorts: numbersIn(dns, targetPort),
+    exemptUids: numbersIn(rules.filter(isExemption), /(?<!! )--uid-owner (\d+)|\bskuid (\d+)/g),
+    exemptGids: numbersIn(rules.filter(isExemption), /(?<!! )--gid-owner (\d+)|\bskgid (\d+)/g),
+  };
+}
+
+const targetPort = /--to-ports? (\d+)|--on-port (\d+)|\bredirect to :(\d+)|\btproxy (?:ip6? )?to :(\d+)/g;
+
+function isDnsRule(rule: string): boolean {
+  return /--dport 53\b|\bdport 53\b/.test(rule);
+}
+
+function isExemption(rule: string): boolean {
+  return /-j RETURN\b|\breturn\b/.test(rule);
+}
+
+function numbersIn(rules: readonly string[], pattern: RegExp): readonly number[] {
+  const found = rules.flatMap((rule) =>
+    [...rule.matchAll(pattern)].flatMap(([, ...groups]) => groups.filter(Boolean).map(Number)),
+  );
+  return [...new Set(found)].sort((a, b) => a - b);
+}
