@@ -7,6 +7,7 @@ interface CompletionWord {
 }
 
 interface CompletionFlag extends CompletionWord {
+  readonly short: string | undefined;
   /** Every value that it takes; empty when they are not known. */
   readonly values: readonly string[];
 }
@@ -26,13 +27,29 @@ const words = (list: readonly CompletionWord[]): string => list.map(({ name }) =
 const functionName = (program: string): string => `_${program.replaceAll(/[^A-Za-z0-9]/g, "_")}_complete`;
 /** A text in single quotes for a POSIX shell and for fish. */
 const quoted = (text: string): string => `'${text.replaceAll("'", `'\\''`)}'`;
-const withValues = (flags: readonly CompletionFlag[]) => flags.filter(({ values }) => values.length > 0);
+
+interface FlagValues {
+  /** The command, and the flag in one of its forms: `explain -o`. */
+  readonly place: string;
+  readonly values: readonly string[];
+}
+
+/** The flags that have known values. */
+function flagValues(tree: CompletionTree): readonly FlagValues[] {
+  return tree.flatMap(({ name: command, flags }) =>
+    flags
+      .filter(({ values }) => values.length > 0)
+      .flatMap(({ name, short, values }) =>
+        [name, short].filter((form) => form !== undefined).map((form) => ({ place: `${command} ${form}`, values })),
+      ),
+  );
+}
 
 /** A `case` on the word before, for the values of flags. */
-function valueCases(tree: CompletionTree, render: (values: readonly string[]) => string): readonly string[] {
-  return tree.flatMap((command) =>
-    withValues(command.flags).map((flag) => `    ${quoted(`${command.name} ${flag.name}`)}) ${render(flag.values)} ;;`),
-  );
+function valueCases(tree: CompletionTree, render: (values: readonly string[]) => string): string {
+  return flagValues(tree)
+    .map(({ place, values }) => `    ${quoted(place)}) ${render(values)} ;;`)
+    .join("\n");
 }
 
 function bash(program: string, tree: CompletionTree): string {
@@ -49,7 +66,7 @@ ${name}() {
   fi
   if [ "$before" = = ]; then before="\${COMP_WORDS[COMP_CWORD-2]}"; elif [ "$current" = = ]; then current=''; fi
   case "\${COMP_WORDS[1]} $before" in
-${valueCases(tree, (values) => `choices=${quoted(values.join(" "))}`).join("\n")}
+${valueCases(tree, (values) => `choices=${quoted(values.join(" "))}`)}
   esac
   if [ -z "$choices" ]; then
     case "\${COMP_WORDS[1]}" in
@@ -77,7 +94,7 @@ ${name}() {
   local -a choices
   if (( CURRENT == 2 )); then choices=(${tree.map(item).join(" ")}); else
     case "$words[2] $words[CURRENT-1]" in
-${valueCases(tree, (values) => `choices=(${values.map(plain).join(" ")})`).join("\n")}
+${valueCases(tree, (values) => `choices=(${values.map(plain).join(" ")})`)}
     esac
     if (( \${#choices} == 0 )); then case "$words[2]" in
 ${cases.join("\n")}
@@ -99,9 +116,10 @@ function fish(program: string, tree: CompletionTree): string {
     .filter((command) => command.words.length > 0)
     .map((command) => `${seen(command.name)} -a ${quoted(command.words.join(" "))}`);
   const flags = tree.flatMap((command) =>
-    command.flags.map(({ name, meaning, values }) => {
+    command.flags.map(({ name, short, meaning, values }) => {
       const choices = values.length === 0 ? "" : ` -x -a ${quoted(values.join(" "))}`;
-      return `${seen(command.name)} -l ${name.slice(2)}${choices}${describe(meaning)}`;
+      const letter = short === undefined ? "" : ` -s ${short.slice(1)}`;
+      return `${seen(command.name)} -l ${name.slice(2)}${letter}${choices}${describe(meaning)}`;
     }),
   );
   return `# fish completion for ${program}\n${[...commands, ...first, ...flags].join("\n")}\n`;
@@ -116,11 +134,7 @@ function powershell(program: string, tree: CompletionTree): string {
     (command) =>
       `    ${text(command.name)} = @(${[...command.words.map(plain), ...command.flags.map(item)].join(", ")})`,
   );
-  const values = tree.flatMap((command) =>
-    withValues(command.flags).map(
-      (flag) => `    ${text(`${command.name} ${flag.name}`)} = @(${flag.values.map(plain).join(", ")})`,
-    ),
-  );
+  const values = flagValues(tree).map((flag) => `    ${text(flag.place)} = @(${flag.values.map(plain).join(", ")})`);
   return `# powershell completion for ${program}
 Register-ArgumentCompleter -Native -CommandName ${text(program)} -ScriptBlock {
   param($word, $ast, $position)

@@ -50,8 +50,9 @@ async function readTree(table: CommandTable, described: boolean): Promise<Comple
     name,
     meaning: described ? summary : "",
     words: name === "help" ? table.names : words,
-    flags: Object.entries(own).map(([flag, { meaning, values = [] }]) => ({
+    flags: Object.entries(own).map(([flag, { meaning, short, values = [] }]) => ({
       name: `--${flag}`,
+      short: short === undefined ? undefined : `-${short}`,
       meaning: described ? meaning : "",
       values,
     })),
