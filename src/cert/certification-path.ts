@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 import type { X509Certificate } from "node:crypto";
 import { ResponseError } from "./errors.ts";
-import { findPathProblem } from "./path-validation.ts";
+import { type CertificatePurpose, findPathProblem } from "./path-validation.ts";
 import type { ReadCertificate } from "./read-certificate.ts";
 
 export interface PathOptions {
@@ -14,6 +14,8 @@ export interface PathOptions {
    * caller puts its certificates first.
    */
   readonly search: "as-given" | "any-order";
+  /** What the certificates must be good for: a workload is server and client. Default `workload`. */
+  readonly purpose?: CertificatePurpose;
 }
 
 /** No real path is longer; the limit ends a loop of issuers. */
@@ -93,7 +95,7 @@ class PathSearch {
   }
 
   #check(path: readonly ReadCertificate[]): readonly ReadCertificate[] | undefined {
-    const problem = findPathProblem(path);
+    const problem = findPathProblem(path, this.#options.purpose);
     if (problem === undefined) return path;
     this.problem ??= problem;
     return undefined;

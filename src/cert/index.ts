@@ -4,3 +4,11 @@ export { createFileSecrets, type FileSecretName, type FileSecrets, watchRevocati
 export { createMountedIdentity } from "./provided-identity.ts";
 export type { SpiffeSecretName } from "./spiffe-secrets.ts";
 export type * from "./types.ts";
+
+export type { ReadCertificate } from "./read-certificate.ts";
+export type ChainChecks = typeof import("./chain-checks.ts");
+
+/** Loads the checks of chains, for commands. */
+export async function loadChainChecks(): Promise<ChainChecks> {
+  return await import("./chain-checks.ts");
+}

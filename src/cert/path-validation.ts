@@ -51,6 +51,14 @@ const leafKeys: ReadonlySet<string> = new Set(["P-256", "P-384"]);
 const loadableKeys: ReadonlySet<string> = new Set([...leafKeys, "P-521", "ed25519"]);
 const authorityKeys: ReadonlySet<string> = new Set([...loadableKeys, "P-224"]);
 
+/** A workload is a server and a client. */
+export type CertificatePurpose = "workload" | "server";
+
+const usesOf: Readonly<Record<CertificatePurpose, readonly string[]>> = {
+  workload: [oid.serverAuth, oid.clientAuth],
+  server: [oid.serverAuth],
+};
+
 /** A certificate of a path, with the fields that decide. */
 interface PathMember {
   readonly certificate: ReadCertificate;
@@ -62,23 +70,26 @@ interface PathMember {
  * @param path leaf first, the trust anchor last
  * @returns undefined when there is nothing
  */
-export function findPathProblem(path: readonly ReadCertificate[]): string | undefined {
+export function findPathProblem(
+  path: readonly ReadCertificate[],
+  purpose: CertificatePurpose = "workload",
+): string | undefined {
   try {
     const members = path.map((certificate): PathMember => {
       return { certificate, fields: readCertificateFields(certificate.x509.raw) };
     });
-    return problemOf(members);
+    return problemOf(members, purpose);
   } catch (error) {
     return `a certificate of the chain is malformed: ${error instanceof Error ? error.message : String(error)}`;
   }
 }
 
-function problemOf(members: readonly PathMember[]): string | undefined {
+function problemOf(members: readonly PathMember[], purpose: CertificatePurpose): string | undefined {
   for (const [index, member] of members.entries()) {
     const isAnchor = index === members.length - 1;
     const problem =
       (index === 0 ? leafProblem(member) : authorityProblem(member, members.slice(1, index))) ??
-      memberProblem(member, isAnchor) ??
+      memberProblem(member, isAnchor, purpose) ??
       namesProblem(member, members.slice(0, index));
     if (problem !== undefined) return `${index === 0 ? "the certificate" : describeAuthority(member)} ${problem}`;
   }
@@ -110,14 +121,20 @@ function authorityProblem({ fields }: PathMember, below: readonly PathMember[]):
   return keyProblem(publicKey, authorityKeys);
 }
 
-function memberProblem({ certificate, fields }: PathMember, isAnchor: boolean): string | undefined {
+function memberProblem(
+  { certificate, fields }: PathMember,
+  isAnchor: boolean,
+  purpose: CertificatePurpose,
+): string | undefined {
   const { criticalExtensions, extendedKeyUsage } = fields;
   // Envoy accepts it in a certificate that is not a root; peers in Go do not parse it.
   if (certificate.x509.serialNumber.startsWith("-")) return "has a negative serial number";
   const unknown = criticalExtensions.find((id) => !knownExtensions.has(id));
   if (unknown !== undefined) return `has the unknown critical extension ${unknown}`;
-  const missing = [oid.serverAuth, oid.clientAuth].filter((use) => extendedKeyUsage?.includes(use) === false);
-  if (missing.length > 0) return "has an extended key usage without both servers and clients";
+  const missing = usesOf[purpose].filter((use) => extendedKeyUsage?.includes(use) === false);
+  if (missing.length > 0) {
+    return `has an extended key usage without ${purpose === "server" ? "servers" : "both servers and clients"}`;
+  }
   // Nothing is decided by the signature of a trust anchor.
   return isAnchor || hasStrongSignature(fields)
     ? undefined

@@ -4,6 +4,7 @@ import type { Command, CommandTable } from "./command.ts";
 const modules: Readonly<Record<string, () => Promise<{ readonly command: Command }>>> = {
   proxy: () => import("./commands/proxy.ts"),
   ca: () => import("./commands/ca.ts"),
+  certs: () => import("./commands/certs.ts"),
   completion: () => import("./commands/completion.ts"),
   dev: () => import("./commands/dev.ts"),
   doctor: () => import("./commands/doctor.ts"),
