@@ -10,6 +10,8 @@ interface CompletionFlag extends CompletionWord {
   readonly short: string | undefined;
   /** Every value that it takes; empty when they are not known. */
   readonly values: readonly string[];
+  /** What `completion --lookup` knows the values as. */
+  readonly lookup: string | undefined;
 }
 
 interface CompletionCommand extends CompletionWord {
@@ -28,32 +30,38 @@ const functionName = (program: string): string => `_${program.replaceAll(/[^A-Za
 /** A text in single quotes for a POSIX shell and for fish. */
 const quoted = (text: string): string => `'${text.replaceAll("'", `'\\''`)}'`;
 
-interface FlagValues {
+interface FlagValues extends Pick<CompletionFlag, "values" | "lookup"> {
   /** The command, and the flag in one of its forms: `explain -o`. */
   readonly place: string;
-  readonly values: readonly string[];
 }
 
 /** The flags that have known values. */
 function flagValues(tree: CompletionTree): readonly FlagValues[] {
   return tree.flatMap(({ name: command, flags }) =>
     flags
-      .filter(({ values }) => values.length > 0)
-      .flatMap(({ name, short, values }) =>
-        [name, short].filter((form) => form !== undefined).map((form) => ({ place: `${command} ${form}`, values })),
+      .filter(({ values, lookup }) => values.length > 0 || lookup !== undefined)
+      .flatMap(({ name, short, values, lookup }) =>
+        [name, short]
+          .filter((form) => form !== undefined)
+          .map((form) => ({ place: `${command} ${form}`, values, lookup })),
       ),
   );
 }
 
+/** A command that prints the values of a flag, in any shell. */
+const lookUp = (program: string, lookup: string): string => `${program} completion --lookup ${lookup}`;
+
 /** A `case` on the word before, for the values of flags. */
-function valueCases(tree: CompletionTree, render: (values: readonly string[]) => string): string {
+function valueCases(tree: CompletionTree, render: (flag: FlagValues) => string): string {
   return flagValues(tree)
-    .map(({ place, values }) => `    ${quoted(place)}) ${render(values)} ;;`)
+    .map((flag) => `    ${quoted(flag.place)}) ${render(flag)} ;;`)
     .join("\n");
 }
 
 function bash(program: string, tree: CompletionTree): string {
   const name = functionName(program);
+  const valuesOf = ({ values, lookup }: FlagValues): string =>
+    lookup === undefined ? quoted(values.join(" ")) : `"$(${lookUp(program, lookup)} 2>/dev/null)"`;
   const cases = tree.map(
     (command) => `      ${command.name}) choices=${quoted([...command.words, words(command.flags)].join(" "))} ;;`,
   );
@@ -66,14 +74,15 @@ ${name}() {
   fi
   if [ "$before" = = ]; then before="\${COMP_WORDS[COMP_CWORD-2]}"; elif [ "$current" = = ]; then current=''; fi
   case "\${COMP_WORDS[1]} $before" in
-${valueCases(tree, (values) => `choices=${quoted(values.join(" "))}`)}
+${valueCases(tree, (flag) => `choices=${valuesOf(flag)}`)}
   esac
   if [ -z "$choices" ]; then
     case "\${COMP_WORDS[1]}" in
 ${cases.join("\n")}
     esac
   fi
-  COMPREPLY=($(compgen -W "$choices" -- "$current"))
+  # names may have characters that the shell would interpret
+  mapfile -t COMPREPLY < <(compgen -W "$choices" -- "$current" | while read -r word; do printf '%q\\n' "$word"; done)
 }
 complete -o default -F ${name} ${program}
 `;
@@ -84,6 +93,8 @@ function zsh(program: string, tree: CompletionTree): string {
   const item = ({ name: word, meaning }: CompletionWord): string =>
     quoted(meaning === "" ? word : `${word.replaceAll(":", "\\:")}:${meaning}`);
   const plain = (word: string): string => quoted(word.replaceAll(":", "\\:"));
+  const valuesOf = ({ values, lookup }: FlagValues): string =>
+    lookup === undefined ? values.map(plain).join(" ") : `"\${(@f)$(${lookUp(program, lookup)} 2>/dev/null)}"`;
   const cases = tree.map(
     (command) =>
       `      ${command.name}) choices=(${[...command.words.map(plain), ...command.flags.map(item)].join(" ")}) ;;`,
@@ -94,7 +105,7 @@ ${name}() {
   local -a choices
   if (( CURRENT == 2 )); then choices=(${tree.map(item).join(" ")}); else
     case "$words[2] $words[CURRENT-1]" in
-${valueCases(tree, (values) => `choices=(${values.map(plain).join(" ")})`)}
+${valueCases(tree, (flag) => `choices=(${valuesOf(flag)})`)}
     esac
     if (( \${#choices} == 0 )); then case "$words[2]" in
 ${cases.join("\n")}
@@ -116,8 +127,9 @@ function fish(program: string, tree: CompletionTree): string {
     .filter((command) => command.words.length > 0)
     .map((command) => `${seen(command.name)} -a ${quoted(command.words.join(" "))}`);
   const flags = tree.flatMap((command) =>
-    command.flags.map(({ name, short, meaning, values }) => {
-      const choices = values.length === 0 ? "" : ` -x -a ${quoted(values.join(" "))}`;
+    command.flags.map(({ name, short, meaning, values, lookup }) => {
+      const found = lookup === undefined ? values.join(" ") : `(${lookUp(program, lookup)} 2>/dev/null)`;
+      const choices = found === "" ? "" : ` -x -a ${quoted(found)}`;
       const letter = short === undefined ? "" : ` -s ${short.slice(1)}`;
       return `${seen(command.name)} -l ${name.slice(2)}${letter}${choices}${describe(meaning)}`;
     }),
@@ -134,7 +146,11 @@ function powershell(program: string, tree: CompletionTree): string {
     (command) =>
       `    ${text(command.name)} = @(${[...command.words.map(plain), ...command.flags.map(item)].join(", ")})`,
   );
-  const values = flagValues(tree).map((flag) => `    ${text(flag.place)} = @(${flag.values.map(plain).join(", ")})`);
+  const valuesOf = ({ values, lookup }: FlagValues): string =>
+    lookup === undefined
+      ? `@(${values.map(plain).join(", ")})`
+      : `@(& ${lookUp(program, lookup)} 2>$null | ForEach-Object { @{ n = $_; m = $_ } })`;
+  const values = flagValues(tree).map((flag) => `    ${text(flag.place)} = ${valuesOf(flag)}`);
   return `# powershell completion for ${program}
 Register-ArgumentCompleter -Native -CommandName ${text(program)} -ScriptBlock {
   param($word, $ast, $position)

@@ -12,6 +12,8 @@ export interface FlagSpec {
   readonly short?: string;
   /** Every value that it takes, for shell completion. */
   readonly values?: readonly string[];
+  /** What a running agent knows the values as, for shell completion. */
+  readonly lookup?: string;
 }
 
 export type FlagSpecs = Readonly<Record<string, FlagSpec>>;
