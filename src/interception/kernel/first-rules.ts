@@ -25,7 +25,7 @@ export async function addFirstRules(programs: Programs, set: RuleSet, locked: Pr
     await programs.run({ command: "nft", args: ["-f", "-"], input: removal });
     return false;
   } catch (error) {
-    if (error instanceof ProgramError) return false;
+    if (error instanceof ProgramError && !error.isKilled) return false;
     throw error;
   }
 }

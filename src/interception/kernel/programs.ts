@@ -33,11 +33,18 @@ export interface Programs {
 export class ProgramError extends InterceptionError {
   readonly command: string;
   readonly isMissing: boolean;
+  /** Whether a signal ended it, such as Ctrl-C at the terminal. */
+  readonly isKilled: boolean;
 
-  constructor(command: string, reason: string, { isMissing = false, cause }: { isMissing?: boolean; cause?: unknown }) {
+  constructor(
+    command: string,
+    reason: string,
+    { isMissing = false, isKilled = false, cause }: { isMissing?: boolean; isKilled?: boolean; cause?: unknown },
+  ) {
     super(`${command}: ${reason}`, cause === undefined ? undefined : { cause });
     this.command = command;
     this.isMissing = isMissing;
+    this.isKilled = isKilled;
   }
 }
 
@@ -78,7 +85,8 @@ export function createPrograms(env: Readonly<Record<string, string>>, sandbox: r
         if (end === 0) return output();
         const isAbsent = sandbox.length > 0 && end === 127;
         if (isAbsent) throw missingProgram(command);
-        throw new ProgramError(command, `${failureOf(end)}${oneLine(errors().trim()).slice(0, 2_000)}`, {});
+        const isKilled = typeof end === "string";
+        throw new ProgramError(command, `${failureOf(end)}${oneLine(errors().trim()).slice(0, 2_000)}`, { isKilled });
       } catch (error) {
         if (error instanceof ProgramError) throw error;
         throw systemCode(error) === "ENOENT"

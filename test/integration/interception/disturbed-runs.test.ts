@@ -49,6 +49,17 @@ describe.runIf(mayMakeNetworks)("in a network namespace, the command", () => {
   );
 
   test(
+    "ends with an error, and without rules, when Ctrl-C ends its program",
+    async () => {
+      await using directory = await withProgram("nft", "kill -INT $$; sleep 1");
+      const [first, rules] = await runCommands([`PATH=${directory.path}:$PATH ${usual} --native-nftables`]);
+      expect(first).toMatch(/Error: .*nft: was ended by SIGINT/);
+      expect(rules).toBe("1\n");
+    },
+    timeoutMs,
+  );
+
+  test(
     "completes what a killed run has begun, and nothing of other options",
     async () => {
       // each family has its program: the run ends between the two
