@@ -3,12 +3,14 @@ import type { Clock } from "../lib/async/clock.ts";
 import type { ProvidedIdentityEvent } from "../model/provided-identity.ts";
 import type { ReadToken } from "../model/token.ts";
 import type { DevelopmentTokenRequest, EmbeddedCa, EmbeddedCaOptions } from "./embedded/types.ts";
-import type { CaDeps, CloudTokenConfig } from "./types.ts";
+import type { CaProbe } from "./probe.ts";
+import type { CaDeps, CloudTokenConfig, SingleCaConfig } from "./types.ts";
 import type { WorkloadApiConfig } from "./workload-api.ts";
 
 export { createCaClient } from "./ca-client.ts";
 export { CaError, type CaFailure } from "./ca-error.ts";
 export type { DevelopmentTokenRequest, EmbeddedCa, EmbeddedCaOptions } from "./embedded/types.ts";
+export type { CaProbe } from "./probe.ts";
 export type * from "./types.ts";
 export type { WorkloadApiConfig } from "./workload-api.ts";
 
@@ -19,6 +21,16 @@ export function createMachineToken(config: CloudTokenConfig, deps: Pick<CaDeps, 
     read ??= (await import("./bearer-token.ts")).createCloudToken(config, deps);
     return read(signal);
   };
+}
+
+/** Asks a CA whether it accepts the workload's credentials, without any effect. @throws the signal's reason */
+export async function probeCa(
+  config: SingleCaConfig,
+  timeoutMs: number,
+  deps: Pick<CaDeps, "clock" | "budgets">,
+  signal: AbortSignal,
+): Promise<CaProbe> {
+  return await (await import("./probe.ts")).probeCa(config, timeoutMs, deps, signal);
 }
 
 /** Provides the identity that the SPIFFE agent on this machine issues to this process. */

@@ -8,19 +8,10 @@ import { parseFlags } from "../lib/flags.ts";
 import { renderLogTime } from "../lib/log/log-format.ts";
 import type { CommandContext } from "./command.ts";
 import { commandTable } from "./command-table.ts";
+import { withoutLauncher } from "./launcher-environment.ts";
 
 /** What the process passes in: the arguments after the program, and the rest of a command's context. */
 export type CliInput = Omit<CommandContext, "args" | "programName" | "commands"> & { readonly argv: readonly string[] };
-
-/**
- * Variables that the launcher sets: the name that it was called by, the names of the variables that it added, and
- * those that its shell cannot pass on.
- */
-const launcherVariables = {
-  programName: "ATTACHE_PROGRAM_NAME",
-  added: "ATTACHE_LAUNCHER_ENV",
-  lost: "ATTACHE_LAUNCHER_LOST",
-} as const;
 
 /** Started under this name, the program is the command of this name, as a link in Istio's older images is. */
 const interceptionProgram = "istio-iptables";
@@ -83,25 +74,4 @@ function chooseCommand(argv: readonly string[]): [string, readonly string[]] {
   const ours = end < 0 ? rest : rest.slice(0, end);
   if (ours.some((word) => word === "-h" || word === "--help")) return ["help", [first]];
   return commandTable.names.includes(first) ? [first, rest] : ["help", argv];
-}
-
-/** The environment as the user set it, without the launcher's own variables. */
-function withoutLauncher(env: Readonly<Record<string, string>>): Pick<CommandContext, "programName" | "env"> {
-  const added = env[launcherVariables.added]?.split(" ") ?? [];
-  const ours = new Set<string>([...Object.values(launcherVariables), ...added]);
-  return {
-    programName: env[launcherVariables.programName] ?? "attache",
-    env: {
-      ...Object.fromEntries(Object.entries(env).filter(([name]) => !ours.has(name))),
-      ...parseEnvironment(Buffer.from(env[launcherVariables.lost] ?? "", "base64").toString()),
-    },
-  };
-}
-
-/** Variables as in /proc/PID/environ: `NAME=value`, each followed by a zero byte. */
-function parseEnvironment(text: string): Readonly<Record<string, string>> {
-  const entries = text.split("\u0000").filter((entry) => entry.includes("="));
-  return Object.fromEntries(
-    entries.map((entry) => [entry.slice(0, entry.indexOf("=")), entry.slice(entry.indexOf("=") + 1)]),
-  );
 }

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 import type { Clock } from "../lib/async/clock.ts";
 import type { ControlPlane, ControlPlaneOptions } from "./embedded/control-plane.ts";
+import type { ControlPlaneProbe, ControlPlaneProbeDeps } from "./probe.ts";
+import type { XdsConfig } from "./xds-config.ts";
 
 export type { AgentResourceType } from "./agent-resources/agent-resource-type.ts";
 export { createNameTable } from "./agent-resources/name-table.ts";
@@ -13,6 +15,7 @@ export type { ControlPlane, ControlPlaneEvent, ControlPlaneOptions } from "./emb
 export type { HealthCheckConfig, WasmConfig } from "./xds-config.ts";
 export type { SyncState } from "./sync-progress.ts";
 export type { ControlPlaneStatus } from "./upstream/control-plane-state.ts";
+export type { ControlPlaneProbe } from "./probe.ts";
 export type { XdsMetrics } from "./xds-metrics.ts";
 export {
   serveXdsProxy,
@@ -33,4 +36,14 @@ export async function startControlPlane(
 ): Promise<ControlPlane> {
   const { serveControlPlane } = await import("./embedded/control-plane.ts");
   return serveControlPlane(options, deps);
+}
+
+/** Asks a control plane whether it accepts this workload, without registering it. @throws the signal's reason */
+export async function probeControlPlane(
+  config: XdsConfig,
+  timeoutMs: number,
+  deps: ControlPlaneProbeDeps,
+  signal: AbortSignal,
+): Promise<ControlPlaneProbe> {
+  return await (await import("./probe.ts")).probeControlPlane(config, timeoutMs, deps, signal);
 }

@@ -5,11 +5,20 @@ import { exitCode } from "../../lib/exit-code.ts";
 import { type FlagSpecs, parseFlags } from "../../lib/flags.ts";
 import { addressFlags, agentUrl } from "../agent-address.ts";
 import { type Command, type CommandContext, UsageError } from "../command.ts";
+import { withoutLauncher } from "../launcher-environment.ts";
 import { outputFlags, readOutputFormat, renderOutput } from "../output/output-format.ts";
 import { splitArguments } from "../own-flags.ts";
 
 /** Flags of `doctor`, in addition to those of `proxy`. */
-const ownFlags = { ...outputFlags, ...addressFlags } as const satisfies FlagSpecs;
+const ownFlags = {
+  ...outputFlags,
+  ...addressFlags,
+  pid: {
+    type: "int",
+    default: "0",
+    meaning: "examine the agent with this process ID: its environment, flags and directory",
+  },
+} as const satisfies FlagSpecs;
 
 export const command: Command = {
   summary: "find out what is wrong: configuration, identity, network, machine, Envoy and the running agent",
@@ -38,8 +47,14 @@ async function run({ args, env, print, stop }: CommandContext): Promise<number> 
   if (unknown !== undefined) throw new UsageError("doctor", unknown.message);
   const url = values.address === "" ? undefined : await agentUrl("doctor", values.address, env);
   const address = url === undefined ? undefined : { host: url.hostname, port: Number(url.port || 80) };
-  const { runDoctor, renderDiagnosis, diagnosisJson } = await import("../../diagnosis/doctor/index.ts");
-  const diagnosis = await runDoctor({ env, args: proxyArgs, address }, systemClock, stop);
+  const { runDoctor, readAgentEnvironment, renderDiagnosis, diagnosisJson } = await import(
+    "../../diagnosis/doctor/index.ts"
+  );
+  const agent = values.pid === 0 ? { env, args: proxyArgs } : await readAgentEnvironment(values.pid);
+  // Paths of the configuration are relative to the agent's working directory.
+  if ("directory" in agent) process.chdir(agent.directory);
+  const options = { env: withoutLauncher(agent.env).env, args: agent.args, address };
+  const diagnosis = await runDoctor(options, systemClock, stop);
   print(await renderOutput(format, diagnosisJson(diagnosis), () => renderDiagnosis(diagnosis)));
   return diagnosis.counts.failed === 0 ? exitCode.ok : exitCode.failed;
 }

@@ -1,3 +1,4 @@
 // SPDX-License-Identifier: Apache-2.0
+export { readAgentEnvironment } from "./agent-processes.ts";
 export { diagnosisJson, renderDiagnosis } from "./render-doctor.ts";
 export { runDoctor } from "./run-doctor.ts";

@@ -5,9 +5,13 @@ import { formatHostPort, type HostPort } from "../../lib/net/host-port.ts";
 import { type DoctorContext, type Finding, ok } from "./check.ts";
 import { checks } from "./checks.ts";
 import { hasEnvironment, lookedFor } from "./environment.ts";
+import { findAgents } from "./agent-processes.ts";
 import { withoutOwnSockets } from "./machine/own-sockets.ts";
 import { limitTime, runChecks } from "./run-checks.ts";
 import { readRunningAgent } from "./running-agent.ts";
+
+/** More agents are not named. */
+const mostAgents = 8;
 
 export interface DoctorOptions {
   readonly env: Readonly<Record<string, string>>;
@@ -45,14 +49,26 @@ export async function runDoctor(options: DoctorOptions, clock: Clock, stop: Abor
   const chosen = checks.filter((check) => isEnvironment || !check.needsEnvironment);
   const found = await runChecks(chosen, context, limits.end);
   stop.throwIfAborted();
-  const none = ok("environment", `not that of an agent, so most checks are left out; looked for ${lookedFor}`);
-  return summarize([...(isEnvironment ? [] : [none]), ...found], clock.monotonicMs() - startMs);
+  const absence = isEnvironment ? [] : [await describeAbsence()];
+  return summarize([...absence, ...found], clock.monotonicMs() - startMs);
 }
 
 /** The sockets of others are looked at once, and not waited for. */
 async function readInput({ env, args }: DoctorOptions, signal: AbortSignal): Promise<ConfigInput> {
   const input = await readConfigInput({ env: { ...env, ATTACHE_FOREIGN_SDS_WAIT: "0s" }, args, stop: signal });
   return { ...input, env, system: await withoutOwnSockets(input.system) };
+}
+
+/** On a laptop, agents may have an environment of their own each, such as those of `attache dev`. */
+async function describeAbsence(): Promise<Finding> {
+  const agents = await findAgents();
+  const others = agents.map(({ pid, directory }) => `${String(pid)} in ${directory}`).slice(0, mostAgents);
+  const [first] = agents;
+  const found =
+    first === undefined
+      ? `looked for ${lookedFor}`
+      : `agents run with an environment of their own: ${others.join(", ")}; examine one with --pid ${String(first.pid)}`;
+  return ok("environment", `not that of an agent, so most checks are left out; ${found}`);
 }
 
 /** The findings, counted. */

@@ -24,6 +24,14 @@ export interface AgentCheck {
   readonly children: readonly AgentCheck[];
 }
 
+/** A certificate that the agent serves. */
+export interface AgentCertificate {
+  readonly resourceName: string;
+  readonly spiffeId: string;
+  readonly notBeforeMs: number;
+  readonly notAfterMs: number;
+}
+
 /** The agent, or why there is none. */
 export type AgentReading =
   | { readonly agent: RunningAgent; readonly problem: "" }
@@ -68,4 +76,13 @@ function parseChecks(parent: JsonObject): readonly AgentCheck[] {
     detail: textOf(check["detail"]),
     children: parseChecks(check),
   }));
+}
+
+/** What the agent says about the certificates that it serves; empty where it says nothing. */
+export function certificatesOf(agent: RunningAgent | undefined): readonly AgentCertificate[] {
+  return objectsOf(agent?.overview?.["certificates"]).flatMap((one) => {
+    const { notBeforeMs, notAfterMs } = one;
+    if (typeof notBeforeMs !== "number" || typeof notAfterMs !== "number") return [];
+    return [{ resourceName: textOf(one["resourceName"]), spiffeId: textOf(one["spiffeId"]), notBeforeMs, notAfterMs }];
+  });
 }

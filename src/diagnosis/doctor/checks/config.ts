@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 import { type Check, fail, ok } from "../check.ts";
+import { splitCure } from "../cure.ts";
 
 /** Each problem for which the agent would not start. */
 export const configCheck: Check = {
@@ -15,11 +16,3 @@ export const configCheck: Check = {
     );
   },
 };
-
-/** Messages of problems say what to do behind their last semicolon. */
-export function splitCure(message: string): { readonly fact: string; readonly cure: string | undefined } {
-  const at = message.lastIndexOf("; ");
-  if (at < 0) return { fact: message, cure: undefined };
-  const advice = message.slice(at + 2);
-  return { fact: message.slice(0, at), cure: `${advice.charAt(0).toUpperCase()}${advice.slice(1)}.` };
-}

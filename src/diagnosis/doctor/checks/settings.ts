@@ -2,7 +2,7 @@
 import { type AgentConfig, loadKnownVariables } from "../../../config/index.ts";
 import { closeName } from "../../../lib/nearest-name.ts";
 import { type Check, type Finding, ok, warn } from "../check.ts";
-import { splitCure } from "./config.ts";
+import { splitCure } from "../cure.ts";
 
 type ConfigWarning = AgentConfig["warnings"][number];
 

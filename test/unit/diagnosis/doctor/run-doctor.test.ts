@@ -2,7 +2,8 @@
 import { expect, test } from "vitest";
 import { type Check, fail, ok, warn } from "../../../../src/diagnosis/doctor/check.ts";
 import { checks } from "../../../../src/diagnosis/doctor/checks.ts";
-import { configCheck, splitCure } from "../../../../src/diagnosis/doctor/checks/config.ts";
+import { configCheck } from "../../../../src/diagnosis/doctor/checks/config.ts";
+import { splitCure } from "../../../../src/diagnosis/doctor/cure.ts";
 import { hasEnvironment } from "../../../../src/diagnosis/doctor/environment.ts";
 import { diagnosisJson, renderDiagnosis } from "../../../../src/diagnosis/doctor/render-doctor.ts";
 import { limitTime, runChecks } from "../../../../src/diagnosis/doctor/run-checks.ts";
