@@ -106,7 +106,7 @@ async function serve(started: Started, deps: AgentDeps, signals: AgentSignals): 
   await dns?.start(metrics.agent.dns, moduleDeps);
 
   const { createEnvoyLifecycle } = await import("./envoy-lifecycle.ts");
-  const lifecycle = await createEnvoyLifecycle(envoy, { config, phases }, modules, moduleDeps);
+  const lifecycle = await createEnvoyLifecycle(envoy, { config, phases, xds }, modules, moduleDeps);
 
   const { createDebugInfo } = await import("./debug-info.ts");
   const { listenStatus } = await import("../status/index.ts");

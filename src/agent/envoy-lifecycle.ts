@@ -6,8 +6,10 @@ import { orAborted } from "../lib/async/tasks.ts";
 import { describeError } from "../lib/errors.ts";
 import type { EnvoyReadiness, ListenerStatus } from "../model/envoy-readiness.ts";
 import { EnvoyInfo } from "./envoy-info.ts";
+import type { XdsProxy } from "../xds/index.ts";
 import type { StartPhases } from "./lifecycle.ts";
 import type { AgentExit, ModuleDeps } from "./types.ts";
+import { createUpdateProblems, type UpdateProblems } from "./update-problems.ts";
 
 /** The running Envoy: its readiness, its drain and its shutdown. */
 export interface EnvoyLifecycle {
@@ -40,10 +42,17 @@ export interface StopOrder {
   readonly force: AbortSignal;
 }
 
+export interface EnvoyLifecycleOptions {
+  readonly config: AgentConfig;
+  readonly phases: StartPhases;
+  /** Undefined where Envoy reads its configuration from files. */
+  readonly xds: Pick<XdsProxy, "problemOf"> | undefined;
+}
+
 /** What it starts for Envoy goes to `modules`. */
 export async function createEnvoyLifecycle(
   envoy: SupervisedEnvoy | undefined,
-  { config, phases }: { readonly config: AgentConfig; readonly phases: StartPhases },
+  { config, phases, xds }: EnvoyLifecycleOptions,
   modules: AsyncDisposableStack,
   deps: ModuleDeps,
 ): Promise<EnvoyLifecycle> {
@@ -51,12 +60,13 @@ export async function createEnvoyLifecycle(
   const module = await loadRunningEnvoy();
   const { startHost } = await import("../host/index.ts");
   const { drain: drainConfig } = config.envoy;
+  const updateProblems = createUpdateProblems({ config, xds }, deps);
   const admin = module.createEnvoyAdmin(() => envoy.current.admin, deps);
   const hostDeps = { ...deps, isOwnChild: (pid: number) => envoy.owns(pid), adoptsOrphans: process.pid === 1 };
   const host = modules.use(await startHost(config.host, envoy.pid, hostDeps));
   const sockets = new module.SocketConnections(admin, [...drainConfig.uncountedPorts, ...adminPorts(config.envoy)]);
   return {
-    readiness: createReadinessSource(envoy, admin, drainConfig.uncountedPorts, phases, module),
+    readiness: createReadinessSource({ envoy, admin, phases, updateProblems, module }, drainConfig.uncountedPorts),
     exited: envoy.exited,
     info: new EnvoyInfo({ envoy, admin, describeExit: module.describeExit }, deps.clock),
     startDrain() {
@@ -90,13 +100,19 @@ const withoutEnvoy: EnvoyLifecycle = {
   stop: () => Promise.resolve({ code: 0, reason: "shut down on request" }),
 };
 
+interface ReadinessSourceParts {
+  readonly phases: StartPhases;
+  readonly updateProblems: UpdateProblems;
+  readonly envoy: SupervisedEnvoy;
+  readonly admin: EnvoyAdmin;
+  readonly module: RunningEnvoy;
+}
+
 function createReadinessSource(
-  envoy: SupervisedEnvoy,
-  admin: EnvoyAdmin,
+  { envoy, admin, phases, updateProblems, module }: ReadinessSourceParts,
   uncountedPorts: readonly number[],
-  phases: StartPhases,
-  { describeExit, ListenerSockets, readEnvoyReadiness, readInitTargets }: RunningEnvoy,
 ): EnvoyReadinessSource {
+  const { describeExit, ListenerSockets, readEnvoyReadiness, readInitTargets } = module;
   // a query to an Envoy that has exited must not delay the shutdown until its own deadline
   const exited = new AbortController();
   void envoy.exited.then(() => {
@@ -110,7 +126,7 @@ function createReadinessSource(
       if (readiness.cdsUpdates > 0) phases.end("clusters accepted");
       if (readiness.ldsUpdates > 0) phases.end("listeners accepted");
       if (readiness.workersStarted === true) phases.end("workers started");
-      return readiness;
+      return await updateProblems(readiness, admin, until(signal));
     },
     listeners: (signal) => listenerSockets().read(until(signal)),
     initTargets: (signal) => readInitTargets(admin, until(signal)),

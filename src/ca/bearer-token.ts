@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-import { durationText } from "../lib/duration-text.ts";
+import { formatSpan } from "../lib/relative-time.ts";
 import { systemCode } from "../lib/errors.ts";
 import { readTextFile } from "../lib/fs/bounded-read.ts";
 import { parseJwt } from "../lib/pki/jwt.ts";
@@ -32,7 +32,7 @@ export async function readToken(path: string, nowMs: number): Promise<BearerToke
   if (!printable.test(text)) return { kind: "unusable", problem: `the token file ${path} does not contain a token` };
   const expiresMs = parseJwt(text)?.claims.expiresMs;
   if (expiresMs !== undefined && expiresMs <= nowMs) {
-    const when = `${durationText(nowMs - expiresMs)} ago (expired at ${new Date(Math.min(expiresMs, 8.64e15)).toISOString()})`;
+    const when = `${formatSpan(nowMs - expiresMs)} ago (expired at ${new Date(Math.min(expiresMs, 8.64e15)).toISOString()})`;
     const cure = "mount one that is renewed, or set this machine's clock if it is ahead";
     return { kind: "unusable", problem: `the token in ${path} expired ${when}; ${cure}` };
   }

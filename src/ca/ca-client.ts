@@ -2,6 +2,7 @@
 import { runTasks, untilAborted } from "../lib/async/tasks.ts";
 import { assertNever } from "../lib/errors.ts";
 import { CauseFiles } from "../lib/fs/cause-files.ts";
+import { formatHostPort } from "../lib/net/host-port.ts";
 import { createFailoverClient } from "./failover.ts";
 import type { CaClient, CaConfig, CaDeps, CaProtocol, SingleCaConfig } from "./types.ts";
 
@@ -21,7 +22,8 @@ function createSingleClient(config: SingleCaConfig, deps: CaDeps): CaClient {
   // Istio's CA keeps nothing of a request; the others create objects or consume tokens.
   const isIstio = config.kind === "istio";
   let loading: Promise<CaProtocol> | undefined;
-  const protocol = (): Promise<CaProtocol> => (loading ??= loadProtocol(config, deps));
+  let loaded: CaProtocol | undefined;
+  const protocol = async (): Promise<CaProtocol> => (loaded = await (loading ??= loadProtocol(config, deps)));
   let files: CauseFiles | undefined;
   const causes = async (): Promise<CauseFiles> => (files ??= new CauseFiles((await protocol()).causeFiles, deps.clock));
   const untilReachable = async (signal: AbortSignal): Promise<void> =>
@@ -33,6 +35,7 @@ function createSingleClient(config: SingleCaConfig, deps: CaDeps): CaClient {
       const response = await (await protocol()).sign(request, signal);
       return check({ ...response, isAuthenticated: isAuthenticated(config) });
     },
+    describeWait: () => loaded?.describeWait?.() ?? `the CA at ${addressOf(config)} has not responded yet`,
     async untilChanged(signal) {
       const called = await protocol();
       const files = await causes();
@@ -47,6 +50,11 @@ function createSingleClient(config: SingleCaConfig, deps: CaDeps): CaClient {
       if (loading !== undefined) await (await loading)[Symbol.asyncDispose]();
     },
   };
+}
+
+function addressOf(config: SingleCaConfig): string {
+  if (config.kind === "embedded") return config.directory;
+  return formatHostPort(config.kind === "istio" ? config : config.server);
 }
 
 /** Whether the CA's identity is verified: by its server certificate, or because it is this process. */

@@ -37,6 +37,7 @@ class Failover implements CaClient {
   readonly supportsHedging = false;
   readonly #members: readonly Member[];
   readonly #switchAfterMs: number;
+  #called: Member | undefined;
   readonly #deps: CaDeps;
 
   constructor(members: readonly FailoverMember[], switchAfterMs: number, deps: CaDeps) {
@@ -52,6 +53,7 @@ class Failover implements CaClient {
   async sign<T>(request: SigningRequest, check: ResponseCheck<T>, signal: AbortSignal): Promise<T> {
     let failure: unknown;
     for (const member of this.#members) {
+      this.#called = member;
       try {
         const signed = await member.client.sign(request, (response) => this.#check(member, response, check), signal);
         this.#succeeded(member);
@@ -63,6 +65,10 @@ class Failover implements CaClient {
       }
     }
     throw failure;
+  }
+
+  describeWait(): string | undefined {
+    return this.#called?.client.describeWait?.();
   }
 
   async untilChanged(signal: AbortSignal): Promise<void> {

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 import { untilAborted } from "../lib/async/tasks.ts";
 import type { GrpcTarget } from "../lib/grpc/client.ts";
+import { ConnectProgress } from "../lib/grpc/connect-progress.ts";
+import type { Dial } from "../lib/grpc/dial.ts";
 import type { Metadata } from "../lib/grpc/metadata.ts";
 import { OutageLog } from "../lib/log/outage-log.ts";
 import { formatHostPort } from "../lib/net/host-port.ts";
@@ -28,12 +30,13 @@ export function createIstioCa(config: IstioCaConfig, deps: CaDeps): CaProtocol {
   const readFileToken = tokenPath === undefined ? undefined : () => readToken(tokenPath, deps.clock.now());
   const token = config.cloudToken === undefined ? readFileToken : createCloudToken(config.cloudToken, deps);
   const tokenOutage = new OutageLog(deps.log, deps.clock, { recovered: "token for the CA is usable again" });
-  const ca: IstioCa = { config, deps, token, tokenOutage, lacksToken: false };
+  const ca: IstioCa = { config, deps, token, tokenOutage, lacksToken: false, progress: undefined };
   return {
     sign: (request, signal) => sign(ca, request, signal),
     causeFiles: filesOf(config),
     untilCredential: (signal) => untilCloudToken(ca, signal),
     untilReachable: (signal) => untilReachable(config, deps.clock, signal),
+    describeWait: () => ca.progress && `the CA at ${formatHostPort(config)} ${ca.progress.text()}`,
     [Symbol.asyncDispose]: () => Promise.resolve(),
   };
 }
@@ -51,6 +54,8 @@ interface IstioCa {
   readonly tokenOutage: OutageLog;
   /** Whether the last call had no token. */
   lacksToken: boolean;
+  /** Of the last call. */
+  progress: ConnectProgress | undefined;
 }
 
 /** While the last call had no token, the metadata server is asked for one so often. */
@@ -77,7 +82,9 @@ async function sign(
   const { config, deps } = ca;
   const address = formatHostPort(config);
   const { metadata, token } = await metadataFor(ca, signal);
-  const target = await targetFor(config, deps.clock.now());
+  const progress = new ConnectProgress();
+  const target = await targetFor(config, progress.dial, deps.clock.now());
+  ca.progress = progress;
   const [{ createGrpcChannel }, { decodeResponse, encodeRequest, failureOf }] = await Promise.all([
     import("../lib/grpc/client.ts"),
     import("./istio-messages.ts"),
@@ -93,7 +100,7 @@ async function sign(
     response = await channel.unary(createCertificate, encodeRequest(csrPem, ttlMs, config.certSigner), options);
   } catch (error) {
     signal.throwIfAborted();
-    const { adviceOnRejection } = await import("./token-advice.ts");
+    const { adviceOnRejection } = await import("../model/token-advice.ts");
     const credential = { token, source: tokenSource(config), nowMs: deps.clock.now() };
     throw failureOf(error, address, (status) => adviceOnRejection(status, spiffeId, credential));
   }
@@ -112,12 +119,12 @@ function splitChain(elements: readonly string[] | undefined, address: string): S
   return { chainPem: joinPem(elements.slice(0, -1)), rootsPem: elements.at(-1) ?? "" };
 }
 
-async function targetFor(config: IstioCaConfig, nowMs: number): Promise<GrpcTarget> {
+async function targetFor(config: IstioCaConfig, dial: Dial, nowMs: number): Promise<GrpcTarget> {
   const { host, port, security } = config;
-  if (security.kind === "plaintext") return { kind: "tcp", host, port };
+  if (security.kind === "plaintext") return { kind: "tcp", host, port, dial };
   try {
     const tlsOptions = await readTlsClientOptions(security, nowMs);
-    return { kind: "tls", host, port, tlsOptions: () => tlsOptions };
+    return { kind: "tls", host, port, dial, tlsOptions: () => tlsOptions };
   } catch (cause) {
     throw new CaError("misconfigured", formatHostPort(config), "no root certificate to verify the server with", {
       cause,

@@ -23,6 +23,8 @@ export interface CaClient extends AsyncDisposable {
   untilChanged(signal: AbortSignal): Promise<void>;
   /** Resolves when the CA accepts connections again, or on abort; for use after a failure to connect. */
   untilReachable?(signal: AbortSignal): Promise<void>;
+  /** What the CA has not done yet in a call that is under way: `the CA at istiod:15012 does not …`. */
+  describeWait?(): string | undefined;
   /** Whether the same request may be sent again while the first is pending: the CA keeps nothing of either. */
   readonly supportsHedging: boolean;
 }
@@ -36,6 +38,8 @@ export interface CaProtocol extends AsyncDisposable {
   /** Resolves when a credential that the last call lacked can be had, or on abort. It comes from no file. */
   untilCredential?(signal: AbortSignal): Promise<void>;
   untilReachable?(signal: AbortSignal): Promise<void>;
+  /** What the CA has not done yet in a call that is under way. */
+  describeWait?(): string | undefined;
 }
 
 /** Where certificates are signed. */

@@ -1,11 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
-import { durationText } from "../lib/duration-text.ts";
+import { formatSpan } from "../lib/relative-time.ts";
 import { describeError } from "../lib/errors.ts";
 import type { LogFields } from "../lib/log/log.ts";
 import { OutageLog } from "../lib/log/outage-log.ts";
 import type { WorkloadCertificate } from "../model/secret.ts";
 import { HeldIdentities } from "./held-identities.ts";
 import type { ReadCertificate } from "./read-certificate.ts";
+import { type Lifetime, remainingLifetimeThreshold } from "./remaining-lifetime.ts";
 import { type GivenRoot, trustDomainOf } from "./trust-domains.ts";
 import type { CertDeps, CertStatus } from "./types.ts";
 
@@ -28,8 +29,6 @@ export interface FederatedRootsRead {
   readonly others: readonly GivenRoot[];
 }
 
-/** Thresholds of the remaining lifetime at which a certificate without a successor is reported, in percent. */
-const thresholdsPercent = [10, 25, 50] as const;
 /** Below this, the report is an error. */
 const errorPercent = 25;
 /** How late an attempt may be before it counts as overdue. */
@@ -37,6 +36,9 @@ const overdueMs = 1_000;
 /** How long attempts may fail before the certificate counts as not renewed: the next one may succeed. */
 const graceShare = 0.05;
 const mostGraceMs = 60_000;
+
+const waitingMessage = "no certificate from the CA yet; waiting";
+const silentFailures: ReadonlySet<string> = new Set(["unreachable", "tls-handshake-timeout"]);
 
 /**
  * The state of the workload's certificate: what is held, how attempts went, and what is missing for readiness. The
@@ -57,6 +59,7 @@ export class CertificateState {
   #failingSinceMs: number | undefined;
   #lastError: string | undefined;
   #lastFailure: CertStatus["lastFailure"];
+  #isSlowReported = false;
   #lastSuccessMs: number | undefined;
   #skewMs = 0;
   #dueMs: number | undefined;
@@ -97,6 +100,7 @@ export class CertificateState {
   attemptStarted(): void {
     this.#attempts++;
     this.#isAttempting = true;
+    this.#isSlowReported = false;
   }
 
   /** An attempt failed, or the provider reported a problem. The certificate in use stays in use. */
@@ -107,12 +111,22 @@ export class CertificateState {
     this.#lastError = describeError(error);
     this.#lastFailure = { atMs: this.#deps.clock.now(), reason: this.#lastError };
     const certificateInUse = this.status().state;
+    const isSaid = this.#isSlowReported && silentFailures.has(facts.failure ?? "");
     this.#outage.failed({
       level: "warn",
       message,
-      kind: `${message} ${facts.failure ?? ""} ${certificateInUse}`,
+      kind: isSaid ? waitingMessage : `${message} ${facts.failure ?? ""} ${certificateInUse}`,
       fields: { ...facts, error: this.#lastError, failuresInARow: this.#failures, certificateInUse },
     });
+    this.refresh();
+  }
+
+  /** The attempt under way waits for the CA. Without a certificate, that is what the pod waits for. */
+  isSlow(problem: string): void {
+    if (this.#lastError !== undefined || this.isValid) return;
+    this.#lastError = problem;
+    this.#isSlowReported = true;
+    this.#outage.failed({ level: "warn", message: waitingMessage, fields: { error: problem } });
     this.refresh();
   }
 
@@ -268,7 +282,7 @@ export class CertificateState {
     const error = this.#lastError;
     if (newest !== undefined && newest.certificate.notBeforeMs > nowMs) {
       const { notBeforeMs } = newest.certificate;
-      const skew = durationText(notBeforeMs - nowMs);
+      const skew = formatSpan(notBeforeMs - nowMs);
       return `the certificate begins at ${isoTime(notBeforeMs)}: this machine's clock is ${skew} behind the CA's; set it`;
     }
     if (served === undefined)
@@ -276,22 +290,6 @@ export class CertificateState {
     const expired = `the certificate expired at ${isoTime(served.certificate.notAfterMs)}`;
     return error === undefined ? expired : `${expired} and was not renewed: ${error}`;
   }
-}
-
-interface Lifetime {
-  /** When the certificate was received, or its notBefore where that is later. */
-  readonly startMs: number;
-  readonly notAfterMs: number;
-}
-
-/**
- * The lowest threshold that a certificate's remaining lifetime is at or below, in percent of the lifetime that it had
- * when it was received; undefined above all of them.
- * @param nowMs wall clock
- */
-export function remainingLifetimeThreshold({ startMs, notAfterMs }: Lifetime, nowMs: number): number | undefined {
-  const leftPercent = (100 * (notAfterMs - nowMs)) / Math.max(1, notAfterMs - startMs);
-  return thresholdsPercent.find((threshold) => leftPercent <= threshold);
 }
 
 function isoTime(ms: number): string {

@@ -20,8 +20,9 @@ import {
   oid,
   type SignatureAlgorithm,
 } from "../lib/pki/x509-der.ts";
-import { KeyAlgorithmError } from "./errors.ts";
-import type { KeyAlgorithm } from "./types.ts";
+import { checkAccount, checkSpiffeId } from "../model/spiffe-id.ts";
+import { IdentityIncompleteError, KeyAlgorithmError } from "./errors.ts";
+import type { CertConfig, KeyAlgorithm } from "./types.ts";
 
 /** A new private key and the CSR for its certificate. */
 export interface KeyAndRequest {
@@ -102,4 +103,18 @@ function signOffLoop(hash: string, data: Uint8Array, key: KeyObject): Promise<Ui
 export function renderPrivateKey(key: KeyObject, pkcs8: boolean): string {
   if (pkcs8) return key.export({ type: "pkcs8", format: "pem" });
   return key.export({ type: key.asymmetricKeyType === "rsa" ? "pkcs1" : "sec1", format: "pem" });
+}
+
+/**
+ * An empty trust domain is sent as it is, as the reference does: istiod signs in its own.
+ * @throws IdentityIncompleteError for an identity that no peer could verify
+ */
+export function assertCompleteIdentity({ identity, strictTrustDomain }: CertConfig): void {
+  try {
+    const isDecidedByCa = !strictTrustDomain && /^[\w.@-]*$/.test(identity.trustDomain);
+    if (!isDecidedByCa) checkSpiffeId(identity);
+    else checkAccount(identity);
+  } catch (cause) {
+    throw new IdentityIncompleteError(cause);
+  }
 }

@@ -211,3 +211,17 @@ export async function callHedged<T>(
     done.abort(new Error("another call succeeded first"));
   });
 }
+
+/** A CA that has not responded for so long is reported before the attempt ends. */
+const slowMs = 1_200;
+
+/** Calls `report` when something takes long. Disposing ends the wait. */
+export function whenSlow(clock: Clock, signal: AbortSignal, report: () => void): Disposable {
+  const done = new AbortController();
+  clock.delay(slowMs, AbortSignal.any([signal, done.signal])).then(report, () => undefined);
+  return {
+    [Symbol.dispose]: () => {
+      done.abort();
+    },
+  };
+}

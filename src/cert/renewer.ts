@@ -2,10 +2,10 @@
 import { untilWallClock } from "../lib/async/clock.ts";
 import { orAborted } from "../lib/async/tasks.ts";
 import type { ResponseCheck, SignedChain, SigningRequest } from "../model/signing.ts";
-import { checkAccount, checkSpiffeId, formatSpiffeId } from "../model/spiffe-id.ts";
+import { formatSpiffeId } from "../model/spiffe-id.ts";
 import type { CertificateState } from "./certificate-state.ts";
-import { createKeyAndRequest, type KeyAndRequest, renderPrivateKey } from "./csr.ts";
-import { CaRejectedError, IdentityIncompleteError, ResponseError } from "./errors.ts";
+import { assertCompleteIdentity, createKeyAndRequest, type KeyAndRequest, renderPrivateKey } from "./csr.ts";
+import { CaRejectedError, ResponseError } from "./errors.ts";
 import {
   AttemptLimit,
   callHedged,
@@ -13,6 +13,7 @@ import {
   retryDelayMs,
   rotationDelayMs,
   untilUrgentMs,
+  whenSlow,
 } from "./renewal-pace.ts";
 import { type CheckedResponse, checkResponse, maxSkewMs } from "./response-check.ts";
 import type { RenewalRequests } from "./renewal-requests.ts";
@@ -188,6 +189,9 @@ export class Renewer {
     const startMs = clock.monotonicMs();
     this.#limit.begin(startMs);
     this.#state.attemptStarted();
+    using _slow = whenSlow(clock, signal, () => {
+      this.#state.isSlow(this.#signer.describeWait?.() ?? "the CA has not responded yet");
+    });
     try {
       await this.#renew(signal);
       this.#failuresBefore = 0;
@@ -210,7 +214,7 @@ export class Renewer {
     const { clock, random, budgets } = this.#deps;
     const { key, ttlMs, pkcs8, strictTrustDomain } = this.#config;
     const spiffeId = this.#spiffeId;
-    assertComplete(this.#config);
+    assertCompleteIdentity(this.#config);
     this.#request ??= await orAborted(createKeyAndRequest(key, spiffeId), signal);
     const { privateKey, csrPem } = this.#request;
     const check = (response: SignedChain): CheckedResponse =>
@@ -280,19 +284,5 @@ export class Renewer {
     if (refusedExitAfterMs > 0 && rejectedMs >= refusedExitAfterMs) {
       fail(new CaRejectedError(this.#spiffeId, rejectedMs, error));
     }
-  }
-}
-
-/**
- * An empty trust domain is sent as it is, as the reference does: istiod signs in its own.
- * @throws IdentityIncompleteError for an identity that no peer could verify
- */
-function assertComplete({ identity, strictTrustDomain }: CertConfig): void {
-  try {
-    const isDecidedByCa = !strictTrustDomain && /^[\w.@-]*$/.test(identity.trustDomain);
-    if (!isDecidedByCa) checkSpiffeId(identity);
-    else checkAccount(identity);
-  } catch (cause) {
-    throw new IdentityIncompleteError(cause);
   }
 }

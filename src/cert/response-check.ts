@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 import type { KeyObject, X509Certificate } from "node:crypto";
-import { durationText } from "../lib/duration-text.ts";
+import { formatSpan } from "../lib/relative-time.ts";
 import type { Budgets } from "../model/limits.ts";
 import type { SignedChain } from "../model/signing.ts";
 import { hasTrustDomain, workloadPath } from "../model/spiffe-id.ts";
@@ -137,15 +137,15 @@ function checkValidity(leaf: ReadCertificate, { nowMs, maxSkewMs }: ResponseExpe
   const cure = "set the clock that is wrong";
   const clock = `this machine's clock (${new Date(nowMs).toISOString()}) is about`;
   if (notAfterMs <= nowMs) {
-    const text = `the CA's new certificate expired ${durationText(nowMs - notAfterMs)} ago`;
+    const text = `the CA's new certificate expired ${formatSpan(nowMs - notAfterMs)} ago`;
     // The CA's own time is not known; its certificates begin at it, or shortly before.
     throw new ResponseError(
       "expired",
-      `${text}: ${clock} ${durationText(nowMs - notBeforeMs)} ahead of the CA's; ${cure}`,
+      `${text}: ${clock} ${formatSpan(nowMs - notBeforeMs)} ahead of the CA's; ${cure}`,
     );
   }
   if (notBeforeMs > nowMs + maxSkewMs) {
-    const skew = durationText(notBeforeMs - nowMs);
+    const skew = formatSpan(notBeforeMs - nowMs);
     const text = `the CA's new certificate begins in ${skew}: ${clock} ${skew} behind the CA's; ${cure}`;
     throw new ResponseError("not-yet-valid", text);
   }

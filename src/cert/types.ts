@@ -116,6 +116,8 @@ export interface CertificateSigner {
    * the signer no more than a connection.
    */
   untilReachable?(signal: AbortSignal): Promise<void>;
+  /** What the signer has not done yet in a call that is under way, in one line. */
+  describeWait?(): string | undefined;
   /** Whether the same request may be sent again while the first is pending: the signer keeps nothing of either. */
   readonly supportsHedging?: boolean;
 }

@@ -5,11 +5,11 @@ import { objectsOf, parseJsonObject, textsOf } from "../lib/json.ts";
 import type { EnvoyAdmin } from "./admin-client.ts";
 import { parseStats } from "./admin-responses.ts";
 
-/** What the reference's readiness prober reads in two requests, observed on the wire. */
+/** What the reference's readiness prober reads in two requests, observed on the wire, and the failures to read a file. */
 const stateNames = String.raw`server\.state$|listener_manager\.workers_started$`;
-const updateNames = String.raw`(cluster_manager\.cds|listener_manager\.lds)\.update_(success|rejected)$`;
+const updateNames = String.raw`(cluster_manager\.cds|listener_manager\.lds)\.update_(success|rejected|failure)$`;
 /** For a bootstrap that could not be read: an attempt shows what it receives. */
-const attemptNames = String.raw`(cluster_manager\.cds|listener_manager\.lds)\.update_(attempt|success|rejected)$`;
+const attemptNames = String.raw`(cluster_manager\.cds|listener_manager\.lds)\.update_(attempt|success|rejected|failure)$`;
 const timeoutMs = 3_000;
 
 /** In the order of Envoy's numbers. Source: envoy.admin.v3.ServerInfo.State */
@@ -60,6 +60,8 @@ export function parseEnvoyReadiness(text: string): EnvoyReadiness {
     cdsRejected: stats.get("cluster_manager.cds.update_rejected") ?? 0,
     ldsUpdates: stats.get("listener_manager.lds.update_success") ?? 0,
     ldsRejected: stats.get("listener_manager.lds.update_rejected") ?? 0,
+    cdsFailed: stats.get("cluster_manager.cds.update_failure") ?? 0,
+    ldsFailed: stats.get("listener_manager.lds.update_failure") ?? 0,
     state: stateNumber === undefined ? undefined : (states[stateNumber] ?? "UNKNOWN"),
     workersStarted: workers === undefined ? undefined : workers === 1,
   };

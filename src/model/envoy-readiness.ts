@@ -14,6 +14,13 @@ export interface EnvoyReadiness {
   readonly expectsClusters?: boolean;
   /** Whether Envoy receives listeners (LDS); default true. */
   readonly expectsListeners?: boolean;
+  /** Updates that Envoy could not read: of files, those with a wrong syntax. Default 0. */
+  readonly cdsFailed?: number;
+  readonly ldsFailed?: number;
+  /** Why Envoy has accepted no clusters yet, with what to do about it; undefined where that is not known. */
+  readonly clustersProblem?: string | undefined;
+  /** Why Envoy has accepted no listeners yet. */
+  readonly listenersProblem?: string | undefined;
 }
 
 /** Envoy's listeners, compared with earlier reads. */

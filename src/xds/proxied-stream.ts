@@ -15,6 +15,7 @@ import type { XdsResource } from "./protocol/response.ts";
 import type { Rejections } from "./rejections.ts";
 import type { Acknowledgement, SentResponse, Subscriptions } from "./subscriptions.ts";
 import type { ControlPlaneState } from "./upstream/control-plane-state.ts";
+import type { UpstreamProblem } from "./upstream/upstream-problem.ts";
 import type { XdsConfig } from "./xds-config.ts";
 import type { XdsMetrics } from "./xds-metrics.ts";
 
@@ -45,6 +46,8 @@ export interface StreamContext {
   readonly budgets: Budgets;
   /** Reports that the control plane fails and that it works, for all streams. */
   readonly outage: OutageLog;
+  /** Why nothing comes from the control plane, for people. */
+  readonly upstreamProblem: UpstreamProblem;
   /** Limits log lines that tries to connect cause. */
   readonly connectionWarnings: RepeatedWarnings;
   /** Responses of the control plane that the agent itself rejected. */

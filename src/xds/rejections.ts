@@ -4,6 +4,7 @@ import type { Logger } from "../lib/log/log.ts";
 import { shortenPeerText } from "../lib/printable-text.ts";
 import { OutageLog } from "../lib/log/outage-log.ts";
 import type { Budgets } from "../model/limits.ts";
+import { adviceOnMissingExtensions } from "../model/missing-extensions.ts";
 import { shortTypeName } from "./protocol/type-url.ts";
 import type { Acknowledgement } from "./subscriptions.ts";
 import type { XdsMetrics } from "./xds-metrics.ts";
@@ -34,6 +35,9 @@ export interface RejectionsDeps {
 /** Least time between two debug lines about accepted responses of one type: there may be thousands a minute. */
 const acceptedLogIntervalMs = 1_000;
 
+/** Names in an explanation, which is one line. */
+const explainedNames = 3;
+
 /** Names in one log line; the status page has more. */
 const loggedNames = 10;
 
@@ -46,6 +50,15 @@ export class Rejections {
 
   constructor(deps: RejectionsDeps) {
     this.#deps = deps;
+  }
+
+  /** What is rejected of a type, why and what to do about it, in one line; undefined while Envoy accepts it. */
+  explain(typeUrl: string): string | undefined {
+    const rejection = this.#current.get(typeUrl);
+    if (rejection === undefined) return undefined;
+    const { resources, reason } = rejection;
+    const named = resources.length === 0 ? shortTypeName(typeUrl) : resources.slice(0, explainedNames).join(", ");
+    return `${named}: ${adviceOnMissingExtensions(reason) ?? reason}`;
   }
 
   current(): readonly Rejection[] {
@@ -77,11 +90,12 @@ export class Rejections {
     metrics.rejected.set(1, type);
     const some = resources.slice(0, loggedNames);
     const more = resources.length > loggedNames ? { resourceCount: resources.length } : {};
+    const advice = adviceOnMissingExtensions(acknowledgement.reason);
     this.#logOf(type).failed({
       level: "warn",
       message: `${client} rejected configuration`,
       kind: reason,
-      fields: { type, typeUrl, resources: some, ...more, reason, version, versionInUse },
+      fields: { type, typeUrl, resources: some, ...more, reason, version, versionInUse, advice },
     });
   }
 

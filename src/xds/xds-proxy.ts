@@ -18,10 +18,12 @@ import { EnvoyStream } from "./envoy-stream.ts";
 import type { WorkloadHealth } from "./health-checks.ts";
 import type { XdsProtocol } from "./protocol/request.ts";
 import type { ProxiedStream, StreamContext } from "./proxied-stream.ts";
+import { typeUrls } from "./protocol/type-url.ts";
 import { type Rejection, Rejections } from "./rejections.ts";
 import type { TypeProgress } from "./sync-progress.ts";
 import { ControlPlaneState, type ControlPlaneStatus } from "./upstream/control-plane-state.ts";
 import { adsMethods } from "./upstream/connection.ts";
+import { UpstreamProblem } from "./upstream/upstream-problem.ts";
 import { LazyWasmExtensions } from "./wasm/lazy-wasm-extensions.ts";
 import type { WasmConfig, XdsConfig } from "./xds-config.ts";
 import type { XdsMetrics } from "./xds-metrics.ts";
@@ -79,6 +81,8 @@ export interface XdsTypeStatus extends Omit<TypeProgress, "versionAccepted"> {
 /** Disposing cuts all streams; dispose after Envoy has exited. */
 export interface XdsProxy extends AsyncDisposable {
   status(): XdsStatus;
+  /** Why Envoy has nothing of a type: its last rejection, or what is wrong with the control plane; undefined if unknown. */
+  problemOf(type: "cluster" | "listener"): string | undefined;
   /** Reports the workload's health to the control plane, now and on each later stream. */
   reportHealth(health: WorkloadHealth): void;
 }
@@ -96,15 +100,12 @@ export function serveXdsProxy(listener: UnixListener, config: XdsConfig, deps: X
   const controlPlane = new ControlPlaneState(deps.clock);
   let health: WorkloadHealth | undefined;
   const { security } = config.upstream;
-  const outage = new OutageLog(deps.log, deps.clock, { first: connectedMessage, recovered: connectedMessage });
   const context: StreamContext = {
     ...deps,
-    outage,
-    connectionWarnings: new RepeatedWarnings(deps.log, deps.clock),
+    ...createReports(deps),
     config,
     tls: security.kind === "tls" ? createTlsClient(security) : undefined,
     rejections,
-    rejectedResponses: new OutageLog(deps.log, deps.clock),
     health: () => health,
     onEnvoy: (stream) => {
       closeOlder(stream, streams, deps);
@@ -126,6 +127,7 @@ export function serveXdsProxy(listener: UnixListener, config: XdsConfig, deps: X
       controlPlane: controlPlane.status,
       agentTypes: outcomes.all(),
     }),
+    problemOf: (type) => rejections.explain(typeUrls[type]) ?? context.upstreamProblem.text,
     reportHealth(next) {
       health = next;
       for (const stream of streams) stream.upstream?.report(next);
@@ -133,8 +135,19 @@ export function serveXdsProxy(listener: UnixListener, config: XdsConfig, deps: X
     async [Symbol.asyncDispose]() {
       await server[Symbol.asyncDispose]();
       await extensions?.[Symbol.asyncDispose]();
-      outage[Symbol.dispose]();
+      context.outage[Symbol.dispose]();
     },
+  };
+}
+
+type Reports = Pick<StreamContext, "outage" | "upstreamProblem" | "connectionWarnings" | "rejectedResponses">;
+
+function createReports({ log, clock }: XdsDeps): Reports {
+  return {
+    outage: new OutageLog(log, clock, { first: connectedMessage, recovered: connectedMessage }),
+    upstreamProblem: new UpstreamProblem(clock),
+    connectionWarnings: new RepeatedWarnings(log, clock),
+    rejectedResponses: new OutageLog(log, clock),
   };
 }
 

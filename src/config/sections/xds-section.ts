@@ -25,7 +25,7 @@ import { trimTrailing } from "../../lib/trim.ts";
 export function discoverySource(sources: Sources): DiscoverySource {
   const { env, role } = sources;
   const directory = env.string("ATTACHE_XDS_FILES");
-  if (directory !== "") return { kind: "files", directory: trimTrailing(directory, "/") || "/" };
+  if (directory !== "") return filesSource(trimTrailing(directory, "/") || "/", sources);
   const proxy = xdsConfig(sources);
   return {
     kind: "ads",
@@ -36,6 +36,18 @@ export function discoverySource(sources: Sources): DiscoverySource {
     healthCheck: healthCheckConfig(sources),
     proxyConfigOverXds: env.bool("PROXY_CONFIG_XDS_AGENT"),
   };
+}
+
+/** Envoy exits at once where its bootstrap names a file that is missing. */
+function filesSource(directory: string, { env, input, findings, proxy }: Sources): DiscoverySource {
+  const isRead = !env.bool("DISABLE_ENVOY") && (proxy.customConfigFile ?? "") === "";
+  const missing = ["lds.yaml", "cds.yaml"].filter((name) => input.readFile(`${directory}/${name}`).kind === "absent");
+  if (isRead && missing.length > 0) {
+    const files = missing.map((name) => `${directory}/${name}`).join(" and no ");
+    const problem = `there is no ${files}; create it (\`resources: []\` for none), or name the directory that has it`;
+    findings.problem("ATTACHE_XDS_FILES", problem);
+  }
+  return { kind: "files", directory };
 }
 
 /** Short delays while an outage is recent, so that Envoy is current soon after it. */

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 import { X509Certificate } from "node:crypto";
 import { DeadlineError } from "../async/clock.ts";
-import { durationText } from "../duration-text.ts";
+import { formatSpan } from "../relative-time.ts";
 import { describeError, systemCode } from "../errors.ts";
 import { splitPem } from "../pki/pem.ts";
 import { escapeControls } from "../printable-text.ts";
@@ -75,7 +75,7 @@ function validityText({ peer, options, nowMs }: HandshakeFacts, what: "expired" 
   const isWrong = (one: X509Certificate): boolean => (what === "expired" ? time(one) <= nowMs : time(one) > nowMs);
   const verb = what === "expired" ? "expired at" : "begins at";
   const distance = (one: X509Certificate): string => {
-    const text = durationText(Math.abs(time(one) - nowMs));
+    const text = formatSpan(Math.abs(time(one) - nowMs));
     return what === "expired" ? `${text} ago` : `in ${text}`;
   };
   const when = (one: X509Certificate): string =>

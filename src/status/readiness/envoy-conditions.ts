@@ -21,7 +21,9 @@ export function isInitializing(envoy: EnvoyReadiness): boolean {
  * @param initTargets what an initializing Envoy waits for, where that is known
  */
 export function envoyChecks(envoy: EnvoyReadiness, initTargets: readonly string[] = []): readonly ReadinessCheck[] {
-  const { cdsUpdates, cdsRejected, ldsUpdates, ldsRejected, state, workersStarted } = envoy;
+  const { state, workersStarted } = envoy;
+  const { cdsUpdates, cdsRejected, cdsFailed = 0, clustersProblem } = envoy;
+  const { ldsUpdates, ldsRejected, ldsFailed = 0, listenersProblem } = envoy;
   const start = [
     check("server state", stateObstacle(envoy), state),
     check("workers", workersStarted === true ? undefined : `workers have not yet started${waitsFor(initTargets)}`),
@@ -29,8 +31,8 @@ export function envoyChecks(envoy: EnvoyReadiness, initTargets: readonly string[
   const waits = configObstacle(envoy) !== undefined && state !== "DRAINING";
   return [
     { name: "admin interface", state: "passed" },
-    updateCheck("clusters (CDS)", cdsUpdates, cdsRejected, envoy.expectsClusters),
-    updateCheck("listeners (LDS)", ldsUpdates, ldsRejected, envoy.expectsListeners),
+    updateCheck("clusters (CDS)", [cdsUpdates, cdsRejected, cdsFailed, clustersProblem], envoy.expectsClusters),
+    updateCheck("listeners (LDS)", [ldsUpdates, ldsRejected, ldsFailed, listenersProblem], envoy.expectsListeners),
     ...start.map((found) => (waits && found.state === "failed" ? waitsForConfiguration(found) : found)),
   ];
 }
@@ -65,13 +67,17 @@ function listed(names: readonly string[]): string {
   return `${names.slice(0, mostNamed).join(", ")}${more}`;
 }
 
-function updateCheck(name: string, accepted: number, rejected: number, isExpected = true): ReadinessCheck {
+type Updates = readonly [accepted: number, rejected: number, failed: number, problem: string | undefined];
+
+function updateCheck(name: string, [accepted, rejected, failed, problem]: Updates, isExpected = true): ReadinessCheck {
   if (!isExpected) return { name, state: "passed", detail: "static: Envoy is configured to receive none" };
   const counts = `${String(accepted)} accepted, ${String(rejected)} rejected`;
   if (accepted > 0) return { name, state: "passed", detail: counts };
-  return rejected > 0
-    ? { name, code: "configuration-refused", state: "failed", detail: `every update was rejected (${counts})` }
-    : { name, code: "control-plane", state: "failed", detail: `no update was received (${counts})` };
+  const why = problem === undefined ? "" : `: ${problem}`;
+  const refused = { name, code: "configuration-refused", state: "failed" } as const;
+  if (rejected > 0) return { ...refused, detail: `every update was rejected (${counts})${why}` };
+  if (failed > 0) return { ...refused, detail: `no update could be read (${counts})${why}` };
+  return { name, code: "control-plane", state: "failed", detail: `no update was received (${counts})${why}` };
 }
 
 function check(name: string, obstacle: string | undefined, detail?: string): ReadinessCheck {

@@ -6,6 +6,7 @@ import type { Budget } from "../../lib/budget.ts";
 import { describeError } from "../../lib/errors.ts";
 import { readTextFile } from "../../lib/fs/bounded-read.ts";
 import { createGrpcChannel, type ClientStream, type GrpcTarget } from "../../lib/grpc/client.ts";
+import { ConnectProgress } from "../../lib/grpc/connect-progress.ts";
 import { type Dial, dialTcp } from "../../lib/grpc/dial.ts";
 import type { Metadata } from "../../lib/grpc/metadata.ts";
 import type { RepeatedWarnings } from "../../lib/log/repeated-warnings.ts";
@@ -15,8 +16,10 @@ import { tlsErrorIn } from "../../lib/net/tls-error.ts";
 import type { TlsClient } from "../../lib/net/tls-client.ts";
 import type { Budgets } from "../../model/limits.ts";
 import type { ReadToken } from "../../model/token.ts";
+import type { RejectedCredential } from "../../model/token-advice.ts";
 import type { XdsProtocol } from "../protocol/request.ts";
 import type { HttpProxyAddress, XdsConfig, XdsUpstream } from "../xds-config.ts";
+import type { UpstreamProblem } from "./upstream-problem.ts";
 
 /** A connection to a control plane with its one stream. A new stream gets a new connection: it may reach another replica. */
 export interface UpstreamConnection extends AsyncDisposable {
@@ -32,6 +35,8 @@ export interface UpstreamDeps {
   readonly tls: TlsClient | undefined;
   /** Takes precedence over the token file; undefined: the file is read, if one is configured. */
   readonly readToken?: ReadToken | undefined;
+  /** Notes how far a connection comes, and what it presents. */
+  readonly upstreamProblem?: UpstreamProblem;
 }
 
 const service = "/envoy.service.discovery.v3.AggregatedDiscoveryService/";
@@ -80,9 +85,13 @@ interface StreamOptions {
 async function connectTo(address: HostPort, options: StreamOptions, deps: UpstreamDeps, signal: AbortSignal) {
   const { upstream, keepalive } = options.config;
   const { security, connectTimeoutMs } = upstream;
+  const responseBytes = deps.budgets.of("xds-connect-response-bytes");
+  const { httpProxy } = upstream;
+  const progress = new ConnectProgress(httpProxy && dialThroughProxy(httpProxy, responseBytes));
+  deps.upstreamProblem?.connecting(formatHostPort(address), progress);
   const channel = createGrpcChannel(
     {
-      target: targetFor(address, upstream, deps),
+      target: targetFor(address, progress.dial, deps),
       authority: security.kind === "tls" ? security.serverName : upstream.authority,
       connectTimeoutMs,
       keepalive,
@@ -100,19 +109,18 @@ async function connectTo(address: HostPort, options: StreamOptions, deps: Upstre
   }
 }
 
-function targetFor({ host, port }: HostPort, { httpProxy }: XdsUpstream, deps: UpstreamDeps): GrpcTarget {
-  const { tls, clock, budgets } = deps;
-  const responseBytes = budgets.of("xds-connect-response-bytes");
-  const dial = httpProxy === undefined ? {} : { dial: dialThroughProxy(httpProxy, responseBytes) };
-  if (tls === undefined) return { kind: "tcp", host, port, ...dial };
-  return { kind: "tls", host, port, ...dial, tlsOptions: () => tls.options(clock.now()) };
+function targetFor({ host, port }: HostPort, dial: Dial, { tls, clock }: UpstreamDeps): GrpcTarget {
+  if (tls === undefined) return { kind: "tcp", host, port, dial };
+  return { kind: "tls", host, port, dial, tlsOptions: () => tls.options(clock.now()) };
 }
 
 /** A missing token is not an error: a client certificate may suffice, and otherwise the control plane rejects the stream. */
 async function readMetadata(upstream: XdsUpstream, deps: UpstreamDeps, signal: AbortSignal): Promise<Metadata> {
   const metadata = { ...upstream.headers, clusterid: upstream.clusterId };
   const token = await readBearerToken(upstream, deps, signal);
-  return token === undefined ? metadata : { ...metadata, authorization: `Bearer ${token}` };
+  const { tokenPath: source = "the machine's metadata server" } = upstream;
+  if (deps.upstreamProblem !== undefined) deps.upstreamProblem.credential = { ...token, source };
+  return token.token === undefined ? metadata : { ...metadata, authorization: `Bearer ${token.token}` };
 }
 
 /** Whether only the control plane can read a token: over TLS, and in plaintext within this machine. */
@@ -120,30 +128,33 @@ export function keepsTokensSecret({ security, addresses }: Pick<XdsUpstream, "se
   return security.kind === "tls" || addresses.every(({ host }) => isLoopbackHost(host));
 }
 
+/** The token, or why there is none. */
+type ReadBearerToken = Pick<RejectedCredential, "token" | "problem">;
+
 async function readBearerToken(
   upstream: XdsUpstream,
   { connectionWarnings, readToken }: UpstreamDeps,
   signal: AbortSignal,
-): Promise<string | undefined> {
+): Promise<ReadBearerToken> {
   const { tokenPath, security } = upstream;
   if (!keepsTokensSecret(upstream)) {
     if (tokenPath !== undefined || readToken !== undefined) {
       connectionWarnings.warn("control plane is not reached over TLS; connecting without a token");
     }
-    return undefined;
+    return { token: undefined, problem: "the connection has no TLS; use a TLS port of the control plane" };
   }
   if (readToken !== undefined) {
     const token = await readToken(signal);
-    if (token.kind === "usable") return token.text;
+    if (token.kind === "usable") return { token: token.text };
     connectionWarnings.warn("machine token unavailable; connecting without a token", { reason: token.problem });
-    return undefined;
+    return { token: undefined, problem: token.problem };
   }
-  if (tokenPath === undefined) return undefined;
+  if (tokenPath === undefined) return { token: undefined };
   try {
     const token = (await readTextFile(tokenPath)).trim();
     if (/^[\x21-\x7e]+$/.test(token)) {
       if (security.kind === "plaintext") connectionWarnings.warn("token is sent to the control plane unencrypted");
-      return token;
+      return { token };
     }
     connectionWarnings.warn("invalid token file; connecting without a token", { tokenPath });
   } catch (error) {
@@ -152,7 +163,7 @@ async function readBearerToken(
       reason: describeError(error),
     });
   }
-  return undefined;
+  return { token: undefined, problem: `${tokenPath} has no token; mount the service account's token there` };
 }
 
 /** The files that a connection depends on: a failed one is retried at once when one of them is replaced. */

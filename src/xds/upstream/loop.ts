@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 import { backoffMs } from "../../lib/async/backoff.ts";
-import { abortReason } from "../../lib/async/clock.ts";
+import { abortReason, DeadlineError } from "../../lib/async/clock.ts";
 import { describeError } from "../../lib/errors.ts";
 import { CauseFiles } from "../../lib/fs/cause-files.ts";
 import { tlsErrorIn } from "../../lib/net/tls-error.ts";
@@ -9,6 +9,7 @@ import type { ProxiedStream } from "../proxied-stream.ts";
 import { connectionFiles, connectUpstream } from "./connection.ts";
 import { ExtensionFeed } from "./extension-feed.ts";
 import { UpstreamStream } from "./stream.ts";
+import { slowMs } from "./upstream-problem.ts";
 
 /** Retries are frequent for the first minute of an outage; after that the control plane is spared. */
 const frequentRetriesMs = 60_000;
@@ -17,6 +18,8 @@ const frequentRetriesMs = 60_000;
 const stableStreamMs = 5_000;
 
 const closedMessage = "control plane closed the stream; reconnecting";
+
+const waitingMessage = "no response from the control plane yet; waiting";
 
 const emptyMessage = "control plane closes each stream before its first response; retrying";
 
@@ -60,6 +63,7 @@ async function connectOnce(
   const { context, protocol } = client;
   const { log, metrics, outage } = context;
   let address: string | undefined;
+  using _slow = reportWhenSlow(client, signal);
   try {
     await using connection = await connectUpstream(context.config, protocol, context, signal);
     ({ address } = connection);
@@ -75,14 +79,42 @@ async function connectOnce(
     const [level, message] = client.hasResponse
       ? (["info", closedMessage] as const)
       : (["warn", emptyMessage] as const);
+    if (!client.hasResponse) {
+      const what = "closes each stream before its first response; see its log";
+      context.upstreamProblem.failed(`the control plane at ${address} ${what}`);
+    }
     context.controlPlane?.failed(message);
     outage.failed({ level, message, fields: { address } });
   } catch (error) {
     if (address === undefined) metrics.connectionFailures.inc();
     else metrics.upstreamTerminations.inc(signal.aborted || isRoutine(error) ? "cancelled" : "error");
-    if (!signal.aborted) logFailure(client, address, error);
+    if (!signal.aborted) {
+      const { explainFailure } = await import("./upstream-failure.ts");
+      const { upstreamProblem, clock } = context;
+      const credential = upstreamProblem.credential && { ...upstreamProblem.credential, nowMs: clock.now() };
+      upstreamProblem.failed(explainFailure(error, address, credential));
+      logFailure(client, address, error);
+    }
   }
   return address !== undefined;
+}
+
+/** A control plane that does not respond is reported before the time limit of a connection. */
+function reportWhenSlow({ context }: ProxiedStream, signal: AbortSignal): Disposable {
+  const { clock, outage, upstreamProblem } = context;
+  const done = new AbortController();
+  clock.delay(slowMs, AbortSignal.any([signal, done.signal])).then(
+    () => {
+      const reason = upstreamProblem.waiting;
+      if (reason !== undefined) outage.failed({ level: "warn", message: waitingMessage, fields: { reason } });
+    },
+    () => undefined,
+  );
+  return {
+    [Symbol.dispose]: () => {
+      done.abort();
+    },
+  };
 }
 
 function logFailure({ context, hasResponse }: ProxiedStream, address: string | undefined, error: unknown): void {
@@ -94,11 +126,16 @@ function logFailure({ context, hasResponse }: ProxiedStream, address: string | u
   else if (address === undefined) message = "control plane unreachable; retrying";
   else if (level === "info") message = closedMessage;
   // a control plane that is back and rejects the agent is another failure than one that is away
-  const kind = [message, status ?? "", failure ?? ""].join(" ");
-  const reason = describeError(error);
+  const wasSilent = address === undefined && (failure === "handshake-timeout" || isDeadline(error));
+  const kind = wasSilent ? waitingMessage : [message, status ?? "", failure ?? ""].join(" ");
+  const reason = context.upstreamProblem.text ?? describeError(error);
   context.controlPlane?.failed(reason);
   const fields = { address, status, failure, reason, envoyHasConfiguration: hasResponse };
   context.outage.failed({ level, message, kind, fields });
+}
+
+function isDeadline(error: unknown): boolean {
+  return error instanceof GrpcError && error.cause instanceof DeadlineError;
 }
 
 /** A stream's time limit, or a restart of the control plane. */

@@ -117,9 +117,10 @@ export class UpstreamStream implements ResponseOrigin {
   }
 
   async #onMessage(message: IncomingMessage): Promise<boolean> {
-    const { outage, metrics, controlPlane } = this.#client.context;
+    const { outage, metrics, controlPlane, upstreamProblem } = this.#client.context;
     controlPlane?.responded();
     // A stream that is open may still be rejected; a response shows that it was accepted.
+    if (!this.#isAccepted) upstreamProblem.works();
     if (!this.#isAccepted) outage.works({ address: this.#options.address, protocol: this.#client.protocol });
     this.#isAccepted = true;
     metrics.responses.inc();

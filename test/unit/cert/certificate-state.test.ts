@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 import { expect, test } from "vitest";
-import { remainingLifetimeThreshold } from "../../../src/cert/certificate-state.ts";
+import { remainingLifetimeThreshold } from "../../../src/cert/remaining-lifetime.ts";
 
 test.each([
   [0, undefined],

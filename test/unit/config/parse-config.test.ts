@@ -366,9 +366,17 @@ describe("a text that is too large to parse is a problem with its source, also i
 
 describe("files instead of a control plane", () => {
   test("Envoy reads listeners and clusters from the directory, and no xDS cluster is there", () => {
-    const { xds, bootstrap } = parse({ env: { ATTACHE_XDS_FILES: "/mesh/", XDS_ROOT_CA: "" } });
+    const names = ["/mesh/lds.yaml", "/mesh/cds.yaml"];
+    const files = new Map(names.map((name) => [name, "resources: []"]));
+    const { xds, bootstrap } = parse({ env: { ATTACHE_XDS_FILES: "/mesh/", XDS_ROOT_CA: "" }, files });
     expect(xds).toEqual({ kind: "files", directory: "/mesh" });
     expect(bootstrap).toMatchObject({ config: { discovery: { kind: "files", directory: "/mesh" } } });
+  });
+
+  test("files that Envoy would not find are named before it starts", () => {
+    const input = { env: { ATTACHE_XDS_FILES: "/mesh" }, files: new Map([["/mesh/cds.yaml", "resources: []"]]) };
+    expect(() => parse(input)).toThrow("there is no /mesh/lds.yaml; create it");
+    expect(() => parse({ env: { ...input.env, DISABLE_ENVOY: "true" } })).not.toThrow();
   });
 });
 

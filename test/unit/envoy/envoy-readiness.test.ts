@@ -6,6 +6,7 @@ const updates = [
   "cluster_manager.cds.update_rejected: 1",
   "cluster_manager.cds.update_success: 3",
   "listener_manager.lds.update_success: 2",
+  "listener_manager.lds.update_failure: 4",
 ].join("\n");
 
 test("updates, state and workers are read from Envoy's stats", () => {
@@ -14,6 +15,8 @@ test("updates, state and workers are read from Envoy's stats", () => {
     cdsRejected: 1,
     ldsUpdates: 2,
     ldsRejected: 0,
+    cdsFailed: 0,
+    ldsFailed: 4,
     state: "LIVE",
     workersStarted: true,
   });
@@ -35,6 +38,8 @@ test("a stat that is not there yet is undefined, a counter 0", () => {
     cdsRejected: 0,
     ldsUpdates: 0,
     ldsRejected: 0,
+    cdsFailed: 0,
+    ldsFailed: 0,
     state: undefined,
     workersStarted: undefined,
   });

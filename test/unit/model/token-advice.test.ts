@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 import { expect, test } from "vitest";
-import { adviceOnRejection } from "../../../src/ca/token-advice.ts";
+import { adviceOnRejection } from "../../../src/model/token-advice.ts";
 
 const nowMs = Date.parse("2026-12-01T10:00:00Z");
 const spiffeId = "spiffe://cluster.local/ns/demo/sa/web";
@@ -32,12 +32,12 @@ test.each([
   [
     "UNAUTHENTICATED",
     tokenOf(good),
-    /of "demo\/web" for "istio-ca", valid for 2 h: check that the CA trusts .*"https:\/\/kubernetes/,
+    /of "demo\/web" for "istio-ca", valid for 2 h: check that its issuer .*"https:\/\/kubernetes/,
   ],
   ["UNAUTHENTICATED", "opaque", /\/token, which is not a JWT/],
   ["UNAUTHENTICATED", undefined, /no token was sent/],
-  ["PERMISSION_DENIED", tokenOf(good), /^allow spiffe:\/\/cluster.local\/ns\/demo\/sa\/web at the CA/],
-  ["PERMISSION_DENIED", "opaque", /^allow spiffe:.* at the CA/],
+  ["PERMISSION_DENIED", tokenOf(good), /^allow spiffe:\/\/cluster.local\/ns\/demo\/sa\/web there/],
+  ["PERMISSION_DENIED", "opaque", /^allow spiffe:.* there/],
 ] as const)("%s of %s", (status, token, advice) => {
   expect(adviceOnRejection(status, spiffeId, { token, source: "/token", nowMs })).toMatch(advice);
 });
