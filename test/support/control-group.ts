@@ -39,6 +39,11 @@ export function makeProcessorGroup(millicpus: number): ControlGroup | undefined 
   )?.group;
 }
 
+/** Its processes together may have so many threads. @returns undefined where this user may not make such a group */
+export function makeTaskGroup(tasks: number): ControlGroup | undefined {
+  return makeGroup("pids", { unified: "pids.max", legacy: "pids.max" }, () => String(tasks))?.group;
+}
+
 let serial = 0;
 
 function makeGroup(

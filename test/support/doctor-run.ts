@@ -35,7 +35,12 @@ export async function runDoctorIn(
   return { code, findings, durationSeconds };
 }
 
-/** `fail sockets.sds`: what is not in order, without what other checks than those named find. */
-export function problemsOf({ findings }: DoctorRun): readonly string[] {
-  return findings.filter(({ outcome }) => outcome !== "ok").map(({ outcome, check }) => `${outcome} ${check}`);
+/** The checks of the machine. */
+const machineChecks = "settings process paths sockets ports limits interception envoy envoy-admin".split(" ");
+
+/** `fail sockets.sds`: what the checks of the machine find wrong, each with its fact. */
+export function machineProblems({ findings }: DoctorRun): readonly string[] {
+  return findings
+    .filter(({ outcome, check }) => outcome !== "ok" && machineChecks.includes(check.split(".")[0] ?? ""))
+    .map(({ outcome, check, fact }) => `${outcome} ${check}: ${fact}`);
 }

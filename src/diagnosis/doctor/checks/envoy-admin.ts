@@ -6,6 +6,8 @@ import { certificateFindings } from "../machine/envoy-certificates.ts";
 import { rejectionFindings } from "../machine/envoy-rejections.ts";
 import { type Machine, machineOf } from "../machine/machine.ts";
 
+const listenersCheck = "envoy-admin.listeners";
+
 /** The Envoy that runs: whether it answers, serves, and has accepted what it was sent. */
 export const envoyAdminCheck: Check = {
   name: "envoy-admin",
@@ -24,12 +26,14 @@ export const envoyAdminCheck: Check = {
     } catch (error) {
       return [silentEnvoy(machine, describeError(error)), ...(await rejectionFindings(context, undefined))];
     }
-    const found = await Promise.all([
+    const [state, rejections, certificates] = await Promise.all([
       stateFindings(admin, info, context),
       rejectionFindings(context, admin),
       certificateFindings(context, admin),
     ]);
-    return [...restartFindings(info), ...found.flat()];
+    // a rejection has the reason that a count does not have
+    const states = rejections.length > 0 ? state.filter(({ check }) => check !== listenersCheck) : state;
+    return [...restartFindings(info), ...states, ...rejections, ...certificates];
   },
 };
 
@@ -88,7 +92,7 @@ async function stateFindings(
       ? []
       : [
           warn(
-            "envoy-admin.listeners",
+            listenersCheck,
             `Envoy could not listen at an address, ${String(failures)} times since its start`,
             "Look in Envoy's log for the address: another process holds its port, or the user may not listen there.",
           ),

@@ -145,7 +145,9 @@ function dnsProblems({ dnsPorts }: CaptureSummary, { config: { dns } }: DoctorCo
 }
 
 /** Connections of Envoy that are captured come back to it: each one makes another one, until there are no ports left. */
-function userProblems(summary: CaptureSummary, { user, envoyUser, isRunning }: Machine): readonly Finding[] {
+function userProblems(summary: CaptureSummary, machine: Machine): readonly Finding[] {
+  const { user, envoyUser, isRunning, isUserKnown } = machine;
+  if (!isUserKnown) return [];
   const captured = [
     ...(isExempt(envoyUser, summary) ? [] : [`Envoy (${describe(envoyUser)})`]),
     ...(isExempt(user, summary) || user.uid === envoyUser.uid ? [] : [`the agent (${describe(user)})`]),

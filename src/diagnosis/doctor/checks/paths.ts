@@ -15,6 +15,8 @@ export const pathsCheck: Check = {
   needsEnvironment: true,
   async run(context) {
     const machine = await machineOf(context);
+    if (!machine.isUserKnown)
+      return [ok("paths", "what the agent may write cannot be seen: its process is not visible")];
     const { config } = context;
     const found = await Promise.all(writtenDirectories(config).map((directory) => examine(directory, machine)));
     const problems = [...found.flat(), ...(await examineTermination(config, machine))];

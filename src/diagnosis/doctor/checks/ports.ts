@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 import { loadTakenPorts } from "../../../envoy/index.ts";
+import { ipFamily } from "../../../lib/net/ip-address.ts";
 import {
   type ListeningSocket,
   readListeningSockets,
@@ -7,6 +8,7 @@ import {
   readSocketInodes,
 } from "../../../lib/net/socket-table.ts";
 import { type Check, type DoctorContext, fail, type Finding, ok, warn } from "../check.ts";
+import { accepts } from "../machine/local-connection.ts";
 import { type Machine, machineOf } from "../machine/machine.ts";
 import { type OwnPort, applicationPorts, ownPorts } from "../machine/own-ports.ts";
 
@@ -21,7 +23,8 @@ export const portsCheck: Check = {
     const sockets = await readListeningSockets();
     if (sockets === undefined) return [...clashes, ok("ports", "who listens cannot be seen on this system")];
     const holders = await readHolders(machine);
-    const found = await Promise.all(own.map((port) => examine(port, sockets, holders, machine)));
+    const distinct = own.filter(({ port }, index) => own.findIndex((one) => one.port === port) === index);
+    const found = await Promise.all(distinct.map((port) => examine(port, sockets, holders, machine)));
     const problems = [...clashes, ...found.flat(), ...(await reservedProblems(own, machine))];
     if (problems.length > 0) return problems;
     return [ok("ports", `${machine.isRunning ? "held by agent and Envoy" : "free"}: ${numbersOf(own)}`)];
@@ -55,10 +58,11 @@ async function examine(
 ): Promise<readonly Finding[]> {
   const { collisions } = await loadTakenPorts();
   const listening = sockets.filter((socket) => collisions(own.addresses, [socket]).length > 0);
+  const isDual = !machine.isRunning && listening.length === 0 && (await isTakenByDualStack(own, sockets));
   const inodes = own.owner === "agent" ? holders.agent : holders.envoy;
   const check = `ports.${String(own.port)}`;
   if (!machine.isRunning) {
-    if (listening.length > 0) return [await taken(check, own, "and no agent runs")];
+    if (listening.length > 0 || isDual) return [await taken(check, own, "and no agent runs")];
     const udp = own.isUdpToo ? await readPortHolder(own.port, "udp") : undefined;
     return udp === undefined ? [] : [await taken(check, own, "over UDP, and no agent runs", udp)];
   }
@@ -68,6 +72,13 @@ async function examine(
   const others = listening.filter(({ inode }) => inodes?.has(inode) !== true);
   if (others.length > 0) return [await taken(check, own, `not by ${ownerName(own)}`)];
   return listening.length === 0 ? absent(check, own) : [];
+}
+
+/** A socket on all IPv6 addresses has the port of IPv4 too, unless it was made without: a connection tells. */
+async function isTakenByDualStack({ port, addresses }: OwnPort, sockets: readonly ListeningSocket[]): Promise<boolean> {
+  const isOfIpv4 = addresses.some(({ host }) => ipFamily(host) === 4);
+  const candidates = sockets.filter((socket) => socket.port === port && socket.ip.length === 16);
+  return isOfIpv4 && candidates.length > 0 && (await accepts("127.0.0.1", port));
 }
 
 async function taken(check: string, own: OwnPort, how: string, known?: string): Promise<Finding> {

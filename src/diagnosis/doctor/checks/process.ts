@@ -31,9 +31,9 @@ function isTproxy({ input }: DoctorContext): boolean {
 }
 
 /** In a pod. Only TPROXY needs root. */
-function userFindings({ user }: Machine, context: DoctorContext): readonly Finding[] {
+function userFindings({ user, isUserKnown }: Machine, context: DoctorContext): readonly Finding[] {
   const isPod = (context.input.env["KUBERNETES_SERVICE_HOST"] ?? "") !== "";
-  if (!isPod || user.uid !== 0 || isTproxy(context)) return [];
+  if (!isPod || !isUserKnown || user.uid !== 0 || isTproxy(context)) return [];
   const cure = "Run the container as another user: runAsUser: 1337, runAsNonRoot: true; only TPROXY needs root.";
   return [warn("process.user", "the agent runs as root", cure)];
 }
@@ -47,7 +47,8 @@ async function tproxyFindings({ envoys }: Machine, context: DoctorContext): Prom
   return [fail("process.capabilities", fact, "Grant the container CAP_NET_ADMIN, or use the mode REDIRECT.")];
 }
 
-async function describe({ agent, user }: Machine): Promise<string> {
+async function describe({ agent, user, isUserKnown }: Machine): Promise<string> {
+  if (!isUserKnown) return "the agent's process cannot be seen by this user";
   const status = await readFile(`/proc/${agent === undefined ? "self" : String(agent.pid)}/status`, "utf8").catch(
     () => "",
   );

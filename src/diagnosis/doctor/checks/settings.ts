@@ -3,6 +3,7 @@ import { type AgentConfig, loadKnownVariables } from "../../../config/index.ts";
 import { closeName } from "../../../lib/nearest-name.ts";
 import { type Check, type Finding, ok, warn } from "../check.ts";
 import { splitCure } from "../cure.ts";
+import { machineOf } from "../machine/machine.ts";
 
 type ConfigWarning = AgentConfig["warnings"][number];
 
@@ -10,14 +11,22 @@ type ConfigWarning = AgentConfig["warnings"][number];
 export const settingsCheck: Check = {
   name: "settings",
   needsEnvironment: true,
-  async run({ config, input }) {
-    const warnings = config.warnings.map(warningFinding);
+  async run(context) {
+    const { config, input } = context;
+    const { user, isUserKnown } = await machineOf(context);
+    const isOther = !isUserKnown || user.uid !== process.geteuid?.();
+    // what another user may not read, the agent may
+    const warnings = config.warnings
+      .filter(({ message }) => !(isOther && unreadable.test(message)))
+      .map(warningFinding);
     const known = (await loadKnownVariables()).knownVariables();
     const misspelt = Object.keys(input.env).flatMap((name) => misspeltVariable(name, known));
     const found = [...warnings, ...misspelt];
     return found.length > 0 ? found : [ok("settings", "no warnings")];
   },
 };
+
+const unreadable = /cannot be read \((EACCES|EPERM)\)/;
 
 /** How advice begins; other last parts of a message say what happens instead. */
 const advice = /^(use|set|mount|name|give|install|quote|remove|write|put|make|choose|leave|raise|add|start|correct) /;

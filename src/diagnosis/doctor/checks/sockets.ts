@@ -66,8 +66,9 @@ async function examine(socket: OwnSocket, machine: Machine): Promise<readonly Fi
     return [fail(check, `${path} is ${what}, not a socket`, `Remove ${path}; the agent replaces only sockets.`)];
   }
   const server = await examineServer(socket, machine);
-  const access = server.outcome === "fail" ? [] : examineAccess(socket, status, machine);
-  return access.length > 0 && server.outcome === "ok" ? access : [server, ...access];
+  if (server.outcome !== "ok" || !machine.isUserKnown) return [server];
+  const access = examineAccess(socket, status, machine);
+  return access.length > 0 ? access : [server];
 }
 
 /** The directory is created by the agent, if it may. */

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 import type { EnvoyAdmin } from "../../../envoy/index.ts";
 import { type JsonObject, objectOf, objectsOf, parseJsonObject, textOf } from "../../../lib/json.ts";
+import { readPortHolder } from "../../../lib/net/socket-table.ts";
 import { shortenPeerText } from "../../../lib/printable-text.ts";
 import { oneLine } from "../../../lib/trim.ts";
 import { type DoctorContext, fail, type Finding } from "../check.ts";
@@ -25,8 +26,8 @@ export async function rejectionFindings(
 ): Promise<readonly Finding[]> {
   const types = objectsOf(objectOf(agent?.overview?.["xds"])["types"]);
   const known = types.flatMap(agentRejection);
-  if (known.length > 0) return describe(known);
-  return admin === undefined ? [] : describe(await readErrorStates(admin, signal));
+  if (known.length > 0) return await describe(known);
+  return admin === undefined ? [] : await describe(await readErrorStates(admin, signal));
 }
 
 function agentRejection(type: JsonObject): readonly Rejection[] {
@@ -52,18 +53,26 @@ async function readErrorStates(admin: EnvoyAdmin, signal: AbortSignal): Promise<
   return await read("dynamic_listeners", "listener");
 }
 
-function describe(rejections: readonly Rejection[]): readonly Finding[] {
-  return rejections.map(({ what, reason }) => {
-    const text = shortenPeerText(oneLine(reason));
-    const extension = missingExtension(reason);
-    if (extension === undefined) {
-      const cure = "Correct the resource, which is named in the reason; Envoy keeps the version before until then.";
-      return fail("envoy-admin.configuration", `Envoy rejects ${what}: ${text}`, cure);
-    }
+async function describe(rejections: readonly Rejection[]): Promise<readonly Finding[]> {
+  return await Promise.all(rejections.map(describeOne));
+}
+
+async function describeOne({ what, reason }: Rejection): Promise<Finding> {
+  const extension = missingExtension(reason);
+  if (extension !== undefined) {
     const fact = `Envoy rejects ${what}: it has no extension ${extension}`;
-    const cure = `Use an Envoy with ${extension}${isIstios(extension) ? ", as Istio's build (of the image istio/proxyv2) has it" : ""}, or have the control plane not send it.`;
-    return fail("envoy-admin.extension", fact, cure);
-  });
+    const istios = isIstios(extension) ? ", such as Istio's (of the image istio/proxyv2)" : "";
+    return fail("envoy-admin.extension", fact, `Use an Envoy with it${istios}, or have the control plane not send it.`);
+  }
+  const text = shortenPeerText(oneLine(reason));
+  const port = /cannot bind '\S*?:(\d+)': Address already in use/.exec(reason)?.[1];
+  if (port !== undefined) {
+    const holder = (await readPortHolder(Number(port))) ?? "a process that cannot be seen";
+    const fact = `Envoy rejects ${what}: port ${port} is held by ${holder}`;
+    return fail("envoy-admin.listeners", fact, "Stop that process, or give the listener another port.");
+  }
+  const cure = "Correct the resource, which is named in the reason; Envoy keeps the version before until then.";
+  return fail("envoy-admin.configuration", `Envoy rejects ${what}: ${text}`, cure);
 }
 
 /** Source: texts of Envoy 1.40 for a filter without, and with, a name that it does not know */

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 import { basename, resolve } from "node:path";
+import { isLoopbackAddress } from "../../../lib/net/ip-address.ts";
 import { readListeningSockets, readSocketInodes } from "../../../lib/net/socket-table.ts";
 import type { DoctorContext } from "../check.ts";
 import { isAgent, type ProcessFacts, readProcesses, readUser, readWorkingDirectory, type User } from "./processes.ts";
@@ -14,6 +15,8 @@ export interface Machine {
   readonly envoys: readonly ProcessFacts[];
   /** The user of the agent that runs, or of the one that would be started here: this process's. */
   readonly user: User;
+  /** False where an agent runs whose process cannot be seen. */
+  readonly isUserKnown: boolean;
   readonly envoyUser: User;
   /** The working directory of the agent, to which the paths of its configuration are relative. */
   readonly directory: string;
@@ -37,7 +40,8 @@ async function readMachine(context: DoctorContext): Promise<Machine> {
   const { config } = context;
   const envoyName = basename(config.envoy.binaryPath).slice(0, 15);
   const processes = await readProcesses(new Set([envoyName, "envoy"]));
-  const agent = await findAgent(processes.filter(isAgent), context);
+  const isAnswering = context.agent !== undefined && isOfThisMachine(context.agent.address);
+  const agent = await findAgent(processes.filter(isAgent), config.status.port, isAnswering);
   const envoys = processes.filter(
     ({ parentPid, name }) => parentPid === agent?.pid && (name === envoyName || name === "envoy"),
   );
@@ -45,23 +49,33 @@ async function readMachine(context: DoctorContext): Promise<Machine> {
   const user = agent === undefined ? self : ((await readUser(agent.pid)) ?? self);
   const given = config.envoy.user;
   return {
-    isRunning: context.agent !== undefined || agent !== undefined,
+    isRunning: isAnswering || agent !== undefined,
     agent,
     envoys,
     user,
+    isUserKnown: !isAnswering || agent !== undefined,
     envoyUser: given === undefined ? user : { uid: given.uid, gids: [given.gid] },
     directory: (agent === undefined ? undefined : await readWorkingDirectory(agent.pid)) ?? process.cwd(),
   };
 }
 
-/** The agent of this configuration: it listens on the status port, or has this working directory, or is process 1. */
+/** A port that is forwarded here is another machine's, if it is not the configured one. */
+function isOfThisMachine({ host }: { readonly host: string }): boolean {
+  return host === "localhost" || isLoopbackAddress(host);
+}
+
+/**
+ * The agent of this configuration: it listens on the status port, or has this working directory, or is process 1. Of
+ * another user's processes neither can be seen; then it is the only one, if one answers.
+ */
 async function findAgent(
   agents: readonly ProcessFacts[],
-  { config }: DoctorContext,
+  statusPort: number,
+  isAnswering: boolean,
 ): Promise<ProcessFacts | undefined> {
   if (agents.length === 0) return undefined;
   const sockets = (await readListeningSockets()) ?? [];
-  const inodes = new Set(sockets.filter(({ port }) => port === config.status.port).map(({ inode }) => inode));
+  const inodes = new Set(sockets.filter(({ port }) => port === statusPort).map(({ inode }) => inode));
   for (const agent of agents) {
     const held = await readSocketInodes(agent.pid);
     if ([...inodes].some((inode) => held?.has(inode))) return agent;
@@ -69,5 +83,6 @@ async function findAgent(
   for (const agent of agents) {
     if ((await readWorkingDirectory(agent.pid)) === process.cwd()) return agent;
   }
-  return agents.find(({ pid }) => pid === 1);
+  const [only] = isAnswering && agents.length === 1 ? agents : agents.filter(({ pid }) => pid === 1);
+  return only;
 }

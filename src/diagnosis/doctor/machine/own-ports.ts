@@ -53,42 +53,36 @@ function portOf(port: number, hosts: readonly string[]): Pick<OwnPort, "port" | 
   return { port, addresses: hosts.map((host) => ({ host, port, setting: "" })) };
 }
 
-/** A file that Envoy reads unchanged is not known. */
+/** A file that Envoy reads unchanged is not known. A port that is configured twice is listed twice. */
 function bootstrapPorts(config: AgentConfig): readonly OwnPort[] {
   const document = renderMergedBootstrap(config.bootstrap);
   if (document === undefined) return [];
   const { listeners, admin } = staticAddresses(document);
-  const names = namesOf(config);
-  const numbers = [...new Set(listeners.map(({ port }) => port))];
+  const known = namedPorts(config);
+  const others = listeners.map(({ port }) => port).filter((port) => !known.some((one) => one.port === port));
   const common = { owner: "envoy", isDynamic: false, isUdpToo: false } as const;
-  return [
-    ...numbers.map((port): OwnPort => {
-      const hosts = listeners.filter((listener) => listener.port === port).map(({ host }) => host);
-      const [what, setting] = names.get(port) ?? ["a listener of the bootstrap", ""];
-      return { ...common, ...portOf(port, hosts), what, setting };
-    }),
-    ...(admin === undefined
-      ? []
-      : [
-          {
-            ...common,
-            ...portOf(admin.port, [admin.host]),
-            what: "Envoy's admin interface",
-            setting: "proxyAdminPort in PROXY_CONFIG",
-          },
-        ]),
-  ];
+  const hostsOf = (port: number): readonly string[] =>
+    listeners.filter((listener) => listener.port === port).map(({ host }) => host);
+  const ports = [
+    ...known.filter(({ port }) => hostsOf(port).length > 0),
+    ...[...new Set(others)].map((port) => ({ port, what: "a listener of the bootstrap", setting: "" })),
+  ].map(({ port, ...rest }): OwnPort => ({ ...common, ...portOf(port, hostsOf(port)), ...rest }));
+  if (admin === undefined) return ports;
+  const setting = "proxyAdminPort in PROXY_CONFIG";
+  return [...ports, { ...common, ...portOf(admin.port, [admin.host]), what: "Envoy's admin interface", setting }];
 }
 
-function namesOf({ bootstrap }: AgentConfig): ReadonlyMap<number, readonly [string, string]> {
-  if (bootstrap.kind !== "generated") return new Map();
+type NamedPort = Pick<OwnPort, "port" | "what" | "setting">;
+
+function namedPorts({ bootstrap }: AgentConfig): readonly NamedPort[] {
+  if (bootstrap.kind !== "generated") return [];
   const { status, prometheus, secureMetrics, secureMergedMetrics } = bootstrap.config.ports;
-  return new Map([
-    [secureMergedMetrics, ["Envoy's merged metrics over TLS", "ENVOY_SECURE_MERGED_METRICS_PORT"]],
-    [secureMetrics, ["Envoy's metrics over TLS", "ENVOY_SECURE_METRICS_PORT"]],
-    [prometheus, ["Envoy's metrics", "ENVOY_PROMETHEUS_PORT"]],
-    [status, ["Envoy's readiness", "ENVOY_STATUS_PORT"]],
-  ]);
+  return [
+    { port: prometheus, what: "Envoy's metrics", setting: "ENVOY_PROMETHEUS_PORT" },
+    { port: status, what: "Envoy's readiness", setting: "ENVOY_STATUS_PORT" },
+    { port: secureMetrics, what: "Envoy's metrics over TLS", setting: "ENVOY_SECURE_METRICS_PORT" },
+    { port: secureMergedMetrics, what: "Envoy's merged metrics over TLS", setting: "ENVOY_SECURE_MERGED_METRICS_PORT" },
+  ].filter(({ port }) => port !== 0);
 }
 
 /** Where Istio's control plane has Envoy listen for captured traffic. Source: Istio, ports used by a sidecar */

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-import { connect } from "node:net";
 import { readListeningSockets } from "../../../lib/net/socket-table.ts";
+import { tryLocalConnection } from "./local-connection.ts";
 import type { Machine } from "./machine.ts";
 import { inboundPort } from "./own-ports.ts";
 
@@ -8,7 +8,6 @@ import { inboundPort } from "./own-ports.ts";
 const passthrough = "127.0.0.6";
 /** Where nothing of Istio listens. */
 const probePort = 15_002;
-const timeoutMs = 500;
 
 /**
  * Makes a connection within this machine that the rules redirect to Envoy's inbound port, and that is refused without
@@ -19,14 +18,6 @@ export async function tryCapture({ envoyUser }: Machine): Promise<boolean | unde
   if (envoyUser.uid !== process.geteuid?.()) return undefined;
   const ports = new Set((await readListeningSockets())?.map(({ port }) => port));
   if (!ports.has(inboundPort) || ports.has(probePort)) return undefined;
-  return await new Promise((resolve) => {
-    const socket = connect({ host: passthrough, port: probePort, timeout: timeoutMs });
-    const end = (result: boolean | undefined): void => {
-      socket.destroy();
-      resolve(result);
-    };
-    socket.once("connect", () => end(true));
-    socket.once("timeout", () => end(undefined));
-    socket.once("error", (error) => end("code" in error && error.code === "ECONNREFUSED" ? false : undefined));
-  });
+  const result = await tryLocalConnection(passthrough, probePort);
+  return result === "unknown" ? undefined : result === "accepted";
 }

@@ -14,8 +14,9 @@ export type DirectoryAccess =
       /** Undefined where the file system does not say. */
       readonly space: Space | undefined;
     }
+  /** `unknown`: this process may not look, and the user is another one. */
   | {
-      readonly kind: "read-only" | "not-a-directory" | "unreachable";
+      readonly kind: "read-only" | "not-a-directory" | "unreachable" | "unknown";
       readonly at: string;
       readonly exists: boolean;
     }
@@ -41,7 +42,8 @@ export async function examineDirectory(path: string, user: User): Promise<Direct
     const found = await stat(at).catch(systemCode);
     if (found === "ENOENT" && at !== dirname(at)) continue;
     if (found === "ENOTDIR" && at !== dirname(at)) continue;
-    if (typeof found !== "object") return { kind: "unreachable", at, exists };
+    if (typeof found !== "object")
+      return { kind: user.uid === process.geteuid?.() ? "unreachable" : "unknown", at, exists };
     if (!found.isDirectory()) return { kind: "not-a-directory", at, exists };
     const problem = await writeProblem(at, found, user);
     if (problem === "EROFS") return { kind: "read-only", at, exists };
@@ -88,13 +90,14 @@ async function readSpace(path: string): Promise<Space | undefined> {
 export function writeObstacle(found: DirectoryAccess, { uid }: User): string | undefined {
   switch (found.kind) {
     case "writable":
+    case "unknown":
       return undefined;
     case "read-only":
       return `${found.at} is on a read-only file system`;
     case "not-a-directory":
       return `${found.at} is not a directory`;
     case "unreachable":
-      return `${found.at} cannot be reached by uid ${String(process.geteuid?.() ?? uid)}`;
+      return `${found.at} cannot be reached by uid ${String(uid)}`;
     case "forbidden":
       return `uid ${String(uid)} may not write in ${found.at} (owner ${String(found.ownerUid)}, mode ${found.mode.toString(8).padStart(4, "0")})`;
   }

@@ -20,9 +20,14 @@ export interface WrittenDirectory {
 const kib = 1024;
 const mib = 1024 * kib;
 
-/** What the agent writes with this configuration. The directories of sockets are the check `sockets`'. */
+/** What the agent writes with this configuration, each directory once. Those of sockets are the check `sockets`'. */
 export function writtenDirectories(config: AgentConfig): readonly WrittenDirectory[] {
-  return [...neededDirectories(config), ...helpfulDirectories(config)];
+  const all = [...neededDirectories(config), ...helpfulDirectories(config)];
+  return all.flatMap((one, index) => {
+    const same = all.filter(({ path }) => path === one.path);
+    const isFirst = all.findIndex(({ path }) => path === one.path) === index;
+    return isFirst ? [{ ...one, what: same.map(({ what }) => what).join(", ") }] : [];
+  });
 }
 
 function neededDirectories(config: AgentConfig): readonly WrittenDirectory[] {
