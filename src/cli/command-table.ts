@@ -6,6 +6,7 @@ const modules: Readonly<Record<string, () => Promise<{ readonly command: Command
   ca: () => import("./commands/ca.ts"),
   certs: () => import("./commands/certs.ts"),
   completion: () => import("./commands/completion.ts"),
+  config: () => import("./commands/config.ts"),
   dev: () => import("./commands/dev.ts"),
   doctor: () => import("./commands/doctor.ts"),
   exec: () => import("./commands/exec.ts"),
