@@ -40,12 +40,13 @@ export class EnvoyInfo {
 
   async facts(): Promise<EnvoyFacts> {
     const { envoy, describeExit } = this.#options;
-    const info = envoy.exit === undefined ? await this.read() : undefined;
-    const { counts, lastFailure, pid, startedAtMs, exit } = envoy;
+    const isRunning = envoy.pids.length > 0;
+    const info = isRunning ? await this.read() : undefined;
+    const { counts, lastFailure, pid, startedAtMs } = envoy;
     const { admin } = envoy.current;
     return {
       version: this.#version,
-      state: exit === undefined ? (info?.state ?? "NO RESPONSE") : "EXITED",
+      state: isRunning ? (info?.state ?? "NO RESPONSE") : "EXITED",
       pid,
       startedAtMs,
       restarts: {

@@ -42,21 +42,16 @@ test("the status page of a running agent shows certificate, refused configuratio
   await pod.untilReady();
   const html = { Accept: "text/html" };
   const page = await ask(pod, "/", { headers: html });
-  expect(page).toMatch(/<td>spiffe:\/\/cluster\.local\/ns\/demo\/sa\/web<\/td><td>\w+<\/td><td>[^<]+Z<\/td><td>59 min/);
+  expect(page).toMatch(/>spiffe:\/\/cluster\.local\/ns\/demo\/sa\/web<\/td>.*>in 59 min/);
   expect(page).toMatch(/<p id="xds-state" class="quiet">connected to the control plane<\/p>/);
-  expect(page).toMatch(/<td>Cluster<\/td><td>\d+<\/td><td><\/td><td><\/td><td><\/td><td><\/td>/);
-  expect(page).toContain('<p id="drain">not draining</p>');
+  expect(page).toMatch(/>clusters \(CDS\)<\/b><\/td>.*?SYNCED.*?<span class="code">\d+<\/span>/);
+  expect(page).toContain('<span id="drain">not draining</span>');
   controlPlane.set(typeUrls.cluster, [clusterResource("first", "1"), clusterResource("bad", "1", true)]);
-  await untilShown(
-    pod,
-    "/",
-    /<td>Cluster<\/td><td>\d+<\/td><td>\d+<\/td><td>[^<]+Z<\/td><td>bad<\/td><td>[^<]*bad/,
-    html,
-  );
+  await untilShown(pod, "/", /Envoy rejects clusters \(CDS\) \(<b>bad<\/b>\).*NACKED/s, html);
   await ask(pod, "/app-health/web/livez");
-  await untilShown(pod, "/", /<td>\/app-health\/web\/livez<\/td><td>tcp<\/td><td>200<\/td>/, html);
+  await untilShown(pod, "/", />\/app-health\/web\/livez<\/td>.*>tcp<\/td>.*>200</, html);
   await ask(pod, "/drain", { method: "POST" });
-  await untilShown(pod, "/", /<p id="drain">draining by request<\/p>/, html);
+  await untilShown(pod, "/", /<span id="drain">draining by request</, html);
   const overview = JSON.parse(await ask(pod, "/debug/overview")) as unknown;
   expect(overview).toMatchObject({
     headline: { state: "ready", sentence: expect.stringMatching(/^The pod is ready, but Envoy rejects/) as unknown },

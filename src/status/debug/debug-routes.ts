@@ -10,7 +10,9 @@ import type { StatusSources } from "../status-sources.ts";
 import { envoyPages } from "./envoy-pages.ts";
 import { LogLevelRoute } from "./log-level-route.ts";
 import { overviewJson, readOverview, withIsoTimes } from "./overview.ts";
-import { renderStatusPage } from "./status-page.ts";
+import { forBrowser, indexPage } from "./html/facts-page.ts";
+import { pageReply } from "./html/page.ts";
+import { type PageLink, statusPage } from "./html/status-page.ts";
 
 export interface DebugRoutes extends Disposable {
   /** Handles `/` and everything below `/debug`, for callers on loopback only. */
@@ -37,6 +39,7 @@ const maxSeconds = 60;
 const noStore = { "Cache-Control": "no-store" };
 
 export function createDebugRoutes(context: DebugContext): DebugRoutes {
+  const { clock } = context;
   const { inspect = {} } = context.sources;
   const logging =
     inspect.logLevels === undefined
@@ -55,14 +58,18 @@ export function createDebugRoutes(context: DebugContext): DebugRoutes {
       const send = (reply: Reply): void => {
         sendReply(call, withinLimit(reply, context.budgets));
       };
-      if (path === "/" && !wantsHtml(call)) sendReply(call, notFound);
+      const isHtml = wantsHtml(call);
+      if (path === "/" && !isHtml) sendReply(call, notFound);
       else if (!isLocalCaller(request)) sendReply(call, path === "/" ? notFound : onlyLocalhost);
-      else if (path === "/") send(htmlReply(renderStatusPage(await readOverview(context))));
+      else if (path === "/") send(pageReply(statusPage(await readOverview(context), linksOf(pages))));
       else if (path === "/debug") sendReply(call, { status: 307, headers: { Location: "/debug/" } });
-      else if (path === "/debug/") send(indexReply(pages));
+      else if (path === "/debug/") send(isHtml ? pageReply(indexPage(linksOf(pages), clock.now())) : indexReply(pages));
       else {
         const reply = await (pages.get(path)?.handle(call) ?? notFound);
-        if (reply !== undefined) send(reply);
+        if (reply === undefined) return;
+        const { about = "" } = pages.get(path) ?? {};
+        const limited = withinLimit(reply, context.budgets);
+        send(isHtml ? forBrowser(limited, { path, about, nowMs: clock.now(), links: linksOf(pages) }) : limited);
       }
     },
     [Symbol.dispose]() {
@@ -207,16 +214,9 @@ function download(name: string, body: string): Reply {
   return { status: 200, headers, body };
 }
 
-/** The page can load no script, style or image from elsewhere. */
-function htmlReply(body: string): Reply {
-  const headers = {
-    "Content-Type": "text/html; charset=utf-8",
-    ...noStore,
-    "Content-Security-Policy":
-      "default-src 'none'; style-src 'unsafe-inline'; script-src 'unsafe-inline'; connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
-    "X-Content-Type-Options": "nosniff",
-  };
-  return { status: 200, headers, body };
+function linksOf(pages: Pages): readonly PageLink[] {
+  const links = [...pages].map(([path, { about }]) => ({ path, about }));
+  return [...links, { path: "/stats/prometheus", about: "metrics of Envoy, agent and application" }];
 }
 
 function indexReply(pages: Pages): Reply {

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 import type { ReadinessCheck, ReadinessReport } from "../readiness/readiness-report.ts";
+import { typeName } from "./type-name.ts";
 import type { CaFacts, CertificateFacts, ControlPlaneFacts, XdsFacts } from "../inspection.ts";
 
 /** The state of the pod and its cause, for a person who reads nothing else. */
@@ -52,9 +53,10 @@ function warning(facts: HeadlineFacts): Finding | undefined {
     };
   }
   if (rejected?.refusal !== undefined) {
-    const { reason } = rejected.refusal;
+    const { typeUrl, readBy, refusal } = rejected;
+    const who = readBy === "agent" ? "the agent" : "Envoy";
     return {
-      sentence: `The pod is ready, but ${rejected.readBy ?? "Envoy"} rejects configuration: ${sentenceOf(reason)}`,
+      sentence: `The pod is ready, but ${who} rejects ${typeName(typeUrl)}: ${sentenceOf(refusal.reason)}`,
       cure: refusedCure,
     };
   }
@@ -107,8 +109,10 @@ const refusedCure =
 function refused({ xds }: HeadlineFacts, failed: readonly ReadinessCheck[]): Finding | undefined {
   const check = failed.find(({ code }) => code === "configuration-refused");
   if (check === undefined) return undefined;
-  const reason = xds?.types.find(({ refusal }) => refusal !== undefined)?.refusal?.reason ?? check.detail ?? "";
-  return { sentence: `Envoy rejects its configuration: ${sentenceOf(reason)}`, cure: refusedCure };
+  const rejected = xds?.types.find(({ refusal }) => refusal !== undefined);
+  const what = rejected === undefined ? "its configuration" : typeName(rejected.typeUrl);
+  const reason = rejected?.refusal?.reason ?? check.detail ?? "";
+  return { sentence: `Envoy rejects ${what}: ${sentenceOf(reason)}`, cure: refusedCure };
 }
 
 /** The first condition that nothing else explains. */

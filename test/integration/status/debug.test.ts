@@ -193,11 +193,14 @@ test("the page shows what is pending, certificates with their time left, refusal
   const answered = await fetch(status.url("/"), { headers: { Accept: "text/html,*/*" } });
   const page = await answered.text();
   expect(answered.headers.get("content-security-policy")).toContain("default-src 'none'");
-  for (const part of ["not ready", "identity", "1 d 1 h", "spiffe://c/ns/a/sa/b", "Listener", "/app-health/a/livez"]) {
+  const policy = answered.headers.get("content-security-policy") ?? "";
+  expect(policy).toMatch(/style-src 'sha256-[\w+/=]+'; script-src 'sha256-[\w+/=]+'/);
+  expect(policy).not.toContain("unsafe");
+  for (const part of ["Not ready", "identity", "in 1 d 1 h", "spiffe://c/ns/a/sa/b", "/app-health/a/livez"]) {
     expect(page).toContain(part);
   }
-  expect(page).toContain("<td>7</td><td>8</td><td>1970-01-01T00:25:00.000Z</td><td>inbound</td>");
-  expect(page).toContain("served from the cache of 1970-01-01T00:08:20.000Z since 1970-01-01T00:16:40.000Z");
+  expect(page).toMatch(/Envoy rejects listeners \(LDS\) \(<b>inbound<\/b>\).*&#60;b&#62;bad&#60;\/b&#62;/);
+  expect(page).toMatch(/served from the cache, which was saved <time datetime="1970-01-01T00:08:20\.000Z"/);
   expect(page).not.toMatch(/<script>alert|<b>bad|https?:\/\//);
 });
 

@@ -67,16 +67,21 @@ test("an Envoy that does not run comes before everything that waits for it", () 
 });
 
 const refusal = { version: "2", sinceMs: 1, resources: ["web"], reason: "no such cluster" };
-const refused = { connected: true, types: [{ typeUrl: "t/rds", state: "NACKED" as const, refusal }] };
+const refused = {
+  connected: true,
+  types: [
+    { typeUrl: "type.googleapis.com/envoy.config.route.v3.RouteConfiguration", state: "NACKED" as const, refusal },
+  ],
+};
 
 test("a rejected update is named with Envoy's reason, also in a ready pod", () => {
   const check: ReadinessCheck = { name: "listeners (LDS)", code: "configuration-refused", state: "failed" };
   expect(headline([{ name: "envoy", state: "failed", children: [check] }], { xds: refused }).sentence).toBe(
-    "Envoy rejects its configuration: no such cluster.",
+    "Envoy rejects routes (RDS): no such cluster.",
   );
   expect(headline([], { xds: refused })).toMatchObject({
     state: "ready",
-    sentence: "The pod is ready, but Envoy rejects configuration: no such cluster.",
+    sentence: "The pod is ready, but Envoy rejects routes (RDS): no such cluster.",
   });
 });
 
