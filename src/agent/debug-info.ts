@@ -22,7 +22,7 @@ interface DebugInfoSources {
   readonly shutdown: Shutdown;
   /** Undefined without Envoy. */
   readonly envoy: Pick<SupervisedEnvoy, "current"> | undefined;
-  readonly lifecycle: Pick<EnvoyLifecycle, "info">;
+  readonly lifecycle: Pick<EnvoyLifecycle, "info" | "logLevels">;
   readonly start: {
     readonly phases: Pick<StartPhases, "sinceStartMs">;
     /** The last warnings and errors of the log. */
@@ -32,10 +32,11 @@ interface DebugInfoSources {
 
 /** The content of the debug endpoints, by module. Each part is read when it is asked for. */
 export function createDebugInfo(
-  { config, identity, xds, dns, shutdown, envoy, lifecycle: { info }, start }: DebugInfoSources,
+  { config, identity, xds, dns, shutdown, envoy, lifecycle, start }: DebugInfoSources,
   { logLevels, redact, budgets, clock }: Pick<ModuleDeps, "logLevels" | "redact" | "budgets" | "clock">,
 ): Inspection {
   const { version, revision } = buildInfo;
+  const { info, logLevels: envoyLogLevels } = lifecycle;
   const startedAtMs = Math.round(clock.now() - start.phases.sinceStartMs());
   return {
     version: `${version} ${revision}`,
@@ -52,6 +53,7 @@ export function createDebugInfo(
     drain: () => shutdown.reason() ?? (shutdown.shouldDrain ? "not draining" : "draining by request"),
     budgets: () => budgets.facts(),
     logLevels,
+    ...(envoyLogLevels === undefined ? {} : { envoyLogLevels }),
     ...(info === undefined ? {} : { envoy: () => info.facts() }),
     ...(envoy === undefined ? {} : { envoyAdmin: () => ({ ...envoy.current.admin }) }),
     ...(xds === undefined

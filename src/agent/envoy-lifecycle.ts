@@ -5,6 +5,7 @@ import { type Clock, deadline } from "../lib/async/clock.ts";
 import { orAborted } from "../lib/async/tasks.ts";
 import { describeError } from "../lib/errors.ts";
 import type { EnvoyReadiness, ListenerStatus } from "../model/envoy-readiness.ts";
+import type { EnvoyLogControl } from "../status/index.ts";
 import { EnvoyInfo } from "./envoy-info.ts";
 import type { XdsProxy } from "../xds/index.ts";
 import type { StartPhases } from "./lifecycle.ts";
@@ -19,6 +20,8 @@ export interface EnvoyLifecycle {
   readonly exited: Promise<unknown>;
   /** Undefined without Envoy. */
   readonly info: EnvoyInfo | undefined;
+  /** Undefined without Envoy. */
+  readonly logLevels: EnvoyLogControl | undefined;
   /** Starts a drain before the shutdown: the preStop hook of a native sidecar. Further calls change nothing. */
   startDrain(): void;
   /** Drains Envoy if necessary, and stops it. */
@@ -69,6 +72,11 @@ export async function createEnvoyLifecycle(
     readiness: createReadinessSource({ envoy, admin, phases, updateProblems, module }, drainConfig.uncountedPorts),
     exited: envoy.exited,
     info: new EnvoyInfo({ envoy, admin, describeExit: module.describeExit }, deps.clock),
+    logLevels: {
+      read: (signal) => module.readLogLevels(admin, signal),
+      set: (levels, signal) => module.setLogLevels(admin, levels, signal),
+      process: () => envoy.pid,
+    },
     startDrain() {
       admin.drainListeners({ direction: drainConfig.direction, openEnded: true }).catch((error: unknown) => {
         deps.log.warn("drain request to Envoy failed", { error: describeError(error) });
@@ -96,6 +104,7 @@ const withoutEnvoy: EnvoyLifecycle = {
   readiness: undefined,
   exited: new Promise(() => undefined),
   info: undefined,
+  logLevels: undefined,
   startDrain: () => undefined,
   stop: () => Promise.resolve({ code: 0, reason: "shut down on request" }),
 };

@@ -13,6 +13,7 @@ const modules: Readonly<Record<string, () => Promise<{ readonly command: Command
   explain: () => import("./commands/explain.ts"),
   "istio-iptables": () => import("./commands/istio-iptables.ts"),
   help: () => import("./commands/help.ts"),
+  log: () => import("./commands/log.ts"),
   request: () => import("./commands/request.ts"),
   version: () => import("./commands/version.ts"),
   wait: () => import("./commands/wait.ts"),

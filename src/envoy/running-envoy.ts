@@ -5,6 +5,7 @@ export { drainAndStop } from "./drain.ts";
 export { describeExit } from "./envoy-exit.ts";
 export { readEnvoyReadiness, readInitTargets } from "./envoy-readiness.ts";
 export { diagnoseExit } from "./exit-diagnosis.ts";
+export { readLogLevels, setLogLevels } from "./log-levels.ts";
 export { reopenEnvoyLogs } from "./log-reopening.ts";
 export { ListenerSockets } from "./listener-sockets.ts";
 export { SocketConnections } from "./socket-connections.ts";

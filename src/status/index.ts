@@ -14,6 +14,7 @@ export type {
   CertificateFacts,
   ControlPlaneFacts,
   EnvoyFacts,
+  EnvoyLogControl,
   Inspection,
   LogLevelControl,
   XdsFacts,

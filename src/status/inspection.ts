@@ -33,6 +33,7 @@ export interface Inspection {
   readonly drain?: () => string;
   readonly budgets?: () => readonly BudgetFacts[];
   readonly logLevels?: LogLevelControl;
+  readonly envoyLogLevels?: EnvoyLogControl;
 }
 
 export interface AgentFacts {
@@ -176,6 +177,16 @@ export interface LoggedProblem {
   readonly scope: string;
   /** One line: the message and its fields. */
   readonly text: string;
+}
+
+/** The levels of the loggers of the Envoy that runs now. */
+export interface EnvoyLogControl {
+  /** By logger, in Envoy's words. @throws when Envoy does not respond */
+  read(signal: AbortSignal): Promise<ReadonlyMap<string, string>>;
+  /** Sets the levels of the loggers that are named. @throws when Envoy does not respond */
+  set(levels: ReadonlyMap<string, string>, signal: AbortSignal): Promise<void>;
+  /** The process: another one after a restart. */
+  process(): number;
 }
 
 /** The minimum level that is logged, by scope; `default` for scopes without a level of their own. */

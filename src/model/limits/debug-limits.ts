@@ -43,4 +43,12 @@ export const debugLimits = {
     whenSpent: "reject",
     meaning: "Log levels that /debug/logging has changed.",
   },
+  "envoy-log-level-overrides": {
+    owner: "status",
+    unit: "items",
+    scope: "process",
+    size: always(1024),
+    whenSpent: "reject",
+    meaning: "Envoy's loggers whose levels /debug/logging has changed.",
+  },
 } as const satisfies BudgetTable;

@@ -8,6 +8,7 @@ import { type ReadinessReport, reportJson } from "../readiness/readiness-report.
 import type { Inspection } from "../inspection.ts";
 import type { StatusSources } from "../status-sources.ts";
 import { envoyPages } from "./envoy-pages.ts";
+import { EnvoyLogLevels } from "./envoy-log-levels.ts";
 import { LogLevelRoute } from "./log-level-route.ts";
 import { overviewJson, readOverview, withIsoTimes } from "./overview.ts";
 import { forBrowser, indexPage } from "./html/facts-page.ts";
@@ -41,10 +42,7 @@ const noStore = { "Cache-Control": "no-store" };
 export function createDebugRoutes(context: DebugContext): DebugRoutes {
   const { clock } = context;
   const { inspect = {} } = context.sources;
-  const logging =
-    inspect.logLevels === undefined
-      ? undefined
-      : new LogLevelRoute(inspect.logLevels, context.budgets.of("log-level-overrides"), context.clock);
+  const logging = createLogging(context);
   const profiles = [...profilePages(context)].map(([path, page]) => [path, oneAtATime(page, context.budgets)] as const);
   const pages: Pages = new Map([
     ...factPages(context),
@@ -76,6 +74,13 @@ export function createDebugRoutes(context: DebugContext): DebugRoutes {
       logging?.[Symbol.dispose]();
     },
   };
+}
+
+function createLogging({ sources, budgets, clock }: DebugContext): LogLevelRoute | undefined {
+  const { logLevels, envoyLogLevels } = sources.inspect ?? {};
+  if (logLevels === undefined) return undefined;
+  const envoy = envoyLogLevels && new EnvoyLogLevels(envoyLogLevels, budgets.of("envoy-log-level-overrides"), clock);
+  return new LogLevelRoute(logLevels, envoy, budgets.of("log-level-overrides"), clock);
 }
 
 function withinLimit(reply: Reply, budgets: Budgets): Reply {
@@ -143,8 +148,11 @@ function heldJson({ certificates, roots }: Inspection): (() => unknown) | undefi
 
 function loggingPage(logging: LogLevelRoute | undefined): Pages {
   if (logging === undefined) return new Map();
-  const handle = ({ request, query }: Call): Reply => logging.reply(request.method ?? "GET", query);
-  const about = "log levels; POST ?SCOPE=LEVEL&for=5m changes one for a while";
+  const handle = ({ request, query }: Call): Promise<Reply> => {
+    const asJson = /\bapplication\/json\b/.test(request.headers.accept ?? "");
+    return logging.reply({ method: request.method ?? "GET", query, asJson });
+  };
+  const about = "log levels; POST ?SCOPE=LEVEL&for=5m changes one for a while, envoy:LOGGER one of Envoy's";
   return new Map([["/debug/logging", { about, handle }]]);
 }
 

@@ -111,7 +111,7 @@ test("24: a scope that does not exist is 400 with the list, Istio's names are kn
   const wrong = await post("sds=debug&upstream=debug");
   expect([wrong.status, overridden.size]).toEqual([400, 0]);
   expect(await wrong.text()).toBe(
-    'unknown scope "upstream"; the scopes are all, default, ca, cert, dns, envoy, grpc, healthcheck, host, metrics, sds, status, wasm, xdsproxy\n',
+    'unknown scope "upstream"; the scopes are all, default, ca, cert, dns, envoy, grpc, healthcheck, host, metrics, sds, status, wasm, xdsproxy, and envoy:LOGGER\n',
   );
   await post("citadelclient=warn");
   expect([...overridden]).toEqual([["ca", "warn"]]);
