@@ -221,6 +221,7 @@ class RunningFakeCa implements FakeCa {
     else if (mode.kind === "empty-chain") done(null, renderChain([]));
     else if (mode.kind === "garbage-pem") done(null, renderChain(["nonsense", this.rootPem]));
     else if (!asked.authorized) done({ code: status.UNAUTHENTICATED, details: "request authenticate failure" });
+    else if (asked.csrPem === "") done({ code: status.INVALID_ARGUMENT, details: "CSR signing error" });
     else done(null, renderChain(this.#chainFor(mode, asked)));
   }
 

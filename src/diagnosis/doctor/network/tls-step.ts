@@ -9,7 +9,7 @@ import { formatHostPort } from "../../../lib/net/host-port.ts";
 import { readTlsClientOptions, type TlsClientConfig } from "../../../lib/net/tls-client.ts";
 import { type TlsClientOptions, TlsError, type TlsFailure } from "../../../lib/net/tls-error.ts";
 import { explainTlsFailure } from "../../../lib/net/tls-failure.ts";
-import { issuerOf, nameOf, validityOf } from "../certificates.ts";
+import { isExpired, issuerOf, nameOf, parseCertificates, validityOf } from "../certificates.ts";
 import { withoutAdvice } from "../cure.ts";
 import type { Peer } from "./peers.ts";
 import { blocked, failed, milliseconds, passed, type Step } from "./step.ts";
@@ -101,7 +101,10 @@ async function judge({ peer, config, options, secured, chain, nowMs, tookMs }: J
   const code = codeOf(secured.authorizationError);
   const errors = [...(code === undefined || code === wrongName ? [] : [new CodedError(code)])];
   if (named !== undefined) errors.push(new CodedError(wrongName));
-  const steps = errors.map((error) => stepOf(explainTlsFailure(error, { peer: leaf, options, nowMs }), peer, config));
+  const steps = errors.map((error) => {
+    const explained = explainTlsFailure(error, { peer: leaf, options, nowMs });
+    return stepOf(explained, peer, config, isFaultOfRoots(explained, chain, options, nowMs));
+  });
   if (steps.length > 0) return steps;
   if (peer.http2 && secured.alpnProtocol !== "h2") {
     const cure = `Correct ${peer.settings.address}: the port must be that of a gRPC server.`;
@@ -131,11 +134,29 @@ function codeOf(verdict: unknown): string | undefined {
   return typeof verdict === "string" ? verdict : undefined;
 }
 
-function stepOf(error: Error, peer: Peer, config: TlsClientConfig): Step {
+/**
+ * Whether the roots are at fault, which their check reports: none can be read, or every certificate that has expired is one
+ * of them.
+ */
+function isFaultOfRoots(
+  error: Error,
+  chain: readonly X509Certificate[],
+  { rootsFile }: TlsClientOptions,
+  nowMs: number,
+): boolean {
+  if (!(error instanceof TlsError) || rootsFile === undefined) return false;
+  const roots = new Set(parseCertificates(rootsFile.pem).certificates.map((root) => root.fingerprint256));
+  if (error.failure === "untrusted-root") return roots.size === 0;
+  if (error.failure !== "expired") return false;
+  return chain.filter((one) => isExpired(one, nowMs)).every((one) => roots.has(one.fingerprint256));
+}
+
+function stepOf(error: Error, peer: Peer, config: TlsClientConfig, isOfRoots = false): Step {
   const { failure } = error instanceof TlsError ? error : { failure: "handshake-failed" as const };
   const fact = `${peer.role} ${formatHostPort(peer.address)}: ${withoutAdvice(error.message)}`;
   // How far the clocks are apart is the subject of another check.
   if (failure === "not-yet-valid") return blocked("tls", fact, "clock");
+  if (isOfRoots) return blocked("tls", fact, "roots");
   return failed("tls", fact, cureOf(failure, peer, config));
 }
 

@@ -1,0 +1,55 @@
+// SPDX-License-Identifier: Apache-2.0
+import { expect } from "vitest";
+import { signJwt } from "../../src/lib/pki/jwt.ts";
+import { type DoctorRunOptions, runDoctorIn } from "./doctor-run.ts";
+import { type PodOptions, preparePod } from "./pod.ts";
+import { newKey } from "./test-authority.ts";
+
+/** The checks of identity and network. Others depend on the machine that runs the tests. */
+const identityChecks: ReadonlySet<string> = new Set([
+  ...["config", "agent", "readiness", "certificate", "token", "roots", "identity-files", "workload-api"],
+  ...["ca", "control-plane", "dns", "clock"],
+]);
+
+/** A fault in a pod where no agent runs, and the findings that it leads to. */
+export interface PlantedFault {
+  readonly name: string;
+  readonly pod: PodOptions;
+  readonly run?: DoctorRunOptions;
+  /** The beginnings or parts of `OUTCOME CHECK: FACT`, in the order of the checks. */
+  readonly expected: readonly string[];
+}
+
+/** Exactly the expected findings are not in order, and each says what to do. */
+export async function expectFault({ pod, run, expected }: Omit<PlantedFault, "name">): Promise<void> {
+  await using prepared = await preparePod(pod);
+  const { code, findings, durationSeconds } = await runDoctorIn(prepared, run);
+  const seen = findings.filter(({ check }) => identityChecks.has(check.split(".", 1)[0] ?? ""));
+  const problems = seen
+    .filter(({ outcome }) => outcome !== "ok")
+    .map(({ outcome, check, fact }) => `${outcome} ${check}: ${fact}`)
+    // The resolvers of the machine that runs the tests need not respond.
+    .filter((text) => !text.startsWith("warn dns:") || expected.some((part) => text.includes(part)));
+  expect(problems.map((text, at) => (text.includes(expected[at] ?? "?") ? expected[at] : text))).toEqual(expected);
+  for (const { outcome, cure } of seen) expect(outcome === "ok" ? "." : cure).toMatch(/\.$/);
+  if (expected.some((text) => text.startsWith("fail"))) expect(code).toBe(1);
+  expect(durationSeconds).toBeLessThan(5);
+}
+
+export interface TokenFacts {
+  readonly audiences?: readonly string[];
+  readonly account?: string;
+  readonly issuedMs?: number;
+  readonly expiresMs?: number;
+}
+
+/** A token as the kubelet projects it, signed by nobody known. */
+export function projectedToken({
+  audiences = ["istio-ca"],
+  account = "demo:web",
+  issuedMs = Date.now() - 60_000,
+  expiresMs = Date.now() + 3_600_000,
+}: TokenFacts = {}): string {
+  const [iat, exp] = [Math.floor(issuedMs / 1_000), Math.floor(expiresMs / 1_000)];
+  return signJwt(newKey(), { aud: audiences, sub: `system:serviceaccount:${account}`, iat, nbf: iat, exp });
+}
