@@ -2,7 +2,8 @@
 import { ipFamilies } from "../options.ts";
 import type { RuleSet } from "../rules.ts";
 import { readKernel } from "./kernel-state.ts";
-import type { Programs } from "./programs.ts";
+import type { OwnTable } from "./own-rules.ts";
+import { createPrograms } from "./programs.ts";
 
 /** What the rules in a network namespace do, whatever options they were made with. */
 export interface CaptureSummary {
@@ -16,35 +17,48 @@ export interface CaptureSummary {
   /** Whose packets are not captured. */
   readonly exemptUids: readonly number[];
   readonly exemptGids: readonly number[];
+  /** Where rules of others in iptables send connections. */
+  readonly foreignPorts: readonly number[];
 }
 
 const nothing: RuleSet = { families: ["ipv4", "ipv6"], rules: [], routes: [], loopbackAddresses: [] };
 
 /**
  * Reads the rules of this network namespace, without any effect on it. Needs CAP_NET_ADMIN.
+ * @param env of the programs that read them
+ * @param timeoutMs of each program
  * @throws ProgramError when no program for it is installed, or none may read
  */
-export async function readCaptureSummary(programs: Programs): Promise<CaptureSummary> {
+export async function readCaptureSummary(
+  env: Readonly<Record<string, string>>,
+  timeoutMs: number,
+): Promise<CaptureSummary> {
+  const programs = createPrograms(env, [], timeoutMs);
   const { iptables, iptablesFailure, nftables, nftFailure } = await readKernel(programs, nothing);
   if (iptables.length === 0 && nftFailure !== undefined) throw iptablesFailure ?? nftFailure;
-  const rules = iptables.flatMap(({ own }) =>
-    ipFamilies.flatMap((family) =>
-      own[family].flatMap((table) => [
-        ...table.chains.flatMap((chain) => chain.rules),
-        ...table.rules.map(({ text }) => text),
-      ]),
-    ),
+  const rules = iptables.flatMap(({ own }) => ipFamilies.flatMap((family) => own[family].flatMap(rulesOfTable)));
+  const all = iptables.flatMap(({ saved }) =>
+    ipFamilies.flatMap((family) => saved[family].flatMap(({ chains }) => chains.flatMap((chain) => chain.rules))),
+  );
+  const ours = new Set(rules);
+  const foreignPorts = numbersIn(
+    all.filter((rule) => !ours.has(rule)),
+    targetPort,
   );
   const variants = iptables.filter(({ own }) => ipFamilies.some((family) => own[family].length > 0));
   const backends = [
     ...variants.map(({ variant }) => (variant === "plain" ? "iptables" : `iptables-${variant}`)),
     ...(nftables === "" ? [] : ["nftables"]),
   ];
-  return { backends, ...summarizeRules([...rules, ...nftables.split("\n")]) };
+  return { backends, foreignPorts, ...summarizeRules([...rules, ...nftables.split("\n")]) };
+}
+
+function rulesOfTable({ chains, rules }: OwnTable): readonly string[] {
+  return [...chains.flatMap((chain) => chain.rules), ...rules.map(({ text }) => text)];
 }
 
 /** @param rules as `iptables-save` and `nft list ruleset` print them */
-export function summarizeRules(rules: readonly string[]): Omit<CaptureSummary, "backends"> {
+export function summarizeRules(rules: readonly string[]): Omit<CaptureSummary, "backends" | "foreignPorts"> {
   const [dns, others] = [rules.filter(isDnsRule), rules.filter((rule) => !isDnsRule(rule))];
   return {
     usesTproxy: rules.some((rule) => /\bTPROXY\b|\btproxy\b/.test(rule)),

@@ -60,16 +60,21 @@ const longestRunMs = 60_000;
 
 /**
  * @param env the whole environment of the programs
+ * @param timeoutMs a program that has not ended by then is killed
  * @param sandbox a command that runs the program in its arguments, for CNI mode; empty for none
  */
-export function createPrograms(env: Readonly<Record<string, string>>, sandbox: readonly string[] = []): Programs {
+export function createPrograms(
+  env: Readonly<Record<string, string>>,
+  sandbox: readonly string[] = [],
+  timeoutMs = longestRunMs,
+): Programs {
   return {
     isInstalled: (command) =>
       (env["PATH"] ?? "").split(delimiter).some((directory) => isProgram(join(directory, command))),
     run: async ({ command, args = [], input = "" }) => {
       const [program = command, ...words] = [...sandbox, command, ...args];
       const stdio = [input === "" ? "ignore" : "pipe", "pipe", "pipe"] as const;
-      const child = spawn(program, words, { env, stdio: [...stdio], timeout: longestRunMs, killSignal: "SIGKILL" });
+      const child = spawn(program, words, { env, stdio: [...stdio], timeout: timeoutMs, killSignal: "SIGKILL" });
       const ended = new Promise<number | NodeJS.Signals>((resolve, reject) => {
         child.once("error", reject);
         child.once("close", (code, signal) => {

@@ -7,7 +7,7 @@ import { dirname, join } from "node:path";
 import { afterAll, beforeAll, expect, test } from "vitest";
 import { type FakeCa, startFakeCa } from "../../fakes/fake-ca.ts";
 import { makeMemoryGroup, makeProcessorGroup, makeTaskGroup } from "../../support/control-group.ts";
-import { type DoctorRunOptions, machineProblems, runDoctorIn } from "../../support/doctor-run.ts";
+import { type DoctorRun, type DoctorRunOptions, machineProblems, runDoctorIn } from "../../support/doctor-run.ts";
 import { mayMakeNetworks } from "../../support/run-kernel-tasks.ts";
 import { type PodOptions, type PodPorts, preparePod } from "../../support/pod.ts";
 import { projectRoot } from "../../support/run-program.ts";
@@ -37,9 +37,13 @@ interface Fault {
   readonly expected: (place: Place) => readonly string[];
 }
 
-async function diagnose(
-  fault: Omit<Fault, "expected" | "name">,
-): Promise<{ problems: readonly string[]; place: Place }> {
+interface Diagnosed {
+  readonly problems: readonly string[];
+  readonly findings: DoctorRun["findings"];
+  readonly place: Place;
+}
+
+async function diagnose(fault: Omit<Fault, "expected" | "name">): Promise<Diagnosed> {
   const { env = {}, proxyConfig = {} } = fault;
   const options: PodOptions = { ca, env, proxyConfig };
   await using pod = await preparePod(options);
@@ -49,7 +53,7 @@ async function diagnose(
   const report = await runDoctorIn(pod, run);
   expect(report.durationSeconds).toBeLessThan(3);
   for (const { outcome, cure } of report.findings) expect(outcome === "ok" || cure?.endsWith(".")).toBe(true);
-  return { problems: machineProblems(report), place: pod };
+  return { problems: machineProblems(report), findings: report.findings, place: pod };
 }
 
 async function expectFault(fault: Fault): Promise<void> {
@@ -129,11 +133,6 @@ const pathFaults: readonly Fault[] = [
     name: "another process serves the socket",
     plant: (place) => listenOn(join(directoryOf(place, dirname(sdsPath)), "socket")),
     expected: () => [`fail sockets.sds: ./var/run/secrets/workload-spiffe-uds/socket is served by `],
-  },
-  {
-    name: "the socket of the Workload API is missing",
-    env: { ATTACHE_IDENTITY: "spiffe", SPIFFE_ENDPOINT_SOCKET: "unix:///no/agent.sock" },
-    expected: () => ["fail sockets.workload-api: /no/agent.sock: there is no such socket"],
   },
   {
     name: "the directory of the bootstrap is read-only",
@@ -399,3 +398,32 @@ const ruleFaults: readonly Fault[] = [
 ];
 
 test.runIf(mayMakeNetworks).each(ruleFaults)("interception: $name", expectFault);
+
+/** The rules, a listener in the place of Envoy's, and the command as the proxy's user without capabilities. */
+function asProxy(rules: string): () => readonly string[] {
+  const user = "setpriv --reuid 1337 --regid 1337 --clear-groups --no-new-privs --bounding-set=-all --inh-caps=-all";
+  const serve =
+    'require("node:net").createServer((socket) => socket.destroy()).listen(15006, "0.0.0.0", () => console.log(1))';
+  const listener = `coproc=$(mktemp -u); mkfifo $coproc; ${process.execPath} -e '${serve}' > $coproc & read _ < $coproc; rm $coproc`;
+  const script = `${network}; ${rules} ${listener}; chmod 711 "$PWD/.." "$PWD"; ${user} "$@"; code=$?; kill $!; exit $code`;
+  return () => ["unshare", "-n", "sh", "-c", script, "sh"];
+}
+
+test.runIf(mayMakeNetworks).each([
+  ["captured", "-u 1337 -g 1337", true],
+  ["captured, but for another user", "-u 99 -g 99", false],
+  ["not captured", undefined, false],
+] as const)("without capabilities, a connection tells that traffic is %s", async (_what, user, isCaptured) => {
+  const rules = `${attache} istio-iptables -p 15001 -z 15006 ${user ?? ""} ${injected} >&2;`;
+  const { findings } = await diagnose({ env: captured, launcher: asProxy(user === undefined ? "" : rules) });
+  const found = findings.filter(({ check }) => check === "interception");
+  expect(found).toHaveLength(1);
+  expect(found[0]).toMatchObject(
+    isCaptured
+      ? { outcome: "ok", fact: "a connection as Envoy's uid 1337 is captured" }
+      : {
+          outcome: "warn",
+          fact: expect.stringContaining("a connection as Envoy's uid 1337 is not captured") as unknown,
+        },
+  );
+});

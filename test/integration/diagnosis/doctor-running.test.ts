@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-import { chmodSync, chownSync, readdirSync, readFileSync, rmSync } from "node:fs";
+import { chmodSync, chownSync, readdirSync, readFileSync, renameSync, rmSync, writeFileSync } from "node:fs";
 import { once } from "node:events";
 import { createServer } from "node:net";
 import { dirname, join } from "node:path";
@@ -159,6 +159,17 @@ test("a filter that Envoy lacks is named, as the cause", async () => {
   await eventually(() => expect(pod.log()).toContain("Envoy rejected configuration"), { withinMs: 5_000 });
   await expectProblems(pod, ["fail envoy-admin.extension: Envoy rejects Listener (filtered)"]);
   expect((await problemsIn(pod))[0]).toContain("it has no extension istio.metadata_exchange");
+});
+
+test("a file of resources that Envoy cannot use is named", async () => {
+  await using ca = await startFakeCa();
+  await using pod = await startPod({ ca });
+  await pod.untilReady();
+  const [path, next] = ["lds.yaml", "next"].map((name) => join(pod.directory, "resources", name));
+  writeFileSync(next ?? "", "resources: [{ no: type }]");
+  renameSync(next ?? "", path ?? "");
+  await eventually(() => expect(pod.log()).toContain("config update failure"), { withinMs: 5_000 });
+  await expectProblems(pod, ["warn envoy-admin.files: lds.yaml could not be read once since Envoy's start"]);
 });
 
 test("a listener that Envoy cannot open is named", async () => {

@@ -33,7 +33,7 @@ export const envoyAdminCheck: Check = {
     ]);
     // a rejection has the reason that a count does not have
     const states = rejections.length > 0 ? state.filter(({ check }) => check !== listenersCheck) : state;
-    return [...restartFindings(info), ...states, ...rejections, ...certificates];
+    return [...states, ...restartFindings(info, machine), ...rejections, ...certificates];
   },
 };
 
@@ -100,6 +100,15 @@ async function stateFindings(
   return [ok(check, `Envoy ${version} is LIVE`), ...failed];
 }
 
-function restartFindings({ restartEpoch }: EnvoyServerInfo): readonly Finding[] {
-  return restartEpoch === 0 ? [] : [ok("envoy-admin.restarts", `hot restarts so far: ${String(restartEpoch)}`)];
+/** An agent starts its Envoy at once. */
+const startsWithinSeconds = 10;
+
+function restartFindings({ restartEpoch }: EnvoyServerInfo, { agent, envoys }: Machine): readonly Finding[] {
+  const check = "envoy-admin.restarts";
+  if (restartEpoch > 0) return [ok(check, `hot restarts so far: ${String(restartEpoch)}`)];
+  const [envoy] = envoys;
+  const seconds = envoy === undefined || agent === undefined ? 0 : envoy.startedAtSeconds - agent.startedAtSeconds;
+  if (seconds < startsWithinSeconds) return [];
+  const fact = `Envoy was restarted: it was started ${String(Math.round(seconds))} s after the agent`;
+  return [warn(check, fact, "Look in the log why the one before ended; ATTACHE_ENVOY_RESTARTS limits the restarts.")];
 }

@@ -89,7 +89,7 @@ const istioExtensions = ["istio.stats", "istio.metadata_exchange", "istio.alpn"]
 /** Istio's control plane is known by its name. What Envoy rejects already is a finding of `envoy-admin`. */
 async function extensionFindings(
   path: string,
-  { config: { xds }, signal }: DoctorContext,
+  { config: { xds }, agent, signal }: DoctorContext,
 ): Promise<readonly Finding[]> {
   const isIstio = xds.kind === "ads" && xds.proxy.upstream.addresses.some(({ host }) => /^istiod(\.|-|$)/.test(host));
   if (!isIstio) return [];
@@ -98,6 +98,8 @@ async function extensionFindings(
   const check = "envoy.extensions";
   if (missing.length === 0) return [ok(check, `${istioExtensions.join(", ")} are in the binary`)];
   const fact = `${path} lacks ${missing.join(", ")}, which istiod may send`;
+  // what Envoy lacks of that, it rejects
+  if (agent?.ready === true) return [ok(check, `${fact}, and does not`)];
   return [
     warn(
       check,

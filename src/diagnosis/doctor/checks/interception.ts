@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-import { type CaptureSummary, loadCaptureSummary, providePrograms } from "../../../interception/index.ts";
+import { type CaptureSummary, loadCaptureSummary } from "../../../interception/index.ts";
 import { deadline } from "../../../lib/async/clock.ts";
 import { orAborted } from "../../../lib/async/tasks.ts";
 import { describeError } from "../../../lib/errors.ts";
@@ -12,6 +12,8 @@ import { tryCapture } from "../machine/try-capture.ts";
 import type { User } from "../machine/processes.ts";
 
 const check = "interception";
+type Mode = "REDIRECT" | "TPROXY" | undefined;
+
 const readWithinMs = 1_500;
 
 /** The rules that send traffic to Envoy, against what the configuration says of them. */
@@ -24,18 +26,28 @@ export const interceptionCheck: Check = {
     const machine = await machineOf(context);
     const mode = expectedMode(context);
     const summary = await readSummary(context);
-    if (typeof summary !== "string") return await judge(summary, mode, machine, context);
-    if (mode === undefined) return [ok(check, `rules cannot be seen: ${summary}; none are expected`)];
-    const isCaptured = await tryCapture(machine);
-    if (isCaptured === true)
-      return [ok(check, `a connection as Envoy's uid ${String(machine.envoyUser.uid)} is captured`)];
-    if (isCaptured === undefined) return [ok(check, `rules cannot be seen: ${summary}`)];
-    const fact = `${mode} is configured (ISTIO_META_INTERCEPTION_MODE), and a connection as Envoy's uid ${String(machine.envoyUser.uid)} is not captured`;
-    return [
-      fail(check, fact, `Look whether istio-init or the CNI plugin has applied the rules, for this uid. ${apply}`),
-    ];
+    const isRuled = typeof summary === "string" ? mode !== undefined : hasRules(summary);
+    const found = await findings(summary, mode, machine, context);
+    return isRuled ? [...found, ...commandProblems(machine)] : found;
   },
 };
+
+async function findings(
+  summary: CaptureSummary | string,
+  mode: Mode,
+  machine: Machine,
+  context: DoctorContext,
+): Promise<readonly Finding[]> {
+  if (typeof summary !== "string") return await judge(summary, mode, machine, context);
+  if (mode === undefined) return [ok(check, `rules cannot be seen: ${summary}; none are expected`)];
+  const isCaptured = await tryCapture(machine);
+  if (isCaptured === true)
+    return [ok(check, `a connection as Envoy's uid ${String(machine.envoyUser.uid)} is captured`)];
+  if (isCaptured === undefined) return [ok(check, `rules cannot be seen: ${summary}`)];
+  const fact = `rules cannot be seen: ${summary}; a connection as Envoy's uid ${String(machine.envoyUser.uid)} is not captured, as Istio's rules would`;
+  const cure = `Look whether istio-init or the CNI plugin has applied the rules, and for this uid. ${apply}`;
+  return [warn(check, fact, cure)];
+}
 
 const apply = "attache istio-iptables --explain prints what they have to do.";
 
@@ -52,18 +64,15 @@ async function readSummary({ input: { env }, clock, signal }: DoctorContext): Pr
   try {
     const { readCaptureSummary } = await loadCaptureSummary();
     const path = `${env["PATH"] ?? ""}:/usr/sbin:/sbin`;
-    const programs = await providePrograms(
-      { cniMode: false, networkNamespace: undefined },
-      { PATH: path, LC_ALL: "C" },
-      () => undefined,
-    );
-    return await orAborted(readCaptureSummary(programs), limit.signal);
+    return await orAborted(readCaptureSummary({ PATH: path, LC_ALL: "C" }, readWithinMs), limit.signal);
   } catch (error) {
     return describeError(error);
   }
 }
 
-type Mode = "REDIRECT" | "TPROXY" | undefined;
+function hasRules({ backends, foreignPorts }: CaptureSummary): boolean {
+  return backends.length > 0 || foreignPorts.some((port) => port === inboundPort || port === outboundPort);
+}
 
 async function judge(
   summary: CaptureSummary,
@@ -72,6 +81,8 @@ async function judge(
   context: DoctorContext,
 ): Promise<readonly Finding[]> {
   if (summary.backends.length === 0) {
+    const foreign = summary.foreignPorts.filter((port) => port === inboundPort || port === outboundPort);
+    if (foreign.length > 0) return [ok(check, `rules of another program send to ports ${foreign.join(", ")}`)];
     if (mode === undefined) return [ok(check, "no rules, and none are expected")];
     const fact = `there are no rules, although ${mode} is configured (ISTIO_META_INTERCEPTION_MODE): traffic passes Envoy by`;
     return [fail(check, fact, `Look why istio-init or the CNI plugin has not applied them. ${apply}`)];
@@ -142,6 +153,20 @@ function dnsProblems({ dnsPorts }: CaptureSummary, { config: { dns } }: DoctorCo
   if (dnsPorts.includes(dns.listen.port)) return [];
   const fact = `the rules send DNS queries to port ${String(captured)}, and the DNS proxy listens on ${String(dns.listen.port)}`;
   return [fail(name, fact, "Give the agent and istio-iptables the same DNS_PROXY_ADDR.")];
+}
+
+/** A command of another user than the agent's is captured as the application is. */
+function commandProblems({ agent, user }: Machine): readonly Finding[] {
+  const uid = process.geteuid?.() ?? user.uid;
+  if (agent === undefined || uid === user.uid) return [];
+  const fact = `this command runs as uid ${String(uid)} and the agent as uid ${String(user.uid)}, so the command's connections to CA and control plane pass Envoy`;
+  return [
+    warn(
+      "interception.command",
+      fact,
+      `Run it as uid ${String(user.uid)}, or do not rely on what ca and control-plane find.`,
+    ),
+  ];
 }
 
 /** Connections of Envoy that are captured come back to it: each one makes another one, until there are no ports left. */

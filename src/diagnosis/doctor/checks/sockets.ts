@@ -134,12 +134,9 @@ function octal(mode: number): string {
   return mode.toString(8).padStart(4, "0");
 }
 
-/** The sockets of other processes that the agent or Envoy needs. */
+/** The socket at which another process serves the certificate. That of a SPIFFE agent is the check `workload-api`'s. */
 async function examineOthers({ config }: DoctorContext, machine: Machine): Promise<readonly Finding[]> {
   const { identity } = config;
-  if (identity.kind === "workload-api" && identity.endpoint.kind === "unix") {
-    return [await examineOther("sockets.workload-api", identity.endpoint.path, "the SPIFFE agent", machine)];
-  }
   if (identity.kind === "external-sds") {
     return [await examineOther("sockets.workload", identity.socketPath, "the server of the certificate", machine)];
   }

@@ -4,7 +4,7 @@ import { type JsonObject, objectOf, objectsOf, parseJsonObject, textOf } from ".
 import { readPortHolder } from "../../../lib/net/socket-table.ts";
 import { shortenPeerText } from "../../../lib/printable-text.ts";
 import { oneLine } from "../../../lib/trim.ts";
-import { type DoctorContext, fail, type Finding } from "../check.ts";
+import { type DoctorContext, fail, type Finding, warn } from "../check.ts";
 
 /** Configuration that Envoy does not accept. */
 export interface Rejection {
@@ -21,13 +21,27 @@ const shown = 3;
  * @param admin undefined if Envoy does not answer
  */
 export async function rejectionFindings(
-  { agent, signal }: DoctorContext,
+  { agent, config, signal }: DoctorContext,
   admin: EnvoyAdmin | undefined,
 ): Promise<readonly Finding[]> {
   const types = objectsOf(objectOf(agent?.overview?.["xds"])["types"]);
   const known = types.flatMap(agentRejection);
   if (known.length > 0) return await describe(known);
-  return admin === undefined ? [] : await describe(await readErrorStates(admin, signal));
+  if (admin === undefined) return [];
+  const states = await describe(await readErrorStates(admin, signal));
+  return states.length > 0 || config.xds.kind !== "files" ? states : await fileFindings(admin, signal);
+}
+
+/** A file that Envoy cannot read or use leaves a count behind, and a line in its log. */
+async function fileFindings(admin: EnvoyAdmin, signal: AbortSignal): Promise<readonly Finding[]> {
+  const filter = "%5E(listener_manager%5C.lds%7Ccluster_manager%5C.cds)%5C.update_(failure%7Crejected)$";
+  const text = await admin.stats(filter, {}, signal).catch(() => "");
+  const counts = [...text.matchAll(/^\S+\.(lds|cds)\.update_(failure|rejected): ([1-9]\d*)$/gm)];
+  return counts.map(([, type = "", kind = "", count = ""]) => {
+    const what = kind === "failure" ? "could not be read" : "was rejected";
+    const fact = `${type}.yaml ${what} ${count === "1" ? "once" : `${count} times`} since Envoy's start`;
+    return warn("envoy-admin.files", fact, "Look in the log for the reason; Envoy keeps what it had before.");
+  });
 }
 
 function agentRejection(type: JsonObject): readonly Rejection[] {

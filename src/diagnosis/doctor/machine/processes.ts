@@ -10,6 +10,8 @@ export interface ProcessFacts {
   readonly name: string;
   /** `R`, `S`, `D`, `T` (stopped), `t` (traced), `Z` (zombie), ... */
   readonly state: string;
+  /** Seconds between the system's start and the process's. */
+  readonly startedAtSeconds: number;
   readonly args: readonly string[];
 }
 
@@ -44,11 +46,16 @@ export async function readProcess(
   return { pid, ...stat, args };
 }
 
+/** `USER_HZ`, the same on all architectures that Node.js runs on. */
+const ticksPerSecond = 100;
+
 /** Parses `/proc/PID/stat`. The name may have spaces and parentheses. Source: proc(5) */
 export function parseStat(text: string): Omit<ProcessFacts, "pid" | "args"> | undefined {
   const [, name, state, parent] = /^\d+ \((.*)\) (\S) (\d+) /s.exec(text) ?? [];
   if (name === undefined || state === undefined) return undefined;
-  return { name, state, parentPid: Number(parent) };
+  // behind the name: state is the first field, the start time the twentieth
+  const ticks = Number(text.slice(text.lastIndexOf(") ") + 2).split(" ")[19] ?? 0);
+  return { name, state, parentPid: Number(parent), startedAtSeconds: ticks / ticksPerSecond };
 }
 
 /** Node.js calls all of its programs the same. */

@@ -11,7 +11,9 @@ import { parseListeningPaths } from "../../../../src/diagnosis/doctor/machine/un
 import { mayAccess } from "../../../../src/diagnosis/doctor/machine/write-access.ts";
 
 test("a process is read whatever its name", () => {
-  expect(parseStat("17 (a) b (c)) T 1 17 17 0")).toEqual({ name: "a) b (c)", state: "T", parentPid: 1 });
+  const stat = "17 (a) b (c)) T 1 17 17 0 -1 4194304 1 0 0 0 1 1 0 0 20 0 1 0 12345 6 7";
+  const facts = { name: "a) b (c)", state: "T", parentPid: 1, startedAtSeconds: 123.45 };
+  expect(parseStat(stat)).toEqual(facts);
   expect(parseStat("")).toBeUndefined();
 });
 
