@@ -22,6 +22,7 @@ export async function runAgent(config: AgentConfig, deps: AgentDeps, signals: Ag
     envoyCheck: undefined,
     prepareForAbort: (directory) => recorder.prepareForAbort(directory),
     problems: () => recorder.problems(),
+    events: () => recorder.events(),
     limitRecorder: (budgets) => {
       recorder.useBudgets(budgets);
     },

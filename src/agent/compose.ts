@@ -35,6 +35,8 @@ export interface StartState {
   readonly prepareForAbort: FlightRecorder["prepareForAbort"];
   /** The last warnings and errors of the log. */
   readonly problems: FlightRecorder["problems"];
+  /** What the flight recorder holds. */
+  readonly events: FlightRecorder["events"];
   /** Counts what the flight recorder holds against budgets. */
   readonly limitRecorder: FlightRecorder["useBudgets"];
 }

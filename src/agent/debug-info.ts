@@ -4,6 +4,7 @@ import type { AgentConfig } from "../config/agent-config.ts";
 import type { SupervisedEnvoy } from "../envoy/index.ts";
 import { buildInfo } from "../lib/build-info.ts";
 import { formatHostPort } from "../lib/net/host-port.ts";
+import type { RecordedEvents } from "../recorder/index.ts";
 import type { CertificateFacts, Inspection } from "../status/index.ts";
 import type { XdsProxy } from "../xds/index.ts";
 import { caAddresses } from "./ca-address.ts";
@@ -27,7 +28,14 @@ interface DebugInfoSources {
     readonly phases: Pick<StartPhases, "sinceStartMs">;
     /** The last warnings and errors of the log. */
     readonly problems: NonNullable<Inspection["lastErrors"]>;
+    /** What the flight recorder holds. */
+    readonly events: () => RecordedEvents;
   };
+}
+
+function eventFacts({ events, forgotten }: RecordedEvents): unknown {
+  const shown = events.map(({ timeMs, level, text }) => ({ time: new Date(timeMs).toISOString(), level, text }));
+  return { forgotten, events: shown };
 }
 
 /** The content of the debug endpoints, by module. Each part is read when it is asked for. */
@@ -46,6 +54,7 @@ export function createDebugInfo(
     certificates: () => certificateFacts(identity),
     roots: () => rootFacts(identity),
     lastErrors: () => start.problems(),
+    events: () => eventFacts(start.events()),
     identity: () => publicIdentity(config, identity),
     node: () => redact({ ...config.node, locality: { ...config.node.locality } }),
     configuration: () => redact(config.proxyConfig),

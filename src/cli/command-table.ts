@@ -3,6 +3,7 @@ import type { Command, CommandTable } from "./command.ts";
 
 const modules: Readonly<Record<string, () => Promise<{ readonly command: Command }>>> = {
   proxy: () => import("./commands/proxy.ts"),
+  bundle: () => import("./commands/bundle.ts"),
   ca: () => import("./commands/ca.ts"),
   certs: () => import("./commands/certs.ts"),
   completion: () => import("./commands/completion.ts"),

@@ -16,6 +16,8 @@ export interface FlightRecorder {
   useBudgets(budgets: Budgets): void;
   /** The last warnings and errors, newest first. */
   problems(): readonly LoggedProblem[];
+  /** All that is recorded, oldest first, and how many older events newer ones have replaced. */
+  events(): RecordedEvents;
   /** Records an event that is not logged. */
   record(message: string, fields?: LogFields): void;
   /**
@@ -31,6 +33,11 @@ export interface FlightRecorder {
    * @returns a description of each failed write; never throws
    */
   writeCrashReport(exit: FailedExit): Promise<readonly string[]>;
+}
+
+export interface RecordedEvents {
+  readonly events: readonly RecordedEvent[];
+  readonly forgotten: number;
 }
 
 /** A warning or an error of the log. */
@@ -59,6 +66,7 @@ export function createFlightRecorder(config: CrashReportConfig, now: () => numbe
   return {
     logger: (log) => recordingLogger(log, record, ""),
     problems: () => problems.events().flatMap(problemOf).toReversed(),
+    events: () => ({ events: ring.events(), forgotten: ring.forgotten }),
     useBudgets(budgets) {
       ring.useBudget(budgets.of("recorder-events"));
       sizes = {

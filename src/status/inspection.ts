@@ -21,6 +21,8 @@ export interface Inspection {
   readonly xds?: () => XdsFacts;
   /** The last warnings and errors of the log, newest first. */
   readonly lastErrors?: () => readonly LoggedProblem[];
+  /** What the flight recorder holds, as a JSON value. */
+  readonly events?: () => unknown;
   /** The node as Envoy and the control plane know it, as a JSON value. */
   readonly node?: () => unknown;
   /** The effective configuration as a JSON value, without secrets. */

@@ -45,6 +45,15 @@ export async function runExplain({ args, env, print, stop }: CommandContext): Pr
   return checks?.accepted === false ? exitCode.failed : exitCode.ok;
 }
 
+/** The explanation alone, for a diagnosis: what is known where the configuration has problems, too. */
+export async function explainConfiguration({
+  env,
+  args,
+  stop,
+}: Pick<CommandContext, "env" | "args" | "stop">): Promise<Explanation> {
+  return explain(await readConfigInput({ env, args, stop })).explanation;
+}
+
 interface Explained extends JudgedConfig {
   readonly explanation: Explanation;
 }

@@ -121,6 +121,7 @@ function factPages(context: DebugContext): Pages {
     ["/debug/xds", optional("configuration by type: versions, rejections", xds && (() => withIsoTimes(xds(), "both")))],
     ["/debug/node", optional("the node as the control plane knows it", inspect.node)],
     ["/debug/config", optional("effective configuration, without secrets", inspect.configuration)],
+    ["/debug/events", optional("flight recorder: the last events, oldest first", inspect.events)],
     ["/debug/envoy-admin", optional("address of Envoy's admin interface", inspect.envoyAdmin)],
     [
       "/debug/ndsz",
