@@ -64,17 +64,11 @@ export const command: Command = {
   usage: "clusters|listeners|routes|endpoints|secrets|bootstrap|log|all|eds|ecds [FLAGS]",
   words,
   flags,
-  note: "Reads Envoy through the agent; where no agent responds, Envoy's admin interface at localhost:15000. Secrets are redacted.",
+  note: "Reads Envoy through the agent; where no agent responds, Envoy's admin interface on localhost. Secrets are redacted.",
   examples: [
     { line: "attache config clusters --direction outbound", meaning: "in the pod, or beside a forwarded port 15020" },
-    {
-      line: "attache config routes --diff before.json",
-      meaning: "what has changed since 'attache config routes -o json > before.json'",
-    },
-    {
-      line: "attache config listeners --file dump.json -o yaml",
-      meaning: "of a config_dump that was saved",
-    },
+    { line: "attache config routes -o json > before.json", meaning: "keep a part of the configuration" },
+    { line: "attache config routes --diff before.json", meaning: "what has changed in it since then" },
   ],
   exitCodes: [
     [0, "printed; with --diff: no difference"],
@@ -95,7 +89,7 @@ async function run({ args, env, print, printError, stop }: CommandContext): Prom
     printError(`note: ${text}\n`);
   };
   const url = await agentUrl("config", values.address, env);
-  const source = await openRequested({ ...values, url }, open, note);
+  const source = await openRequested({ ...values, url }, open, { env, note });
   const options = { ...request, keep: !isStreamed, nowMs: systemClock.now() };
   const report =
     request.diff === undefined

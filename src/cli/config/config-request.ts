@@ -80,17 +80,15 @@ function assertFilters(found: readonly SectionName[], word: string, given: Reado
   }
 }
 
-const usualAdminPort = 15_000;
-
 /**
  * The configuration to show: of a file, of Envoy's admin interface, or of the agent. Where no agent responds at its usual
  * address, Envoy is read directly.
- * @param note tells the user so
+ * @param context note tells the user so
  */
 export async function openRequested(
   values: Pick<RequestValues, "address" | "file" | "envoy-admin"> & { readonly url: URL },
   options: OpenOptions,
-  note: (text: string) => void,
+  { env, note }: { readonly env: Readonly<Record<string, string>>; readonly note: (text: string) => void },
 ): Promise<DumpSource> {
   if (values.file !== "") return openFile(values.file, options.mostBytes);
   if (values["envoy-admin"] !== "") return openAdmin(adminTarget(values["envoy-admin"]), options);
@@ -99,9 +97,10 @@ export async function openRequested(
   } catch (error) {
     const isUsual = values.address === "";
     if (!isUsual || !(error instanceof ConfigDumpError) || error.failure === "refused") throw error;
-    const admin = adminTarget(String(usualAdminPort));
-    note(`${error.message}; reading Envoy's admin interface at localhost:${String(usualAdminPort)}`);
-    return openAdmin(admin, options);
+    const { readAdminPort } = await import("../../config/sources/status-port.ts");
+    const url = new URL(`http://localhost:${String(await readAdminPort(env))}`);
+    note(`${error.message}; reading Envoy's admin interface at ${url.host}`);
+    return openAdmin({ url }, options);
   }
 }
 

@@ -49,7 +49,7 @@ class ElementSplitter {
     for (let at = 0; at < chunk.length; at++) {
       const code = chunk[at] ?? 0;
       if (this.#isText) {
-        this.#readText(code, chunk, at);
+        at = this.#readText(chunk, at);
         continue;
       }
       if (code === quote) this.#openText(at);
@@ -72,16 +72,36 @@ class ElementSplitter {
     if (this.#inside === 0 && this.#levels.length === 1) this.#start = at;
   }
 
-  #readText(code: number, chunk: Uint8Array, at: number): void {
-    if (this.#isEscaped) this.#isEscaped = false;
-    else if (code === backslash) this.#isEscaped = true;
-    else if (code === quote) {
-      this.#isText = false;
-      if (this.#inside === 0 && this.#start >= 0) {
-        const name = this.#take(chunk, at);
-        if (typeof name === "string") this.#member = name;
-      }
+  /** @returns the index of the last byte that was read */
+  #readText(chunk: Uint8Array, start: number): number {
+    let at = start;
+    if (this.#isEscaped) {
+      this.#isEscaped = false;
+      if (++at === chunk.length) return at;
     }
+    for (;;) {
+      const end = chunk.indexOf(quote, at);
+      const last = end < 0 ? chunk.length : end;
+      let escapes = last;
+      while (escapes > at && chunk[escapes - 1] === backslash) escapes--;
+      const isEscape = (last - escapes) % 2 === 1;
+      if (end < 0) {
+        this.#isEscaped = isEscape;
+        return last;
+      }
+      if (!isEscape) {
+        this.#endText(chunk, end);
+        return end;
+      }
+      at = end + 1;
+    }
+  }
+
+  #endText(chunk: Uint8Array, at: number): void {
+    this.#isText = false;
+    if (this.#inside > 0 || this.#start < 0) return;
+    const name = this.#take(chunk, at);
+    if (typeof name === "string") this.#member = name;
   }
 
   #open(code: number, at: number): void {

@@ -6,7 +6,7 @@ import { ConfigDumpError } from "./config-dump-error.ts";
 import { type DumpSource, findBootstrap, visitDocument, visitStatuses } from "./dump-source.ts";
 import type { LogLevelRow } from "./log-levels.ts";
 import { tooLarge } from "./open-source.ts";
-import type { Resource, ResourceType } from "./resources.ts";
+import { type Resource, type ResourceType, sectionType } from "./resources.ts";
 
 /**
  * A saved document: Envoy's `/config_dump`, `/clusters?format=json`, or what `attache config -o json` and istioctl print.
@@ -29,7 +29,7 @@ export class FileSource implements DumpSource {
       visit(resource);
     });
     // A document of another kind must not pass for an empty configuration.
-    if (found > 0 || types.size === 0 || [...types].some((one) => sectionTypes[type].test(one))) return;
+    if (found > 0 || types.size === 0 || [...types].some((one) => isSection(type, one))) return;
     const hint = type === "eds" ? "; save it with /config_dump?include_eds" : "";
     throw new ConfigDumpError("missing", `${this.name} has no ${labels[type]}${hint}`);
   }
@@ -54,15 +54,10 @@ export class FileSource implements DumpSource {
   }
 }
 
-const sectionTypes: Readonly<Record<ResourceType, RegExp>> = {
-  clusters: /\.ClustersConfigDump$/,
-  listeners: /\.ListenersConfigDump$/,
-  routes: /\.RoutesConfigDump$/,
-  secrets: /\.SecretsConfigDump$/,
-  eds: /\.EndpointsConfigDump$/,
-  // Envoy leaves the section out when there is none.
-  ecds: /ConfigDump$/,
-};
+/** Envoy leaves the section of extensions out when there are none. */
+function isSection(type: ResourceType, typeUrl: string): boolean {
+  return type === "ecds" ? typeUrl.includes("ConfigDump") : typeUrl.includes(`.${sectionType[type]}`);
+}
 
 const labels: Readonly<Record<ResourceType, string>> = {
   clusters: "clusters",

@@ -114,7 +114,16 @@ function isMap(name: string, field: string): boolean {
   return mapFields.has(name) && (mapsWithin[name]?.includes(field) ?? true);
 }
 
+/** A dump repeats few names many times. */
+const knownNames = new Map<string, string>();
+const mostKnownNames = 10_000;
+
 /** The name of a field in JSON. Source: Protobuf's rule, which makes `consecutive5xx` of `consecutive_5xx` */
 export function camelCase(name: string): string {
-  return name.includes("_") ? name.replaceAll(/_(.)/g, (_, next: string) => next.toUpperCase()) : name;
+  if (!name.includes("_")) return name;
+  const known = knownNames.get(name);
+  if (known !== undefined) return known;
+  const changed = name.replaceAll(/_(.)/g, (_, next: string) => next.toUpperCase());
+  if (knownNames.size < mostKnownNames) knownNames.set(name, changed);
+  return changed;
 }

@@ -41,6 +41,16 @@ const resourceMember: Readonly<Record<ResourceType, string>> = {
   ecds: "ecdsFilter",
 };
 
+/** The message of `envoy.admin.v3` that has the resources of a type. */
+export const sectionType: Readonly<Record<ResourceType, string>> = {
+  clusters: "ClustersConfigDump",
+  listeners: "ListenersConfigDump",
+  routes: "RoutesConfigDump",
+  secrets: "SecretsConfigDump",
+  eds: "EndpointsConfigDump",
+  ecds: "EcdsConfigDump",
+};
+
 /** The types of messages in a list of resources, which istioctl and `attache config` print. */
 const listedType: Readonly<Record<ResourceType, RegExp>> = {
   clusters: /\.Cluster$/,
@@ -61,9 +71,12 @@ export function* resourcesIn(
   field?: string,
 ): Generator<Resource> {
   const typeUrl = textOf(message["@type"]);
+  const [, section, entry] = /\.(\w+ConfigDump)(?:\.(\w+))?$/.exec(typeUrl) ?? [];
+  if (section !== undefined && section !== sectionType[type]) return;
   const element = redactMessage(camelCaseMessage(message));
   const fields = dumpFields[type].map(camelCase);
   if (field !== undefined) yield* entryResources(type, camelCase(field), element);
+  else if (entry !== undefined) yield* entryResources(type, entry.startsWith("Static") ? "static" : "active", element);
   else if (fields.includes(camelCase(member))) yield* entryResources(type, camelCase(member), element);
   else if (member === type || (member === "" && (typeUrl === "" || listedType[type].test(typeUrl)))) {
     yield* listedResource(type, element, fields);

@@ -126,6 +126,16 @@ test("a document of another kind does not pass for an empty configuration", asyn
   expect(all.notes).toEqual(["a file has no routes"]);
 });
 
+test("a saved response to ?resource= is read as what it is", async () => {
+  const entry = {
+    "@type": "type.googleapis.com/envoy.admin.v3.ClustersConfigDump.StaticCluster",
+    cluster: { name: "one" },
+  };
+  const source = sourceOf({ configs: [entry] });
+  expect((await listClusters(source, listingOptions())).rows.map(([name]) => name)).toEqual(["one"]);
+  await expect(listRoutes(source, listingOptions())).rejects.toThrow("has no routes");
+});
+
 test("what was printed can be read again: each section, and all of them in one document", async () => {
   const source = recordedSource("sidecar-a");
   for (const list of [listClusters, listListeners, listRoutes, listSecrets]) {
