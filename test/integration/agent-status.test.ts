@@ -42,14 +42,14 @@ test("the status page of a running agent shows certificate, refused configuratio
   await pod.untilReady();
   const html = { Accept: "text/html" };
   const page = await ask(pod, "/", { headers: html });
-  expect(page).toMatch(/>spiffe:\/\/cluster\.local\/ns\/demo\/sa\/web<\/td>.*>in 59 min/);
+  expect(page).toMatch(/>spiffe:\/\/cluster\.local\/ns\/demo\/sa\/web<\/div>.*>in 59 min/);
   expect(page).toMatch(/<p id="xds-state" class="quiet">connected to the control plane<\/p>/);
-  expect(page).toMatch(/>clusters \(CDS\)<\/b><\/td>.*?SYNCED.*?<span class="code">\d+<\/span>/);
+  expect(page).toMatch(/>clusters \(CDS\)<\/b><\/div>.*?SYNCED.*?<span class="code">\d+<\/span>/);
   expect(page).toContain('<span id="drain">not draining</span>');
   controlPlane.set(typeUrls.cluster, [clusterResource("first", "1"), clusterResource("bad", "1", true)]);
   await untilShown(pod, "/", /Envoy rejects clusters \(CDS\) \(<b>bad<\/b>\).*NACKED/s, html);
   await ask(pod, "/app-health/web/livez");
-  await untilShown(pod, "/", />\/app-health\/web\/livez<\/td>.*>tcp<\/td>.*>200</, html);
+  await untilShown(pod, "/", />\/app-health\/web\/livez<\/div>.*>tcp<\/div>.*>200</, html);
   await ask(pod, "/drain", { method: "POST" });
   await untilShown(pod, "/", /<span id="drain">draining by request</, html);
   const overview = JSON.parse(await ask(pod, "/debug/overview")) as unknown;

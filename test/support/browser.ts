@@ -22,8 +22,8 @@ export interface BrowserPage {
   evaluate(expression: string): Promise<unknown>;
   /** The text that a reader sees. */
   text(): Promise<string>;
-  /** The whole page as PNG; at most as high as given. */
-  screenshot(mostHeight?: number): Promise<Buffer>;
+  /** The whole page, at most as high as given. */
+  screenshot(options: { readonly mostHeight?: number; readonly format: "png" | "webp" }): Promise<Buffer>;
   /** Errors of scripts, violations of the page's policy, failed requests. */
   readonly problems: readonly string[];
 }
@@ -175,12 +175,17 @@ async function openTab(connection: Connection, view: View): Promise<BrowserPage>
       await inTime(done, `loading ${url}`);
     },
     text: async () => String(await evaluate("document.body.innerText")),
-    async screenshot(mostHeight = 16_000) {
+    async screenshot({ mostHeight = 16_000, format }) {
       const [width, height] = (await evaluate(
         "[document.documentElement.clientWidth, document.documentElement.scrollHeight]",
       )) as [number, number];
       const clip = { x: 0, y: 0, width, height: Math.min(height, mostHeight), scale: 1 };
-      const { data } = await call("Page.captureScreenshot", { format: "png", captureBeyondViewport: true, clip });
+      const { data } = await call("Page.captureScreenshot", {
+        format,
+        quality: format === "webp" ? 75 : undefined,
+        captureBeyondViewport: true,
+        clip,
+      });
       return Buffer.from(String(data), "base64");
     },
   };

@@ -83,7 +83,7 @@ function certificateMissing({ readiness, ca, certificates, nowMs }: HeadlineFact
   const what =
     expired === undefined
       ? "There is no workload certificate"
-      : `The workload certificate expired at ${new Date(expired.notAfterMs).toISOString()}`;
+      : `The workload certificate expired at ${wholeSeconds(expired.notAfterMs)}`;
   const cure = `${doctor} checks token, roots and the way to ${ca.address === "" ? "the CA" : ca.address}.`;
   return { sentence: `${what}: ${sentenceOf(ca.lastFailure.reason)}`, cure };
 }
@@ -127,6 +127,11 @@ function failedChecks(checks: readonly ReadinessCheck[]): readonly ReadinessChec
   return checks
     .filter(({ state }) => state === "failed")
     .flatMap((check) => [check, ...failedChecks(check.children ?? [])]);
+}
+
+/** Certificates have no fractions of a second. */
+function wholeSeconds(ms: number): string {
+  return new Date(ms).toISOString().replace(/\.\d+Z$/, "Z");
 }
 
 function sentenceOf(text: string): string {

@@ -35,7 +35,7 @@ export function escapeHtml(text: string): string {
 const mostRows = 100;
 
 export interface Table {
-  readonly id: string;
+  readonly id: string | undefined;
   /** What the table shows, for those who cannot see the heading above it. */
   readonly caption: string;
   readonly head: readonly string[];
@@ -46,16 +46,22 @@ export interface Table {
 
 /** A table whose rows become cards on a narrow screen: each cell has its heading. */
 export function table({ id, caption, head, rows, none }: Table): Html {
-  if (rows.length === 0) return html`<p id="${id}" class="quiet">${none}</p>`;
+  if (rows.length === 0) return html`<p${idOf(id)} class="quiet">${none}</p>`;
   const body = rows
     .slice(0, mostRows)
     .map((row) => html`<tr>${row.map((part, index) => cell(head[index], part))}</tr>`);
   const heads = head.map((text) => html`<th scope="col">${text}</th>`);
-  return html`<table id="${id}"><caption>${caption}</caption><thead><tr>${heads}</tr></thead><tbody>${body}</tbody></table>${more(rows.length - mostRows)}`;
+  return html`<table${idOf(id)}><caption>${caption}</caption><thead><tr>${heads}</tr></thead><tbody>${body}</tbody></table>${more(rows.length - mostRows)}`;
+}
+
+function idOf(id: string | undefined): Html | undefined {
+  return id === undefined ? undefined : html` id="${id}"`;
 }
 
 function cell(label = "", part: Part): Html {
-  return html`<td data-label="${label}">${part}</td>`;
+  // one element, which a card sets beside its label
+  const content = part === undefined || part === "" ? undefined : html`<div>${part}</div>`;
+  return html`<td data-label="${label}">${content}</td>`;
 }
 
 function more(count: number): Html | undefined {

@@ -29,7 +29,7 @@ table#errors td:nth-child(3), .signed { white-space: nowrap; }
 header { display: flex; flex-wrap: wrap; gap: .25rem 1rem; align-items: baseline; padding: 1rem 0 .8rem; }
 header .brand { font-weight: 700; letter-spacing: .02em; }
 header .brand a { color: inherit; text-decoration: none; }
-header .pod { flex: 1 1 12rem; }
+header .pod { flex: 1 1 12rem; } header h1 { font-size: 1.15rem; }
 header .state { font-weight: 650; }
 #headline, section, .banner, .facts { background: var(--card); border: 1px solid var(--line); border-radius: 10px; padding: 1rem 1.2rem; margin-bottom: 1rem; }
 #headline { border-left-width: 6px; }
@@ -49,7 +49,7 @@ header .state { font-weight: 650; }
 .tree li { padding: .1rem 0; }
 table { border-collapse: collapse; width: 100%; font-variant-numeric: tabular-nums; }
 caption { position: absolute; width: 1px; height: 1px; overflow: hidden; clip-path: inset(50%); }
-th, td { text-align: left; vertical-align: top; padding: .35rem 1rem .35rem 0; }
+th, td { text-align: left; vertical-align: top; padding: .35rem 1rem .35rem 0; } td { min-width: 5.5rem; }
 th { font-size: .8rem; font-weight: 500; color: var(--quiet); border-bottom: 1px solid var(--line); white-space: nowrap; }
 td { border-bottom: 1px solid var(--line); } tbody tr:last-child td { border-bottom: 0; }
 table + .quiet, table + table { margin-top: .6rem; }
@@ -57,8 +57,10 @@ time { white-space: nowrap; text-decoration: underline dotted var(--quiet) 1px; 
 summary { cursor: pointer; font-weight: 650; } summary h2 { display: inline; } details[open] > summary { margin-bottom: .6rem; }
 nav ul { list-style: none; padding: 0; display: grid; grid-template-columns: repeat(auto-fill, minmax(22rem, 1fr)); gap: .4rem 1.5rem; }
 nav li span { display: block; font-size: .88rem; color: var(--quiet); }
-dl.value { display: grid; grid-template-columns: minmax(8rem, max-content) 1fr; gap: .25rem 1rem; } dl.value > dt { color: var(--quiet); }
+dl.value { display: grid; grid-template-columns: minmax(8rem, max-content) minmax(0, 1fr); gap: .25rem 1rem; } dl.value > dt { color: var(--quiet); }
 dl.value dl.value { padding-left: .8rem; border-left: 2px solid var(--line); }
+ul.list { list-style: none; padding: 0; } ul.list > li + li { margin-top: .7rem; }
+#facts-of > p.quiet { margin-top: 1rem; }
 #gone { position: sticky; top: 0; z-index: 1; background: var(--bad); color: var(--page); padding: .7rem 1rem; }
 #gone[hidden] { display: none; } #gone p { max-width: 72rem; margin: 0 auto; } #gone time { text-decoration: none; }
 body.old main { opacity: .62; }
@@ -70,7 +72,7 @@ body.old main { opacity: .62; }
   thead { position: absolute; width: 1px; height: 1px; overflow: hidden; clip-path: inset(50%); }
   table, tbody, tr, td { display: block; }
   tr { border: 1px solid var(--line); border-radius: 8px; padding: .5rem .8rem; margin-bottom: .6rem; }
-  td { border: 0; padding: .15rem 0; display: grid; grid-template-columns: 7.5rem 1fr; gap: .6rem; }
+  td { border: 0; padding: .15rem 0; display: grid; grid-template-columns: 7.5rem minmax(0, 1fr); gap: .6rem; }
   td::before { content: attr(data-label); color: var(--quiet); font-size: .85rem; }
   td:empty { display: none; }
   nav ul, dl.value { grid-template-columns: 1fr; } dl.value { gap: 0 1rem; } dl.value > dd { margin-bottom: .4rem; }

@@ -59,7 +59,7 @@ test("each cell of a table has its heading, for cards on a phone, and there is a
   const shown = { id: "t", caption: "things", head: ["name", "size"], none: "nothing" };
   expect(table({ ...shown, rows: [] }).text).toBe('<p id="t" class="quiet">nothing</p>');
   const { text } = table({ ...shown, rows: Array.from({ length: 150 }, (_, index) => [String(index), "<b>"]) });
-  expect(text).toContain('<td data-label="name">99</td><td data-label="size">&#60;b&#62;</td>');
+  expect(text).toContain('<td data-label="name"><div>99</div></td><td data-label="size"><div>&#60;b&#62;</div></td>');
   expect(text).not.toContain(">100<");
   expect(text).toMatch(/and 50 more<\/p>$/);
 });
