@@ -7,6 +7,7 @@ import { addressFlags, agentUrl } from "../agent-address.ts";
 import { type Command, type CommandContext, UsageError } from "../command.ts";
 import { withoutLauncher } from "../launcher-environment.ts";
 import { outputFlags, readOutputFormat, renderOutput } from "../output/output-format.ts";
+import { readTerminal } from "../output/terminal.ts";
 import { splitArguments } from "../own-flags.ts";
 
 /** Flags of `doctor`, in addition to those of `proxy`. */
@@ -55,6 +56,8 @@ async function run({ args, env, print, stop }: CommandContext): Promise<number> 
   if ("directory" in agent) process.chdir(agent.directory);
   const options = { env: withoutLauncher(agent.env).env, args: agent.args, address };
   const diagnosis = await runDoctor(options, systemClock, stop);
-  print(await renderOutput(format, diagnosisJson(diagnosis), () => renderDiagnosis(diagnosis)));
+  print(
+    await renderOutput(format, diagnosisJson(diagnosis), () => renderDiagnosis(diagnosis, readTerminal(env).paint)),
+  );
   return diagnosis.counts.failed === 0 ? exitCode.ok : exitCode.failed;
 }

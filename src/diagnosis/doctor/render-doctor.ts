@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 import type { JsonObject } from "../../lib/json.ts";
+import type { Paint } from "../../lib/paint.ts";
 import { escapeControls } from "../../lib/printable-text.ts";
 import type { Finding, Outcome } from "./check.ts";
 import type { Diagnosis } from "./run-doctor.ts";
@@ -7,10 +8,10 @@ import type { Diagnosis } from "./run-doctor.ts";
 const order: readonly Outcome[] = ["fail", "warn", "ok"];
 
 /** Failures first, then warnings, then the rest; each kind in the order of the checks. */
-export function renderDiagnosis({ findings, counts }: Diagnosis): string {
+export function renderDiagnosis({ findings, counts }: Diagnosis, paint: Paint): string {
   const width = Math.max(0, ...findings.map(({ check }) => check.length));
   const sorted = order.flatMap((outcome) => findings.filter((finding) => finding.outcome === outcome));
-  const lines = sorted.flatMap((finding) => renderFinding(finding, width));
+  const lines = sorted.flatMap((finding) => renderFinding(finding, width, paint));
   const { failed, warnings, ok } = counts;
   const sum = `${String(failed)} failed, ${String(warnings)} ${warnings === 1 ? "warning" : "warnings"}, ${String(ok)} ok`;
   return `${[...lines, "", sum].join("\n")}\n`;
@@ -31,8 +32,10 @@ export function diagnosisJson({ findings, counts, durationMs }: Diagnosis): Json
   };
 }
 
-function renderFinding({ check, outcome, fact, cure }: Finding, width: number): readonly string[] {
-  const mark = `[${outcome}]`.padEnd(6);
+const styles = { ok: "good", warn: "warning", fail: "bad" } as const;
+
+function renderFinding({ check, outcome, fact, cure }: Finding, width: number, paint: Paint): readonly string[] {
+  const mark = paint(styles[outcome], `[${outcome}]`.padEnd(6));
   const first = `${mark} ${check.padEnd(width)}  ${escapeControls(fact)}`;
   return cure === undefined ? [first] : [first, `${" ".repeat(9 + width)}-> ${escapeControls(cure)}`];
 }

@@ -1,9 +1,18 @@
 // SPDX-License-Identifier: Apache-2.0
 import type { Clock } from "../../lib/async/clock.ts";
 import { describeError } from "../../lib/errors.ts";
-import { isJsonList, type JsonObject, objectsOf, parseJsonObject, textOf } from "../../lib/json.ts";
+import {
+  isJsonList,
+  isJsonObject,
+  type JsonObject,
+  objectOf,
+  objectsOf,
+  parseJsonObject,
+  textOf,
+} from "../../lib/json.ts";
 import { formatHostPort, type HostPort } from "../../lib/net/host-port.ts";
-import { HttpError, requestHttp } from "../../lib/net/http-client.ts";
+import { HttpError } from "../../lib/net/http-client.ts";
+import { AgentClient, AgentUnreachableError } from "../agent-client.ts";
 
 /** What a running agent says about itself. */
 export interface RunningAgent {
@@ -42,10 +51,9 @@ const maxBodyBytes = 4 * 1024 * 1024;
 
 /** Asks the agent at a status port for its readiness and its overview. Never rejects, and takes about a second at most. */
 export async function readRunningAgent(address: HostPort, clock: Clock, signal: AbortSignal): Promise<AgentReading> {
+  const client = new AgentClient(new URL(`http://${formatHostPort(address)}`), clock);
   const read = async (path: string): Promise<JsonObject | undefined> => {
-    const url = { ...address, path };
-    const headers = { accept: "application/json" };
-    const response = await requestHttp({ url, headers, deadline: { clock, timeoutMs }, maxBodyBytes }, signal);
+    const response = await client.request({ path, timeoutMs, maxBodyBytes }, signal);
     return parseJsonObject(response.text());
   };
   try {
@@ -54,7 +62,7 @@ export async function readRunningAgent(address: HostPort, clock: Clock, signal: 
       read("/debug/overview").catch(() => undefined),
     ]);
     if (typeof report?.["ready"] !== "boolean" || !isJsonList(report["checks"])) {
-      return { agent: undefined, problem: `what listens at ${formatHostPort(address)} is not an agent` };
+      return { agent: undefined, problem: "what listens there is not an agent" };
     }
     const agent = {
       address,
@@ -64,7 +72,8 @@ export async function readRunningAgent(address: HostPort, clock: Clock, signal: 
     };
     return { agent, problem: "" };
   } catch (error) {
-    return { agent: undefined, problem: error instanceof HttpError ? error.problem : describeError(error) };
+    const { cause } = error instanceof AgentUnreachableError ? error : { cause: error };
+    return { agent: undefined, problem: cause instanceof HttpError ? cause.problem : describeError(error) };
   }
 }
 
@@ -85,4 +94,24 @@ export function certificatesOf(agent: RunningAgent | undefined): readonly AgentC
     if (typeof notBeforeMs !== "number" || typeof notAfterMs !== "number") return [];
     return [{ resourceName: textOf(one["resourceName"]), spiffeId: textOf(one["spiffeId"]), notBeforeMs, notAfterMs }];
   });
+}
+
+/** What the agent says about its last calls to a peer: `ca` or `controlPlane` of its overview. */
+export interface PeerState {
+  readonly failuresInARow: number;
+  /** Why the last call failed; empty if none has. */
+  readonly lastReason: string;
+  /** Undefined where it is not said. */
+  readonly connected: boolean | undefined;
+}
+
+export function peerStateOf(agent: RunningAgent | undefined, peer: "ca" | "controlPlane"): PeerState | undefined {
+  const facts = agent?.overview?.[peer];
+  if (!isJsonObject(facts)) return undefined;
+  const { failuresInARow, connected, lastFailure } = facts;
+  return {
+    failuresInARow: typeof failuresInARow === "number" ? failuresInARow : 0,
+    lastReason: textOf(objectOf(lastFailure)["reason"]),
+    connected: typeof connected === "boolean" ? connected : undefined,
+  };
 }

@@ -9,7 +9,7 @@ const soPeercred = 17;
 const credentials = Buffer.alloc(12);
 
 /**
- * The process that made a connection to a Unix socket of this process.
+ * The process at the other end of a connection of a Unix socket: the one that connected, or the one that listens.
  * @returns undefined where it cannot be known: the connection is closed, or the runtime cannot call native code
  */
 export function peerProcess(socket: Socket): number | undefined {

@@ -304,6 +304,39 @@ describe("a running agent", () => {
     expect(durationSeconds).toBeLessThan(2);
   });
 
+  test("one of several is examined by its process, as a user beside it would", async () => {
+    await using pod = await startPod(podWith({}));
+    await pod.untilReady();
+    const elsewhere = { directory: "/", env: { PATH: process.env["PATH"] ?? "" } };
+    const { findings } = await runDoctorIn(elsewhere);
+    const environment = findings.find(({ check }) => check === "environment");
+    expect(environment?.fact).toMatch(/agents run with an environment of their own: .*; examine one with --pid \d+$/);
+    expect(findings.filter(({ outcome }) => outcome === "fail")).toEqual([]);
+    const examined = await runDoctorIn(elsewhere, { args: ["--pid", String(pod.pid)] });
+    const own = await runDoctorIn(pod);
+    const checksOf = (run: typeof own): readonly string[] =>
+      run.findings.map(({ check, outcome }) => `${outcome} ${check}`);
+    expect(checksOf(examined)).toEqual(checksOf(own));
+    await expect(runDoctorIn(elsewhere, { args: ["--pid", String(process.pid)] })).rejects.toThrow(
+      "no agent runs with",
+    );
+  });
+
+  test.runIf(isRoot)(
+    "nothing is written, and nothing needed, where everything is read-only and no capability is left",
+    async () => {
+      await using pod = await startPod(podWith({}));
+      await pod.untilReady();
+      const script = "mount -o remount,ro,bind / 2>/dev/null || mount --bind / / && mount -o remount,ro,bind /";
+      const bare = ["setpriv", "--bounding-set=-all", "--inh-caps=-all", "--no-new-privs", "--reuid=0"];
+      const launcher = ["unshare", "-m", "sh", "-ec", `${script}; exec "$@"`, "sh", ...bare];
+      const { findings } = await runDoctorIn(pod, { launcher });
+      const failed = findings.filter(({ outcome, check }) => outcome === "fail" && !check.startsWith("paths"));
+      expect(failed).toEqual([]);
+      expect(findings.length).toBeGreaterThan(20);
+    },
+  );
+
   test("why it is not ready is named: the condition, and its cause", async () => {
     await using refusing = await startFakeCa();
     refusing.set({ kind: "refuse", status: "PERMISSION_DENIED" });

@@ -9,7 +9,7 @@ import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { issueCertificate, issueRoot } from "../../../src/ca/embedded/certificates.ts";
 import { type FakeCa, startFakeCa } from "../../fakes/fake-ca.ts";
 import { FakeControlPlane } from "../../fakes/fake-control-plane.ts";
-import { answering, startFakeResolver } from "../../fakes/fake-resolver.ts";
+import { answering, silent, startFakeResolver } from "../../fakes/fake-resolver.ts";
 import { type FakeResponse, startHttpsServer } from "../../fakes/https-server.ts";
 import { freePorts } from "../../support/free-ports.ts";
 import { startGrpcJsServer } from "../../support/grpc-js-peer.ts";
@@ -316,10 +316,19 @@ describe("the way to the control plane", () => {
     });
   });
 
+  test("the HTTP proxy before it refuses connections", async () => {
+    const [port = 0] = await freePorts(1);
+    const { env, ...pod } = podOf("istiod.mesh.test:15012");
+    await expectFault({
+      pod: { ...pod, env: { ...env, HTTPS_PROXY: `http://127.0.0.1:${String(port)}` } },
+      expected: [`fail control-plane.connect: HTTP proxy 127.0.0.1:${String(port)} refuses connections`],
+    });
+  });
+
   test("its folder of files is missing", async () => {
     await expectFault({
       pod: podAt(`localhost:${String(ca.port)}`, { env: { ATTACHE_XDS_FILES: "/no/such/folder" } }),
-      expected: ["fail control-plane: the folder of resources /no/such/folder does not exist"],
+      expected: ["fail config: ATTACHE_XDS_FILES: there is no /no/such/folder/lds.yaml"],
     });
   });
 });
@@ -363,6 +372,21 @@ describe.runIf(mayReplaceResolver)("names", () => {
         "fail dns: no resolver of /etc/resolv.conf responds: 127.0.0.155: nothing listens there; 127.0.0.156",
       ],
     });
+  });
+
+  test("the resolver does not respond: the command ends in time, with what it waited for", async () => {
+    await using _resolver = await startFakeResolver(silent, "127.0.0.159", 53);
+    const { prepare, launcher } = withResolver("nameserver 127.0.0.159\noptions timeout:30 attempts:5\n");
+    const startMs = performance.now();
+    await expectFault({
+      pod: pod(prepare),
+      run: { launcher },
+      expected: [
+        "warn ca.resolve: CA: the host ca.mesh.test cannot be resolved: no response within 1200 ms",
+        "fail dns: no resolver of /etc/resolv.conf responds: 127.0.0.159: no response within 1000 ms",
+      ],
+    });
+    expect(performance.now() - startMs).toBeLessThan(5_000);
   });
 
   test("one of two resolvers does not respond", async () => {

@@ -1,6 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 import { type Check, fail, type Finding, ok, warn } from "../check.ts";
-import { type AgentCertificate, type AgentCheck, certificatesOf, type RunningAgent } from "../running-agent.ts";
+import {
+  type AgentCertificate,
+  certificatesOf,
+  type PeerState,
+  peerStateOf,
+  type RunningAgent,
+} from "../running-agent.ts";
 import { durationText } from "../token-file.ts";
 
 const name = "certificate";
@@ -19,34 +25,25 @@ export const certificateCheck: Check = {
 
 function judge(agent: RunningAgent, nowMs: number): readonly Finding[] {
   const certificates = certificatesOf(agent).filter(({ resourceName }) => resourceName === "default");
-  const why = identityProblem(agent.checks);
-  if (certificates.length > 0) return certificates.map((one) => judgeOne(one, why, nowMs));
+  const state = peerStateOf(agent, "ca");
+  if (certificates.length > 0) return certificates.map((one) => judgeOne(one, state, nowMs));
   // The hold of readiness is reported with the others.
-  return why === ""
-    ? [warn(name, "the running agent holds none yet", "See its log; nothing has requested it yet.")]
-    : [];
+  if (agent.checks.some((check) => check.name === "identity" && check.state === "failed")) return [];
+  return [warn(name, "the running agent holds none yet", "See its log; nothing has requested it yet.")];
 }
 
-function judgeOne(certificate: AgentCertificate, why: string, nowMs: number): Finding {
+const repair = "Repair what ca, token and roots report; the agent renews it by itself then.";
+
+function judgeOne(certificate: AgentCertificate, state: PeerState | undefined, nowMs: number): Finding {
   const { spiffeId, notBeforeMs, notAfterMs } = certificate;
   const leftMs = notAfterMs - nowMs;
-  const reason = why === "" ? "" : `; ${why}`;
-  if (leftMs <= 0) {
-    const fact = `the running agent's certificate of ${spiffeId} expired ${durationText(-leftMs)} ago${reason}`;
-    return fail(name, fact, "Repair what ca and token report; the agent renews it by itself then.");
-  }
-  const fact = `the running agent's certificate of ${spiffeId} expires in ${durationText(leftMs)}`;
+  const subject = `the running agent's certificate of ${spiffeId}`;
+  const fails = (state?.failuresInARow ?? 0) > 0;
+  const reason = fails ? `; the last ${String(state?.failuresInARow)} attempts failed: ${state?.lastReason ?? ""}` : "";
+  if (leftMs <= 0) return fail(name, `${subject} expired ${durationText(-leftMs)} ago${reason}`, repair);
+  const fact = `${subject} expires in ${durationText(leftMs)}`;
   if (leftMs < lateShare * (notAfterMs - notBeforeMs)) {
-    return warn(
-      name,
-      `${fact} and was not renewed in time${reason}`,
-      "Repair what ca and token report before it expires.",
-    );
+    return warn(name, `${fact} and was not renewed in time${reason}`, repair);
   }
-  return ok(name, fact);
-}
-
-/** Why there is no valid certificate, as the hold of readiness says it; empty when there is. */
-function identityProblem(checks: readonly AgentCheck[]): string {
-  return checks.find((check) => check.name === "identity" && check.state === "failed")?.detail ?? "";
+  return fails ? warn(name, `${fact} and is not renewed${reason}`, repair) : ok(name, fact);
 }

@@ -1,10 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 import { readdir } from "node:fs/promises";
 import { describeError, systemCode } from "../../../lib/errors.ts";
-import { type Check, type DoctorContext, fail, type Finding, ok } from "../check.ts";
+import { type Check, type DoctorContext, fail, type Finding, ok, warn } from "../check.ts";
 import { type Network, networkOf } from "../network/network.ts";
 import { peerKey } from "../network/peers.ts";
 import type { Reach } from "../network/reach.ts";
+import { peerStateOf } from "../running-agent.ts";
 import { blocked, failed, findingOf, passed, type Step } from "../network/step.ts";
 
 const name = "control-plane";
@@ -15,15 +16,28 @@ export const controlPlaneCheck: Check = {
   needsEnvironment: true,
   async run(context) {
     const { xds } = context.config;
-    if (xds.kind === "files") return [await checkDirectory(xds.directory)];
+    if (xds.kind === "files") {
+      const isReported = context.problems.some(({ source }) => source === "ATTACHE_XDS_FILES");
+      return isReported ? [] : [await checkDirectory(xds.directory)];
+    }
     const network = networkOf(context);
     const reached = await Promise.all(network.controlPlanes.map((peer) => network.reach(peer)));
     const isOpen = reached.some((reach) => reach.isOpen);
     const findings = reached.filter((reach) => !isOfCa(reach, network)).flatMap((reach) => findingsOf(reach, isOpen));
     if (!isOpen) return findings;
-    return [...findings, findingOf(name, await authStep(network, context))];
+    return [...findings, findingOf(name, await authStep(network, context)), ...aboutAgent(context)];
   },
 };
+
+/** The running agent may have another connection than this command, or none. */
+function aboutAgent({ agent }: DoctorContext): readonly Finding[] {
+  const state = peerStateOf(agent, "controlPlane");
+  if (state?.connected === undefined) return [];
+  if (state.connected) return [ok(`${name}.agent`, "the running agent has a stream to it")];
+  const why = state.lastReason === "" ? "" : `: ${state.lastReason}`;
+  const cure = "Wait some seconds, and run this again; if it stays, see the log of the agent for its attempts.";
+  return [warn(`${name}.agent`, `the running agent has no stream to the control plane${why}`, cure)];
+}
 
 /** The check of the CA reports what they have in common. */
 function isOfCa({ peer }: Reach, { cas }: Network): boolean {

@@ -1,6 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
+import { once } from "node:events";
+import { connect } from "node:net";
 import { resolve } from "node:path";
 import type { ConfigInput } from "../../../config/index.ts";
+import { peerProcess } from "../../../lib/net/peer-process.ts";
 import { isAgent, readProcess } from "./processes.ts";
 import { readSocketHolder } from "./unix-sockets.ts";
 
@@ -17,8 +20,25 @@ export async function withoutOwnSockets(system: ConfigInput["system"]): Promise<
   return { ...system, servedSockets: new Set(served.flat()) };
 }
 
+/** Whoever may connect to the socket learns the server's process; its files show it only to the same user. */
 async function isServedByAgent(path: string): Promise<boolean> {
-  const holder = await readSocketHolder(path);
-  const facts = holder === undefined ? undefined : await readProcess(holder.pid);
+  const pid = (await readServer(path)) ?? (await readSocketHolder(path))?.pid;
+  const facts = pid === undefined ? undefined : await readProcess(pid);
   return facts !== undefined && isAgent(facts);
+}
+
+const connectMs = 500;
+
+/** The process that listens at a path; undefined where it does not accept, or where the runtime cannot tell. */
+async function readServer(path: string): Promise<number | undefined> {
+  const socket = connect(path);
+  socket.setTimeout(connectMs, () => socket.destroy(new Error("no connection in time")));
+  try {
+    await once(socket, "connect");
+    return peerProcess(socket);
+  } catch {
+    return undefined;
+  } finally {
+    socket.destroy();
+  }
 }

@@ -8,6 +8,7 @@ import { hasEnvironment } from "../../../../src/diagnosis/doctor/environment.ts"
 import { diagnosisJson, renderDiagnosis } from "../../../../src/diagnosis/doctor/render-doctor.ts";
 import { limitTime, runChecks } from "../../../../src/diagnosis/doctor/run-checks.ts";
 import { summarize } from "../../../../src/diagnosis/doctor/run-doctor.ts";
+import { noPaint } from "../../../../src/lib/paint.ts";
 import { untilAborted } from "../../../../src/lib/async/tasks.ts";
 import { doctorContext } from "../../../support/doctor-context.ts";
 import { FakeClock } from "../../../support/fake-clock.ts";
@@ -26,7 +27,7 @@ test("findings are in the order of the checks, and what is wrong is printed firs
   ];
   const diagnosis = summarize(await runChecks(list, doctorContext(), never), 12);
   expect(diagnosis.findings.map((finding) => finding.check)).toEqual(["a.one", "a.two", "b"]);
-  expect(renderDiagnosis(diagnosis)).toBe(
+  expect(renderDiagnosis(diagnosis, noPaint)).toBe(
     "[fail] b      broken\n              -> Repair it.\n" +
       "[warn] a.two  odd\\u001b[31m\n              -> Look.\n" +
       "[ok]   a.one  fine\n\n1 failed, 1 warning, 1 ok\n",
