@@ -2,16 +2,19 @@
 import { type ConfigInput, judgeConfig, readConfigInput } from "../../config/index.ts";
 import type { Clock } from "../../lib/async/clock.ts";
 import { formatHostPort, type HostPort } from "../../lib/net/host-port.ts";
-import { type DoctorContext, type Finding, ok } from "./check.ts";
+import { type DoctorContext, fail, type Finding, ok } from "./check.ts";
 import { checks } from "./checks.ts";
 import { hasEnvironment, lookedFor } from "./environment.ts";
 import { findAgents } from "./agent-processes.ts";
 import { withoutOwnSockets } from "./machine/own-sockets.ts";
+import { memoryShortage, yieldMemory } from "./machine/spare-memory.ts";
 import { limitTime, runChecks } from "./run-checks.ts";
 import { readRunningAgent } from "./running-agent.ts";
 
 /** More agents are not named. */
 const mostAgents = 8;
+
+const raiseLimit = "Raise the container's memory limit to 192 MiB or more, and run it again.";
 
 export interface DoctorOptions {
   readonly env: Readonly<Record<string, string>>;
@@ -30,6 +33,9 @@ export interface Diagnosis {
 /** Runs all checks at the same time, and reports what they found in the order of their list. Never rejects for a check. */
 export async function runDoctor(options: DoctorOptions, clock: Clock, stop: AbortSignal): Promise<Diagnosis> {
   const startMs = clock.monotonicMs();
+  await yieldMemory();
+  const shortage = memoryShortage();
+  if (shortage !== undefined) return summarize([fail("limits.memory", shortage, raiseLimit)], 0);
   using limits = limitTime(clock, stop);
   const input = await readInput(options, limits.waits);
   const { config, problems } = judgeConfig(input);

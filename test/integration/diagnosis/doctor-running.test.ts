@@ -7,6 +7,7 @@ import { expect, test } from "vitest";
 import { typeUrls } from "../../../src/xds/protocol/type-url.ts";
 import { startFakeCa } from "../../fakes/fake-ca.ts";
 import { type FakeControlPlane, type FakeResource, startFakeControlPlane } from "../../fakes/fake-control-plane.ts";
+import { makeMemoryGroup } from "../../support/control-group.ts";
 import { machineProblems, runDoctorIn } from "../../support/doctor-run.ts";
 import { encodeEnvoy } from "../../support/envoy-api.ts";
 import { eventually } from "../../support/eventually.ts";
@@ -187,6 +188,22 @@ test("a listener that Envoy cannot open is named", async () => {
     expect((await problemsIn(pod))[0]).toContain(`port ${String(port)} is held by `);
   } finally {
     other.close();
+  }
+});
+
+test("in a container without spare memory, nothing is checked and nothing is killed", async () => {
+  await using ca = await startFakeCa();
+  using group = makeMemoryGroup(64 * 1024 * 1024);
+  if (group === undefined) return;
+  {
+    const { launcher } = group;
+    await using pod = await startPod({ ca, launcher });
+    await pod.untilReady();
+    const { findings } = await runDoctorIn(pod, { launcher });
+    expect(findings).toMatchObject([{ check: "limits.memory", outcome: "fail" }]);
+    expect(findings[0]?.fact).toMatch(/^\d+ MiB are left of the memory limit of 64 MiB/);
+    expect(group.oomKills()).toBe(0);
+    expect((await pod.readiness()).status).toBe(200);
   }
 });
 

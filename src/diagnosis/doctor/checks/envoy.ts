@@ -5,7 +5,8 @@ import { systemCode } from "../../../lib/errors.ts";
 import { type Check, type DoctorContext, fail, type Finding, ok, warn } from "../check.ts";
 import { ownMachine } from "../machine/elf.ts";
 import { type BinaryVersion, findMissingTexts, readProgramHead, readVersion } from "../machine/envoy-binary.ts";
-import { agentPath, machineOf } from "../machine/machine.ts";
+import { judgeVersion, supportedVersions } from "../machine/envoy-version.ts";
+import { agentPath, type Machine, machineOf } from "../machine/machine.ts";
 
 /** Envoy's binary: whether it is there, runs on this machine, and has what the control plane sends. */
 export const envoyCheck: Check = {
@@ -14,11 +15,15 @@ export const envoyCheck: Check = {
   async run(context) {
     const { disableEnvoy, envoy } = context.config;
     if (disableEnvoy) return [ok("envoy", "not used (DISABLE_ENVOY)")];
-    const path = agentPath(await machineOf(context), envoy.binaryPath);
+    const machine = await machineOf(context);
+    const path = agentPath(machine, envoy.binaryPath);
     const problem = (await fileProblem(path)) ?? (await machineProblem(path));
     if (problem !== undefined) return [problem];
-    const [version, extensions] = await Promise.all([versionFinding(path, context), extensionFindings(path, context)]);
-    return [version, ...extensions];
+    const [versions, extensions] = await Promise.all([
+      versionFindings(path, machine, context),
+      extensionFindings(path, context),
+    ]);
+    return [...versions, ...extensions];
   },
 };
 
@@ -56,11 +61,10 @@ async function machineProblem(path: string): Promise<Finding | undefined> {
   return fail(check, fact, `Install Envoy for ${ownMachine()}, or use an image for this architecture.`);
 }
 
-/** Older ones close their inbound listeners at once when they are drained. Source: Envoy's release notes; docs/operations.md */
-const oldest: readonly [number, number] = [1, 37];
-/** The one that attache is tested with. */
-const tested: readonly [number, number] = [1, 40];
-const supported = `1.${String(oldest[1])} or later is supported, 1.${String(tested[1])} is tested`;
+/** The Envoy that runs says its version itself, without the memory of another one. */
+async function versionFindings(path: string, { envoys }: Machine, context: DoctorContext): Promise<readonly Finding[]> {
+  return envoys.length > 0 ? [] : [await versionFinding(path, context)];
+}
 
 async function versionFinding(path: string, { clock, signal }: DoctorContext): Promise<Finding> {
   const check = "envoy.version";
@@ -74,13 +78,9 @@ async function versionFinding(path: string, { clock, signal }: DoctorContext): P
   }
   if (read.kind === "unparsable") {
     const fact = `${path} does not say its version as Envoy does: ${read.output}`;
-    return warn(check, fact, `Use an Envoy whose --version has a version (${supported}).`);
+    return warn(check, fact, `Use an Envoy whose --version has a version (${supportedVersions}).`);
   }
-  const [major = 0, minor = 0] = read.version.split(".").map(Number);
-  if (major < oldest[0] || (major === oldest[0] && minor < oldest[1])) {
-    return warn(check, `Envoy ${read.version} is too old: ${supported}`, "Install a newer Envoy.");
-  }
-  return ok(check, `Envoy ${read.version} (${supported})`);
+  return judgeVersion(read.version);
 }
 
 /** Filters of Istio's build of Envoy. Source: Istio, proxy/source/extensions; texts as in the binary of istio/proxyv2 */
