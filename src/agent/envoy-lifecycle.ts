@@ -9,6 +9,7 @@ import type { EnvoyLogControl } from "../status/index.ts";
 import { EnvoyInfo } from "./envoy-info.ts";
 import type { XdsProxy } from "../xds/index.ts";
 import type { StartPhases } from "./lifecycle.ts";
+import { portSetting } from "./port-check.ts";
 import type { AgentExit, ModuleDeps } from "./types.ts";
 import { createUpdateProblems, type UpdateProblems } from "./update-problems.ts";
 
@@ -64,6 +65,8 @@ export async function createEnvoyLifecycle(
   const { startHost } = await import("../host/index.ts");
   const { drain: drainConfig } = config.envoy;
   const updateProblems = createUpdateProblems({ config, xds }, deps);
+  const settingOf = (port: number): string =>
+    adminPorts(config.envoy).includes(port) ? "proxyAdminPort" : portSetting(config, port);
   const admin = module.createEnvoyAdmin(() => envoy.current.admin, deps);
   const hostDeps = { ...deps, isOwnChild: (pid: number) => envoy.owns(pid), adoptsOrphans: process.pid === 1 };
   const host = modules.use(await startHost(config.host, envoy.pid, hostDeps));
@@ -93,7 +96,7 @@ export async function createEnvoyLifecycle(
       const countSockets = (signal: AbortSignal) => sockets.count(envoy.pid, signal);
       const { exit } = await module.drainAndStop(drainConfig.countsSockets ? { ...order, countSockets } : order, deps);
       return await module.diagnoseExit(
-        { exit, oomKills: await host.oomKillsSinceStart(), wasReady, restarts: envoy.counts.restarts },
+        { exit, oomKills: await host.oomKillsSinceStart(), wasReady, restarts: envoy.counts.restarts, settingOf },
         config.envoy,
       );
     },

@@ -30,7 +30,7 @@ export async function checkPorts(
 ): Promise<PortsTakenError | undefined> {
   if (document === undefined || envoy === undefined) return undefined;
   const { listeners, admin } = staticAddresses(document);
-  const shared = listeners.map((address) => ({ ...address, setting: settingOf(config, address.port) }));
+  const shared = listeners.map((address) => ({ ...address, setting: portSetting(config, address.port) }));
   const others = [...(admin === undefined ? [] : [{ ...admin, setting: "proxyAdminPort" }]), ...ownAddresses(config)];
   const { untilPortsShared } = await loadTakenPorts();
   const ownPids = (): readonly number[] => [process.pid, ...envoy.pids];
@@ -70,7 +70,7 @@ function ownAddresses({ status, dns }: AgentConfig): readonly WantedAddress[] {
 }
 
 /** The setting that moves a listener of the generated bootstrap; empty for another listener. */
-function settingOf({ bootstrap }: AgentConfig, port: number): string {
+export function portSetting({ bootstrap }: AgentConfig, port: number): string {
   if (bootstrap.kind !== "generated") return "";
   const { status, prometheus, secureMetrics, secureMergedMetrics } = bootstrap.config.ports;
   const settings = new Map([

@@ -213,7 +213,7 @@ export async function callHedged<T>(
 }
 
 /** A CA that has not responded for so long is reported before the attempt ends. */
-const slowMs = 1_200;
+const slowMs = 1_000;
 
 /** Calls `report` when something takes long. Disposing ends the wait. */
 export function whenSlow(clock: Clock, signal: AbortSignal, report: () => void): Disposable {

@@ -45,6 +45,8 @@ export class ReadinessPoll {
   lastProblem = "no request was made";
   /** Whether any HTTP server has responded, an agent or another one. */
   hasResponded = false;
+  /** Whether nothing listened there at the last request. */
+  isRefused = false;
 
   constructor(url: URL, policy: PollPolicy, clock: Clock) {
     this.#url = url;
@@ -81,6 +83,7 @@ export class ReadinessPoll {
   async request(signal: AbortSignal, wait = 0): Promise<ReadinessResponse> {
     const response = await requestReadiness(this.#url, wait, this.#policy.timeoutMs, this.#clock, signal);
     if (response.isResponse) this.hasResponded = true;
+    this.isRefused = response.isRefused;
     if (!signal.aborted) {
       this.missing = response.missing ?? this.missing;
       this.lastProblem = response.problem ?? this.lastProblem;
@@ -136,12 +139,16 @@ async function requestReadiness(
 
 /** Causes before the phases that wait for them. */
 const order = ["termination", "envoy-start", "configuration-refused", "control-plane", "certificate"];
+/** It follows from any of the others. */
+const consequence = "envoy-initialising";
 
 /** @param body an agent's JSON response; the innermost failed checks are what is missing */
 function parseMissing(body: string): readonly MissingStep[] | undefined {
   const report = parseJsonObject(body);
   if (typeof report?.["ready"] !== "boolean" || !isJsonList(report["checks"])) return undefined;
-  return byCode(failed(report["checks"])).toSorted((a, b) => rank(a) - rank(b));
+  const steps = byCode(failed(report["checks"])).toSorted((a, b) => rank(a) - rank(b));
+  const causes = steps.filter(({ code }) => code !== consequence);
+  return causes.length === 0 ? steps : causes;
 }
 
 function failed(checks: readonly JsonValue[]): readonly MissingStep[] {
@@ -166,9 +173,11 @@ function rank({ code }: MissingStep): number {
   return index < 0 ? order.length : index;
 }
 
+const noAgentAdvice = "it has not started, or has exited; see its log, that of the container istio-proxy";
+
 /** What a pod that is not ready waits for, in one line. @param missing undefined: no agent responded */
 export function renderMissing(missing: readonly MissingStep[] | undefined, statusUrl: URL): string {
-  if (missing === undefined) return `missing agent (no agent responded at ${statusUrl.href})`;
+  if (missing === undefined) return `missing agent (no agent responded at ${statusUrl.href}: ${noAgentAdvice})`;
   if (missing.length === 0) return "the agent is ready, but the address is not";
   return `missing ${missing.map(({ code, detail }) => (detail === "" ? code : `${code} (${detail})`)).join(", ")}`;
 }

@@ -34,16 +34,24 @@ export interface TakenPort {
   readonly setting: string;
 }
 
+/** `a port that another process listens on: 15021 (nginx (process 7)); stop it, or set … to a free port`. */
+export function describeTakenPorts(taken: readonly TakenPort[]): string {
+  const ports = taken.map(({ port, holder }) => `${String(port)} (${holder ?? "another process"})`).join(", ");
+  const settings = [...new Set(taken.map(({ setting }) => setting).filter((setting) => setting !== ""))].join(", ");
+  const [which, them, free] =
+    taken.length === 1
+      ? ["a port that another process listens on", "it", "a free port"]
+      : ["ports that other processes listen on", "these processes", "free ports"];
+  return `${which}: ${ports}; stop ${them}${settings === "" ? "" : `, or set ${settings} to ${free}`}`;
+}
+
 /** Envoy's listeners would share their ports with another process, which would get a part of the connections. Fatal. */
 export class PortsTakenError extends AgentError {
   readonly code = "AGENT_PORTS_TAKEN";
   override readonly exitCode = exitCode.unavailable;
   readonly taken: readonly TakenPort[];
   constructor(taken: readonly TakenPort[]) {
-    const ports = taken.map(({ port, holder }) => `${String(port)} (${holder ?? "another process"})`).join(", ");
-    const settings = [...new Set(taken.map(({ setting }) => setting).filter((setting) => setting !== ""))].join(", ");
-    const move = settings === "" ? "" : `, or set ${settings} to free ports`;
-    super(`listen on ports that other processes listen on: ${ports}; stop these processes${move}`);
+    super(`listen on ${describeTakenPorts(taken)}`);
     this.taken = taken;
   }
 }

@@ -1,8 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 import { readFile } from "node:fs/promises";
 import { assertNever, systemCode } from "../lib/errors.ts";
+import { readPortHolder } from "../lib/net/socket-table.ts";
 import { validateBootstrap } from "./validation.ts";
 import type { EnvoyConfig } from "./envoy-config.ts";
+import { describeTakenPorts, type TakenPort } from "./envoy-errors.ts";
 import { describeExit, type EnvoyExit, exitCodeFor } from "./envoy-exit.ts";
 
 export interface EnvoyExitFacts {
@@ -13,6 +15,8 @@ export interface EnvoyExitFacts {
   readonly wasReady: boolean;
   /** How often Envoy was restarted before. */
   readonly restarts?: number;
+  /** The setting that moves a port of Envoy's; empty where there is none. */
+  readonly settingOf?: (port: number) => string;
 }
 
 /** Why Envoy exited for good. */
@@ -41,15 +45,15 @@ const diagnoseWithinMs = 700;
  */
 export async function diagnoseExit(facts: EnvoyExitFacts, config: EnvoyConfig): Promise<ExitDiagnosis> {
   if (causeOf(facts) !== "start-failed") return classifyExit(facts, undefined);
+  const { settingOf = () => "" } = facts;
   const [validation, takenPorts, baseIdTaken] = await Promise.all([
     validateBootstrap(config, diagnoseWithinMs),
-    findTakenPorts([adminPort(config.admin), ...config.drain.uncountedPorts]),
+    findTakenPorts([adminPort(config.admin), ...config.drain.uncountedPorts], settingOf),
     isBaseIdTaken(config.hotRestart?.baseId),
   ]);
   if (validation.kind === "rejected") return classifyExit(facts, validation.detail);
   if (takenPorts.length > 0) {
-    const ports = takenPorts.length === 1 ? `port ${takenPorts.join()} is` : `ports ${takenPorts.join(", ")} are`;
-    return classifyExit(facts, `${ports} in use; stop the process that listens there`);
+    return classifyExit(facts, describeTakenPorts(takenPorts));
   }
   if (!baseIdTaken) return classifyExit(facts, undefined);
   return classifyExit(facts, "another Envoy on this machine has the same base id; set ATTACHE_HOT_RESTART_BASE_ID");
@@ -109,10 +113,16 @@ async function isBaseIdTaken(baseId: number | undefined): Promise<boolean> {
   return sockets.includes(`@envoy_domain_socket_child_${String(baseId * 10)}@`);
 }
 
-/** The first of the ports that is in use on any address; undefined when all are free. */
-async function findTakenPorts(ports: readonly number[]): Promise<readonly number[]> {
+/** The ports that are in use on any address. */
+async function findTakenPorts(
+  ports: readonly number[],
+  settingOf: (port: number) => string,
+): Promise<readonly TakenPort[]> {
   const checked = await Promise.all(ports.map(async (port) => port > 0 && (await isTaken(port))));
-  return ports.filter((_, index) => checked[index] === true);
+  const taken = ports.filter((_, index) => checked[index] === true);
+  return await Promise.all(
+    taken.map(async (port) => ({ port, setting: settingOf(port), holder: await readPortHolder(port) })),
+  );
 }
 
 async function isTaken(port: number): Promise<boolean> {

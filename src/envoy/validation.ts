@@ -83,7 +83,10 @@ export function findReason(output: string): string | undefined {
     /\]\[(critical|error)\]|\t(critical|error)\t|"level":"(critical|error)"/.test(line),
   );
   const line = found ?? lines.at(-1);
-  const reason = line?.replace(/^(\[[^\]]*\])+\s*(\[[^\]]*\]\s*)?/, "");
+  // as the agent has Envoy write its lines: time, level, logger and place, message, thread
+  const columns = line?.split("\t");
+  const message = columns !== undefined && columns.length >= 4 ? columns[3] : line;
+  const reason = message?.replace(/^(\[[^\]]*\])+\s*(\[[^\]]*\]\s*)?/, "");
   const documentAt = reason?.indexOf("): {") ?? -1;
   return reason?.slice(0, documentAt < 0 ? maxDetailLength : Math.min(maxDetailLength, documentAt + 1));
 }

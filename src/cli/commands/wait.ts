@@ -8,6 +8,7 @@ import type { FlagSpecs } from "../../lib/flags.ts";
 import { renderLine, renderLogTime } from "../../lib/log/log-format.ts";
 import { startTask } from "../../lib/async/tasks.ts";
 import { type Command, type CommandContext, OutputError, parseCommandFlags, UsageError } from "../command.ts";
+import { limitPeerText } from "../../lib/printable-text.ts";
 import { ReadinessPoll, renderMissing } from "../readiness-poll.ts";
 
 const flags = {
@@ -72,16 +73,67 @@ async function run({ args, env, print, stop }: CommandContext): Promise<number> 
   using limit = deadline(systemClock, timeoutSeconds * 1_000, stop);
   // a bootstrap of the user's own need not have Envoy's readiness listener
   const mayBeAbsent = !given.has("url");
-  if (await isReadyInTime({ address, agent, mayBeAbsent }, limit.signal)) {
+  const waited = { address, agent, mayBeAbsent };
+  const describe = (): Promise<string> => describeMissing(waited, statusUrl, env);
+  if (await isReadyInTime(waited, limit.signal, (signal) => reportProgress(agent, describe, log, signal))) {
     log("Envoy is ready!");
     return exitCode.ok;
   }
   if (!stop.aborted && agent.missing !== undefined) await agent.request(AbortSignal.timeout(lastRequestMs));
-  const missing = agent.missing ?? address.missing;
-  const why = `${renderMissing(missing, statusUrl)}. Last error: ${address.lastProblem}`;
   const cause = stop.aborted ? "stopped while" : "timeout";
-  const message = `${cause} waiting for Envoy proxy to become ready: ${why}`;
-  throw missing === undefined && given.has("url") ? new WaitForeignError(message) : new WaitError(message);
+  // what the agent says is cut there already
+  limitPeerText({ size: longestText, admits: (length) => length <= longestText });
+  const message = `${cause} waiting for Envoy proxy to become ready: ${await describe()}`;
+  const isForeign = agent.missing === undefined && address.missing === undefined && given.has("url");
+  throw isForeign ? new WaitForeignError(message) : new WaitError(message);
+}
+
+const longestText = 4_000;
+
+/** What is missing now, the cause alone. Without an agent also what it left, and the problem with the address. */
+async function describeMissing(
+  { address, agent }: Waited,
+  statusUrl: URL,
+  env: Readonly<Record<string, string>>,
+): Promise<string> {
+  const isGone = agent.missing === undefined || agent.isRefused;
+  const exit = isGone ? await exitOf(env) : undefined;
+  if (exit !== undefined) return `missing agent (${exit})`;
+  const missing = agent.missing ?? address.missing;
+  const text = renderMissing(missing, statusUrl);
+  if (missing === undefined) return `${text}. Last error: ${address.lastProblem}`;
+  return agent.isRefused ? `${text}; ${renderMissing(undefined, statusUrl)}` : text;
+}
+
+/** Loaded here: a pod that becomes ready needs none of it. */
+async function exitOf(env: Readonly<Record<string, string>>): Promise<string | undefined> {
+  const { readExitReport } = await import("../exit-report.ts");
+  return await readExitReport(env, systemClock.now());
+}
+
+/** A start usually takes less. */
+const firstReportMs = 1_500;
+const reportEveryMs = 1_000;
+const mostReports = 10;
+
+/** Says what is missing while it waits, once for each cause: a user need not wait for the timeout. */
+async function reportProgress(
+  agent: ReadinessPoll,
+  describe: () => Promise<string>,
+  log: (msg: string) => void,
+  signal: AbortSignal,
+): Promise<void> {
+  const reported = new Set<string>();
+  for (let delayMs = firstReportMs; reported.size < mostReports; delayMs = reportEveryMs) {
+    await systemClock.delay(delayMs, signal);
+    await agent.request(signal);
+    if (signal.aborted) return;
+    const text = await describe();
+    // numbers such as a duration change without a change of the cause
+    const kind = text.replaceAll(/\d+/g, "");
+    if (!reported.has(kind)) log(`Not ready yet: ${text}`);
+    reported.add(kind);
+  }
 }
 
 /** Time limit of the last request, which finds out what is missing. */
@@ -95,8 +147,16 @@ interface Waited {
 }
 
 /** The agent's status port reports the moment of readiness; the address decides the result. */
-async function isReadyInTime({ address, agent, mayBeAbsent }: Waited, limit: AbortSignal): Promise<boolean> {
+async function isReadyInTime(
+  { address, agent, mayBeAbsent }: Waited,
+  limit: AbortSignal,
+  report: (signal: AbortSignal) => Promise<void>,
+): Promise<boolean> {
   const ready = new AbortController();
+  await using _report = startTask(
+    (stop) => report(AbortSignal.any([stop, limit])),
+    () => undefined,
+  );
   await using _agent = startTask(
     async (stop) => {
       await agent.untilReady(AbortSignal.any([stop, limit]));

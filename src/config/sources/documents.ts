@@ -17,7 +17,9 @@ export type DocumentParser = (text: string) => JsonValue | undefined;
 
 /** What is wrong with a text that a `DocumentParser` rejects. */
 export function documentProblem(error: unknown): string {
-  return error instanceof DocumentLimitError ? error.message : `is neither YAML nor JSON: ${describeError(error)}`;
+  return error instanceof DocumentLimitError
+    ? error.message
+    : `is neither YAML nor JSON: ${describeError(error)}; correct it there`;
 }
 
 /** Whether a text needs more than JSON's own parser. One that is too large for it is left to the parser for YAML. */

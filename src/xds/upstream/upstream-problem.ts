@@ -4,7 +4,7 @@ import type { ConnectProgress } from "../../lib/grpc/connect-progress.ts";
 import type { RejectedCredential } from "../../model/token-advice.ts";
 
 /** A control plane that does not respond is named after so long. */
-export const slowMs = 1_200;
+export const slowMs = 1_000;
 
 /** Why nothing comes from the control plane, in one line with what to do about it. Shared by all streams of a proxy. */
 export class UpstreamProblem {

@@ -205,7 +205,7 @@ describe.concurrent("A8: failures of TLS are told apart, and name file, subject 
     async (_name, given) => {
       await using server = await listen(given.server());
       await withRoots(given, async (security) => {
-        const upstream = { security: { kind: "tls", ...security }, connectTimeoutMs: 1_000 } as const;
+        const upstream = { security: { kind: "tls", ...security }, connectTimeoutMs: 800 } as const;
         await using proxy = await startProxy([server.port], { upstream });
         const client = await proxy.open("delta");
         await client.send({ typeUrl: "type.googleapis.com/envoy.config.cluster.v3.Cluster" });

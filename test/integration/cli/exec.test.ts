@@ -112,7 +112,9 @@ describe("attache exec", () => {
     const [port = 0] = await freePorts(1);
     const end = await execWith(port, { flags: ["--agent-timeout", "300ms"] }, "/bin/sh", "-c", "exit 0");
     expect(end).toMatchObject({ code: 0 });
-    expect(end.said).toMatch(/no agent responded at http:\S+\); the program runs all the same\n$/);
+    expect(end.said).toMatch(
+      /no agent responded at http:\S+: it has not started, .*\); the program runs all the same\n$/,
+    );
     expect(end.tookMs).toBeLessThan(2_000);
   });
 
@@ -173,7 +175,7 @@ describe("B14: attache exec waits until the proxy is ready", () => {
     const flags = ["--agent-timeout", "200ms", "--timeout-fatal"];
     const end = await execWith(port, { flags }, "/bin/sh", "-c", "exit 6");
     expect(end).toMatchObject({ code: 69 });
-    expect(end.said).toMatch(/no agent responded at http:\S+\); the program is not run\n$/);
+    expect(end.said).toMatch(/no agent responded at http:\S+: it has not started, .*\); the program is not run\n$/);
   });
 
   test("--ready-timeout=0s runs the program at once", async () => {

@@ -128,7 +128,10 @@ describe("without an agent", () => {
     const { code, stdout, stderr } = await wait.exited;
     expect(code).toBe(1);
     expect(JSON.parse(stdout)).toMatchObject({ level: "info", msg: expect.stringMatching(/^Waiting/) as string });
-    expect(stderr).toContain(`missing agent (no agent responded at http://localhost:${String(port)}/healthz/ready)`);
+    const url = `http://localhost:${String(port)}/healthz/ready`;
+    expect(stderr).toContain(
+      `missing agent (no agent responded at ${url}: it has not started, or has exited; see its log`,
+    );
   });
 
   test("a wait for another program's address ends with 255", async () => {

@@ -146,6 +146,8 @@ describe("admin client", () => {
       cdsRejected: 0,
       ldsUpdates: 0,
       ldsRejected: 0,
+      cdsFailed: 0,
+      ldsFailed: 0,
       state: "LIVE",
       workersStarted: true,
     });
