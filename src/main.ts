@@ -12,14 +12,24 @@ for (const [name, value] of Object.entries(process.env)) {
   if (value !== undefined) env[name] = value;
 }
 
+let isOutputClosed = false;
+
 void runCli({
   argv: process.argv.slice(2),
   env,
   print: (text) => {
-    writeAllSync(1, text, (cause) => {
-      throw new OutputError(cause);
-    });
+    writeAllSync(
+      1,
+      text,
+      (cause) => {
+        throw new OutputError(cause);
+      },
+      () => {
+        isOutputClosed = true;
+      },
+    );
   },
+  isOutputClosed: () => isOutputClosed,
   printError: (text) => {
     writeAllSync(2, text);
   },

@@ -16,6 +16,7 @@ const modules: Readonly<Record<string, () => Promise<{ readonly command: Command
   help: () => import("./commands/help.ts"),
   log: () => import("./commands/log.ts"),
   request: () => import("./commands/request.ts"),
+  status: () => import("./commands/status.ts"),
   version: () => import("./commands/version.ts"),
   wait: () => import("./commands/wait.ts"),
 };

@@ -14,6 +14,8 @@ export interface CommandContext {
   readonly commands: CommandTable;
   /** Prints what the command is for. @throws OutputError */
   readonly print: (text: string | Uint8Array) => void;
+  /** Whether a print has found that the reader of the output is gone. */
+  readonly isOutputClosed?: () => boolean;
   readonly printError: (text: string) => void;
   /** Aborts at the first SIGTERM, SIGINT or SIGQUIT, and at an uncaught fault. */
   readonly stop: AbortSignal;

@@ -124,13 +124,19 @@ export class LineOutput {
  * @param onLost called for a failure that is not the reader's wish: it closed its end
  * @returns how many bytes need no further write: all of them when there is no reader any more
  */
-function writeSome(descriptor: number, bytes: Uint8Array, onLost: (cause: unknown) => void = () => undefined): number {
+function writeSome(
+  descriptor: number,
+  bytes: Uint8Array,
+  onLost: (cause: unknown) => void = () => undefined,
+  onClosed: () => void = () => undefined,
+): number {
   let written = 0;
   try {
     while (written < bytes.length) written += writeSync(descriptor, bytes, written);
   } catch (error) {
     if (systemCode(error) === "EAGAIN") return written;
-    if (systemCode(error) !== "EPIPE") onLost(error);
+    if (systemCode(error) === "EPIPE") onClosed();
+    else onLost(error);
     return bytes.length;
   }
   return written;
@@ -140,11 +146,17 @@ function writeSome(descriptor: number, bytes: Uint8Array, onLost: (cause: unknow
  * Writes all of the text before it returns, for a command that has nothing else to do. If there is no reader any more,
  * or a full pipe is not read for a second, the rest is lost: the command must still finish with its exit code.
  * @param onLost called if something is lost although the reader did not close its end, as on a full disk
+ * @param onClosed called if the reader has closed its end
  */
-export function writeAllSync(descriptor: number, text: string | Uint8Array, onLost?: (cause: unknown) => void): void {
+export function writeAllSync(
+  descriptor: number,
+  text: string | Uint8Array,
+  onLost?: (cause: unknown) => void,
+  onClosed?: () => void,
+): void {
   let rest = typeof text === "string" ? Buffer.from(text) : text;
   for (let idleMs = 0; rest.length > 0 && idleMs < patienceMs; idleMs += retryEveryMs) {
-    const written = writeSome(descriptor, rest, onLost);
+    const written = writeSome(descriptor, rest, onLost, onClosed);
     if (written > 0) idleMs = 0;
     rest = rest.subarray(written);
     if (rest.length > 0) holdUp(retryEveryMs);

@@ -84,14 +84,17 @@ function start({ directory, network }: Place, line: string, log: string): ChildP
   return spawn("nsenter", words, { cwd: directory, env: environment(directory), stdio: "ignore" });
 }
 
-/** Each exits with 0, and prints something unless its output goes elsewhere. */
+/** Each exits with 0, and prints something unless its output goes elsewhere. A watch ends with Ctrl-C. */
 async function succeeds({ directory, network }: Place, lines: readonly string[]): Promise<void> {
   for (const line of lines) {
     const words = ["-t", String(network), "-n", "bash", "-c", line];
     const child = spawn("nsenter", words, { cwd: directory, env: environment(directory), timeout: exampleMs });
     let output = "";
     for (const stream of [child.stdout, child.stderr]) {
-      stream.setEncoding("utf8").on("data", (text: string) => (output += text));
+      stream.setEncoding("utf8").on("data", (text: string) => {
+        output += text;
+        if (line.endsWith(" --watch")) child.kill("SIGINT");
+      });
     }
     expect(await once(child, "close"), `${line}\n${output}`).toEqual([0, null]);
     expect(line.includes(" > ") || output !== "", line).toBe(true);
