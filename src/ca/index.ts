@@ -3,7 +3,7 @@ import type { Clock } from "../lib/async/clock.ts";
 import type { ProvidedIdentityEvent } from "../model/provided-identity.ts";
 import type { ReadToken } from "../model/token.ts";
 import type { DevelopmentTokenRequest, EmbeddedCa, EmbeddedCaOptions } from "./embedded/types.ts";
-import type { CaProbe } from "./probe.ts";
+import type { CaProbe, CaProbeOptions } from "./probe.ts";
 import type { CaDeps, CloudTokenConfig, SingleCaConfig } from "./types.ts";
 import type { WorkloadApiConfig } from "./workload-api.ts";
 
@@ -26,11 +26,11 @@ export function createMachineToken(config: CloudTokenConfig, deps: Pick<CaDeps, 
 /** Asks a CA whether it accepts the workload's credentials, without any effect. @throws the signal's reason */
 export async function probeCa(
   config: SingleCaConfig,
-  timeoutMs: number,
+  options: CaProbeOptions,
   deps: Pick<CaDeps, "clock" | "budgets">,
   signal: AbortSignal,
 ): Promise<CaProbe> {
-  return await (await import("./probe.ts")).probeCa(config, timeoutMs, deps, signal);
+  return await (await import("./probe.ts")).probeCa(config, options, deps, signal);
 }
 
 /** Provides the identity that the SPIFFE agent on this machine issues to this process. */

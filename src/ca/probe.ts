@@ -21,8 +21,15 @@ import type {
  */
 export interface CaProbe {
   readonly kind: "accepted" | "rejected" | "unavailable" | "no-credential" | "not-asked";
-  /** One line; may have the CA's text in it. */
+  /** One line; may have the CA's text in it, and what to do about it behind the last semicolon. */
   readonly detail: string;
+}
+
+export interface CaProbeOptions {
+  /** For each call. */
+  readonly timeoutMs: number;
+  /** The identity that the agent would request, for advice. */
+  readonly spiffeId: string;
 }
 
 type ProbeDeps = Pick<CaDeps, "clock" | "budgets">;
@@ -30,19 +37,18 @@ type ProbeDeps = Pick<CaDeps, "clock" | "budgets">;
 /**
  * Asks a CA whether it accepts the workload's credentials. Nothing is signed, created, or used up: no certificate, no login,
  * no one-time token.
- * @param timeoutMs for the call
  * @throws the signal's reason
  */
 export async function probeCa(
   config: SingleCaConfig,
-  timeoutMs: number,
+  { timeoutMs, spiffeId }: CaProbeOptions,
   deps: ProbeDeps,
   signal: AbortSignal,
 ): Promise<CaProbe> {
   try {
     switch (config.kind) {
       case "istio":
-        return await probeIstio({ ...config, timeoutPerTryMs: timeoutMs }, deps, signal);
+        return await probeIstio({ ...config, timeoutPerTryMs: timeoutMs }, spiffeId, deps, signal);
       case "vault":
         return await probeVault(config, timeoutMs, deps, signal);
       case "step":
@@ -70,7 +76,12 @@ function reasonOf(error: unknown): string {
  * Requests a certificate without a CSR. The CA authenticates the caller first, and then finds that there is nothing to
  * sign. Source: istio security/pkg/server/ca/server.go
  */
-async function probeIstio(config: IstioCaConfig, deps: ProbeDeps, signal: AbortSignal): Promise<CaProbe> {
+async function probeIstio(
+  config: IstioCaConfig,
+  spiffeId: string,
+  deps: ProbeDeps,
+  signal: AbortSignal,
+): Promise<CaProbe> {
   const log = createLogger(
     () => undefined,
     () => deps.clock.now(),
@@ -78,13 +89,13 @@ async function probeIstio(config: IstioCaConfig, deps: ProbeDeps, signal: AbortS
   );
   await using ca = createIstioCa(config, { ...deps, log });
   try {
-    await ca.sign({ csrPem: "", ttlMs: 0, spiffeId: "", current: undefined }, signal);
+    await ca.sign({ csrPem: "", ttlMs: 0, spiffeId, current: undefined }, signal);
   } catch (error) {
     if (!(error instanceof CaError)) throw error;
     switch (error.statusCode) {
       case "UNAUTHENTICATED":
       case "PERMISSION_DENIED":
-        return { kind: "rejected", detail: reasonOf(error) };
+        return { kind: "rejected", detail: reasonOf(error).replace(/^it rejected the request with /, "") };
       case "UNIMPLEMENTED":
         return { kind: "unavailable", detail: "it has no certificate service" };
       default:

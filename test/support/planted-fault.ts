@@ -18,10 +18,12 @@ export interface PlantedFault {
   readonly run?: DoctorRunOptions;
   /** The beginnings or parts of `OUTCOME CHECK: FACT`, in the order of the checks. */
   readonly expected: readonly string[];
+  /** Parts of the cures of the first ones. */
+  readonly cures?: readonly string[];
 }
 
 /** Exactly the expected findings are not in order, and each says what to do. */
-export async function expectFault({ pod, run, expected }: Omit<PlantedFault, "name">): Promise<void> {
+export async function expectFault({ pod, run, expected, cures = [] }: Omit<PlantedFault, "name">): Promise<void> {
   await using prepared = await preparePod(pod);
   const { code, findings, durationSeconds } = await runDoctorIn(prepared, run);
   const seen = findings.filter(({ check }) => identityChecks.has(check.split(".", 1)[0] ?? ""));
@@ -31,6 +33,8 @@ export async function expectFault({ pod, run, expected }: Omit<PlantedFault, "na
     // The resolvers of the machine that runs the tests need not respond.
     .filter((text) => !text.startsWith("warn dns:") || expected.some((part) => text.includes(part)));
   expect(problems.map((text, at) => (text.includes(expected[at] ?? "?") ? expected[at] : text))).toEqual(expected);
+  const given = seen.filter(({ outcome }) => outcome !== "ok").map(({ cure = "" }) => cure);
+  for (const [index, cure] of cures.entries()) expect(given[index]).toContain(cure);
   for (const { outcome, cure } of seen) expect(outcome === "ok" ? "." : cure).toMatch(/\.$/);
   if (expected.some((text) => text.startsWith("fail"))) expect(code).toBe(1);
   expect(durationSeconds).toBeLessThan(5);

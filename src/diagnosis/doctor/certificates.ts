@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 import { X509Certificate } from "node:crypto";
 import { splitPem } from "../../lib/pki/pem.ts";
-import { durationText } from "./token-file.ts";
+import { formatSpan } from "../../lib/relative-time.ts";
 
 /** The certificates of a text, and what is wrong with it. */
 export interface CertificateText {
@@ -42,9 +42,9 @@ function quoted(name: string | undefined): string | undefined {
 /** `expired 3 min ago`, `begins in 4 min`, `expires in 12 days`. */
 export function validityText(one: X509Certificate, nowMs: number): string {
   const [notBeforeMs, notAfterMs] = validityOf(one);
-  if (notAfterMs <= nowMs) return `expired ${durationText(nowMs - notAfterMs)} ago`;
-  if (notBeforeMs > nowMs) return `begins in ${durationText(notBeforeMs - nowMs)}`;
-  return `expires in ${durationText(notAfterMs - nowMs)}`;
+  if (notAfterMs <= nowMs) return `expired ${formatSpan(nowMs - notAfterMs)} ago`;
+  if (notBeforeMs > nowMs) return `begins in ${formatSpan(notBeforeMs - nowMs)}`;
+  return `expires in ${formatSpan(notAfterMs - nowMs)}`;
 }
 
 export function validityOf(one: X509Certificate): readonly [notBeforeMs: number, notAfterMs: number] {

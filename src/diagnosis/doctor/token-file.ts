@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 import { describeError, systemCode } from "../../lib/errors.ts";
 import { readTextFile } from "../../lib/fs/bounded-read.ts";
+import { formatSpan } from "../../lib/relative-time.ts";
 import { parseJwt, type TokenClaims } from "../../lib/pki/jwt.ts";
 
 const mostTokenBytes = 64 * 1024;
@@ -42,15 +43,6 @@ export function describeToken(token: TokenFile, nowMs: number): string {
 }
 
 function validityText(expiresMs: number, nowMs: number): string {
-  const verb = expiresMs > nowMs ? "expires in" : "expired";
-  return `${verb} ${durationText(Math.abs(expiresMs - nowMs))}${expiresMs > nowMs ? "" : " ago"}`;
-}
-
-/** `45 s`, `3 min`, `2.5 h`, `12 days`. */
-export function durationText(ms: number): string {
-  const seconds = ms / 1_000;
-  if (seconds < 90) return `${String(Math.round(seconds))} s`;
-  if (seconds < 90 * 60) return `${String(Math.round(seconds / 60))} min`;
-  if (seconds < 48 * 3_600) return `${String(Math.round(seconds / 360) / 10)} h`;
-  return `${String(Math.round(seconds / 86_400))} days`;
+  const span = formatSpan(Math.abs(expiresMs - nowMs));
+  return expiresMs > nowMs ? `expires in ${span}` : `expired ${span} ago`;
 }

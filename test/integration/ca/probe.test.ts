@@ -9,12 +9,17 @@ import { type FakeRequest, type FakeResponse, startHttpsServer } from "../../fak
 import { testBudgets } from "../../support/budgets.ts";
 import { freePorts } from "../../support/free-ports.ts";
 import { temporaryDirectory } from "../../support/temporary-directory.ts";
-import { testAuthority } from "../../support/test-authority.ts";
+import { testAuthority, testSpiffeId } from "../../support/test-authority.ts";
 
 const never = new AbortController().signal;
 
 function probe(config: SingleCaConfig) {
-  return probeCa(config, 1_000, { clock: systemClock, budgets: testBudgets() }, never);
+  return probeCa(
+    config,
+    { timeoutMs: 1_000, spiffeId: testSpiffeId },
+    { clock: systemClock, budgets: testBudgets() },
+    never,
+  );
 }
 
 /** An HTTP API with a token and its roots in files. */

@@ -2,11 +2,10 @@
 import type { CaProbe } from "../../../ca/index.ts";
 import { describeError } from "../../../lib/errors.ts";
 import { formatHostPort } from "../../../lib/net/host-port.ts";
-import { type Check, type DoctorContext, ok } from "../check.ts";
-import { withoutAdvice } from "../cure.ts";
+import { type Check, ok } from "../check.ts";
+import { splitCure, withoutAdvice } from "../cure.ts";
 import { type Network, networkOf } from "../network/network.ts";
 import { blocked, failed, findingOf, passed, type Step } from "../network/step.ts";
-import { describeToken, readTokenFile } from "../token-file.ts";
 
 /** The way to each CA, up to whether it accepts this workload's credentials. Nothing is signed. */
 export const caCheck: Check = {
@@ -22,7 +21,7 @@ export const caCheck: Check = {
       if (context.problems.length > 0 && config.ca.kind !== "embedded") return [];
       return [ok("ca", "the embedded CA signs in the agent")];
     }
-    const ways = await Promise.all(network.cas.map(async (member) => await wayTo(member, network, context)));
+    const ways = await Promise.all(network.cas.map(async (member) => await wayTo(member, network)));
     const works = ways.map((steps) => steps.every(({ outcome }) => outcome !== "fail"));
     return ways.flatMap((steps, index) => {
       const isFallback = works.some((isWorking, other) => isWorking && other !== index);
@@ -37,42 +36,31 @@ const identityNames = {
   "workload-api": "a SPIFFE agent",
 } as const;
 
-async function wayTo(
-  member: Network["cas"][number],
-  network: Network,
-  context: DoctorContext,
-): Promise<readonly Step[]> {
+async function wayTo(member: Network["cas"][number], network: Network): Promise<readonly Step[]> {
   const { steps, isOpen } = await network.reach(member.peer);
   if (!isOpen) return steps;
   const probe = await network.probeCa(member).catch((error: unknown): CaProbe => {
     return { kind: "unavailable", detail: describeError(error) };
   });
-  return probe === undefined ? steps : [...steps, await authStep(member, probe, context)];
+  return probe === undefined ? steps : [...steps, authStep(member, probe)];
 }
 
-async function authStep(
-  { ca, peer: { role, address } }: Network["cas"][number],
-  { kind, detail }: CaProbe,
-  context: DoctorContext,
-): Promise<Step> {
-  const text = withoutAdvice(detail);
+function authStep({ peer: { role, address } }: Network["cas"][number], { kind, detail }: CaProbe): Step {
   switch (kind) {
     case "accepted":
-      return passed("auth", `the CA accepts this workload ${text}`);
+      return passed("auth", `the CA accepts this workload ${detail}`);
     case "not-asked":
       return passed("auth", `not asked whether it accepts this workload: ${detail}`);
     case "no-credential":
-      return blocked("auth", `the CA is not asked: ${detail}`, "token");
+      return blocked("auth", `the CA is not asked: ${withoutAdvice(detail)}`, "token");
     case "unavailable": {
       const fact = `${role} ${formatHostPort(address)} does not sign: ${detail}`;
       return failed("auth", fact, "Look into the log of the CA; if it serves another purpose, correct its address.");
     }
     case "rejected": {
-      const path = ca.kind === "istio" ? ca.tokenPath : undefined;
-      const token = path === undefined ? "" : describeToken(await readTokenFile(path), context.clock.now());
-      const sent = token === "" ? "" : `; the token is ${token}`;
-      const cure = "Compare audience, account and issuer of the token with what the CA accepts, and see the CA's log.";
-      return failed("auth", `the CA rejects this workload: ${text}${sent}`, cure);
+      const { fact, cure } = splitCure(detail);
+      const usual = "Compare the token with what the CA accepts, and see the log of the CA.";
+      return failed("auth", `the CA rejects this workload: ${fact}`, cure ?? usual);
     }
   }
 }

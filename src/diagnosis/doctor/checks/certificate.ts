@@ -7,7 +7,7 @@ import {
   peerStateOf,
   type RunningAgent,
 } from "../running-agent.ts";
-import { durationText } from "../token-file.ts";
+import { formatSpan } from "../../../lib/relative-time.ts";
 
 const name = "certificate";
 /** Renewal is due at half of the lifetime, and later only if it fails. */
@@ -40,8 +40,8 @@ function judgeOne(certificate: AgentCertificate, state: PeerState | undefined, n
   const subject = `the running agent's certificate of ${spiffeId}`;
   const fails = (state?.failuresInARow ?? 0) > 0;
   const reason = fails ? `; the last ${String(state?.failuresInARow)} attempts failed: ${state?.lastReason ?? ""}` : "";
-  if (leftMs <= 0) return fail(name, `${subject} expired ${durationText(-leftMs)} ago${reason}`, repair);
-  const fact = `${subject} expires in ${durationText(leftMs)}`;
+  if (leftMs <= 0) return fail(name, `${subject} expired ${formatSpan(-leftMs)} ago${reason}`, repair);
+  const fact = `${subject} expires in ${formatSpan(leftMs)}`;
   if (leftMs < lateShare * (notAfterMs - notBeforeMs)) {
     return warn(name, `${fact} and was not renewed in time${reason}`, repair);
   }

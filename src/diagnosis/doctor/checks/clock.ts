@@ -5,7 +5,8 @@ import { type Check, type DoctorContext, fail, type Finding, ok, warn } from "..
 import { networkOf } from "../network/network.ts";
 import { type ClockDifference, readServerTime } from "../network/server-time.ts";
 import { certificatesOf } from "../running-agent.ts";
-import { durationText, readTokenFile } from "../token-file.ts";
+import { readTokenFile } from "../token-file.ts";
+import { formatSpan } from "../../../lib/relative-time.ts";
 
 const name = "clock";
 /** The `Date` header has whole seconds, and responses take time. */
@@ -28,7 +29,7 @@ export const clockCheck: Check = {
       recentExpiries(context),
     ]);
     const finding = ofExact(exact) ?? ofBeginnings(behind) ?? ofExpiries(expired);
-    const seen = exact.map(({ server, aheadMs }) => `${server} (${durationText(Math.abs(aheadMs))})`);
+    const seen = exact.map(({ server, aheadMs }) => `${server} (${formatSpan(Math.abs(aheadMs))})`);
     const agrees = seen.length === 0 ? "no certificate or token contradicts it" : `agrees with ${seen.join(", ")}`;
     return [finding ?? ok(name, `${new Date(context.clock.now()).toISOString()}; ${agrees}`)];
   },
@@ -113,14 +114,14 @@ function ofExact(differences: readonly ClockDifference[]): Finding | undefined {
   if (worst === undefined || Math.abs(worst.aheadMs) < noticedMs) return undefined;
   const { server, aheadMs } = worst;
   const side = aheadMs > 0 ? "ahead of" : "behind";
-  const fact = `this machine's clock is ${durationText(Math.abs(aheadMs))} ${side} that of ${server}`;
+  const fact = `this machine's clock is ${formatSpan(Math.abs(aheadMs))} ${side} that of ${server}`;
   return Math.abs(aheadMs) < seriousMs ? warn(name, fact, cure) : fail(name, fact, cure);
 }
 
 function ofBeginnings(found: readonly Beginning[]): Finding | undefined {
   const worst = found.toSorted((a, b) => b.inMs - a.inMs)[0];
   if (worst === undefined) return undefined;
-  const by = durationText(worst.inMs);
+  const by = formatSpan(worst.inMs);
   const fact = `this machine's clock is behind by ${by} or more: ${worst.what} begins in ${by}`;
   return worst.inMs < noticedMs ? warn(name, fact, cure) : fail(name, fact, cure);
 }
@@ -128,7 +129,7 @@ function ofBeginnings(found: readonly Beginning[]): Finding | undefined {
 function ofExpiries(found: readonly Beginning[]): Finding | undefined {
   const [first] = found;
   if (first === undefined) return undefined;
-  const by = durationText(first.inMs);
+  const by = formatSpan(first.inMs);
   const fact = `this machine's clock may be ahead by ${by} or more: ${first.what} expired ${by} ago`;
   return warn(
     name,

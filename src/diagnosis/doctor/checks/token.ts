@@ -6,7 +6,8 @@ import { readTlsClientPair } from "../../../lib/net/tls-client.ts";
 import type { TokenClaims } from "../../../lib/pki/jwt.ts";
 import { type Check, type DoctorContext, fail, type Finding, ok, warn } from "../check.ts";
 import { networkOf } from "../network/network.ts";
-import { describeToken, durationText, readTokenFile, type TokenFile } from "../token-file.ts";
+import { describeToken, readTokenFile, type TokenFile } from "../token-file.ts";
+import { formatSpan } from "../../../lib/relative-time.ts";
 
 const name = "token";
 /** The audience that istiod accepts by default. */
@@ -114,7 +115,7 @@ async function problemOf(file: TokenFile, { path }: TokenUse, nowMs: number): Pr
     case "jwt": {
       const { expiresMs } = file.claims;
       if (expiresMs === undefined || expiresMs > nowMs) return undefined;
-      const since = `${durationText(nowMs - expiresMs)} ago, at ${timeText(expiresMs)}`;
+      const since = `${formatSpan(nowMs - expiresMs)} ago, at ${timeText(expiresMs)}`;
       const cure =
         "Renew it: in a pod the kubelet does, so check the node's kubelet and clock; on a machine replace the file.";
       return fail(name, `the token in ${path} expired ${since}`, cure);
@@ -151,7 +152,7 @@ function aboutAccount({ subject }: TokenClaims, { cert }: AgentConfig): Finding 
   );
 }
 
-/** A CA that accepts the token is right about its audience. */
+/** Where a CA has said whether it accepts the token, that counts. */
 async function aboutAudience(
   { audiences }: TokenClaims,
   { path }: TokenUse,
@@ -161,7 +162,7 @@ async function aboutAudience(
   const network = networkOf(context);
   const [member] = network.cas;
   const verdict = member === undefined ? undefined : await network.probeCa(member).catch(() => undefined);
-  if (verdict?.kind === "accepted") return undefined;
+  if (verdict?.kind === "accepted" || verdict?.kind === "rejected") return undefined;
   const fact = `the token in ${path} is for the audience ${audiences.join(", ")}; istiod accepts ${istioAudience} by default`;
   const cure = `Project a token with audience: ${istioAudience}, or add its audience to istiod's TOKEN_AUDIENCES.`;
   return warn("token.audience", fact, cure);
@@ -171,7 +172,7 @@ function aboutAge({ issuedMs, expiresMs }: TokenClaims, { path }: TokenUse, nowM
   if (issuedMs === undefined || expiresMs === undefined || issuedMs > nowMs + toleranceMs) return undefined;
   const leftMs = expiresMs - nowMs;
   if (leftMs > staleShare * (expiresMs - issuedMs)) return undefined;
-  const fact = `the token in ${path} expires in ${durationText(leftMs)}, and was not renewed at 80 % of its lifetime`;
+  const fact = `the token in ${path} expires in ${formatSpan(leftMs)}, and was not renewed at 80 % of its lifetime`;
   return warn(name, fact, "Check that the kubelet renews projected tokens; on a machine renew the file in time.");
 }
 

@@ -3,6 +3,7 @@ import { probeCa, type CaProbe, createMachineToken } from "../../../ca/index.ts"
 import { createBudgets } from "../../../lib/budget-set.ts";
 import { readHostLimits } from "../../../lib/host-limits.ts";
 import { type Budgets, limits } from "../../../model/limits.ts";
+import { formatSpiffeId } from "../../../model/spiffe-id.ts";
 import { type ControlPlaneProbe, probeControlPlane } from "../../../xds/index.ts";
 import type { DoctorContext } from "../check.ts";
 import { caPeers, controlPlanePeers, type Peer, peerKey } from "./peers.ts";
@@ -65,8 +66,9 @@ export class Network {
 
   async #probeCa(ca: Network["cas"][number]["ca"], peer: Peer): Promise<CaProbe | undefined> {
     if (!(await this.reach(peer)).isOpen) return undefined;
-    const { clock, signal } = this.#context;
-    return await probeCa(ca, callMs, { clock, budgets: this.budgets }, signal);
+    const { clock, signal, config } = this.#context;
+    const options = { timeoutMs: callMs, spiffeId: formatSpiffeId(config.cert.identity) };
+    return await probeCa(ca, options, { clock, budgets: this.budgets }, signal);
   }
 
   /** What the control plane says; to be called when one can be reached. */

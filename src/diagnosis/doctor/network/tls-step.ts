@@ -45,7 +45,7 @@ export async function checkTls(
     options = await readTlsClientOptions(config, clock.now());
   } catch (error) {
     const fact = `${peer.role}: its certificate cannot be verified: ${describeError(error)}`;
-    return { steps: [blocked("tls", fact, "roots")], server: undefined };
+    return { steps: [blocked("tls", fact, "roots or config")], server: undefined };
   }
   using limit = deadline(clock, handshakeMs, signal);
   let secured: TLSSocket;

@@ -25,7 +25,10 @@ async function lines(check: Check, agent: RunningAgent | undefined): Promise<rea
 
 function certificate(beganMinutesAgo: number, minutesLeft: number, more: JsonObject = {}): RunningAgent {
   const nowMs = Date.now();
-  const [notBeforeMs, notAfterMs] = [nowMs - beganMinutesAgo * minuteMs, nowMs + minutesLeft * minuteMs + 1_000];
+  const [notBeforeMs, notAfterMs] = [
+    nowMs - beganMinutesAgo * minuteMs,
+    nowMs + (minutesLeft + Math.sign(minutesLeft) / 120) * minuteMs,
+  ];
   const certificates = [{ resourceName: "default", spiffeId: "spiffe://x/y", notBeforeMs, notAfterMs }];
   return agentWith({ overview: { certificates, ...more } });
 }
