@@ -1,10 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
+import type { AgentConfig } from "../../config/agent-config.ts";
 import { proxyFlags } from "../../config/sources/flags.ts";
 import { systemClock } from "../../lib/async/clock.ts";
 import { exitCode } from "../../lib/exit-code.ts";
 import { type FlagSpecs, parseFlags } from "../../lib/flags.ts";
 import { addressFlags, agentUrl } from "../agent-address.ts";
 import { type Command, type CommandContext, UsageError } from "../command.ts";
+import { withInstalledEnvoy } from "../installed-envoy.ts";
 import { withoutLauncher } from "../launcher-environment.ts";
 import { outputFlags, readOutputFormat, renderOutput } from "../output/output-format.ts";
 import { readTerminal } from "../output/terminal.ts";
@@ -54,7 +56,9 @@ async function run({ args, env, print, stop }: CommandContext): Promise<number> 
   const agent = values.pid === 0 ? { env, args: proxyArgs } : await readAgentEnvironment(values.pid);
   // Paths of the configuration are relative to the agent's working directory.
   if ("directory" in agent) process.chdir(agent.directory);
-  const options = { env: withoutLauncher(agent.env).env, args: agent.args, address };
+  const { env: agentEnv } = withoutLauncher(agent.env);
+  const chooseEnvoy = (config: AgentConfig): Promise<AgentConfig> => withInstalledEnvoy(config, agentEnv);
+  const options = { env: agentEnv, args: agent.args, address, chooseEnvoy };
   const diagnosis = await runDoctor(options, systemClock, stop);
   print(
     await renderOutput(format, diagnosisJson(diagnosis), () => renderDiagnosis(diagnosis, readTerminal(env).paint)),

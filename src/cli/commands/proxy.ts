@@ -1,22 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
-import { existsSync, realpathSync } from "node:fs";
-import { dirname } from "node:path";
 import { reportInvalidConfig, runAgent } from "../../agent/agent.ts";
 import { NeverReadyError } from "../../agent/lifecycle.ts";
 import type { AgentConfig } from "../../config/agent-config.ts";
-import {
-  defaultBinaryPath,
-  parseConfig,
-  proxyFlags,
-  readConfigInput,
-  recorderConfig,
-  redactSecrets,
-} from "../../config/index.ts";
+import { parseConfig, proxyFlags, readConfigInput, recorderConfig, redactSecrets } from "../../config/index.ts";
 import { systemClock } from "../../lib/async/clock.ts";
 import { describeError } from "../../lib/errors.ts";
 import { LogLevelSwitch, createLogger } from "../../lib/log/log.ts";
 import type { LogBudgets } from "../../lib/log/log-limits.ts";
 import type { Command, CommandContext } from "../command.ts";
+import { withInstalledEnvoy } from "../installed-envoy.ts";
 import { openLog } from "../open-log.ts";
 
 export const command: Command = {
@@ -84,16 +76,4 @@ async function runProxy({ args, env, ...signals }: CommandContext): Promise<numb
   const { code } = await runAgent(config, deps, signals);
   await writer.end();
   return code;
-}
-
-/** Where no Envoy is at the default path, as on a developer's machine, the one that `npm start` installed is used. */
-async function withInstalledEnvoy(config: AgentConfig, env: Readonly<Record<string, string>>): Promise<AgentConfig> {
-  const { binaryPath } = config.envoy;
-  if (config.disableEnvoy || binaryPath !== defaultBinaryPath || existsSync(binaryPath)) return config;
-  const { findInstalledEnvoy } = await import("../../dev/index.ts");
-  const installed = await findInstalledEnvoy(env, dirname(dirname(realpathSync(process.argv[1] ?? "."))));
-  if (installed === undefined) return config;
-  const message = `there is no Envoy at ${binaryPath}; using the one that \`npm start\` installed: ${installed}`;
-  const warnings = [...config.warnings, { source: "binaryPath", message }];
-  return { ...config, warnings, envoy: { ...config.envoy, binaryPath: installed } };
 }

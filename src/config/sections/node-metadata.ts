@@ -27,7 +27,7 @@ export interface RawMetadata {
   readonly staticLabels: Readonly<Record<string, string>>;
 }
 
-const metaPrefix = "ISTIO_META_";
+export const metaPrefix = "ISTIO_META_";
 const metaJsonPrefix = "ISTIO_METAJSON_";
 
 /**
@@ -125,7 +125,7 @@ function group(names: string, form: string, read: Reader): [string, { form: stri
 }
 
 /** The keys that the control plane knows, with the type of each. Source: Istio's node metadata */
-const typedKeys: ReadonlyMap<string, { readonly form: string; readonly read: Reader }> = new Map([
+export const typedKeys: ReadonlyMap<string, { readonly form: string; readonly read: Reader }> = new Map([
   ...group(texts, "a string", text),
   ...group(textBools, "true or false", textBool),
   ...group(numbers, "a number, which only ISTIO_METAJSON_ can give", wholeNumber),
@@ -134,9 +134,6 @@ const typedKeys: ReadonlyMap<string, { readonly form: string; readonly read: Rea
   ...group("PILOT_SAN", "a list of strings", textList),
   ...group("PROXY_CONFIG", "an object", object),
 ]);
-
-/** The variables of the typed keys. */
-export const metadataVariables: readonly string[] = [...typedKeys.keys()].map((key) => `${metaPrefix}${key}`);
 
 export interface Metadata {
   readonly typed: JsonObject;

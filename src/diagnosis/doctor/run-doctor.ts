@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-import { type ConfigInput, judgeConfig, readConfigInput } from "../../config/index.ts";
+import { type AgentConfig, type ConfigInput, judgeConfig, readConfigInput } from "../../config/index.ts";
 import type { Clock } from "../../lib/async/clock.ts";
 import { formatHostPort, type HostPort } from "../../lib/net/host-port.ts";
 import { type DoctorContext, fail, type Finding, ok } from "./check.ts";
@@ -22,6 +22,8 @@ export interface DoctorOptions {
   readonly args: readonly string[];
   /** The agent's status port; undefined takes the configured one on this machine. */
   readonly address?: HostPort | undefined;
+  /** The configuration with the Envoy that the agent runs, if that is not the configured one. */
+  readonly chooseEnvoy?: (config: AgentConfig) => Promise<AgentConfig>;
 }
 
 export interface Diagnosis {
@@ -38,7 +40,8 @@ export async function runDoctor(options: DoctorOptions, clock: Clock, stop: Abor
   if (shortage !== undefined) return summarize([fail("limits.memory", shortage, raiseLimit)], 0);
   using limits = limitTime(clock, stop);
   const input = await readInput(options, limits.waits);
-  const { config, problems } = judgeConfig(input);
+  const { config: judged, problems } = judgeConfig(input);
+  const config = (await options.chooseEnvoy?.(judged)) ?? judged;
   const address = options.address ?? { host: "localhost", port: config.status.port };
   const { agent, problem } = await readRunningAgent(address, clock, limits.waits);
   const isEnvironment = hasEnvironment(input);

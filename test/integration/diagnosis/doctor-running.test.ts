@@ -14,6 +14,7 @@ import { eventually } from "../../support/eventually.ts";
 import { freePorts } from "../../support/free-ports.ts";
 import { type Pod, type PodOptions, startPod } from "../../support/pod.ts";
 import { mayMakeNetworks } from "../../support/run-kernel-tasks.ts";
+import { temporaryDirectory } from "../../support/temporary-directory.ts";
 import { clusterResource, listenerResource } from "../../support/xds-resources.ts";
 
 function behind(controlPlane: FakeControlPlane): Omit<PodOptions, "ca"> {
@@ -245,6 +246,20 @@ test.runIf(mayMakeNetworks)("nothing is wrong under Kubernetes' restrictions, be
   pod.kill("SIGTERM");
   await pod.exited;
   expect(machineProblems(await runDoctorIn(pod, { launcher }))).toEqual([]);
+});
+
+test("on a laptop nothing is wrong beside a running agent, which can be examined by its process", async () => {
+  await using ca = await startFakeCa();
+  await using pod = await startPod({ ca });
+  await pod.untilReady();
+  await using laptop = await temporaryDirectory();
+  const outside = { directory: laptop.path, env: { PATH: process.env["PATH"] ?? "", HOME: laptop.path } };
+  const run = await runDoctorIn(outside);
+  expect(run.code).toBe(0);
+  expect(run.findings.filter(({ outcome }) => outcome !== "ok")).toEqual([]);
+  const other = await runDoctorIn(outside, { args: ["--pid", String(pod.pid)] });
+  expect(machineProblems(other)).toEqual([]);
+  expect(other.findings.find(({ check }) => check === "sockets.sds")?.fact).toContain(`(process ${String(pod.pid)})`);
 });
 
 test("another user sees less, and finds nothing wrong for that", async () => {
