@@ -17,8 +17,8 @@ import { Removals } from "./redaction/removals.ts";
 import { redactText } from "./redaction/secret-text.ts";
 import { readKnownSecrets } from "./secret-sources.ts";
 
-/** All parts together. What is there by then is written. */
-const withinMs = 30_000;
+/** Of all parts together. What is there by then is written, which takes seconds for a large mesh. */
+const withinMs = 25_000;
 
 /**
  * Collects everything, redacts it and writes one archive. A part that cannot be had is named in the manifest.

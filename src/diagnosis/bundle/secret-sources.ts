@@ -35,7 +35,7 @@ export async function readKnownSecrets(
     const text = await readTextStart(path, mostFileBytes).catch(() => "");
     if (text.includes("PRIVATE KEY")) addKey(text, secrets);
     else if (/\.(?:ya?ml|json|conf)$/.test(path) || text.includes(": ")) redactLines(text, learning);
-    else secrets.add(text);
+    else if (!text.includes("-----BEGIN")) secrets.add(text);
   }
 }
 
@@ -51,12 +51,13 @@ function addKey(pem: string, secrets: KnownSecrets): void {
   }
 }
 
+/** Variables that name a file with secrets. */
+const secretFileName = /TOKEN|SECRET|_KEY|PASSW|CRED|AUTH|OVERRIDE|KUBECONFIG/;
+
 /** Files with tokens and keys, by the configuration and by the names of variables. */
 async function secretFiles(env: Readonly<Record<string, string>>, config: AgentConfig): Promise<readonly string[]> {
   const { identity, cert } = config;
-  const named = Object.entries(env).filter(
-    ([name, value]) => /(?:_FILE|_PATH|_OVERRIDE|_KEY|_TOKEN)$/.test(name) && isPath(value),
-  );
+  const named = Object.entries(env).filter(([name, value]) => secretFileName.test(name) && isPath(value));
   const directories = [cert.output?.directory, cert.cacheDirectory, env["ATTACHE_EMBEDDED_CA_DIR"]];
   const listed = await Promise.all(
     directories.map(async (path) => (path === undefined || path === "" ? [] : await filesIn(path))),

@@ -138,13 +138,14 @@ async function network(): Promise<unknown> {
 async function socketHolders(): Promise<ReadonlyMap<string, string>> {
   const holders = new Map<string, string>();
   const pids = (await readdir("/proc")).filter((name) => /^\d+$/.test(name)).slice(0, mostProcesses);
-  for (const pid of pids) {
+  const found = pids.map(async (pid) => {
     const [comm = "", line = ""] = await Promise.all(
       ["comm", "cmdline"].map((file) => readTextStart(`/proc/${pid}/${file}`, 4_096).catch(() => "")),
     );
     const inodes = (await readSocketInodes(Number(pid))) ?? [];
     for (const inode of inodes) holders.set(inode, `${programName(comm, line)} (process ${pid})`);
-  }
+  });
+  await Promise.all(found);
   return holders;
 }
 

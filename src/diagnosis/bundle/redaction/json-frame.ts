@@ -18,6 +18,8 @@ export interface Frame {
   isEmpty: boolean;
   /** The text of a member such as `name`, which says what its siblings are. */
   givenName: string | undefined;
+  /** Of a list: the item before was the name of an argument, such as `--password`. */
+  isArgumentNext: boolean;
   /** Values that wait for it. */
   readonly held: HeldValue[];
 }

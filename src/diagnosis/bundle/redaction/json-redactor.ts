@@ -4,7 +4,7 @@ import { type Frame, isHiddenBy, kindOf, memberRule, namingFrames, siblingRule }
 import { JsonTokenError, type JsonTokenHandler, JsonTokens } from "./json-tokens.ts";
 import { redactString } from "./json-value.ts";
 import { type RemovalKind, type Removals, removedMark } from "./removals.ts";
-import { isHarmlessValue, isPath, isSecretName, isSecretObject, nameMembers } from "./secret-names.ts";
+import { isHarmlessValue, isPath, isSecretName, isSecretObject, nameMembers, weakNameMembers } from "./secret-names.ts";
 import { redactText } from "./secret-text.ts";
 
 /** Longer strings are removed unread. */
@@ -102,6 +102,7 @@ export class JsonRedactor implements JsonTokenHandler {
     const kind = this.#hiddenKind(isSecretName);
     if (kind !== undefined && !isHarmlessValue(text) && !(isPath(text) && kind !== "unknown-variable")) {
       this.#value(JSON.stringify(this.#removals.count(kind, kind === "secret-name" ? text : undefined)));
+      frame.isArgumentNext = false;
       return;
     }
     const plain = JSON.stringify(this.#redact(text));
@@ -115,7 +116,15 @@ export class JsonRedactor implements JsonTokenHandler {
       for (const { held: list } of unknown) list.push(held);
       this.#value(held);
     }
-    if (frame.kind === "object" && nameMembers.has(frame.current)) nameFrame(frame, text);
+    this.#nameFrame(text);
+  }
+
+  /** Notes a text that says what stands beside or behind it. */
+  #nameFrame(text: string): void {
+    const frame = this.#frame;
+    if (frame.kind === "list") frame.isArgumentNext = /^--?[\w-]{1,100}$/.test(text) && isSecretName(text);
+    else if (nameMembers.has(frame.current)) nameFrame(frame, text);
+    else if (weakNameMembers.has(frame.current) && isSecretName(text)) nameFrame(frame, text);
   }
 
   #redact(text: string): string {
@@ -129,7 +138,9 @@ export class JsonRedactor implements JsonTokenHandler {
   #hiddenKind(isSecret: (name: string) => boolean): RemovalKind | undefined {
     const frame = this.#frame;
     if (frame.hidden !== undefined) return frame.hidden;
-    if (isSecret(frame.current)) return "secret-name";
+    if (isSecret(frame.current) || frame.isArgumentNext) return "secret-name";
+    // of `credentials: [{key: ...}]`
+    if (frame.current === "key" && isSecretName(frame.member)) return "secret-name";
     const rule = memberRule(frame);
     if (rule !== undefined) return rule;
     for (const naming of namingFrames(frame)) {
@@ -222,7 +233,20 @@ export class JsonRedactor implements JsonTokenHandler {
 
 function newFrame(kind: Frame["kind"], member: string, parent: Frame | undefined, hidden: Frame["hidden"]): Frame {
   const expects = kind === "object" ? "name" : "value";
-  return { kind, member, parent, hidden, current: member, expects, isEmpty: true, givenName: undefined, held: [] };
+  // of `secret: {value: ...}`, the member's own name is that of the value
+  const givenName = kind === "object" && isSecretName(member) ? member : undefined;
+  return {
+    kind,
+    member,
+    parent,
+    hidden,
+    current: member,
+    expects,
+    isEmpty: true,
+    givenName,
+    isArgumentNext: false,
+    held: [],
+  };
 }
 
 /** A name decides about the values beside it that came before it. */

@@ -3,7 +3,7 @@ import { isPublicPem } from "./encoded-secrets.ts";
 import type { Frame } from "./json-frame.ts";
 import { redactLines } from "./line-redactor.ts";
 import type { RemovalKind, Removals } from "./removals.ts";
-import { isValueMember } from "./secret-names.ts";
+import { isHarmlessValue, isValueMember } from "./secret-names.ts";
 import { redactText } from "./secret-text.ts";
 
 const inlineMember = /^inline_?(?:string|bytes|code)$|^(?:default_)?source_?codes?$|^config_?yaml$|^local_?jwks$/i;
@@ -16,7 +16,9 @@ const longestDocument = 256 * 1024;
 export function redactString(text: string, frame: Frame, removals: Removals, parse: (text: string) => string): string {
   const { current } = frame;
   if (isFormat(frame)) return redactFormat(text, removals);
-  if (inlineMember.test(current)) return isPublicPem(text) || isPublicPem(decoded(text)) ? text : hide(text, removals);
+  if (inlineMember.test(current)) {
+    return isHarmlessValue(text) || isPublicPem(text) || isPublicPem(decoded(text)) ? text : hide(text, removals);
+  }
   if (isValueMember(current) && isOpaque(text) && !isPublicPem(decoded(text))) return hide(text, removals);
   if (/^\s{0,100}[{[]/.test(text) && text.length <= longestDocument) {
     const document = redactDocument(text, parse);

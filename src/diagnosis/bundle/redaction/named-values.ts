@@ -57,23 +57,35 @@ interface Range {
 const harmlessObject = /token_?bucket$|sds_?secret_?configs?$|_secrets$/i;
 
 /** What stands between a name and its value. */
-const separator = /(?:\\{0,8}["'\]]){0,2}[ \t]{0,64}(?::=|=>|[=:]|%3[DdAa])(?:[ \t]|%20|\\t){0,64}/y;
+const separator =
+  /(?:\\{0,8}["'\]]){0,2}[ \t]{0,64}(?::=|=>|[=:]|%3[DdAa])(?:[ \t]|%20|\\t){0,64}|\\{0,8}["'],[ \t]{0,8}(?=\\{0,8}["'])/y;
 
 /** The value of the name between `start` and `end`; undefined when none follows. */
 function valueBehind(text: string, start: number, end: number): Range | undefined {
   if (text[end] === ">") return until(text, end + 1, "<");
   separator.lastIndex = end;
   const [found] = separator.exec(text) ?? [];
-  if (found === undefined) return argumentBehind(text, start, end);
-  const at = end + found.length;
-  const quote = openingQuote(text, at);
-  if (quote !== "") return quoted(text, at + quote.length, quote);
+  if (found === undefined) return argumentBehind(text, start, end) ?? wordBehind(text, end);
+  let at = end + found.length;
+  let quote = openingQuote(text, at);
+  const first = quote === "" ? undefined : quoted(text, at + quote.length, quote);
+  // of `"type": "password", "value": "x"`, what stands behind the comma is a name
+  const behind =
+    first && found.includes(",") ? /^\\{0,8}["']\s{0,8}[:=]\s{0,8}/.exec(text.slice(first.end, first.end + 32)) : null;
+  if (first !== undefined && behind === null) return first;
+  if (first !== undefined && behind !== null) {
+    at = first.end + behind[0].length;
+    quote = openingQuote(text, at);
+    if (quote !== "") return quoted(text, at + quote.length, quote);
+  }
   const name = text.slice(start, end);
   if (text[at] === "{" && harmlessObject.test(name)) return undefined;
   if (text[at] === "{" || text[at] === "[") return bracketed(text, at);
   const isColon = found.includes(":") && !found.includes("=");
   const isClause = isColon && /:[ \t]/.test(found) && /token|auth|cred|jwt|cookie/i.test(name);
   if (isClause && isProse(text, at)) return undefined;
+  // its parts are quoted
+  if (isColon && /^(?:digest|oauth|signature|hawk) /i.test(text.slice(at, at + 10))) return run(text, at, /[\r\n]/g);
   return isColon ? run(text, at, /["'\r\n<>`]/g) : run(text, at, /[\s&"'<>`]/g);
 }
 
@@ -82,6 +94,16 @@ function argumentBehind(text: string, start: number, end: number): Range | undef
   const dashes = text.startsWith("--", start) || text.slice(Math.max(0, start - 2), start) === "--";
   const space = dashes ? /^[ \t\0]{1,8}(?=[^\s\0-])/.exec(text.slice(end, end + 9)) : null;
   return space === null ? undefined : run(text, end + space[0].length, /[\s\0]/g);
+}
+
+/** `the password is x1`: a word that is no word of a language. */
+function wordBehind(text: string, end: number): Range | undefined {
+  const space = /^[ \t]{1,4}(?:(?:is|was|value|of|for)[ \t]{1,4})?["'`]?/.exec(text.slice(end, end + 20));
+  if (space === null) return undefined;
+  const word = run(text, end + space[0].length, /[\s"'<>`,;)]/g);
+  const found = text.slice(word.start, word.end);
+  const isRandom = found.length >= 8 && /\d/.test(found) && /[A-Za-z]/.test(found) && !/^[\w.-]+[=:/]/.test(found);
+  return isRandom ? word : undefined;
 }
 
 function openingQuote(text: string, at: number): string {
@@ -94,6 +116,10 @@ function quoted(text: string, start: number, quote: string): Range {
     let backslashes = 0;
     while (quote.length === 1 && text[end - 1 - backslashes] === "\\") backslashes++;
     const isDeeper = quote.length > 1 && text[end - 1] === "\\";
+    if (quote === "'" && text[end + 1] === "'" && end > start) {
+      end++;
+      continue;
+    }
     if (backslashes % 2 === 0 && !isDeeper) return { start, end };
   }
   return { start, end: text.length };

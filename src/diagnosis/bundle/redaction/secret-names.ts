@@ -4,7 +4,7 @@ import { remembered } from "./remembered.ts";
 /** A last word of a name that makes its value secret: `db_pass`, but not `pass_through`. */
 const secretLast: ReadonlySet<string> = new Set(
   `pass pwd passcode pin otp creds cred auth authorization authentication cookie cookies hmac jwt jwts bearer signature sig
-  salt sas dsn psk csrf xsrf jwk jwks`.split(/\s+/),
+  salt sas dsn psk csrf xsrf jwk jwks assertion saml`.split(/\s+/),
 );
 
 /** Words that may follow the last one: `authorization_header`, `cookie_value`. */
@@ -74,11 +74,14 @@ export const isSecretObject = remembered(
   (name): boolean => isSecretName(name) && !harmlessObjects.has(wordsOf(name).join("_")),
 );
 
-const valueMember =
-  /value|match|literal|exact|prefix|suffix|contains|regex|string|bytes|default|data|body|text|content$/i;
+const valueWords: ReadonlySet<string> = new Set(
+  `value values match literal exact prefix suffix contains regex string bytes default data body text content`.split(
+    /\s+/,
+  ),
+);
 
 /** Whether the value of such a member belongs to the name that stands beside it: `{name, value}`, `{key, string_match}`. */
-export const isValueMember = remembered((name): boolean => valueMember.test(name));
+export const isValueMember = remembered((name): boolean => wordsOf(name).some((word) => valueWords.has(word)));
 
 /** The members that give their siblings a name. */
 export const nameMembers: ReadonlySet<string> = new Set([
@@ -93,6 +96,17 @@ export const nameMembers: ReadonlySet<string> = new Set([
   "descriptor_key",
   "descriptorKey",
   "parameter",
+]);
+
+/** Members that may give a name too: it counts only if it is that of a secret. */
+export const weakNameMembers: ReadonlySet<string> = new Set([
+  "type",
+  "id",
+  "kind",
+  "label",
+  "field",
+  "title",
+  "parameter_name",
 ]);
 
 /** Paths of mounted secrets say where they are, not what they are. */

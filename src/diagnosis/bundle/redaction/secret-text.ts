@@ -50,7 +50,14 @@ function* findSecrets(text: string, options: NamedValueOptions, encodings: numbe
 const issuedTokens =
   /\b(?:(?:AKIA|ASIA)[0-9A-Z]{16}|gh[oprsu]_[A-Za-z0-9]{20,255}|github_pat_\w{20,255}|glpat-[\w-]{16,64}|xox[abeoprs]-[\w-]{10,255}|[rs]k_(?:live|test)_\w{10,255}|AIza[\w-]{35}|hv[bsr]\.[\w-]{16,300}|s\.[A-Za-z0-9]{24}\b|npm_\w{30,64}|ya29\.[\w-]{10,512}|AGE-SECRET-KEY-1\w{50,64}|SG\.[\w-]{16,32}\.[\w-]{16,64}|dop_v1_\w{40,80}|sk-[\w-]{20,255})/g;
 
+/** Hashes of passwords, as in a file of htpasswd, and arguments that are a login. */
+const logins =
+  /\$(?:apr1|1|2[abxy]|5|6|y)\$[\w./$]{8,300}|\{(?:S?SHA\d{0,3}|S?MD5|CRYPT)\}[\w+/=.$]{8,300}|(?<=\s-u[ =]?)[^\s:]{1,100}:\S{1,300}|(?<=\bsshpass -p ?)\S{1,300}/g;
+
 function* findTokens(text: string): Generator<FoundSecret> {
+  for (const { 0: login, index } of text.matchAll(logins)) {
+    yield { start: index, end: index + login.length, kind: "token" };
+  }
   for (const { 0: token, index } of text.matchAll(issuedTokens)) {
     yield { start: index, end: index + token.length, kind: "token" };
   }

@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+import { readFileSync } from "node:fs";
 import { expect, test } from "vitest";
 import { JsonRedactor, type JsonRedactorOptions } from "../../../../src/diagnosis/bundle/redaction/json-redactor.ts";
 import { Removals } from "../../../../src/diagnosis/bundle/redaction/removals.ts";
@@ -30,6 +31,10 @@ test.each([
   ["before its name", { value: secret, name: "DB_PASSWORD" }],
   ["deep before its name", { string_match: { exact: secret }, name: "x-api-key" }],
   ["of a tag", { tag: "vendor_token", literal: { value: secret } }],
+  ["beside a type", { type: "password", value: secret }],
+  ["behind an argument", { args: ["--db-password", secret, "--verbose"] }],
+  ["as the value of a secret", { secret: { value: secret } }],
+  ["as a key of credentials", { credentials: [{ client: "a", key: secret }] }],
   ["in a header that is unknown", { request_headers_to_add: [{ header: { key: "x-any", value: secret } }] }],
   ["in a map of headers", { headers: { "x-any": secret } }],
   ["in initial metadata", { initial_metadata: [{ key: "x-any", value: secret }] }],
@@ -86,6 +91,19 @@ test("what is no secret is kept as it is", () => {
   };
   expect(redactValue(value)).toEqual(value);
 });
+
+test.each(["sidecar-a", "sidecar-b", "dev-web", "crafted"])(
+  "of the dump of a proxy, all but header values is kept: %s",
+  (name) => {
+    const dump: unknown = JSON.parse(readFileSync(`test/fixtures/config-dump/${name}.dump.json`, "utf8"));
+    const removals = new Removals();
+    const redactor = new JsonRedactor(removals);
+    const output = redactor.feed(JSON.stringify(dump)) + redactor.end();
+    expect(Object.keys(removals.counts())).toEqual(["header"]);
+    expect(removals.total).toBeLessThanOrEqual(2);
+    expect(JSON.stringify(JSON.parse(output)).length).toBeGreaterThan(JSON.stringify(dump).length * 0.99);
+  },
+);
 
 test("a document of the node is redacted by the rules of the node", () => {
   expect(redactValue({ id: "a", metadata: { NAME: "web-0", ANY: "x" } }, { member: "node" })).toEqual({
