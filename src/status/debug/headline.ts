@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
+import { oneLine } from "../../lib/trim.ts";
 import type { ReadinessCheck, ReadinessReport } from "../readiness/readiness-report.ts";
 import { typeName } from "./type-name.ts";
-import type { CaFacts, CertificateFacts, ControlPlaneFacts, XdsFacts } from "../inspection.ts";
+import type { CaFacts, ControlPlaneFacts, XdsFacts } from "../inspection.ts";
 
 /** The state of the pod and its cause, for a person who reads nothing else. */
 export interface Headline {
@@ -16,8 +17,6 @@ export interface HeadlineFacts {
   readonly readiness: ReadinessReport;
   /** Why the agent shuts down; undefined while it does not. */
   readonly terminating: string | undefined;
-  readonly nowMs: number;
-  readonly certificates: readonly CertificateFacts[];
   readonly ca: CaFacts | undefined;
   readonly controlPlane: ControlPlaneFacts | undefined;
   readonly xds: XdsFacts | undefined;
@@ -35,7 +34,11 @@ export function headlineOf(facts: HeadlineFacts): Headline {
   if (readiness.ready) return { state: "ready", sentence: "The pod is ready.", ...warning(facts) };
   const failed = failedChecks(readiness.checks);
   const found =
-    envoyDown(failed) ?? certificateMissing(facts) ?? controlPlaneAway(facts, failed) ?? refused(facts, failed);
+    envoyDown(failed) ??
+    certificateMissing(facts, ["failed"]) ??
+    refused(facts, failed) ??
+    controlPlaneAway(facts, failed) ??
+    certificateMissing(facts, ["not-counted"]);
   return { state: "not-ready", ...(found ?? firstOf(failed)) };
 }
 
@@ -48,7 +51,7 @@ function warning(facts: HeadlineFacts): Finding | undefined {
   if (ca?.failingSinceMs !== undefined && ca.lastFailure !== undefined) {
     const cure = `The certificate in use stays valid until it expires. ${doctor} checks what the CA needs.`;
     return {
-      sentence: `The pod is ready, but its certificate is not renewed: ${sentenceOf(ca.lastFailure.reason)}`,
+      sentence: `The pod is ready, but its certificate is not renewed: ${sentenceEnd(ca.lastFailure.reason)}`,
       cure,
     };
   }
@@ -56,13 +59,13 @@ function warning(facts: HeadlineFacts): Finding | undefined {
     const { typeUrl, readBy, refusal } = rejected;
     const who = readBy === "agent" ? "the agent" : "Envoy";
     return {
-      sentence: `The pod is ready, but ${who} rejects ${typeName(typeUrl)}: ${sentenceOf(refusal.reason)}`,
+      sentence: `The pod is ready, but ${who} rejects ${typeName(typeUrl)}: ${sentenceEnd(refusal.reason)}`,
       cure: refusedCure,
     };
   }
   if (controlPlane?.connected === false && controlPlane.lastFailure !== undefined) {
     return {
-      sentence: `The pod is ready, but has no control plane: ${sentenceOf(controlPlane.lastFailure.reason)}`,
+      sentence: `The pod is ready, but has no control plane: ${sentenceEnd(controlPlane.lastFailure.reason)}`,
       cure: `Envoy keeps its configuration and the agent reconnects. ${doctor} checks the way to ${controlPlane.address}.`,
     };
   }
@@ -73,53 +76,55 @@ function envoyDown(failed: readonly ReadinessCheck[]): Finding | undefined {
   const check = failed.find(({ code }) => code === "envoy-start");
   if (check === undefined) return undefined;
   const cure = `Envoy's last lines are in this container's log. ${doctor} checks Envoy's binary, ports and limits.`;
-  return { sentence: `Envoy does not run: ${sentenceOf(check.detail ?? check.name)}`, cure };
+  return { sentence: `Envoy does not run: ${sentenceEnd(check.detail ?? check.name)}`, cure };
 }
 
-function certificateMissing({ readiness, ca, certificates, nowMs }: HeadlineFacts): Finding | undefined {
-  const check = readiness.checks.find(({ name, state }) => name === "identity" && state !== "passed");
-  if (check === undefined || ca?.lastFailure === undefined || ca.failuresInARow === 0) return undefined;
-  const expired = certificates.find(({ notAfterMs }) => notAfterMs <= nowMs);
-  const what =
-    expired === undefined
-      ? "There is no workload certificate"
-      : `The workload certificate expired at ${wholeSeconds(expired.notAfterMs)}`;
-  const cure = `${doctor} checks token, roots and the way to ${ca.address === "" ? "the CA" : ca.address}.`;
-  return { sentence: `${what}: ${sentenceOf(ca.lastFailure.reason)}`, cure };
+/** @param states `not-counted`: Envoy has not asked for the certificate yet */
+function certificateMissing(
+  { readiness, ca }: HeadlineFacts,
+  states: readonly ReadinessCheck["state"][],
+): Finding | undefined {
+  const check = readiness.checks.find(({ name, state }) => name === "identity" && states.includes(state));
+  if (check?.detail === undefined) return undefined;
+  if (check.state !== "failed" && (ca === undefined || ca.failuresInARow === 0)) return undefined;
+  const where = ca === undefined || ca.address === "" ? "the CA" : ca.address;
+  return {
+    sentence: capital(sentenceEnd(check.detail)),
+    cure: `${doctor} checks token, roots and the way to ${where}.`,
+  };
 }
 
 function controlPlaneAway({ controlPlane }: HeadlineFacts, failed: readonly ReadinessCheck[]): Finding | undefined {
-  const waits = failed.some(({ code }) => code === "control-plane");
-  if (!waits || controlPlane === undefined) return undefined;
+  const check = failed.find(({ code }) => code === "control-plane");
+  if (check === undefined || controlPlane === undefined) return undefined;
   const { connected, lastFailure, address } = controlPlane;
   if (connected) {
     return {
-      sentence: `The control plane at ${address} has sent no clusters or no listeners yet.`,
+      sentence: `Envoy has no configuration: the control plane at ${address} has sent no clusters or no listeners yet.`,
       cure: "The control plane's log says whether it knows this pod, and whether it is overloaded.",
     };
   }
-  if (lastFailure === undefined) return undefined;
   const cure = `${doctor} checks token, roots and the way to ${address}.`;
-  return { sentence: `The control plane cannot be used: ${sentenceOf(lastFailure.reason)}`, cure };
+  const reason = lastFailure?.reason ?? check.detail ?? "the control plane does not respond";
+  return { sentence: `Envoy has no configuration: ${sentenceEnd(reason)}`, cure };
 }
 
 const refusedCure =
   "Correct or remove the resource that the message names in the control plane; Envoy keeps what it has.";
 
-function refused({ xds }: HeadlineFacts, failed: readonly ReadinessCheck[]): Finding | undefined {
+function refused({ controlPlane }: HeadlineFacts, failed: readonly ReadinessCheck[]): Finding | undefined {
   const check = failed.find(({ code }) => code === "configuration-refused");
   if (check === undefined) return undefined;
-  const rejected = xds?.types.find(({ refusal }) => refusal !== undefined);
-  const what = rejected === undefined ? "its configuration" : typeName(rejected.typeUrl);
-  const reason = rejected?.refusal?.reason ?? check.detail ?? "";
-  return { sentence: `Envoy rejects ${what}: ${sentenceOf(reason)}`, cure: refusedCure };
+  const sentence = `Envoy has no configuration: ${check.name}: ${sentenceEnd(check.detail ?? "rejected")}`;
+  // a file's own text says where to correct it
+  return controlPlane === undefined ? { sentence } : { sentence, cure: refusedCure };
 }
 
 /** The first condition that nothing else explains. */
 function firstOf(failed: readonly ReadinessCheck[]): Finding {
   const leaf = failed.find(({ children = [] }) => children.every(({ state }) => state !== "failed")) ?? failed[0];
   if (leaf === undefined) return { sentence: "The pod is not ready." };
-  return { sentence: `The pod is not ready: ${leaf.name}: ${sentenceOf(leaf.detail ?? "pending")}` };
+  return { sentence: `The pod is not ready: ${leaf.name}: ${sentenceEnd(leaf.detail ?? "pending")}` };
 }
 
 /** Failed checks with their children, in the order of the tree. */
@@ -129,11 +134,12 @@ function failedChecks(checks: readonly ReadinessCheck[]): readonly ReadinessChec
     .flatMap((check) => [check, ...failedChecks(check.children ?? [])]);
 }
 
-/** Certificates have no fractions of a second. */
-function wholeSeconds(ms: number): string {
-  return new Date(ms).toISOString().replace(/\.\d+Z$/, "Z");
+/** On one line, with a full stop: details have none, and peers' texts may have lines. Times are to the second. */
+function sentenceEnd(text: string): string {
+  const plain = oneLine(text).replaceAll(/(T\d\d:\d\d:\d\d)\.\d+Z/g, "$1Z");
+  return /[.!?]$/.test(plain) ? plain : `${plain}.`;
 }
 
-function sentenceOf(text: string): string {
-  return /[.!?]$/.test(text) ? text : `${text}.`;
+function capital(text: string): string {
+  return text.slice(0, 1).toUpperCase() + text.slice(1);
 }

@@ -55,7 +55,7 @@ export async function readOverview({ sources, judge, probeResults, clock }: Over
   return {
     version: inspect.version,
     nowMs,
-    headline: headlineOf({ nowMs, readiness, terminating: cause, certificates, ca, controlPlane, xds }),
+    headline: headlineOf({ readiness, terminating: cause, ca, controlPlane, xds }),
     agent: inspect.agent?.(),
     envoy,
     node: inspect.workload?.(),

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Whether the log, the readiness tree and `attache wait` name each fault and its cure within two seconds of the start.
+// Whether the log, the readiness tree, the status page and `attache wait` name each fault and its cure within two seconds of the start.
 import { join } from "node:path";
 import { describe, expect, test } from "vitest";
 import { Semaphore } from "../../../src/lib/async/semaphore.ts";
@@ -46,7 +46,11 @@ describe.concurrent.each([
       for (const atMs of [logged, waited]) {
         expect(atMs - startMs - processors.waitedMs(startMs, atMs)).toBeLessThan(namedWithinMs);
       }
-      if (fault.code !== undefined) expect(await failedChecks(pod, fault)).toContain(fault.code);
+      if (fault.code !== undefined) {
+        expect(await failedChecks(pod, fault)).toContain(fault.code);
+        const headline = await readHeadline(pod);
+        expect(linesThatSay(headline, fault), headline).toEqual([headline]);
+      }
       wait.kill("SIGTERM");
       const { code, stderr } = await wait.exited;
       expect(code).not.toBe(0);
@@ -74,6 +78,13 @@ function saidAt(text: string, fault: Fault): number {
   if (line === undefined) throw new Error(`not named yet:\n${text}`);
   const atMs = Date.parse(line.split("\t")[0] ?? "");
   return Number.isNaN(atMs) ? Date.now() : atMs;
+}
+
+/** What the status page begins with. */
+async function readHeadline({ ports }: Pod): Promise<string> {
+  const response = await fetch(`http://127.0.0.1:${String(ports.status)}/debug/overview`);
+  const { headline } = (await response.json()) as { readonly headline: { sentence: string; cure?: string } };
+  return `${headline.sentence} ${headline.cure ?? ""}`;
 }
 
 /** The codes of the innermost checks that name the fault. */

@@ -53,7 +53,7 @@ const expected: Readonly<Record<SceneName, Expectation>> = {
     text: /✕NACKED/,
   },
   "expired certificate": {
-    headline: /^The workload certificate expired at \S+Z: .*refused/,
+    headline: /^The certificate expired at \S+Z and was not renewed: .*refused/,
     state: "Not ready",
     cure: /^What to do: attache doctor in this container checks token, roots/,
     banner: /^$/,
@@ -67,7 +67,7 @@ const expected: Readonly<Record<SceneName, Expectation>> = {
     text: /restarts?, last failure: exit code 3/,
   },
   "no token": {
-    headline: /^There is no workload certificate: .*istio-token does not exist/,
+    headline: /^No certificate yet: .*istio-token does not exist/,
     state: "Not ready",
     cure: /^What to do: /,
     banner: /^$/,

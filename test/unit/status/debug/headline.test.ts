@@ -19,9 +19,14 @@ const waits: ReadinessCheck = {
     { name: "server state", code: "envoy-initialising", state: "not-counted", detail: "PRE_INITIALIZING" },
   ],
 };
-const uncertified: ReadinessCheck = { name: "identity", code: "certificate", state: "not-counted", detail: "waiting" };
+const uncertified: ReadinessCheck = {
+  name: "identity",
+  code: "certificate",
+  state: "not-counted",
+  detail: "no certificate yet: the token file /var/run/token does not exist; mount it there",
+};
 
-const none = { nowMs: 0, terminating: undefined, certificates: [], controlPlane: undefined, xds: undefined };
+const none = { terminating: undefined, controlPlane: undefined, xds: undefined };
 
 function headline(checks: readonly ReadinessCheck[], facts: Partial<HeadlineFacts> = {}) {
   const ready = checks.every(({ state }) => state !== "failed");
@@ -30,31 +35,48 @@ function headline(checks: readonly ReadinessCheck[], facts: Partial<HeadlineFact
 }
 
 test("a missing token is named, rather than that Envoy waits for its configuration", () => {
+  const asked: ReadinessCheck = { ...uncertified, state: "failed" };
   const controlPlane = { ...plane, connected: false, lastFailure: { atMs: 1, reason: "stream rejected" } };
-  expect(headline([waits, uncertified], { ca: failingCa, controlPlane })).toMatchObject({
+  expect(headline([waits, asked], { ca: failingCa, controlPlane })).toMatchObject({
     state: "not-ready",
-    sentence: "There is no workload certificate: read token /var/run/token: no such file.",
+    sentence: "No certificate yet: the token file /var/run/token does not exist; mount it there.",
     cure: expect.stringContaining("attache doctor") as string,
   });
 });
 
-test("an expired certificate is named with its time", () => {
-  const certificates = [{ resourceName: "default", notAfterMs: Date.parse("2026-01-01T00:00:00Z") }];
-  const nowMs = Date.parse("2026-01-01T00:00:01Z");
-  expect(headline([uncertified, waits], { ca: failingCa, certificates, nowMs }).sentence).toMatch(
-    /^The workload certificate expired at 2026-01-01T00:00:00Z: read token/,
+test("what keeps the pod unready comes before a certificate that Envoy has not asked for", () => {
+  const controlPlane = { ...plane, connected: false, lastFailure: { atMs: 1, reason: "stream rejected" } };
+  expect(headline([waits, uncertified], { ca: failingCa, controlPlane }).sentence).toMatch(/stream rejected\.$/);
+  expect(headline([uncertified, { name: "dns", state: "failed" }], { ca: failingCa }).sentence).toMatch(
+    /^No certificate/,
   );
 });
 
+test("an expired certificate is named with its time", () => {
+  const detail = "the certificate expired at 2026-01-01T00:00:00.000Z and was not renewed: the CA is away";
+  expect(headline([{ ...uncertified, state: "failed", detail }, waits]).sentence).toBe(
+    "The certificate expired at 2026-01-01T00:00:00Z and was not renewed: the CA is away.",
+  );
+});
+
+test("a CA that hangs is named before its first failure, as soon as Envoy waits for the certificate", () => {
+  const detail = "no certificate yet: the CA at ca:15012 is connected, but does not respond";
+  expect(headline([waits, { ...uncertified, state: "failed", detail }]).sentence).toBe(
+    "No certificate yet: the CA at ca:15012 is connected, but does not respond.",
+  );
+  const controlPlane = { ...plane, connected: true, lastFailure: undefined };
+  expect(headline([waits, uncertified], { controlPlane }).sentence).toMatch(/^Envoy has no configuration/);
+});
+
 test.each([
+  ["away", false, { atMs: 1, reason: "connect: ECONNREFUSED" }, "Envoy has no configuration: connect: ECONNREFUSED."],
   [
-    "away",
-    false,
-    { atMs: 1, reason: "connect: ECONNREFUSED" },
-    "The control plane cannot be used: connect: ECONNREFUSED.",
+    "silent",
+    true,
+    undefined,
+    "Envoy has no configuration: the control plane at istiod:15012 has sent no clusters or no listeners yet.",
   ],
-  ["silent", true, undefined, "The control plane at istiod:15012 has sent no clusters or no listeners yet."],
-  ["not yet asked", false, undefined, "The pod is not ready: clusters (CDS): no update was received."],
+  ["not yet asked", false, undefined, "Envoy has no configuration: no update was received."],
 ])("a control plane that is %s", (_, connected, lastFailure, sentence) => {
   expect(headline([waits], { controlPlane: { ...plane, connected, lastFailure } }).sentence).toBe(sentence);
 });
@@ -75,13 +97,27 @@ const refused = {
 };
 
 test("a rejected update is named with Envoy's reason, also in a ready pod", () => {
-  const check: ReadinessCheck = { name: "listeners (LDS)", code: "configuration-refused", state: "failed" };
-  expect(headline([{ name: "envoy", state: "failed", children: [check] }], { xds: refused }).sentence).toBe(
-    "Envoy rejects routes (RDS): no such cluster.",
-  );
+  const found = { code: "configuration-refused", state: "failed", detail: "every update was rejected:\nno" } as const;
+  const check: ReadinessCheck = { name: "listeners (LDS)", ...found };
+  const controlPlane = { ...plane, connected: true, lastFailure: undefined };
+  expect(
+    headline([{ name: "envoy", state: "failed", children: [check] }], { xds: refused, controlPlane }),
+  ).toMatchObject({
+    sentence: "Envoy has no configuration: listeners (LDS): every update was rejected: no.",
+    cure: expect.stringMatching(/^Correct or remove/) as string,
+  });
   expect(headline([], { xds: refused })).toMatchObject({
     state: "ready",
     sentence: "The pod is ready, but Envoy rejects routes (RDS): no such cluster.",
+  });
+});
+
+test("files that Envoy cannot read are named without advice about a control plane that is not there", () => {
+  const detail = "no update could be read: /etc/lds.yaml: not YAML; correct it there";
+  const check: ReadinessCheck = { name: "listeners (LDS)", code: "configuration-refused", state: "failed", detail };
+  expect(headline([{ name: "envoy", state: "failed", children: [check] }])).toEqual({
+    state: "not-ready",
+    sentence: `Envoy has no configuration: listeners (LDS): ${detail}.`,
   });
 });
 
