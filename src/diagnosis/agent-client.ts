@@ -17,7 +17,7 @@ export class AgentUnreachableError extends AgentError {
   }
 }
 
-/** An agent responded with an error status. */
+/** Something else than the expected document came: an error status, or another document. */
 export class AgentResponseError extends AgentError {
   readonly code = "AGENT_RESPONSE";
   override readonly exitCode = exitCode.failed;
@@ -29,6 +29,7 @@ export class AgentResponseError extends AgentError {
 }
 
 function reasonOf(status: number, text: string): string {
+  if (status === 200) return "not a JSON document; this is not an agent, or one of another version";
   if (status === 403) return "only for programs in the pod; run the command there, or use kubectl port-forward";
   if (status === 404 && text === "")
     return "not found; the agent may be of another version, or run with --profiling=false";
@@ -64,12 +65,11 @@ export class AgentClient {
     return await this.#named(() => requestHttp(this.#request(request), signal), signal);
   }
 
-  /** @throws AgentUnreachableError, AgentResponseError unless the status is 200, the signal's reason */
+  /** @throws AgentUnreachableError, AgentResponseError unless it is a JSON object, the signal's reason */
   async readJson(path: string, signal: AbortSignal): Promise<JsonObject> {
     const response = await this.request({ path }, signal);
     const document = response.status === 200 ? parseJsonObject(response.text()) : undefined;
-    if (response.status !== 200) throw new AgentResponseError(this.url, path, response);
-    if (document === undefined) throw new AgentUnreachableError(this.url, `${path} is not a JSON object`);
+    if (document === undefined) throw new AgentResponseError(this.url, path, response);
     return document;
   }
 
