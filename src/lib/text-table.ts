@@ -11,7 +11,8 @@ const gap = "   ";
  */
 export function renderTable(head: readonly string[], rows: readonly (readonly string[])[]): string {
   const shown = [head.map((name) => name.toUpperCase()), ...rows.map((row) => row.map(cell))];
-  const widths = head.map((_, column) => Math.max(...shown.map((row) => (row[column] ?? "").length)));
+  // a table may have more rows than a call has arguments
+  const widths = head.map((_, column) => shown.reduce((most, row) => Math.max(most, (row[column] ?? "").length), 0));
   const line = (row: readonly string[]): string =>
     row.map((text, column) => (column === row.length - 1 ? text : text.padEnd(widths[column] ?? 0))).join(gap);
   return shown.map((row) => `${line(row).trimEnd()}\n`).join("");

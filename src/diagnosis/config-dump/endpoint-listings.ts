@@ -23,7 +23,7 @@ export async function listEndpoints(source: DumpSource, { filters, keep }: Listi
   const named = new NamedItems();
   await source.visitClusterStatuses((status) => {
     if (!matchesClusterStatus(status, filter)) return;
-    rows.push(...endpointRows(status, filter));
+    for (const row of endpointRows(status, filter)) rows.push(row);
     if (!keep) return;
     documents.push(status);
     for (const host of objectsOf(status["hostStatuses"])) {

@@ -15,3 +15,8 @@ test("columns are aligned, the last is not padded, and empty cells show a dash",
 test("control characters of a cell do not reach the terminal", () => {
   expect(renderTable(["name"], [["\u001B[31mred\n"]])).not.toMatch(/\u001B|\n.*\n./);
 });
+
+test("a table has any number of rows", () => {
+  const rows = Array.from({ length: 200_000 }, () => ["a", "b"]);
+  expect(renderTable(["name", "port"], rows).length).toBe("NAME   PORT\n".length + rows.length * "a      b\n".length);
+});
