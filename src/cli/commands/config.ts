@@ -21,7 +21,8 @@ const flags = {
     type: "string",
     short: "f",
     default: "",
-    meaning: "read a saved config_dump (for endpoints: clusters?format=json) or an output of this command; - is stdin",
+    meaning:
+      "read a saved config_dump (for endpoints: clusters?format=json), an output of this command, or a bundle; - is stdin",
   },
   diff: {
     type: "string",

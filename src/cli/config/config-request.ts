@@ -90,7 +90,7 @@ export async function openRequested(
   options: OpenOptions,
   { env, note }: { readonly env: Readonly<Record<string, string>>; readonly note: (text: string) => void },
 ): Promise<DumpSource> {
-  if (values.file !== "") return openFile(values.file, options.mostBytes);
+  if (values.file !== "") return await openFile(values.file, options.mostBytes);
   if (values["envoy-admin"] !== "") return openAdmin(adminTarget(values["envoy-admin"]), options);
   try {
     return await openAddress(values.url, options);
@@ -105,9 +105,9 @@ export async function openRequested(
 }
 
 async function openDiff(target: string, options: OpenOptions): Promise<DumpSource> {
-  if (existsSync(target)) return openFile(target, options.mostBytes);
+  if (existsSync(target)) return await openFile(target, options.mostBytes);
   const url = urlOf(target);
-  return url === undefined ? openFile(target, options.mostBytes) : await openAddress(url, options);
+  return url === undefined ? await openFile(target, options.mostBytes) : await openAddress(url, options);
 }
 
 /** @throws UsageError */

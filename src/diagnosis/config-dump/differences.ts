@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 import { isDeepStrictEqual } from "node:util";
 import { isJsonList, isJsonObject, type JsonObject, type JsonValue, objectOf, textOf } from "../../lib/json.ts";
+import { redacted } from "../../config/redaction.ts";
 import { readAddress } from "./addresses.ts";
 
 /** One value that differs. Undefined: it is not there. */
@@ -20,6 +21,7 @@ export interface Differences {
 
 type Items = ReadonlyMap<string, JsonValue>;
 
+/** A value that is redacted on one side, as a bundle has more of them, is not compared. */
 export function compareItems(before: Items, after: Items): Differences {
   const changed = [...before].flatMap(([name, old]) => {
     const now = after.get(name);
@@ -38,7 +40,7 @@ export function isSame({ added, removed, changed }: Differences): boolean {
 }
 
 function compareValues(before: JsonValue | undefined, after: JsonValue | undefined, path: string): ValueDifference[] {
-  if (isDeepStrictEqual(before, after)) return [];
+  if (isDeepStrictEqual(before, after) || before === redacted || after === redacted) return [];
   if (isJsonObject(before) && isJsonObject(after)) return compareMembers(before, after, path);
   if (isJsonList(before) && isJsonList(after)) {
     const [old, now] = [keyed(before), keyed(after)];
@@ -86,7 +88,7 @@ function keyOf({ name, key, header, endpoint }: JsonObject): string {
 function compareKeyed(before: Items, after: Items, path: string): ValueDifference[] {
   const keys = new Set([...before.keys(), ...after.keys()]);
   const changes = [...keys].flatMap((key) => compareValues(before.get(key), after.get(key), `${path}[${key}]`));
-  if (changes.length > 0) return changes;
+  if (changes.length > 0 || isDeepStrictEqual([...before.keys()], [...after.keys()])) return changes;
   return [{ path: `${path} (order)`, before: [...before.keys()], after: [...after.keys()] }];
 }
 

@@ -1,11 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
-import { createReadStream } from "node:fs";
-import { describeError, systemCode } from "../../lib/errors.ts";
 import type { JsonObject } from "../../lib/json.ts";
 import { ConfigDumpError } from "./config-dump-error.ts";
 import { type DumpSource, findBootstrap, visitDocument, visitStatuses } from "./dump-source.ts";
 import type { LogLevelRow } from "./log-levels.ts";
-import { tooLarge } from "./open-source.ts";
 import { type Resource, type ResourceType, sectionType } from "./resources.ts";
 
 /**
@@ -67,27 +64,3 @@ const labels: Readonly<Record<ResourceType, string>> = {
   eds: "endpoints",
   ecds: "extension configurations",
 };
-
-/** @param path `-`: standard input, which can be read once */
-export function openFile(path: string, mostBytes: number): DumpSource {
-  const name = path === "-" ? "standard input" : path;
-  return new FileSource(name, () => limited(path === "-" ? process.stdin : createReadStream(path), name, mostBytes));
-}
-
-async function* limited(
-  chunks: AsyncIterable<Uint8Array>,
-  name: string,
-  mostBytes: number,
-): AsyncGenerator<Uint8Array> {
-  let bytes = 0;
-  try {
-    for await (const chunk of chunks) {
-      bytes += chunk.length;
-      if (bytes > mostBytes) throw tooLarge(name, mostBytes);
-      yield chunk;
-    }
-  } catch (error) {
-    if (systemCode(error) === undefined || error instanceof ConfigDumpError) throw error;
-    throw new ConfigDumpError("unreachable", `read ${name}: ${describeError(error)}`, error);
-  }
-}

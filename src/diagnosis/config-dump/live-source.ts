@@ -5,7 +5,7 @@ import type { HttpStream } from "../../lib/net/http-client.ts";
 import { shortenPeerText } from "../../lib/printable-text.ts";
 import { ConfigDumpError } from "./config-dump-error.ts";
 import { type DumpSource, findBootstrap, visitDocument, visitStatuses } from "./dump-source.ts";
-import { type LogLevelRow, parseLogLevels } from "./log-levels.ts";
+import { hasEnvoyLevels, type LogLevelRow, parseAgentLevels, parseLogLevels } from "./log-levels.ts";
 import { dumpFields, type Resource, type ResourceType } from "./resources.ts";
 
 /** Envoy's admin interface, directly or through the agent. */
@@ -70,7 +70,8 @@ export class LiveSource implements DumpSource {
 
   async readLogLevels(): Promise<readonly LogLevelRow[]> {
     const { readAgentLevels } = this.#pages;
-    const agent = readAgentLevels === undefined ? [] : parseLogLevels("agent", await readAgentLevels());
+    const agent = readAgentLevels === undefined ? [] : parseAgentLevels(await readAgentLevels());
+    if (hasEnvoyLevels(agent)) return agent;
     const envoy = await this.#pages.get("/logging", async (response) => {
       await this.#assertFound("/logging", response);
       return parseLogLevels("envoy", await readText(response));

@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+import { type JsonObject, objectOf, objectsOf, parseJsonObject, textOf } from "../../lib/json.ts";
 
 /** The level of one logger. */
 export interface LogLevelRow {
@@ -9,9 +10,23 @@ export interface LogLevelRow {
   readonly isTemporary: boolean;
 }
 
+/** Parses the agent's `/debug/logging`: a document, or the list of an older agent. */
+export function parseAgentLevels(text: string): readonly LogLevelRow[] {
+  const document = parseJsonObject(text);
+  if (document === undefined) return parseLogLevels("agent", text);
+  const { scopes, envoy } = document;
+  return [...rowsOf("agent", scopes), ...rowsOf("envoy", objectOf(envoy)["loggers"])];
+}
+
+function rowsOf(program: LogLevelRow["program"], list: JsonObject[string] | undefined): readonly LogLevelRow[] {
+  return objectsOf(list).map(({ name, level, changed }) => {
+    return { program, logger: textOf(name), level: textOf(level), isTemporary: changed === true };
+  });
+}
+
 /**
- * Parses a list of levels: of Envoy's `/logging`, whose first line is a title, or of the agent's `/debug/logging`.
- * Lines of another form are left out.
+ * Parses a list of levels: of Envoy's `/logging`, whose first line is a title, or of an agent. Lines of another form are
+ * left out.
  */
 export function parseLogLevels(program: LogLevelRow["program"], text: string): readonly LogLevelRow[] {
   return text.split("\n").flatMap((line) => {
@@ -19,4 +34,9 @@ export function parseLogLevels(program: LogLevelRow["program"], text: string): r
     if (logger === undefined || level === undefined) return [];
     return [{ program, logger, level, isTemporary: note === "temporary" }];
   });
+}
+
+/** Whether the agent has told Envoy's levels too. */
+export function hasEnvoyLevels(rows: readonly LogLevelRow[]): boolean {
+  return rows.some(({ program }) => program === "envoy");
 }

@@ -114,7 +114,13 @@ async function ask(
   path: string,
   { clock, signal }: OpenOptions,
 ): Promise<{ readonly status: number; readonly text: string }> {
-  const request = { ...addressOf(target, path), deadline: { clock, timeoutMs: helloMs }, exchange: plainExchange };
+  const headers = { accept: "application/json" };
+  const request = {
+    ...addressOf(target, path),
+    headers,
+    deadline: { clock, timeoutMs: helloMs },
+    exchange: plainExchange,
+  };
   try {
     const response = await requestHttp(request, signal);
     return { status: response.status, text: response.text() };

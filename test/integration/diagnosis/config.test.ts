@@ -122,7 +122,31 @@ test("filters leave what they name, and a filter that does not apply is an error
   }
 });
 
-test("a changed weight is told between two moments, from a list, from all parts, and from Envoy's own dump", async () => {
+async function bundle(name: string): Promise<string> {
+  const path = join(mesh.directory, name);
+  await using program = startProgram(["bundle", "--address", mesh.web, "--file", path]);
+  expect((await program.exited).code).toBe(0);
+  return path;
+}
+
+test("each part of a bundle is a table", async () => {
+  const path = await bundle("parts.tar.gz");
+  for (const part of ["clusters", "listeners", "routes", "endpoints", "secrets", "bootstrap", "all", "eds"]) {
+    const live = await config(part, "--address", mesh.web);
+    expect(await config(part, "--file", path)).toEqual(live);
+  }
+  expect((await config("log", "--file", path)).stdout).toMatch(
+    /^agent +default +info .*\n(.*\n)*envoy +admin +warning /m,
+  );
+  await writeFile(path, (await readFile(path)).subarray(0, 5_000));
+  const cut = await config("clusters", "--file", path);
+  expect([cut.code, cut.stderr]).toEqual([
+    1,
+    expect.stringMatching(/^Error: read .*parts\.tar\.gz: unexpected end of file/),
+  ]);
+}, 30_000);
+
+test("a changed weight is told between two moments, from a list, all parts, Envoy's own dump and a bundle", async () => {
   const at = ["--address", mesh.web];
   const file = async (name: string, text: string): Promise<string> => {
     await writeFile(join(mesh.directory, name), text);
@@ -133,6 +157,7 @@ test("a changed weight is told between two moments, from a list, from all parts,
     await file("routes.json", (await config("routes", ...at, "-o", "json")).stdout),
     await file("all.json", (await config("all", ...at, "-o", "json")).stdout),
     await file("dump.json", await dump.text()),
+    await bundle("before.tar.gz"),
   ];
   for (const before of files) {
     const same = await config("routes", ...at, "--diff", before);

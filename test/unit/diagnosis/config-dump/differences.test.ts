@@ -40,6 +40,11 @@ test("an item that is inserted into a list is one difference; another order is o
   ]);
 });
 
+test("a value that is redacted on one side is no difference", () => {
+  const added = (value: string) => [{ header: { key: "x", value } }];
+  expect(changes(added("[redacted]"), added("blue"))).toEqual([]);
+});
+
 test("the text has removed, added and changed things, and escapes what a control plane sent", () => {
   const before = new Map<string, JsonValue>(Object.entries({ gone: {}, kept: { a: 1, b: ["x"], c: true } }));
   const after = new Map<string, JsonValue>(Object.entries({ kept: { a: 2, b: ["x", "y\u001b[31m"] }, "n\new": {} }));

@@ -8,7 +8,7 @@ import {
   listLogLevels,
   listRoutes,
 } from "../../../../src/diagnosis/config-dump/listings.ts";
-import { parseLogLevels } from "../../../../src/diagnosis/config-dump/log-levels.ts";
+import { parseAgentLevels, parseLogLevels } from "../../../../src/diagnosis/config-dump/log-levels.ts";
 import { listSections } from "../../../../src/diagnosis/config-dump/run-config.ts";
 import type { JsonObject } from "../../../../src/lib/json.ts";
 import { listingOptions, recordedSource, sourceOf } from "./dump-fixtures.ts";
@@ -112,7 +112,15 @@ test("log levels of both programs are read from their lists", () => {
     { program: "envoy", logger: "admin", level: "warning", isTemporary: false },
     { program: "envoy", logger: "conn_handler", level: "off", isTemporary: false },
   ]);
-  expect(parseLogLevels("agent", "default: info\nsds: debug (temporary)\n")[1]).toMatchObject({ isTemporary: true });
+  const document = {
+    scopes: [{ name: "sds", level: "debug", changed: true }],
+    envoy: { loggers: [{ name: "admin", level: "info", changed: false }] },
+  };
+  expect(parseAgentLevels(JSON.stringify(document))).toEqual([
+    { program: "agent", logger: "sds", level: "debug", isTemporary: true },
+    { program: "envoy", logger: "admin", level: "info", isTemporary: false },
+  ]);
+  expect(parseAgentLevels("default: info\nsds: debug (temporary)\n")[1]).toMatchObject({ isTemporary: true });
 });
 
 test("a document of another kind does not pass for an empty configuration", async () => {
