@@ -73,7 +73,10 @@ const tokenFaults: Faults = [
         },
       }),
     ...(isRoot ? { run: { launcher: ["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups"] } } : {}),
-    expected: ["cannot be read: permission denied; it has mode", unasked],
+    expected: [
+      "fail token: the token file ./var/run/secrets/tokens/istio-token cannot be read: permission denied; it has mode",
+      unasked,
+    ],
   },
   {
     name: "an expired token",
@@ -170,12 +173,16 @@ const rootFaults: Faults = [
   {
     name: "the root of another CA",
     pod: () => rootFrom(testAuthority("somebody else", Date.now()).rootPem),
-    expected: ['leads to no root in ./var/run/secrets/istio/root-cert.pem, which has "O=somebody else"'],
+    expected: [
+      'fail ca.tls: CA localhost:…leads to no root in ./var/run/secrets/istio/root-cert.pem, which has "O=somebody else"',
+    ],
   },
   {
     name: "a root of the same name with another key",
     pod: () => rootFrom(testAuthority("fake CA 1", Date.now()).rootPem),
-    expected: ["is not signed by the root of that name in ./var/run/secrets/istio/root-cert.pem"],
+    expected: [
+      "fail ca.tls: CA localhost:…is not signed by the root of that name in ./var/run/secrets/istio/root-cert.pem",
+    ],
   },
   {
     name: "a root that has expired beside one that is valid",

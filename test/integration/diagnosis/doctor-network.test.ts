@@ -11,11 +11,13 @@ import { type FakeCa, startFakeCa } from "../../fakes/fake-ca.ts";
 import { FakeControlPlane } from "../../fakes/fake-control-plane.ts";
 import { answering, silent, startFakeResolver } from "../../fakes/fake-resolver.ts";
 import { type FakeResponse, startHttpsServer } from "../../fakes/https-server.ts";
+import { dnsEnvironment } from "../../support/dns-environment.ts";
+import { runDoctorIn } from "../../support/doctor-run.ts";
 import { freePorts } from "../../support/free-ports.ts";
 import { startGrpcJsServer } from "../../support/grpc-js-peer.ts";
 import { listening } from "../../support/listening.ts";
 import { expectFault, projectedToken } from "../../support/planted-fault.ts";
-import type { PodOptions } from "../../support/pod.ts";
+import { type PodOptions, startPod } from "../../support/pod.ts";
 import { newKey, publicKeyOf, testAuthority } from "../../support/test-authority.ts";
 
 const minuteMs = 60_000;
@@ -97,7 +99,7 @@ describe("the way to the CA", () => {
     await expectFault({
       pod: podAt(`localhost:${String(ca.port)}`, { env: { ATTACHE_CA_SERVER_NAME: "ca.example" } }),
       expected: [
-        'subject "O=fake CA server", issuer "O=fake CA 1") is for DNS:localhost, DNS:istiod.istio-system.svc, IP Address:127.0.0.1, not for ca.example',
+        'fail ca.tls: CA localhost:…(subject "O=fake CA server", issuer "O=fake CA 1") is for DNS:localhost, DNS:istiod.istio-system.svc, IP Address:127.0.0.1, not for ca.example',
       ],
     });
   });
@@ -106,7 +108,10 @@ describe("the way to the CA", () => {
     await using server = await startTls({});
     await expectFault({
       pod: podAt(`localhost:${String(server.port)}`, { env: { ATTACHE_CA_SERVER_NAME: "ca.example" } }),
-      expected: ["leads to no root in ./var/run/secrets/istio/root-cert.pem", "not for ca.example"],
+      expected: [
+        "fail ca.tls: CA localhost:…leads to no root in ./var/run/secrets/istio/root-cert.pem",
+        "fail ca.tls: CA localhost:…not for ca.example",
+      ],
     });
   });
 
@@ -115,7 +120,7 @@ describe("the way to the CA", () => {
     await expectFault({
       pod: podAt(`localhost:${String(server.port)}`, { ca: server }),
       expected: [
-        '(subject "O=server", issuer "O=shifted CA") expired at',
+        'fail ca.tls: CA localhost:…(subject "O=server", issuer "O=shifted CA") expired at',
         "warn clock: this machine's clock may be ahead by 10 min",
       ],
     });
@@ -331,6 +336,39 @@ describe("the way to the control plane", () => {
       pod: podAt(`localhost:${String(ca.port)}`, { env: { ATTACHE_XDS_FILES: "/no/such/folder" } }),
       expected: ["fail config: ATTACHE_XDS_FILES: there is no /no/such/folder/lds.yaml"],
     });
+  });
+});
+
+describe("the DNS proxy", () => {
+  const dead = ({ directory }: { readonly directory: string }): void => {
+    writeFileSync(join(directory, "forward.conf"), "nameserver 127.0.0.153\n");
+  };
+
+  test("the resolvers that it forwards to do not respond", async () => {
+    const env = { ...(await dnsEnvironment()), ATTACHE_RESOLV_CONF: "./forward.conf" };
+    await expectFault({
+      pod: podAt(`localhost:${String(ca.port)}`, { env, prepare: dead }),
+      expected: ["fail dns.forward: no resolver of ./forward.conf responds: 127.0.0.153: nothing listens there"],
+    });
+  });
+
+  test("its file of resolvers is missing", async () => {
+    const env = { ...(await dnsEnvironment()), ATTACHE_RESOLV_CONF: "./forward.conf" };
+    await expectFault({
+      pod: podAt(`localhost:${String(ca.port)}`, { env }),
+      expected: ["fail dns.forward: ./forward.conf cannot be read: ENOENT"],
+    });
+  });
+
+  test("that of the running agent responds", async () => {
+    const pod = podAt(`localhost:${String(ca.port)}`, { env: await dnsEnvironment() });
+    await using running = await startPod(pod);
+    await running.untilReady();
+    const { findings } = await runDoctorIn(running);
+    const found = findings.filter(({ check }) => check === "dns.proxy");
+    expect(found).toMatchObject([
+      { outcome: "ok", fact: expect.stringMatching(/^the agent's DNS proxy at 127/) as string },
+    ]);
   });
 });
 

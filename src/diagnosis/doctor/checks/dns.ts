@@ -65,9 +65,8 @@ async function aboutProxy({ listen }: DnsConfig, network: Network, { clock, sign
   const host = listen.host === "localhost" || listen.host === "::" ? "127.0.0.1" : listen.host;
   const address = formatHostPort({ host, port: listen.port });
   const query = network.namesToResolve()[0] ?? "localhost.";
-  const { problem, tookMs } = await queryResolver(address, query, clock, signal);
-  if (problem === undefined)
-    return ok("dns.proxy", `the agent's DNS proxy at ${address} responds (${milliseconds(tookMs)})`);
+  const { problem, responds, tookMs } = await queryResolver(address, query, clock, signal);
+  if (responds) return ok("dns.proxy", `the agent's DNS proxy at ${address} responds (${milliseconds(tookMs)})`);
   const cure = "See the agent's readiness and log; while it waits for the name table or a resolver, queries wait too.";
-  return fail("dns.proxy", `the agent's DNS proxy at ${address} does not respond to a query: ${problem}`, cure);
+  return fail("dns.proxy", `the agent's DNS proxy at ${address} does not respond to a query: ${problem ?? ""}`, cure);
 }

@@ -15,6 +15,8 @@ export interface ResolverResponse {
   readonly server: string;
   /** Undefined: it responds, if only to say that there is no such name. */
   readonly problem: string | undefined;
+  /** Whether there was a response at all, such as a failure of the resolvers behind it. */
+  readonly responds: boolean;
   readonly tookMs: number;
 }
 
@@ -68,20 +70,25 @@ export async function queryResolver(
   const { Resolver } = await import("node:dns/promises");
   const resolver = new Resolver({ timeout: timeoutMs, tries: 1 });
   using limit = deadline(clock, timeoutMs + 100, signal);
-  let problem: string | undefined;
+  let failure: unknown;
   try {
     resolver.setServers([server]);
     await orAborted(resolver.resolve4(name), limit.signal);
   } catch (error) {
-    problem = problemOf(error);
+    failure = error;
   } finally {
     resolver.cancel();
   }
-  return { server, problem, tookMs: clock.monotonicMs() - startMs };
+  const code = failure === undefined ? "ENODATA" : systemCode(failure);
+  const problem = problemOf(code);
+  const responds = problem === undefined || failures.has(code ?? "");
+  return { server, problem, responds, tookMs: clock.monotonicMs() - startMs };
 }
 
-function problemOf(error: unknown): string | undefined {
-  switch (systemCode(error)) {
+const failures: ReadonlySet<string> = new Set(["ESERVFAIL", "EREFUSED"]);
+
+function problemOf(code: string | undefined): string | undefined {
+  switch (code) {
     case "ENOTFOUND":
     case "ENODATA":
       return undefined;
