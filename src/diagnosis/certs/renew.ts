@@ -13,7 +13,13 @@ export type Renewal =
       readonly newSerial: string;
       readonly tookMs: number;
     }
-  | { readonly renewed: false; readonly oldSerial: string | undefined; readonly reason: string };
+  | {
+      readonly renewed: false;
+      readonly oldSerial: string | undefined;
+      readonly reason: string;
+      /** Whether the agent tries again by itself. */
+      readonly retried: boolean;
+    };
 
 export const identityPath = "/debug/identity";
 const timeoutMs = 30_000;
@@ -36,10 +42,10 @@ export async function renewCertificate(
   const oldSerial = serialOf(before.chainPem, checks);
   const startMs = clock.monotonicMs();
   const response = await agent.request({ path: "/rotate", method: "POST" }, signal);
-  if (response.status === 409) return { renewed: false, oldSerial, reason: response.text().trim() };
+  if (response.status === 409) return { renewed: false, oldSerial, reason: response.text().trim(), retried: false };
   if (response.status !== 200) {
     const reason = `POST /rotate: HTTP status ${String(response.status)}: ${response.text().trim()}`;
-    return { renewed: false, oldSerial, reason };
+    return { renewed: false, oldSerial, reason, retried: false };
   }
   while (clock.monotonicMs() - startMs < timeoutMs) {
     const now = await readWorkloadIdentity(agent, signal);
@@ -48,11 +54,11 @@ export async function renewCertificate(
       return { renewed: true, oldSerial, newSerial, tookMs: Math.round(clock.monotonicMs() - startMs) };
     }
     const failed = failureSince(before, now);
-    if (failed !== undefined) return { renewed: false, oldSerial, reason: failed };
+    if (failed !== undefined) return { renewed: false, oldSerial, reason: failed, retried: true };
     await clock.delay(pollMs, signal);
   }
   const reason = `no new certificate within ${String(timeoutMs / 1_000)} s: the CA does not respond`;
-  return { renewed: false, oldSerial, reason };
+  return { renewed: false, oldSerial, reason, retried: true };
 }
 
 /** Why the attempt that was asked for failed; undefined while it is under way. */

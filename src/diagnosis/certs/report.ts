@@ -3,6 +3,7 @@ import type { ChainChecks, ReadCertificate } from "../../cert/index.ts";
 import { formatMoment, formatSpan } from "../../lib/relative-time.ts";
 import { type CertificateDetails, describeCertificate, formatName } from "./certificate-details.ts";
 import { type DomainAnchors, judgeChain } from "./chain-verdict.ts";
+import { type EnvoySerials, normalSerial } from "./envoy-serials.ts";
 import type { RenewalState, WorkloadIdentity } from "./workload-identity.ts";
 
 /** One sentence of a report, and what to do about it. */
@@ -33,10 +34,17 @@ const rootWarningMs = 30 * 86_400_000;
 /** The agent renews at half of the lifetime; below this share it is late. */
 const lateShare = 0.1;
 
+interface ReadIdentity {
+  readonly chain: readonly ReadCertificate[];
+  readonly anchors: readonly DomainAnchors[];
+  /** Undefined where they are not known. */
+  readonly envoy: EnvoySerials | undefined;
+}
+
 /** The identity of a running workload. */
 export function reportWorkload(
   identity: WorkloadIdentity,
-  { chain, anchors }: { readonly chain: readonly ReadCertificate[]; readonly anchors: readonly DomainAnchors[] },
+  { chain, anchors, envoy }: ReadIdentity,
   checks: ChainChecks,
   nowMs: number,
 ): CertsReport {
@@ -57,7 +65,7 @@ export function reportWorkload(
     const root = JSON.stringify(formatName(verdict.root.x509.subject));
     const left = formatSpan(leaf.notAfterMs - nowMs);
     own.push(finding("ok", `the certificate is valid for ${left}, verified by the root ${root}`));
-    own.push(...lateFindings(leaf, renewal, nowMs));
+    own.push(...lateFindings(leaf, renewal, nowMs), ...envoyFindings(leaf, spiffeId, envoy));
   }
   return {
     file: undefined,
@@ -94,6 +102,19 @@ function lateFindings(leaf: ReadCertificate, renewal: RenewalState | undefined, 
   return [
     finding("warn", "the certificate is about to expire, and was not renewed in time", "'attache certs --renew'"),
   ];
+}
+
+/** Whether Envoy has another certificate of this identity: an older one, when it rejected the present one. */
+function envoyFindings(
+  leaf: ReadCertificate,
+  spiffeId: string | undefined,
+  envoy: EnvoySerials | undefined,
+): readonly Finding[] {
+  if (envoy === undefined || envoy.has(normalSerial(leaf.x509.serialNumber))) return [];
+  const other = [...envoy].find(([, uri]) => uri === spiffeId)?.[0];
+  if (other === undefined) return [];
+  const fact = `Envoy does not use it, but the certificate with serial ${other.toUpperCase()}`;
+  return [finding("warn", fact, "the agent's log says whether Envoy rejected the newer one")];
 }
 
 function renewalFindings(

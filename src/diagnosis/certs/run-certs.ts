@@ -32,9 +32,13 @@ export interface CertsDeps {
 /** The certificates and roots of a running workload. @throws AgentUnreachableError, AgentResponseError */
 export async function inspectWorkload({ agent, clock }: CertsDeps, signal: AbortSignal): Promise<CertsReport> {
   const checks = await loadChainChecks();
-  const identity = await readIdentity({ agent, clock }, signal);
+  const [identity, envoy] = await Promise.all([
+    readIdentity({ agent, clock }, signal),
+    readEnvoySerials(agent, signal),
+  ]);
   const chain = readPem(identity.chainPem, checks).certificates;
-  return reportWorkload(identity, { chain, anchors: anchorsOf(identity.roots, checks) }, checks, clock.now());
+  const read = { chain, anchors: anchorsOf(identity.roots, checks), envoy };
+  return reportWorkload(identity, read, checks, clock.now());
 }
 
 /** Where another process serves the certificate, the agent does not have it, and Envoy's socket is read. */
@@ -94,9 +98,9 @@ export async function renewWorkload({ agent, clock }: CertsDeps, signal: AbortSi
   const renewal = await renewCertificate(agent, { clock, checks }, signal);
   const { oldSerial } = renewal;
   if (!renewal.renewed) {
-    const advice = "the certificate in use stays in use, and the agent tries again by itself";
-    const fact = `not renewed: ${renewal.reason}`;
-    return { renewal, findings: [{ outcome: "fail", fact, advice: oldSerial === undefined ? "" : advice }] };
+    const inUse = oldSerial === undefined ? "" : "the certificate in use stays in use, and ";
+    const advice = renewal.retried ? `${inUse}the agent tries again by itself` : "";
+    return { renewal, findings: [{ outcome: "fail", fact: `not renewed: ${renewal.reason}`, advice }] };
   }
   const { newSerial, tookMs } = renewal;
   const fact = `renewed in ${String(tookMs)} ms: serial ${oldSerial ?? "none"} -> ${newSerial}`;

@@ -91,11 +91,9 @@ async function succeeds({ directory, network }: Place, lines: readonly string[])
     const child = spawn("nsenter", words, { cwd: directory, env: environment(directory), timeout: exampleMs });
     let output = "";
     for (const stream of [child.stdout, child.stderr]) {
-      stream.setEncoding("utf8").on("data", (text: string) => {
-        output += text;
-        if (line.endsWith(" --watch")) child.kill("SIGINT");
-      });
+      stream.setEncoding("utf8").on("data", (text: string) => (output += text));
     }
+    if (line.endsWith(" --watch")) child.stdout.once("data", () => child.kill("SIGINT"));
     expect(await once(child, "close"), `${line}\n${output}`).toEqual([0, null]);
     expect(line.includes(" > ") || output !== "", line).toBe(true);
   }

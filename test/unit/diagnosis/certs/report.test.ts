@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+import { X509Certificate } from "node:crypto";
 import { expect, test } from "vitest";
 import { loadChainChecks } from "../../../../src/cert/index.ts";
 import { readPem } from "../../../../src/diagnosis/certs/read-pem.ts";
@@ -20,9 +21,10 @@ interface Given {
   readonly chainPem?: string;
   readonly roots?: readonly DomainPem[];
   readonly renewal?: object | undefined;
+  readonly envoy?: ReadonlyMap<string, string>;
 }
 
-function report({ chainPem = mesh.issue({ publicKey }, nowMs), roots = ownRoots, ...rest }: Given = {}) {
+function report({ chainPem = mesh.issue({ publicKey }, nowMs), roots = ownRoots, envoy, ...rest }: Given = {}) {
   const renewal = {
     state: "valid",
     source: "ca",
@@ -35,7 +37,7 @@ function report({ chainPem = mesh.issue({ publicKey }, nowMs), roots = ownRoots,
     JSON.parse(JSON.stringify(document)) as Parameters<typeof parseWorkloadIdentity>[0],
   );
   const chain = readPem(identity.chainPem, checks).certificates;
-  return reportWorkload(identity, { chain, anchors: anchorsOf(identity.roots, checks) }, checks, nowMs);
+  return reportWorkload(identity, { chain, anchors: anchorsOf(identity.roots, checks), envoy }, checks, nowMs);
 }
 
 const ownRoots: readonly DomainPem[] = [{ trustDomain: undefined, rootsPem: mesh.rootPem }];
@@ -65,6 +67,16 @@ test("each root is shown with its trust domain, and verifies no other", () => {
   expect(facts({ chainPem: unknown, roots: federated })[0]).toBe(
     "fail: there are no roots for the trust domain third.example; there are roots for cluster.local, partner.example",
   );
+});
+
+test("an Envoy that has another certificate of this identity is told", () => {
+  expect(facts({ envoy: new Map([["ab", testSpiffeId]]) })).toContainEqual(
+    "warn: Envoy does not use it, but the certificate with serial AB",
+  );
+  expect(facts({ envoy: new Map([["ab", "spiffe://cluster.local/ns/x/sa/y"]]) })).toHaveLength(2);
+  const chainPem = mesh.issue({ publicKey }, nowMs);
+  const serial = new X509Certificate(chainPem).serialNumber.toLowerCase().replace(/^0+/, "");
+  expect(facts({ chainPem, envoy: new Map([[serial, testSpiffeId]]) })).toHaveLength(2);
 });
 
 const renewalOf = (more: object): object => ({ state: "valid", source: "ca", attempts: 4, failuresInARow: 0, ...more });
