@@ -1,10 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 import { shortenPeerText } from "../lib/printable-text.ts";
+import { connectMeaning } from "../lib/net/connect-meaning.ts";
 import { formatHostPort } from "../lib/net/host-port.ts";
 import { HttpError, type HttpResponse, requestHttp } from "../lib/net/http-client.ts";
 import { readTlsClientOptions } from "../lib/net/tls-client.ts";
 import { type TlsClientOptions, tlsErrorIn } from "../lib/net/tls-error.ts";
-import { CaError, isConnectCode, maxRetryAfterMs } from "./ca-error.ts";
+import { CaError, isConnectCode, isNameCode, maxRetryAfterMs } from "./ca-error.ts";
 import type { CaDeps, HttpServer } from "./types.ts";
 
 /** One request of a CA's HTTP API: JSON is sent and, unless the path says otherwise, received. */
@@ -68,7 +69,10 @@ export async function callHttp(
     if (tls !== undefined) throw new CaError(`tls-${tls.failure}`, formatHostPort(server), tls.message, { cause: tls });
     // The cause of the HTTP error: its own message would repeat the problem.
     const facts = { cause: error.cause, isUnconnected: isConnectCode(error.systemCode) };
-    throw new CaError("unreachable", formatHostPort(server), error.problem, facts);
+    const meaning = connectMeaning(error.systemCode);
+    const cure = `correct the CA's address${isNameCode(error.systemCode) ? " or this machine's DNS" : ", or start the CA there"}`;
+    const text = meaning === undefined ? error.problem : `${meaning} (${error.problem}); ${cure}`;
+    throw new CaError("unreachable", formatHostPort(server), text, facts);
   }
 }
 
@@ -82,7 +86,9 @@ export function httpFailure(address: string, response: CaHttpResponse, message: 
   const line = shortenPeerText(message ?? "")
     .replace(/\s+/g, " ")
     .trim();
-  const text = `status ${String(status)}${line === "" ? "" : `: ${line}`}`;
+  const isRejected = status === 401 || status === 403;
+  const cure = isRejected ? "; check the credential, and what the CA allows it" : "";
+  const text = `status ${String(status)}${line === "" ? "" : `: ${line}`}${cure}`;
   const isBusy = status === 412 || status === 429 || status >= 500;
   return new CaError(isBusy ? "unreachable" : "refused", address, text, {
     retryAfterMs: Math.min(response.retryAfterMs, maxRetryAfterMs),

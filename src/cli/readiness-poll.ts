@@ -83,8 +83,8 @@ export class ReadinessPoll {
   async request(signal: AbortSignal, wait = 0): Promise<ReadinessResponse> {
     const response = await requestReadiness(this.#url, wait, this.#policy.timeoutMs, this.#clock, signal);
     if (response.isResponse) this.hasResponded = true;
-    this.isRefused = response.isRefused;
     if (!signal.aborted) {
+      this.isRefused = response.isRefused;
       this.missing = response.missing ?? this.missing;
       this.lastProblem = response.problem ?? this.lastProblem;
     }

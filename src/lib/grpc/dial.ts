@@ -3,6 +3,7 @@ import { type Socket, connect as connectPlain } from "node:net";
 import type { Duplex } from "node:stream";
 import { abortReason } from "../async/clock.ts";
 import { describeError, systemCode } from "../errors.ts";
+import { connectMeaning } from "../net/connect-meaning.ts";
 import { formatHostPort } from "../net/host-port.ts";
 import type { TlsClientOptions } from "../net/tls-error.ts";
 import { Handshake } from "../net/tls-handshake.ts";
@@ -60,22 +61,10 @@ export async function dialTcp(host: string, port: number, signal: AbortSignal): 
   return socket;
 }
 
-/** What the system's codes mean, for a reader who does not know them. */
-const connectMeanings: ReadonlyMap<string, string> = new Map([
-  ["ENOTFOUND", "the name does not resolve"],
-  ["EAI_NODATA", "the name has no address"],
-  ["EAI_AGAIN", "the machine's DNS resolver does not respond"],
-  ["ECONNREFUSED", "nothing listens there"],
-  ["EHOSTUNREACH", "there is no route to it"],
-  ["ENETUNREACH", "there is no route to it"],
-  ["EHOSTDOWN", "the host is down"],
-  ["ETIMEDOUT", "it does not respond"],
-]);
-
 /** What a failed connection most likely means, where the error's text does not say. */
 export function connectHint(error: unknown, target: GrpcTarget): string | undefined {
   const code = systemCode(error) ?? "";
-  const meaning = connectMeanings.get(code);
+  const meaning = connectMeaning(code);
   if (meaning !== undefined) return `${meaning} (${describeError(error)})`;
   if (
     target.kind === "tls" &&

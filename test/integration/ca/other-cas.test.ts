@@ -165,7 +165,7 @@ describe("Vault", () => {
     );
     const error = await failureOf(ca);
     expect(error).toMatchObject({ failure: "refused", isPermanent: true });
-    expect(error.message).toMatch(/status 403: 1 error occurred: \* permission denied$/);
+    expect(error.message).toMatch(/status 403: 1 error occurred: \* permission denied; check the credential/);
   });
 
   test("a rejected login is reported with the server's explanation", async () => {
