@@ -34,7 +34,7 @@ export const command: Command = {
   ],
   exitCodes: [
     [0, "the archive was written; its manifest says what is missing"],
-    [1, "the archive could not be written"],
+    [1, "the archive could not be written, or the command was stopped"],
   ],
   run,
 };
@@ -68,7 +68,7 @@ async function run({ args, env, print, printError, stop }: CommandContext): Prom
       },
       print,
       onPart: (part) => {
-        if (part.status !== "skipped") printError(renderProgress(part));
+        if (part.status !== "skipped" && !stop.aborted) printError(renderProgress(part));
       },
     },
     systemClock,

@@ -2,7 +2,9 @@
 import { hostname } from "node:os";
 import { type AgentConfig, judgeConfig, readConfigInput } from "../../config/index.ts";
 import { type Clock, deadline } from "../../lib/async/clock.ts";
+import { describeError } from "../../lib/errors.ts";
 import { AgentClient } from "../agent-client.ts";
+import { BundleError } from "./bundle-error.ts";
 import { type ArchiveOutput, openArchiveFile, standardOutput } from "./archive/archive-file.ts";
 import { Spool } from "./archive/spool.ts";
 import type { TarFile } from "./archive/tar.ts";
@@ -22,9 +24,18 @@ const withinMs = 25_000;
 
 /**
  * Collects everything, redacts it and writes one archive. A part that cannot be had is named in the manifest.
- * @throws BundleError when the archive cannot be written; the reason of `stop`
+ * @throws BundleError when the archive cannot be written, or when it is stopped; nothing is left behind then
  */
 export async function runBundle(options: BundleOptions, clock: Clock, stop: AbortSignal): Promise<Bundle> {
+  try {
+    return await collectAndWrite(options, clock, stop);
+  } catch (error) {
+    if (!stop.aborted) throw error;
+    throw new BundleError(`no archive was written: ${describeError(stop.reason)}`, { cause: error });
+  }
+}
+
+async function collectAndWrite(options: BundleOptions, clock: Clock, stop: AbortSignal): Promise<Bundle> {
   const startMs = clock.monotonicMs();
   const nowMs = clock.now();
   const { env, args, url, maxBytes } = options;

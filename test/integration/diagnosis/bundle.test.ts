@@ -155,3 +155,25 @@ test("a file that is there is replaced, and nothing else is left behind", async 
   expect(again.stdout.toString()).toMatch(/^Wrote .*bundle\.tar\.gz: /);
   expect(readdirSync(work.path)).toEqual(["bundle.tar.gz"]);
 }, 60_000);
+
+test("a command that is stopped leaves no file behind", async () => {
+  await using started = await startReadyPod();
+  const { pod } = started;
+  await using work = await temporaryDirectory();
+  const [envoy = 0] = pod.envoyPids();
+  // so that it takes a while
+  process.kill(envoy, "SIGSTOP");
+  try {
+    const place = {
+      directory: work.path,
+      env: pod.env,
+      launcher: ["timeout", "--signal=INT", "--preserve-status", "2"],
+    };
+    const run = await runBundleCommand(place);
+    expect(run.code, run.stderr).toBe(1);
+    expect(run.stderr).toMatch(/^Error: no archive was written: received SIGINT/m);
+    expect(readdirSync(work.path)).toEqual([]);
+  } finally {
+    process.kill(envoy, "SIGCONT");
+  }
+}, 60_000);

@@ -100,7 +100,7 @@ export class JsonRedactor implements JsonTokenHandler {
   #text(text: string): void {
     const frame = this.#frame;
     const kind = this.#hiddenKind(isSecretName);
-    if (kind !== undefined && !isHarmlessValue(text) && !(isPath(text) && kind !== "unknown-variable")) {
+    if (kind !== undefined && !isHarmlessValue(text) && !isPath(text)) {
       this.#value(JSON.stringify(this.#removals.count(kind, kind === "secret-name" ? text : undefined)));
       frame.isArgumentNext = false;
       return;
