@@ -290,6 +290,11 @@ const settingFaults: readonly Fault[] = [
     expected: () => ["warn settings.warning: ATTACHE_XDS_CACH: unknown variable"],
   },
   {
+    name: "a setting has no effect beside another",
+    env: { ATTACHE_XDS_CACHE: "cache" },
+    expected: () => ["warn settings.contradiction: ATTACHE_XDS_CACHE has no effect: with ATTACHE_XDS_FILES"],
+  },
+  {
     name: "a variable is misspelt",
     env: { MINIMUM_DRAIN_DURATON: "5s" },
     expected: () => ["warn settings.variable: MINIMUM_DRAIN_DURATON is not a variable of the agent"],

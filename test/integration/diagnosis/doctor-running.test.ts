@@ -163,6 +163,24 @@ test("a filter that Envoy lacks is named, as the cause", async () => {
   expect((await problemsIn(pod))[0]).toContain("it has no extension istio.metadata_exchange");
 });
 
+test("an Envoy that still waits for its configuration, or drains, is named with its state", async () => {
+  await using ca = await startFakeCa();
+  await using controlPlane = await startedControlPlane();
+  controlPlane.responds = false;
+  await using pod = await startPod({ ca, ...behind(controlPlane) });
+  await eventually(async () => expect((await pod.readiness()).status).toBe(503), { withinMs: 5_000 });
+  await eventually(() => expectProblems(pod, ["fail envoy-admin.state: Envoy's state is PRE_INITIALIZING"]), {
+    withinMs: 10_000,
+  });
+  await using files = await startPod({ ca });
+  await files.untilReady();
+  await fetch(`http://127.0.0.1:${String(files.ports.admin)}/healthcheck/fail`, {
+    method: "POST",
+    headers: { connection: "close" },
+  });
+  await expectProblems(files, ["warn envoy-admin.state: Envoy is draining"]);
+});
+
 test("a file of resources that Envoy cannot use is named", async () => {
   await using ca = await startFakeCa();
   await using pod = await startPod({ ca });

@@ -4,6 +4,7 @@ import { describeError } from "../../../lib/errors.ts";
 import { type Check, type DoctorContext, fail, type Finding, ok, warn } from "../check.ts";
 import { certificateFindings } from "../machine/envoy-certificates.ts";
 import { rejectionFindings } from "../machine/envoy-rejections.ts";
+import { restartFindings } from "../machine/envoy-restarts.ts";
 import { judgeVersion } from "../machine/envoy-version.ts";
 import { type Machine, machineOf } from "../machine/machine.ts";
 
@@ -94,22 +95,9 @@ async function stateFindings(
       : [
           warn(
             listenersCheck,
-            `Envoy could not listen at an address, ${String(failures)} times since its start`,
+            `Envoy could not listen at an address ${failures === 1 ? "once" : `${String(failures)} times`} since its start`,
             "Look in Envoy's log for the address: another process holds its port, or the user may not listen there.",
           ),
         ];
   return [ok(check, "LIVE, with its workers started"), ...failed];
-}
-
-/** An agent starts its Envoy at once. */
-const startsWithinSeconds = 10;
-
-function restartFindings({ restartEpoch }: EnvoyServerInfo, { agent, envoys }: Machine): readonly Finding[] {
-  const check = "envoy-admin.restarts";
-  if (restartEpoch > 0) return [ok(check, `hot restarts so far: ${String(restartEpoch)}`)];
-  const [envoy] = envoys;
-  const seconds = envoy === undefined || agent === undefined ? 0 : envoy.startedAtSeconds - agent.startedAtSeconds;
-  if (seconds < startsWithinSeconds) return [];
-  const fact = `Envoy was restarted: it was started ${String(Math.round(seconds))} s after the agent`;
-  return [warn(check, fact, "Look in the log why the one before ended; ATTACHE_ENVOY_RESTARTS limits the restarts.")];
 }

@@ -44,7 +44,7 @@ async function findings(
   if (isCaptured === true)
     return [ok(check, `a connection as Envoy's uid ${String(machine.envoyUser.uid)} is captured`)];
   if (isCaptured === undefined) return [ok(check, `rules cannot be seen: ${summary}`)];
-  const fact = `rules cannot be seen: ${summary}; a connection as Envoy's uid ${String(machine.envoyUser.uid)} is not captured, as Istio's rules would`;
+  const fact = `rules cannot be seen: ${summary}; a connection as Envoy's uid ${String(machine.envoyUser.uid)} is not captured, although Istio's rules capture such a one`;
   const cure = `Look whether istio-init or the CNI plugin has applied the rules, and for this uid. ${apply}`;
   return [warn(check, fact, cure)];
 }
@@ -84,7 +84,7 @@ async function judge(
     const foreign = summary.foreignPorts.filter((port) => port === inboundPort || port === outboundPort);
     if (foreign.length > 0) return [ok(check, `rules of another program send to ports ${foreign.join(", ")}`)];
     if (mode === undefined) return [ok(check, "no rules, and none are expected")];
-    const fact = `there are no rules, although ${mode} is configured (ISTIO_META_INTERCEPTION_MODE): traffic passes Envoy by`;
+    const fact = `there are no rules, although ${mode} is configured (ISTIO_META_INTERCEPTION_MODE): traffic bypasses Envoy`;
     return [fail(check, fact, `Look why istio-init or the CNI plugin has not applied them. ${apply}`)];
   }
   const problems = [

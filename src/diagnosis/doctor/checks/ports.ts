@@ -24,15 +24,18 @@ export const portsCheck: Check = {
     if (sockets === undefined) return [...clashes, ok("ports", "who listens cannot be seen on this system")];
     const holders = await readHolders(machine);
     const distinct = own.filter(({ port }, index) => own.findIndex((one) => one.port === port) === index);
-    const found = await Promise.all(distinct.map((port) => examine(port, sockets, holders, machine)));
+    const isReady = context.agent?.ready === true;
+    const found = await Promise.all(distinct.map((port) => examine(port, sockets, { ...holders, isReady }, machine)));
     const problems = [...clashes, ...found.flat(), ...(await reservedProblems(own, machine))];
     if (problems.length > 0) return problems;
-    return [ok("ports", `${machine.isRunning ? "held by agent and Envoy" : "free"}: ${numbersOf(own)}`)];
+    if (!machine.isRunning) return [ok("ports", `free: ${numbersOf(distinct)}`)];
+    const listening = distinct.filter(({ port }) => sockets.some((socket) => socket.port === port));
+    return [ok("ports", `held by agent and Envoy: ${numbersOf(listening)}`)];
   },
 };
 
 function numbersOf(own: readonly OwnPort[]): string {
-  return [...new Set(own.map(({ port }) => port))].join(", ");
+  return own.map(({ port }) => port).join(", ");
 }
 
 /** The sockets of the agent and of its Envoys; undefined where this user may not see them. */
@@ -53,7 +56,7 @@ async function readHolders({ agent, envoys }: Machine): Promise<Holders> {
 async function examine(
   own: OwnPort,
   sockets: readonly ListeningSocket[],
-  holders: Holders,
+  holders: Holders & { readonly isReady: boolean },
   machine: Machine,
 ): Promise<readonly Finding[]> {
   const { collisions } = await loadTakenPorts();
@@ -68,10 +71,10 @@ async function examine(
   }
   // the process of the agent is in another namespace, or another user's: what listens is taken for it
   if (inodes === undefined && (own.owner === "agent" || machine.envoys.length > 0 || machine.agent === undefined))
-    return listening.length === 0 ? absent(check, own) : [];
+    return listening.length === 0 ? absent(check, own, holders.isReady) : [];
   const others = listening.filter(({ inode }) => inodes?.has(inode) !== true);
   if (others.length > 0) return [await taken(check, own, `not by ${ownerName(own)}`)];
-  return listening.length === 0 ? absent(check, own) : [];
+  return listening.length === 0 ? absent(check, own, holders.isReady) : [];
 }
 
 /** A socket on all IPv6 addresses has the port of IPv4 too, unless it was made without: a connection tells. */
@@ -89,14 +92,14 @@ async function taken(check: string, own: OwnPort, how: string, known?: string): 
   return fail(check, fact, `Stop that process, or ${move}.`);
 }
 
-/** Ports that appear with the control plane's listeners may be missing. */
-function absent(check: string, own: OwnPort): readonly Finding[] {
-  if (own.isDynamic) return [];
+/** Envoy opens its listeners when it has its configuration. Those of the control plane may never be there. */
+function absent(check: string, own: OwnPort, isReady: boolean): readonly Finding[] {
+  if (own.isDynamic || (own.owner === "envoy" && !isReady)) return [];
   const fact = `nothing listens on port ${String(own.port)} (${own.what}), although the agent runs`;
   const cure =
     own.owner === "agent"
       ? "Look in the agent's log for the reason; it listens when Envoy has been started."
-      : "Look in the log why Envoy does not listen: it may not run, or have rejected its bootstrap.";
+      : "Restart the container: Envoy has lost this listener; Envoy's log may have the reason.";
   return [fail(check, fact, cure)];
 }
 

@@ -21,7 +21,7 @@ export const settingsCheck: Check = {
       .map(warningFinding);
     const known = (await loadKnownVariables()).knownVariables();
     const misspelt = Object.keys(input.env).flatMap((name) => misspeltVariable(name, known));
-    const found = [...warnings, ...misspelt];
+    const found = [...warnings, ...misspelt, ...contradictions(config, input.env)];
     return found.length > 0 ? found : [ok("settings", "no warnings")];
   },
 };
@@ -53,4 +53,27 @@ function misspeltVariable(name: string, known: ReadonlySet<string>): readonly Fi
   if (meant === undefined) return [];
   const fact = `${name} is not a variable of the agent, and has no effect`;
   return [warn("settings.variable", fact, `Set ${meant} instead, if that was meant.`)];
+}
+
+/** Settings without effect beside others. */
+function contradictions(config: AgentConfig, env: Readonly<Record<string, string>>): readonly Finding[] {
+  const { xds, identity, disableEnvoy } = config;
+  const rows = [
+    [
+      "ATTACHE_XDS_CACHE",
+      xds.kind === "files",
+      "with ATTACHE_XDS_FILES there is no control plane to keep responses of",
+    ],
+    ["ATTACHE_XDS_FILES", disableEnvoy, "with DISABLE_ENVOY there is no Envoy to read them"],
+    [
+      "ATTACHE_IDENTITY_CACHE",
+      identity.kind !== "ca",
+      `the identity is not requested from a CA, but comes from ${identity.kind}`,
+    ],
+  ] as const;
+  return rows
+    .filter(([name, isIdle]) => isIdle && (env[name] ?? "") !== "")
+    .map(([name, , why]) =>
+      warn("settings.contradiction", `${name} has no effect: ${why}`, `Unset ${name}, or the other one.`),
+    );
 }
