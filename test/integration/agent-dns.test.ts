@@ -100,6 +100,25 @@ test("/debug/ndsz has the name table with its registries, and every change of it
   expect((await pod.readiness()).status).toBe(200);
 });
 
+test.each(["true", "false"])(
+  "with ISTIO_DELTA_XDS=%s each type has its state and a version, the name table among them",
+  async (ISTIO_DELTA_XDS) => {
+    await using ca = await startFakeCa();
+    await using controlPlane = await controlPlaneWithoutNames();
+    controlPlane.set(typeUrls.nameTable, [nameTableResource([])]);
+    const env = { ISTIO_DELTA_XDS, ...(await dnsEnvironment()) };
+    await using pod = await startPod({ ca, ...podBehind(controlPlane, env) });
+    await pod.untilReady();
+    const { types } = JSON.parse((await textOf(pod, "/debug/xds")).text) as { types: readonly object[] };
+    const synced = { state: "SYNCED", version: expect.stringMatching(/./) as unknown };
+    expect(types).toEqual([
+      expect.objectContaining({ typeUrl: typeUrls.cluster, ...synced, resourceCount: 0 }),
+      expect.objectContaining({ typeUrl: typeUrls.listener, ...synced, resourceCount: 0 }),
+      expect.objectContaining({ typeUrl: typeUrls.nameTable, ...synced, readBy: "agent" }),
+    ]);
+  },
+);
+
 test("without DNS capture no name table is subscribed to, and there is none to show", async () => {
   await using ca = await startFakeCa();
   await using controlPlane = await controlPlaneWithoutNames();

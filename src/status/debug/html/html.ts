@@ -78,9 +78,13 @@ export function timeFor(sinceMs: number, nowMs: number): Html {
   return time(sinceMs, "for", duration(nowMs - sinceMs, 1));
 }
 
-/** `in 47 min 12 s` until a time, and `3 min ago` after it; counts down on the page. */
+/** What is due is done within some seconds. */
+const dueMs = 10_000;
+
+/** `in 47 min 12 s` until a time, then `now`, and `3 min ago` later; counts down on the page. */
 export function timeIn(atMs: number, nowMs: number): Html {
-  return atMs > nowMs ? time(atMs, "in", `in ${duration(atMs - nowMs, 2)}`) : timeAgo(atMs, nowMs);
+  if (nowMs - atMs >= dueMs) return timeAgo(atMs, nowMs);
+  return time(atMs, "in", atMs > nowMs ? `in ${duration(atMs - nowMs, 2)}` : "now");
 }
 
 /** `47 min 12 s` until a time, and `3 min ago` after it. */

@@ -32,6 +32,7 @@ function showTimes() {
     if (Number.isNaN(at)) continue;
     const kind = element.dataset.time;
     if (at > now && (kind === "left" || kind === "in")) setText(element, (kind === "in" ? "in " : "") + duration(at - now, 2));
+    else if (kind === "in" && now - at < 10000) setText(element, "now");
     else setText(element, duration(now - at, 1) + (kind === "for" ? "" : " ago"));
   }
   if (!gone.hidden) setText(document.getElementById("gone-for"), duration(Date.now() - answeredAt, 2));

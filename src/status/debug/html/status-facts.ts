@@ -76,13 +76,10 @@ function certificateFact({ certificates, ca, nowMs }: Overview): Html {
   const { notAfterMs, nextRenewalAtMs, spiffeId } = certificate;
   const isExpired = notAfterMs <= nowMs;
   const what = ca?.failingSinceMs !== undefined ? "next attempt" : "next renewal";
-  const renewal = nextRenewalAtMs === undefined ? "renewed by its provider" : dueText(what, nextRenewalAtMs, nowMs);
+  const renewal =
+    nextRenewalAtMs === undefined ? "renewed by its provider" : html`${what} ${timeIn(nextRenewalAtMs, nowMs)}`;
   const value = html`${isExpired ? "expired" : "valid for"} ${timeLeft(notAfterMs, nowMs)}`;
   return fact("Certificate", value, [renewal, spiffeId], isExpired ? "bad" : undefined);
-}
-
-function dueText(what: string, atMs: number, nowMs: number): Html {
-  return atMs > nowMs ? html`${what} ${timeIn(atMs, nowMs)}` : html`${what} now`;
 }
 
 function caFact({ ca, nowMs }: Overview): Html {

@@ -50,6 +50,8 @@ test("a time has its exact form on hover", () => {
   expect(timeAgo(10_000, 70_000).text).toBe(`<time ${exact} data-time="ago">1 min ago</time>`);
   expect(timeFor(10_000, 70_000).text).toBe(`<time ${exact} data-time="for">1 min</time>`);
   expect(timeIn(10_000, 0).text).toBe(`<time ${exact} data-time="in">in 10 s</time>`);
+  expect(timeIn(10_000, 19_999).text).toBe(`<time ${exact} data-time="in">now</time>`);
+  expect(timeIn(10_000, 20_000).text).toBe(`<time ${exact} data-time="ago">10 s ago</time>`);
   expect(timeLeft(10_000, 0).text).toBe(`<time ${exact} data-time="left">10 s</time>`);
   expect(timeLeft(10_000, 11_000).text).toMatch(/>1 s ago</);
   expect(isoTime(Number.MAX_VALUE)).toBe(String(Number.MAX_VALUE));
