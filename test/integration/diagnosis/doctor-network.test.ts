@@ -18,6 +18,7 @@ import { startGrpcJsServer } from "../../support/grpc-js-peer.ts";
 import { listening } from "../../support/listening.ts";
 import { expectFault, projectedToken } from "../../support/planted-fault.ts";
 import { type PodOptions, startPod } from "../../support/pod.ts";
+import { mayMakeNetworks } from "../../support/run-kernel-tasks.ts";
 import { newKey, publicKeyOf, testAuthority } from "../../support/test-authority.ts";
 
 const minuteMs = 60_000;
@@ -69,6 +70,16 @@ describe("the way to the CA", () => {
     await expectFault({
       pod: podAt(`localhost:${String(port)}`),
       expected: [`fail ca.connect: CA localhost:${String(port)} refuses connections`],
+    });
+  });
+
+  test.runIf(mayMakeNetworks)("packets to it are dropped", async () => {
+    const network =
+      "ip link set lo up; ip link add v0 type veth peer name v1; ip addr add 10.9.9.1/24 dev v0; ip link set v0 up; ip link set v1 up";
+    await expectFault({
+      pod: podAt("10.9.9.2:15012"),
+      run: { launcher: ["unshare", "-n", "sh", "-ec", `${network}; exec "$@"`, "sh"] },
+      expected: ["fail ca.connect: CA 10.9.9.2:15012 does not respond to connections: packets are dropped on the way"],
     });
   });
 

@@ -11,7 +11,8 @@ import { blocked, failed, milliseconds, passed, type Step } from "./step.ts";
 import { checkTls, type ServerTls } from "./tls-step.ts";
 
 const resolveMs = 1_200;
-const connectMs = 1_000;
+/** Longer than a lost first packet takes: it is sent again after a second. Source: RFC 6298 section 2.1 */
+const connectMs = 1_400;
 
 /** The way to a peer, as far as it goes. */
 export interface Reach {
@@ -92,7 +93,7 @@ async function connectTo(
 function connectFailure({ role, settings }: Peer, address: string, error: unknown): Step {
   const code = codeIn(error);
   if (error instanceof DeadlineError || code === "ETIMEDOUT") {
-    const fact = `${role} ${address} does not respond to connections: packets are dropped on the way`;
+    const fact = `${role} ${address} does not respond to connections: packets are dropped on the way, or the host is down`;
     return failed("connect", fact, "Check firewalls and network policies on the way, and that the host is up.");
   }
   if (code === "ECONNREFUSED") {
