@@ -7,6 +7,9 @@ import { type Differences, isSame, type ValueDifference } from "./differences.ts
 /** Longest value on a line; the rest is in the JSON output. */
 const valueLength = 120;
 
+/** Most values of one thing; the rest is in the JSON output. */
+const mostChanges = 50;
+
 /** What differs, for a person: one line for each value. */
 export function renderDifferences(
   title: string,
@@ -29,7 +32,10 @@ export function renderDifferences(
     ...added.map((name) => paint("good", `+ ${escapeControls(name)}`)),
     ...changed.flatMap(({ name, changes }) => [
       paint("warning", `~ ${escapeControls(name)}`),
-      ...changes.map((change) => `    ${renderChange(change)}`),
+      ...changes.slice(0, mostChanges).map((change) => `    ${renderChange(change)}`),
+      ...(changes.length > mostChanges
+        ? [`    and ${String(changes.length - mostChanges)} more; -o json has all`]
+        : []),
     ]),
   ];
   return lines.map((line) => `${line}\n`).join("");

@@ -98,9 +98,9 @@ const envoyRedactedBytes = "W3JlZGFjdGVkXQ==";
 const pemInBase64 = /^LS0tLS1CRUdJTi[A-Za-z0-9+/=]+$/;
 const privateKey = /PRIVATE KEY-----/;
 /** A signed token: three parts in base64, the first a JSON object. */
-const jwt = /\beyJ[\w-]{8,}\.[\w-]{8,}\.[\w-]*/g;
+const jwt = /\beyJ[\w-]{8,1000}\.[\w-]{8,}\.[\w-]*/g;
 const scheme = /\b(Bearer|Basic|Negotiate|ApiKey|AWS4-HMAC-SHA256)\s+[\w.~+/=:-]{6,}/gi;
-const urlLogin = /\b([a-z][a-z0-9+.-]*:\/\/)[^/?#@\s"']+@/gi;
+const urlLogin = /\b([a-z][a-z0-9+.-]{0,30}:\/\/)[^/?#@\s"']+@/gi;
 /** `token=...`, `"password": "..."`, as in query strings, in JSON and in scripts. */
 const assignment =
   /((?:token|secret|password|passwd|passphrase|api[-_]?key|access[-_]?key|private[-_]?key)\\?["']?\s*[:=]\s*\\?["']?)([^\s"'\\&;,)}]+)/gi;

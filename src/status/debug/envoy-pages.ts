@@ -23,8 +23,8 @@ interface EnvoyPage {
 /** What Envoy's admin interface shows and does not change. Each path is passed on under `/debug/envoy/`. */
 const passedPages: Readonly<Record<string, string>> = {
   certs: "certificates that Envoy has loaded",
-  clusters: "endpoints and their health; ?format=json",
-  config_dump: "configuration; ?resource=dynamic_active_clusters or ?mask=bootstrap for a part of it",
+  clusters: "endpoints that Envoy has, and their health; ?format=json",
+  config_dump: "Envoy's configuration; ?resource=dynamic_active_clusters or ?mask=bootstrap for a part of it",
   listeners: "addresses that Envoy listens on",
   logging: "Envoy's log levels",
   memory: "memory that Envoy has allocated",
@@ -43,7 +43,7 @@ export function envoyPages(context: EnvoyPagesContext): ReadonlyMap<string, Envo
   return new Map(
     Object.entries(passedPages).map(([name, about]) => [
       `/debug/envoy/${name}`,
-      { about: `Envoy: ${about}`, handle: (call: Call) => passOn(name, call, context) },
+      { about, handle: (call: Call) => passOn(name, call, context) },
     ]),
   );
 }

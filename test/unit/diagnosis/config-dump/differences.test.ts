@@ -68,3 +68,11 @@ test("the text has removed, added and changed things, and escapes what a control
     "clusters: no difference, old.json -> localhost:15020\n",
   );
 });
+
+test("a resource with many changes is cut, and says where the rest is", () => {
+  const numbers = (offset: number) =>
+    Object.fromEntries(Array.from({ length: 60 }, (_, index) => [`v${String(index)}`, index + offset]));
+  const differences = compareItems(new Map([["x", numbers(0)]]), new Map([["x", numbers(1)]]));
+  const lines = renderDifferences("routes", { before: "a", after: "b" }, differences, noPaint).split("\n");
+  expect(lines.slice(-3)).toEqual(["    v49: 49 -> 50", "    and 10 more; -o json has all", ""]);
+});
