@@ -6,6 +6,7 @@ import { AgentError, describeError, exitCodeOf } from "../lib/errors.ts";
 import { exitCode } from "../lib/exit-code.ts";
 import { parseFlags } from "../lib/flags.ts";
 import { renderLogTime } from "../lib/log/log-format.ts";
+import { escapeControls } from "../lib/printable-text.ts";
 import type { CommandContext } from "./command.ts";
 import { commandTable } from "./command-table.ts";
 import { withoutLauncher } from "./launcher-environment.ts";
@@ -41,16 +42,19 @@ export async function runCli(input: CliInput): Promise<number> {
   }
 }
 
-/** One line; of an invalid configuration, one line for each problem. With `--log_as_json`, in the form of the log. */
+/**
+ * One line; of an invalid configuration, one line for each problem. With `--log_as_json`, in the form of the log. A peer's
+ * text in it cannot control the terminal.
+ */
 function renderError(error: unknown, asJson: boolean): string {
   const messages =
     error instanceof ConfigError
       ? error.problems.map(({ source, message }) => `configuration: ${source}: ${message}`)
       : [describeError(error)];
-  if (!asJson) return messages.map((message) => `Error: ${message}\n`).join("");
+  if (!asJson) return messages.map((message) => `Error: ${escapeControls(message)}\n`).join("");
   const time = renderLogTime(systemClock.now());
   const facts = { ...(error instanceof AgentError ? { errorCode: error.code } : {}), exitCode: exitCodeOf(error) };
-  return messages.map((msg) => `${JSON.stringify({ level: "error", time, msg, ...facts })}\n`).join("");
+  return messages.map((msg) => `${escapeControls(JSON.stringify({ level: "error", time, msg, ...facts }))}\n`).join("");
 }
 
 /**

@@ -4,6 +4,7 @@ import type { Bundle, ProgressPart } from "../../diagnosis/bundle/index.ts";
 import { systemClock } from "../../lib/async/clock.ts";
 import { exitCode } from "../../lib/exit-code.ts";
 import type { FlagSpecs } from "../../lib/flags.ts";
+import { escapeControls } from "../../lib/printable-text.ts";
 import { addressFlags, agentUrl } from "../agent-address.ts";
 import { type Command, type CommandContext, parseCommandFlags, UsageError } from "../command.ts";
 import { outputFlags, readOutputFormat, renderOutput } from "../output/output-format.ts";
@@ -98,7 +99,7 @@ function parseSize(text: string): number {
 function renderProgress({ file, status, reason, bytes, seconds }: ProgressPart): string {
   const what =
     status === "complete" ? `${renderSize(bytes)} in ${String(seconds)} s` : `${status} after ${String(seconds)} s`;
-  return `${file.padEnd(32)} ${what}${reason === "" ? "" : `: ${reason}`}\n`;
+  return `${file.padEnd(32)} ${what}${reason === "" ? "" : `: ${escapeControls(reason)}`}\n`;
 }
 
 function renderResult({ file, bytes, manifest }: Bundle): string {

@@ -2,6 +2,7 @@
 import { systemClock } from "../../lib/async/clock.ts";
 import { exitCode } from "../../lib/exit-code.ts";
 import type { FlagSpecs } from "../../lib/flags.ts";
+import { escapeControls } from "../../lib/printable-text.ts";
 import { addressFlags, agentUrl } from "../agent-address.ts";
 import { type Command, type CommandContext, parseCommandFlags } from "../command.ts";
 import { outputFlags, readOutputFormat, renderOutput } from "../output/output-format.ts";
@@ -87,7 +88,7 @@ async function run({ args, env, print, printError, stop }: CommandContext): Prom
   const isStreamed = format === "text" && values.diff === "";
   const open = { clock: systemClock, signal: stop, mostBytes: isStreamed ? mostTextBytes : mostKeptBytes };
   const note = (text: string): void => {
-    printError(`note: ${text}\n`);
+    printError(`note: ${escapeControls(text)}\n`);
   };
   const url = await agentUrl("config", values.address, env);
   const source = await openRequested({ ...values, url }, open, { env, note });

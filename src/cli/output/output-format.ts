@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 import type { FlagSpecs } from "../../lib/flags.ts";
 import { suggestion } from "../../lib/nearest-name.ts";
+import { escapeControls } from "../../lib/printable-text.ts";
 import { UsageError } from "../command.ts";
 
 const formats = ["text", "json", "yaml"] as const;
@@ -38,14 +39,21 @@ function unknownFormat(output: string): string {
 }
 
 /**
- * The document in the format that was asked for.
+ * The document in the format that was asked for. Text of a peer in it cannot control the terminal.
  * @param value what `JSON.stringify` takes
  * @param text renders it for a person; called for `text` only
  */
 export async function renderOutput(format: OutputFormat, value: unknown, text: () => string): Promise<string> {
   if (format === "text") return text();
-  const json = JSON.stringify(value, undefined, 2);
+  const json = printable(JSON.stringify(value, undefined, 2));
   if (format === "json") return `${json}\n`;
   const { stringify } = await import("yaml");
-  return stringify(JSON.parse(json), { lineWidth: 0 });
+  const yaml = stringify(JSON.parse(json), { lineWidth: 0 });
+  // YAML has no escapes outside of quotes; JSON is YAML too
+  return printable(yaml) === yaml ? yaml : `${json}\n`;
+}
+
+/** Lines with their control characters escaped. */
+function printable(text: string): string {
+  return text.split("\n").map(escapeControls).join("\n");
 }

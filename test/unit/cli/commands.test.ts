@@ -33,6 +33,11 @@ test("--version prints the version", async () => {
   expect(out).toMatch(/^attache {4}\S+ \(revision \S+\)\nEnvoy {6}.+\nNode\.js {4}\d/);
 });
 
+test("an error with the text of a peer cannot control the terminal", async () => {
+  const { errors } = await run(["status", "--address", "http://x\u202e\u001b[31m"]);
+  expect(errors).toMatch(/^Error: [^\p{Cc}\p{Bidi_Control}]+\n$/v);
+});
+
 test("under the name pilot-agent the version has the form that its callers know", async () => {
   const { out } = await run(["version"], { ATTACHE_PROGRAM_NAME: "pilot-agent" });
   expect(out).toMatch(/^client version: version\.BuildInfo\{Version:"[^"]*", GitRevision:"[^"]*"[^\n]*\}\n$/);

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 import { expect, test } from "vitest";
+import { parse } from "yaml";
 import { readOutputFormat, renderOutput } from "../../../../src/cli/output/output-format.ts";
 
 test("--json is --output json, and nothing else beside it", () => {
@@ -13,6 +14,15 @@ test("an unknown format is named with the nearest one", () => {
   expect(() => readOutputFormat("x", { output: "jsn", json: false })).toThrow(
     'attache x: --output: "jsn" is not one of text, json, yaml (did you mean json?)',
   );
+});
+
+test("text of a peer cannot control the terminal, in JSON and in YAML", async () => {
+  const value = { name: "\u009b2J\u202eevil\u001b[31m", plain: "ü" };
+  for (const format of ["json", "yaml"] as const) {
+    const shown = await renderOutput(format, value, () => "text");
+    expect(shown).not.toMatch(/[[\p{Cc}\p{Bidi_Control}]--[\n]]/v);
+    expect(parse(shown)).toEqual(value);
+  }
 });
 
 test("a document is rendered in each format", async () => {
