@@ -80,7 +80,7 @@ export class EnvoyMonitor {
     const failed = count > (this.#failuresWhenLive ?? 0);
     const name = failed ? "process" : "admin interface";
     const detail = failed
-      ? `Envoy failed with ${last} and is not up again; failures so far: ${String(count)}`
+      ? `Envoy failed with ${last} and is not up again; failures so far: ${String(count)}; read its last lines in the log`
       : describeError(error);
     return { obstacle: detail, lost: undefined, checks: [{ name, code: "envoy-start", state: "failed", detail }] };
   }

@@ -110,7 +110,7 @@ test("an Envoy that failed and was restarted must be live again; meanwhile the t
   says = new Error("refused");
   expect((await judge.judge()).ready).toBe(false);
   expect(renderReport(await judge.report())).toContain(
-    "[-] process: Envoy failed with exit code 7 and is not up again; failures so far: 1",
+    "[-] process: Envoy failed with exit code 7 and is not up again; failures so far: 1; read its last lines in the log",
   );
   says = live;
   expect((await judge.judge()).ready).toBe(true);
