@@ -29,8 +29,14 @@ export async function listSections(
   const listed: { readonly name: SectionName; readonly listing: Listing }[] = [];
   const notes: string[] = [];
   for (const name of names) {
-    const listing = await listOne(source, name, options, names.length > 1, notes);
+    const own: string[] = [];
+    const listing = await listOne(source, name, options, names.length > 1, own);
+    // A saved dump has endpoints as the control plane sent them, without what Envoy knows of them.
+    const replaced = name === "endpoints" && listing === undefined;
+    const other = replaced ? await listOne(source, "eds", options, true, []) : undefined;
     if (listing !== undefined) listed.push({ name, listing });
+    if (other === undefined) notes.push(...own);
+    else listed.push({ name: "eds", listing: other });
   }
   const [only] = listed;
   const document = Object.fromEntries(listed.map(({ name, listing }) => [name, listing.document ?? null]));

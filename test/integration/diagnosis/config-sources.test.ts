@@ -120,6 +120,20 @@ test("without an agent Envoy's admin interface is read, and a note says so; at a
   expect([neither.code, neither.stderr.split("\n").length]).toEqual([1, 3]);
 }, 30_000);
 
+test("an agent without debug pages is passed over, as any program is that is none", async () => {
+  await using ca = await startFakeCa();
+  await using pod = await startPod({ ca, env: { ATTACHE_ENVOY_ADMIN: "tcp" }, args: ["--profiling=false"] });
+  await pod.untilReady();
+  const { env, ports } = pod;
+  const usual = await config(["bootstrap"], { PROXY_CONFIG: env["PROXY_CONFIG"] ?? "" });
+  expect([usual.code, usual.stdout]).toEqual([0, expect.stringMatching(/^Istio Version: /)]);
+  expect(usual.stderr).toMatch(
+    /^note: .*neither an agent with debug pages nor Envoy's admin interface; reading Envoy's/,
+  );
+  const named = await config(["bootstrap", "--address", String(ports.status)]);
+  expect([named.code, named.stderr]).toEqual([1, expect.stringMatching(/^Error: .*neither an agent with debug pages/)]);
+}, 30_000);
+
 test("an admin interface on a Unix socket is read by who may open the socket", async () => {
   await using ca = await startFakeCa();
   await using pod = await startPod({ ca, env: { ATTACHE_ENVOY_ADMIN: "unix" } });

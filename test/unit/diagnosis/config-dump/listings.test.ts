@@ -162,3 +162,10 @@ test("what was printed can be read again: each section, and all of them in one d
     expect(again.text).toBe(first.text);
   }
 });
+
+test("of a whole dump, endpoints are those that the control plane sent", async () => {
+  const all = await listSections(recordedSource("dev-web"), ["clusters", "endpoints"], listingOptions());
+  expect(all.notes).toEqual([]);
+  expect(all.text).toMatch(/\nENDPOINTS AS RECEIVED\nNAME +STATUS +LOCALITY +CLUSTER\n127/);
+  expect(Object.keys(all.document ?? {})).toEqual(["clusters", "eds"]);
+});
