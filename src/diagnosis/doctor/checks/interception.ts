@@ -115,18 +115,16 @@ function modeProblems({ usesTproxy }: CaptureSummary, mode: Mode): readonly Find
   ];
 }
 
-/** What listens decides where Envoy runs; before that, the ports of Istio's control plane. */
+/** A port of Istio's control plane may have no listener: a workload that calls nobody has none for outbound traffic. */
 async function portProblems({ ports }: CaptureSummary, machine: Machine): Promise<readonly Finding[]> {
   const sockets = machine.isRunning ? ((await readListeningSockets()) ?? []) : [];
   const listening = new Set(sockets.map(({ port }) => port));
-  // without listeners of the control plane, Envoy listens at neither
-  const isServing = ports.some((port) => listening.has(port));
-  const usual = new Set<number>([inboundPort, outboundPort]);
-  return ports.flatMap((port) => {
-    if (isServing ? listening.has(port) : usual.has(port)) return [];
-    const where = isServing ? "where nothing listens" : `which is not one of Envoy's ports ${[...usual].join(", ")}`;
+  const usual = [outboundPort, inboundPort];
+  const others = ports.filter((port) => !usual.includes(port) && !listening.has(port));
+  return others.map((port) => {
+    const fact = `the rules send connections to port ${String(port)}, where Envoy does not listen; its ports are ${usual.join(", ")}`;
     const cure = "Give istio-iptables the ports on which Envoy listens: --envoy-port, --inbound-capture-port.";
-    return [fail("interception.ports", `the rules send connections to port ${String(port)}, ${where}`, cure)];
+    return fail("interception.ports", fact, cure);
   });
 }
 
