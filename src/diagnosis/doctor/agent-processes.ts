@@ -8,13 +8,13 @@ import { isAgent, readProcess, readProcesses, readWorkingDirectory } from "./mac
 export interface AgentProcess {
   readonly pid: number;
   readonly directory: string;
+  /** The arguments after `proxy`. */
+  readonly args: readonly string[];
 }
 
 /** What a running agent was started with. */
 export interface AgentEnvironment extends AgentProcess {
   readonly env: Readonly<Record<string, string>>;
-  /** The arguments after `proxy`. */
-  readonly args: readonly string[];
 }
 
 /** The process with a given ID is no agent that can be examined from here. */
@@ -29,10 +29,20 @@ export class AgentProcessError extends AgentError {
 /** The agents of this user, or for root of every user. */
 export async function findAgents(): Promise<readonly AgentProcess[]> {
   const agents = (await readProcesses(new Set())).filter(isAgent);
-  const found = agents.map(async ({ pid }) => ({ pid, directory: await readWorkingDirectory(pid) }));
-  return (await Promise.all(found)).flatMap(({ pid, directory }) =>
-    directory === undefined ? [] : [{ pid, directory }],
+  const found = agents.map(async ({ pid, args }) => ({ pid, args, directory: await readWorkingDirectory(pid) }));
+  return (await Promise.all(found)).flatMap(({ pid, args, directory }) =>
+    directory === undefined ? [] : [{ pid, directory, args: argsAfterProxy(args) }],
   );
+}
+
+/** The arguments of the one agent that runs in a directory, such as that of a container; undefined without one. */
+export async function argsOfAgentIn(directory: string): Promise<readonly string[] | undefined> {
+  const [only, ...others] = (await findAgents()).filter((agent) => agent.directory === directory);
+  return others.length > 0 ? undefined : only?.args;
+}
+
+function argsAfterProxy(words: readonly string[]): readonly string[] {
+  return words.slice(words.indexOf("proxy") + 1);
 }
 
 /**
@@ -55,8 +65,7 @@ export async function readAgentEnvironment(pid: number): Promise<AgentEnvironmen
   if (directory === undefined || environment === undefined) {
     throw new AgentProcessError(pid, "the agent is another user's; run the command as that user");
   }
-  const args = process.args.slice(process.args.indexOf("proxy") + 1);
-  return { pid, directory, args, env: parseEnvironment(environment) };
+  return { pid, directory, args: argsAfterProxy(process.args), env: parseEnvironment(environment) };
 }
 
 const namespaces = [

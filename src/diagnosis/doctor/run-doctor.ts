@@ -5,7 +5,7 @@ import { formatHostPort, type HostPort } from "../../lib/net/host-port.ts";
 import { type DoctorContext, fail, type Finding, ok } from "./check.ts";
 import { checks } from "./checks.ts";
 import { hasEnvironment, lookedFor } from "./environment.ts";
-import { findAgents } from "./agent-processes.ts";
+import { argsOfAgentIn, findAgents } from "./agent-processes.ts";
 import { withoutOwnSockets } from "./machine/own-sockets.ts";
 import { memoryShortage, yieldMemory } from "./machine/spare-memory.ts";
 import { limitTime, runChecks } from "./run-checks.ts";
@@ -18,7 +18,7 @@ const raiseLimit = "Raise the container's memory limit to 192 MiB or more, and r
 
 export interface DoctorOptions {
   readonly env: Readonly<Record<string, string>>;
-  /** The arguments of `proxy`. */
+  /** The arguments of `proxy`; empty takes those of the agent that runs in this directory, as a gateway's has a role. */
   readonly args: readonly string[];
   /** The agent's status port; undefined takes the configured one on this machine. */
   readonly address?: HostPort | undefined;
@@ -63,7 +63,9 @@ export async function runDoctor(options: DoctorOptions, clock: Clock, stop: Abor
 }
 
 /** The sockets of others are looked at once, and not waited for. */
-async function readInput({ env, args }: DoctorOptions, signal: AbortSignal): Promise<ConfigInput> {
+async function readInput({ env, args: given, address }: DoctorOptions, signal: AbortSignal): Promise<ConfigInput> {
+  const isHere = given.length === 0 && address === undefined;
+  const args = (isHere ? await argsOfAgentIn(process.cwd()) : undefined) ?? given;
   const input = await readConfigInput({ env: { ...env, ATTACHE_FOREIGN_SDS_WAIT: "0s" }, args, stop: signal });
   return { ...input, env, system: await withoutOwnSockets(input.system) };
 }

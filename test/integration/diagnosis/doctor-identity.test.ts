@@ -336,6 +336,15 @@ describe("a running agent", () => {
     );
   });
 
+  test("without arguments, those of the agent in the same directory count", async () => {
+    await using pod = await startPod(podWith({ args: ["--domain", "shop.svc.mesh.example"] }));
+    await pod.untilReady();
+    const config = (await runDoctorIn(pod)).findings.find(({ check }) => check === "config");
+    expect(config?.fact).toMatch(/^valid for the role sidecar, node sidecar~.*~shop\.svc\.mesh\.example$/);
+    const other = (await runDoctorIn(pod, { args: ["router"] })).findings.find(({ check }) => check === "config");
+    expect(other?.fact).toMatch(/^valid for the role router, node router~.*~demo\.svc\.cluster\.local$/);
+  });
+
   test.runIf(isRoot)(
     "nothing is written, and nothing needed, where everything is read-only and no capability is left",
     async () => {
