@@ -103,6 +103,22 @@ describe("flight recorder", () => {
     );
   });
 
+  test("the last 20 warnings and errors are kept beside the other events, which do not replace them", () => {
+    let nowMs = 0;
+    const config = { terminationMessagePath: undefined, directory: undefined };
+    const recorder = createFlightRecorder(config, () => nowMs++);
+    const log = recorder.logger(testLog().log);
+    log.scope("sds").error("first", { reason: "x" });
+    for (let count = 0; count < 2_000; count++) log.info("other");
+    log.warn("last");
+    expect(recorder.problems()).toEqual([
+      { atMs: 2_001, level: "warn", scope: "", text: "last" },
+      { atMs: 0, level: "error", scope: "sds", text: "first reason=x" },
+    ]);
+    for (let count = 0; count < 100; count++) log.warn("more");
+    expect(recorder.problems()).toHaveLength(20);
+  });
+
   test("exit code 0 writes no report and leaves the file as it was", async () => {
     await using directory = await temporaryDirectory();
     const path = join(directory.path, "termination-log");
