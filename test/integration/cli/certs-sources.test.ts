@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Where certificate and key come from, and the listeners of Istio.
 import { spawn } from "node:child_process";
-import { chmodSync, mkdirSync, readFileSync, symlinkSync, writeFileSync } from "node:fs";
+import { chmodSync, mkdirSync, readFileSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
 import { once } from "node:events";
 import { dirname, join } from "node:path";
 import { expect, test } from "vitest";
@@ -48,6 +48,19 @@ test("the identity that another process serves to Envoy is read from its socket"
   expect(peer.stdout).toMatch(/^\[ok\] [^]*Presented {2}this workload's certificate\n/);
   expect([shown.code, renewed.code, peer.code]).toEqual([0, 1, 0]);
   for (const line of keyPem.split("\n").slice(1, -2)) expect(shown.stdout + peer.stdout).not.toContain(line);
+});
+
+test("the socket of another workload at the agent's path is not used", async () => {
+  await using ca = await startFakeCa();
+  await using pod = await startPod({ ca });
+  await using other = await startPod({ ca, env: { SERVICE_ACCOUNT: "other" } });
+  await Promise.all([pod.untilReady(), other.untilReady()]);
+  const socketOf = ({ directory }: Pod): string => join(directory, "var/run/secrets/workload-spiffe-uds/socket");
+  rmSync(socketOf(pod));
+  symlinkSync(socketOf(other), socketOf(pod));
+  const { code, stdout } = await certs(pod, "--verify", `127.0.0.1:${String(other.ports.inbound)}`);
+  expect(stdout).toMatch(/no client certificate was presented: the SDS socket \S+ on this machine belongs to another/);
+  expect(code).toBe(1);
 });
 
 /** As Istio's listener in permissive mode: mutual TLS for its own protocols, everything else in plaintext. */
