@@ -44,10 +44,14 @@ function renderHeadline({ state, sentence, cure, ready, drain }: PodStatus, view
   return `${lines.join("\n")}\n`;
 }
 
-function renderPending({ ready, pending }: PodStatus, { columns }: StatusView): string {
+function renderPending({ ready, pending, sentence }: PodStatus, { columns }: StatusView): string {
   if (ready || pending.length === 0) return "";
   const names = new Map<string, string[]>();
-  for (const { name, detail } of pending) names.set(detail, [...(names.get(detail) ?? []), name]);
+  const headline = sentence.toLowerCase();
+  for (const { name, detail } of pending) {
+    const shown = headline.includes(detail.toLowerCase()) ? "" : detail;
+    names.set(shown, [...(names.get(shown) ?? []), name]);
+  }
   const lines = [...names].map(([detail, own]) => {
     const text = detail === "" ? own.join(", ") : `${own.join(", ")}: ${detail}`;
     return hangingLines("  ", escapeControls(text), columns);

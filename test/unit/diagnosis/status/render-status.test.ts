@@ -112,9 +112,13 @@ test("a pod that is not ready says why first, what to do, and what it waits for"
     "-> Start it.",
     "",
     "Waits for",
-    "  clusters (CDS), listeners (LDS): x is away",
+    "  clusters (CDS), listeners (LDS)",
   ]);
   expect(lines).toContain("Control plane  x:1, not connected for 9 s");
+  const other = { state: "not-ready", sentence: "Envoy does not run." };
+  expect(text({ ...ready, headline: other, readiness: { ready: false, checks } })).toContain(
+    "Waits for\n  clusters (CDS), listeners (LDS): x is away\n",
+  );
 });
 
 test.each([80, 60])("no line is longer than %i columns", (columns) => {
