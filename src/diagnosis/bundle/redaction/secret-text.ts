@@ -94,11 +94,16 @@ function* findSchemes(text: string): Generator<FoundSecret> {
 /** `//user:password@host`, `%2F%2Fuser:password%40host`, and `user:password@host` without a scheme. */
 function* findUserInfo(text: string): Generator<FoundSecret> {
   for (const mark of ["://", "%3A%2F%2F", "%3a%2f%2f"]) {
-    for (let at = text.indexOf(mark); at >= 0; at = text.indexOf(mark, at + 1)) {
-      const start = at + mark.length;
-      const segment = /^[^\s"'<>\\`]{0,1024}/.exec(text.slice(start, start + 1_024))?.[0] ?? "";
+    let atSign = 0;
+    for (let start = behind(text, mark, 0); start >= 0; start = behind(text, mark, start)) {
+      // a text may have a hundred thousand marks, and the sign is far away
+      if (atSign < start) atSign = endOfLogin(text, start, mark);
+      if (atSign - start > longestLogin) continue;
+      const segment = /^[^\s"'<>\\`]*/.exec(text.slice(start, start + longestLogin))?.[0] ?? "";
       const length = userInfoLength(segment, mark === "://" ? "@" : segment.includes("%40") ? "%40" : "@");
-      if (length > 0) yield { start, end: start + length, kind: "url-credentials" };
+      if (length === 0) continue;
+      yield { start, end: start + length, kind: "url-credentials" };
+      start += length;
     }
   }
   for (let at = text.indexOf("@"); at >= 0; at = text.indexOf("@", at + 1)) {
@@ -108,6 +113,20 @@ function* findUserInfo(text: string): Generator<FoundSecret> {
     if (!text.startsWith("sha256:", at + 1))
       yield { start: at - before.length + start, end: at, kind: "url-credentials" };
   }
+}
+
+const longestLogin = 1_024;
+
+function behind(text: string, mark: string, from: number): number {
+  const at = text.indexOf(mark, from);
+  return at < 0 ? at : at + mark.length;
+}
+
+/** Where the next `@` is, which may be encoded as the mark is; infinity if there is none. */
+function endOfLogin(text: string, from: number, mark: string): number {
+  const signs = mark === "://" ? ["@"] : ["@", "%40"];
+  const found = signs.map((sign) => text.indexOf(sign, from)).filter((at) => at >= 0);
+  return Math.min(Number.POSITIVE_INFINITY, ...found);
 }
 
 /** A password may have slashes; a port has none. */

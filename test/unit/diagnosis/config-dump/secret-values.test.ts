@@ -56,6 +56,34 @@ const places: readonly (readonly [string, JsonObject])[] = [
   ["OAuth", { credentials: { client_id: "me", token_secret: { name: "t" }, hmac_secret: { inline_string: canary } } }],
   ["AWS", { aws_lambda: { credentials: { access_key_id: canary, secret_access_key: canary, session_token: canary } } }],
   ["JSON Web Key", { local_jwks: { inline_string: `{"keys":[{"kty":"oct","k":"${canary}"}]}` } }],
+  ["login and parameter in one URL", { uri: `https://user:x1@a.example/?token=${canary}` }],
+  ["login without a scheme", { anything: `dial app:${canary}@db:5432` }],
+  ["header that a script adds", { inline_code: `handle:headers():add("authorization", "${canary}")` }],
+  ["token of a known issuer", { anything: `ghp_${canary}${canary}` }],
+  ["parameter with a short name", { path_redirect: `/login?auth=${canary}&sig=${canary}` }],
+  ["document in base64", { inline_bytes: Buffer.from(`{"password": "${canary}"}`).toString("base64") }],
+  ["symmetric key in bytes", { inline_bytes: Buffer.from(`{"kty":"oct","k":"${canary}00"}`).toString("base64") }],
+  ["header of a vendor", { header: { key: "x-vendor-auth", value: canary } }],
+  ["header that is matched by a pattern", { name: "x-apikey", string_match: { safe_regex: { regex: canary } } }],
+  ["tag of statistics", { stats_tags: [{ tag_name: "vendor_api_key", fixed_value: canary }] }],
+  ["cookie", { cookie: { name: "x", value: canary } }],
+  ["member of an extension", { value: { "client-key": canary, pass: canary, signingKey: canary } }],
+  ["credentials of Google", { call_credentials: [{ service_account_jwt_access: { json_key: canary } }] }],
+  [
+    "users of one route",
+    {
+      "@type": "type.googleapis.com/envoy.extensions.filters.http.basic_auth.v3.BasicAuthPerRoute",
+      users: { inline_string: `u:${canary}` },
+    },
+  ],
+  [
+    "keys of clients, in a TypedStruct",
+    {
+      "@type": "type.googleapis.com/xds.type.v3.TypedStruct",
+      type_url: "type.googleapis.com/envoy.extensions.filters.http.api_key_auth.v3.ApiKeyAuth",
+      value: { credentials: [{ key: canary, client: "c" }] },
+    },
+  ],
   ["Redis", { auth_password: { inline_string: canary } }],
 ];
 
@@ -95,6 +123,8 @@ test("what is no secret stays: certificates, names of secrets, keys of maps, has
     tlsCertificate: { privateKey: { filename: "/etc/certs/key.pem" } },
     hashPolicy: [{ header: { headerName: "x-user" } }],
     extensions: [{ name: "envoy.formatter.generic_secret", category: "envoy.formatter" }],
+    routes: [{ name: "web-auth", match: { prefix: "/" }, route: { cluster: "outbound|80||token.demo.svc" } }],
+    providers: { "my-auth": { issuer: "https://a.example", audiences: ["x"] } },
     remoteJwks: { httpUri: { uri: "https://a.example/keys" } },
     retriableHeaders: [{ name: "x-retry", presentMatch: true }],
     node: { metadata: { TOKEN_FILE: "/var/run/token", PKCS8_KEY: "true" } },
