@@ -8,7 +8,7 @@ import { effectiveProxyConfig } from "./proxy-config/effective-proxy-config.ts";
 import { Environment } from "./sources/environment.ts";
 import { renderProxyConfig } from "./proxy-config/proxy-config.ts";
 import { parseProxyFlags, proxyFlags } from "./sources/flags.ts";
-import { hasPassword, isSecretName, redacted, redactSecrets } from "./redaction.ts";
+import { isSecretName, redacted, redactSecrets, redactText } from "./redaction.ts";
 import { places } from "./sources/sources.ts";
 import { variablePrefixes, variables } from "./sources/variables.ts";
 
@@ -71,8 +71,7 @@ function variableSettings({ env }: ConfigInput): readonly EffectiveSetting[] {
 function shown(name: string, value: string): string {
   if (value === "") return value;
   if (name === "PROXY_CONFIG") return "(its fields are listed under ProxyConfig)";
-  if (hasPassword(value)) return redacted;
-  return isSecretName(name) ? redacted : value;
+  return isSecretName(name) ? redacted : redactText(value);
 }
 
 function proxyConfigSettings(input: ConfigInput): readonly EffectiveSetting[] {
