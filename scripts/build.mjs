@@ -55,7 +55,7 @@ const { code, map, scripts, licences } = await makeBundle({
   },
   early: new RegExp(
     "^src/(recorder/(engine-abort|termination-message)|agent/(port-check|budgets|metrics|identity|discovery|envoy-lifecycle|" +
-      "debug-info|hot-restart|log-reopening|platform)|envoy/(taken-ports|running-envoy)|metrics/index|" +
+      "hot-restart|log-reopening|platform)|envoy/(taken-ports|running-envoy)|metrics/index|" +
       "cert/(index|root-files)|ca/(index|istio-ca|istio-messages)|sds/index|xds/index|host/index|status/(index|status-server)|" +
       "lib/(start-memory|grpc/client|net/address-check))[.]ts$",
   ),

@@ -13,11 +13,12 @@ import { listenUnix, type UnixListener } from "../lib/net/unix-socket.ts";
 import type { PendingHold, Readiness } from "../model/readiness.ts";
 import { version } from "../model/version.ts";
 import type { FlightRecorder } from "../recorder/index.ts";
-import type { ReadinessCheck, StatusServer, StatusSources } from "../status/index.ts";
+import type { Inspection, ReadinessCheck, StatusServer, StatusSources } from "../status/index.ts";
 import type { XdsProxy } from "../xds/index.ts";
 import type { Identity } from "./identity.ts";
 import { caAddresses } from "./ca-address.ts";
 import { controls } from "./controls.ts";
+import type { createDebugInfo } from "./debug-info.ts";
 import type { EnvoyLifecycle } from "./envoy-lifecycle.ts";
 import { NeverReadyError, Shutdown, type StartPhases } from "./lifecycle.ts";
 import type { ModuleMetrics, ModuleMetricsOptions } from "./metrics.ts";
@@ -110,7 +111,6 @@ async function serve(started: Started, deps: AgentDeps, signals: AgentSignals): 
   const { createEnvoyLifecycle } = await import("./envoy-lifecycle.ts");
   const lifecycle = await createEnvoyLifecycle(envoy, { config, phases, xds }, modules, moduleDeps);
 
-  const { createDebugInfo } = await import("./debug-info.ts");
   const { listenStatus } = await import("../status/index.ts");
   const sources: StatusSources = {
     ...readinessSources(start, lifecycle, shutdown),
@@ -118,7 +118,7 @@ async function serve(started: Started, deps: AgentDeps, signals: AgentSignals): 
     requiredFiles: outputFiles(config),
     metrics: metrics.scrape(config.status.scrape, deps),
     ...controls({ shutdown, holds, lifecycle, identity }),
-    inspect: createDebugInfo({ config, identity, xds, dns, shutdown, envoy, lifecycle, start }, moduleDeps),
+    inspect: () => inspect({ config, identity, xds, dns, shutdown, envoy, lifecycle, start }, moduleDeps),
   };
   const portsTaken = await portsChecked;
   if (portsTaken !== undefined) throw portsTaken;
@@ -129,6 +129,11 @@ async function serve(started: Started, deps: AgentDeps, signals: AgentSignals): 
   await startBackground({ ...started, identity, xds, status }, signals, modules, moduleDeps);
   await shutdown.untilBegun(lifecycle.exited);
   return await stopEnvoy(shutdown, lifecycle, phases, deps.log, signals.force);
+}
+
+/** Loaded when somebody looks. */
+async function inspect(...parts: Parameters<typeof createDebugInfo>): Promise<Inspection> {
+  return (await import("./debug-info.ts")).createDebugInfo(...parts);
 }
 
 /** The engine's report goes to the directory of the bootstrap, which is in memory in a pod and survives the container. */

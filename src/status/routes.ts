@@ -162,7 +162,9 @@ function lazyDebugRoutes(
   let loaded: Promise<DebugRoutes> | undefined;
   const load = async (): Promise<DebugRoutes> => {
     const { createDebugRoutes } = await import("./debug/debug-routes.ts");
-    return createDebugRoutes({ sources, judge, budgets, clock, probeResults: () => appProbes.results() });
+    const { inspect = () => Promise.resolve({}), terminating } = sources;
+    const inspected = { inspect: await inspect(), terminating };
+    return createDebugRoutes({ sources: inspected, judge, budgets, clock, probeResults: () => appProbes.results() });
   };
   return {
     async handle(call) {

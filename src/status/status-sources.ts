@@ -13,8 +13,8 @@ export interface StatusSources extends ReadinessSources {
   readonly drain: () => void;
   /** Renews the workload certificate now. @returns why that is not possible; undefined if it is */
   readonly rotate: () => string | undefined;
-  /** What the debug endpoints show besides readiness. */
-  readonly inspect?: Inspection;
+  /** What the debug endpoints show besides readiness. Called for the first request of one. */
+  readonly inspect?: () => Promise<Inspection>;
 }
 
 /** What readiness depends on. */

@@ -6,11 +6,10 @@ import { isLocalCaller } from "../local-caller.ts";
 import type { ProbeResult } from "../probes/app-probe-route.ts";
 import { type ReadinessReport, reportJson } from "../readiness/readiness-report.ts";
 import type { Inspection } from "../inspection.ts";
-import type { StatusSources } from "../status-sources.ts";
 import { envoyPages } from "./envoy-pages.ts";
 import { EnvoyLogLevels } from "./envoy-log-levels.ts";
 import { LogLevelRoute } from "./log-level-route.ts";
-import { overviewJson, readOverview, withIsoTimes } from "./overview.ts";
+import { type DebugSources, overviewJson, readOverview, withIsoTimes } from "./overview.ts";
 import { forBrowser, indexPage } from "./html/facts-page.ts";
 import { pageReply } from "./html/page.ts";
 import { type PageLink, statusPage } from "./html/status-page.ts";
@@ -21,7 +20,7 @@ export interface DebugRoutes extends Disposable {
 }
 
 export interface DebugContext {
-  readonly sources: Pick<StatusSources, "inspect" | "terminating">;
+  readonly sources: DebugSources;
   readonly judge: { report(): Promise<ReadinessReport> };
   readonly probeResults: () => readonly ProbeResult[];
   readonly budgets: Budgets;
@@ -41,7 +40,7 @@ const noStore = { "Cache-Control": "no-store" };
 
 export function createDebugRoutes(context: DebugContext): DebugRoutes {
   const { clock } = context;
-  const { inspect = {} } = context.sources;
+  const { inspect } = context.sources;
   const logging = createLogging(context);
   const profiles = [...profilePages(context)].map(([path, page]) => [path, oneAtATime(page, context.budgets)] as const);
   const pages: Pages = new Map([
@@ -77,7 +76,7 @@ export function createDebugRoutes(context: DebugContext): DebugRoutes {
 }
 
 function createLogging({ sources, budgets, clock }: DebugContext): LogLevelRoute | undefined {
-  const { logLevels, envoyLogLevels } = sources.inspect ?? {};
+  const { logLevels, envoyLogLevels } = sources.inspect;
   if (logLevels === undefined) return undefined;
   const envoy = envoyLogLevels && new EnvoyLogLevels(envoyLogLevels, budgets.of("envoy-log-level-overrides"), clock);
   return new LogLevelRoute(logLevels, envoy, budgets.of("log-level-overrides"), clock);
@@ -105,7 +104,7 @@ function wantsHtml({ request }: Call): boolean {
 }
 
 function factPages(context: DebugContext): Pages {
-  const { inspect = {} } = context.sources;
+  const { inspect } = context.sources;
   const { xds } = inspect;
   const page = (about: string, read: () => unknown): DebugPage => ({
     about,

@@ -7,6 +7,7 @@ import type {
   CertificateFacts,
   ControlPlaneFacts,
   EnvoyFacts,
+  Inspection,
   LoggedProblem,
   RootFacts,
   WorkloadFacts,
@@ -39,15 +40,20 @@ export interface Overview {
   readonly drain: string;
 }
 
+export interface DebugSources {
+  readonly inspect: Inspection;
+  readonly terminating: StatusSources["terminating"];
+}
+
 export interface OverviewSources {
-  readonly sources: Pick<StatusSources, "inspect" | "terminating">;
+  readonly sources: DebugSources;
   readonly judge: { report(): Promise<ReadinessReport> };
   readonly probeResults: () => readonly ProbeResult[];
   readonly clock: Clock;
 }
 
 export async function readOverview({ sources, judge, probeResults, clock }: OverviewSources): Promise<Overview> {
-  const { inspect = {}, terminating } = sources;
+  const { inspect, terminating } = sources;
   const [readiness, envoy] = await Promise.all([judge.report(), inspect.envoy?.()]);
   const cause = terminating();
   const [nowMs, certificates] = [clock.now(), inspect.certificates?.() ?? []];

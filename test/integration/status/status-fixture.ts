@@ -4,7 +4,13 @@ import type { LogRecord } from "../../../src/lib/log/log.ts";
 import { lazyMergedScrape } from "../../../src/metrics/index.ts";
 import type { EnvoyReadiness } from "../../../src/model/envoy-readiness.ts";
 import { Readiness } from "../../../src/model/readiness.ts";
-import { listenStatus, type StatusConfig, type StatusServer, type StatusSources } from "../../../src/status/index.ts";
+import {
+  type Inspection,
+  listenStatus,
+  type StatusConfig,
+  type StatusServer,
+  type StatusSources,
+} from "../../../src/status/index.ts";
 import { testBudgets } from "../../support/budgets.ts";
 import { freePorts } from "../../support/free-ports.ts";
 import { createTestMetrics } from "../../support/agent-metrics.ts";
@@ -29,10 +35,12 @@ export interface StatusFixture extends AsyncDisposable {
   readonly asked: string[];
 }
 
+type TestSources = Partial<Omit<StatusSources, "inspect">> & { readonly inspect?: Inspection };
+
 /** A status server on a free port, joined to plain sources that the test can set. */
 export async function startStatus(
   config: Partial<StatusConfig> = {},
-  sources: Partial<StatusSources> = {},
+  { inspect = {}, ...sources }: TestSources = {},
   budgets = testBudgets(),
 ): Promise<StatusFixture> {
   const { log, records } = testLog();
@@ -68,6 +76,7 @@ export async function startStatus(
         asked.push("rotate");
         return undefined;
       },
+      inspect: () => Promise.resolve(inspect),
       ...sources,
     },
     { ...deps, fail: (error) => asked.push(`fail: ${String(error)}`) },
