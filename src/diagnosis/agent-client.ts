@@ -3,8 +3,15 @@ import type { Clock } from "../lib/async/clock.ts";
 import { AgentError } from "../lib/errors.ts";
 import { exitCode } from "../lib/exit-code.ts";
 import { type JsonObject, parseJsonObject } from "../lib/json.ts";
+import type { HostPort } from "../lib/net/host-port.ts";
 import { HttpError, type HttpResponse, type HttpStream, requestHttp, streamHttp } from "../lib/net/http-client.ts";
 import { plainExchange } from "../lib/net/plain-exchange.ts";
+
+/** Host and port of an agent's URL. */
+export function hostPortOf({ protocol, hostname, port }: URL): HostPort {
+  const usual = protocol === "https:" ? 443 : 80;
+  return { host: hostname.replace(/^\[(.*)\]$/, "$1"), port: port === "" ? usual : Number(port) };
+}
 
 /** No agent responded at an address. */
 export class AgentUnreachableError extends AgentError {

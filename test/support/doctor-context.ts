@@ -13,6 +13,7 @@ export function doctorContext(input: TestInput = {}, changes: Partial<DoctorCont
     agent: undefined,
     agentAddress: "localhost:15020",
     agentProblem: "connection refused",
+    isAddressGiven: false,
     clock: systemClock,
     signal: new AbortController().signal,
     ...changes,

@@ -49,10 +49,10 @@ async function run({ args, env, print, stop }: CommandContext): Promise<number> 
   const unknown = parseFlags(proxyArgs, proxyFlags).unknown[0];
   if (unknown !== undefined) throw new UsageError("doctor", unknown.message);
   const url = values.address === "" ? undefined : await agentUrl("doctor", values.address, env);
-  const address = url === undefined ? undefined : { host: url.hostname, port: Number(url.port || 80) };
-  const { runDoctor, readAgentEnvironment, renderDiagnosis, diagnosisJson } = await import(
+  const { runDoctor, readAgentEnvironment, renderDiagnosis, diagnosisJson, hostPortOf } = await import(
     "../../diagnosis/doctor/index.ts"
   );
+  const address = url && hostPortOf(url);
   const agent = values.pid === 0 ? { env, args: proxyArgs } : await readAgentEnvironment(values.pid);
   // Paths of the configuration are relative to the agent's working directory.
   if ("directory" in agent) process.chdir(agent.directory);

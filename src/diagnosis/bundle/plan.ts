@@ -4,7 +4,7 @@ import { type AgentConfig, judgeConfig, readConfigInput } from "../../config/ind
 import type { Clock } from "../../lib/async/clock.ts";
 import { parseJsonObject } from "../../lib/json.ts";
 import type { EnvoyAdminAddress } from "../../model/bootstrap-facts.ts";
-import type { AgentClient } from "../agent-client.ts";
+import { type AgentClient, hostPortOf } from "../agent-client.ts";
 import { diagnosisJson, runDoctor } from "../doctor/index.ts";
 import { agentParts } from "./parts/agent-parts.ts";
 import { type EnvoyAccess, envoyParts } from "./parts/envoy-parts.ts";
@@ -114,7 +114,7 @@ async function fileParts({ env }: Plan, args: readonly string[], signal: AbortSi
 }
 
 function doctorPart({ env, args, config, client, clock }: Plan): Part {
-  const address = { host: client.url.hostname, port: Number(client.url.port || 80) };
+  const address = hostPortOf(client.url);
   return {
     file: "doctor.json",
     about: "what attache doctor found",

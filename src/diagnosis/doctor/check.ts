@@ -30,6 +30,8 @@ export interface DoctorContext {
   readonly agentAddress: string;
   /** Why `agent` is undefined; empty otherwise. */
   readonly agentProblem: string;
+  /** Somebody named the address, so an agent is expected there. */
+  readonly isAddressGiven: boolean;
   readonly clock: Clock;
   /** Aborts when the checks have to come to an end. A check that waits says then what it has waited for. */
   readonly signal: AbortSignal;

@@ -2,3 +2,4 @@
 export { readAgentEnvironment } from "./agent-processes.ts";
 export { diagnosisJson, renderDiagnosis } from "./render-doctor.ts";
 export { runDoctor } from "./run-doctor.ts";
+export { hostPortOf } from "../agent-client.ts";

@@ -52,6 +52,7 @@ export async function runDoctor(options: DoctorOptions, clock: Clock, stop: Abor
     agent,
     agentAddress: formatHostPort(address),
     agentProblem: problem,
+    isAddressGiven: options.address !== undefined,
     clock,
     signal: limits.waits,
   };

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 import { createServer, type RequestListener } from "node:http";
 import { expect, test } from "vitest";
-import { AgentClient } from "../../../src/diagnosis/agent-client.ts";
+import { AgentClient, hostPortOf } from "../../../src/diagnosis/agent-client.ts";
 import { systemClock } from "../../../src/lib/async/clock.ts";
 import { listening } from "../../support/listening.ts";
 
@@ -26,4 +26,12 @@ test("a document is read, and a closed port names the cure", async () => {
   expect(await readFrom((_request, response) => response.end('{"a": 1}'))).toEqual({ a: 1 });
   const agent = new AgentClient(new URL("http://127.0.0.1:1"), systemClock);
   await expect(agent.readJson("/", never)).rejects.toThrow(/no agent responded at 127\.0\.0\.1:1: .*--address/);
+});
+
+test.each([
+  ["http://[::1]:15020", { host: "::1", port: 15_020 }],
+  ["http://agent.example/x", { host: "agent.example", port: 80 }],
+  ["https://agent.example", { host: "agent.example", port: 443 }],
+])("host and port of %s", (url, expected) => {
+  expect(hostPortOf(new URL(url))).toEqual(expected);
 });

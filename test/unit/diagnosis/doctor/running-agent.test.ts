@@ -89,4 +89,6 @@ test("the agent is named, or why there is none", async () => {
   expect(await lines(agentCheck, agentWith({}))).toEqual(["ok runs at localhost:15020, ready"]);
   expect(await lines(agentCheck, agentWith({ ready: false }))).toEqual(["ok runs at localhost:15020, not ready"]);
   expect(await lines(agentCheck, undefined)).toEqual(["ok none runs: localhost:15020: connection refused"]);
+  const found = await agentCheck.run(doctorContext({}, { isAddressGiven: true }));
+  expect(found).toMatchObject([{ outcome: "fail", fact: "none responds at localhost:15020: connection refused" }]);
 });
