@@ -98,7 +98,12 @@ export class EnvoyLogLevels implements Disposable {
     if (!this.#budget.tryTake(added.length)) return { kind: "too-many", problem: this.#budget.text };
     this.#record(wanted, current, durationMs);
     const levels = [...wanted].flatMap(([name, level]) => pairOf(name, level ?? this.#overrides.get(name)?.original));
-    await this.#control.set(new Map(levels), limit.signal);
+    try {
+      await this.#control.set(new Map(levels), limit.signal);
+    } finally {
+      // an Envoy that was started meanwhile may have the changes too
+      this.#process = this.#control.process();
+    }
     for (const [name, level] of wanted) if (level === undefined) this.#drop(name);
     return { kind: "done" };
   }

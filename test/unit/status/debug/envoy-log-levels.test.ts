@@ -55,6 +55,16 @@ test("a logger gets back the level that it had, when its time is over", async ()
   expect([envoy.levels.get("http"), budget.used, levels.changed().size]).toEqual(["warning", 0, 0]);
 });
 
+test("an Envoy that is started during a change gets its levels back too", async () => {
+  const { envoy, clock, budget, levels } = setup();
+  const change = levels.change(http("trace"), minuteMs);
+  envoy.pid = 2;
+  await change;
+  expect([envoy.levels.get("http"), [...levels.changed()]]).toEqual(["trace", [["http", "trace"]]]);
+  await clock.advance(minuteMs);
+  expect([envoy.levels.get("http"), budget.used]).toEqual(["warning", 0]);
+});
+
 test("a later change of one logger keeps the first level, and its own time", async () => {
   const { envoy, clock, levels } = setup();
   await levels.change(every("debug"), minuteMs);
