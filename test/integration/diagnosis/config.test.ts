@@ -1,57 +1,16 @@
 // SPDX-License-Identifier: Apache-2.0
-import { cp, readFile, writeFile } from "node:fs/promises";
+import { readFile, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { afterAll, beforeAll, expect, test } from "vitest";
-import { startFakeCa } from "../../fakes/fake-ca.ts";
+import { type DevMesh, startDevMesh } from "../../support/dev-mesh.ts";
 import { eventually } from "../../support/eventually.ts";
-import { startPod } from "../../support/pod.ts";
 import { startProgram } from "../../support/program.ts";
-import { projectRoot } from "../../support/run-program.ts";
-import { temporaryDirectory } from "../../support/temporary-directory.ts";
-
-/** The mesh of `attache dev`: two pods with a control plane, whose resources the tests change; and a third pod. */
-interface Mesh {
-  readonly directory: string;
-  readonly resources: string;
-  readonly web: string;
-  readonly webAdmin: string;
-  readonly api: string;
-  readonly third: string;
-}
 
 const stack = new AsyncDisposableStack();
-let mesh: Mesh;
+let mesh: DevMesh;
 
 beforeAll(async () => {
-  const { path: directory } = stack.use(await temporaryDirectory());
-  const resources = join(directory, "resources");
-  await cp(join(projectRoot, "examples/dev"), resources, { recursive: true });
-  const program = stack.use(startProgram(["dev", "--resources", resources]));
-  const ca = stack.use(await startFakeCa());
-  const pod = stack.use(await startPod({ ca }));
-  await pod.untilReady();
-  const rows = await eventually(
-    () => {
-      const { stdout } = program.output();
-      if (!stdout.includes("Ctrl-C")) throw new Error(stdout);
-      return stdout.split("\n").filter((line) => /^ {2}(web|api) +spiffe/.test(line));
-    },
-    { withinMs: 40_000 },
-  );
-  const [web, api] = ["web", "api"].map((name) =>
-    rows
-      .find((row) => row.trim().startsWith(name))
-      ?.trim()
-      .split(/ +/),
-  );
-  mesh = {
-    ...{ directory, resources, web: web?.[7] ?? "", webAdmin: web?.[6] ?? "", api: api?.[7] ?? "" },
-    third: String(pod.ports.status),
-  };
-  stack.defer(async () => {
-    program.kill("SIGINT");
-    await program.exited;
-  });
+  mesh = stack.use(await startDevMesh());
 }, 60_000);
 
 afterAll(async () => {
