@@ -38,7 +38,7 @@ export class AgentResponseError extends AgentError {
 function reasonOf(status: number, text: string): string {
   if (status === 200) return "not a JSON document; this is not an agent, or one of another version";
   if (status === 403) return "only for programs in the pod; run the command there, or use kubectl port-forward";
-  if (status === 404 && text === "")
+  if (status === 404 && /^(404 page not found)?$/.test(text))
     return "not found; the agent may be of another version, or run with --profiling=false";
   return `HTTP status ${String(status)}${text === "" ? "" : `: ${text}`}`;
 }

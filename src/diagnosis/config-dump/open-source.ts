@@ -34,11 +34,17 @@ export async function openAddress(url: URL, options: OpenOptions): Promise<DumpS
     const problem = "it serves this to programs in the pod only; run the command there, or use kubectl port-forward";
     throw new ConfigDumpError("refused", `read the configuration at ${url.host}: ${problem}`);
   }
+  if (hello.status === 404 && hello.text.trim() === noEnvoy) {
+    throw new ConfigDumpError("missing", `read the configuration at ${url.host}: this agent runs without Envoy`);
+  }
   const info = await ask({ url }, "/server_info", options);
   if (info.status === 200 && parseJsonObject(info.text)?.["version"] !== undefined) return openAdmin({ url }, options);
   const problem = "neither an agent with debug pages nor Envoy's admin interface";
   throw new ConfigDumpError("missing", `read the configuration at ${url.host}: ${problem}`);
 }
+
+/** What an agent says of facts that it does not have. */
+const noEnvoy = "not available in this agent";
 
 export function openAdmin(target: AdminTarget, options: OpenOptions): DumpSource {
   return new LiveSource(pagesAt(target, "", options));

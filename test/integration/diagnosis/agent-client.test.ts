@@ -17,6 +17,7 @@ test.each<[string, number, string, string]>([
   ["a document", 200, "text", "not a JSON document; this is not an agent, or one of another version"],
   ["the loopback rule", 403, "", "only for programs in the pod; run the command there, or use kubectl port-forward"],
   ["a missing page", 404, "", "not found; the agent may be of another version, or run with --profiling=false"],
+  ["a missing page, as an agent says it", 404, "404 page not found\n", "or run with --profiling=false"],
   ["an error", 503, "too much", "HTTP status 503: too much"],
 ])("%s is named", async (_what, status, body, message) => {
   expect(await readFrom((_request, response) => response.writeHead(status).end(body))).toContain(message);

@@ -6,6 +6,7 @@ import { join } from "node:path";
 import { expect, test } from "vitest";
 import { parseDocument } from "yaml";
 import { startFakeCa } from "../../fakes/fake-ca.ts";
+import { eventually } from "../../support/eventually.ts";
 import { createOpensslPki } from "../../support/openssl-pki.ts";
 import { type Pod, startPod } from "../../support/pod.ts";
 import { freePorts } from "../../support/free-ports.ts";
@@ -132,6 +133,18 @@ test("an agent without debug pages is passed over, as any program is that is non
   );
   const named = await config(["bootstrap", "--address", String(ports.status)]);
   expect([named.code, named.stderr]).toEqual([1, expect.stringMatching(/^Error: .*neither an agent with debug pages/)]);
+}, 30_000);
+
+test("an agent without Envoy is named as one", async () => {
+  await using ca = await startFakeCa();
+  await using pod = await startPod({ ca, env: { DISABLE_ENVOY: "true", ATTACHE_XDS_FILES: "" } });
+  await eventually(
+    async () => {
+      const { stderr } = await config(["clusters", "--address", String(pod.ports.status)]);
+      expect(stderr).toMatch(/: this agent runs without Envoy\n$/);
+    },
+    { withinMs: 10_000 },
+  );
 }, 30_000);
 
 test("an admin interface on a Unix socket is read by who may open the socket", async () => {

@@ -57,9 +57,12 @@ test("a logger gets back the level that it had, when its time is over", async ()
 
 test("an Envoy that is started during a change gets its levels back too", async () => {
   const { envoy, clock, budget, levels } = setup();
-  const change = levels.change(http("trace"), minuteMs);
-  envoy.pid = 2;
-  await change;
+  const read = envoy.read.bind(envoy);
+  envoy.read = () => {
+    envoy.pid = 2;
+    return read();
+  };
+  await levels.change(http("trace"), minuteMs);
   expect([envoy.levels.get("http"), [...levels.changed()]]).toEqual(["trace", [["http", "trace"]]]);
   await clock.advance(minuteMs);
   expect([envoy.levels.get("http"), budget.used]).toEqual(["warning", 0]);
