@@ -7,6 +7,7 @@ import { orAborted } from "../../lib/async/tasks.ts";
 import type { HostPort } from "../../lib/net/host-port.ts";
 import type { ClientPair } from "./client-pair.ts";
 import { ConnectionClosedError, explainConnectError, explainHandshakeError, type PeerFailure } from "./peer-failure.ts";
+import { peerChain } from "../../lib/pki/peer-chain.ts";
 
 export interface HandshakeOptions {
   readonly target: HostPort;
@@ -38,7 +39,6 @@ export const offeredProtocols: readonly string[] = ["istio", "h2", "http/1.1"];
 const timeoutMs = 5_000;
 /** How long a peer may take to reject the client's certificate after a handshake of TLS 1.3, in which it comes last. */
 const rejectionMs = 1_000;
-const longestChain = 10;
 
 /** Connects, and completes the handshake. Never throws, except the signal's reason. */
 export async function shakeHands(options: HandshakeOptions, clock: Clock, signal: AbortSignal): Promise<Handshake> {
@@ -123,7 +123,7 @@ class SecuredSocket {
     this.socket.prependListener("secure", () => {
       const { alpnProtocol } = this.socket;
       this.shown = {
-        chain: chainOf(this.socket.getPeerX509Certificate()),
+        chain: peerChain(this.socket.getPeerX509Certificate()),
         tlsVersion: this.socket.getProtocol() ?? undefined,
         cipher: this.socket.getCipher().name,
         alpn: typeof alpnProtocol === "string" ? alpnProtocol : undefined,
@@ -154,14 +154,4 @@ class SecuredSocket {
       if (!(error instanceof DeadlineError)) throw error;
     }
   }
-}
-
-function chainOf(leaf: X509Certificate | undefined): readonly X509Certificate[] {
-  const chain: X509Certificate[] = [];
-  for (let next = leaf; next !== undefined && chain.length < longestChain; next = next.issuerCertificate) {
-    const { fingerprint256 } = next;
-    if (chain.some((one) => one.fingerprint256 === fingerprint256)) break;
-    chain.push(next);
-  }
-  return chain;
 }

@@ -5,7 +5,7 @@ import { type Check, type DoctorContext, fail, type Finding, ok, warn } from "..
 import { certificateFindings } from "../machine/envoy-certificates.ts";
 import { rejectionFindings } from "../machine/envoy-rejections.ts";
 import { restartFindings } from "../machine/envoy-restarts.ts";
-import { judgeVersion } from "../machine/envoy-version.ts";
+import { judgeVersion } from "../machine/supported-version.ts";
 import { type Machine, machineOf } from "../machine/machine.ts";
 
 const listenersCheck = "envoy-admin.listeners";

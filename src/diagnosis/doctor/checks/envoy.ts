@@ -5,7 +5,7 @@ import { systemCode } from "../../../lib/errors.ts";
 import { type Check, type DoctorContext, fail, type Finding, ok, warn } from "../check.ts";
 import { ownMachine } from "../machine/elf.ts";
 import { type BinaryVersion, findMissingTexts, readProgramHead, readVersion } from "../machine/envoy-binary.ts";
-import { judgeVersion, supportedVersions } from "../machine/envoy-version.ts";
+import { judgeVersion, supportedVersions } from "../machine/supported-version.ts";
 import { agentPath, type Machine, machineOf } from "../machine/machine.ts";
 
 /** Envoy's binary: whether it is there, runs on this machine, and has what the control plane sends. */

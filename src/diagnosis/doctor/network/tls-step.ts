@@ -13,6 +13,7 @@ import { isExpired, issuerOf, nameOf, parseCertificates, validityOf } from "../c
 import { withoutAdvice } from "../cure.ts";
 import type { Peer } from "./peers.ts";
 import { blocked, failed, milliseconds, passed, type Step } from "./step.ts";
+import { peerChain } from "../../../lib/pki/peer-chain.ts";
 
 const handshakeMs = 1_000;
 
@@ -56,7 +57,7 @@ export async function checkTls(
     const explained = explainTlsFailure(cause, { peer: undefined, options, nowMs: clock.now() });
     return { steps: [stepOf(explained, peer, config)], server: undefined };
   }
-  const chain = chainOf(secured.getPeerX509Certificate());
+  const chain = peerChain(secured.getPeerX509Certificate());
   const tookMs = clock.monotonicMs() - startMs;
   const steps = await judge({ peer, config, options, secured, chain, nowMs: clock.now(), tookMs });
   return { steps, server: { chain } };
@@ -183,16 +184,4 @@ function cureOf(
 function describeLeaf(leaf: X509Certificate): string {
   const until = `valid until ${new Date(validityOf(leaf)[1]).toISOString()}`;
   return `${nameOf(leaf)}, issuer ${issuerOf(leaf)}, names ${leaf.subjectAltName ?? "none"}, ${until}`.slice(0, 600);
-}
-
-const longestChain = 10;
-
-function chainOf(leaf: X509Certificate | undefined): readonly X509Certificate[] {
-  const chain: X509Certificate[] = [];
-  for (let next = leaf; next !== undefined && chain.length < longestChain; next = next.issuerCertificate) {
-    const { fingerprint256 } = next;
-    if (chain.some((one) => one.fingerprint256 === fingerprint256)) break;
-    chain.push(next);
-  }
-  return chain;
 }
