@@ -2,6 +2,7 @@
 import { AgentError } from "../lib/errors.ts";
 import { exitCode } from "../lib/exit-code.ts";
 import { type FlagSpecs, type ParsedFlags, parseFlags } from "../lib/flags.ts";
+import { suggestion } from "../lib/nearest-name.ts";
 
 /** Everything that a command gets from the process. */
 export interface CommandContext {
@@ -101,5 +102,17 @@ export function parseCommandFlags<S extends FlagSpecs>(
   if (unknown !== undefined) throw new UsageError(command, unknown.message);
   const [problem] = parsed.problems;
   if (problem !== undefined) throw new UsageError(command, `${problem.flag}: ${problem.message}`);
+  assertKnownValues(command, specs, parsed);
   return parsed;
+}
+
+/** A value that the flag does not take would look like one that nothing matches. Letter case does not count. */
+function assertKnownValues<S extends FlagSpecs>(command: string, specs: S, { values, given }: ParsedFlags<S>): void {
+  for (const name of given) {
+    const known = specs[name]?.values ?? [];
+    const value = String(values[name]);
+    if (known.length === 0 || known.some((one) => one.toLowerCase() === value.toLowerCase())) continue;
+    const hint = suggestion(value, known);
+    throw new UsageError(command, `--${name}: ${JSON.stringify(value)} is not one of ${known.join(", ")}${hint}`);
+  }
 }

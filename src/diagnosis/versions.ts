@@ -27,22 +27,25 @@ const protocols = [
   "gRPC health v1",
 ];
 
-/** Runs the Envoy that the agent would run in this environment, to ask for its version. */
-export async function readVersions(env: Readonly<Record<string, string>>, signal: AbortSignal): Promise<Versions> {
+/** The Envoy that the configuration of this environment names. */
+export async function configuredEnvoyPath(env: Readonly<Record<string, string>>, signal: AbortSignal): Promise<string> {
+  const { config } = judgeConfig(await readConfigInput({ env, args: [], stop: signal }));
+  return config.envoy.binaryPath;
+}
+
+/** @param envoyPath the Envoy that the agent would run in this environment; it is run, to ask for its version */
+export async function readVersions(envoyPath: string, signal: AbortSignal): Promise<Versions> {
   const { node, v8, openssl } = process.versions;
   return {
     attache: { version, revision },
-    envoy: await envoyOf(env, signal),
+    envoy: await envoyOf(envoyPath, signal),
     node: { version: node, v8, openssl },
     istio: istioVersion,
     protocols,
   };
 }
 
-async function envoyOf(env: Readonly<Record<string, string>>, signal: AbortSignal): Promise<Versions["envoy"]> {
-  const { config } = judgeConfig(await readConfigInput({ env, args: [], stop: signal }));
-  const named = env["ENVOY_PATH"] ?? "";
-  const path = named === "" ? config.envoy.binaryPath : named;
+async function envoyOf(path: string, signal: AbortSignal): Promise<Versions["envoy"]> {
   const found = await readEnvoyVersion(path, signal);
   switch (found.kind) {
     case "known":

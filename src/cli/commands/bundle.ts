@@ -35,7 +35,7 @@ export const command: Command = {
   ],
   exitCodes: [
     [0, "the archive was written; its manifest says what is missing"],
-    [1, "the archive could not be written, or the command was stopped"],
+    [1, "the archive could not be written or has nothing in it, or the command was stopped"],
   ],
   run,
 };
@@ -77,7 +77,8 @@ async function run({ args, env, print, printError, stop }: CommandContext): Prom
   );
   if (file === "-") printError(renderResult(bundle));
   else print(await renderOutput(format, bundle, () => renderResult(bundle)));
-  return exitCode.ok;
+  const isEmpty = bundle.manifest.parts.every(({ status }) => status !== "complete");
+  return isEmpty ? exitCode.failed : exitCode.ok;
 }
 
 const units: Readonly<Record<string, number>> = { "": 1, k: 2 ** 10, m: 2 ** 20, g: 2 ** 30 };

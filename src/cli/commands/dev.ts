@@ -65,6 +65,7 @@ const devFlags = {
   fault: {
     type: "string",
     default: "none",
+    values: devFaults,
     meaning: `inject a fault, to see the proof fail: ${devFaults.join(", ")}`,
   },
 } as const satisfies FlagSpecs;

@@ -46,7 +46,7 @@ export const command: Command = {
 async function run({ args, env, print, stop }: CommandContext): Promise<number> {
   const { values, proxyArgs } = splitArguments("doctor", args, ownFlags);
   const format = readOutputFormat("doctor", values);
-  const unknown = parseFlags(proxyArgs, proxyFlags).unknown[0];
+  const unknown = parseFlags(proxyArgs, { ...ownFlags, ...proxyFlags }).unknown[0];
   if (unknown !== undefined) throw new UsageError("doctor", unknown.message);
   const url = values.address === "" ? undefined : await agentUrl("doctor", values.address, env);
   const { runDoctor, readAgentEnvironment, renderDiagnosis, diagnosisJson, hostPortOf } = await import(

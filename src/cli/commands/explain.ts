@@ -7,7 +7,7 @@ export const command: Command = {
   summary: "print every effective setting with its source, and the bootstrap, without starting anything",
   usage: "[sidecar|router|waypoint]",
   words: ["sidecar", "router", "waypoint"],
-  flags: { ...proxyFlags, ...explainFlags },
+  flags: { ...explainFlags, ...proxyFlags },
   examples: [
     { line: "attache explain", meaning: "every setting of the agent in this environment, and where it comes from" },
     { line: "attache explain router --json", meaning: "the same of a gateway, for programs" },

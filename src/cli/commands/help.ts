@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+import { globalFlags } from "../../config/sources/flags.ts";
 import { exitCode } from "../../lib/exit-code.ts";
 import type { FlagSpecs } from "../../lib/flags.ts";
 import { suggestion } from "../../lib/nearest-name.ts";
@@ -34,7 +35,6 @@ async function run({ args, print, programName, commands }: CommandContext): Prom
 }
 
 async function renderOverview(programName: string, table: CommandTable): Promise<string> {
-  const { globalFlags } = await import("../../config/sources/flags.ts");
   const commands = [...(await table.readAll())].map(([name, { summary }]): [string, string] => [name, summary]);
   return [
     "attache runs and serves an Envoy sidecar: bootstrap, certificates over SDS, xDS, probes, metrics and graceful shutdown.\n",
@@ -52,7 +52,7 @@ function renderCommand(programName: string, name: string, command: Command): str
     (word) => word !== undefined,
   );
   const parts = [`${summary}\n`, `Usage:\n  ${words.join(" ")}\n`];
-  if (flags !== undefined) parts.push(`Flags:\n${flagLines(flags)}`);
+  parts.push(...flagParts(flags ?? {}));
   if (note !== undefined) parts.push(`${note}\n`);
   parts.push(`Examples:\n${examples.map((example) => exampleLines(programName, name, example)).join("")}`);
   parts.push(`Exit codes:\n${columns([...exitCodes, wrongUsage].map(([code, text]) => [String(code), text]))}`);
@@ -60,6 +60,15 @@ function renderCommand(programName: string, name: string, command: Command): str
 }
 
 const wrongUsage = [exitCode.configuration, "wrong flags, arguments or configuration"] as const;
+
+/** A command's own flags come first. */
+function flagParts(flags: FlagSpecs): readonly string[] {
+  const [own, shared] = [false, true].map((isShared) =>
+    Object.fromEntries(Object.entries(flags).filter(([name]) => Object.hasOwn(globalFlags, name) === isShared)),
+  );
+  const parts = [["Flags", own ?? {}] as const, ["Global flags", shared ?? {}] as const];
+  return parts.flatMap(([title, list]) => (Object.keys(list).length === 0 ? [] : [`${title}:\n${flagLines(list)}`]));
+}
 
 /** Examples are written for the usual name of the program. */
 function exampleLines(programName: string, command: string, { line, meaning }: Example): string {

@@ -54,7 +54,17 @@ async function run({ args, env, print, programName, stop }: CommandContext): Pro
 /** For a person. */
 async function longText(env: CommandContext["env"], stop: AbortSignal): Promise<string> {
   const { readVersions, renderVersions } = await import("../../diagnosis/versions.ts");
-  return renderVersions(await readVersions(env, stop));
+  return renderVersions(await readVersions(await envoyPath(env, stop), stop));
+}
+
+/** The one that `attache proxy` would run here. */
+async function envoyPath(env: CommandContext["env"], stop: AbortSignal): Promise<string> {
+  const named = env["ENVOY_PATH"] ?? "";
+  if (named !== "") return named;
+  const { judgeConfig, readConfigInput } = await import("../../config/index.ts");
+  const { withInstalledEnvoy } = await import("../installed-envoy.ts");
+  const { config } = judgeConfig(await readConfigInput({ env, args: [], stop }));
+  return (await withInstalledEnvoy(config, env)).envoy.binaryPath;
 }
 
 function longForm(): string {

@@ -172,3 +172,16 @@ test("flags of every command may stand before the command", async () => {
   expect((await run(["--anything", "version"])).out).toMatch(/Usage:/);
   expect((await run(["--log_as_json"])).out).toMatch(/Usage:/);
 });
+
+test.each([
+  [["config", "clusters", "--direction", "outbund"], '--direction: "outbund" is not one of inbound, outbound'],
+  [["doctor", "--adress", "15020"], "unknown flag --adress (did you mean --address?)"],
+  [["completion", "--lookup", "cluster"], '--lookup: "cluster" is not one of clusters (did you mean clusters?)'],
+])("%j is told with what is known", async (argv, message) => {
+  const { code, errors } = await run(argv);
+  expect([code, errors]).toEqual([64, expect.stringContaining(message) as string]);
+});
+
+test("a command's own flags are in front of those of every command", async () => {
+  expect((await run(["help", "wait"])).out).toMatch(/Flags:\n {6}--url [^]*\nGlobal flags:\n {6}--log_output_level/);
+});

@@ -10,7 +10,7 @@ import {
   programName,
   readSocketInodes,
 } from "../../../lib/net/socket-table.ts";
-import { readVersions } from "../../versions.ts";
+import { configuredEnvoyPath, readVersions } from "../../versions.ts";
 import { type Part, PartSkippedError } from "./part.ts";
 
 type Env = Readonly<Record<string, string>>;
@@ -49,7 +49,7 @@ export function machineParts(env: Env): readonly Part[] {
 
 async function versions(env: Env, signal: AbortSignal): Promise<unknown> {
   const kernel = { release: release(), version: kernelVersion(), architecture: process.arch };
-  return { ...(await readVersions(env, signal)), kernel };
+  return { ...(await readVersions(await configuredEnvoyPath(env, signal), signal)), kernel };
 }
 
 const limitFiles = [
