@@ -146,6 +146,10 @@ export function renderHints(
       [`  ${url(ports.api.status, "/healthz/ready")}`, "readiness of api, from its agent"],
       [`  edit ${join(resourcesDirectory, "web/rds.yaml")}`, "change a route weight or a fault; applied on save"],
       [`  tail -f ${join(workDirectory, "web/agent.log")}`, "the log of web's agent and Envoy"],
+      [
+        `  attache status --address ${String(ports.web.status)}`,
+        "configuration, certificate and peers of web; see docs/diagnosis.md",
+      ],
     ]),
     "",
     "Press Ctrl-C to stop the mesh.",
