@@ -3,11 +3,11 @@ import { join } from "node:path";
 import type { EnvoyAdmin } from "../envoy/index.ts";
 import { describeError, systemCode } from "../lib/errors.ts";
 import { readTextFile } from "../lib/fs/bounded-read.ts";
-import { isJsonList, objectOf, objectsOf, parseJsonObject, textOf } from "../lib/json.ts";
 import { OutageLog } from "../lib/log/outage-log.ts";
 import { shortenPeerText } from "../lib/printable-text.ts";
 import { yamlProblem } from "../lib/yaml-problem.ts";
 import type { EnvoyReadiness } from "../model/envoy-readiness.ts";
+import { listenerErrorsPath, readListenerErrors } from "../model/listener-errors.ts";
 import { adviceOnMissingExtensions } from "../model/missing-extensions.ts";
 import type { ModuleDeps } from "./types.ts";
 
@@ -76,21 +76,15 @@ async function readProblem(file: string): Promise<string | undefined> {
   const [error] = errors;
   if (error !== undefined) return `not YAML: ${yamlProblem(error)}; correct it there, Envoy reads it again at once`;
   if (!isMap(contents) || contents.get("resources") === undefined) return "it has no list `resources`; add one";
-  return undefined;
+  return "Envoy could not read it; its line `Filesystem config update failure` in the log says why";
 }
 
 /** What Envoy rejected. It keeps the reasons for listeners; those for clusters are in its log alone. */
 async function rejectionOf(name: string, admin: EnvoyAdmin, signal: AbortSignal): Promise<string | undefined> {
   const fallback = "Envoy rejected it; its line `Filesystem config update rejected` in the log says why";
   if (name !== "lds.yaml") return fallback;
-  const path = "/config_dump?resource=dynamic_listeners&mask=name,error_state.details";
-  const dump = parseJsonObject(await admin.request("GET", path, {}, signal));
-  if (!isJsonList(dump?.["configs"])) return fallback;
-  for (const listener of objectsOf(dump["configs"])) {
-    const details = textOf(objectOf(listener["error_state"])["details"]);
-    if (details === "") continue;
-    const reason = adviceOnMissingExtensions(details) ?? shortenPeerText(details);
-    return `listener ${shortenPeerText(textOf(listener["name"]))}: ${reason}`;
-  }
-  return fallback;
+  const [error] = readListenerErrors(await admin.request("GET", listenerErrorsPath, {}, signal));
+  if (error === undefined) return fallback;
+  const { what, reason } = error;
+  return `${shortenPeerText(what)}: ${adviceOnMissingExtensions(reason, "file") ?? shortenPeerText(reason)}`;
 }

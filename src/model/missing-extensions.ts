@@ -15,10 +15,14 @@ const mostNamed = 5;
 
 /**
  * Names the extensions that Envoy lacks by its error message, and what to do about it.
+ * @param sender who has to leave them out
  * @returns undefined when the message is about something else
  * Source: texts observed with Envoy 1.40
  */
-export function adviceOnMissingExtensions(reason: string): string | undefined {
+export function adviceOnMissingExtensions(
+  reason: string,
+  sender: "control plane" | "file" = "control plane",
+): string | undefined {
   const found = new Map<string, string>();
   for (const match of reason.matchAll(
     /registered implementation for (?:name: |type: )?'([^']*)'(?: with type URL: '([^']*)')?/g,
@@ -28,7 +32,9 @@ export function adviceOnMissingExtensions(reason: string): string | undefined {
   }
   if (found.size === 0) return undefined;
   const names = [...found.keys()].slice(0, mostNamed).map(shortenPeerText).join(", ");
+  const lacked = `this Envoy lacks ${names}: use Istio's Envoy (the proxyv2 image's)`;
+  if (sender === "file") return `${lacked}, or remove it from the file`;
   const known = settings.filter(({ extension }) => [...found.values()].some((text) => extension.test(text)));
   const rest = known.length === 0 ? "" : `, or set at istiod: ${known.map(({ setting }) => setting).join(", ")}`;
-  return `this Envoy lacks ${names}: use Istio's Envoy (the proxyv2 image's)${rest}`;
+  return `${lacked}${rest}`;
 }

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 import { type Check, fail, type Finding, ok, warn } from "../check.ts";
+import { fileOf, splitFileCure } from "../refused-file.ts";
 import type { AgentCheck } from "../running-agent.ts";
 
 const name = "readiness";
@@ -21,9 +22,12 @@ function findingsOf(check: AgentCheck, path: readonly string[], isReady: boolean
   const here = [...path, check.name];
   const inner = check.children.flatMap((child) => findingsOf(child, here, isReady));
   if (inner.length > 0) return inner;
-  const fact = `${here.join(", ")}: ${check.detail === "" ? "pending" : check.detail}`;
+  const file = fileOf(check.detail);
+  const { fact: detail, cure } =
+    file === undefined ? { fact: check.detail, cure: cureOf(check) } : splitFileCure(check.detail, file);
+  const fact = `${here.join(", ")}: ${detail === "" ? "pending" : detail}`;
   const isFailure = check.state === "failed" && !isReady;
-  return [isFailure ? fail(name, fact, cureOf(check)) : warn(name, fact, cureOf(check))];
+  return [isFailure ? fail(name, fact, cure) : warn(name, fact, cure)];
 }
 
 const cures: Readonly<Record<string, string>> = {

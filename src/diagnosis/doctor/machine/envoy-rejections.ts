@@ -1,10 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
+import { join } from "node:path";
 import type { EnvoyAdmin } from "../../../envoy/index.ts";
-import { type JsonObject, objectOf, objectsOf, parseJsonObject, textOf } from "../../../lib/json.ts";
+import { type JsonObject, objectOf, objectsOf, textOf } from "../../../lib/json.ts";
 import { readPortHolder } from "../../../lib/net/socket-table.ts";
 import { shortenPeerText } from "../../../lib/printable-text.ts";
 import { oneLine } from "../../../lib/trim.ts";
+import { listenerErrorsPath, readListenerErrors } from "../../../model/listener-errors.ts";
 import { type DoctorContext, fail, type Finding, warn } from "../check.ts";
+import { fileOf } from "../refused-file.ts";
+import type { AgentCheck } from "../running-agent.ts";
 
 /** Configuration that Envoy does not accept. */
 export interface Rejection {
@@ -28,8 +32,14 @@ export async function rejectionFindings(
   const known = types.flatMap(agentRejection);
   if (known.length > 0) return await describe(known);
   if (admin === undefined) return [];
-  const states = await describe(await readErrorStates(admin, signal));
-  return states.length > 0 || config.xds.kind !== "files" ? states : await fileFindings(admin, signal);
+  const states = await readErrorStates(admin, signal);
+  if (config.xds.kind !== "files") return await describe(states);
+  const { directory } = config.xds;
+  const reported = (agent?.checks ?? []).flatMap(detailsOf).filter((detail) => fileOf(detail) !== undefined);
+  // what the condition of readiness says, with its file, is said once
+  const others = states.filter(({ what }) => !reported.some((detail) => detail.includes(`: ${what}: `)));
+  const findings = await describe(others, join(directory, "lds.yaml"));
+  return findings.length > 0 || reported.length > 0 ? findings : await fileFindings(admin, signal);
 }
 
 /** A file that Envoy cannot read or use leaves a count behind, and a line in its log. */
@@ -54,29 +64,27 @@ function agentRejection(type: JsonObject): readonly Rejection[] {
   return [{ what: `${name}${list} of version ${shortenPeerText(textOf(version))}`, reason: textOf(reason) }];
 }
 
-/** Source: envoy.admin.v3.ListenersConfigDump and ClustersConfigDump: `error_state`; the others are left out by the mask */
 async function readErrorStates(admin: EnvoyAdmin, signal: AbortSignal): Promise<readonly Rejection[]> {
-  const read = async (resource: string, kind: string): Promise<readonly Rejection[]> => {
-    const path = `/config_dump?resource=${resource}&mask=name,error_state.details`;
-    const text = await admin.request("GET", path, { maxBytes: mostBytes }, signal).catch(() => "");
-    return objectsOf(parseJsonObject(text)?.["configs"]).flatMap((entry) => {
-      const reason = textOf(objectOf(entry["error_state"])["details"]);
-      return reason === "" ? [] : [{ what: `${kind} ${textOf(entry["name"])}`, reason }];
-    });
-  };
-  return await read("dynamic_listeners", "listener");
+  const text = await admin.request("GET", listenerErrorsPath, { maxBytes: mostBytes }, signal).catch(() => "");
+  return readListenerErrors(text);
 }
 
-async function describe(rejections: readonly Rejection[]): Promise<readonly Finding[]> {
-  return await Promise.all(rejections.map(describeOne));
+function detailsOf({ detail, children }: AgentCheck): readonly string[] {
+  return [detail, ...children.flatMap(detailsOf)];
 }
 
-async function describeOne({ what, reason }: Rejection): Promise<Finding> {
+/** @param file where the resources are, if not at a control plane */
+async function describe(rejections: readonly Rejection[], file?: string): Promise<readonly Finding[]> {
+  return await Promise.all(rejections.map(async (rejection) => await describeOne(rejection, file)));
+}
+
+async function describeOne({ what, reason }: Rejection, file: string | undefined): Promise<Finding> {
   const extension = missingExtension(reason);
   if (extension !== undefined) {
     const fact = `Envoy rejects ${what}: it has no extension ${extension}`;
     const istios = isIstios(extension) ? ", such as Istio's (of the image istio/proxyv2)" : "";
-    return fail("envoy-admin.extension", fact, `Use an Envoy with it${istios}, or have the control plane not send it.`);
+    const removal = file === undefined ? "have the control plane not send it" : `remove it from ${file}`;
+    return fail("envoy-admin.extension", fact, `Use an Envoy with it${istios}, or ${removal}.`);
   }
   const text = shortenPeerText(oneLine(reason));
   const port = /cannot bind '\S*?:(\d+)': Address already in use/.exec(reason)?.[1];
@@ -85,7 +93,8 @@ async function describeOne({ what, reason }: Rejection): Promise<Finding> {
     const fact = `Envoy rejects ${what}: port ${port} is held by ${holder}`;
     return fail("envoy-admin.listeners", fact, "Stop that process, or give the listener another port.");
   }
-  const cure = "Correct the resource, which is named in the reason; Envoy keeps the version before until then.";
+  const where = file === undefined ? "the resource, which is named in the reason" : `it in ${file}`;
+  const cure = `Correct ${where}; Envoy keeps the version before until then.`;
   return fail("envoy-admin.configuration", `Envoy rejects ${what}: ${text}`, cure);
 }
 
