@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 import { createReadStream } from "node:fs";
-import { open } from "node:fs/promises";
+import { open, stat } from "node:fs/promises";
 import { describeError, systemCode } from "../../lib/errors.ts";
 import { BundleSource } from "./bundle-source.ts";
 import { ConfigDumpError } from "./config-dump-error.ts";
@@ -36,9 +36,10 @@ async function* limited(
   }
 }
 
-/** A file that cannot be read is told when it is. */
+/** A file that cannot be read is told when it is. What a shell passes as `<(command)` can be read only once. */
 async function isCompressed(path: string): Promise<boolean> {
   try {
+    if (!(await stat(path)).isFile()) return false;
     await using file = await open(path);
     const { buffer } = await file.read(Buffer.alloc(gzipStart.length));
     return buffer.equals(gzipStart);

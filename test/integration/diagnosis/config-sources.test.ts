@@ -135,6 +135,17 @@ test("an agent without debug pages is passed over, as any program is that is non
   expect([named.code, named.stderr]).toEqual([1, expect.stringMatching(/^Error: .*neither an agent with debug pages/)]);
 }, 30_000);
 
+test("the output of a command is read as a file", async () => {
+  await using directory = await temporaryDirectory();
+  const path = join(directory.path, "dump.json");
+  const cluster = { "@type": "type.googleapis.com/envoy.config.cluster.v3.Cluster", name: "one", type: "STATIC" };
+  const type = "type.googleapis.com/envoy.admin.v3.ClustersConfigDump";
+  writeFileSync(path, JSON.stringify({ configs: [{ "@type": type, dynamic_active_clusters: [{ cluster }] }] }));
+  const script = `exec ${launcher} config clusters --file <(exec cat ${path})`;
+  const { code, stdout } = await runProgram("bash", ["-c", script], { cwd: directory.path });
+  expect([code, stdout]).toEqual([0, expect.stringMatching(/^one /m)]);
+});
+
 test("an agent without Envoy is named as one", async () => {
   await using ca = await startFakeCa();
   await using pod = await startPod({ ca, env: { DISABLE_ENVOY: "true", ATTACHE_XDS_FILES: "" } });
