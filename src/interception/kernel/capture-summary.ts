@@ -1,7 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
-import { ipFamilies } from "../options.ts";
+import { familyNames, type IpFamily, ipFamilies } from "../options.ts";
 import type { RuleSet } from "../rules.ts";
-import { readKernel } from "./kernel-state.ts";
+import { type BrokenChain, brokenChains, hasCapture, type RuleTable } from "./broken-chains.ts";
+import { readKernel, type VariantState } from "./kernel-state.ts";
+import { tablesOfListing } from "./nft-listing.ts";
 import type { OwnTable } from "./own-rules.ts";
 import { createPrograms } from "./programs.ts";
 
@@ -19,6 +21,10 @@ export interface CaptureSummary {
   readonly exemptGids: readonly number[];
   /** Where rules of others in iptables send connections. */
   readonly foreignPorts: readonly number[];
+  /** Chains of ours that are empty or that nothing leads to, where no other rules of the same family are whole. */
+  readonly broken: readonly BrokenChain[];
+  /** Whether any packet gets to a rule that sends it to Envoy. */
+  readonly captures: boolean;
 }
 
 const nothing: RuleSet = { families: ["ipv4", "ipv6"], rules: [], routes: [], loopbackAddresses: [] };
@@ -50,7 +56,37 @@ export async function readCaptureSummary(
     ...variants.map(({ variant }) => (variant === "plain" ? "iptables" : `iptables-${variant}`)),
     ...(nftables === "" ? [] : ["nftables"]),
   ];
-  return { backends, foreignPorts, ...summarizeRules([...rules, ...nftables.split("\n")]) };
+  const judged = judgeRules(variants, nftables);
+  return { backends, foreignPorts, ...judged, ...summarizeRules([...rules, ...nftables.split("\n")]) };
+}
+
+/** Remains of one program do no harm beside whole rules of another. */
+function judgeRules(variants: readonly VariantState[], nftables: string): Pick<CaptureSummary, "broken" | "captures"> {
+  const ofNft = tablesOfListing(nftables).map(({ name, chains }) => ({ name: `${name} of nftables`, chains }));
+  const sets = [
+    ofNft,
+    ...variants.flatMap(({ variant, saved, own }) =>
+      ipFamilies
+        .filter((family) => own[family].length > 0)
+        .map((family) =>
+          saved[family].map(({ name, chains }) => {
+            const program = variant === "plain" ? "iptables" : `iptables-${variant}`;
+            return { name: `${name} of ${program} for ${familyNames[family]}`, family, chains };
+          }),
+        ),
+    ),
+  ].map((tables: readonly (RuleTable & { readonly family?: IpFamily })[]) => ({
+    family: tables[0]?.family,
+    broken: tables.flatMap(brokenChains),
+    captures: tables.some(hasCapture),
+  }));
+  const whole = sets.filter(({ broken, captures }) => broken.length === 0 && captures);
+  const isCovered = (family: IpFamily | undefined): boolean =>
+    whole.some((one) => one.family === undefined || one.family === family);
+  return {
+    broken: sets.flatMap(({ family, broken }) => (isCovered(family) ? [] : broken)),
+    captures: sets.some(({ captures }) => captures),
+  };
 }
 
 function rulesOfTable({ chains, rules }: OwnTable): readonly string[] {
@@ -58,7 +94,9 @@ function rulesOfTable({ chains, rules }: OwnTable): readonly string[] {
 }
 
 /** @param rules as `iptables-save` and `nft list ruleset` print them */
-export function summarizeRules(rules: readonly string[]): Omit<CaptureSummary, "backends" | "foreignPorts"> {
+export function summarizeRules(
+  rules: readonly string[],
+): Omit<CaptureSummary, "backends" | "foreignPorts" | "broken" | "captures"> {
   const [dns, others] = [rules.filter(isDnsRule), rules.filter((rule) => !isDnsRule(rule))];
   return {
     usesTproxy: rules.some((rule) => /\bTPROXY\b|\btproxy\b/.test(rule)),

@@ -2,6 +2,7 @@
 import { formatIp, ipBytes } from "../../lib/net/ip-address.ts";
 import { nftablesTables, renderNftables, renderNftablesRule } from "../render-nftables.ts";
 import type { Rule, RuleSet } from "../rules.ts";
+import type { SavedTable } from "./saved-rules.ts";
 
 /** Whether one of our tables is among those that `nft list tables` prints. */
 export function hasOwnTables(tables: string): boolean {
@@ -33,6 +34,17 @@ export function isRuleListed(listing: string, rule: Rule): boolean {
       .get(chain)
       ?.includes(normalRule(renderNftablesRule(rule))) === true
   );
+}
+
+/** The tables of a listing of ours. A chain that the kernel calls has a policy. */
+export function tablesOfListing(listing: string): readonly SavedTable[] {
+  const tables = new Map<string, { name: string; policy: string | undefined; rules: readonly string[] }[]>();
+  for (const [key, rules] of chainsOfListing(listing)) {
+    const [table = "", name = ""] = key.split(" ");
+    const policy = name === "prerouting" || name === "output" ? "accept" : undefined;
+    tables.set(table, [...(tables.get(table) ?? []), { name, policy, rules }]);
+  }
+  return [...tables].map(([name, chains]) => ({ name, chains }));
 }
 
 /** The transaction that restores a listing of our tables, whatever is there now. */

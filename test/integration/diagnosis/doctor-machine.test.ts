@@ -341,8 +341,8 @@ const network =
   "ip link set lo up; ip link add v0 type veth peer name v1; ip addr add 10.9.0.1/24 dev v0; ip link set v0 up; ip link set v1 up";
 
 /** In a network namespace of its own, with the rules of these options. */
-function withRules(options: string | undefined): () => readonly string[] {
-  const apply = options === undefined ? "" : `${attache} istio-iptables ${options} >&2;`;
+function withRules(options: string | undefined, change = ""): () => readonly string[] {
+  const apply = options === undefined ? "" : `${attache} istio-iptables ${options} >&2; ${change}`;
   return () => ["unshare", "-n", "sh", "-ec", `${network}; ${apply} exec "$@"`, "sh"];
 }
 
@@ -401,6 +401,34 @@ const ruleFaults: readonly Fault[] = [
     ],
   },
 ];
+
+/** What somebody else's program did to the rules, and which chain is broken by it. */
+const brokenRules = [
+  ["iptables -t nat -F ISTIO_INBOUND", "ISTIO_INBOUND", "has no rules any more"],
+  ["iptables -t nat -F OUTPUT", "ISTIO_OUTPUT", "has rules, but no rule leads to it"],
+  ["iptables -t nat -I PREROUTING -j ACCEPT", "ISTIO_INBOUND", "has rules, but no rule leads to it"],
+  ["iptables -t nat -F ISTIO_REDIRECT", "ISTIO_REDIRECT", "has no rules any more"],
+  ["nft flush chain inet istio-proxy-nat istio-inbound", "istio-inbound", "has no rules any more"],
+  ["nft flush chain inet istio-proxy-nat output", "istio-output", "has rules, but no rule leads to it"],
+] as const;
+
+test.runIf(mayMakeNetworks).each(brokenRules)("interception: rules are broken by %s", async (change, chain, what) => {
+  const native = change.startsWith("nft") ? " --native-nftables" : "";
+  const { findings } = await diagnose({ env: captured, launcher: withRules(`${rulesOfRoot}${native}`, `${change};`) });
+  const found = findings.filter(({ check, outcome }) => check.startsWith("interception") && outcome !== "ok");
+  expect(found).toHaveLength(1);
+  expect(found[0]?.fact).toMatch(new RegExp(`^chain ${chain} \\(.*\\) ${what}`));
+});
+
+test.runIf(mayMakeNetworks)("interception: chains without any rule are no interception", async () => {
+  const flush = "iptables -t nat -F; ip6tables -t nat -F;";
+  await expectFault({
+    name: "",
+    env: captured,
+    launcher: withRules(rulesOfRoot, flush),
+    expected: () => ["fail interception.chains: the chains of Istio's rules are there"],
+  });
+});
 
 test.runIf(mayMakeNetworks).each(ruleFaults)("interception: $name", expectFault);
 

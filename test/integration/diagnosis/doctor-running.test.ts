@@ -256,14 +256,15 @@ test.runIf(mayMakeNetworks)("nothing is wrong under Kubernetes' restrictions, be
   });
   await pod.untilReady();
   const run = await runDoctorIn(pod, { launcher });
-  expect(machineProblems(run)).toEqual([]);
+  // nothing listens on Envoy's inbound port
+  const unseen = "warn interception: rules cannot be seen: that needs CAP_NET_ADMIN; whether traffic is captured";
+  expect(machineProblems(run)).toEqual([expect.stringContaining(unseen)]);
   const facts = new Map(run.findings.map(({ check, fact }) => [check, fact]));
   expect(facts.get("process")).toContain("uid 1337, gid 1337, no capabilities, no_new_privs");
-  expect(facts.get("interception")).toBe("rules cannot be seen: that needs CAP_NET_ADMIN");
   expect(facts.get("sockets.sds")).toContain("is served by");
   pod.kill("SIGTERM");
   await pod.exited;
-  expect(machineProblems(await runDoctorIn(pod, { launcher }))).toEqual([]);
+  expect(machineProblems(await runDoctorIn(pod, { launcher }))).toEqual([expect.stringContaining(unseen)]);
 });
 
 test("on a laptop nothing is wrong beside a running agent, which can be examined by its process", async () => {

@@ -43,7 +43,11 @@ async function findings(
   const isCaptured = await tryCapture(machine);
   if (isCaptured === true)
     return [ok(check, `a connection as Envoy's uid ${String(machine.envoyUser.uid)} is captured`)];
-  if (isCaptured === undefined) return [ok(check, `rules cannot be seen: ${summary}`)];
+  if (isCaptured === undefined) {
+    const fact = `rules cannot be seen: ${summary}; whether traffic is captured, as ${mode} is configured, is not confirmed`;
+    const cure = `Run attache doctor as root with CAP_NET_ADMIN in the pod's network, or as Envoy's user while Envoy listens on port ${String(inboundPort)}.`;
+    return [warn(check, fact, cure)];
+  }
   const fact = `rules cannot be seen: ${summary}; a connection as Envoy's uid ${String(machine.envoyUser.uid)} is not captured, although Istio's rules capture such a one`;
   const cure = `Look whether istio-init or the CNI plugin has applied the rules, and for this uid. ${apply}`;
   return [warn(check, fact, cure)];
@@ -87,7 +91,10 @@ async function judge(
     const fact = `there are no rules, although ${mode} is configured (ISTIO_META_INTERCEPTION_MODE): traffic bypasses Envoy`;
     return [fail(check, fact, `Look why istio-init or the CNI plugin has not applied them. ${apply}`)];
   }
+  const chains = chainProblems(summary);
+  if (!summary.captures) return chains;
   const problems = [
+    ...chains,
     ...modeProblems(summary, mode),
     ...(await portProblems(summary, machine)),
     ...dnsProblems(summary, context),
@@ -103,6 +110,18 @@ async function judge(
   ];
 }
 
+/** Rules that no packet gets to are there, and do nothing. */
+function chainProblems({ broken, captures }: CaptureSummary): readonly Finding[] {
+  const name = "interception.chains";
+  const cure = `Apply the rules again: restart the pod, or run istio-iptables as its istio-init does; find out what changed them. ${apply}`;
+  const found = broken.map(({ table, chain, kind }) => {
+    const what = kind === "empty" ? "has no rules any more" : "has rules, but no rule leads to it";
+    return fail(name, `chain ${chain} (${table}) ${what}: traffic bypasses Envoy`, cure);
+  });
+  if (found.length > 0 || captures) return found;
+  return [fail(name, "the chains of Istio's rules are there, but nothing in them sends to Envoy", cure)];
+}
+
 function modeProblems({ usesTproxy }: CaptureSummary, mode: Mode): readonly Finding[] {
   if (mode === undefined || usesTproxy === (mode === "TPROXY")) return [];
   const fact = `the rules are those of ${usesTproxy ? "TPROXY" : "REDIRECT"}, and ISTIO_META_INTERCEPTION_MODE is ${mode}`;
@@ -115,16 +134,23 @@ function modeProblems({ usesTproxy }: CaptureSummary, mode: Mode): readonly Find
   ];
 }
 
-/** A port of Istio's control plane may have no listener: a workload that calls nobody has none for outbound traffic. */
+/** Before the start nothing listens; later, Envoy has a listener on each of the usual ports. */
 async function portProblems({ ports }: CaptureSummary, machine: Machine): Promise<readonly Finding[]> {
-  const sockets = machine.isRunning ? ((await readListeningSockets()) ?? []) : [];
-  const listening = new Set(sockets.map(({ port }) => port));
+  const sockets = await readListeningSockets();
+  const listening = new Set(sockets?.map(({ port }) => port));
   const usual = [outboundPort, inboundPort];
-  const others = ports.filter((port) => !usual.includes(port) && !listening.has(port));
-  return others.map((port) => {
-    const fact = `the rules send connections to port ${String(port)}, where Envoy does not listen; its ports are ${usual.join(", ")}`;
-    const cure = "Give istio-iptables the ports on which Envoy listens: --envoy-port, --inbound-capture-port.";
-    return fail("interception.ports", fact, cure);
+  const silent = ports.filter((port) => !machine.isRunning || !listening.has(port));
+  return silent.flatMap((port) => {
+    if (!usual.includes(port)) {
+      const fact = `the rules send connections to port ${String(port)}, where Envoy does not listen; its ports are ${usual.join(", ")}`;
+      const cure = "Give istio-iptables the ports on which Envoy listens: --envoy-port, --inbound-capture-port.";
+      return [fail("interception.ports", fact, cure)];
+    }
+    if (!machine.isRunning || sockets === undefined) return [];
+    const fact = `the rules send connections to port ${String(port)}, where nothing listens: they are refused`;
+    const cure =
+      "Look why Envoy has no listener there: see readiness and envoy-admin; a file of ATTACHE_XDS_FILES has to have one.";
+    return [warn("interception.ports", fact, cure)];
   });
 }
 
