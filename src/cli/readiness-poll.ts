@@ -11,6 +11,8 @@ export interface ReadinessResponse {
   readonly problem: string | undefined;
   /** Whether no process listens there. */
   readonly isRefused: boolean;
+  /** Whether no response came in time. */
+  readonly isLate: boolean;
   /** Whether there was an HTTP response. */
   readonly isResponse: boolean;
   /** What the agent reports as missing; undefined when the response is not an agent's. */
@@ -47,6 +49,8 @@ export class ReadinessPoll {
   hasResponded = false;
   /** Whether nothing listened there at the last request. */
   isRefused = false;
+  /** Whether the last request, which was not cut short, got no response in time. */
+  isLate = false;
 
   constructor(url: URL, policy: PollPolicy, clock: Clock) {
     this.#url = url;
@@ -85,6 +89,7 @@ export class ReadinessPoll {
     if (response.isResponse) this.hasResponded = true;
     if (!signal.aborted) {
       this.isRefused = response.isRefused;
+      this.isLate = response.isLate;
       this.missing = response.missing ?? this.missing;
       this.lastProblem = response.problem ?? this.lastProblem;
     }
@@ -123,14 +128,15 @@ async function requestReadiness(
     const deadline = { clock, timeoutMs: wait * 1_000 + timeoutMs };
     const response = await requestHttp({ url, headers, deadline, maxRedirects: 10, exchange: plainExchange }, signal);
     const problem = response.status === 200 ? undefined : `HTTP status code ${String(response.status)}`;
-    return { problem, isRefused: false, isResponse: true, missing: parseMissing(response.text()) };
+    return { problem, isRefused: false, isLate: false, isResponse: true, missing: parseMissing(response.text()) };
   } catch (error) {
     const isLate = signal.aborted || (error instanceof HttpError && error.failure === "timeout");
     const text = error instanceof HttpError ? error.problem : describeError(error);
-    const problem = isLate ? `no response within ${String(timeoutMs)} ms` : text;
+    const problem = isLate ? `no response within ${String(wait * 1_000 + timeoutMs)} ms` : text;
     return {
       problem,
       isRefused: error instanceof HttpError && error.systemCode === "ECONNREFUSED",
+      isLate,
       isResponse: false,
       missing: undefined,
     };
@@ -175,8 +181,14 @@ function rank({ code }: MissingStep): number {
 
 const noAgentAdvice = "it has not started, or has exited; see its log, that of the container istio-proxy";
 
-/** What a pod that is not ready waits for, in one line. @param missing undefined: no agent responded */
-export function renderMissing(missing: readonly MissingStep[] | undefined, statusUrl: URL): string {
+const lateAdvice = "it is stopped or overloaded; see attache doctor, or restart the container";
+
+/** What is known of an agent's address. */
+type AgentView = Pick<ReadinessPoll, "missing" | "isLate" | "lastProblem">;
+
+/** What a pod that is not ready waits for, in one line. */
+export function renderMissing({ missing, isLate, lastProblem }: AgentView, statusUrl: URL): string {
+  if (isLate) return `missing agent (${statusUrl.href} accepts connections, but ${lastProblem}: ${lateAdvice})`;
   if (missing === undefined) return `missing agent (no agent responded at ${statusUrl.href}: ${noAgentAdvice})`;
   if (missing.length === 0) return "the agent is ready, but the address is not";
   return `missing ${missing.map(({ code, detail }) => (detail === "" ? code : `${code} (${detail})`)).join(", ")}`;

@@ -5,6 +5,7 @@ import { exitCode } from "../lib/exit-code.ts";
 import { type JsonObject, parseJsonObject } from "../lib/json.ts";
 import type { HostPort } from "../lib/net/host-port.ts";
 import { HttpError, type HttpResponse, type HttpStream, requestHttp, streamHttp } from "../lib/net/http-client.ts";
+import { isLoopbackHost } from "../lib/net/ip-address.ts";
 import { plainExchange } from "../lib/net/plain-exchange.ts";
 
 /** Host and port of an agent's URL. */
@@ -17,10 +18,20 @@ export function hostPortOf({ protocol, hostname, port }: URL): HostPort {
 export class AgentUnreachableError extends AgentError {
   readonly code = "AGENT_UNREACHABLE";
   override readonly exitCode = exitCode.failed;
-  constructor(url: URL, problem: string, cause?: unknown) {
-    const cure =
-      "start it, or name the status port of another with --address (a forwarded port works: kubectl port-forward)";
-    super(`no agent responded at ${url.host}: ${problem}; ${cure}`, { cause });
+  readonly problem: string;
+  /** Something accepts connections there, but did not respond in time. */
+  readonly isLate: boolean;
+  constructor(url: URL, { failure, problem, cause }: HttpError) {
+    // of another machine it is not known whether a connection was made
+    const isLate = failure === "timeout" && isLoopbackHost(hostPortOf(url).host);
+    super(
+      isLate
+        ? `what listens at ${url.host} does not respond: ${problem}; it is stopped or overloaded: see attache doctor`
+        : `no agent responded at ${url.host}: ${problem}; start it, or name the status port of another with --address (a forwarded port works: kubectl port-forward)`,
+      { cause },
+    );
+    this.problem = problem;
+    this.isLate = isLate;
   }
 }
 
@@ -107,7 +118,7 @@ export class AgentClient {
       return await call();
     } catch (error) {
       signal.throwIfAborted();
-      if (error instanceof HttpError) throw new AgentUnreachableError(this.url, error.problem, error);
+      if (error instanceof HttpError) throw new AgentUnreachableError(this.url, error);
       throw error;
     }
   }

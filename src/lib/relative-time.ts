@@ -22,6 +22,19 @@ export function formatSpan(ms: number): string {
   return parts.join(" ");
 }
 
+/** What changes in a text as time passes: `3 min ago`, `just now`, `in 2 h`. For comparison only. */
+export function withoutMoments(text: string): string {
+  return text.replaceAll(
+    /\bjust now\b|\b(?:\d+ (?:d|h|min|s) )+ago\b|\bin \d+ (?:d|h|min|s)\b(?: \d+ (?:h|min|s)\b)?/g,
+    "",
+  );
+}
+
+/** A moment that should come; one that has passed is `now`. */
+export function formatDue(atMs: number, nowMs: number): string {
+  return formatMoment(Math.max(atMs, nowMs), nowMs);
+}
+
 /** A moment beside the present one: `3 min ago`, `in 2 h`, `now`. Both in milliseconds since the epoch. */
 export function formatMoment(atMs: number, nowMs: number): string {
   if (Math.abs(atMs - nowMs) < 1_000) return "now";

@@ -13,6 +13,8 @@ export function doctorContext(input: TestInput = {}, changes: Partial<DoctorCont
     agent: undefined,
     agentAddress: "localhost:15020",
     agentProblem: "connection refused",
+    isAgentLate: false,
+    agentExit: undefined,
     isAddressGiven: false,
     clock: systemClock,
     signal: new AbortController().signal,

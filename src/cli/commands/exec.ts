@@ -123,14 +123,14 @@ async function untilReady(
   if (isReady) return undefined;
   const problem = isThere()
     ? `the proxy was not ready within ${String(readyWithinMs)} ms: ${whatIsMissing(agent, url)}`
-    : renderMissing(undefined, url);
+    : renderMissing(agent, url);
   const ends = isThere() ? isFatal : isFatal && needsAgent;
   say(`${problem}; the program ${ends ? "is not run" : "runs all the same"}`);
   return ends ? exitCode.unavailable : undefined;
 }
 
-function whatIsMissing({ missing, lastProblem }: ReadinessPoll, url: URL): string {
-  return missing === undefined ? lastProblem : renderMissing(missing, url);
+function whatIsMissing(agent: ReadinessPoll, url: URL): string {
+  return agent.missing === undefined ? agent.lastProblem : renderMissing(agent, url);
 }
 
 async function isReadyBy(agent: ReadinessPoll, limit: AbortSignal): Promise<boolean> {

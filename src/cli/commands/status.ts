@@ -32,7 +32,7 @@ export const command: Command = {
   ],
   exitCodes: [
     [0, "ready; with --watch: ended by Ctrl-C"],
-    [1, "not ready, or no agent responded"],
+    [1, "not ready, Envoy does not respond, or no agent responded"],
   ],
   run,
 };
@@ -45,12 +45,16 @@ async function run(context: CommandContext): Promise<number> {
   const format = readOutputFormat("status", values);
   const { AgentClient } = await import("../../diagnosis/agent-client.ts");
   const { readStatus } = await import("../../diagnosis/status/index.ts");
+  const { readExitReport } = await import("../../diagnosis/exit-report.ts");
   const agent = new AgentClient(await agentUrl("status", values.address, env), systemClock);
-  const read = (signal: AbortSignal): Promise<PodStatus> => readStatus(agent, systemClock, signal);
+  // the file is that of this container, and an address may be that of another
+  const readExit = async (): Promise<string | undefined> =>
+    values.address === "" ? await readExitReport(env, systemClock.now()) : undefined;
+  const read = (signal: AbortSignal): Promise<PodStatus> => readStatus({ agent, readExit, clock: systemClock }, signal);
   if (values.watch) return await watch(read, format, context);
   const status = await read(stop);
   print(await render(status, format, env));
-  return status.ready ? exitCode.ok : exitCode.failed;
+  return status.ready && status.envoyResponds ? exitCode.ok : exitCode.failed;
 }
 
 async function watch(

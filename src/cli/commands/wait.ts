@@ -9,6 +9,7 @@ import { renderLine, renderLogTime } from "../../lib/log/log-format.ts";
 import { startTask } from "../../lib/async/tasks.ts";
 import { type Command, type CommandContext, OutputError, parseCommandFlags, UsageError } from "../command.ts";
 import { limitPeerText } from "../../lib/printable-text.ts";
+import { withoutMoments } from "../../lib/relative-time.ts";
 import { ReadinessPoll, renderMissing } from "../readiness-poll.ts";
 
 const flags = {
@@ -96,18 +97,21 @@ async function describeMissing(
   statusUrl: URL,
   env: Readonly<Record<string, string>>,
 ): Promise<string> {
-  const isGone = agent.missing === undefined || agent.isRefused;
+  const { isLate, isRefused, lastProblem } = agent;
+  const isGone = !isLate && (agent.missing === undefined || isRefused);
   const exit = isGone ? await exitOf(env) : undefined;
   if (exit !== undefined) return `missing agent (${exit})`;
   const missing = agent.missing ?? address.missing;
-  const text = renderMissing(missing, statusUrl);
+  const text = renderMissing({ missing, isLate, lastProblem }, statusUrl);
+  if (isLate) return text;
   if (missing === undefined) return `${text}. Last error: ${address.lastProblem}`;
-  return agent.isRefused ? `${text}; ${renderMissing(undefined, statusUrl)}` : text;
+  if (isRefused) return `${text}; ${renderMissing({ missing: undefined, isLate, lastProblem }, statusUrl)}`;
+  return missing.length > 0 ? text : `${text}: ${address.lastProblem}; attache status says whether Envoy responds`;
 }
 
 /** Loaded here: a pod that becomes ready needs none of it. */
 async function exitOf(env: Readonly<Record<string, string>>): Promise<string | undefined> {
-  const { readExitReport } = await import("../exit-report.ts");
+  const { readExitReport } = await import("../../diagnosis/exit-report.ts");
   return await readExitReport(env, systemClock.now());
 }
 
@@ -130,14 +134,14 @@ async function reportProgress(
     if (signal.aborted) return;
     const text = await describe();
     // numbers such as a duration change without a change of the cause
-    const kind = text.replaceAll(/\d+/g, "");
+    const kind = withoutMoments(text).replaceAll(/\d+/g, "");
     if (!reported.has(kind)) log(`Not ready yet: ${text}`);
     reported.add(kind);
   }
 }
 
 /** Time limit of the last request, which finds out what is missing. */
-const lastRequestMs = 300;
+const lastRequestMs = 600;
 
 interface Waited {
   readonly address: ReadinessPoll;

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 import type { ChainChecks, ReadCertificate } from "../../cert/index.ts";
-import { formatMoment, formatSpan } from "../../lib/relative-time.ts";
+import { formatDue, formatMoment, formatSpan } from "../../lib/relative-time.ts";
 import { type CertificateDetails, describeCertificate, formatName } from "./certificate-details.ts";
 import { type DomainAnchors, judgeChain } from "./chain-verdict.ts";
 import { type EnvoySerials, normalSerial } from "./envoy-serials.ts";
@@ -125,12 +125,11 @@ function renewalFindings(
   if (renewal === undefined || leaf === undefined) return [];
   if (renewal.failuresInARow > 0) {
     const times = renewal.failuresInARow === 1 ? "once" : `${String(renewal.failuresInARow)} times in a row`;
-    const next =
-      renewal.rotationDueMs === undefined ? "" : `; next attempt ${formatMoment(renewal.rotationDueMs, nowMs)}`;
+    const next = renewal.rotationDueMs === undefined ? "" : `; next attempt ${formatDue(renewal.rotationDueMs, nowMs)}`;
     return [finding("warn", `renewal has failed ${times}${next}: ${renewal.lastError}`)];
   }
   if (renewal.rotationDueMs === undefined) return [];
-  return [finding("ok", `the next renewal is due ${formatMoment(renewal.rotationDueMs, nowMs)}`)];
+  return [finding("ok", `the next renewal is due ${formatDue(renewal.rotationDueMs, nowMs)}`)];
 }
 
 function rootFindings(anchors: readonly DomainAnchors[], nowMs: number): readonly Finding[] {

@@ -30,6 +30,10 @@ export interface DoctorContext {
   readonly agentAddress: string;
   /** Why `agent` is undefined; empty otherwise. */
   readonly agentProblem: string;
+  /** Whether something accepts connections there, but did not respond in time. */
+  readonly isAgentLate: boolean;
+  /** How the agent last exited, where none runs here; undefined where nothing says it. */
+  readonly agentExit: string | undefined;
   /** Somebody named the address, so an agent is expected there. */
   readonly isAddressGiven: boolean;
   readonly clock: Clock;

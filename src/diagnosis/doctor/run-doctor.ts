@@ -9,6 +9,7 @@ import { argsOfAgentIn, findAgents } from "./agent-processes.ts";
 import { withoutOwnSockets } from "./machine/own-sockets.ts";
 import { memoryShortage, yieldMemory } from "./machine/spare-memory.ts";
 import { limitTime, runChecks } from "./run-checks.ts";
+import { readExitReport } from "../exit-report.ts";
 import { readRunningAgent } from "./running-agent.ts";
 
 /** More agents are not named. */
@@ -43,7 +44,8 @@ export async function runDoctor(options: DoctorOptions, clock: Clock, stop: Abor
   const { config: judged, problems } = judgeConfig(input);
   const config = (await options.chooseEnvoy?.(judged)) ?? judged;
   const address = options.address ?? { host: "localhost", port: config.status.port };
-  const { agent, problem } = await readRunningAgent(address, clock, limits.waits);
+  const { agent, problem, isLate } = await readRunningAgent(address, clock, limits.waits);
+  const isGone = agent === undefined && !isLate && options.address === undefined;
   const isEnvironment = hasEnvironment(input);
   const context: DoctorContext = {
     input,
@@ -52,6 +54,8 @@ export async function runDoctor(options: DoctorOptions, clock: Clock, stop: Abor
     agent,
     agentAddress: formatHostPort(address),
     agentProblem: problem,
+    isAgentLate: isLate,
+    agentExit: isGone ? await readExitReport(options.env, clock.now()) : undefined,
     isAddressGiven: options.address !== undefined,
     clock,
     signal: limits.waits,

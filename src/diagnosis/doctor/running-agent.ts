@@ -11,7 +11,6 @@ import {
   textOf,
 } from "../../lib/json.ts";
 import { formatHostPort, type HostPort } from "../../lib/net/host-port.ts";
-import { HttpError } from "../../lib/net/http-client.ts";
 import { AgentClient, AgentUnreachableError } from "../agent-client.ts";
 
 /** What a running agent says about itself. */
@@ -43,8 +42,13 @@ export interface AgentCertificate {
 
 /** The agent, or why there is none. */
 export type AgentReading =
-  | { readonly agent: RunningAgent; readonly problem: "" }
-  | { readonly agent: undefined; readonly problem: string };
+  | { readonly agent: RunningAgent; readonly problem: ""; readonly isLate: false }
+  | {
+      readonly agent: undefined;
+      readonly problem: string;
+      /** Something accepts connections there, but did not respond in time. */
+      readonly isLate: boolean;
+    };
 
 const timeoutMs = 1_000;
 const maxBodyBytes = 4 * 1024 * 1024;
@@ -62,7 +66,7 @@ export async function readRunningAgent(address: HostPort, clock: Clock, signal: 
       read("/debug/overview").catch(() => undefined),
     ]);
     if (typeof report?.["ready"] !== "boolean" || !isJsonList(report["checks"])) {
-      return { agent: undefined, problem: "what listens there is not an agent" };
+      return { agent: undefined, problem: "what listens there is not an agent", isLate: false };
     }
     const agent = {
       address,
@@ -70,10 +74,11 @@ export async function readRunningAgent(address: HostPort, clock: Clock, signal: 
       checks: parseChecks(report),
       overview: overview?.["readiness"] === undefined ? undefined : overview,
     };
-    return { agent, problem: "" };
+    return { agent, problem: "", isLate: false };
   } catch (error) {
-    const { cause } = error instanceof AgentUnreachableError ? error : { cause: error };
-    return { agent: undefined, problem: cause instanceof HttpError ? cause.problem : describeError(error) };
+    if (error instanceof AgentUnreachableError)
+      return { agent: undefined, problem: error.problem, isLate: error.isLate };
+    return { agent: undefined, problem: describeError(error), isLate: false };
   }
 }
 

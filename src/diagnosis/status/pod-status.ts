@@ -6,7 +6,7 @@ import { parseXds, type XdsStatus } from "./xds-status.ts";
 /** The state of a pod as its agent reports it. Times are ISO 8601; undefined for what is not known. */
 export interface PodStatus {
   readonly ready: boolean;
-  readonly state: "ready" | "not-ready" | "shutting-down" | "no-agent";
+  readonly state: "ready" | "not-ready" | "shutting-down" | "no-agent" | "no-response";
   /** The state and its cause, one sentence. */
   readonly sentence: string;
   readonly cure: string;
@@ -14,6 +14,8 @@ export interface PodStatus {
   readonly now: string;
   readonly agent: AgentStatus | undefined;
   readonly envoy: EnvoyStatus | undefined;
+  /** False: it runs, but does not respond to the agent. A ready pod stays ready all the same. */
+  readonly envoyResponds: boolean;
   readonly pod: { readonly name: string; readonly namespace: string; readonly serviceAccount: string } | undefined;
   readonly ca: CaStatus | undefined;
   readonly controlPlane: ControlPlaneStatus | undefined;
@@ -95,10 +97,11 @@ export function parsePodStatus(overview: JsonObject, nowMs: number): PodStatus {
   const ready = readiness["ready"] === true;
   const headline = objectOf(overview["headline"]);
   const drain = textOf(overview["drain"]);
+  const envoyResponds = !isSilent(readiness);
   return {
     ready,
     state: stateOf(textOf(headline["state"]), ready),
-    sentence: textOf(headline["sentence"]) || (ready ? "The pod is ready." : "The pod is not ready."),
+    sentence: textOf(headline["sentence"]) || (ready ? readySentence(envoyResponds) : "The pod is not ready."),
     cure: textOf(headline["cure"]),
     now: timeOf(overview["now"]) ?? new Date(nowMs).toISOString(),
     agent: parsed(overview["agent"], ({ version, startedAt }) => ({
@@ -106,6 +109,7 @@ export function parsePodStatus(overview: JsonObject, nowMs: number): PodStatus {
       startedAt: textOf(startedAt),
     })),
     envoy: parsed(overview["envoy"], parseEnvoy),
+    envoyResponds,
     pod: parsed(overview["node"], ({ name, namespace, serviceAccount }) => ({
       name: textOf(name),
       namespace: textOf(namespace),
@@ -131,10 +135,29 @@ export function parsePodStatus(overview: JsonObject, nowMs: number): PodStatus {
   };
 }
 
-/** @param why without a full stop */
-export function statusWithoutAgent(why: string, nowMs: number): PodStatus {
-  const state = { ready: false, state: "no-agent" as const, sentence: why, now: new Date(nowMs).toISOString() };
-  return { ...parsePodStatus({}, nowMs), ...state };
+export interface AgentAbsence {
+  /** A sentence. */
+  readonly why: string;
+  readonly cure: string;
+  /** Something accepts connections there, but did not respond in time. */
+  readonly isLate: boolean;
+}
+
+export function statusWithoutAgent({ why, cure, isLate }: AgentAbsence, nowMs: number): PodStatus {
+  const state = isLate ? "no-response" : "no-agent";
+  const now = new Date(nowMs).toISOString();
+  return { ...parsePodStatus({}, nowMs), ready: false, state, sentence: why, cure, now };
+}
+
+function readySentence(envoyResponds: boolean): string {
+  return envoyResponds ? "The pod is ready." : "The pod is ready, but Envoy does not respond.";
+}
+
+/** Whether Envoy's admin interface fails, counted or not. */
+function isSilent(parent: JsonObject): boolean {
+  return objectsOf(parent["checks"]).some(
+    (check) => (check["name"] === "admin interface" && check["state"] === "failed") || isSilent(check),
+  );
 }
 
 function stateOf(text: string, ready: boolean): PodStatus["state"] {

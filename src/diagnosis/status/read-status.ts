@@ -7,23 +7,40 @@ import { parsePodStatus, type PodStatus, statusWithoutAgent } from "./pod-status
 const overviewPath = "/debug/overview";
 const readinessPath = "/healthz/ready";
 
+export interface StatusSource {
+  readonly agent: AgentClient;
+  /** How the agent of this container last exited; undefined where nothing says it. */
+  readonly readExit: () => Promise<string | undefined>;
+  readonly clock: Clock;
+}
+
 /**
  * The status of the pod. Where the agent does not serve its debug endpoints to this caller, only what its readiness probe
  * shows. Without an agent, that is the status.
  * @throws AgentResponseError, the signal's reason
  */
-export async function readStatus(agent: AgentClient, clock: Clock, signal: AbortSignal): Promise<PodStatus> {
+export async function readStatus({ agent, readExit, clock }: StatusSource, signal: AbortSignal): Promise<PodStatus> {
   try {
     return parsePodStatus(await agent.readJson(overviewPath, signal), clock.now());
   } catch (error) {
     signal.throwIfAborted();
-    if (error instanceof AgentUnreachableError)
-      return statusWithoutAgent(`${sentenceStart(error.message)}.`, clock.now());
+    if (error instanceof AgentUnreachableError) {
+      const exit = error.isLate ? undefined : await readExit();
+      const why = `${sentenceStart(exit ?? error.message)}.`;
+      return statusWithoutAgent(
+        { why, isLate: error.isLate, cure: exit === undefined ? findCause : afterExit },
+        clock.now(),
+      );
+    }
     const isHidden = error instanceof AgentResponseError && (error.status === 404 || error.status === 403);
     if (!isHidden) throw error;
     return await readReadiness(agent, clock, signal, error);
   }
 }
+
+const findCause = "`attache doctor` in this container examines what an agent needs.";
+const afterExit =
+  "Its last lines are in this container's log. `attache doctor` in this container examines what it needs.";
 
 /** @param hidden why there is no more */
 async function readReadiness(

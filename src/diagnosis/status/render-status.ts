@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 import { escapeControls } from "../../lib/printable-text.ts";
-import { formatMoment, formatSpan } from "../../lib/relative-time.ts";
+import { formatDue, formatMoment, formatSpan } from "../../lib/relative-time.ts";
 import { hangingLines } from "../../lib/text-wrap.ts";
-import type { PodStatus } from "./pod-status.ts";
+import type { LoggedError, PodStatus } from "./pod-status.ts";
 import { renderXds, type StatusView } from "./render-xds.ts";
 
 const stateWords = {
@@ -10,11 +10,12 @@ const stateWords = {
   "not-ready": "NOT READY",
   "shutting-down": "SHUTTING DOWN",
   "no-agent": "NO AGENT",
+  "no-response": "NO RESPONSE",
 } as const;
 const labelWidth = 15;
 const mostErrors = 5;
 /** The log has the rest. */
-const mostErrorText = 200;
+const mostErrorText = 1_500;
 
 /** The whole status: the state and its cause first. */
 export function renderStatus(status: PodStatus, view: StatusView): string {
@@ -72,7 +73,7 @@ function programRows({ pod, agent, envoy, now }: PodStatus): readonly Row[] {
   const rows: Row[] = [];
   const since = (at: string): string => formatSpan(Date.parse(now) - Date.parse(at));
   if (pod !== undefined) {
-    const name = [pod.name, pod.namespace].filter((part) => part !== "").join(".");
+    const name = pod.name === "" ? `name not known, namespace ${pod.namespace}` : `${pod.name}.${pod.namespace}`;
     rows.push(["Pod", pod.serviceAccount === "" ? name : `${name}, service account ${pod.serviceAccount}`]);
   }
   if (agent !== undefined) rows.push(["Agent", `${agent.version}, up ${since(agent.startedAt)}`]);
@@ -116,7 +117,7 @@ function identityRows({ certificates, roots, now }: PodStatus): readonly Row[] {
   const rows = certificates.flatMap(({ spiffeId, notAfter, nextRenewalAt }): readonly Row[] => {
     const leftMs = Date.parse(notAfter) - nowMs;
     const validity = leftMs > 0 ? `valid for ${formatSpan(leftMs)}` : `expired ${formatSpan(leftMs)} ago`;
-    const renewal = nextRenewalAt === undefined ? "" : `, next renewal ${momentOf(nextRenewalAt, nowMs)}`;
+    const renewal = nextRenewalAt === undefined ? "" : `, next renewal ${formatDue(Date.parse(nextRenewalAt), nowMs)}`;
     return [
       ["Certificate", spiffeId],
       ["", `${validity}${renewal}`],
@@ -132,14 +133,33 @@ function identityRows({ certificates, roots, now }: PodStatus): readonly Row[] {
 function renderErrors({ lastErrors, now }: PodStatus, { columns, paint }: StatusView): string {
   if (lastErrors.length === 0) return "";
   const nowMs = Date.parse(now);
-  const shown = lastErrors.slice(0, mostErrors).map(({ at, level, scope, text }) => {
+  const kinds = mergeErrors(lastErrors);
+  const shown = kinds.slice(0, mostErrors).map(({ last: { at, level, scope, text }, count }) => {
     const where = scope === "" ? "" : ` (${scope})`;
-    const line = escapeControls(`${momentOf(at, nowMs)}, ${level}${where}: ${text}`);
+    const times = count === 1 ? "" : `, ${String(count)} times`;
+    const line = escapeControls(`${momentOf(at, nowMs)}${times}, ${level}${where}: ${text}`);
     return hangingLines("  ", line.length > mostErrorText ? `${line.slice(0, mostErrorText)}...` : line, columns);
   });
-  const more = lastErrors.length - shown.length;
+  const more = kinds.slice(mostErrors).reduce((sum, { count }) => sum + count, 0);
   const rest = more === 0 ? "" : paint("quiet", `  and ${String(more)} more in the log`);
   return `Last warnings and errors\n${[...shown, ...(rest === "" ? [] : [rest])].join("\n")}\n`;
+}
+
+interface ErrorKind {
+  /** The newest. */
+  readonly last: LoggedError;
+  readonly count: number;
+}
+
+/** Those that differ in numbers alone are one. */
+function mergeErrors(errors: readonly LoggedError[]): readonly ErrorKind[] {
+  const kinds = new Map<string, ErrorKind>();
+  for (const error of errors) {
+    const key = `${error.level} ${error.scope} ${error.text.replaceAll(/\d+/g, "")}`;
+    const { last = error, count = 0 } = kinds.get(key) ?? {};
+    kinds.set(key, { last, count: count + 1 });
+  }
+  return [...kinds.values()];
 }
 
 function momentOf(at: string, nowMs: number): string {

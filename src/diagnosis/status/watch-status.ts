@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 import type { Clock } from "../../lib/async/clock.ts";
 import { describeError } from "../../lib/errors.ts";
+import { withoutMoments } from "../../lib/relative-time.ts";
 import { type PodStatus, statusWithoutAgent } from "./pod-status.ts";
 
 export interface WatchOptions {
@@ -20,7 +21,9 @@ export async function watchStatus({ read, show, isOver, clock }: WatchOptions, s
   const isStopped = (): boolean => stop.aborted || isOver();
   while (!isStopped()) {
     const startMs = clock.monotonicMs();
-    const status = await read(stop).catch((error: unknown) => statusWithoutAgent(describeError(error), clock.now()));
+    const status = await read(stop).catch((error: unknown) => {
+      return statusWithoutAgent({ why: describeError(error), cure: "", isLate: false }, clock.now());
+    });
     if (isStopped()) return;
     const now = withoutTime(status);
     await show(status, now !== before);
@@ -32,9 +35,10 @@ export async function watchStatus({ read, show, isOver, clock }: WatchOptions, s
 
 /** What changes other than by time passing. The time of a success does so too, which repeats. */
 export function withoutTime({ now: _, ...status }: PodStatus): string {
-  const { ca, xds, lastErrors, ...rest } = status;
+  const { ca, xds, lastErrors, sentence, ...rest } = status;
   return JSON.stringify({
     ...rest,
+    sentence: withoutMoments(sentence),
     ca: ca === undefined ? undefined : { ...ca, lastSuccessAt: ca.lastSuccessAt !== undefined },
     xds:
       xds === undefined

@@ -2,7 +2,7 @@
 import { oneLine } from "../../lib/trim.ts";
 import type { ReadinessCheck, ReadinessReport } from "../readiness/readiness-report.ts";
 import { typeName } from "./type-name.ts";
-import type { CaFacts, ControlPlaneFacts, XdsFacts } from "../inspection.ts";
+import type { CaFacts, CertificateFacts, ControlPlaneFacts, XdsFacts } from "../inspection.ts";
 
 /** The state of the pod and its cause, for a person who reads nothing else. */
 export interface Headline {
@@ -18,6 +18,7 @@ export interface HeadlineFacts {
   /** Why the agent shuts down; undefined while it does not. */
   readonly terminating: string | undefined;
   readonly ca: CaFacts | undefined;
+  readonly certificates: readonly CertificateFacts[];
   readonly controlPlane: ControlPlaneFacts | undefined;
   readonly xds: XdsFacts | undefined;
 }
@@ -35,6 +36,7 @@ export function headlineOf(facts: HeadlineFacts): Headline {
   const failed = failedChecks(readiness.checks);
   const found =
     envoyDown(failed) ??
+    envoySilent(failed) ??
     certificateMissing(facts, ["failed"]) ??
     refused(facts, failed) ??
     controlPlaneAway(facts, failed) ??
@@ -46,15 +48,12 @@ const doctor = "`attache doctor` in this container";
 
 /** The pod serves, but will not for long, or not with what the control plane wants. */
 function warning(facts: HeadlineFacts): Finding | undefined {
-  const { ca, xds, controlPlane } = facts;
+  const { ca, xds, controlPlane, readiness } = facts;
+  const envoy = readiness.checks.find(({ name }) => name === "envoy");
+  const silent = envoy?.children?.find(({ name, state }) => name === "admin interface" && state === "failed");
+  if (silent !== undefined) return { sentence: "The pod is ready, but Envoy does not respond.", cure: silentCure };
   const rejected = xds?.types.find(({ refusal }) => refusal !== undefined);
-  if (ca?.failingSinceMs !== undefined && ca.lastFailure !== undefined) {
-    const cure = `The certificate in use stays valid until it expires. ${doctor} checks what the CA needs.`;
-    return {
-      sentence: `The pod is ready, but its certificate is not renewed: ${sentenceEnd(ca.lastFailure.reason)}`,
-      cure,
-    };
-  }
+  if (ca?.failingSinceMs !== undefined && ca.lastFailure !== undefined) return certificateFails(ca.lastFailure, facts);
   if (rejected?.refusal !== undefined) {
     const { typeUrl, readBy, refusal } = rejected;
     const who = readBy === "agent" ? "the agent" : "Envoy";
@@ -70,6 +69,31 @@ function warning(facts: HeadlineFacts): Finding | undefined {
     };
   }
   return undefined;
+}
+
+const silentCure = `Envoy is stopped or overloaded: ${doctor} checks its process and its limits; restart the container if it stays so.`;
+
+/** Nothing is renewed where there is no certificate yet. */
+function certificateFails(
+  { reason }: NonNullable<CaFacts["lastFailure"]>,
+  { ca, certificates, readiness }: HeadlineFacts,
+): Finding {
+  if (certificates.length > 0) {
+    const cure = `The certificate in use stays valid until it expires. ${doctor} checks what the CA needs.`;
+    return { sentence: `The pod is ready, but its certificate is not renewed: ${sentenceEnd(reason)}`, cure };
+  }
+  const isAsked = !readiness.checks.some(({ name, state }) => name === "identity" && state === "not-counted");
+  const unasked = isAsked ? "" : ", which nothing has requested yet";
+  return {
+    sentence: `The pod is ready, but no certificate was obtained${unasked}: ${sentenceEnd(reason)}`,
+    cure: `Mutual TLS fails without it. ${doctor} checks token, roots and the way to ${ca?.address || "the CA"}.`,
+  };
+}
+
+/** Its process runs, and accepts connections. */
+function envoySilent(failed: readonly ReadinessCheck[]): Finding | undefined {
+  const check = failed.find(({ code }) => code === "envoy-silent");
+  return check && { sentence: capital(sentenceEnd(check.detail ?? "Envoy does not respond")), cure: silentCure };
 }
 
 function envoyDown(failed: readonly ReadinessCheck[]): Finding | undefined {

@@ -61,7 +61,7 @@ export async function readOverview({ sources, judge, probeResults, clock }: Over
   return {
     version: inspect.version,
     nowMs,
-    headline: headlineOf({ readiness, terminating: cause, ca, controlPlane, xds }),
+    headline: headlineOf({ readiness, terminating: cause, ca, certificates, controlPlane, xds }),
     agent: inspect.agent?.(),
     envoy,
     node: inspect.workload?.(),

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-import { type Clock, deadline } from "../../lib/async/clock.ts";
+import { type Clock, DeadlineError, deadline } from "../../lib/async/clock.ts";
 import { describeError } from "../../lib/errors.ts";
 import type { EnvoyReadinessSource, ReadinessSources } from "../status-sources.ts";
 import { envoyChecks, envoyObstacle, isInitializing, listenerCheck, lostListeners } from "./envoy-conditions.ts";
@@ -13,8 +13,15 @@ export interface EnvoyStatus {
   readonly checks: readonly ReadinessCheck[];
 }
 
-/** Above both limits that the queries to Envoy have of their own. */
-const readTimeoutMs = 4_000;
+/** For a verdict: above both limits that the queries to Envoy have of their own. */
+const verdictWithinMs = 4_000;
+/** For a person, all queries together: an Envoy that does not respond is what they want to know. */
+const reportWithinMs = 300;
+
+export interface EnvoyReading {
+  readonly withListeners: boolean;
+  readonly purpose: "verdict" | "report";
+}
 
 /** Reads Envoy's readiness. Concurrent callers share one read. */
 export class EnvoyMonitor {
@@ -23,8 +30,7 @@ export class EnvoyMonitor {
   readonly #clock: Clock;
   /** How often Envoy had failed when it was live the last time; undefined before it was live. */
   #failuresWhenLive: number | undefined;
-  /** The key says whether the read includes the listeners. */
-  readonly #reads = new Map<boolean, Promise<EnvoyStatus>>();
+  readonly #reads = new Map<string, Promise<EnvoyStatus>>();
 
   constructor(source: EnvoyReadinessSource, onEnvoySeen: ReadinessSources["onEnvoySeen"], clock: Clock) {
     this.#source = source;
@@ -37,16 +43,17 @@ export class EnvoyMonitor {
     return this.#failuresWhenLive === this.#failures().count;
   }
 
-  read(withListeners: boolean): Promise<EnvoyStatus> {
-    const running = this.#reads.get(withListeners);
+  read(reading: EnvoyReading): Promise<EnvoyStatus> {
+    const key = `${reading.purpose} ${String(reading.withListeners)}`;
+    const running = this.#reads.get(key);
     if (running !== undefined) return running;
-    const read = this.#read(withListeners).finally(() => this.#reads.delete(withListeners));
-    this.#reads.set(withListeners, read);
+    const read = this.#read(reading).finally(() => this.#reads.delete(key));
+    this.#reads.set(key, read);
     return read;
   }
 
-  async #read(withListeners: boolean): Promise<EnvoyStatus> {
-    using limit = deadline(this.#clock, readTimeoutMs);
+  async #read({ withListeners, purpose }: EnvoyReading): Promise<EnvoyStatus> {
+    using limit = deadline(this.#clock, purpose === "report" ? reportWithinMs : verdictWithinMs);
     try {
       return await this.#status(withListeners, limit.signal);
     } catch (error) {
@@ -79,13 +86,23 @@ export class EnvoyMonitor {
     const { count, last } = this.#failures();
     const failed = count > (this.#failuresWhenLive ?? 0);
     const name = failed ? "process" : "admin interface";
+    const silentMs = failed ? undefined : timeoutOf(error);
     const detail = failed
       ? `Envoy failed with ${last} and is not up again; failures so far: ${String(count)}; read its last lines in the log`
-      : describeError(error);
-    return { obstacle: detail, lost: undefined, checks: [{ name, code: "envoy-start", state: "failed", detail }] };
+      : silentMs === undefined
+        ? describeError(error)
+        : `Envoy's admin interface accepts connections, but does not respond within ${String(Math.round(silentMs))} ms`;
+    const code = silentMs === undefined ? "envoy-start" : "envoy-silent";
+    return { obstacle: detail, lost: undefined, checks: [{ name, code, state: "failed", detail }] };
   }
 
   #failures(): { readonly count: number; readonly last: string } {
     return this.#source.failures?.() ?? { count: 0, last: "" };
   }
+}
+
+/** The deadline of this read, or of one of its queries, that has passed. */
+function timeoutOf(error: unknown): number | undefined {
+  if (error instanceof DeadlineError) return error.afterMs;
+  return error instanceof Error ? timeoutOf(error.cause) : undefined;
 }

@@ -43,6 +43,8 @@ export class ReadinessJudge {
   readonly #since = new Map<string, number>();
   readonly #subject: string;
   readonly #outage: OutageLog;
+  /** Of Envoy's admin interface, while the pod is ready all the same. */
+  readonly #silence: OutageLog;
   /** What kept the pod unready at the last verdict; empty when it was ready. */
   #lastReason: string | undefined;
   #wasReady = false;
@@ -60,11 +62,13 @@ export class ReadinessJudge {
     this.#subject = envoy === undefined ? "agent" : "Envoy proxy";
     const ready = `${this.#subject} is ready`;
     this.#outage = new OutageLog(deps.log, deps.clock, { first: ready, recovered: ready });
+    this.#silence = new OutageLog(deps.log, deps.clock, { recovered: "Envoy's admin interface responds again" });
   }
 
   /** For the kubelet. Envoy is read only where its state counts. */
   async judge(): Promise<ReadinessVerdict> {
-    const envoy = this.#envoyCounts() ? await this.#envoy?.read(this.#mode === "strict") : undefined;
+    const withListeners = this.#mode === "strict";
+    const envoy = this.#envoyCounts() ? await this.#envoy?.read({ withListeners, purpose: "verdict" }) : undefined;
     return this.#verdict(this.#gatingObstacle(envoy), await this.#missingFile());
   }
 
@@ -92,8 +96,9 @@ export class ReadinessJudge {
   }
 
   async #readReport(): Promise<ReadinessReport> {
-    const envoy = await this.#envoy?.read(true);
+    const envoy = await this.#envoy?.read({ withListeners: true, purpose: "report" });
     const gating = this.#envoyCounts() ? this.#gatingObstacle(envoy) : undefined;
+    if (envoy !== undefined && !this.#envoyCounts()) this.#logSilence(envoy);
     const { ready, obstacles } = this.#verdict(gating, await this.#missingFile());
     const checks = obstacles
       .filter(({ name }) => name !== "envoy")
@@ -120,6 +125,16 @@ export class ReadinessJudge {
     if (!gates) return { name: "envoy", state: "not-counted", detail: obstacle, children };
     const sinceMs = obstacles.find(({ name }) => name === "envoy")?.sinceMs ?? this.#clock.now();
     return { name: "envoy", state: "failed", detail: obstacle, sinceMs, children };
+  }
+
+  /** A ready pod stays ready: nothing else in the log would say it. */
+  #logSilence({ checks }: EnvoyStatus): void {
+    const silent = checks.find(({ name, state }) => name === "admin interface" && state === "failed");
+    if (silent === undefined) this.#silence.works();
+    else {
+      const fields = { reason: silent.detail ?? "" };
+      this.#silence.failed({ level: "warn", message: "Envoy's admin interface does not respond", fields });
+    }
   }
 
   async #missingFile(): Promise<string | undefined> {

@@ -1,20 +1,27 @@
 // SPDX-License-Identifier: Apache-2.0
-import { type Check, fail, ok } from "../check.ts";
+import { type Check, type DoctorContext, fail, type Finding, ok } from "../check.ts";
 
-const cure =
-  "Name the status port of a running agent with --address; a forwarded port works (kubectl port-forward POD 15020).";
+const name = "agent";
 
-/** The agent that runs, if one does. One whose address is given has to. */
+const cures = {
+  late: "It is stopped or overloaded: see process and limits; restart the container if it does not respond again.",
+  absent:
+    "Name the status port of a running agent with --address; a forwarded port works (kubectl port-forward POD 15020).",
+  exited: "Its last lines are in the log of this container (kubectl logs --previous); correct the cause, and start it.",
+} as const;
+
+/** The agent that runs, if one does. One whose address is given has to, and one that has exited should. */
 export const agentCheck: Check = {
-  name: "agent",
+  name,
   needsEnvironment: false,
-  run({ agent, agentAddress, agentProblem, isAddressGiven }) {
-    if (agent === undefined && isAddressGiven) {
-      return Promise.resolve([fail("agent", `none responds at ${agentAddress}: ${agentProblem}`, cure)]);
-    }
-    const state = agent?.ready === true ? "ready" : "not ready";
-    const fact =
-      agent === undefined ? `none runs: ${agentAddress}: ${agentProblem}` : `runs at ${agentAddress}, ${state}`;
-    return Promise.resolve([ok("agent", fact)]);
-  },
+  run: (context) => Promise.resolve([judge(context)]),
 };
+
+function judge({ agent, agentAddress, agentProblem, ...rest }: DoctorContext): Finding {
+  const { isAgentLate, agentExit, isAddressGiven } = rest;
+  if (agent !== undefined) return ok(name, `runs at ${agentAddress}, ${agent.ready ? "ready" : "not ready"}`);
+  if (isAgentLate) return fail(name, `what listens at ${agentAddress} does not respond: ${agentProblem}`, cures.late);
+  if (agentExit !== undefined) return fail(name, agentExit, cures.exited);
+  if (isAddressGiven) return fail(name, `none responds at ${agentAddress}: ${agentProblem}`, cures.absent);
+  return ok(name, `none runs: ${agentAddress}: ${agentProblem}`);
+}

@@ -29,21 +29,31 @@ function judge(agent: RunningAgent, nowMs: number): readonly Finding[] {
   if (certificates.length > 0) return certificates.map((one) => judgeOne(one, state, nowMs));
   // The hold of readiness is reported with the others.
   if (agent.checks.some((check) => check.name === "identity" && check.state === "failed")) return [];
+  const reason = reasonOf(state);
+  if (reason !== "") return [warn(name, `the running agent holds none${reason}`, repair)];
   return [warn(name, "the running agent holds none yet", "See its log; nothing has requested it yet.")];
 }
 
 const repair = "Repair what ca, token and roots report; the agent renews it by itself then.";
 
+/** Empty where no attempt has failed since the last success. */
+function reasonOf(state: PeerState | undefined): string {
+  if (state === undefined || state.failuresInARow === 0) return "";
+  const { failuresInARow: count, lastReason } = state;
+  return count === 1
+    ? `; the last attempt failed: ${lastReason}`
+    : `; the last ${String(count)} attempts failed: ${lastReason}`;
+}
+
 function judgeOne(certificate: AgentCertificate, state: PeerState | undefined, nowMs: number): Finding {
   const { spiffeId, notBeforeMs, notAfterMs } = certificate;
   const leftMs = notAfterMs - nowMs;
   const subject = `the running agent's certificate of ${spiffeId}`;
-  const fails = (state?.failuresInARow ?? 0) > 0;
-  const reason = fails ? `; the last ${String(state?.failuresInARow)} attempts failed: ${state?.lastReason ?? ""}` : "";
+  const reason = reasonOf(state);
   if (leftMs <= 0) return fail(name, `${subject} expired ${formatSpan(-leftMs)} ago${reason}`, repair);
   const fact = `${subject} expires in ${formatSpan(leftMs)}`;
   if (leftMs < lateShare * (notAfterMs - notBeforeMs)) {
     return warn(name, `${fact} and was not renewed in time${reason}`, repair);
   }
-  return fails ? warn(name, `${fact} and is not renewed${reason}`, repair) : ok(name, fact);
+  return reason !== "" ? warn(name, `${fact} and is not renewed${reason}`, repair) : ok(name, fact);
 }

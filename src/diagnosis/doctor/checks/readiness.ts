@@ -36,6 +36,8 @@ const cures: Readonly<Record<string, string>> = {
     "See /debug/xds of the agent and Envoy's log for what Envoy rejects, and correct it at its source.",
   "control-plane": "See what control-plane reports; the agent connects again by itself.",
   "envoy-start": "See Envoy's last lines in the log; a wrong bootstrap or a port in use ends its start.",
+  "envoy-silent":
+    "Envoy is stopped or overloaded: see process and limits; restart the container if it does not respond again.",
   "envoy-initialising":
     "Envoy waits for clusters, listeners or secrets: see the other conditions and the control plane.",
   "listener-lost": "Another process took the port, or Envoy could not listen on it: see ports.",

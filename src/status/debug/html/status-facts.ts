@@ -26,7 +26,8 @@ function fact(name: string, value: Part, more: readonly Part[] = [], mood?: Mood
 
 function podFact({ node }: Overview): Html | undefined {
   if (node === undefined) return undefined;
-  return fact("Pod", `${node.name} in ${node.namespace}`, [`service account ${node.serviceAccount}`, node.id]);
+  const name = node.name === "" ? "name not known" : node.name;
+  return fact("Pod", `${name} in ${node.namespace}`, [`service account ${node.serviceAccount}`, node.id]);
 }
 
 function agentFact({ agent, version, drain, nowMs }: Overview): Html {

@@ -30,7 +30,7 @@ const states = {
 export function statusPage(overview: Overview, links: readonly PageLink[]): Page {
   const { headline, node, nowMs } = overview;
   const { word, sign, mood } = states[headline.state];
-  const name = node?.name ?? "this pod";
+  const name = node === undefined || node.name === "" ? "this pod" : node.name;
   const isWarned = headline.state === "ready" && headline.cure !== undefined;
   const content = html`<header>
 <p class="brand"><a href="/">attache</a></p>

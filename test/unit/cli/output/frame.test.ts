@@ -9,6 +9,6 @@ test("a frame is written over the one before, and clears what is left of it", ()
 test("what does not fit is left out, so that the terminal does not scroll", () => {
   const lines = renderFrame("1\n2\n3\n4\n5\n", 4).split("\n");
   expect(lines).toHaveLength(4);
-  expect(lines.slice(0, 3)).toEqual(["\u001B[H1\u001B[K", "2\u001B[K", "...\u001B[K"]);
+  expect(lines.slice(0, 3)).toEqual(["\u001B[H1\u001B[K", "2\u001B[K", "… 3 more lines\u001B[K"]);
   expect(renderFrame("1\n2\n3\n", 4)).toContain("3");
 });

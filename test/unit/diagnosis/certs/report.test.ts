@@ -55,6 +55,14 @@ test("a valid certificate, and its next renewal", () => {
   ]);
 });
 
+test("a renewal whose time has come is due now, not in the past", () => {
+  const late = { state: "valid", source: "ca", attempts: 2, rotationDueMs: nowMs - 2_000 };
+  expect(facts({ renewal: { ...late, failuresInARow: 0 } })).toContain("ok: the next renewal is due now");
+  expect(facts({ renewal: { ...late, failuresInARow: 1, lastError: "refused" } })).toContain(
+    "warn: renewal has failed once; next attempt now: refused",
+  );
+});
+
 test("each root is shown with its trust domain, and verifies no other", () => {
   const text = renderReport(report({ roots: federated }), noPaint);
   expect(text).toContain("ROOT OF cluster.local\n");

@@ -49,6 +49,11 @@ test.each([
     certificate(60, -5, failing),
     `fail ${subject} expired 5 min ago; the last 3 attempts failed: connection refused`,
   ],
+  [
+    "none, and the CA fails",
+    agentWith({ overview: { certificates: [], ca: { failuresInARow: 1, lastFailure: { reason: "refused" } } } }),
+    "warn the running agent holds none; the last attempt failed: refused",
+  ],
   ["none yet", agentWith({ overview: { certificates: [] } }), "warn the running agent holds none yet"],
 ])("the agent's certificate: %s", async (_name, agent, expected) => {
   expect(await lines(certificateCheck, agent)).toEqual([expected]);
@@ -89,6 +94,10 @@ test("the agent is named, or why there is none", async () => {
   expect(await lines(agentCheck, agentWith({}))).toEqual(["ok runs at localhost:15020, ready"]);
   expect(await lines(agentCheck, agentWith({ ready: false }))).toEqual(["ok runs at localhost:15020, not ready"]);
   expect(await lines(agentCheck, undefined)).toEqual(["ok none runs: localhost:15020: connection refused"]);
+  const exit = await agentCheck.run(doctorContext({}, { agentExit: "the agent exited with code 137 now: killed" }));
+  expect(exit).toMatchObject([{ outcome: "fail", fact: "the agent exited with code 137 now: killed" }]);
+  const late = await agentCheck.run(doctorContext({}, { isAgentLate: true, agentProblem: "no response within 1 s" }));
+  expect(late).toMatchObject([{ outcome: "fail", fact: expect.stringMatching(/does not respond: no resp/) as string }]);
   const found = await agentCheck.run(doctorContext({}, { isAddressGiven: true }));
   expect(found).toMatchObject([{ outcome: "fail", fact: "none responds at localhost:15020: connection refused" }]);
 });

@@ -131,21 +131,71 @@ test.each([80, 60])("no line is longer than %i columns", (columns) => {
     failuresInARow: 4,
     lastFailure: { at: ago(1), reason: `${words}?` },
   };
-  const lastErrors = Array.from({ length: 9 }, () => ({ at: ago(9), level: "error", scope: "", text: words }));
+  const lastErrors = Array.from("abcdefghi", (text) => ({
+    at: ago(9),
+    level: "error",
+    scope: "",
+    text: `${words} ${text}`,
+  }));
   const shown = text({ ...ready, headline, ca, lastErrors, readiness: { ready: false, checks } }, columns);
   expect(shown.split("\n").filter((line) => line.length > columns)).toEqual([]);
   expect(shown).toContain("  and 4 more in the log\n");
 });
 
 test("a pod without an agent, one that shuts down, and one of which only readiness is known", () => {
-  const gone = renderStatus(statusWithoutAgent("No agent responded.", nowMs), { paint: noPaint, columns: 80 });
-  expect(gone).toBe("NO AGENT: No agent responded.\n");
+  const absent = (isLate: boolean): string =>
+    renderStatus(statusWithoutAgent({ why: "No agent.", cure: "See it.", isLate }, nowMs), {
+      paint: noPaint,
+      columns: 80,
+    });
+  expect(absent(false)).toBe("NO AGENT: No agent.\n-> See it.\n");
+  expect(absent(true)).toBe("NO RESPONSE: No agent.\n-> See it.\n");
   const headline = { state: "shutting-down", sentence: "The agent shuts down: SIGTERM." };
   const leaving = text({ headline, readiness: { ready: false, checks: [] }, drain: "draining Envoy" });
   expect(leaving).toBe("SHUTTING DOWN: The agent shuts down: SIGTERM.\nDrain: draining Envoy\n");
   expect(text({ ready: false, checks: [{ name: "identity", state: "failed", detail: "none" }] })).toBe(
     "NOT READY: The pod is not ready.\n\nWaits for\n  identity: none\n",
   );
+});
+
+test("errors that differ in numbers alone are one with their count, and none is cut before its cure", () => {
+  const long = `${"no connection to the CA ".repeat(9)}attempt`;
+  const lastErrors = [3, 2, 1].map((attempt) => {
+    return { at: ago(10 - attempt), level: "warn", scope: "cert", text: `${long} ${String(attempt)}; correct CA_ADDR` };
+  });
+  const shown = text({ lastErrors: [...lastErrors, { at: ago(90), level: "error", scope: "", text: "once" }] });
+  const [, list = ""] = shown.split("Last warnings and errors\n");
+  expect(list.replaceAll(/\s+/g, " ")).toBe(
+    ` 7 s ago, 3 times, warn (cert): ${long} 3; correct CA_ADDR 1 min 30 s ago, error: once `,
+  );
+});
+
+test("a pod whose name is not known, and a renewal that is under way", () => {
+  const [certificate] = ready["certificates"] as readonly JsonObject[];
+  const shown = text({
+    ...ready,
+    node: { name: "", namespace: "demo", serviceAccount: "" },
+    certificates: [{ ...certificate, nextRenewalAt: ago(2) }],
+  });
+  expect(shown).toContain("Pod            name not known, namespace demo\n");
+  expect(shown).toContain("valid for 1 h, next renewal now\n");
+});
+
+test("an Envoy that does not respond is told from the readiness tree, also where there is no headline", () => {
+  const silent = { name: "admin interface", code: "envoy-silent", state: "failed", detail: "no response" };
+  const checks = [{ name: "envoy", state: "not-counted", checks: [silent] }];
+  expect(parsePodStatus({ ready: true, checks }, nowMs)).toMatchObject({
+    ready: true,
+    envoyResponds: false,
+    sentence: "The pod is ready, but Envoy does not respond.",
+  });
+  expect(parsePodStatus(ready, nowMs).envoyResponds).toBe(true);
+});
+
+test("an exit that is longer ago is no change", () => {
+  const of = (when: string): string =>
+    withoutTime(statusWithoutAgent({ why: `Code 137 ${when}: killed.`, cure: "", isLate: false }, nowMs));
+  expect(of("just now")).toBe(of("1 min 1 s ago"));
 });
 
 test("time alone is no change, and everything else is", () => {

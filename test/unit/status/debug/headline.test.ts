@@ -26,7 +26,8 @@ const uncertified: ReadinessCheck = {
   detail: "no certificate yet: the token file /var/run/token does not exist; mount it there",
 };
 
-const none = { terminating: undefined, controlPlane: undefined, xds: undefined };
+const certificate = { resourceName: "default", spiffeId: "spiffe://x/y", serial: "1A", notBeforeMs: 1, notAfterMs: 9 };
+const none = { certificates: [certificate], terminating: undefined, controlPlane: undefined, xds: undefined };
 
 function headline(checks: readonly ReadinessCheck[], facts: Partial<HeadlineFacts> = {}) {
   const ready = checks.every(({ state }) => state !== "failed");
@@ -86,6 +87,34 @@ test("an Envoy that does not run comes before everything that waits for it", () 
   expect(
     headline([{ name: "envoy", state: "failed", children: [dead] }, uncertified], { ca: failingCa }).sentence,
   ).toBe("Envoy does not run: Envoy failed with 1.");
+});
+
+const silent: ReadinessCheck = {
+  name: "admin interface",
+  code: "envoy-silent",
+  state: "failed",
+  detail: "Envoy's admin interface accepts connections, but does not respond within 300 ms",
+};
+
+test("an Envoy that does not respond is a warning in a ready pod, and the cause in another", () => {
+  expect(headline([{ name: "envoy", state: "not-counted", children: [silent] }], { ca: failingCa })).toEqual({
+    state: "ready",
+    sentence: "The pod is ready, but Envoy does not respond.",
+    cure: expect.stringMatching(/^Envoy is stopped or overloaded: `attache doctor`.*restart the container/) as string,
+  });
+  expect(headline([{ name: "envoy", state: "failed", children: [silent] }])).toMatchObject({
+    state: "not-ready",
+    sentence: "Envoy's admin interface accepts connections, but does not respond within 300 ms.",
+  });
+});
+
+test("a ready pod without any certificate is not told that the one in use stays valid", () => {
+  const { sentence, cure } = headline([uncertified], { ca: failingCa, certificates: [] });
+  expect(sentence).toBe(
+    "The pod is ready, but no certificate was obtained, which nothing has requested yet: read token /var/run/token: no such file.",
+  );
+  expect(cure).not.toContain("in use");
+  expect(headline([], { ca: failingCa }).cure).toContain("in use");
 });
 
 const refusal = { version: "2", sinceMs: 1, resources: ["web"], reason: "no such cluster" };

@@ -6,6 +6,7 @@ import type { EnvoyReadiness } from "../../../../src/model/envoy-readiness.ts";
 import { Readiness } from "../../../../src/model/readiness.ts";
 import { envoyObstacle } from "../../../../src/status/readiness/envoy-conditions.ts";
 import { ReadinessJudge } from "../../../../src/status/readiness/readiness-judge.ts";
+import { untilAborted } from "../../../../src/lib/async/tasks.ts";
 import { renderReport, reportJson } from "../../../../src/status/readiness/readiness-report.ts";
 import type { ReadinessSources } from "../../../../src/status/status-sources.ts";
 import { FakeClock } from "../../../support/fake-clock.ts";
@@ -313,4 +314,46 @@ start:
       { name: "identity", since: "2026-01-01T00:00:00.000Z" },
     ],
   });
+});
+
+test("a report waits 300 ms for a silent Envoy, shared among callers; a ready pod stays ready, and the log says it once", async () => {
+  let [isSilent, asked] = [false, 0];
+  const read = async (signal: AbortSignal): Promise<EnvoyReadiness> => {
+    asked++;
+    if (isSilent) await untilAborted(signal);
+    signal.throwIfAborted();
+    return live;
+  };
+  const { judge, clock, records } = fixture({ envoy: { read } });
+  await judge.report();
+  isSilent = true;
+  for (let round = 0; round < 2; round++) {
+    asked = 0;
+    const reports = [judge.report(), judge.report()];
+    await clock.advance(300);
+    const [first] = await Promise.all(reports);
+    expect([first?.ready, asked]).toEqual([true, 1]);
+    expect(first?.checks[0]).toMatchObject({
+      name: "envoy",
+      state: "not-counted",
+      children: [{ name: "admin interface", code: "envoy-silent" }],
+    });
+  }
+  isSilent = false;
+  await judge.report();
+  expect(records.map(({ level, message }) => [level, message])).toEqual([
+    ["info", "Envoy proxy is ready"],
+    ["warn", "Envoy's admin interface does not respond"],
+    ["info", "Envoy's admin interface responds again"],
+  ]);
+});
+
+test("a probe gives a slow Envoy more time than a report", async () => {
+  let respond: (() => void) | undefined;
+  const read = () => new Promise<EnvoyReadiness>((resolve) => (respond = () => resolve(live)));
+  const { judge, clock } = fixture({ envoy: { read } }, "strict");
+  const verdict = judge.judge();
+  await clock.advance(2_000);
+  respond?.();
+  expect((await verdict).ready).toBe(true);
 });

@@ -2,7 +2,7 @@
 import { utimesSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { expect, test } from "vitest";
-import { readExitReport } from "../../../src/cli/exit-report.ts";
+import { readExitReport } from "../../../src/diagnosis/exit-report.ts";
 import { temporaryDirectory } from "../../support/temporary-directory.ts";
 
 const nowMs = Date.parse("2026-12-01T10:00:00Z");
