@@ -7,7 +7,7 @@ import { exitCode } from "../lib/exit-code.ts";
 import { parseFlags } from "../lib/flags.ts";
 import { renderLogTime } from "../lib/log/log-format.ts";
 import { escapeControls } from "../lib/printable-text.ts";
-import type { CommandContext } from "./command.ts";
+import { type CommandContext, StoppedError } from "./command.ts";
 import { commandTable } from "./command-table.ts";
 import { withoutLauncher } from "./launcher-environment.ts";
 
@@ -37,8 +37,10 @@ export async function runCli(input: CliInput): Promise<number> {
     const fault = input.fault();
     return code === exitCode.ok && fault !== undefined ? exitCodeOf(fault) : code;
   } catch (error) {
-    printError(error);
-    return exitCodeOf(error);
+    const { stop } = input;
+    const shown = stop.aborted && error === stop.reason ? new StoppedError(error) : error;
+    printError(shown);
+    return exitCodeOf(shown);
   }
 }
 

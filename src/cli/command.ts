@@ -77,6 +77,15 @@ export class OutputError extends AgentError {
   }
 }
 
+/** A signal has ended a command before it was done. */
+export class StoppedError extends AgentError {
+  readonly code = "AGENT_STOPPED";
+  override readonly exitCode = exitCode.failed;
+  constructor(cause: unknown) {
+    super("stopped", { cause });
+  }
+}
+
 /** A command was called with arguments that it does not take. */
 export class UsageError extends AgentError {
   readonly code = "AGENT_USAGE";

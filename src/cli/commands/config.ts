@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 import { systemClock } from "../../lib/async/clock.ts";
+import { orAborted } from "../../lib/async/tasks.ts";
 import { exitCode } from "../../lib/exit-code.ts";
 import type { FlagSpecs } from "../../lib/flags.ts";
 import { escapeControls } from "../../lib/printable-text.ts";
@@ -79,7 +80,12 @@ export const command: Command = {
   run,
 };
 
-async function run({ args, env, print, printError, stop }: CommandContext): Promise<number> {
+/** A pipe that nobody writes to cannot be closed while it is opened: Ctrl-C ends the command all the same. */
+async function run(context: CommandContext): Promise<number> {
+  return await orAborted(show(context), context.stop);
+}
+
+async function show({ args, env, print, printError, stop }: CommandContext): Promise<number> {
   const { values, given, positionals } = parseCommandFlags("config", shortToText(args), flags);
   const format = readOutputFormat("config", values);
   const dump = await import("../../diagnosis/config-dump/index.ts");

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-import { readFileSync, writeFileSync } from "node:fs";
+import { readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { once } from "node:events";
 import { createServer } from "node:http";
 import { join } from "node:path";
@@ -237,3 +237,19 @@ test("a dump of 220 MB is a table in less memory than it, and too large a docume
   expect([document.code, document.stdout]).toEqual([1, ""]);
   expect(document.stderr).toMatch(/is larger than 128 MiB; filter by name \(--fqdn, --name\), or print text/);
 }, 90_000);
+
+test("Ctrl-C ends the command while it opens a pipe that nobody writes to", async () => {
+  await using directory = await temporaryDirectory();
+  const pipe = join(directory.path, "pipe");
+  await runProgram("mkfifo", [pipe]);
+  await using program = startProgram(["config", "clusters", "--file", pipe]);
+  await eventually(() => expect(isReading(program.pid)).toBe(true), { withinMs: 5_000 });
+  program.kill("SIGINT");
+  expect(await program.exited).toMatchObject({ code: 1, signal: null });
+});
+
+/** Whether the process has begun to read files: its pool of threads is there. */
+function isReading(pid: number): boolean {
+  const tasks = `/proc/${String(pid)}/task`;
+  return readdirSync(tasks).some((task) => readFileSync(join(tasks, task, "comm"), "utf8").includes("libuv-worker"));
+}

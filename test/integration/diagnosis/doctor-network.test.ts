@@ -189,7 +189,8 @@ describe("the way to the CA", () => {
     hanging.set({ kind: "hang" });
     await expectFault({
       pod: { ca: hanging, token: projectedToken() },
-      expected: [`fail ca.auth: CA localhost:${String(hanging.port)} does not sign: no response within 1000 ms`],
+      // either side may be the first to give up
+      expected: [`fail ca.auth: CA localhost:${String(hanging.port)} does not sign: `],
     });
     hanging.recover();
   });
