@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-import { ConfigError } from "../config/config-error.ts";
+import { ConfigError, type ConfigProblem } from "../config/config-error.ts";
 import { globalFlags } from "../config/sources/flags.ts";
 import { systemClock } from "../lib/async/clock.ts";
 import { AgentError, describeError, exitCodeOf } from "../lib/errors.ts";
@@ -45,18 +45,26 @@ export async function runCli(input: CliInput): Promise<number> {
 }
 
 /**
- * One line; of an invalid configuration, one line for each problem. With `--log_as_json`, in the form of the log. A peer's
- * text in it cannot control the terminal.
+ * One line; of an invalid configuration, one line for each problem, and before them one for each warning. With
+ * `--log_as_json`, in the form of the log. A peer's text in it cannot control the terminal.
  */
 function renderError(error: unknown, asJson: boolean): string {
-  const messages =
+  const lineOf = ({ source, message }: ConfigProblem): string => `configuration: ${source}: ${message}`;
+  const [warnings, messages] =
     error instanceof ConfigError
-      ? error.problems.map(({ source, message }) => `configuration: ${source}: ${message}`)
-      : [describeError(error)];
-  if (!asJson) return messages.map((message) => `Error: ${escapeControls(message)}\n`).join("");
+      ? [error.warnings.map(lineOf), error.problems.map(lineOf)]
+      : [[], [describeError(error)]];
+  if (!asJson) {
+    const lines = [...warnings.map((text) => `Warning: ${text}`), ...messages.map((text) => `Error: ${text}`)];
+    return lines.map((line) => `${escapeControls(line)}\n`).join("");
+  }
   const time = renderLogTime(systemClock.now());
   const facts = { ...(error instanceof AgentError ? { errorCode: error.code } : {}), exitCode: exitCodeOf(error) };
-  return messages.map((msg) => `${escapeControls(JSON.stringify({ level: "error", time, msg, ...facts }))}\n`).join("");
+  const lines = [
+    ...warnings.map((msg) => ({ level: "warn", time, msg })),
+    ...messages.map((msg) => ({ level: "error", time, msg, ...facts })),
+  ];
+  return lines.map((line) => `${escapeControls(JSON.stringify(line))}\n`).join("");
 }
 
 /**

@@ -16,9 +16,12 @@ export class ConfigError extends AgentError {
   readonly code = "AGENT_CONFIG";
   override readonly exitCode = exitCode.configuration;
   readonly problems: readonly ConfigProblem[];
-  constructor(problems: readonly ConfigProblem[]) {
+  /** The warnings of unknown names. Often they are the reason: a misspelt variable leaves another one unset. */
+  readonly warnings: readonly ConfigWarning[];
+  constructor(problems: readonly ConfigProblem[], warnings: readonly ConfigWarning[] = []) {
     super(`configuration: ${problems.map(({ source, message }) => `${source}: ${message}`).join("; ")}`);
     this.problems = problems;
+    this.warnings = warnings.filter(({ message }) => /\bunknown\b|\(did you mean /.test(message));
   }
 }
 
@@ -47,7 +50,7 @@ export class Findings {
 
   /** @throws ConfigError with every problem, when there is one */
   assertValid(): void {
-    if (this.#problems.length > 0) throw new ConfigError(this.#problems);
+    if (this.#problems.length > 0) throw new ConfigError(this.#problems, this.#warnings);
   }
 }
 

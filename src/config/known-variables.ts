@@ -3,6 +3,8 @@ import { interceptionSettings, interceptionVariables } from "./interception/sett
 import { metaPrefix, typedKeys } from "./sections/node-metadata.ts";
 import { variables } from "./sources/variables.ts";
 
+export { misspeltVariable } from "./sources/unknown-variables.ts";
+
 /** The names of all variables that the agent or `istio-iptables` reads, without the groups with a common prefix. */
 export function knownVariables(): ReadonlySet<string> {
   return new Set([

@@ -25,6 +25,7 @@ import { parseProxyFlags } from "./sources/flags.ts";
 import { type Sources, places } from "./sources/sources.ts";
 import { statusConfig } from "./sections/status-section.ts";
 
+import { warnOfUnknownVariables } from "./sources/unknown-variables.ts";
 import { warnOfUnexpanded } from "./sources/unexpanded.ts";
 import { variables } from "./sources/variables.ts";
 import { discoverySource } from "./sections/xds-section.ts";
@@ -43,7 +44,7 @@ export interface JudgedConfig {
  */
 export function parseConfig(input: ConfigInput): AgentConfig {
   const { config, problems } = judgeConfig(input);
-  if (problems.length > 0) throw new ConfigError(problems);
+  if (problems.length > 0) throw new ConfigError(problems, config.warnings);
   return config;
 }
 
@@ -142,8 +143,6 @@ function readDownward(input: ConfigInput, path: string, findings: Findings) {
   return file.kind === "text" ? parseDownwardApi(file.text, path, findings) : undefined;
 }
 
-const ownPrefix = "ATTACHE_";
-
 /** Flags without effect, each with the value that is not warned about. */
 const deadFlags = [
   ["tokenManagerPlugin", ""],
@@ -153,11 +152,7 @@ const deadFlags = [
 ] as const;
 
 function warnOfDeadSettings({ flags, findings }: Sources, env: Readonly<Record<string, string>>): void {
-  for (const name of Object.keys(env)) {
-    if (!name.startsWith(ownPrefix) || Object.hasOwn(variables, name)) continue;
-    const own = Object.keys(variables).filter((known) => known.startsWith(ownPrefix));
-    findings.warn(name, `unknown variable; it is ignored${suggestion(name, own)}`);
-  }
+  warnOfUnknownVariables(env, findings);
   for (const [name, spec] of Object.entries(variables)) {
     const isDead = "dead" in spec && spec.source !== "go";
     if (isDead && env[name] !== undefined) findings.warn(name, "is accepted, but has no effect");

@@ -41,7 +41,7 @@ export async function runExplain({ args, env, print, stop }: CommandContext): Pr
     const whole = checks === undefined ? explanation : { ...explanation, validation: checks };
     print(await renderOutput(format, whole, () => renderExplanation(whole)));
   }
-  if (problems.length > 0) throw new ConfigError(problems);
+  if (problems.length > 0) throw new ConfigError(problems, config.warnings);
   return checks?.accepted === false ? exitCode.failed : exitCode.ok;
 }
 

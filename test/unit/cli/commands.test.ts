@@ -38,6 +38,20 @@ test("an error with the text of a peer cannot control the terminal", async () =>
   expect(errors).toMatch(/^Error: [^\p{Cc}\p{Bidi_Control}]+\n$/v);
 });
 
+test.each(["proxy", "explain"])(
+  "%s prints warnings of unknown names before the errors that they may be the reason of",
+  async (name) => {
+    const env = { ATTACHE_XDS_FILE: "/x", ECC_SIGNATURE_ALGORITHM: "x" };
+    const { errors } = await run([name], env);
+    const meant = "configuration: ATTACHE_XDS_FILE: unknown variable; it is ignored (did you mean ATTACHE_XDS_FILES?)";
+    expect(errors.split("\n")[0]).toBe(`Warning: ${meant}`);
+    expect(errors.slice(errors.indexOf("Error: "))).not.toContain("Warning: ");
+    const json = (await run([name, "--log_as_json"], env)).errors.split("\n");
+    expect(JSON.parse(json[0] ?? "")).toMatchObject({ level: "warn", msg: meant });
+    expect(JSON.parse(json.at(-2) ?? "")).toMatchObject({ level: "error", exitCode: 64 });
+  },
+);
+
 test("under the name pilot-agent the version has the form that its callers know", async () => {
   const { out } = await run(["version"], { ATTACHE_PROGRAM_NAME: "pilot-agent" });
   expect(out).toMatch(/^client version: version\.BuildInfo\{Version:"[^"]*", GitRevision:"[^"]*"[^\n]*\}\n$/);

@@ -1,6 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
 import { type AgentConfig, loadKnownVariables } from "../../../config/index.ts";
-import { closeName } from "../../../lib/nearest-name.ts";
 import { type Check, type Finding, ok, warn } from "../check.ts";
 import { splitCure } from "../cure.ts";
 import { machineOf } from "../machine/machine.ts";
@@ -15,13 +14,19 @@ export const settingsCheck: Check = {
     const { config, input } = context;
     const { user, isUserKnown } = await machineOf(context);
     const isOther = !isUserKnown || user.uid !== process.geteuid?.();
+    const { knownVariables, misspeltVariable } = await loadKnownVariables();
+    const known = knownVariables();
+    const misspelt = new Map<string, string>();
+    for (const name of Object.keys(input.env)) {
+      const meant = name.startsWith("ATTACHE_") ? undefined : misspeltVariable(name, known);
+      if (meant !== undefined) misspelt.set(name, meant);
+    }
     // what another user may not read, the agent may
     const warnings = config.warnings
-      .filter(({ message }) => !(isOther && unreadable.test(message)))
+      .filter(({ source, message }) => !(isOther && unreadable.test(message)) && !misspelt.has(source))
       .map(warningFinding);
-    const known = (await loadKnownVariables()).knownVariables();
-    const misspelt = Object.keys(input.env).flatMap((name) => misspeltVariable(name, known));
-    const found = [...warnings, ...misspelt, ...contradictions(config, input.env)];
+    const names = [...misspelt].map(([name, meant]) => misspeltFinding(name, meant));
+    const found = [...warnings, ...names, ...contradictions(config, input.env)];
     return found.length > 0 ? found : [ok("settings", "no warnings")];
   },
 };
@@ -43,16 +48,10 @@ function warningFinding({ source, message }: ConfigWarning): Finding {
   );
 }
 
-/** Kubernetes sets `NAME_SERVICE_HOST` and `NAME_PORT...` for each service of the namespace. */
-const serviceLink = /_(SERVICE_(HOST|PORT)|PORT)(_|$)/;
-
-/** Variables of others have names that are far from all of ours. Names with the agent's prefix have warnings already. */
-function misspeltVariable(name: string, known: ReadonlySet<string>): readonly Finding[] {
-  if (known.has(name) || name.startsWith("ATTACHE_") || serviceLink.test(name)) return [];
-  const meant = closeName(name, known);
-  if (meant === undefined) return [];
+/** Names with the agent's prefix have warnings already. */
+function misspeltFinding(name: string, meant: string): Finding {
   const fact = `${name} is not a variable of the agent, and has no effect`;
-  return [warn("settings.variable", fact, `Set ${meant} instead, if that was meant.`)];
+  return warn("settings.variable", fact, `Set ${meant} instead, if that was meant.`);
 }
 
 /** Settings without effect beside others. */
