@@ -35,7 +35,9 @@ function createSingleClient(config: SingleCaConfig, deps: CaDeps): CaClient {
       const response = await (await protocol()).sign(request, signal);
       return check({ ...response, isAuthenticated: isAuthenticated(config) });
     },
-    describeWait: () => loaded?.describeWait?.() ?? `the CA at ${addressOf(config)} has not responded yet`,
+    describeWait: () =>
+      loaded?.describeWait?.() ??
+      `the CA at ${addressOf(config)} has not responded yet; check that it runs, and that nothing drops its packets`,
     async untilChanged(signal) {
       const called = await protocol();
       const files = await causes();

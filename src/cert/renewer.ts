@@ -190,7 +190,7 @@ export class Renewer {
     this.#limit.begin(startMs);
     this.#state.attemptStarted();
     using _slow = whenSlow(clock, signal, () => {
-      this.#state.isSlow(this.#signer.describeWait?.() ?? "the CA has not responded yet");
+      this.#state.isSlow(this.#signer.describeWait?.() ?? "the CA has not responded yet; check that it runs");
     });
     try {
       await this.#renew(signal);
