@@ -98,7 +98,8 @@ async function describeMissing(
   env: Readonly<Record<string, string>>,
 ): Promise<string> {
   const { isLate, isRefused, lastProblem } = agent;
-  const isGone = !isLate && (agent.missing === undefined || isRefused);
+  // where another program took the port, that may be silent
+  const isGone = isLate || isRefused || agent.missing === undefined;
   const exit = isGone ? await exitOf(env) : undefined;
   if (exit !== undefined) return `missing agent (${exit})`;
   const missing = agent.missing ?? address.missing;

@@ -45,7 +45,7 @@ export async function runDoctor(options: DoctorOptions, clock: Clock, stop: Abor
   const config = (await options.chooseEnvoy?.(judged)) ?? judged;
   const address = options.address ?? { host: "localhost", port: config.status.port };
   const { agent, problem, isLate } = await readRunningAgent(address, clock, limits.waits);
-  const isGone = agent === undefined && !isLate && options.address === undefined;
+  const isGone = agent === undefined && options.address === undefined;
   const isEnvironment = hasEnvironment(input);
   const context: DoctorContext = {
     input,

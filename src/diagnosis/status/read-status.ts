@@ -25,12 +25,10 @@ export async function readStatus({ agent, readExit, clock }: StatusSource, signa
   } catch (error) {
     signal.throwIfAborted();
     if (error instanceof AgentUnreachableError) {
-      const exit = error.isLate ? undefined : await readExit();
+      const exit = await readExit();
       const why = `${sentenceStart(exit ?? error.message)}.`;
-      return statusWithoutAgent(
-        { why, isLate: error.isLate, cure: exit === undefined ? findCause : afterExit },
-        clock.now(),
-      );
+      const isLate = error.isLate && exit === undefined;
+      return statusWithoutAgent({ why, isLate, cure: exit === undefined ? findCause : afterExit }, clock.now());
     }
     const isHidden = error instanceof AgentResponseError && (error.status === 404 || error.status === 403);
     if (!isHidden) throw error;

@@ -234,10 +234,7 @@ export const faultsOfTheConfiguration: readonly Fault[] = [
   {
     title: "a filter in a file that Envoy lacks",
     code: "configuration-refused",
-    says: [
-      /lds\.yaml/,
-      /lacks istio\.metadata_exchange: use Istio's .* set at istiod: PILOT_ENABLE_METADATA_EXCHANGE=false/,
-    ],
+    says: [/lds\.yaml/, /lacks istio\.metadata_exchange: use Istio's .* or remove it from the file/],
     plant: async (stack) => ({ ca: await caOf(stack), prepare: writes("lds.yaml", istioFilter) }),
   },
   {

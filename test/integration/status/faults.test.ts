@@ -117,7 +117,7 @@ const faults: readonly Fault[] = [
       await pod.untilReady();
       for (const pid of pod.envoyPids()) process.kill(pid, "SIGSTOP");
     },
-    leaf: /^admin interface: .*no response/,
+    leaf: /^admin interface: .*accepts connections, but does not respond/,
   },
   {
     title: "expired certificate",

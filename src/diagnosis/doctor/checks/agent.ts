@@ -20,8 +20,8 @@ export const agentCheck: Check = {
 function judge({ agent, agentAddress, agentProblem, ...rest }: DoctorContext): Finding {
   const { isAgentLate, agentExit, isAddressGiven } = rest;
   if (agent !== undefined) return ok(name, `runs at ${agentAddress}, ${agent.ready ? "ready" : "not ready"}`);
-  if (isAgentLate) return fail(name, `what listens at ${agentAddress} does not respond: ${agentProblem}`, cures.late);
   if (agentExit !== undefined) return fail(name, agentExit, cures.exited);
+  if (isAgentLate) return fail(name, `what listens at ${agentAddress} does not respond: ${agentProblem}`, cures.late);
   if (isAddressGiven) return fail(name, `none responds at ${agentAddress}: ${agentProblem}`, cures.absent);
   return ok(name, `none runs: ${agentAddress}: ${agentProblem}`);
 }
