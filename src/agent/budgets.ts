@@ -2,6 +2,7 @@
 import type { AgentConfig } from "../config/agent-config.ts";
 import type { SupervisedEnvoy } from "../envoy/index.ts";
 import type { Budget } from "../lib/budget.ts";
+import { describeFewFiles } from "../lib/budget-cause.ts";
 import { createBudgets } from "../lib/budget-set.ts";
 import { BudgetLog } from "../lib/budget-log.ts";
 import { readHostLimits } from "../lib/host-limits.ts";
@@ -24,7 +25,10 @@ export function createAgentBudgets(
   modules: AsyncDisposableStack,
   { log, clock, limitLog, limitRecorder }: BudgetDeps,
 ): Budgets {
-  const { onSpent } = modules.use(new BudgetLog(log, clock));
+  const host = readHostLimits();
+  const few = describeFewFiles(host);
+  if (few !== undefined) log.warn("the limit of open files is too low", few);
+  const { onSpent } = modules.use(new BudgetLog(log, clock, host));
   const collector = modules.use(new HeapCollector(clock));
   const guard = (of: (name: BudgetName) => Budget): MemoryGuard =>
     new HostMemoryGuard({
@@ -33,7 +37,7 @@ export function createAgentBudgets(
       clock,
       onShort: collector.collectSoon,
     });
-  const budgets = createBudgets(limits, readHostLimits(), { onSpent, sizes: configuredSizes(xds), guard });
+  const budgets = createBudgets(limits, host, { onSpent, sizes: configuredSizes(xds), guard });
   limitLog({
     waitingBytes: budgets.of("log-waiting-bytes"),
     lineBytes: budgets.of("log-line-bytes"),

@@ -2,6 +2,8 @@
 import type { Clock } from "./async/clock.ts";
 import { startTask } from "./async/tasks.ts";
 import type { SpentBudget } from "./budget.ts";
+import { causeOf } from "./budget-cause.ts";
+import type { HostLimits } from "./host-limits.ts";
 import type { Logger } from "./log/log.ts";
 
 /** At most one line for each budget in this time. */
@@ -14,11 +16,14 @@ const intervalMs = 60_000;
 export class BudgetLog implements AsyncDisposable {
   readonly #log: Logger;
   readonly #clock: Clock;
+  readonly #host: HostLimits | undefined;
   /** The rejections that were logged. */
   readonly #spent = new Map<SpentBudget, number>();
   #watch: AsyncDisposable | undefined;
 
-  constructor(log: Logger, clock: Clock) {
+  /** @param host whose limits a budget's size may follow from, which the first line says then */
+  constructor(log: Logger, clock: Clock, host?: HostLimits) {
+    this.#host = host;
     this.#log = log;
     this.#clock = clock;
   }
@@ -26,7 +31,8 @@ export class BudgetLog implements AsyncDisposable {
   readonly onSpent = (budget: SpentBudget): void => {
     this.#spent.set(budget, budget.spentTotal);
     const { setting, whenSpent } = budget.spec;
-    const facts = setting === undefined ? { whenSpent } : { whenSpent, setting };
+    const cause = this.#host === undefined ? undefined : causeOf(budget, this.#host);
+    const facts = { whenSpent, ...(setting === undefined ? {} : { setting }), ...cause };
     this.#write("warn", "budget is spent", budget, facts);
     this.#watch ??= startTask(
       (stop) => this.#report(stop),

@@ -18,8 +18,15 @@ export interface HostLimits {
 /** Files that the process needs for itself: libraries, log, own sockets, calls to the CA and the control plane. */
 export const reservedFiles = 64;
 
+/**
+ * Open files of a process. `least`: agent and Envoy need some 200 each for libraries, listeners of each worker, logs, the
+ * control plane. `usual`: Envoy needs two for each connection of the application, and the agent serves fewer clients with
+ * less. docs/limits.md
+ */
+export const neededFiles = { least: 512, usual: 4_096 } as const;
+
 /** The number that stands for unlimited files. Source: the kernel's default of fs.nr_open */
-const unlimitedFiles = 1_048_576;
+export const unlimitedFiles = 1_048_576;
 
 export interface HostLimitFiles {
   /** The list of this process's control groups. */

@@ -45,3 +45,14 @@ test("each phase of the start has one debug line with its own time, and they add
   const sumMs = phases.reduce((sum, [, durationMs]) => sum + durationMs, 0);
   expect(sumMs).toBeCloseTo(phases.at(-1)?.[2] ?? 0, 0);
 });
+
+test("a limit of open files that is too low is logged at the start, with what is needed", async () => {
+  await using ca = await startFakeCa();
+  await using pod = await startPod({ ca, launcher: ["prlimit", "--nofile=256:256"] });
+  await eventually(
+    () => expect(pod.log()).toContain("the limit of open files is too low\tlimit=256 needed=512 advice="),
+    {
+      withinMs: 5_000,
+    },
+  );
+});

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 import { readdir, readFile } from "node:fs/promises";
 import type { AgentConfig } from "../../../config/index.ts";
+import { neededFiles } from "../../../lib/host-limits.ts";
 import { type Limit, parseLimits } from "../../../lib/process-limits.ts";
 import { type Check, fail, type Finding, ok, warn } from "../check.ts";
 import { type Machine, machineOf } from "../machine/machine.ts";
@@ -23,10 +24,7 @@ export const limitsCheck: Check = {
   },
 };
 
-/** Envoy and the agent need some 200 for themselves: libraries, listeners of each worker, logs, the control plane. */
-const leastFiles = 512;
-/** Envoy needs two for each connection of the application, and the agent serves fewer clients with less. docs/limits.md */
-const usualFiles = 4_096;
+const { least: leastFiles, usual: usualFiles } = neededFiles;
 const fullShare = 0.9;
 
 /** A process that runs has its own limit; one that is started gets the hard limit, because the agent raises the soft one. */
