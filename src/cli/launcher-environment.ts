@@ -26,6 +26,11 @@ export function withoutLauncher(env: Readonly<Record<string, string>>): {
   };
 }
 
+/** The environment as the user set it. */
+export function userEnvironment(env: Readonly<Record<string, string>>): Readonly<Record<string, string>> {
+  return withoutLauncher(env).env;
+}
+
 /** Variables as in /proc/PID/environ: `NAME=value`, each followed by a zero byte. */
 function parseEnvironment(text: string): Readonly<Record<string, string>> {
   const entries = text.split("\u0000").filter((entry) => entry.includes("="));

@@ -7,7 +7,7 @@ import { newKey } from "./test-authority.ts";
 
 /** The checks of identity and network. Others depend on the machine that runs the tests. */
 const identityChecks: ReadonlySet<string> = new Set([
-  ...["config", "agent", "readiness", "certificate", "token", "roots", "identity-files", "workload-api"],
+  ...["config", "agent", "readiness", "certificate", "identity", "token", "roots", "identity-files", "workload-api"],
   ...["ca", "control-plane", "dns", "clock"],
 ]);
 
@@ -18,12 +18,20 @@ export interface PlantedFault {
   readonly run?: DoctorRunOptions;
   /** The beginning of `OUTCOME CHECK: FACT`, in the order of the checks; `…` stands for any text. */
   readonly expected: readonly string[];
+  /** Checks of the machine that fail too, because of how the fault is planted. */
+  readonly alsoFails?: readonly string[];
   /** Parts of the cures of the first ones. */
   readonly cures?: readonly string[];
 }
 
-/** Exactly the expected findings are not in order, and each says what to do. */
-export async function expectFault({ pod, run, expected, cures = [] }: Omit<PlantedFault, "name">): Promise<void> {
+/** Exactly the expected findings are not in order, and each says what to do. In the whole output nothing else fails. */
+export async function expectFault({
+  pod,
+  run,
+  expected,
+  alsoFails = [],
+  cures = [],
+}: Omit<PlantedFault, "name">): Promise<void> {
   await using prepared = await preparePod(pod);
   const { code, findings, durationSeconds } = await runDoctorIn(prepared, run);
   const seen = findings.filter(({ check }) => identityChecks.has(check.split(".", 1)[0] ?? ""));
@@ -33,6 +41,8 @@ export async function expectFault({ pod, run, expected, cures = [] }: Omit<Plant
     // The resolvers of the machine that runs the tests need not respond.
     .filter((text) => !text.startsWith("warn dns:") || expected.some((part) => isLike(text, part)));
   expect(problems.map((text, at) => (isLike(text, expected[at]) ? expected[at] : text))).toEqual(expected);
+  const failed = findings.filter(({ outcome, check }) => outcome === "fail" && !alsoFails.includes(check));
+  expect(failed.map(({ check }) => check)).toHaveLength(expected.filter((part) => part.startsWith("fail")).length);
   const given = seen.filter(({ outcome }) => outcome !== "ok").map(({ cure = "" }) => cure);
   for (const [index, cure] of cures.entries()) expect(given[index]).toContain(cure);
   for (const { outcome, cure } of seen) expect(outcome === "ok" ? "." : cure).toMatch(/\.$/);

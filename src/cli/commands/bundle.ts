@@ -6,6 +6,7 @@ import { exitCode } from "../../lib/exit-code.ts";
 import type { FlagSpecs } from "../../lib/flags.ts";
 import { escapeControls } from "../../lib/printable-text.ts";
 import { addressFlags, agentUrl } from "../agent-address.ts";
+import { userEnvironment } from "../launcher-environment.ts";
 import { type Command, type CommandContext, parseCommandFlags, UsageError } from "../command.ts";
 import { outputFlags, readOutputFormat, renderOutput } from "../output/output-format.ts";
 
@@ -46,26 +47,33 @@ async function run({ args, env, print, printError, stop }: CommandContext): Prom
   if (word !== undefined) throw new UsageError("bundle", `unexpected argument ${JSON.stringify(word)}`);
   const { file, address } = values;
   const format = readOutputFormat("bundle", values);
-  if (file === "-" && format !== "text") {
-    throw new UsageError("bundle", "--output describes the archive on standard output, where --file - writes it");
-  }
-  if (file === "-" && isatty(1)) {
-    throw new UsageError("bundle", "the archive is not written to a terminal; redirect it: --file - > bundle.tar.gz");
-  }
+  if (file === "-") checkStandardOutput(format);
   const maxBytes = parseSize(values["max-size"]);
   const url = await agentUrl("bundle", address, env);
-  const { runBundle } = await import("../../diagnosis/bundle/index.ts");
+  const [{ runBundle }, { chooseJudgedAgent, hostPortOf }] = await Promise.all([
+    import("../../diagnosis/bundle/index.ts"),
+    import("../../diagnosis/doctor/index.ts"),
+  ]);
+  const isRemote = address !== "";
+  const given = { env, args: [], status: hostPortOf(url), withoutLauncher: userEnvironment };
+  const judged = isRemote ? undefined : await chooseJudgedAgent(given);
+  const agentEnv = judged?.env ?? env;
+  const folder = process.cwd();
+  // Paths of the configuration are relative to the agent's working directory.
+  if (judged !== undefined && judged.directory !== folder) process.chdir(judged.directory);
   const bundle = await runBundle(
     {
-      env,
-      args: [],
+      env: agentEnv,
+      args: judged?.args ?? [],
+      judged,
       url,
-      isRemote: address !== "",
+      isRemote,
       file,
+      folder,
       maxBytes,
       explain: async (proxyArgs, signal) => {
         const { explainConfiguration } = await import("../explain/run-explain.ts");
-        return await explainConfiguration({ env, args: proxyArgs, stop: signal });
+        return await explainConfiguration({ env: agentEnv, args: proxyArgs, stop: signal });
       },
       print,
       onPart: (part) => {
@@ -79,6 +87,15 @@ async function run({ args, env, print, printError, stop }: CommandContext): Prom
   else print(await renderOutput(format, bundle, () => renderResult(bundle)));
   const isEmpty = bundle.manifest.parts.every(({ status }) => status !== "complete");
   return isEmpty ? exitCode.failed : exitCode.ok;
+}
+
+function checkStandardOutput(format: string): void {
+  if (format !== "text") {
+    throw new UsageError("bundle", "--output describes the archive on standard output, where --file - writes it");
+  }
+  if (isatty(1)) {
+    throw new UsageError("bundle", "the archive is not written to a terminal; redirect it: --file - > bundle.tar.gz");
+  }
 }
 
 const units: Readonly<Record<string, number>> = { "": 1, k: 2 ** 10, m: 2 ** 20, g: 2 ** 30 };

@@ -2,12 +2,13 @@
 import type { AgentConfig } from "../../config/agent-config.ts";
 import { proxyFlags } from "../../config/sources/flags.ts";
 import { systemClock } from "../../lib/async/clock.ts";
+import { readStatusPort } from "../../config/sources/status-port.ts";
 import { exitCode } from "../../lib/exit-code.ts";
 import { type FlagSpecs, parseFlags } from "../../lib/flags.ts";
 import { addressFlags, agentUrl } from "../agent-address.ts";
 import { type Command, type CommandContext, UsageError } from "../command.ts";
 import { withInstalledEnvoy } from "../installed-envoy.ts";
-import { withoutLauncher } from "../launcher-environment.ts";
+import { userEnvironment } from "../launcher-environment.ts";
 import { outputFlags, readOutputFormat, renderOutput } from "../output/output-format.ts";
 import { readTerminal } from "../output/terminal.ts";
 import { splitArguments } from "../own-flags.ts";
@@ -49,19 +50,21 @@ async function run({ args, env, print, stop }: CommandContext): Promise<number> 
   const unknown = parseFlags(proxyArgs, { ...ownFlags, ...proxyFlags }).unknown[0];
   if (unknown !== undefined) throw new UsageError("doctor", unknown.message);
   const url = values.address === "" ? undefined : await agentUrl("doctor", values.address, env);
-  const { runDoctor, readAgentEnvironment, renderDiagnosis, diagnosisJson, hostPortOf } = await import(
-    "../../diagnosis/doctor/index.ts"
-  );
+  const { runDoctor, readAgentEnvironment, chooseJudgedAgent, renderDiagnosis, diagnosisJson, hostPortOf } =
+    await import("../../diagnosis/doctor/index.ts");
   const address = url && hostPortOf(url);
-  const agent = values.pid === 0 ? { env, args: proxyArgs } : await readAgentEnvironment(values.pid);
+  const status = address ?? { host: "localhost", port: await readStatusPort(env) };
+  const given = { env, args: proxyArgs, status, withoutLauncher: userEnvironment };
+  const agent = values.pid === 0 ? await chooseJudgedAgent(given) : await readAgentEnvironment(values.pid);
   // Paths of the configuration are relative to the agent's working directory.
-  if ("directory" in agent) process.chdir(agent.directory);
-  const { env: agentEnv } = withoutLauncher(agent.env);
+  if (agent.directory !== process.cwd()) process.chdir(agent.directory);
+  const agentEnv = userEnvironment(agent.env);
   const chooseEnvoy = (config: AgentConfig): Promise<AgentConfig> => withInstalledEnvoy(config, agentEnv);
-  const options = { env: agentEnv, args: agent.args, address, chooseEnvoy };
+  const judged = "isUncertain" in agent ? agent : undefined;
+  const options = { env: agentEnv, args: agent.args, address, chooseEnvoy, judged };
   const diagnosis = await runDoctor(options, systemClock, stop);
-  print(
-    await renderOutput(format, diagnosisJson(diagnosis), () => renderDiagnosis(diagnosis, readTerminal(env).paint)),
-  );
+  const { paint, columns, redraws } = readTerminal(env);
+  const view = { paint, columns: redraws ? columns : undefined };
+  print(await renderOutput(format, diagnosisJson(diagnosis), () => renderDiagnosis(diagnosis, view)));
   return diagnosis.counts.failed === 0 ? exitCode.ok : exitCode.failed;
 }

@@ -13,7 +13,7 @@ import { machineParts } from "./parts/machine-parts.ts";
 import type { Part, PartGroup } from "./parts/part.ts";
 import type { BundleOptions } from "./bundle-options.ts";
 
-interface Plan extends Pick<BundleOptions, "env" | "args" | "isRemote" | "explain"> {
+interface Plan extends Pick<BundleOptions, "env" | "args" | "judged" | "isRemote" | "explain"> {
   readonly config: AgentConfig;
   readonly client: AgentClient;
   readonly clock: Clock;
@@ -57,7 +57,7 @@ function localGroups(plan: Plan, signal: AbortSignal): readonly Promise<PartGrou
   ];
 }
 
-function configurationParts({ env, explain }: Plan, args: readonly string[]): readonly Part[] {
+function configurationParts({ env, judged, explain }: Plan, args: readonly string[]): readonly Part[] {
   const usual = { form: "json", timeoutMs: 5_000, share: 0.1 } as const;
   return [
     {
@@ -73,7 +73,10 @@ function configurationParts({ env, explain }: Plan, args: readonly string[]): re
       ...usual,
       file: "environment.json",
       about: "names of all variables; values of those that the agent reads",
-      source: "the environment of this command",
+      source:
+        judged?.pid === undefined
+          ? "the environment of this command"
+          : `the environment of process ${String(judged.pid)}`,
       member: "environment",
       read: (sink) => {
         sink(JSON.stringify(env));
@@ -113,7 +116,7 @@ async function fileParts({ env }: Plan, args: readonly string[], signal: AbortSi
   ];
 }
 
-function doctorPart({ env, args, config, client, clock }: Plan): Part {
+function doctorPart({ env, args, judged, config, client, clock }: Plan): Part {
   const address = hostPortOf(client.url);
   return {
     file: "doctor.json",
@@ -123,7 +126,7 @@ function doctorPart({ env, args, config, client, clock }: Plan): Part {
     timeoutMs: 8_000,
     share: 0.1,
     read: async (sink, signal) => {
-      const options = { env, args, address: config.status.port === address.port ? undefined : address };
+      const options = { env, args, judged, address: config.status.port === address.port ? undefined : address };
       sink(JSON.stringify(diagnosisJson(await runDoctor(options, clock, signal))));
     },
   };

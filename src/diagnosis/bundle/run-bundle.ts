@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 import { hostname } from "node:os";
+import { resolve } from "node:path";
 import { type AgentConfig, judgeConfig, readConfigInput } from "../../config/index.ts";
 import { type Clock, deadline } from "../../lib/async/clock.ts";
 import { describeError } from "../../lib/errors.ts";
@@ -86,8 +87,10 @@ async function collectAndWrite(options: BundleOptions, clock: Clock, stop: Abort
   return { file: output.name, bytes, manifest };
 }
 
-async function openOutput({ file, print }: BundleOptions, name: string): Promise<ArchiveOutput> {
-  return file === "-" ? standardOutput(print) : await openArchiveFile(file === "" ? name : file);
+async function openOutput({ file, folder, print }: BundleOptions, name: string): Promise<ArchiveOutput> {
+  if (file === "-") return standardOutput(print);
+  const path = file === "" ? name : file;
+  return await openArchiveFile(folder === process.cwd() ? path : resolve(folder, path));
 }
 
 /** The sockets of others are looked at once, and not waited for. */

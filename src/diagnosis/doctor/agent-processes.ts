@@ -12,6 +12,12 @@ export interface AgentProcess {
   readonly args: readonly string[];
 }
 
+/** An agent among those that run. */
+export interface FoundAgent extends AgentProcess {
+  /** Whether it has the network and the mounts of this process. */
+  readonly isHere: boolean;
+}
+
 /** What a running agent was started with. */
 export interface AgentEnvironment extends AgentProcess {
   readonly env: Readonly<Record<string, string>>;
@@ -21,18 +27,25 @@ export interface AgentEnvironment extends AgentProcess {
 export class AgentProcessError extends AgentError {
   readonly code = "AGENT_DOCTOR_PROCESS";
   override readonly exitCode = exitCode.configuration;
+  readonly problem: string;
   constructor(pid: number, problem: string) {
     super(`--pid ${String(pid)}: ${problem}`);
+    this.problem = problem;
   }
 }
 
-/** The agents of this user, or for root of every user. */
-export async function findAgents(): Promise<readonly AgentProcess[]> {
+/** The agents of this user, or for root of every user; those that `--pid` can examine from here come first. */
+export async function findAgents(): Promise<readonly FoundAgent[]> {
   const agents = (await readProcesses(new Set())).filter(isAgent);
-  const found = agents.map(async ({ pid, args }) => ({ pid, args, directory: await readWorkingDirectory(pid) }));
-  return (await Promise.all(found)).flatMap(({ pid, args, directory }) =>
-    directory === undefined ? [] : [{ pid, directory, args: argsAfterProxy(args) }],
+  const found = await Promise.all(
+    agents.map(async ({ pid, args }) => {
+      const directory = await readWorkingDirectory(pid);
+      if (directory === undefined) return [];
+      return [{ pid, directory, args: argsAfterProxy(args), isHere: await isInNamespacesOf(pid) }];
+    }),
   );
+  const all = found.flat();
+  return [...all.filter(({ isHere }) => isHere), ...all.filter(({ isHere }) => !isHere)];
 }
 
 /** The arguments of the one agent that runs in a directory, such as that of a container; undefined without one. */
@@ -55,8 +68,7 @@ export async function readAgentEnvironment(pid: number): Promise<AgentEnvironmen
     throw new AgentProcessError(pid, "no agent runs with this process ID; attache doctor lists those that do");
   }
   for (const [kind, text] of namespaces) {
-    const [own, other] = await Promise.all([readNamespace("self", kind), readNamespace(String(pid), kind)]);
-    if (own === other) continue;
+    if (await isNamespaceOf(pid, kind)) continue;
     const how = `run attache doctor there, for example with kubectl exec or nsenter --target ${String(pid)}`;
     throw new AgentProcessError(pid, `the agent has ${text} of its own, or is another user's; ${how}`);
   }
@@ -72,6 +84,16 @@ const namespaces = [
   ["mnt", "mounts"],
   ["net", "a network namespace"],
 ] as const;
+
+async function isInNamespacesOf(pid: number): Promise<boolean> {
+  const same = await Promise.all(namespaces.map(([kind]) => isNamespaceOf(pid, kind)));
+  return same.every(Boolean);
+}
+
+async function isNamespaceOf(pid: number, kind: string): Promise<boolean> {
+  const [own, other] = await Promise.all([readNamespace("self", kind), readNamespace(String(pid), kind)]);
+  return own === other;
+}
 
 async function readNamespace(pid: string, kind: string): Promise<string> {
   return await readlink(`/proc/${pid}/ns/${kind}`).catch(() => "");

@@ -14,6 +14,8 @@ export interface Finding {
   readonly fact: string;
   /** One sentence: what to do. Always there for `warn` and `fail`. */
   readonly cure?: string;
+  /** The names of findings of which this one is the consequence, if one of them fails. */
+  readonly waitsFor?: readonly string[];
 }
 
 /** What every check may look at. A check changes nothing and writes nothing. */
@@ -60,4 +62,9 @@ export function warn(check: string, fact: string, cure: string): Finding {
 
 export function fail(check: string, fact: string, cure: string): Finding {
   return { check, outcome: "fail", fact, cure };
+}
+
+/** A failure, unless another one is its cause. @param waitsFor names of findings */
+export function failUnless(waitsFor: readonly string[], check: string, fact: string, cure: string): Finding {
+  return { ...fail(check, fact, cure), waitsFor };
 }

@@ -16,6 +16,7 @@ import { settingsCheck } from "./checks/settings.ts";
 import { socketsCheck } from "./checks/sockets.ts";
 import { controlPlaneCheck } from "./checks/control-plane.ts";
 import { dnsCheck } from "./checks/dns.ts";
+import { identityCheck } from "./checks/identity.ts";
 import { identityFilesCheck } from "./checks/identity-files.ts";
 import { readinessCheck } from "./checks/readiness.ts";
 import { rootsCheck } from "./checks/roots.ts";
@@ -30,6 +31,7 @@ export const checks: readonly Check[] = [
   readinessCheck,
   certificateCheck,
   // identity and network
+  identityCheck,
   tokenCheck,
   rootsCheck,
   identityFilesCheck,

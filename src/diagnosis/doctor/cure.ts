@@ -12,3 +12,8 @@ export function splitCure(message: string): { readonly fact: string; readonly cu
 export function withoutAdvice(message: string): string {
   return splitCure(message).fact;
 }
+
+/** @param form what may be set, where the setting is a variable */
+export function generalCure(source: string, form: string | undefined): string {
+  return `Correct ${source}${form === undefined ? "" : `: it takes ${form}`}; attache explain shows its value and source.`;
+}

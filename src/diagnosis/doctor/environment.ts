@@ -12,7 +12,7 @@ const ownVariables = [
   "CA_ROOT_CA",
   "XDS_ROOT_CA",
 ];
-const ownPrefixes = ["ISTIO_META_", "ATTACHE_"];
+export const ownPrefixes = ["ISTIO_META_", "ATTACHE_"];
 const ownFiles = [tokenPath, rootPath, labelsPath, annotationsPath];
 
 /** What an agent's environment is recognised by, for a person. */

@@ -3,8 +3,10 @@ import { type AgentConfig, type ConfigInput, judgeConfig, readConfigInput } from
 import type { Clock } from "../../lib/async/clock.ts";
 import { formatHostPort, type HostPort } from "../../lib/net/host-port.ts";
 import { type DoctorContext, fail, type Finding, ok } from "./check.ts";
+import { nameCauses } from "./causes.ts";
 import { checks } from "./checks.ts";
 import { hasEnvironment, lookedFor } from "./environment.ts";
+import { type JudgedAgent, withEnvironment } from "./judged-agent.ts";
 import { argsOfAgentIn, findAgents } from "./agent-processes.ts";
 import { withoutOwnSockets } from "./machine/own-sockets.ts";
 import { memoryShortage, yieldMemory } from "./machine/spare-memory.ts";
@@ -23,6 +25,8 @@ export interface DoctorOptions {
   readonly args: readonly string[];
   /** The agent's status port; undefined takes the configured one on this machine. */
   readonly address?: HostPort | undefined;
+  /** Whose environment it is, and whether that is certain. */
+  readonly judged?: Pick<JudgedAgent, "pid" | "isUncertain"> | undefined;
   /** The configuration with the Envoy that the agent runs, if that is not the configured one. */
   readonly chooseEnvoy?: (config: AgentConfig) => Promise<AgentConfig>;
 }
@@ -63,8 +67,8 @@ export async function runDoctor(options: DoctorOptions, clock: Clock, stop: Abor
   const chosen = checks.filter((check) => isEnvironment || !check.needsEnvironment);
   const found = await runChecks(chosen, context, limits.end);
   stop.throwIfAborted();
-  const absence = isEnvironment ? [] : [await describeAbsence()];
-  return summarize([...absence, ...found], clock.monotonicMs() - startMs);
+  const all = isEnvironment ? withEnvironment(found, context, options.judged) : [await describeAbsence(), ...found];
+  return summarize(all, clock.monotonicMs() - startMs);
 }
 
 /** The sockets of others are looked at once, and not waited for. */
@@ -79,16 +83,21 @@ async function readInput({ env, args: given, address }: DoctorOptions, signal: A
 async function describeAbsence(): Promise<Finding> {
   const agents = await findAgents();
   const others = agents.map(({ pid, directory }) => `${String(pid)} in ${directory}`).slice(0, mostAgents);
-  const [first] = agents;
-  const found =
+  const first = agents.find(({ isHere }) => isHere);
+  const how =
     first === undefined
+      ? "each has a network or mounts of its own; run attache doctor there"
+      : `examine one with --pid ${String(first.pid)}`;
+  const found =
+    agents.length === 0
       ? `looked for ${lookedFor}`
-      : `agents run with an environment of their own: ${others.join(", ")}; examine one with --pid ${String(first.pid)}`;
+      : `agents run with an environment of their own: ${others.join(", ")}; ${how}`;
   return ok("environment", `not that of an agent, so most checks are left out; ${found}`);
 }
 
-/** The findings, counted. */
-export function summarize(findings: readonly Finding[], durationMs: number): Diagnosis {
+/** The findings, each consequence with its cause, counted. */
+export function summarize(found: readonly Finding[], durationMs: number): Diagnosis {
+  const findings = nameCauses(found);
   return { findings, counts: count(findings), durationMs };
 }
 

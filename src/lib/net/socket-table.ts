@@ -105,7 +105,7 @@ export async function readPortHolder(port: number, transport: "tcp" | "udp" = "t
     if (inodes.size === 0) return undefined;
     const pids = (await readdir("/proc")).filter((name) => /^\d+$/.test(name));
     for (const pid of pids) {
-      if (await holdsSocket(pid, inodes)) return await nameOf(pid);
+      if (await holdsSocket(pid, inodes)) return await describeProcess(Number(pid));
     }
     return undefined;
   } catch {
@@ -130,12 +130,13 @@ async function holdsSocket(pid: string, inodes: ReadonlySet<string>): Promise<bo
   return [...inodes].some((inode) => held?.has(inode));
 }
 
-async function nameOf(pid: string): Promise<string> {
+/** A process for a person: `nginx (process 17)`. */
+export async function describeProcess(pid: number): Promise<string> {
   const [comm, commandLine] = await Promise.all(
-    ["comm", "cmdline"].map((file) => readFile(`/proc/${pid}/${file}`, "utf8").catch(() => "")),
+    ["comm", "cmdline"].map((file) => readFile(`/proc/${String(pid)}/${file}`, "utf8").catch(() => "")),
   );
   const name = programName(comm ?? "", commandLine ?? "");
-  return name === "" ? `process ${pid}` : `${name} (process ${pid})`;
+  return name === "" ? `process ${String(pid)}` : `${name} (process ${String(pid)})`;
 }
 
 /** All programs of Node.js have the same process name, such as `node-MainThread`: these have the name of their script. */

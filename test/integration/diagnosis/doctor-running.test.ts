@@ -169,7 +169,7 @@ test("an Envoy that still waits for its configuration, or drains, is named with 
   controlPlane.responds = false;
   await using pod = await startPod({ ca, ...behind(controlPlane) });
   await eventually(async () => expect((await pod.readiness()).status).toBe(503), { withinMs: 5_000 });
-  await eventually(() => expectProblems(pod, ["fail envoy-admin.state: Envoy's state is PRE_INITIALIZING"]), {
+  await eventually(() => expectProblems(pod, ["warn envoy-admin.state: Envoy's state is PRE_INITIALIZING"]), {
     withinMs: 10_000,
   });
   await using files = await startPod({ ca });
@@ -289,4 +289,39 @@ test("another user sees less, and finds nothing wrong for that", async () => {
   chmodSync(pod.directory, 0o711);
   const launcher = ["setpriv", "--reuid", "12345", "--regid", "12345", "--clear-groups", "--no-new-privs"];
   expect(machineProblems(await runDoctorIn(pod, { launcher }))).toEqual([]);
+});
+
+test("a terminal without the agent's variables judges the agent that runs there, and says so", async () => {
+  await using ca = await startFakeCa();
+  await using pod = await startPod({ ca });
+  await pod.untilReady();
+  const env = { PATH: process.env["PATH"] ?? "", PROXY_CONFIG: JSON.stringify({ statusPort: pod.ports.status }) };
+  const inDirectory = await runDoctorIn({ directory: pod.directory, env });
+  const address = `localhost:${String(pod.ports.status)}`;
+  const elsewhere = await runDoctorIn({ directory: "/", env: { PATH: env.PATH } }, { args: ["--address", address] });
+  for (const run of [inDirectory, elsewhere]) {
+    expect(run.findings.filter(({ outcome }) => outcome === "fail")).toEqual([]);
+    expect(machineProblems(run)).toEqual([]);
+    expect(run.findings[0]?.fact).toContain(`judges the environment of process ${String(pod.pid)}`);
+    expect(run.findings.find(({ check }) => check === "sockets.sds")?.outcome).toBe("ok");
+  }
+  const own = await runDoctorIn(pod);
+  expect(own.findings.map(({ check }) => check)).not.toContain("environment");
+});
+
+test("beside an agent that may not be read, what does not fit it is no failure", async () => {
+  await using ca = await startFakeCa();
+  await using pod = await startPod({ ca });
+  await pod.untilReady();
+  for (const directory of [dirname(pod.directory), pod.directory]) chmodSync(directory, 0o711);
+  const launcher = ["setpriv", "--reuid", "12345", "--regid", "12345", "--clear-groups", "--no-new-privs"];
+  const statusPort = { PROXY_CONFIG: JSON.stringify({ statusPort: pod.ports.status }), POD_NAME: "other" };
+  const run = await runDoctorIn(
+    { directory: "/tmp", env: { PATH: process.env["PATH"] ?? "", ...statusPort } },
+    { launcher },
+  );
+  expect(run.findings[0]).toMatchObject({ check: "environment", outcome: "warn" });
+  expect(run.findings[0]?.fact).toMatch(/the agent that answers is another one: it is the node sidecar~/);
+  expect(run.findings.filter(({ outcome }) => outcome === "fail")).toEqual([]);
+  expect(run.findings.some(({ check, outcome }) => check === "token" && outcome === "warn")).toBe(true);
 });

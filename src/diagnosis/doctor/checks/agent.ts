@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-import { type Check, type DoctorContext, fail, type Finding, ok } from "../check.ts";
+import { type Check, type DoctorContext, fail, failUnless, type Finding, ok } from "../check.ts";
 
 const name = "agent";
 
@@ -9,6 +9,9 @@ const cures = {
     "Name the status port of a running agent with --address; a forwarded port works (kubectl port-forward POD 15020).",
   exited: "Its last lines are in the log of this container (kubectl logs --previous); correct the cause, and start it.",
 } as const;
+
+/** What ends the agent at its start, as other checks find it. */
+const startCauses = ["config", "envoy", "ports."];
 
 /** The agent that runs, if one does. One whose address is given has to, and one that has exited should. */
 export const agentCheck: Check = {
@@ -20,8 +23,11 @@ export const agentCheck: Check = {
 function judge({ agent, agentAddress, agentProblem, ...rest }: DoctorContext): Finding {
   const { isAgentLate, agentExit, isAddressGiven } = rest;
   if (agent !== undefined) return ok(name, `runs at ${agentAddress}, ${agent.ready ? "ready" : "not ready"}`);
-  if (agentExit !== undefined) return fail(name, agentExit, cures.exited);
-  if (isAgentLate) return fail(name, `what listens at ${agentAddress} does not respond: ${agentProblem}`, cures.late);
+  if (agentExit !== undefined) return failUnless(startCauses, name, agentExit, cures.exited);
+  if (isAgentLate) {
+    const fact = `what listens at ${agentAddress} does not respond: ${agentProblem}`;
+    return failUnless(["process.state"], name, fact, cures.late);
+  }
   if (isAddressGiven) return fail(name, `none responds at ${agentAddress}: ${agentProblem}`, cures.absent);
   return ok(name, `none runs: ${agentAddress}: ${agentProblem}`);
 }

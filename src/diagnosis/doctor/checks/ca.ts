@@ -2,7 +2,7 @@
 import type { CaProbe } from "../../../ca/index.ts";
 import { describeError } from "../../../lib/errors.ts";
 import { formatHostPort } from "../../../lib/net/host-port.ts";
-import { type Check, ok } from "../check.ts";
+import { type Check, type Finding, ok } from "../check.ts";
 import { splitCure, withoutAdvice } from "../cure.ts";
 import { type Network, networkOf } from "../network/network.ts";
 import { blocked, failed, findingOf, passed, type Step } from "../network/step.ts";
@@ -25,10 +25,17 @@ export const caCheck: Check = {
     const works = ways.map((steps) => steps.every(({ outcome }) => outcome !== "fail"));
     return ways.flatMap((steps, index) => {
       const isFallback = works.some((isWorking, other) => isWorking && other !== index);
-      return steps.map((step) => findingOf("ca", step, isFallback));
+      return steps.map((step) => withCause(findingOf("ca", step, isFallback)));
     });
   },
 };
+
+/** A token of another account is the cause, where the CA rejects the workload. */
+function withCause(finding: Finding): Finding {
+  return finding.check === "ca.auth" && finding.outcome === "fail"
+    ? { ...finding, waitsFor: ["token.account"] }
+    : finding;
+}
 
 const identityNames = {
   "external-sds": "another process, over SDS",

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-import { type Check, fail, type Finding, ok, warn } from "../check.ts";
+import { identityCauses } from "../causes.ts";
+import { type Check, failUnless, type Finding, ok, warn } from "../check.ts";
 import {
   type AgentCertificate,
   certificatesOf,
@@ -50,7 +51,9 @@ function judgeOne(certificate: AgentCertificate, state: PeerState | undefined, n
   const leftMs = notAfterMs - nowMs;
   const subject = `the running agent's certificate of ${spiffeId}`;
   const reason = reasonOf(state);
-  if (leftMs <= 0) return fail(name, `${subject} expired ${formatSpan(-leftMs)} ago${reason}`, repair);
+  if (leftMs <= 0) {
+    return failUnless(identityCauses, name, `${subject} expired ${formatSpan(-leftMs)} ago${reason}`, repair);
+  }
   const fact = `${subject} expires in ${formatSpan(leftMs)}`;
   if (leftMs < lateShare * (notAfterMs - notBeforeMs)) {
     return warn(name, `${fact} and was not renewed in time${reason}`, repair);

@@ -1,18 +1,18 @@
 // SPDX-License-Identifier: Apache-2.0
+import { loadKnownVariables } from "../../../config/index.ts";
 import { type Check, fail, ok } from "../check.ts";
-import { splitCure } from "../cure.ts";
+import { generalCure, splitCure } from "../cure.ts";
 
 /** Each problem for which the agent would not start. */
 export const configCheck: Check = {
   name: "config",
   needsEnvironment: true,
-  run({ config, problems }) {
+  async run({ config, problems }) {
+    const { describeVariable } = await loadKnownVariables();
     const findings = problems.map(({ source, message }) => {
       const { fact, cure } = splitCure(message);
-      return fail("config", `${source}: ${fact}`, cure ?? `Correct ${source}; docs/configuration.md describes it.`);
+      return fail("config", `${source}: ${fact}`, cure ?? generalCure(source, describeVariable(source)));
     });
-    return Promise.resolve(
-      findings.length > 0 ? findings : [ok("config", `valid for the role ${config.role}, node ${config.node.id}`)],
-    );
+    return findings.length > 0 ? findings : [ok("config", `valid for the role ${config.role}, node ${config.node.id}`)];
   },
 };

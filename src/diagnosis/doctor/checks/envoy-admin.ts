@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 import { type EnvoyAdmin, type EnvoyServerInfo, loadRunningEnvoy } from "../../../envoy/index.ts";
 import { describeError } from "../../../lib/errors.ts";
-import { type Check, type DoctorContext, fail, type Finding, ok, warn } from "../check.ts";
+import { envoyCauses } from "../causes.ts";
+import { type Check, type DoctorContext, fail, failUnless, type Finding, ok, warn } from "../check.ts";
 import { certificateFindings } from "../machine/envoy-certificates.ts";
 import { rejectionFindings } from "../machine/envoy-rejections.ts";
 import { restartFindings } from "../machine/envoy-restarts.ts";
@@ -9,6 +10,8 @@ import { judgeVersion } from "../machine/supported-version.ts";
 import { type Machine, machineOf } from "../machine/machine.ts";
 
 const listenersCheck = "envoy-admin.listeners";
+/** The agent says more precisely what its Envoy waits for. */
+const startCauses = [...envoyCauses, "readiness"];
 
 /** The Envoy that runs: whether it answers, serves, and has accepted what it was sent. */
 export const envoyAdminCheck: Check = {
@@ -42,7 +45,8 @@ export const envoyAdminCheck: Check = {
 function missingEnvoy({ agent, envoys }: Machine): Finding | undefined {
   if (agent === undefined || envoys.some(({ state }) => state !== "Z")) return undefined;
   const fact = `Envoy does not run: the agent (process ${String(agent.pid)}) has no such child process`;
-  return fail(
+  return failUnless(
+    ["envoy"],
     "envoy-admin",
     fact,
     "Look in the log why it ended; the agent restarts it only with ATTACHE_ENVOY_RESTARTS.",
@@ -75,7 +79,7 @@ async function stateFindings(
   }
   if (state !== "LIVE") {
     const fact = `Envoy's state is ${state}, not LIVE`;
-    return [fail(check, fact, "Look what it waits for: attache request GET /init_dump.")];
+    return [failUnless(startCauses, check, fact, "Look what it waits for: attache request GET /init_dump.")];
   }
   const text = await admin
     .stats("%5Elistener_manager%5C.(workers_started%7Clistener_create_failure)$", {}, signal)
@@ -86,7 +90,14 @@ async function stateFindings(
   };
   if (valueOf("workers_started") === 0) {
     const fact = "Envoy's workers have not started, so its listeners serve nothing";
-    return [fail(check, fact, "Look which clusters and listeners it waits for: attache request GET /init_dump.")];
+    return [
+      failUnless(
+        startCauses,
+        check,
+        fact,
+        "Look which clusters and listeners it waits for: attache request GET /init_dump.",
+      ),
+    ];
   }
   const failures = valueOf("listener_create_failure") ?? 0;
   const failed =

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-import { type Check, fail, type Finding, ok, warn } from "../check.ts";
+import { controlPlaneCauses, envoyCauses, envoyProcessCauses, identityCauses, refusalCauses } from "../causes.ts";
+import { type Check, fail, failUnless, ok, warn } from "../check.ts";
 import { fileOf, splitFileCure } from "../refused-file.ts";
 import type { AgentCheck } from "../running-agent.ts";
 
@@ -11,23 +12,74 @@ export const readinessCheck: Check = {
   needsEnvironment: false,
   run({ agent }) {
     if (agent === undefined) return Promise.resolve([]);
-    const findings = agent.checks.flatMap((check) => findingsOf(check, [], agent.ready));
-    return Promise.resolve(findings.length > 0 ? findings : [ok(name, "every condition of the running agent passes")]);
+    const conditions = agent.checks.flatMap((check) => openConditions(check, []));
+    if (conditions.length === 0) return Promise.resolve([ok(name, "every condition of the running agent passes")]);
+    const failed = conditions.filter(({ check }) => check.state === "failed" && !agent.ready);
+    const [cause] = failed.toSorted((a, b) => rank(a) - rank(b));
+    return Promise.resolve(
+      conditions.map((condition) => {
+        const { fact, cure, causes } = condition;
+        if (!failed.includes(condition)) return warn(name, fact, cure);
+        if (condition === cause || rank(condition) === 0) {
+          return causes === undefined ? fail(name, fact, cure) : failUnless(causes, name, fact, cure);
+        }
+        return warn(name, fact, `This waits for ${textOf(cause)}; see what is reported of that.`);
+      }),
+    );
   },
 };
 
+/** A condition that does not pass, at the innermost level. */
+interface Condition {
+  readonly check: AgentCheck;
+  readonly fact: string;
+  readonly cure: string;
+  /** What it waits for itself; undefined where the condition names the fault, such as a resource file. */
+  readonly causes: readonly string[] | undefined;
+}
+
+/** What each condition itself waits for. */
+const causesOf: Readonly<Record<string, readonly string[]>> = {
+  certificate: identityCauses,
+  "control-plane": controlPlaneCauses,
+  "configuration-refused": refusalCauses,
+  "envoy-start": envoyProcessCauses,
+  "listener-lost": envoyProcessCauses,
+  "envoy-silent": envoyProcessCauses,
+  "envoy-initialising": envoyCauses,
+};
+
+/** Envoy's start and its workers wait for all others; what the workers wait for is named. */
+function rank({ check }: Condition): number {
+  if (check.code !== "envoy-initialising") return 0;
+  return check.detail.includes("waits for") ? 1 : check.name === "workers" ? 2 : 3;
+}
+
+function textOf(condition: Condition | undefined): string {
+  return condition?.check.name ?? "another condition";
+}
+
 /** A failed condition is reported by the conditions that it consists of. */
-function findingsOf(check: AgentCheck, path: readonly string[], isReady: boolean): readonly Finding[] {
+function openConditions(check: AgentCheck, path: readonly string[]): readonly Condition[] {
   if (check.state === "passed") return [];
   const here = [...path, check.name];
-  const inner = check.children.flatMap((child) => findingsOf(child, here, isReady));
+  const inner = check.children.flatMap((child) => openConditions(child, here));
   if (inner.length > 0) return inner;
+  const where = here.join(", ");
   const file = fileOf(check.detail);
-  const { fact: detail, cure } =
-    file === undefined ? { fact: check.detail, cure: cureOf(check) } : splitFileCure(check.detail, file);
-  const fact = `${here.join(", ")}: ${detail === "" ? "pending" : detail}`;
-  const isFailure = check.state === "failed" && !isReady;
-  return [isFailure ? fail(name, fact, cure) : warn(name, fact, cure)];
+  if (file === undefined) {
+    return [
+      { check, fact: `${where}: ${plainDetail(check.detail)}`, cure: cureOf(check), causes: causesOf[check.code] },
+    ];
+  }
+  const { fact, cure } = splitFileCure(check.detail, file);
+  return [{ check, fact: `${where}: ${fact}`, cure, causes: undefined }];
+}
+
+/** The agent has pilot-agent's words for what Envoy's statistics do not have yet. */
+function plainDetail(detail: string): string {
+  if (detail.includes("is not yet updated")) return "Envoy has not started its workers yet, and tells no state";
+  return detail === "" ? "pending" : detail;
 }
 
 const cures: Readonly<Record<string, string>> = {
@@ -45,5 +97,5 @@ const cures: Readonly<Record<string, string>> = {
 
 function cureOf({ name: check, code }: AgentCheck): string {
   if (check === "termination") return "The agent shuts down; nothing is to be done unless it should not.";
-  return cures[code] ?? "See the agent's log; docs/operations.md describes the conditions of readiness.";
+  return cures[code] ?? "See the agent's log, and attache status for what the pod waits for.";
 }

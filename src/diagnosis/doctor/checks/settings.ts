@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 import { type AgentConfig, loadKnownVariables } from "../../../config/index.ts";
 import { type Check, type Finding, ok, warn } from "../check.ts";
-import { splitCure } from "../cure.ts";
+import { generalCure, splitCure } from "../cure.ts";
 import { machineOf } from "../machine/machine.ts";
 
 type ConfigWarning = AgentConfig["warnings"][number];
@@ -14,7 +14,7 @@ export const settingsCheck: Check = {
     const { config, input } = context;
     const { user, isUserKnown } = await machineOf(context);
     const isOther = !isUserKnown || user.uid !== process.geteuid?.();
-    const { knownVariables, misspeltVariable } = await loadKnownVariables();
+    const { describeVariable, knownVariables, misspeltVariable } = await loadKnownVariables();
     const known = knownVariables();
     const misspelt = new Map<string, string>();
     for (const name of Object.keys(input.env)) {
@@ -24,7 +24,7 @@ export const settingsCheck: Check = {
     // what another user may not read, the agent may
     const warnings = config.warnings
       .filter(({ source, message }) => !(isOther && unreadable.test(message)) && !misspelt.has(source))
-      .map(warningFinding);
+      .map((warning) => warningFinding(warning, describeVariable(warning.source)));
     const names = [...misspelt].map(([name, meant]) => misspeltFinding(name, meant));
     const found = [...warnings, ...names, ...contradictions(config, input.env)];
     return found.length > 0 ? found : [ok("settings", "no warnings")];
@@ -36,15 +36,14 @@ const unreadable = /cannot be read \((EACCES|EPERM)\)/;
 /** How advice begins; other last parts of a message say what happens instead. */
 const advice = /^(use|set|mount|name|give|install|quote|remove|write|put|make|choose|leave|raise|add|start|correct) /;
 
-function warningFinding({ source, message }: ConfigWarning): Finding {
+function warningFinding({ source, message }: ConfigWarning, form: string | undefined): Finding {
   const meant = /\(did you mean (\S+)\?\)/.exec(message)?.[1];
   const lastPart = message.slice(message.lastIndexOf("; ") + 2);
   const { fact, cure } = advice.test(lastPart) ? splitCure(message) : { fact: message, cure: undefined };
-  const general = `Set or correct ${source}; docs/configuration.md describes it.`;
   return warn(
     "settings.warning",
     `${source}: ${fact}`,
-    meant === undefined ? (cure ?? general) : `Set ${meant} instead.`,
+    meant === undefined ? (cure ?? generalCure(source, form)) : `Set ${meant} instead.`,
   );
 }
 

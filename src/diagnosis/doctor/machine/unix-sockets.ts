@@ -1,13 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 import { readdir, readFile, realpath } from "node:fs/promises";
 import { resolve } from "node:path";
-import { readSocketInodes } from "../../../lib/net/socket-table.ts";
+import { describeProcess, readSocketInodes } from "../../../lib/net/socket-table.ts";
 import { readWorkingDirectory } from "./processes.ts";
 
 /** The process that serves a socket. */
 export interface SocketHolder {
   readonly pid: number;
-  /** `node (process 17)` */
+  /** `attache (process 17)` */
   readonly text: string;
 }
 
@@ -33,8 +33,7 @@ export async function readSocketHolder(path: string): Promise<SocketHolder | und
     if (found.length === 0) continue;
     const directory = (await readWorkingDirectory(pid)) ?? "/";
     if (!found.some((one) => places.has(resolve(directory, one.path)))) continue;
-    const name = (await readFile(`/proc/${String(pid)}/comm`, "utf8").catch(() => "")).trim();
-    return { pid, text: `${name} (process ${String(pid)})` };
+    return { pid, text: await describeProcess(pid) };
   }
   return undefined;
 }

@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 import { expect, test } from "vitest";
-import { type Check, fail, ok, warn } from "../../../../src/diagnosis/doctor/check.ts";
+import { type Check, fail, failUnless, ok, warn } from "../../../../src/diagnosis/doctor/check.ts";
 import { checks } from "../../../../src/diagnosis/doctor/checks.ts";
 import { configCheck } from "../../../../src/diagnosis/doctor/checks/config.ts";
-import { splitCure } from "../../../../src/diagnosis/doctor/cure.ts";
+import { describeVariable } from "../../../../src/config/known-variables.ts";
+import { generalCure, splitCure } from "../../../../src/diagnosis/doctor/cure.ts";
 import { hasEnvironment } from "../../../../src/diagnosis/doctor/environment.ts";
 import { diagnosisJson, renderDiagnosis } from "../../../../src/diagnosis/doctor/render-doctor.ts";
 import { limitTime, runChecks } from "../../../../src/diagnosis/doctor/run-checks.ts";
@@ -27,7 +28,7 @@ test("findings are in the order of the checks, and what is wrong is printed firs
   ];
   const diagnosis = summarize(await runChecks(list, doctorContext(), never), 12);
   expect(diagnosis.findings.map((finding) => finding.check)).toEqual(["a.one", "a.two", "b"]);
-  expect(renderDiagnosis(diagnosis, noPaint)).toBe(
+  expect(renderDiagnosis(diagnosis, { paint: noPaint, columns: undefined })).toBe(
     "[fail] b      broken\n              -> Repair it.\n" +
       "[warn] a.two  odd\\u001b[31m\n              -> Look.\n" +
       "[ok]   a.one  fine\n\n1 failed, 1 warning, 1 ok\n",
@@ -37,6 +38,32 @@ test("findings are in the order of the checks, and what is wrong is printed firs
     counts: { failed: 1, warnings: 1, ok: 1 },
     durationSeconds: 0.012,
   });
+});
+
+test("one cause is one failure: what waits for it is a warning that names it", () => {
+  const waiting = failUnless(["readiness", "token"], "envoy-admin.state", "INITIALIZING", "Look.");
+  const readiness = failUnless(["token"], "readiness", "no certificate yet", "See.");
+  const token = fail("token", "absent", "Mount it.");
+  const { findings, counts } = summarize([readiness, token, waiting], 1);
+  expect(findings.map(({ outcome }) => outcome)).toEqual(["warn", "fail", "warn"]);
+  expect(findings.map(({ cure }) => cure)).toEqual([
+    "This waits for what token reports; repair that first.",
+    "Mount it.",
+    "This waits for what token reports; repair that first.",
+  ]);
+  expect(counts).toEqual({ failed: 1, warnings: 2, ok: 0 });
+  expect(summarize([readiness, waiting], 1).findings.map(({ outcome }) => outcome)).toEqual(["fail", "warn"]);
+  expect(summarize([waiting], 1).counts.failed).toBe(1);
+});
+
+test.each([40, 60, 100])("no line is wider than a terminal of %i columns", (columns) => {
+  const long = "the token file ./var/run/secrets/tokens/istio-token does not exist in this container of the pod";
+  const text = renderDiagnosis(summarize([fail("token", long, `Mount it there: ${long}.`), ok("ca.tls", long)], 1), {
+    paint: noPaint,
+    columns,
+  });
+  for (const line of text.split("\n")) expect(line.length).toBeLessThanOrEqual(columns);
+  expect(text.replaceAll(/\s/g, "")).toContain(`Mount it there: ${long}.`.replaceAll(" ", ""));
 });
 
 test("a check that throws is a warning, and the others run", async () => {
@@ -78,6 +105,13 @@ test("every problem of the configuration is a finding", async () => {
 test("the advice of a problem becomes the cure", () => {
   expect(splitCure("must be set; give it")).toEqual({ fact: "must be set", cure: "Give it." });
   expect(splitCure("must be above 0")).toEqual({ fact: "must be above 0", cure: undefined });
+});
+
+test("where a problem has no advice, the form of the variable is the cure", () => {
+  expect(generalCure("ATTACHE_READINESS", describeVariable("ATTACHE_READINESS"))).toMatch(
+    /^Correct ATTACHE_READINESS: it takes text, by default compatible: .*; attache explain shows its value and source\.$/,
+  );
+  expect(generalCure("CA_ADDR", describeVariable("NO_SUCH"))).toMatch(/^Correct CA_ADDR; attache explain shows/);
 });
 
 test("an agent's environment has its variables, its files or its arguments", () => {
