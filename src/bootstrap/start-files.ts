@@ -5,6 +5,7 @@ import type { BootstrapConfig } from "./bootstrap-config.ts";
 import { closeSync, constants, fchmodSync, fstatSync, lstatSync, openSync } from "node:fs";
 import { dirname } from "node:path";
 import { type FileOwner, writeFileAtomicSync } from "../lib/fs/atomic-file.ts";
+import { adviceOnWriteError } from "../lib/fs/write-advice.ts";
 import { AgentError } from "../lib/errors.ts";
 import { exitCode } from "../lib/exit-code.ts";
 import { mergeOverride } from "./override.ts";
@@ -67,7 +68,7 @@ export class BootstrapWriteError extends AgentError {
   override readonly exitCode = exitCode.unavailable;
   readonly path: string;
   constructor(path: string, cause: unknown) {
-    super(`write ${path}: cannot create the file; check that its directory exists and is writable for this user`, {
+    super(`write ${path}: cannot create the file; ${adviceOnWriteError(cause)}`, {
       cause,
     });
     this.path = path;

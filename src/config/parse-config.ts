@@ -17,6 +17,7 @@ import { Environment } from "./sources/environment.ts";
 import { grpcBootstrap } from "./sections/grpc-bootstrap-section.ts";
 import { rootFiles } from "./sections/root-files.ts";
 import { logConfig, recorderConfig } from "./sections/log-section.ts";
+import { refusePortConflicts } from "./sections/own-port-conflicts.ts";
 import { ownBootstrap } from "./sections/own-bootstrap.ts";
 import { nodeIdentity } from "./sections/node-section.ts";
 import { platformConfig } from "./sections/machine-section.ts";
@@ -69,6 +70,7 @@ export function judgeConfig(input: ConfigInput): JudgedConfig {
   warnOfDeadSettings(sources, input.env);
   warnOfUnexpanded(input.env, findings);
   const config = agentConfig(sources, merged.fields, externalSds);
+  refusePortConflicts(config, findings);
   const warnings = findings.warnings.filter(({ message }) => !config.disableEnvoy || !isAboutEnvoy(message));
   return { config: { ...config, warnings }, problems: findings.problems };
 }

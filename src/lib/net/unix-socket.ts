@@ -4,6 +4,7 @@ import { type Server, type Socket, connect, createServer } from "node:net";
 import { dirname } from "node:path";
 import { AgentError, systemCode } from "../errors.ts";
 import { exitCode } from "../exit-code.ts";
+import { adviceOnWriteError } from "../fs/write-advice.ts";
 import { makeDirectorySync } from "../fs/make-directory.ts";
 
 export interface UnixSocketOptions {
@@ -28,12 +29,16 @@ export class SocketUnavailableError extends AgentError {
   constructor(path: string, taken: boolean, cause?: unknown) {
     const why = taken
       ? "a live process already serves there; end it, or give this agent another directory"
-      : "the socket cannot be made there; check that the directory exists and is writable for this user";
+      : cause instanceof NoSocketError
+        ? "something else than a socket is there; remove it"
+        : `the socket cannot be made there; ${adviceOnWriteError(cause)}`;
     super(`listen on ${path}: ${why}`, { cause });
     this.path = path;
     this.taken = taken;
   }
 }
+
+class NoSocketError extends Error {}
 
 /**
  * Listens on a Unix socket. A socket file without a live server is replaced; one that a live process serves,
@@ -96,7 +101,7 @@ function bind(server: Server, { path, mode }: UnixSocketOptions): Promise<void> 
 async function clearStaleSocket(path: string): Promise<void> {
   const status = lstatSync(path, { throwIfNoEntry: false });
   if (status === undefined) return;
-  if (!status.isSocket()) throw new Error(`${path} exists and is not a socket; remove it`);
+  if (!status.isSocket()) throw new NoSocketError("not a socket");
   if (await isServed(path)) throw new SocketUnavailableError(path, true);
   unlinkSync(path);
 }
