@@ -66,5 +66,6 @@ test("an agent that is stopped is not said to be absent", async () => {
   expect(wait.stderr).toMatch(/accepts connections, but no response within \d+ ms: it is stopped or overloaded/);
   expect(wait.stderr).not.toMatch(/has exited/);
   expect(doctor.code).toBe(1);
-  expect(doctor.stdout).toMatch(/^\[fail\] agent +what listens at \S+ does not respond: no response within/m);
+  expect(doctor.stdout).toMatch(/^\[fail\] process\.state +the agent \(process \d+\) is stopped by a signal/m);
+  expect(doctor.stdout).toMatch(/^\[warn\] agent +what listens at \S+ does not respond: no response within/m);
 });

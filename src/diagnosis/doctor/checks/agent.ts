@@ -10,9 +10,6 @@ const cures = {
   exited: "Its last lines are in the log of this container (kubectl logs --previous); correct the cause, and start it.",
 } as const;
 
-/** What ends the agent at its start, as other checks find it. */
-const startCauses = ["config", "envoy", "ports."];
-
 /** The agent that runs, if one does. One whose address is given has to, and one that has exited should. */
 export const agentCheck: Check = {
   name,
@@ -23,7 +20,7 @@ export const agentCheck: Check = {
 function judge({ agent, agentAddress, agentProblem, ...rest }: DoctorContext): Finding {
   const { isAgentLate, agentExit, isAddressGiven } = rest;
   if (agent !== undefined) return ok(name, `runs at ${agentAddress}, ${agent.ready ? "ready" : "not ready"}`);
-  if (agentExit !== undefined) return failUnless(startCauses, name, agentExit, cures.exited);
+  if (agentExit !== undefined) return fail(name, agentExit, cures.exited);
   if (isAgentLate) {
     const fact = `what listens at ${agentAddress} does not respond: ${agentProblem}`;
     return failUnless(["process.state"], name, fact, cures.late);
