@@ -177,3 +177,16 @@ test("a command that is stopped leaves no file behind", async () => {
     process.kill(envoy, "SIGCONT");
   }
 }, 60_000);
+
+test("in a terminal without the agent's variables, it is about the agent that runs there", async () => {
+  await using started = await startReadyPod();
+  const { pod } = started;
+  await using work = await temporaryDirectory();
+  const env = { PROXY_CONFIG: JSON.stringify({ statusPort: pod.ports.status }) };
+  const { json, text } = await takeBundle({ directory: work.path, env });
+  expect(text("environment.json")).toContain('"POD_NAME": "pod-1"');
+  expect(json("doctor.json")).toMatchObject({ ok: true, counts: { failed: 0 } });
+  const run = await runBundleCommand({ directory: work.path, env }, "--file", "here.tar.gz");
+  expect(run.code, run.stderr).toBe(0);
+  expect(readdirSync(work.path)).toEqual(["here.tar.gz"]);
+}, 60_000);
