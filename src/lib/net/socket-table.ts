@@ -45,6 +45,8 @@ export async function readSocketInodes(pid: number): Promise<ReadonlySet<string>
   const descriptors = await readdir(folder).catch(() => undefined);
   if (descriptors === undefined) return undefined;
   const targets = await Promise.all(descriptors.map((name) => readlink(`${folder}/${name}`).catch(() => "")));
+  // their owner may list them, and without the process's capabilities not read where they lead
+  if (targets.length > 0 && targets.every((target) => target === "")) return undefined;
   return new Set(targets.flatMap((target) => /^socket:\[(\d+)\]$/.exec(target)?.[1] ?? []));
 }
 
