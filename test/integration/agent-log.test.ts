@@ -79,7 +79,9 @@ test("with --log_as_json every line of a run is JSON, with the same words for le
 
 test("with --log_as_json every line of a failed start is JSON: an invalid configuration", async () => {
   const attache = join(import.meta.dirname, "../../bin/attache");
-  const env = { ISTIO_META_CLUSTER_ID: "c1", ECC_SIGNATURE_ALGORITHM: "x", PROXY_CONFIG: "[" };
+  const wrong = { ISTIO_META_CLUSTER_ID: "c1", ECC_SIGNATURE_ALGORITHM: "x", PROXY_CONFIG: "[" };
+  // a variable of the tests, which the agent would warn of
+  const env = { ...wrong, ATTACHE_TEST_PORTS: undefined };
   const args = ["proxy", "gateway", "--log_as_json"];
   const { code, stdout, stderr } = await runProgram(attache, args, { env });
   expect(code).toBe(64);
