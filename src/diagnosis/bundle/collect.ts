@@ -4,10 +4,10 @@ import { orAborted } from "../../lib/async/tasks.ts";
 import { describeError } from "../../lib/errors.ts";
 import { Spool } from "./archive/spool.ts";
 import { type Part, type PartGroup, PartSkippedError } from "./parts/part.ts";
-import { JsonRedactor } from "./redaction/json-redactor.ts";
-import type { KnownSecrets } from "./redaction/known-secrets.ts";
-import { LineRedactor } from "./redaction/line-redactor.ts";
-import { Removals } from "./redaction/removals.ts";
+import { JsonRedactor } from "../redaction/json-redactor.ts";
+import type { KnownSecrets } from "../redaction/known-secrets.ts";
+import { LineRedactor } from "../redaction/line-redactor.ts";
+import { Removals } from "../redaction/removals.ts";
 
 /** `cut`: its beginning is there. */
 export type PartStatus = "complete" | "cut" | "failed" | "skipped";

@@ -14,10 +14,10 @@ import { type CollectedPart, collectGroups, isKept } from "./collect.ts";
 import { createManifest, type ManifestPart, renderReadme, roundSeconds } from "./manifest.ts";
 import type { Bundle, BundleOptions } from "./bundle-options.ts";
 import { planGroups } from "./plan.ts";
-import { KnownSecrets } from "./redaction/known-secrets.ts";
-import { LiteralFilter } from "./redaction/literal-filter.ts";
-import { Removals } from "./redaction/removals.ts";
-import { redactText } from "./redaction/secret-text.ts";
+import { KnownSecrets } from "../redaction/known-secrets.ts";
+import { LiteralFilter } from "../redaction/literal-filter.ts";
+import { Removals } from "../redaction/removals.ts";
+import { redactText } from "../redaction/secret-text.ts";
 import { readKnownSecrets } from "./secret-sources.ts";
 
 /** Of all parts together. What is there by then is written, which takes seconds for a large mesh. */

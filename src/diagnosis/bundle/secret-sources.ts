@@ -4,10 +4,10 @@ import { readdir } from "node:fs/promises";
 import { join } from "node:path";
 import { type AgentConfig, rootPath, tokenPath } from "../../config/index.ts";
 import { readTextStart } from "../../lib/fs/bounded-read.ts";
-import type { KnownSecrets } from "./redaction/known-secrets.ts";
-import { redactLines } from "./redaction/line-redactor.ts";
-import { Removals } from "./redaction/removals.ts";
-import { isPath, isSecretName } from "./redaction/secret-names.ts";
+import type { KnownSecrets } from "../redaction/known-secrets.ts";
+import { redactLines } from "../redaction/line-redactor.ts";
+import { Removals } from "../redaction/removals.ts";
+import { isPath, isSecretName } from "../redaction/secret-names.ts";
 
 const mostFileBytes = 256 * 1024;
 const mostFiles = 50;

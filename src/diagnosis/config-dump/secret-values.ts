@@ -3,9 +3,9 @@
 // in headers, in URLs, in the node's metadata and in the configuration of filters too.
 import { redacted } from "../../config/redaction.ts";
 import { isJsonList, isJsonObject, type JsonObject, type JsonValue, textOf } from "../../lib/json.ts";
-import { Removals } from "../bundle/redaction/removals.ts";
-import { isSecretName, isSecretObject } from "../bundle/redaction/secret-names.ts";
-import { redactText as redactForms } from "../bundle/redaction/secret-text.ts";
+import { Removals } from "../redaction/removals.ts";
+import { isSecretName, isSecretObject } from "../redaction/secret-names.ts";
+import { redactText as redactForms } from "../redaction/secret-text.ts";
 
 /** Fields that are secret in every message of Envoy's API, names as in JSON. */
 const secretFields: ReadonlySet<string> = new Set([

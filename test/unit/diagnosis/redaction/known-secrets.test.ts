@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 import { expect, test } from "vitest";
-import { KnownSecrets } from "../../../../src/diagnosis/bundle/redaction/known-secrets.ts";
-import { LiteralFilter } from "../../../../src/diagnosis/bundle/redaction/literal-filter.ts";
+import { KnownSecrets } from "../../../../src/diagnosis/redaction/known-secrets.ts";
+import { LiteralFilter } from "../../../../src/diagnosis/redaction/literal-filter.ts";
 import { formsOfText } from "../../../support/canaries.ts";
 import { fc } from "../../../support/properties.ts";
 

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 import { readFileSync } from "node:fs";
 import { expect, test } from "vitest";
-import { JsonRedactor, type JsonRedactorOptions } from "../../../../src/diagnosis/bundle/redaction/json-redactor.ts";
-import { Removals } from "../../../../src/diagnosis/bundle/redaction/removals.ts";
+import { JsonRedactor, type JsonRedactorOptions } from "../../../../src/diagnosis/redaction/json-redactor.ts";
+import { Removals } from "../../../../src/diagnosis/redaction/removals.ts";
 import { fc } from "../../../support/properties.ts";
 
 const secret = "hUnt3r2fox";

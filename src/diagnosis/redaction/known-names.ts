@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-import { knownVariables } from "../../../config/known-variables.ts";
+import { knownVariables } from "../../config/known-variables.ts";
 
 const variables: ReadonlySet<string> = new Set([
   ...knownVariables(),

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 import { generateKeyPairSync } from "node:crypto";
 import { expect, test } from "vitest";
-import { LineRedactor, redactLines } from "../../../../src/diagnosis/bundle/redaction/line-redactor.ts";
-import { Removals } from "../../../../src/diagnosis/bundle/redaction/removals.ts";
+import { LineRedactor, redactLines } from "../../../../src/diagnosis/redaction/line-redactor.ts";
+import { Removals } from "../../../../src/diagnosis/redaction/removals.ts";
 
 const secret = "hUnt3r2fox";
 const keyPem = generateKeyPairSync("rsa", { modulusLength: 2_048 }).privateKey.export({ type: "pkcs8", format: "pem" });

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 import { generateKeyPairSync } from "node:crypto";
 import { expect, test } from "vitest";
-import { Removals } from "../../../../src/diagnosis/bundle/redaction/removals.ts";
-import { redactText } from "../../../../src/diagnosis/bundle/redaction/secret-text.ts";
+import { Removals } from "../../../../src/diagnosis/redaction/removals.ts";
+import { redactText } from "../../../../src/diagnosis/redaction/secret-text.ts";
 
 const secret = "hUnt3r2fox";
 const base64 = (text: string): string => Buffer.from(text).toString("base64");
