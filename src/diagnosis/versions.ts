@@ -1,5 +1,4 @@
 // SPDX-License-Identifier: Apache-2.0
-import { judgeConfig, readConfigInput } from "../config/index.ts";
 import { istioVersion, revision, version } from "../model/version.ts";
 import { readEnvoyVersion } from "./envoy-version.ts";
 
@@ -26,12 +25,6 @@ const protocols = [
   "SPIFFE Workload API",
   "gRPC health v1",
 ];
-
-/** The Envoy that the configuration of this environment names. */
-export async function configuredEnvoyPath(env: Readonly<Record<string, string>>, signal: AbortSignal): Promise<string> {
-  const { config } = judgeConfig(await readConfigInput({ env, args: [], stop: signal }));
-  return config.envoy.binaryPath;
-}
 
 /** @param envoyPath the Envoy that the agent would run in this environment; it is run, to ask for its version */
 export async function readVersions(envoyPath: string, signal: AbortSignal): Promise<Versions> {

@@ -61,9 +61,9 @@ async function longText(env: CommandContext["env"], stop: AbortSignal): Promise<
 async function envoyPath(env: CommandContext["env"], stop: AbortSignal): Promise<string> {
   const named = env["ENVOY_PATH"] ?? "";
   if (named !== "") return named;
-  const { judgeConfig, readConfigInput } = await import("../../config/index.ts");
+  const { readConfigOf } = await import("../../diagnosis/read-config.ts");
   const { withInstalledEnvoy } = await import("../installed-envoy.ts");
-  const { config } = judgeConfig(await readConfigInput({ env, args: [], stop }));
+  const { config } = await readConfigOf(env, [], stop);
   return (await withInstalledEnvoy(config, env)).envoy.binaryPath;
 }
 

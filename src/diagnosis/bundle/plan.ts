@@ -1,10 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 import { dirname } from "node:path";
-import { type AgentConfig, judgeConfig, readConfigInput } from "../../config/index.ts";
+import type { AgentConfig } from "../../config/index.ts";
 import type { Clock } from "../../lib/async/clock.ts";
 import { parseJsonObject } from "../../lib/json.ts";
 import type { EnvoyAdminAddress } from "../../model/bootstrap-facts.ts";
 import { type AgentClient, hostPortOf } from "../agent-client.ts";
+import { readConfigOf } from "../read-config.ts";
 import { diagnosisJson, runDoctor } from "../doctor/index.ts";
 import { agentParts } from "./parts/agent-parts.ts";
 import { type EnvoyAccess, envoyParts } from "./parts/envoy-parts.ts";
@@ -52,7 +53,7 @@ function localGroups(plan: Plan, signal: AbortSignal): readonly Promise<PartGrou
   };
   return [
     configuration(),
-    Promise.resolve({ parts: machineParts(env) }),
+    Promise.resolve({ parts: machineParts(env, plan.config.envoy.binaryPath) }),
     Promise.resolve({ parts: [doctorPart(plan)] }),
   ];
 }
@@ -87,9 +88,7 @@ function configurationParts({ env, judged, explain }: Plan, args: readonly strin
 }
 
 async function fileParts({ env }: Plan, args: readonly string[], signal: AbortSignal): Promise<readonly Part[]> {
-  const { config } = judgeConfig(
-    await readConfigInput({ env: { ...env, ATTACHE_FOREIGN_SDS_WAIT: "0s" }, args, stop: signal }),
-  );
+  const { config } = await readConfigOf(env, args, signal);
   const { bootstrap, sds, recorder, log } = config;
   const message = recorder.terminationMessagePath ?? "";
   const directories = [recorder.directory ?? "", dirname(bootstrap.path), dirname(sds.socketPath)];

@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 import { hostname } from "node:os";
 import { resolve } from "node:path";
-import { type AgentConfig, judgeConfig, readConfigInput } from "../../config/index.ts";
 import { type Clock, deadline } from "../../lib/async/clock.ts";
 import { describeError } from "../../lib/errors.ts";
 import { AgentClient } from "../agent-client.ts";
+import { readConfigOf } from "../read-config.ts";
 import { BundleError } from "./bundle-error.ts";
 import { type ArchiveOutput, openArchiveFile, standardOutput } from "./archive/archive-file.ts";
 import { Spool } from "./archive/spool.ts";
@@ -44,7 +44,7 @@ async function collectAndWrite(options: BundleOptions, clock: Clock, stop: Abort
   const name = `attache-bundle-${subject.replaceAll(/[^\w.-]/g, "_").slice(0, 80)}-${compactTime(nowMs)}`;
   await using output = await openOutput(options, `${name}.tar.gz`);
   using limit = deadline(clock, withinMs, stop);
-  const config = await readConfig(env, args, limit.signal);
+  const { config } = await readConfigOf(env, args, limit.signal);
   const secrets = new KnownSecrets();
   if (!options.isRemote) await readKnownSecrets(env, config, secrets);
   const client = new AgentClient(url, clock);
@@ -91,16 +91,6 @@ async function openOutput({ file, folder, print }: BundleOptions, name: string):
   if (file === "-") return standardOutput(print);
   const path = file === "" ? name : file;
   return await openArchiveFile(folder === process.cwd() ? path : resolve(folder, path));
-}
-
-/** The sockets of others are looked at once, and not waited for. */
-async function readConfig(
-  env: Readonly<Record<string, string>>,
-  args: readonly string[],
-  signal: AbortSignal,
-): Promise<AgentConfig> {
-  return judgeConfig(await readConfigInput({ env: { ...env, ATTACHE_FOREIGN_SDS_WAIT: "0s" }, args, stop: signal }))
-    .config;
 }
 
 interface FinishedPart {

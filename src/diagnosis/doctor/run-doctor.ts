@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
-import { type AgentConfig, type ConfigInput, judgeConfig, readConfigInput } from "../../config/index.ts";
+import { type AgentConfig, type ConfigInput, judgeConfig } from "../../config/index.ts";
 import type { Clock } from "../../lib/async/clock.ts";
 import { formatHostPort, type HostPort } from "../../lib/net/host-port.ts";
 import { type DoctorContext, fail, type Finding, ok } from "./check.ts";
 import { nameCauses } from "./causes.ts";
+import { readInputOf } from "../read-config.ts";
 import { checks } from "./checks.ts";
 import { hasEnvironment, lookedFor } from "./environment.ts";
 import { type JudgedAgent, withEnvironment } from "./judged-agent.ts";
@@ -71,12 +72,11 @@ export async function runDoctor(options: DoctorOptions, clock: Clock, stop: Abor
   return summarize(all, clock.monotonicMs() - startMs);
 }
 
-/** The sockets of others are looked at once, and not waited for. */
 async function readInput({ env, args: given, address }: DoctorOptions, signal: AbortSignal): Promise<ConfigInput> {
   const isHere = given.length === 0 && address === undefined;
   const args = (isHere ? await argsOfAgentIn(process.cwd()) : undefined) ?? given;
-  const input = await readConfigInput({ env: { ...env, ATTACHE_FOREIGN_SDS_WAIT: "0s" }, args, stop: signal });
-  return { ...input, env, system: await withoutOwnSockets(input.system) };
+  const input = await readInputOf(env, args, signal);
+  return { ...input, system: await withoutOwnSockets(input.system) };
 }
 
 /** On a laptop, agents may have an environment of their own each, such as those of `attache dev`. */

@@ -10,7 +10,7 @@ import {
   programName,
   readSocketInodes,
 } from "../../../lib/net/socket-table.ts";
-import { configuredEnvoyPath, readVersions } from "../../versions.ts";
+import { readVersions } from "../../versions.ts";
 import { type Part, PartSkippedError } from "./part.ts";
 
 type Env = Readonly<Record<string, string>>;
@@ -35,9 +35,11 @@ function part(file: string, about: string, source: string, read: (signal: AbortS
 }
 
 /** Versions, limits, processes and network of this machine, as far as this process can see them. */
-export function machineParts(env: Env): readonly Part[] {
+export function machineParts(env: Env, envoyPath: string): readonly Part[] {
   return [
-    part("machine/versions.json", "attache, Envoy, Node.js, kernel", "this machine", (signal) => versions(env, signal)),
+    part("machine/versions.json", "attache, Envoy, Node.js, kernel", "this machine", (signal) =>
+      versions(envoyPath, signal),
+    ),
     part("machine/limits.txt", "limits and use of the container and of this process", "/proc, /sys/fs/cgroup", limits),
     part("machine/processes.json", "processes, without their arguments", "/proc/PID/status", processes),
     part("machine/network.json", "interfaces, listening ports, connections, resolvers", "/proc/net", network),
@@ -47,9 +49,9 @@ export function machineParts(env: Env): readonly Part[] {
   ];
 }
 
-async function versions(env: Env, signal: AbortSignal): Promise<unknown> {
+async function versions(envoyPath: string, signal: AbortSignal): Promise<unknown> {
   const kernel = { release: release(), version: kernelVersion(), architecture: process.arch };
-  return { ...(await readVersions(await configuredEnvoyPath(env, signal), signal)), kernel };
+  return { ...(await readVersions(envoyPath, signal)), kernel };
 }
 
 const limitFiles = [
