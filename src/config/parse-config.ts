@@ -49,7 +49,7 @@ export function parseConfig(input: ConfigInput): AgentConfig {
   return config;
 }
 
-/** As `parseConfig`, for a command that goes on with a configuration that the agent would not start with. */
+/** As `parseConfig`, for a command that examines a configuration with which the agent would not start. */
 export function judgeConfig(input: ConfigInput): JudgedConfig {
   const findings = new Findings();
   const env = new Environment(input.env, findings);

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 import { shortenPeerText } from "../lib/printable-text.ts";
 
-/** How istiod is told not to send an extension of Istio's own. Source: Istio 1.31, pilot/pkg/features */
+/** Which settings keep istiod from sending an extension of Istio's own. Source: Istio 1.31, pilot/pkg/features */
 const settings: readonly { readonly extension: RegExp; readonly setting: string }[] = [
   { extension: /metadata_?exchange|peer_metadata/i, setting: "PILOT_ENABLE_METADATA_EXCHANGE=false" },
   { extension: /istio\.alpn/i, setting: "PILOT_ENABLE_ALPN_FILTER=false" },

@@ -80,7 +80,7 @@ export const command: Command = {
   run,
 };
 
-/** A pipe that nobody writes to cannot be closed while it is opened: Ctrl-C ends the command all the same. */
+/** Opening a pipe without a writer cannot be interrupted. At Ctrl-C the command ends without waiting for it. */
 async function run(context: CommandContext): Promise<number> {
   return await orAborted(show(context), context.stop);
 }

@@ -36,7 +36,7 @@ export function parseLogLevels(program: LogLevelRow["program"], text: string): r
   });
 }
 
-/** Whether the agent has told Envoy's levels too. */
+/** Whether the agent's response has Envoy's levels too. */
 export function hasEnvoyLevels(rows: readonly LogLevelRow[]): boolean {
   return rows.some(({ program }) => program === "envoy");
 }

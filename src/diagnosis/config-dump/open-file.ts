@@ -36,7 +36,7 @@ async function* limited(
   }
 }
 
-/** A file that cannot be read is told when it is. What a shell passes as `<(command)` can be read only once. */
+/** False for a file that cannot be read; reading it reports the error. What a shell passes as `<(command)` can be read only once. */
 async function isCompressed(path: string): Promise<boolean> {
   try {
     if (!(await stat(path)).isFile()) return false;

@@ -90,7 +90,7 @@ function isCredentialCarrier({ key, name, headerName, tagName }: JsonObject): bo
 const carriedValue = /value$|[a-z]Match$/i;
 
 /**
- * Objects whose texts are judged one by one: a dump calls each secret `secret`, SDS is told where one is, and keys of maps
+ * Objects whose texts are judged one by one: a dump calls each secret `secret`, SDS settings say where one is, and keys of maps
  * are chosen by people, such as the provider `my-auth`.
  */
 const withoutOwnSecret = /^secrets?$|SdsSecretConfigs?$|^(local|remote)Jwks$|auth$|jwt$/i;

@@ -35,7 +35,7 @@ function decoded(text: string): string {
   return Buffer.from(text, "base64").toString("latin1");
 }
 
-/** Bytes that nobody can read, such as a message of an unknown type. */
+/** Opaque bytes, such as a message of an unknown type. */
 function isOpaque(text: string): boolean {
   return text.length >= 40 && /^[A-Za-z0-9+/]+={0,2}$/.test(text) && /\d/.test(text) && /[A-Z]/.test(text);
 }

@@ -91,10 +91,10 @@ function programRows({ pod, agent, envoy, now }: PodStatus): readonly Row[] {
 function peerRows({ ca, controlPlane, now, sentence, pending }: PodStatus): readonly Row[] {
   const rows: Row[] = [];
   const nowMs = Date.parse(now);
-  const told = [sentence, ...pending.map(({ detail }) => detail)];
+  const shown = [sentence, ...pending.map(({ detail }) => detail)];
   /** A reason is long: once is enough. */
   const because = (reason = ""): string =>
-    reason === "" || told.some((text) => text.includes(reason)) ? "" : `: ${reason}`;
+    reason === "" || shown.some((text) => text.includes(reason)) ? "" : `: ${reason}`;
   if (ca !== undefined) {
     const { kind, address, lastSuccessAt, failuresInARow, lastFailure } = ca;
     const last =

@@ -108,7 +108,7 @@ async function examineServer({ check, path }: OwnSocket, machine: Machine): Prom
   return warn(check, fact, "Start the agent, which replaces it; if it should run, look why it ended.");
 }
 
-/** Who may connect: Envoy has to, and nobody more than the configured mode says, because the keys are served there. */
+/** Who may connect: Envoy has to, and no other user than the configured mode says, because the keys are served there. */
 function examineAccess({ check, path, mode: wanted }: OwnSocket, status: Stats, machine: Machine): readonly Finding[] {
   const mode = status.mode & 0o777;
   const { user, envoyUser } = machine;
